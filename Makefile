@@ -1,0 +1,41 @@
+# Everything runs in .venv, which the first target that needs it creates.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all check format bundle install clean help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+install: .venv/installed  ## create .venv with everything in it
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: edgecnn needs Python 3.11 or later, $(PYTHON) is $$($(PYTHON) --version): make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[pipeline,onnxruntime,openvino,dev]'
+	@touch $@
+
+demo: install  ## train, export, quantize, verify, predict: the whole road on real digits
+	$(BIN)/python scripts/demo.py
+
+test: install  ## the tests, offline, in minutes
+	$(BIN)/python -m pytest
+
+test-all: install  ## the long tests too
+	$(BIN)/python -m pytest -m ''
+
+check: install  ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install  ## format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bundle: install  ## rebuild exported/lenet-digits-int8 and hold it against the committed one
+	$(BIN)/python scripts/bundle.py
+
+clean:  ## delete what was built, .venv too
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

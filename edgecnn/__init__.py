@@ -1,0 +1,43 @@
+"""edgecnn: a convolutional network from PyTorch to any edge device, with proof.
+
+The public API. Importing it loads nothing heavy: names are resolved when they are first used, so that
+`edgecnn --help` and a device's cold start stay quick.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+# From 1.29 ONNX Runtime's telemetry is on by default on Linux, and it is read when the engine is imported.
+# An edge device that calls home is not what anybody asked for; this line runs before every import of ours.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from edgecnn.bundle.store import Bundle, open_bundle
+    from edgecnn.errors import EdgecnnError
+    from edgecnn.runtime.classifier import Classifier, Prediction, load
+
+__all__ = ["Bundle", "Classifier", "EdgecnnError", "Prediction", "__version__", "load", "open_bundle"]
+
+_HOME = {
+    "Bundle": "edgecnn.bundle.store",
+    "Classifier": "edgecnn.runtime.classifier",
+    "EdgecnnError": "edgecnn.errors",
+    "Prediction": "edgecnn.runtime.classifier",
+    "load": "edgecnn.runtime.classifier",
+    "open_bundle": "edgecnn.bundle.store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgecnn' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

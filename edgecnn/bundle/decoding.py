@@ -1,0 +1,107 @@
+"""From an image file, bytes, a Pillow image or an array to pixels of one colour mode.
+
+Only JPEG, PNG and BMP are decoded: fewer formats are fewer parsers that an attacker can reach. What is unusual is
+converted in one documented way, the same in training and on the device:
+
+* EXIF orientation is applied, then dropped;
+* alpha is dropped, not blended (as torchvision's loader does); a palette is resolved;
+* CMYK becomes RGB as Pillow converts it, without colour management; ICC profiles are ignored;
+* 16-bit samples keep their upper byte.
+"""
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from edgecnn.errors import ImageError, ImageTooLarge
+
+Mode = Literal["L", "RGB"]
+ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+
+FORMATS = ("JPEG", "PNG", "BMP")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+# What Pillow's parsers raise on damaged files; OSError is "image file is truncated".
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
+MAX_PIXELS = 64_000_000
+"""Largest width × height that is decoded: above every phone's usual picture, 192 MB as RGB."""
+
+
+def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode one image.
+
+    Args:
+        image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1] or [H, W, 3].
+        mode: `L` for one channel (ITU-R 601-2 luma), `RGB` for three.
+        max_pixels: images with more are refused from their header, before they take memory.
+
+    Returns:
+        A Pillow image of that mode, upright.
+
+    Raises:
+        ImageError: it cannot be decoded; the message names the file.
+        ImageTooLarge: it has more pixels than `max_pixels`.
+    """
+    if isinstance(image, np.ndarray):
+        return _convert(_from_array(image), mode)
+    if isinstance(image, Image.Image):
+        try:
+            return _convert(image, mode)
+        except _DAMAGED as error:  # Pillow decodes a file that it has opened only now
+            raise ImageError(f"the image is damaged: {error}") from None
+    if isinstance(image, bytes | bytearray | memoryview):
+        return _decode_file(io.BytesIO(image), "the image", mode, max_pixels)
+    if not isinstance(image, str | os.PathLike):
+        raise ImageError(f"expected a path, bytes, a Pillow image or an array, found {type(image).__name__}")
+    path = Path(image)
+    try:
+        with path.open("rb") as file:
+            return _decode_file(file, str(path), mode, max_pixels)
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:  # a zero byte in the path
+        raise ImageError(f"cannot read {str(path)!r}: {error}") from None
+
+
+def _decode_file(file: IO[bytes], name: str, mode: Mode, max_pixels: int) -> Image.Image:
+    try:
+        with Image.open(file, formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise ImageTooLarge(_too_large(name, max_pixels, f"{width} × {height}"))
+            picture.load()
+            return _convert(picture, mode)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        # Pillow's own limit is far above ours, so that it only speaks first where it refuses outright.
+        raise ImageTooLarge(_too_large(name, max_pixels, "more")) from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{name} is not a JPEG, PNG or BMP image") from None
+    except _DAMAGED as error:
+        raise ImageError(f"{name} is damaged: {error}") from None
+
+
+def _too_large(name: str, max_pixels: int, found: str) -> str:
+    return f"{name} is too large: at most {max_pixels:,} pixels are decoded, found {found}; scale it down first"
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
+        found = f"{array.dtype} {list(array.shape)}"
+        raise ImageError(f"an array image must be uint8 [H, W], [H, W, 1] or [H, W, 3], found {found}")
+    if 0 in array.shape:
+        raise ImageError(f"an array image must hold pixels, found {list(array.shape)}")
+    return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+
+
+def _convert(picture: Image.Image, mode: Mode) -> Image.Image:
+    upright = ImageOps.exif_transpose(picture)  # a copy
+    upright.info.pop("transparency", None)  # alpha is dropped: Pillow would warn about a palette that has one
+    if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
+        samples = np.asarray(upright).astype(np.int64)
+        upright = Image.fromarray((np.clip(samples, 0, 65535) >> 8).astype(np.uint8))
+    return upright.convert(mode)

@@ -1,0 +1,196 @@
+"""Folders that appear whole or not at all: bundles and checkpoints are written through here.
+
+A new folder is built under a hidden name beside its place, synced to disk, then renamed. An existing folder is
+exchanged with the new one in one step (`renameat2` with RENAME_EXCHANGE, Linux 3.15), so that a crash at any
+moment leaves a whole old or a whole new folder. Where the system cannot exchange, the old one is moved aside first
+and the next writer puts it back if a crash came in between.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from edgecnn.errors import EdgecnnError, OutputExists, UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows: no locks, so leftovers of a crash stay until somebody deletes them
+    fcntl = None  # type: ignore[assignment]
+
+_LOCKS = fcntl is not None
+
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+
+
+def check_output(out: Path, *, marker: str, force: bool) -> None:
+    """Refuse an output that must not be written, before any long work begins.
+
+    Args:
+        out: the folder to be written.
+        marker: the file that says a folder is of the kind that `force` may replace, such as `manifest.json`.
+        force: whether an existing folder may be replaced.
+
+    Raises:
+        OutputExists: it stands already and `force` is false.
+        UsageError: it is something that `force` must not replace.
+    """
+    if not out.name or out.name in (".", ".."):
+        raise UsageError(f"{out} cannot be an output folder: name a new folder")
+    if not os.path.lexists(out):
+        return
+    if not force:
+        raise OutputExists(f"{out} exists already: choose another folder, or replace it with --force")
+    if out.is_symlink() or not out.is_dir():
+        raise UsageError(f"{out} is not a folder, so --force does not replace it: choose another name")
+    if any(out.iterdir()) and not (out / marker).is_file():
+        raise UsageError(f"{out} holds no {marker}, so --force does not replace it: choose another folder")
+
+
+def write_folder(out: Path, files: Mapping[str, bytes], *, marker: str, force: bool = False) -> None:
+    """Write `files` as the folder `out`, atomically.
+
+    Args:
+        out: the folder; its parents are created.
+        files: name to content; names are single path components.
+        marker: see `check_output`.
+        force: replace an existing folder.
+
+    Raises:
+        OutputExists: `out` stands already and `force` is false.
+        EdgecnnError: the system refused, for example a full disk; nothing has changed then.
+    """
+    check_output(out, marker=marker, force=force)
+    try:
+        if not out.parent.is_dir():
+            out.parent.mkdir(parents=True)
+        with _workspace(out) as new:
+            for name, content in files.items():
+                _write_file(new / name, content)
+            _sync_folder(new)
+            _put(new, out, force=force)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename and Path(error.filename) != out else ""
+        reason = f"{where}{error.strerror or error} (errno {error.errno})"
+        raise EdgecnnError(f"cannot write {out}: {reason}; what stood there is unchanged") from error
+    try:
+        _sync_folder(out.parent)
+    except OSError as error:
+        raise EdgecnnError(f"{out} is written, but may not survive a power cut: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _workspace(out: Path) -> Iterator[Path]:
+    """Yield a locked empty folder beside `out`; whatever stands at its name afterwards is deleted."""
+    new = out.parent / f".{out.name}.new-{secrets.token_hex(6)}"
+    with _locked(out.parent):
+        _sweep(out)
+        new.mkdir(0o755)
+        lock = _lock(new)
+    try:
+        yield new
+    finally:
+        if lock is not None:
+            os.close(lock)
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _put(new: Path, out: Path, *, force: bool) -> None:
+    if not (force and out.is_dir()):
+        try:
+            new.rename(out)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise OutputExists(f"{out} appeared while it was being written: another run made it") from None
+            raise
+    elif not _exchange(new, out):
+        old = out.parent / f".{out.name}.old-{secrets.token_hex(6)}"
+        out.rename(old)
+        new.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two folders in one step; false where the system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        return False
+    if libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(second))
+
+
+def _sweep(out: Path) -> None:
+    """Clear what a killed writer of `out` left behind; the folder of a living one is locked and stays."""
+    for old in out.parent.glob(f".{out.name}.old-*"):
+        if out.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(out)
+    if not _LOCKS:
+        return
+    for leftover in out.parent.glob(f".{out.name}.new-*"):
+        lock = _lock(leftover)
+        if lock is not None:
+            shutil.rmtree(leftover, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder without waiting; the kernel frees it when the process ends, however it ends."""
+    if not _LOCKS:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, waiting for it: no sweep may come between making a workspace and locking it."""
+    if not _LOCKS:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the system can."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,119 @@
+"""From a decoded image to the pixels that a network takes: resize, crop, as data in the manifest.
+
+This is the one implementation. Training, evaluation, calibration and devices all come through here; the tests hold
+it pixel for pixel against torchvision's transforms. Scaling to [0, 1], mean and standard deviation are recorded here,
+and applied inside the ONNX graph, where no device can get them wrong.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from edgecnn.bundle.decoding import MAX_PIXELS, ImageLike, Mode, decode
+from edgecnn.errors import ImageTooLarge
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Scale an image: one number in `size` is the shorter side, two are height and width, in pixels."""
+
+    size: tuple[int, ...]
+    interpolation: Interpolation = "bilinear"
+
+    def __post_init__(self) -> None:
+        if len(self.size) not in (1, 2) or min(self.size) < 1:
+            raise ValueError(f"size holds one or two positive numbers, found {list(self.size)}")
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """Resize with antialiasing, as torchvision's `Resize` does on Pillow images."""
+        width, height = image.size
+        if len(self.size) == 2:
+            new_height, new_width = self.size
+        elif width <= height:  # torchvision truncates the longer side
+            new_width, new_height = self.size[0], int(self.size[0] * height / width)
+        else:
+            new_width, new_height = int(self.size[0] * width / height), self.size[0]
+        if (new_width, new_height) == (width, height):
+            return image
+        if new_width * new_height > MAX_PIXELS:  # one pixel wide and very long: a small file, a huge result
+            raise ImageTooLarge(f"an image of {width} × {height} would be scaled to {new_width} × {new_height} pixels")
+        return image.resize((new_width, new_height), _RESAMPLING[self.interpolation])
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Everything between an image file and the graph, and the normalisation that stands inside the graph.
+
+    Attributes:
+        mode: colour mode: `L` or `RGB`.
+        resize: scaling, or None to keep the size.
+        crop: height and width of the centre crop, or None. A smaller image is padded with black.
+        mean: per channel, of pixels scaled to [0, 1]; applied inside the graph.
+        std: per channel, likewise.
+    """
+
+    mode: Mode
+    resize: Resize | None
+    crop: tuple[int, int] | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != self.channels or len(self.std) != self.channels:
+            raise ValueError(f"mean and std need {self.channels} numbers each for mode {self.mode}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive, found {list(self.std)}")
+        if self.crop is not None and min(self.crop) < 1:
+            raise ValueError(f"crop must be positive, found {list(self.crop)}")
+
+    @property
+    def channels(self) -> int:
+        """Channels of the result: 1 or 3."""
+        return 1 if self.mode == "L" else 3
+
+    def image(self, image: ImageLike) -> np.ndarray:
+        """Decode and preprocess one image to uint8 [H, W, C].
+
+        Raises:
+            ImageError: it cannot be decoded, or would become too large.
+        """
+        picture = decode(image, self.mode)
+        if self.resize is not None:
+            try:
+                picture = self.resize.apply(picture)
+            except ImageTooLarge as error:
+                if isinstance(image, str | os.PathLike):
+                    raise ImageTooLarge(f"{os.fspath(image)}: {error}") from None
+                raise
+        if self.crop is not None:
+            picture = centre_crop(picture, *self.crop)
+        pixels = np.asarray(picture, dtype=np.uint8)
+        return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+    def images(self, images: Iterable[ImageLike]) -> np.ndarray:
+        """Decode and preprocess several images to uint8 [N, H, W, C]; they must come out at one size."""
+        return np.stack([self.image(image) for image in images])
+
+
+def centre_crop(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Cut the centre, padding a smaller image with black, with the rounding of torchvision's `CenterCrop`."""
+    if image.width < width or image.height < height:
+        left, top = max((width - image.width) // 2, 0), max((height - image.height) // 2, 0)
+        padded = Image.new(image.mode, (max(width, image.width), max(height, image.height)))
+        padded.paste(image, (left, top))
+        image = padded
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))

@@ -1,0 +1,144 @@
+"""`probe.npz`: how a device proves itself without PyTorch.
+
+About 32 real images with the PyTorch original's logits, the logits of every engine at build time, and the tolerance
+that follows from them. A few images stand there as encoded files too, so that decoding and resizing are proven.
+"""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+IMAGES = 32
+"""How many images a probe holds, where the source has as many."""
+
+PIXEL_TOLERANCE = {"png": 0, "jpeg": 2}
+"""Levels by which decoded pixels may differ: PNG is exact; JPEG decoders may round their transform otherwise."""
+
+_HEADROOM = 2.0
+_FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image as a file's bytes, the pixels that preprocessing must make of it, and the original's logits.
+
+    Shapes: `pixels` uint8 [H, W, C], `logits` float32 [K].
+    """
+
+    format: Literal["png", "jpeg"]
+    content: bytes
+    pixels: np.ndarray
+    logits: np.ndarray
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Real images and the PyTorch original's answers to them.
+
+    Attributes:
+        images: uint8 [N, H, W, C], preprocessed.
+        logits: float32 [N, K], PyTorch's, computed through torchvision's own transforms.
+        engine_logits: engine name to float32 [N, K], at build time.
+        encoded: a few images as files.
+        tolerance: largest difference of a logit that still counts as the same answer.
+    """
+
+    images: np.ndarray
+    logits: np.ndarray
+    engine_logits: dict[str, np.ndarray]
+    encoded: tuple[EncodedImage, ...]
+    tolerance: float
+
+    def to_bytes(self) -> bytes:
+        """Write as `.npz`; the same probe gives the same bytes."""
+        arrays: dict[str, np.ndarray] = {
+            "images": self.images,
+            "logits": self.logits,
+            "tolerance": np.float64(self.tolerance),  # type: ignore[dict-item]
+        }
+        for engine, logits in self.engine_logits.items():
+            arrays[f"engine.{engine}"] = logits
+        for index, image in enumerate(self.encoded):
+            arrays[f"{image.format}.{index}.content"] = np.frombuffer(image.content, dtype=np.uint8)
+            arrays[f"{image.format}.{index}.pixels"] = image.pixels
+            arrays[f"{image.format}.{index}.logits"] = image.logits
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Probe":
+        """Read what `to_bytes` wrote; nothing is unpickled.
+
+        Raises:
+            ValueError: it is something else; the message says what.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"it is not an npz of plain arrays: {error}") from None
+        try:
+            probe = cls(
+                images=arrays["images"],
+                logits=arrays["logits"],
+                engine_logits={n.removeprefix("engine."): a for n, a in arrays.items() if n.startswith("engine.")},
+                encoded=_read_encoded(arrays),
+                tolerance=float(arrays["tolerance"]),
+            )
+        except KeyError as error:
+            raise ValueError(f"the array {error} is missing") from None
+        probe._check()
+        return probe
+
+    def _check(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise ValueError(f"images must be uint8 [N, H, W, C], found {self.images.dtype} {self.images.shape}")
+        for name, logits in {"logits": self.logits, **self.engine_logits}.items():
+            if logits.dtype != np.float32 or logits.shape != (len(self.images), self.logits.shape[-1]):
+                raise ValueError(f"{name} must be float32 [N, K], found {logits.dtype} {logits.shape}")
+        if not (np.isfinite(self.tolerance) and self.tolerance > 0):
+            raise ValueError(f"tolerance must be positive, found {self.tolerance}")
+
+
+def tolerance_from(logits: np.ndarray, engine_logits: dict[str, np.ndarray]) -> float:
+    """Return the tolerance that a probe seals: twice the largest error of the best engine at build time.
+
+    Another processor's kernels sum in another order, and in INT8 a rounding more or less moves a logit; twice the error
+    leaves room for that. The best engine counts, because another one may be saturating on the machine that builds: its
+    errors are many times as large, and must not become what every device is allowed. Never below a thousandth of the
+    spread of the logits: engines in FP32 differ by that little on every device.
+
+    Args:
+        logits: float32 [N, K], PyTorch's.
+        engine_logits: engine name to float32 [N, K].
+    """
+    best = min((float(np.abs(found - logits).max()) for found in engine_logits.values()), default=0.0)
+    return max(_HEADROOM * best, _FLOOR * spread(logits), float(np.finfo(np.float32).eps))
+
+
+def spread(logits: np.ndarray) -> float:
+    """Return the root mean square deviation of logits [N, K] from their mean over the images."""
+    wide = logits.astype(np.float64)
+    return float(np.sqrt(np.mean((wide - wide.mean(axis=0)) ** 2)))
+
+
+def _read_encoded(arrays: dict[str, np.ndarray]) -> tuple[EncodedImage, ...]:
+    keys = [name.removesuffix(".content") for name in arrays if name.endswith(".content")]
+    encoded = []
+    for key in sorted(keys, key=lambda key: int(key.split(".")[1])):
+        kind = key.split(".")[0]
+        if kind not in PIXEL_TOLERANCE:
+            raise ValueError(f"unknown image format {kind!r}")
+        encoded.append(
+            EncodedImage(
+                format="png" if kind == "png" else "jpeg",
+                content=arrays[f"{key}.content"].tobytes(),
+                pixels=arrays[f"{key}.pixels"],
+                logits=arrays[f"{key}.logits"],
+            )
+        )
+    return tuple(encoded)

@@ -1,0 +1,150 @@
+"""Frozen dataclasses to JSON and back, strictly: the one reader and writer of every JSON file that edgecnn owns.
+
+The reader takes nothing on trust: an unknown key, a missing key or a value of another type is an error that
+names the place. It knows only the types that the formats use and must not grow into a general library.
+"""
+
+import dataclasses
+import json
+import math
+import types
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+class SchemaError(ValueError):
+    """JSON that does not follow the schema; the message names the place in the document."""
+
+
+def dump(value: Any) -> str:
+    """Write a dataclass as readable JSON: keys in the order of the fields, two spaces, a newline at the end."""
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Turn dataclasses and tuples into what `json` writes."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def parse(cls: type[T], text: str | bytes) -> T:
+    """Read JSON text as `cls`.
+
+    Raises:
+        SchemaError: the text is not JSON, or not that shape.
+    """
+    try:
+        document = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    except RecursionError:
+        raise SchemaError("it is nested too deeply") from None
+    except ValueError as error:
+        raise SchemaError(f"it is not valid JSON: {error}") from None
+    try:
+        return read(cls, document)
+    except RecursionError:  # at the edge of what was decoded, quoting it in a message can be too deep
+        raise SchemaError("it is nested too deeply") from None
+
+
+def read(cls: type[T], value: Any, place: str = "") -> T:
+    """Read decoded JSON as `cls`, strictly; `place` is where in the document the value stands."""
+    result: T = _read(cls, value, place)
+    return result
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in document:
+            raise SchemaError(f"the key {key!r} stands twice")
+        document[key] = value
+    return document
+
+
+def _no_constant(name: str) -> Any:
+    raise SchemaError(f"{name} is not a JSON number")
+
+
+def _read(kind: Any, value: Any, place: str) -> Any:
+    origin = get_origin(kind)
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _read_dataclass(kind, value, place)
+    if origin in (Union, types.UnionType):
+        return _read_optional(kind, value, place)
+    if origin is Literal:
+        if value not in get_args(kind):
+            raise _mismatch(place, "one of " + ", ".join(map(repr, get_args(kind))), value)
+        return value
+    if origin is tuple:
+        return _read_tuple(get_args(kind), value, place)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _mismatch(place, "an object", value)
+        return {key: _read(get_args(kind)[1], item, f"{place}[{key!r}]") for key, item in value.items()}
+    return _read_scalar(kind, value, place)
+
+
+def _read_dataclass(cls: type, value: Any, place: str) -> Any:
+    if not isinstance(value, dict):
+        raise _mismatch(place, "an object", value)
+    hints = get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in value:
+        if key not in fields:
+            raise SchemaError(f"unknown key {_join(place, key)!r}")
+    arguments = {}
+    for name, field in fields.items():
+        if name in value:
+            arguments[name] = _read(hints[name], value[name], _join(place, name))
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise SchemaError(f"missing key {_join(place, name)!r}")
+    try:
+        return cls(**arguments)
+    except ValueError as error:  # a dataclass's own check in __post_init__
+        raise SchemaError(f"{place or 'the document'}: {error}") from None
+
+
+def _read_optional(kind: Any, value: Any, place: str) -> Any:
+    options = [option for option in get_args(kind) if option is not type(None)]
+    if value is None and len(options) < len(get_args(kind)):
+        return None
+    if len(options) != 1:
+        raise TypeError(f"the schema knows only `X | None`, not {kind}")
+    return _read(options[0], value, place)
+
+
+def _read_tuple(arguments: tuple[Any, ...], value: Any, place: str) -> Any:
+    if not isinstance(value, list):
+        raise _mismatch(place, "a list", value)
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_read(arguments[0], item, f"{place}[{i}]") for i, item in enumerate(value))
+    if len(value) != len(arguments):
+        raise _mismatch(place, f"a list of {len(arguments)}", value)
+    return tuple(
+        _read(kind, item, f"{place}[{i}]") for i, (kind, item) in enumerate(zip(arguments, value, strict=True))
+    )
+
+
+def _read_scalar(kind: Any, value: Any, place: str) -> Any:
+    names = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
+    if kind is float and type(value) is int and abs(value) < 2**53:
+        value = float(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        raise _mismatch(place, names[kind], value)
+    return value
+
+
+def _join(place: str, key: str) -> str:
+    return f"{place}.{key}" if place else key
+
+
+def _mismatch(place: str, expected: str, value: Any) -> SchemaError:
+    found = json.dumps(value, default=str)
+    return SchemaError(f"{place or 'the document'}: expected {expected}, found {found[:60]}")

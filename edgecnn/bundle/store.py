@@ -1,0 +1,152 @@
+"""Create and open bundles: sealed folders whose digest is the sha256 of their manifest."""
+
+import dataclasses
+import hashlib
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.bundle import schema
+from edgecnn.bundle.folder import write_folder
+from edgecnn.bundle.manifest import FileEntry, Manifest, check_name, parse_manifest
+from edgecnn.bundle.probe import Probe
+from edgecnn.bundle.proof import Proof
+from edgecnn.errors import (
+    BundleError,
+    BundleNotFound,
+    DigestMismatch,
+    FileMissing,
+    ManifestError,
+    UnexpectedFile,
+    UnsafePath,
+)
+
+MANIFEST, MODEL, PROBE, PROOF = "manifest.json", "model.onnx", "probe.npz", "proof.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An intact bundle: every byte was compared with its digest when it was opened."""
+
+    path: Path
+    manifest: Manifest
+    digest: str
+
+    @property
+    def model(self) -> Path:
+        """The ONNX graph."""
+        return self.path / MODEL
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the ONNX graph."""
+        return self.manifest.files[MODEL].size_bytes
+
+    def probe(self) -> Probe:
+        """Read the probe: real images and the original's answers."""
+        try:
+            return Probe.from_bytes((self.path / PROBE).read_bytes())
+        except ValueError as error:
+            raise BundleError(f"{self.path / PROBE} does not follow the format: {error}") from None
+
+    def proof(self) -> Proof:
+        """Read what was measured when the bundle was built."""
+        try:
+            return schema.parse(Proof, (self.path / PROOF).read_bytes())
+        except schema.SchemaError as error:
+            raise BundleError(f"{self.path / PROOF} does not follow the format: {error}") from None
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Open a bundle and compare every byte with what was sealed.
+
+    Raises:
+        BundleError: one class for each way in which the folder is not intact; the message names the file.
+    """
+    path = Path(path)
+    content = _read_manifest(path)
+    try:
+        manifest = parse_manifest(content)
+    except BundleError as error:
+        raise type(error)(f"{path}: {error}") from None
+    for needed in (MODEL, PROBE, PROOF):
+        if needed not in manifest.files:
+            raise ManifestError(f"{path}: manifest.json does not name {needed}")
+    _check_no_strangers(path, manifest)
+    for name, entry in manifest.files.items():
+        _check_file(path / name, entry)
+    return Bundle(path, manifest, hashlib.sha256(content).hexdigest())
+
+
+def create_bundle(
+    out: Path, *, manifest: Manifest, model: bytes, probe: Probe, proof: Proof, force: bool = False
+) -> Bundle:
+    """Seal a new bundle at `out`, atomically; the manifest's `files` are filled in here.
+
+    Raises:
+        OutputExists: `out` stands already and `force` is false.
+        EdgecnnError: the system refused, for example a full disk; nothing has changed then.
+    """
+    check_name(manifest.name)
+    files: Mapping[str, bytes] = {MODEL: model, PROBE: probe.to_bytes(), PROOF: schema.dump(proof).encode()}
+    entries = {name: FileEntry(digest_bytes(content), len(content)) for name, content in files.items()}
+    sealed = dataclasses.replace(manifest, files=entries)
+    content = schema.dump(sealed).encode()
+    write_folder(out, {**files, MANIFEST: content}, marker=MANIFEST, force=force)
+    return Bundle(out, sealed, digest_bytes(content))
+
+
+def digest_bytes(content: bytes) -> str:
+    """Return the sha256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_manifest(path: Path) -> bytes:
+    manifest = path / MANIFEST
+    if not path.is_dir():
+        found = "it is a file" if path.exists() else "there is nothing"
+        raise BundleNotFound(f"{path} is not a bundle: expected a folder with {MANIFEST}, {found}")
+    if manifest.is_symlink():
+        raise UnsafePath(f"{manifest} is a link: a bundle holds plain files only")
+    try:
+        return manifest.read_bytes()
+    except FileNotFoundError:
+        inside = sorted(child.parent.name for child in path.glob(f"*/{MANIFEST}"))
+        hint = f"; it holds the bundles {', '.join(inside)}: name one" if inside else ""
+        raise BundleNotFound(f"{path} is not a bundle: it holds no {MANIFEST}{hint}") from None
+    except OSError as error:
+        raise BundleError(f"cannot read {manifest}: {error.strerror}") from None
+
+
+def _check_no_strangers(path: Path, manifest: Manifest) -> None:
+    for child in path.iterdir():
+        if child.is_symlink():
+            raise UnsafePath(f"{child} is a link: a bundle holds plain files only")
+        if child.name != MANIFEST and child.name not in manifest.files:
+            raise UnexpectedFile(f"{child} is not named in {MANIFEST}: a sealed bundle holds nothing else")
+
+
+def _check_file(path: Path, entry: FileEntry) -> None:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        raise FileMissing(f"{path} is missing: copy the whole bundle again") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafePath(f"{path} is not a plain file")
+    if status.st_size != entry.size_bytes:
+        raise DigestMismatch(
+            f"{path} has {status.st_size} bytes, {entry.size_bytes} were sealed: copy the bundle again"
+        )
+    try:
+        digest = digest_file(path)
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from None
+    if digest != entry.sha256:
+        raise DigestMismatch(f"{path} has changed since it was sealed (sha256 differs): copy the bundle again")

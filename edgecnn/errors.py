@@ -1,0 +1,130 @@
+"""Every error that edgecnn raises on purpose, and the exit code that the command line gives it.
+
+::
+
+    EdgecnnError                    1   it was tried and failed
+    ├── UsageError                  2   what was asked for cannot be, whatever the machine
+    │   ├── OutputExists            2   --out stands already and --force was not given
+    │   └── TestSplitRefused        2   calibration may only see training images
+    ├── SourceError                 1   images that are not there, or not what they should be
+    ├── ImageError                  1   one image that cannot be decoded
+    │   └── ImageTooLarge           1   more pixels than the limit; refused before it is decoded
+    ├── CheckpointError             1   a checkpoint folder that is missing, incomplete or corrupt
+    ├── TrainingError               1   training cannot go on
+    ├── BundleError                 1   a folder that is not an intact bundle
+    │   ├── BundleNotFound          1   no folder, or no manifest in it
+    │   ├── ManifestError           1   a manifest that does not follow the format
+    │   ├── FormatTooNew            1   written by a later edgecnn
+    │   ├── UnsafePath              1   a name that leaves the folder, or a link inside it
+    │   ├── FileMissing             1   a file that the manifest names is not there
+    │   ├── UnexpectedFile          1   a file that the manifest does not name
+    │   └── DigestMismatch          1   a file whose bytes are not those that were sealed
+    ├── EngineError                 1   an engine refused or failed
+    │   ├── EngineMissing           1   the package is not installed
+    │   ├── DeviceUnavailable       1   this machine or engine does not have the device
+    │   └── PrecisionUnavailable    1   the device does not compute in that precision
+    ├── MissingExtra                1   a part of edgecnn that is not installed here
+    └── ProofFailed                 3   it ran, but the answers are not the original's
+
+A message is one line: what was expected, what was found, what to do.
+"""
+
+
+class EdgecnnError(Exception):
+    """Base of all errors that edgecnn raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(EdgecnnError):
+    """What was asked for cannot be, whatever the machine."""
+
+    exit_code = 2
+
+
+class OutputExists(UsageError):
+    """The output stands already and replacing it was not asked for."""
+
+
+class TestSplitRefused(UsageError):
+    """Calibration was asked to look at images that the result will be judged on."""
+
+    __test__ = False  # its name makes pytest believe that it is a test
+
+
+class SourceError(EdgecnnError):
+    """A data source is not there, is empty, or holds something else than images."""
+
+
+class ImageError(EdgecnnError):
+    """An image that cannot be decoded."""
+
+
+class ImageTooLarge(ImageError):
+    """An image with more pixels than the limit; it was refused before it was decoded."""
+
+
+class CheckpointError(EdgecnnError):
+    """A checkpoint folder that is missing, incomplete or corrupt."""
+
+
+class TrainingError(EdgecnnError):
+    """Training cannot go on."""
+
+
+class BundleError(EdgecnnError):
+    """A folder that is not an intact bundle."""
+
+
+class BundleNotFound(BundleError):
+    """There is no folder, or no manifest in it."""
+
+
+class ManifestError(BundleError):
+    """A manifest that does not follow the format."""
+
+
+class FormatTooNew(BundleError):
+    """A bundle that a later edgecnn has written."""
+
+
+class UnsafePath(BundleError):
+    """A file name that leaves the folder, or a link inside it."""
+
+
+class FileMissing(BundleError):
+    """A file that the manifest names is not there."""
+
+
+class UnexpectedFile(BundleError):
+    """A file that the manifest does not name."""
+
+
+class DigestMismatch(BundleError):
+    """A file whose bytes are not those that were sealed."""
+
+
+class EngineError(EdgecnnError):
+    """An engine refused a model or failed while it ran."""
+
+
+class EngineMissing(EngineError):
+    """The engine's package is not installed."""
+
+
+class DeviceUnavailable(EngineError):
+    """This machine, or this build of the engine, does not have the device."""
+
+
+class PrecisionUnavailable(EngineError):
+    """The device does not compute in the precision that was asked for."""
+
+
+class MissingExtra(EdgecnnError):
+    """A part of edgecnn that is not installed here."""
+
+
+class ProofFailed(EdgecnnError):
+    """It ran, but the answers are not those of the PyTorch original."""
+
+    exit_code = 3

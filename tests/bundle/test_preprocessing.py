@@ -1,0 +1,211 @@
+"""Preprocessing, pixel for pixel against torchvision's transforms on real photographs of odd sizes."""
+
+import io
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from torchvision.transforms import v2
+
+from edgecnn.bundle.decoding import MAX_PIXELS, Mode, decode
+from edgecnn.bundle.preprocessing import Interpolation, Preprocessing, Resize
+from edgecnn.errors import ImageTooLarge
+from edgecnn.pipeline.reference import network_input, torchvision_transform
+
+INTERPOLATIONS: dict[Interpolation, v2.InterpolationMode] = {
+    "nearest": v2.InterpolationMode.NEAREST,
+    "bilinear": v2.InterpolationMode.BILINEAR,
+    "bicubic": v2.InterpolationMode.BICUBIC,
+    "lanczos": v2.InterpolationMode.LANCZOS,
+}
+SIZES = [(1, 1), (1, 37), (61, 1), (2, 3), (31, 31), (33, 32), (47, 101), (199, 97), (224, 225), (427, 640)]
+RESIZES = [None, (1,), (17,), (64,), (33, 50), (64, 64)]
+CROPS = [None, (1, 1), (32, 32), (33, 20), (51, 64)]
+
+
+@cache
+def photographs() -> tuple[np.ndarray, ...]:
+    """A temple in China and a flower, 427 x 640."""
+    return tuple(load_sample_images().images)
+
+
+def photograph(height: int, width: int, *, mode: Mode = "RGB", number: int = 0) -> Image.Image:
+    """The middle of a photograph; a larger one than there is comes from scaling."""
+    picture = Image.fromarray(photographs()[number]).convert(mode)
+    if height > picture.height or width > picture.width:
+        return picture.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
+
+
+def built(
+    mode: Mode,
+    resize: tuple[int, ...] | None,
+    crop: tuple[int, int] | None,
+    interpolation: Interpolation = "bilinear",
+) -> Preprocessing:
+    mean, std = ((0.5,), (0.25,)) if mode == "L" else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    return Preprocessing(mode, Resize(resize, interpolation) if resize else None, crop, mean, std)
+
+
+def by_torchvision(picture: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+    """Torchvision's own transforms without the normalisation: uint8 [H, W, C]."""
+    if preprocessing.resize is not None:
+        mode = INTERPOLATIONS[preprocessing.resize.interpolation]
+        picture = v2.Resize(list(preprocessing.resize.size), interpolation=mode)(picture)
+    if preprocessing.crop is not None:
+        picture = v2.CenterCrop(list(preprocessing.crop))(picture)
+    pixels = np.asarray(picture)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def check(picture: Image.Image, preprocessing: Preprocessing) -> None:
+    """Hold one image against torchvision: its pixels, and what the network gets."""
+    mine = preprocessing.images([picture])
+    assert mine.dtype == np.uint8
+    assert np.array_equal(mine[0], by_torchvision(picture, preprocessing))
+    expected = torchvision_transform(preprocessing)(decode(picture, preprocessing.mode))
+    torch.testing.assert_close(network_input(mine, preprocessing)[0], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("resize", RESIZES)
+def test_pixels_are_torchvisions(resize: tuple[int, ...] | None, interpolation: Interpolation, mode: Mode):
+    for height, width in SIZES:
+        picture = photograph(height, width, mode=mode)
+        for crop in CROPS:
+            check(picture, built(mode, resize, crop, interpolation))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_a_whole_photograph_becomes_what_imagenet_networks_are_trained_on(interpolation: Interpolation, number: int):
+    check(photograph(427, 640, number=number), built("RGB", (256,), (224, 224), interpolation))
+
+
+sides = st.integers(1, 120)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    height=sides,
+    width=sides,
+    resize=st.none() | st.tuples(sides) | st.tuples(sides, sides),
+    crop=st.none() | st.tuples(sides, sides),
+    interpolation=st.sampled_from(list(INTERPOLATIONS)),
+    mode=st.sampled_from(["L", "RGB"]),
+)
+def test_pixels_are_torchvisions_for_any_sizes(
+    height: int,
+    width: int,
+    resize: tuple[int, ...] | None,
+    crop: tuple[int, int] | None,
+    interpolation: Interpolation,
+    mode: Mode,
+):
+    check(photograph(height, width, mode=mode, number=1), built(mode, resize, crop, interpolation))
+
+
+def test_a_file_its_bytes_an_array_and_a_pillow_image_give_the_same_pixels(tmp_path: Path):
+    picture = photograph(97, 61)
+    picture.save(tmp_path / "photo.png")
+    content = (tmp_path / "photo.png").read_bytes()
+    first, *others = built("RGB", (40,), (32, 32)).images(
+        [picture, np.asarray(picture), tmp_path / "photo.png", str(tmp_path / "photo.png"), content]
+    )
+    assert all(np.array_equal(first, other) for other in others)
+
+
+def test_several_images_are_stacked_in_their_order():
+    pictures = [photograph(50, 70), photograph(33, 20), photograph(61, 61, number=1)]
+    preprocessing = built("RGB", (32, 24), None)
+    images = preprocessing.images(iter(pictures))
+    assert (images.shape, images.dtype) == ((3, 32, 24, 3), np.uint8)
+    for image, picture in zip(images, pictures, strict=True):
+        assert np.array_equal(image, preprocessing.image(picture))
+
+
+def test_grey_images_are_stacked_with_one_channel():
+    assert built("L", (32, 24), None).images([photograph(50, 70)]).shape == (1, 32, 24, 1)
+
+
+def test_images_of_several_sizes_do_not_stack():
+    with pytest.raises(ValueError, match="same shape"):
+        built("RGB", None, None).images([photograph(5, 5), photograph(5, 6)])
+
+
+def test_the_network_gets_what_torchvision_makes_of_decoded_files():
+    files = []
+    for number in (0, 1):
+        buffer = io.BytesIO()
+        photograph(211, 331, number=number).save(buffer, "JPEG")
+        files.append(buffer.getvalue())
+    preprocessing = built("RGB", (96,), (64, 64), "bicubic")
+    transform = torchvision_transform(preprocessing)
+    expected = torch.stack([transform(decode(file, "RGB")) for file in files])
+    torch.testing.assert_close(network_input(preprocessing.images(files), preprocessing), expected, rtol=0, atol=1e-6)
+
+
+def test_a_smaller_image_is_padded_with_black_around_it():
+    image = built("L", None, (4, 5)).image(np.full((2, 2), 200, np.uint8))
+    expected = np.zeros((4, 5), np.uint8)
+    expected[1:3, 1:3] = 200
+    assert np.array_equal(image[:, :, 0], expected)
+
+
+@pytest.mark.parametrize("size", [(1, 10_000), (10_000, 1)])
+def test_a_thin_image_that_would_be_scaled_to_a_huge_one_is_refused(size: tuple[int, int], tmp_path: Path):
+    thin = Image.new("RGB", size)
+    with pytest.raises(ImageTooLarge, match="would be scaled to"):
+        built("RGB", (256,), (224, 224)).image(thin)
+    path = tmp_path / "thin.png"
+    thin.save(path)
+    with pytest.raises(ImageTooLarge) as raised:
+        built("RGB", (256,), (224, 224)).image(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_size_beyond_the_limit_is_refused():
+    side = int(MAX_PIXELS**0.5) + 1
+    with pytest.raises(ImageTooLarge):
+        built("L", (side, side), None).image(photograph(5, 5))
+
+
+@pytest.mark.parametrize("size", [(), (0,), (-1,), (32, 0), (1, 2, 3)])
+def test_a_size_that_is_none_is_refused(size: tuple[int, ...]):
+    with pytest.raises(ValueError, match="one or two positive numbers"):
+        Resize(size)
+
+
+@pytest.mark.parametrize(
+    ("mode", "crop", "mean", "std", "named"),
+    [
+        ("L", None, (0.5, 0.5, 0.5), (0.5,), "1 numbers each for mode L"),
+        ("L", None, (0.5,), (), "1 numbers each for mode L"),
+        ("RGB", None, (0.5,), (0.5,), "3 numbers each for mode RGB"),
+        ("RGB", None, (0.5,) * 3, (0.5,) * 4, "3 numbers each for mode RGB"),
+        ("L", None, (0.5,), (0.0,), "std must be positive"),
+        ("RGB", None, (0.5,) * 3, (0.5, -0.5, 0.5), "std must be positive"),
+        ("L", (0, 32), (0.5,), (0.5,), "crop must be positive"),
+        ("L", (32, -1), (0.5,), (0.5,), "crop must be positive"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(
+    mode: Mode, crop: tuple[int, int] | None, mean: tuple[float, ...], std: tuple[float, ...], named: str
+):
+    with pytest.raises(ValueError, match=named):
+        Preprocessing(mode, None, crop, mean, std)
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
+def test_the_mode_says_how_many_channels_there_are(mode: Mode, channels: int):
+    assert built(mode, None, None).channels == channels
+    assert built(mode, None, None).image(photograph(3, 4)).shape == (3, 4, channels)

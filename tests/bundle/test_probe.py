@@ -1,0 +1,66 @@
+"""The probe: what it keeps, what tolerance it seals, and that nothing in it is unpickled."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.bundle.probe import Probe, spread, tolerance_from
+from edgecnn.bundle.store import Bundle
+
+
+def test_a_probe_written_and_read_is_itself(committed: Bundle):
+    probe = committed.probe()
+    again = Probe.from_bytes(probe.to_bytes())
+    assert again.to_bytes() == probe.to_bytes()
+    assert np.array_equal(again.images, probe.images)
+    assert again.engine_logits.keys() == probe.engine_logits.keys()
+
+
+def test_the_committed_probe_holds_images_files_and_both_engines(committed: Bundle):
+    probe = committed.probe()
+    assert probe.images.shape == (32, 32, 32, 1)
+    assert [encoded.format for encoded in probe.encoded] == ["png", "jpeg", "png", "jpeg"]
+    assert set(probe.engine_logits) == {"onnxruntime", "openvino"}
+    assert len(set(probe.logits.argmax(axis=1))) == 10
+
+
+def test_the_tolerance_follows_the_best_engine_so_that_a_saturating_one_cannot_widen_it():
+    logits = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    engines = {"good": logits + np.float32(0.01), "saturating": logits + np.float32(3)}
+    assert tolerance_from(logits, engines) == pytest.approx(0.02, rel=1e-4)
+
+
+def test_the_tolerance_is_never_below_a_thousandth_of_the_spread():
+    logits = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    assert tolerance_from(logits, {"exact": logits}) == pytest.approx(1e-3 * spread(logits))
+
+
+def test_logits_that_ignore_the_image_have_no_spread():
+    assert spread(np.tile(np.array([[1.0, 5.0, -3.0]], np.float32), (7, 1))) == 0
+
+
+def test_a_pickled_array_is_refused(tmp_path: Path):
+    class Payload:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "executed",))  # type: ignore[return-value]
+
+    buffer = io.BytesIO()
+    np.savez(buffer, images=np.array([Payload()], dtype=object))
+    with pytest.raises(ValueError, match="plain arrays"):
+        Probe.from_bytes(buffer.getvalue())
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 broken"])
+def test_bytes_that_are_no_npz_are_refused(content: bytes):
+    with pytest.raises(ValueError, match="npz"):
+        Probe.from_bytes(content)
+
+
+def test_a_probe_without_logits_is_refused():
+    buffer = io.BytesIO()
+    np.savez(buffer, images=np.zeros((1, 2, 2, 1), np.uint8))
+    with pytest.raises(ValueError, match="logits"):
+        Probe.from_bytes(buffer.getvalue())

@@ -1,0 +1,165 @@
+"""Bundles: sealed, and refused with the file's name when a byte, a name or a link is not as it was sealed."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgecnn import errors
+from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
+
+
+def edit_manifest(bundle: Path, change: Callable[[dict], None]) -> None:
+    manifest = bundle / "manifest.json"
+    document = json.loads(manifest.read_text())
+    change(document)
+    manifest.write_text(json.dumps(document))
+
+
+def test_an_intact_bundle_opens_and_its_digest_is_the_manifests(bundle_copy: Path):
+    bundle = open_bundle(bundle_copy)
+    assert bundle.digest == hashlib.sha256((bundle_copy / "manifest.json").read_bytes()).hexdigest()
+    assert bundle.manifest.architecture == "lenet"
+    assert bundle.manifest.labels == tuple("0123456789")
+
+
+def test_a_bundle_behind_a_link_opens(bundle_copy: Path, tmp_path: Path):
+    (tmp_path / "current").symlink_to(bundle_copy)
+    assert open_bundle(tmp_path / "current").manifest.name == "lenet-digits-int8"
+
+
+def test_no_path_and_no_host_name_stands_in_the_manifest(bundle_copy: Path):
+    text = (bundle_copy / "manifest.json").read_text()
+    assert '"/' not in text
+    assert "file:" not in text
+
+
+def damage_byte(bundle: Path) -> None:
+    content = bytearray((bundle / "model.onnx").read_bytes())
+    content[1000] ^= 1
+    (bundle / "model.onnx").write_bytes(content)
+
+
+def link_inside(bundle: Path) -> None:
+    (bundle / "probe.npz").rename(bundle.parent / "probe.npz")
+    (bundle / "probe.npz").symlink_to(bundle.parent / "probe.npz")
+
+
+def manifest_link(bundle: Path) -> None:
+    (bundle / "manifest.json").rename(bundle.parent / "m.json")
+    (bundle / "manifest.json").symlink_to(bundle.parent / "m.json")
+
+
+def folder_in_place_of_a_file(bundle: Path) -> None:
+    (bundle / "probe.npz").unlink()
+    (bundle / "probe.npz").mkdir()
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]] = {
+    "a changed byte": (damage_byte, errors.DigestMismatch, "model.onnx"),
+    "a truncated file": (
+        lambda b: (b / "probe.npz").write_bytes((b / "probe.npz").read_bytes()[:-1]),
+        errors.DigestMismatch,
+        "probe.npz",
+    ),
+    "a missing file": (lambda b: (b / "proof.json").unlink(), errors.FileMissing, "proof.json"),
+    "a stranger": (lambda b: (b / "run.sh").write_text("#!"), errors.UnexpectedFile, "run.sh"),
+    "a link inside": (link_inside, errors.UnsafePath, "probe.npz"),
+    "a manifest that is a link": (manifest_link, errors.UnsafePath, "manifest.json"),
+    "a folder in place of a file": (folder_in_place_of_a_file, errors.UnsafePath, "probe.npz"),
+    "no manifest": (lambda b: (b / "manifest.json").unlink(), errors.BundleNotFound, "manifest.json"),
+    "an empty manifest": (lambda b: (b / "manifest.json").write_text(""), errors.ManifestError, "manifest.json"),
+    "a manifest of random bytes": (
+        lambda b: (b / "manifest.json").write_bytes(bytes(range(256))),
+        errors.ManifestError,
+        "manifest.json",
+    ),
+    "an extra key": (
+        lambda b: edit_manifest(b, lambda m: m.update(surprise=1)),
+        errors.ManifestError,
+        "'surprise'",
+    ),
+    "an extra key deep inside": (
+        lambda b: edit_manifest(b, lambda m: m["preprocessing"].update(gamma=2)),
+        errors.ManifestError,
+        "'preprocessing.gamma'",
+    ),
+    "a missing key": (lambda b: edit_manifest(b, lambda m: m.pop("labels")), errors.ManifestError, "'labels'"),
+    "a name that leaves the folder": (
+        lambda b: edit_manifest(b, lambda m: m["files"].update({"../x": m["files"]["probe.npz"]})),
+        errors.UnsafePath,
+        "'../x'",
+    ),
+    "an absolute name": (
+        lambda b: edit_manifest(b, lambda m: m["files"].update({"/etc/passwd": m["files"]["probe.npz"]})),
+        errors.UnsafePath,
+        "'/etc/passwd'",
+    ),
+    "a newer format": (
+        lambda b: edit_manifest(b, lambda m: m.update(format={"major": 2, "minor": 0, "new": True})),
+        errors.FormatTooNew,
+        "upgrade edgecnn",
+    ),
+    "no model": (
+        lambda b: edit_manifest(b, lambda m: m["files"].pop("model.onnx")),
+        errors.ManifestError,
+        "model.onnx",
+    ),
+    "labels that do not fit": (
+        lambda b: edit_manifest(b, lambda m: m["labels"].append("10")),
+        errors.ManifestError,
+        "11 labels",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bundle_that_is_not_intact_is_refused_with_its_own_error(fault: str, bundle_copy: Path):
+    damage, error, named = FAULTS[fault]
+    damage(bundle_copy)
+    with pytest.raises(error) as raised:
+        open_bundle(bundle_copy)
+    assert type(raised.value) is error
+    assert named in str(raised.value)
+    assert str(bundle_copy) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_place_with_no_bundle_says_what_is_there(tmp_path: Path):
+    with pytest.raises(errors.BundleNotFound, match="there is nothing"):
+        open_bundle(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(errors.BundleNotFound, match="it is a file"):
+        open_bundle(tmp_path / "file")
+
+
+def test_a_folder_of_bundles_is_not_a_bundle_and_names_those_inside(bundle_copy: Path):
+    with pytest.raises(errors.BundleNotFound, match="lenet-digits-int8"):
+        open_bundle(bundle_copy.parent)
+
+
+def test_annotations_are_left_to_others(bundle_copy: Path):
+    edit_manifest(bundle_copy, lambda m: m.update(annotations={"site": "hall 4", "deep": {"any": [1]}}))
+    assert open_bundle(bundle_copy).manifest.annotations["site"] == "hall 4"
+
+
+def test_a_bundle_written_again_is_the_same(committed: Bundle, tmp_path: Path):
+    copy = create_bundle(
+        tmp_path / "again",
+        manifest=committed.manifest,
+        model=committed.model.read_bytes(),
+        probe=committed.probe(),
+        proof=committed.proof(),
+    )
+    assert copy.digest == committed.digest
+    assert open_bundle(tmp_path / "again") == copy
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "é", ".hidden", "x" * 101])
+def test_a_bundle_has_a_plain_name(name: str):
+    from edgecnn.bundle.manifest import check_name
+
+    with pytest.raises(errors.UsageError):
+        check_name(name)

@@ -1,0 +1,101 @@
+"""What many tests share: one trained LeNet, its bundles, and the command line in this process."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# `edgecnn` sets this at import; a test that imports an engine before it must not call anybody either.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+from edgecnn.bundle.store import Bundle, open_bundle
+
+REPOSITORY = Path(__file__).parent.parent
+COMMITTED = REPOSITORY / "exported" / "lenet-digits-int8"
+
+
+@pytest.fixture(autouse=True)
+def _state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep records of evidence out of the user's home."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def bundle_copy(tmp_path: Path) -> Path:
+    """A copy of the committed bundle, to be damaged."""
+    return Path(shutil.copytree(COMMITTED, tmp_path / COMMITTED.name))
+
+
+@pytest.fixture(scope="session")
+def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LeNet trained on digits with the defaults: the real thing, about fifteen seconds."""
+    from edgecnn.pipeline.data.sources import open_source
+    from edgecnn.pipeline.training.loop import train
+    from edgecnn.pipeline.training.recipes import TrainingOptions
+
+    path = tmp_path_factory.mktemp("checkpoints") / "lenet-digits"
+    train("lenet", open_source("digits"), path, source_name="digits", options=TrainingOptions())
+    return path
+
+
+@pytest.fixture(scope="session")
+def fp32_bundle(checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The exported FP32 bundle of that checkpoint."""
+    from edgecnn.pipeline.export.exporting import export
+    from edgecnn.pipeline.training.checkpoint import read_checkpoint
+
+    return export(read_checkpoint(checkpoint_path), tmp_path_factory.mktemp("bundles") / "lenet-digits-fp32")
+
+
+@pytest.fixture(scope="session")
+def int8_bundle(fp32_bundle: Bundle) -> Bundle:
+    """The INT8 bundle made from it with the committed recipe."""
+    from edgecnn.pipeline.quantization.quantizing import quantize
+    from edgecnn.pipeline.quantization.recipe import open_calibration
+
+    recipe = open_calibration(str(REPOSITORY / "calibration" / "digits.json"))
+    return quantize(fp32_bundle, recipe, fp32_bundle.path.parent / "lenet-digits-int8").bundle
+
+
+@pytest.fixture
+def committed() -> Bundle:
+    return open_bundle(COMMITTED)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command has said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line that a failed command ends with."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0]
+
+
+@pytest.fixture
+def edgecnn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run the command line in this process."""
+    from edgecnn.cli.main import main
+
+    def run(*arguments: object) -> Result:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["edgecnn", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        captured = capsys.readouterr()
+        code = exit_.value.code
+        assert isinstance(code, int)
+        return Result(code, captured.out, captured.err)
+
+    return run

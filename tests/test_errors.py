@@ -1,0 +1,17 @@
+"""The error tree: every class stands in the docstring's drawing, with its exit code."""
+
+import inspect
+import re
+
+from edgecnn import errors
+
+
+def test_the_drawing_shows_every_error_with_its_exit_code():
+    drawn = dict(re.findall(r"(\w+) +(\d)   ", errors.__doc__ or ""))
+    classes = {name: cls for name, cls in vars(errors).items() if inspect.isclass(cls)}
+    assert drawn == {name: str(cls.exit_code) for name, cls in classes.items()}
+
+
+def test_every_error_is_an_edgecnn_error():
+    classes = [cls for cls in vars(errors).values() if inspect.isclass(cls)]
+    assert all(issubclass(cls, errors.EdgecnnError) for cls in classes)
