@@ -1,0 +1,117 @@
+"""The seam between edgecnn and the engines: what a backend and a session are.
+
+Protocols rather than base classes, so that the PyTorch reference in `pipeline/` and a test's fake satisfy them from
+outside. A backend translates its engine's errors into ours, in its own file.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16", "fp16")
+
+DEVICES = ("cpu", "cuda", "tensorrt", "gpu", "npu", "auto")
+"""Kinds of device; a number may follow, as in `cuda:1`."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that an engine can open: the name that `--device` takes, and what it is."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a session is opened.
+
+    Attributes:
+        device: `cpu`, `cuda[:N]`, `tensorrt[:N]`, `gpu[:N]`, `npu` or `auto`.
+        precision: what float operators compute in; INT8 operators stay INT8.
+        threads: None for as many as the process may really use.
+        concurrency: how many threads will be inside `run` at once.
+    """
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    threads: int | None = None
+    concurrency: int = 1
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What really runs, read back from the engine after opening.
+
+    Attributes:
+        engine: its name, as in `--backend`.
+        version: of the engine.
+        device: name of the device that was opened.
+        precision: what float operators really compute in.
+        threads: for one run.
+    """
+
+    engine: str
+    version: str
+    device: str
+    precision: Precision
+    threads: int
+
+
+class Session(Protocol):
+    """A loaded model: one uint8 batch in, one float32 batch of logits out."""
+
+    info: SessionInfo
+    concurrency: int
+
+    def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        """Compute the logits of uint8 [N, H, W, C] as float32 [N, K], into `out` where given.
+
+        Raises:
+            EngineError: the engine failed, or the images have another shape or type.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the engine's memory; the session cannot run afterwards."""
+        ...
+
+
+class Backend(Protocol):
+    """An engine.
+
+    Attributes:
+        name: as in `--backend`.
+        symmetric_int8_only: kinds of device that compute INT8 only without zero points.
+    """
+
+    name: str
+    symmetric_int8_only: frozenset[str]
+
+    def devices(self) -> tuple[Device, ...]:
+        """List what this machine has and this engine can open."""
+        ...
+
+    def open(self, model: Path, options: SessionOptions) -> Session:
+        """Load a graph.
+
+        Raises:
+            DeviceUnavailable: the device is not there, or the engine opened another one.
+            PrecisionUnavailable: the device does not compute in that precision.
+            EngineError: the engine refused the graph.
+        """
+        ...
+
+
+def device_kind(device: str) -> str:
+    """Return the kind of a device name: `cuda` of `cuda:1`."""
+    return device.partition(":")[0]
+
+
+def device_index(device: str) -> int:
+    """Return the number of a device name: 1 of `cuda:1`, 0 where none is given."""
+    _, _, number = device.partition(":")
+    return int(number) if number.isdecimal() else 0

@@ -1,0 +1,83 @@
+"""Which engines there are, which are installed, and the one way to open a session on a bundle.
+
+An engine that was asked for by name or by device is opened or refused; only `auto` chooses.
+"""
+
+import importlib
+import importlib.util
+import re
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EngineError, EngineMissing, UsageError
+from edgecnn.runtime.backend import DEVICES, Backend, Session, SessionOptions, device_kind
+
+_BACKENDS = {
+    "onnxruntime": ("edgecnn.runtime.onnxruntime", "OnnxRuntimeBackend"),
+    "openvino": ("edgecnn.runtime.openvino", "OpenVinoBackend"),
+}
+"""In the order in which `auto` tries them."""
+
+NAMES = tuple(_BACKENDS)
+
+_OWNERS = {"cuda": "onnxruntime", "tensorrt": "onnxruntime", "gpu": "openvino", "npu": "openvino", "auto": "openvino"}
+"""Kinds of device that only one engine drives."""
+
+_DEVICE = re.compile(rf"({'|'.join(DEVICES)})(:\d+)?")
+
+
+def installed() -> tuple[str, ...]:
+    """Return the names of the engines whose package is installed."""
+    return tuple(name for name in NAMES if importlib.util.find_spec(name) is not None)
+
+
+def get_backend(name: str) -> Backend:
+    """Import an engine.
+
+    Raises:
+        UsageError: there is no such engine.
+        EngineMissing: its package is not installed.
+    """
+    if name not in _BACKENDS:
+        raise UsageError(f"there is no backend {name!r}: choose auto, {' or '.join(NAMES)}")
+    if name not in installed():
+        raise EngineMissing(f"the engine {name} is not installed: pip install 'edgecnn[{name}]'")
+    module, cls = _BACKENDS[name]
+    backend: Backend = getattr(importlib.import_module(module), cls)()
+    return backend
+
+
+def choose_backend(name: str, device: str) -> Backend:
+    """Return the engine of that name, or for `auto` the installed one that drives the device.
+
+    Raises:
+        UsageError: there is no such engine or device.
+        EngineMissing: the engine is not installed, or none is.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise UsageError(f"there is no device {device!r}: choose {', '.join(DEVICES)}, or cuda:1 for the second one")
+    if name != "auto":
+        return get_backend(name)
+    if device_kind(device) in _OWNERS:
+        return get_backend(_OWNERS[device_kind(device)])
+    for candidate in installed():
+        return get_backend(candidate)
+    raise EngineMissing("no engine is installed: pip install 'edgecnn[onnxruntime]' or 'edgecnn[openvino]'")
+
+
+def open_session(bundle: Bundle, *, backend: str = "auto", options: SessionOptions | None = None) -> Session:
+    """Load a bundle's graph into an engine.
+
+    Raises:
+        UsageError: there is no such engine or device.
+        EngineError: the engine, the device or the precision is not there, the device cannot compute this bundle's
+            quantization, or the engine refused the graph.
+    """
+    options = options or SessionOptions()
+    engine = choose_backend(backend, options.device)
+    quantization = bundle.manifest.quantization
+    if quantization and not quantization.symmetric and device_kind(options.device) in engine.symmetric_int8_only:
+        raise EngineError(
+            f"{options.device} computes INT8 without zero points only, and {bundle.path} has asymmetric activations: "
+            f"run its FP32 bundle there"
+        )
+    return engine.open(bundle.model, options)

@@ -1,0 +1,166 @@
+"""The Python inference API: `load` a bundle, ask a `Classifier`, get a `Prediction`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import overload
+
+import numpy as np
+
+from edgecnn.bundle.decoding import ImageLike
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import UsageError
+from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions
+from edgecnn.runtime.backends import open_session
+
+MAX_BATCH = 32
+"""How many images run at once: more cost memory and gain nothing on a CPU."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one image.
+
+    Attributes:
+        label: name of the most probable class.
+        index: its position among the logits.
+        probability: its softmax probability, in [0, 1].
+        top: the most probable labels with their probabilities, best first.
+    """
+
+    label: str
+    index: int
+    probability: float
+    top: tuple[tuple[str, float], ...]
+
+
+class Classifier:
+    """A loaded bundle. Safe to call from one thread at a time; close it, or use it in a `with` block."""
+
+    def __init__(self, bundle: Bundle, session: Session) -> None:
+        self.bundle = bundle
+        self._session = session
+
+    @property
+    def info(self) -> SessionInfo:
+        """What really runs: engine, device, precision, threads."""
+        return self._session.info
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the logits."""
+        return self.bundle.manifest.labels
+
+    @overload  # a str is a sequence of str too; it means a path
+    def predict(self, images: ImageLike, *, top: int = 5) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, images: Sequence[ImageLike], *, top: int = 5) -> list[Prediction]: ...
+    def predict(self, images: ImageLike | Sequence[ImageLike], *, top: int = 5) -> Prediction | list[Prediction]:
+        """Classify one image or several.
+
+        Args:
+            images: one image or a sequence of them, each a path, an encoded file's bytes, a Pillow image, or an array
+                (uint8 [H, W], [H, W, 1] or [H, W, 3]); all are resized and cropped as the manifest says.
+            top: how many labels each prediction lists.
+
+        Returns:
+            One prediction for one image, a list for a sequence.
+
+        Raises:
+            ImageError: an image cannot be decoded.
+            EngineError: the engine failed.
+        """
+        if top < 1:
+            raise UsageError(f"top must be at least 1, found {top}")
+        if isinstance(images, Sequence) and not isinstance(images, str | bytes):
+            return self._predict(images, top)
+        return self._predict([images], top)[0]
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Compute logits of preprocessed images.
+
+        Args:
+            images: uint8 [N, H, W, C] of exactly the manifest's size.
+
+        Returns:
+            float32 [N, K].
+
+        Raises:
+            UsageError: the images have another shape or type.
+            EngineError: the engine failed.
+        """
+        expected = self.bundle.manifest.image_shape
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
+            raise UsageError(
+                f"expected uint8 [N, {', '.join(map(str, expected))}], found {images.dtype} {list(images.shape)}; "
+                f"predict() resizes and converts"
+            )
+        return run_batches(self._session, images, classes=len(self.labels))
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        self._session.close()
+
+    def __enter__(self) -> "Classifier":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _predict(self, images: Iterable[ImageLike], top: int) -> list[Prediction]:
+        images = list(images)
+        predictions = []
+        for start in range(0, len(images), MAX_BATCH):  # only one batch of pixels in memory at a time
+            pixels = self.bundle.manifest.preprocessing.images(images[start : start + MAX_BATCH])
+            predictions += [self._prediction(logits, top) for logits in self.logits(pixels)]
+        return predictions
+
+    def _prediction(self, logits: np.ndarray, top: int) -> Prediction:
+        probabilities = softmax(logits)
+        # The best is the first largest logit, as everywhere; a stable sort keeps that order among equals.
+        best = np.argsort(-logits, kind="stable")[:top]
+        ranked = tuple((self.labels[i], float(probabilities[i])) for i in best)
+        return Prediction(ranked[0][0], int(best[0]), ranked[0][1], ranked)
+
+
+def load(
+    bundle: str | Path | Bundle,
+    *,
+    backend: str = "auto",
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    threads: int | None = None,
+) -> Classifier:
+    """Open a bundle on an engine.
+
+    Args:
+        bundle: a bundle's folder.
+        backend: `auto`, `onnxruntime` or `openvino`.
+        device: `cpu`, `cuda`, `tensorrt`, `gpu`, `npu` or `auto`.
+        precision: what float operators compute in; an FP32 bundle runs in FP32 unless this asks for another.
+        threads: None for as many as this process may use.
+
+    Raises:
+        BundleError: the folder is not an intact bundle.
+        EngineError: the engine, device or precision is not there, or the engine refused the graph.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    options = SessionOptions(device=device, precision=precision, threads=threads)
+    return Classifier(opened, open_session(opened, backend=backend, options=options))
+
+
+def run_batches(session: Session, images: np.ndarray, *, classes: int, batch: int = MAX_BATCH) -> np.ndarray:
+    """Run uint8 [N, H, W, C] in batches; returns float32 [N, classes]."""
+    logits = np.empty((len(images), classes), dtype=np.float32)
+    for start in range(0, len(images), batch):
+        session.run(images[start : start + batch], out=logits[start : start + batch])
+    return logits
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax over the last axis, computed in float64 and shifted so that nothing overflows."""
+    wide = logits.astype(np.float64)
+    powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    result: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return result

@@ -1,0 +1,86 @@
+"""Records of what was measured after a bundle was sealed: on this device, on another day.
+
+A bundle never changes, so its evidence lies elsewhere: in `$XDG_STATE_HOME/edgecnn/evidence` unless a file is named.
+A record names the digest of the bundle that it is about; about any other bundle it is stale.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.bundle import schema
+from edgecnn.bundle.manifest import DataReference
+from edgecnn.bundle.proof import Comparison
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EdgecnnError
+from edgecnn.runtime.backend import SessionInfo
+from edgecnn.runtime.verification import ProbeResult
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One verification of one bundle on one engine.
+
+    Attributes:
+        bundle: digest of the bundle that was verified.
+        name: its name.
+        measured: UTC time, ISO 8601.
+        session: what ran.
+        probe: what replaying the probe has shown.
+        data: the images of the comparison, or None where none was asked for.
+        reference: digest of the checkpoint that the comparison was held against, or None.
+        comparison: the comparison, or None.
+        holds: whether the proof held.
+    """
+
+    bundle: str
+    name: str
+    measured: str
+    session: SessionInfo
+    probe: ProbeResult
+    data: DataReference | None
+    reference: str | None
+    comparison: Comparison | None
+    holds: bool
+
+    def stale_for(self, bundle: Bundle) -> bool:
+        """Whether this record is about another bundle."""
+        return self.bundle != bundle.digest
+
+
+def default_path(bundle: Bundle, engine: str) -> Path:
+    """Return where a bundle's evidence on an engine lies by default; a rebuilt bundle of that name has the same."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "edgecnn" / "evidence" / f"{bundle.manifest.name}.{engine}.json"
+
+
+def read_evidence(path: Path) -> Evidence | None:
+    """Read a record; None where there is none.
+
+    Raises:
+        EdgecnnError: the file is something else.
+    """
+    try:
+        return schema.parse(Evidence, path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise EdgecnnError(f"cannot read {path}: {error.strerror}") from None
+    except schema.SchemaError as error:
+        raise EdgecnnError(f"{path} is not a record of evidence: {error}; name another --evidence file") from None
+
+
+def write_evidence(path: Path, evidence: Evidence) -> None:
+    """Write a record, replacing an earlier one in one step.
+
+    Raises:
+        EdgecnnError: the system refused.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(schema.dump(evidence), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise EdgecnnError(f"cannot write {path}: {error.strerror}; name a file with --evidence") from None

@@ -1,0 +1,69 @@
+"""What this process may use of its machine: cores by affinity and by cgroup quota, against those of the host.
+
+Engines size their thread pools to the host; in a container with a quota of one core that makes them slower, not
+faster (microsoft/onnxruntime#29510).
+"""
+
+import os
+from pathlib import Path
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Return how many cores this process may keep busy, at least 1.
+
+    The smaller of the processor affinity and the cgroup quota (v2 `cpu.max`, v1 `cpu.cfs_quota_us`), rounded down:
+    a thread that has only half a core waits for the other threads' share of the period.
+
+    Args:
+        root: where `/proc` and `/sys` stand.
+    """
+    quota = cgroup_quota(root)
+    cores = _affinity()
+    return max(1, cores if quota is None else min(cores, int(quota)))
+
+
+def cgroup_quota(root: Path = Path("/")) -> float | None:
+    """Return the tightest CPU quota of this process's control group and its parents, in cores; None for no limit."""
+    quotas = [_v2_quota(folder) for folder in _groups(root, "", "sys/fs/cgroup")]
+    quotas += [_v1_quota(folder) for folder in _groups(root, "cpu", "sys/fs/cgroup/cpu")]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _groups(root: Path, controller: str, mount: str) -> list[Path]:
+    """List the folders of this process's group and its parents, for one line of `/proc/self/cgroup`.
+
+    Inside a container the path names folders of the host, which are not there; the mount itself then is the group.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except (OSError, ValueError):
+        return []
+    for line in lines:
+        fields = line.split(":", 2)  # hierarchy, controllers, path
+        if len(fields) == 3 and controller in fields[1].split(","):
+            group = Path(fields[2].lstrip("/"))
+            return [root / mount / part for part in (group, *group.parents)]
+    return []
+
+
+def _v2_quota(folder: Path) -> float | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _v1_quota(folder: Path) -> float | None:
+    try:
+        quota = int((folder / "cpu.cfs_quota_us").read_text())
+        period = int((folder / "cpu.cfs_period_us").read_text())
+        return quota / period if quota > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None

@@ -1,0 +1,123 @@
+"""ONNX Runtime behind the backend protocol: CPU, CUDA, TensorRT. The only file of the device part that imports it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from edgecnn.errors import DeviceUnavailable, EngineError, PrecisionUnavailable
+from edgecnn.runtime.backend import Device, Precision, SessionInfo, SessionOptions, device_index, device_kind
+from edgecnn.runtime.host import usable_cores
+
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+_PRECISIONS: dict[str, tuple[Precision, ...]] = {
+    "cpu": ("fp32",),  # its convolutions know no bfloat16
+    "cuda": ("fp32", "tf32"),
+    "tensorrt": ("fp32", "fp16"),
+}
+_LOG_ERRORS = 3
+
+
+class OnnxRuntimeBackend:
+    """ONNX Runtime."""
+
+    name = "onnxruntime"
+    symmetric_int8_only = frozenset({"tensorrt"})
+
+    def devices(self) -> tuple[Device, ...]:
+        """List the devices whose execution provider this build has; `open` shows whether the hardware is there."""
+        available = onnxruntime.get_available_providers()
+        return tuple(Device(kind, provider) for kind, provider in _PROVIDERS.items() if provider in available)
+
+    def open(self, model: Path, options: SessionOptions) -> "OnnxRuntimeSession":
+        """Load a graph; see `Backend.open`."""
+        kind = device_kind(options.device)
+        self._check(kind, options)
+        threads = options.threads or usable_cores()
+        settings = _settings(kind, threads)
+        provider = (_PROVIDERS[kind], _provider_options(kind, options))
+        try:
+            session = onnxruntime.InferenceSession(str(model), settings, providers=[provider])
+        except Exception as error:  # its exceptions share no base class but this one
+            raise EngineError(f"ONNX Runtime cannot load {model}: {_first_line(error)}") from None
+        session.disable_fallback()
+        if session.get_providers()[0] != _PROVIDERS[kind]:
+            raise DeviceUnavailable(
+                f"ONNX Runtime opened {session.get_providers()[0]} where {_PROVIDERS[kind]} was asked for: "
+                f"check the driver, or use --device cpu"
+            )
+        info = SessionInfo(self.name, onnxruntime.__version__, options.device, options.precision, threads)
+        return OnnxRuntimeSession(session, info, options.concurrency)
+
+    def _check(self, kind: str, options: SessionOptions) -> None:
+        found = [device.name for device in self.devices()]
+        if kind not in found:
+            package = "; CUDA and TensorRT need onnxruntime-gpu instead of onnxruntime" if kind in _PROVIDERS else ""
+            raise DeviceUnavailable(
+                f"this build of ONNX Runtime has no device {options.device!r}, it has {', '.join(found)}{package}"
+            )
+        if options.precision not in _PRECISIONS[kind]:
+            raise PrecisionUnavailable(
+                f"ONNX Runtime on {kind} computes in {' or '.join(_PRECISIONS[kind])}, not in {options.precision}"
+            )
+
+
+class OnnxRuntimeSession:
+    """A graph in ONNX Runtime; any number of threads may run it at once."""
+
+    def __init__(self, session: Any, info: SessionInfo, concurrency: int) -> None:
+        self.info = info
+        self.concurrency = concurrency
+        self._session = session
+        self._input = session.get_inputs()[0].name
+
+    def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        """See `Session.run`."""
+        if self._session is None:
+            raise EngineError("this session is closed: open the bundle again")
+        try:
+            logits: np.ndarray = self._session.run(None, {self._input: np.ascontiguousarray(images)})[0]
+        except Exception as error:  # see above
+            raise EngineError(f"ONNX Runtime failed: {_first_line(error)}") from None
+        if out is None:
+            return logits
+        np.copyto(out, logits)
+        return out
+
+    def close(self) -> None:
+        """See `Session.close`."""
+        self._session = None
+
+
+def _settings(kind: str, threads: int) -> Any:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = _LOG_ERRORS
+    if kind != "cpu":
+        # Operators that the device cannot run would silently run on the CPU.
+        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return settings
+
+
+def _provider_options(kind: str, options: SessionOptions) -> dict[str, str]:
+    if kind == "cuda":
+        use_tf32 = "1" if options.precision == "tf32" else "0"  # the engine's default is 1
+        return {"device_id": str(device_index(options.device)), "use_tf32": use_tf32}
+    if kind == "tensorrt":
+        # TensorRT's own default is TF32, and the provider has no option for it; NVIDIA's libraries read this one.
+        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+        fp16 = "1" if options.precision == "fp16" else "0"
+        return {"device_id": str(device_index(options.device)), "trt_fp16_enable": fp16}
+    return {}
+
+
+def _first_line(error: Exception) -> str:
+    """Return an engine's message as one line: its texts run over many."""
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,190 @@
+"""One contract for every backend and every device that this machine has; and what is refused."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import DeviceUnavailable, EngineError, EngineMissing, PrecisionUnavailable, UsageError
+from edgecnn.runtime import backends
+from edgecnn.runtime.backend import Session, SessionOptions
+from edgecnn.runtime.backends import choose_backend, get_backend, installed, open_session
+
+PAIRS = [(name, device.name) for name in installed() for device in get_backend(name).devices()]
+ENGINES = pytest.mark.parametrize("engine", installed())
+
+
+@pytest.fixture(params=PAIRS, ids=[f"{engine}-{device}" for engine, device in PAIRS])
+def session(request: pytest.FixtureRequest, committed: Bundle) -> Session:
+    engine, device = request.param
+    return open_session(committed, backend=engine, options=SessionOptions(device=device))
+
+
+def test_both_engines_are_tested_here():
+    assert set(installed()) == {"onnxruntime", "openvino"}
+    assert {device for _, device in PAIRS} >= {"cpu"}
+
+
+def test_logits_are_float32_one_row_an_image(session: Session, committed: Bundle):
+    images = committed.probe().images
+    for batch in (1, 3, 8, 32):
+        logits = session.run(images[:batch])
+        assert logits.dtype == np.float32
+        assert logits.shape == (batch, 10)
+
+
+def test_an_answer_does_not_depend_on_batch_mates(session: Session, committed: Bundle):
+    images = committed.probe().images
+    together = session.run(images)
+    alone = np.concatenate([session.run(images[i : i + 1]) for i in range(len(images))])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_results_are_the_callers_own(session: Session, committed: Bundle):
+    images = committed.probe().images
+    first = session.run(images[:1])
+    kept = first.copy()
+    session.run(images[1:2])
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_out_receives_the_logits(session: Session, committed: Bundle):
+    images = committed.probe().images[:4]
+    out = np.full((4, 10), np.nan, np.float32)
+    assert session.run(images, out=out) is out
+    np.testing.assert_array_equal(out, session.run(images))
+
+
+def test_images_need_not_be_contiguous(session: Session, committed: Bundle):
+    images = committed.probe().images
+    np.testing.assert_array_equal(session.run(images[::2]), session.run(images[::2].copy()))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [np.zeros((1, 3, 3, 1), np.uint8), np.zeros((1, 32, 32, 1), np.float32), np.zeros((32, 32), np.uint8)],
+    ids=["another size", "another type", "another rank"],
+)
+def test_wrong_images_are_an_engine_error_in_one_line(session: Session, images: np.ndarray):
+    with pytest.raises(EngineError) as raised:
+        session.run(images)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_closed_session_says_so(session: Session, committed: Bundle):
+    session.close()
+    with pytest.raises(EngineError, match="closed"):
+        session.run(committed.probe().images)
+
+
+def test_info_says_what_runs(session: Session):
+    assert session.info.engine in installed()
+    assert session.info.precision == "fp32"
+    assert session.info.threads >= 1
+    assert session.info.version[0].isdigit()
+
+
+@ENGINES
+def test_several_threads_may_run_at_once(engine: str, committed: Bundle):
+    session = open_session(committed, backend=engine, options=SessionOptions(threads=1, concurrency=2))
+    assert session.concurrency == 2
+    images, wrong = committed.probe().images, []
+    expected = session.run(images)
+
+    def work() -> None:
+        for _ in range(50):
+            if not np.array_equal(session.run(images), expected):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@ENGINES
+def test_threads_are_those_asked_for(engine: str, committed: Bundle):
+    assert open_session(committed, backend=engine, options=SessionOptions(threads=1)).info.threads == 1
+
+
+@ENGINES
+@pytest.mark.parametrize("content", [b"", b"hello world", bytes(range(256)) * 40], ids=["empty", "text", "random"])
+def test_a_file_that_is_no_graph_is_an_engine_error_in_one_line(engine: str, content: bytes, tmp_path: Path):
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(EngineError, match=r"model\.onnx") as raised:
+        get_backend(engine).open(tmp_path / "model.onnx", SessionOptions())
+    assert "\n" not in str(raised.value)
+
+
+ABSENT = [
+    (engine, device)
+    for engine, devices in (("onnxruntime", ("cuda", "tensorrt", "gpu")), ("openvino", ("gpu", "npu", "cuda")))
+    for device in devices
+    if (engine, device) not in PAIRS
+]
+
+
+@pytest.mark.parametrize(("engine", "device"), ABSENT)
+def test_a_device_that_is_not_here_is_refused_and_never_replaced(engine: str, device: str, fp32_bundle: Bundle):
+    with pytest.raises(DeviceUnavailable, match=device):
+        open_session(fp32_bundle, backend=engine, options=SessionOptions(device=device))
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt", "gpu", "npu"])
+def test_auto_never_replaces_a_device_that_was_named(device: str, fp32_bundle: Bundle):
+    if any(name == device for _, name in PAIRS):
+        pytest.skip(f"this machine has a {device}")
+    with pytest.raises(DeviceUnavailable):
+        open_session(fp32_bundle, options=SessionOptions(device=device))
+
+
+def test_onnx_runtime_refuses_bfloat16_on_the_cpu(committed: Bundle):
+    with pytest.raises(PrecisionUnavailable, match="fp32"):
+        open_session(committed, backend="onnxruntime", options=SessionOptions(precision="bf16"))
+
+
+def test_openvino_runs_bfloat16_where_the_cpu_has_it_and_refuses_it_elsewhere(fp32_bundle: Bundle):
+    import openvino
+
+    options = SessionOptions(precision="bf16")
+    if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        assert open_session(fp32_bundle, backend="openvino", options=options).info.precision == "bf16"
+    else:
+        with pytest.raises(PrecisionUnavailable, match="not in bf16"):
+            open_session(fp32_bundle, backend="openvino", options=options)
+
+
+def test_openvino_runs_an_fp32_bundle_in_fp32_unless_asked_otherwise(fp32_bundle: Bundle):
+    session = open_session(fp32_bundle, backend="openvino")
+    probe = fp32_bundle.probe()
+    assert np.abs(session.run(probe.images) - probe.logits).max() < 1e-4  # bfloat16 is off by a hundred times that
+
+
+def test_asymmetric_int8_is_refused_on_tensorrt(committed: Bundle):
+    with pytest.raises(EngineError, match="FP32 bundle"):
+        open_session(committed, backend="onnxruntime", options=SessionOptions(device="tensorrt"))
+
+
+def test_an_engine_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backends, "installed", lambda: ("onnxruntime",))
+    with pytest.raises(EngineMissing, match=r"pip install 'edgecnn\[openvino\]'"):
+        get_backend("openvino")
+    with pytest.raises(EngineMissing, match="openvino"):
+        choose_backend("auto", "npu")
+
+
+def test_no_engine_at_all_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backends, "installed", lambda: ())
+    with pytest.raises(EngineMissing, match="pip install"):
+        choose_backend("auto", "cpu")
+
+
+def test_unknown_names_list_the_choices():
+    with pytest.raises(UsageError, match="onnxruntime or openvino"):
+        get_backend("tflite")
+    with pytest.raises(UsageError, match="cpu, cuda"):
+        choose_backend("auto", "quantum")

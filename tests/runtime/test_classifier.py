@@ -1,0 +1,85 @@
+"""The Python inference API on the committed bundle and real digits."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edgecnn
+from edgecnn.errors import ImageError, UsageError
+from edgecnn.runtime.backends import installed
+from edgecnn.runtime.classifier import Classifier, softmax
+
+BUNDLE = Path(__file__).parents[2] / "exported" / "lenet-digits-int8"
+
+
+@pytest.fixture(params=installed())
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    return edgecnn.load(BUNDLE, backend=request.param)
+
+
+@pytest.fixture
+def seven() -> np.ndarray:
+    from edgecnn.pipeline.data.sources import open_source
+
+    test = open_source("digits").split("test")
+    return np.asarray(test.images[int(np.flatnonzero(test.targets == 7)[0])])
+
+
+def test_a_path_bytes_a_picture_and_an_array_give_the_same_answer(
+    classifier: Classifier, seven: np.ndarray, tmp_path: Path
+):
+    picture = Image.fromarray(seven)
+    picture.save(tmp_path / "seven.png")
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    forms = [tmp_path / "seven.png", str(tmp_path / "seven.png"), buffer.getvalue(), picture, seven, seven[:, :, None]]
+    predictions = classifier.predict(forms)
+    assert {prediction.label for prediction in predictions} == {"7"}
+    assert len({prediction.probability for prediction in predictions}) == 1
+    assert classifier.predict(seven) == predictions[4]
+
+
+def test_one_image_gives_one_prediction_and_a_list_gives_a_list(classifier: Classifier, seven: np.ndarray):
+    single = classifier.predict(seven, top=3)
+    assert single.label == single.top[0][0] == classifier.labels[single.index]
+    assert len(single.top) == 3
+    assert single.top[0][1] > single.top[1][1] > single.top[2][1]
+    assert classifier.predict([seven], top=3) == [single]
+    assert classifier.predict([]) == []
+
+
+def test_more_images_than_a_batch_are_all_answered(classifier: Classifier, seven: np.ndarray):
+    assert [p.label for p in classifier.predict([seven] * 70)] == ["7"] * 70
+
+
+def test_logits_are_the_probes_within_its_tolerance(classifier: Classifier):
+    probe = classifier.bundle.probe()
+    assert np.abs(classifier.logits(probe.images) - probe.logits).max() <= probe.tolerance
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((1, 28, 28, 1), np.uint8), np.zeros((1, 32, 32, 1), np.float32), np.zeros((32, 32), np.uint8)]
+)
+def test_logits_of_wrong_images_say_what_was_expected(classifier: Classifier, images: np.ndarray):
+    with pytest.raises(UsageError, match=r"uint8 \[N, 32, 32, 1\]"):
+        classifier.logits(images)
+
+
+def test_an_image_that_cannot_be_read_is_named(classifier: Classifier, tmp_path: Path):
+    with pytest.raises(ImageError, match=r"nowhere\.png"):
+        classifier.predict(tmp_path / "nowhere.png")
+
+
+def test_a_classifier_closes_itself_at_the_end_of_a_with_block(seven: np.ndarray):
+    with edgecnn.load(BUNDLE) as classifier:
+        classifier.predict(seven)
+    with pytest.raises(edgecnn.EdgecnnError, match="closed"):
+        classifier.predict(seven)
+
+
+def test_probabilities_do_not_overflow():
+    probabilities = softmax(np.array([[1e4, -1e4, 0.0]], np.float32))
+    np.testing.assert_array_equal(probabilities, [[1.0, 0.0, 0.0]])
