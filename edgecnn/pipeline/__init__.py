@@ -1,0 +1,1 @@
+"""Where bundles are made: training, export, quantization. Never imported by the device part."""

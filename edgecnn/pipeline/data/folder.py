@@ -1,0 +1,97 @@
+"""Any image folder: one subfolder a class, under `train/` and `test/` (or `val/`), or undivided.
+
+An undivided folder is split by the content of each image. A folder with `train/` alone has no test images.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.decoding import SUFFIXES, Mode, decode
+from edgecnn.errors import ImageError, SourceError
+from edgecnn.pipeline.data.source import FileImages, Split, is_test
+
+
+class ImageFolder:
+    """Images on disk, one subfolder a class; class names in sorted order are the labels."""
+
+    def __init__(self, root: Path) -> None:
+        """Look at the folder's layout.
+
+        Args:
+            root: the folder.
+
+        Raises:
+            SourceError: it is missing, or holds no class folders with images.
+        """
+        if not root.is_dir():
+            raise SourceError(
+                f"{root} is not a folder: expected one subfolder a class, under train/ and test/ or alone"
+            )
+        self.name = root.resolve().name
+        self._root = root
+        self._divided = (root / "train").is_dir()
+        if not self._divided and ((root / "test").is_dir() or (root / "val").is_dir()):
+            raise SourceError(f"{root} has test/ or val/, but no train/: put the training images there")
+        first = root / "train" if self._divided else root
+        self.labels = tuple(_classes(first))
+        if not self.labels:
+            raise SourceError(f"{first} holds no class folders: expected one subfolder a class, with images in it")
+        self.mode = _mode(first, self.labels)
+
+    def split(self, name: str) -> Split:
+        """See `DataSource.split`."""
+        if name not in ("train", "test"):
+            raise SourceError(f"{self._root} has the splits train and test, not {name!r}")
+        if not self._divided:
+            paths, targets = self._files(self._root)
+            images = FileImages(paths)
+            chosen = [i for i in range(len(paths)) if is_test(images.digest(i)) == (name == "test")]
+            if not chosen:
+                raise SourceError(
+                    f"{self._root} has {len(paths)} images, too few to keep some for {name}: "
+                    f"divide it into train/ and test/"
+                )
+            return Split(self.name, name, images, targets).subset(chosen)
+        paths, targets = self._files(self._root / "train" if name == "train" else self._test_folder())
+        return Split(self.name, name, FileImages(paths), targets)
+
+    def _test_folder(self) -> Path:
+        for name in ("test", "val"):
+            if (self._root / name).is_dir():
+                return self._root / name
+        raise SourceError(f"{self._root} has train/, but neither test/ nor val/: nothing to test on")
+
+    def _files(self, folder: Path) -> tuple[list[Path], np.ndarray]:
+        found = _classes(folder)
+        if tuple(found) != self.labels:
+            raise SourceError(f"{folder} has the classes {', '.join(found)}, expected {', '.join(self.labels)}")
+        paths: list[Path] = []
+        targets: list[int] = []
+        for target, label in enumerate(self.labels):
+            images = _images(folder / label)
+            if not images:
+                raise SourceError(f"{folder / label} holds no images (JPEG, PNG or BMP): add some or remove the folder")
+            paths += images
+            targets += [target] * len(images)
+        return paths, np.asarray(targets, dtype=np.int64)
+
+
+def _classes(folder: Path) -> list[str]:
+    return sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _mode(folder: Path, labels: tuple[str, ...]) -> Mode:
+    """Guess the colour mode from the first image: grey stays grey."""
+    for path in (path for label in labels for path in _images(folder / label)):
+        try:
+            pixels = np.asarray(decode(path, "RGB"))
+        except ImageError as error:
+            raise SourceError(f"{folder.name}: {error}; repair or remove that file") from None
+        grey = bool((pixels == pixels[:, :, :1]).all())
+        return "L" if grey else "RGB"
+    raise SourceError(f"{folder} holds no images (JPEG, PNG or BMP) in its class folders: nothing to read")

@@ -1,0 +1,174 @@
+"""The seam between edgecnn and images: what a data source and a split of it are."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from edgecnn.bundle.decoding import ImageLike, Mode
+from edgecnn.bundle.manifest import DataReference
+from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.errors import ImageError, SourceError
+
+TEST_FRACTION = 0.2
+"""Share of the images that a split by content hash keeps for testing."""
+
+
+class Images(Protocol):
+    """Images that can be read one at a time, in any order."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, index: int, /) -> ImageLike:
+        """Return one image as something that `Preprocessing.image` takes."""
+        ...
+
+    def digest(self, index: int) -> bytes:
+        """Return the sha256 of one image's content."""
+        ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some images of a source with their targets, in a fixed order.
+
+    Attributes:
+        source: name of the source; no path.
+        name: `train` or `test`.
+        images: read when they are needed.
+        targets: int64 [N].
+    """
+
+    source: str
+    name: str
+    images: Images
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def pixels(self, indices: Sequence[int] | np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+        """Read and preprocess some images as uint8 [N, H, W, C].
+
+        Raises:
+            SourceError: an image cannot be decoded; the message names it.
+        """
+        try:
+            return preprocessing.images(self.images[int(i)] for i in indices)
+        except ImageError as error:
+            raise SourceError(f"{self.source}: {error}; repair or remove that file") from None
+
+    def all_pixels(self, preprocessing: Preprocessing) -> np.ndarray:
+        """Read and preprocess every image as uint8 [N, H, W, C]."""
+        return self.pixels(range(len(self)), preprocessing)
+
+    def subset(self, indices: Sequence[int]) -> "Split":
+        """Return some of these images, in the order given, as a split of the same name."""
+        return Split(self.source, self.name, _Chosen(self.images, indices), self.targets[list(indices)])
+
+    @cached_property
+    def digest(self) -> str:
+        """Sha256 over every image's content and target, in order."""
+        whole = hashlib.sha256()
+        for index, target in enumerate(self.targets):
+            whole.update(self.images.digest(index) + int(target).to_bytes(4, "big"))
+        return whole.hexdigest()
+
+    def reference(self) -> DataReference:
+        """Say which images these are, for a record."""
+        return DataReference(self.source, self.name, len(self), self.digest)
+
+
+class _Chosen:
+    """Some of other images."""
+
+    def __init__(self, images: Images, indices: Sequence[int]) -> None:
+        self._images = images
+        self._indices = list(indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int, /) -> ImageLike:
+        return self._images[self._indices[index]]
+
+    def digest(self, index: int) -> bytes:
+        """See `Images.digest`."""
+        return self._images.digest(self._indices[index])
+
+
+class DataSource(Protocol):
+    """Labelled images: the seam that other sources join.
+
+    Attributes:
+        name: what records call it; no path.
+        labels: class names; a target is an index into them.
+        mode: colour mode of its images.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def mode(self) -> Mode: ...  # noqa: D102
+
+    def split(self, name: str) -> Split:
+        """Return `train` or `test`.
+
+        Raises:
+            SourceError: there is no such split.
+        """
+        ...
+
+
+class ArrayImages:
+    """Images that lie in memory as one array, uint8 [N, H, W] or [N, H, W, C]."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, index: int, /) -> ImageLike:
+        return np.asarray(self._array[index])
+
+    def digest(self, index: int) -> bytes:
+        """See `Images.digest`."""
+        return hashlib.sha256(np.ascontiguousarray(self._array[index]).tobytes()).digest()
+
+
+class FileImages:
+    """Images that lie on disk."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = list(paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int, /) -> ImageLike:
+        return self._paths[index]
+
+    def digest(self, index: int) -> bytes:
+        """See `Images.digest`."""
+        try:
+            with self._paths[index].open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        except OSError as error:
+            raise SourceError(f"cannot read {self._paths[index]}: {error.strerror}") from None
+
+
+def is_test(digest: bytes) -> bool:
+    """Say whether an image belongs to the test split, from its content alone.
+
+    An image keeps its side when others are added, and copies of one image never stand on both sides.
+    """
+    return int.from_bytes(digest[:8], "big") < TEST_FRACTION * 2**64

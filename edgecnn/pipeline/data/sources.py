@@ -1,0 +1,36 @@
+"""From what the user typed to a data source: a name, or an image folder. A path that exists wins over a name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edgecnn.errors import SourceError
+from edgecnn.pipeline.data.digits import Digits
+from edgecnn.pipeline.data.fashion_mnist import FashionMnist
+from edgecnn.pipeline.data.folder import ImageFolder
+from edgecnn.pipeline.data.source import DataSource
+
+_NAMED: dict[str, Callable[[], DataSource]] = {"digits": Digits, "fashion-mnist": FashionMnist}
+
+NAMES = tuple(_NAMED)
+
+
+def open_source(source: str, *, relative_to: Path | None = None) -> DataSource:
+    """Open a data source.
+
+    Args:
+        source: a name of `NAMES`, or the path of an image folder.
+        relative_to: where a relative path starts; None is the working directory.
+
+    Raises:
+        SourceError: it is neither, or the images are not there.
+    """
+    path = (relative_to or Path()) / source
+    try:
+        exists = path.exists()
+    except OSError:  # a name longer than any file's
+        exists = False
+    if exists:
+        return ImageFolder(path)
+    if source in _NAMED:
+        return _NAMED[source]()
+    raise SourceError(f"there is no data source {source!r}: expected {', '.join(NAMES)} or an image folder that exists")

@@ -1,0 +1,148 @@
+"""The proof of a new graph: probe images with the original's answers, parity, and measurements on a test split.
+
+This is why `pipeline` may import `runtime`: to prove a result on the engines that will run it.
+"""
+
+import contextlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.decoding import decode
+from edgecnn.bundle.manifest import DataReference
+from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.bundle.probe import IMAGES, EncodedImage, Probe, spread, tolerance_from
+from edgecnn.bundle.proof import EngineProof, Proof
+from edgecnn.errors import EngineMissing, ProofFailed
+from edgecnn.pipeline.data.source import Split
+from edgecnn.progress import Progress, silent
+from edgecnn.runtime.backend import Session, SessionOptions
+from edgecnn.runtime.backends import NAMES, get_backend, installed
+from edgecnn.runtime.classifier import run_batches
+from edgecnn.runtime.verification import compare
+
+PARITY_BATCHES = (1, 3, 8)
+PARITY_TOLERANCE = 1e-4
+"""Largest logit error of an FP32 graph, as a fraction of the spread of the logits between images."""
+
+_CHUNK = 256
+_ENCODED_SIDE = 640
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Logits of several sessions on one split, by name: float32 [N, K] each."""
+
+    data: DataReference
+    targets: np.ndarray
+    logits: dict[str, np.ndarray]
+
+
+@contextlib.contextmanager
+def engine_sessions(model: Path) -> Iterator[dict[str, Session]]:
+    """Open a graph on every installed engine, on the CPU in FP32.
+
+    Raises:
+        EngineMissing: none is installed.
+        EngineError: an engine refused the graph.
+    """
+    names = installed()
+    if not names:
+        raise EngineMissing(f"no engine is installed to prove the graph on: pip install 'edgecnn[{NAMES[0]}]'")
+    sessions = {name: get_backend(name).open(model, SessionOptions()) for name in names}
+    try:
+        yield sessions
+    finally:
+        for session in sessions.values():
+            session.close()
+
+
+def evaluate(
+    sessions: Mapping[str, Session],
+    split: Split,
+    preprocessing: Preprocessing,
+    *,
+    classes: int,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Run every image of a split through several sessions, a chunk of images at a time."""
+    chunks: dict[str, list[np.ndarray]] = {name: [] for name in sessions}
+    for start in range(0, len(split), _CHUNK):
+        progress("evaluating", start, len(split))
+        pixels = split.pixels(range(start, min(start + _CHUNK, len(split))), preprocessing)
+        for name, session in sessions.items():
+            chunks[name].append(run_batches(session, pixels, classes=classes))
+    progress("evaluating", len(split), len(split))
+    return Evaluation(split.reference(), split.targets, {name: np.concatenate(parts) for name, parts in chunks.items()})
+
+
+def choose_probe(split: Split) -> Split:
+    """Choose a probe's images: the classes in turn, each from its first image on."""
+    by_class = [list(np.flatnonzero(split.targets == target)) for target in np.unique(split.targets)]
+    longest = max(map(len, by_class))
+    turns = [int(members[turn]) for turn in range(longest) for members in by_class if turn < len(members)]
+    return split.subset(turns[:IMAGES])
+
+
+def encode_images(split: Split, preprocessing: Preprocessing) -> list[tuple[str, bytes]]:
+    """Encode the first images of a probe as files: two PNG, two JPEG, at most 640 pixels wide and high."""
+    encoded = []
+    for index, kind in enumerate(("png", "jpeg", "png", "jpeg")[: len(split)]):
+        picture = decode(split.images[index], preprocessing.mode)
+        picture.thumbnail((_ENCODED_SIDE, _ENCODED_SIDE))
+        buffer = io.BytesIO()
+        picture.save(buffer, format=kind.upper(), **({"quality": 90} if kind == "jpeg" else {}))
+        encoded.append((kind, buffer.getvalue()))
+    return encoded
+
+
+def check_parity(sessions: Mapping[str, Session], images: np.ndarray, expected: np.ndarray) -> None:
+    """Hold an FP32 graph against the original, at several batch sizes, on every engine.
+
+    Args:
+        sessions: the graph on the engines.
+        images: uint8 [N, H, W, C], real images.
+        expected: float32 [N, K], the original's logits.
+
+    Raises:
+        ProofFailed: a logit is off by more than `PARITY_TOLERANCE` of the spread, or an answer differs.
+        EngineError: an engine failed, for example because the graph's batch is fixed.
+    """
+    allowed = PARITY_TOLERANCE * spread(expected)
+    for name, session in sessions.items():
+        for batch in PARITY_BATCHES:
+            logits = run_batches(session, images, classes=expected.shape[1], batch=batch)
+            error = float(np.abs(logits - expected).max())
+            different = int((logits.argmax(axis=1) != expected.argmax(axis=1)).sum())
+            if not error <= allowed or different:  # `not <=` so that NaN fails too
+                raise ProofFailed(
+                    f"the exported graph does not answer as PyTorch does: on {name} at batch {batch} a logit is off "
+                    f"by {error:.3g} (allowed {allowed:.3g}) and {different} of {len(images)} answers differ; "
+                    f"no bundle was written"
+                )
+
+
+def make_probe(
+    sessions: Mapping[str, Session], images: np.ndarray, logits: np.ndarray, encoded: Sequence[EncodedImage]
+) -> Probe:
+    """Run the probe's images on every engine and seal the tolerance that follows."""
+    found = {name: run_batches(session, images, classes=logits.shape[1]) for name, session in sessions.items()}
+    return Probe(images, logits, found, tuple(encoded), tolerance_from(logits, found))
+
+
+def make_proof(reference: str, evaluation: Evaluation, expected: np.ndarray, sessions: Mapping[str, Session]) -> Proof:
+    """Compare every engine's logits with the reference's."""
+    engines = tuple(
+        EngineProof(
+            engine=name,
+            version=session.info.version,
+            device=session.info.device,
+            precision=session.info.precision,
+            comparison=compare(expected, evaluation.logits[name], evaluation.targets),
+        )
+        for name, session in sessions.items()
+    )
+    return Proof(reference, evaluation.data, engines)

@@ -1,0 +1,112 @@
+"""Splits: their digests, their parts, and the side on which an image's content puts it."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from edgecnn.bundle.manifest import DataReference
+from edgecnn.bundle.preprocessing import Preprocessing, Resize
+from edgecnn.errors import SourceError
+from edgecnn.pipeline.data.source import TEST_FRACTION, ArrayImages, FileImages, Split, is_test
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (10, 4, 5), dtype=np.uint8)
+TARGETS = np.arange(10, dtype=np.int64) % 3
+AS_THEY_ARE = Preprocessing("L", None, None, (0.0,), (1.0,))
+
+
+def split(pixels: np.ndarray = PIXELS, targets: np.ndarray = TARGETS) -> Split:
+    return Split("noise", "train", ArrayImages(pixels), targets)
+
+
+def test_images_in_memory_are_read_one_at_a_time():
+    images = ArrayImages(PIXELS)
+    assert len(images) == 10
+    assert np.array_equal(np.asarray(images[3]), PIXELS[3])
+    assert images.digest(3) == hashlib.sha256(PIXELS[3].tobytes()).digest()
+
+
+def test_the_digest_of_an_array_does_not_depend_on_how_it_lies_in_memory():
+    assert ArrayImages(np.asfortranarray(PIXELS)).digest(3) == ArrayImages(PIXELS).digest(3)
+
+
+def test_images_on_disk_are_their_paths_and_the_digest_is_the_files(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(b"one")
+    (tmp_path / "b.png").write_bytes(b"two")
+    images = FileImages([tmp_path / "a.png", tmp_path / "b.png"])
+    assert len(images) == 2
+    assert images[1] == tmp_path / "b.png"
+    assert images.digest(1) == hashlib.sha256(b"two").digest()
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path):
+    with pytest.raises(SourceError) as raised:
+        FileImages([tmp_path / "gone.png"]).digest(0)
+    assert str(raised.value) == f"cannot read {tmp_path / 'gone.png'}: No such file or directory"
+
+
+def test_the_digest_of_a_split_covers_pixels_targets_and_order():
+    changed = PIXELS.copy()
+    changed[7, 0, 0] ^= 1
+    relabelled = TARGETS.copy()
+    relabelled[7] += 1
+    others = [
+        split(changed),
+        split(targets=relabelled),
+        split().subset(range(9)),
+        split().subset([1, 0, *range(2, 10)]),
+    ]
+    digests = {other.digest for other in [split(), *others]}
+    assert len(digests) == 5
+    assert split().digest == split(PIXELS.copy()).digest
+
+
+def test_a_split_says_which_images_it_is():
+    assert split().reference() == DataReference("noise", "train", 10, split().digest)
+
+
+def test_a_subset_keeps_the_order_that_was_asked_for():
+    part = split().subset([7, 2, 2])
+    assert len(part) == len(part.images) == 3
+    assert list(part.targets) == [1, 2, 2]
+    assert np.array_equal(part.all_pixels(AS_THEY_ARE)[:, :, :, 0], PIXELS[[7, 2, 2]])
+    assert part.images.digest(0) == split().images.digest(7)
+    assert (part.source, part.name) == ("noise", "train")
+
+
+def test_a_subset_of_a_subset_is_a_subset():
+    part = split().subset([9, 8, 7, 6]).subset([1, 3])
+    assert np.array_equal(part.all_pixels(AS_THEY_ARE)[:, :, :, 0], PIXELS[[8, 6]])
+
+
+def test_chosen_pixels_come_in_the_order_of_the_indices():
+    assert np.array_equal(split().pixels(np.array([4, 1]), AS_THEY_ARE)[:, :, :, 0], PIXELS[[4, 1]])
+
+
+@pytest.mark.parametrize("fault", ["broken", "thin"])
+def test_an_image_that_cannot_be_used_is_named(fault: str, tmp_path: Path):
+    good, bad = tmp_path / "good.png", tmp_path / f"{fault}.png"
+    Image.new("L", (8, 8)).save(good)
+    Image.new("L", (1, 10_000)).save(bad)
+    if fault == "broken":
+        bad.write_bytes(good.read_bytes()[:-30])
+    scaled = Preprocessing("L", Resize((256,)), None, (0.0,), (1.0,))
+    source = Split("mine", "train", FileImages([good, bad]), np.zeros(2, np.int64))
+    with pytest.raises(SourceError) as raised:
+        source.all_pixels(scaled)
+    assert str(raised.value).startswith(f"mine: {bad}")
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_an_image_is_on_one_side_by_the_first_bytes_of_its_digest(digest: bytes):
+    assert is_test(digest) == is_test(digest[:8] + bytes(24))
+    assert is_test(digest) == (digest[0] < 51) or digest[0] == 51  # a fifth of 256 is 51.2
+
+
+def test_a_fifth_of_many_images_is_kept_for_testing():
+    share = np.mean([is_test(hashlib.sha256(str(number).encode()).digest()) for number in range(10_000)])
+    assert share == pytest.approx(TEST_FRACTION, abs=0.02)

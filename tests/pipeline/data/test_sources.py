@@ -1,0 +1,84 @@
+"""From what was typed to a data source: a name, or a path, which wins."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edgecnn.errors import SourceError
+from edgecnn.pipeline.data.digits import Digits
+from edgecnn.pipeline.data.fashion_mnist import FashionMnist
+from edgecnn.pipeline.data.folder import ImageFolder
+from edgecnn.pipeline.data.sources import NAMES, open_source
+
+
+def image_folder(root: Path) -> Path:
+    (root / "cat").mkdir(parents=True)
+    Image.new("L", (4, 4), 9).save(root / "cat" / "a.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _empty_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("digits", Digits), ("fashion-mnist", FashionMnist)])
+def test_a_name_opens_its_source(name: str, kind: type):
+    source = open_source(name)
+    assert isinstance(source, kind)
+    assert source.name == name
+    assert len(source.labels) == 10
+    assert source.mode == "L"
+
+
+def test_every_name_opens_a_source_that_carries_it():
+    assert [open_source(name).name for name in NAMES] == list(NAMES)
+
+
+def test_a_path_opens_an_image_folder(tmp_path: Path):
+    source = open_source(str(image_folder(tmp_path / "pets")))
+    assert isinstance(source, ImageFolder)
+    assert source.labels == ("cat",)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_path_wins_over_a_name(name: str):
+    image_folder(Path(name))
+    source = open_source(name)
+    assert isinstance(source, ImageFolder)
+    assert source.labels == ("cat",)
+
+
+def test_a_file_called_like_a_name_is_not_passed_over(tmp_path: Path):
+    Path("digits").write_text("x")
+    with pytest.raises(SourceError, match="digits is not a folder"):
+        open_source("digits")
+
+
+def test_a_relative_path_starts_where_it_was_said(tmp_path: Path):
+    image_folder(tmp_path / "recipes" / "pets")
+    assert open_source("pets", relative_to=tmp_path / "recipes").name == "pets"
+    with pytest.raises(SourceError, match="no data source 'pets'"):
+        open_source("pets")
+
+
+def test_a_folder_elsewhere_does_not_hide_a_name(tmp_path: Path):
+    image_folder(Path("digits"))
+    assert isinstance(open_source("digits", relative_to=tmp_path), Digits)
+
+
+def test_an_absolute_path_stays_itself(tmp_path: Path):
+    assert open_source(str(image_folder(tmp_path / "pets")), relative_to=Path("/nowhere")).name == "pets"
+
+
+@pytest.mark.parametrize("name", ["imagenet", "Digits", "digits ", "pets/none", "x" * 5000, "a\0b"])
+def test_an_unknown_name_lists_the_choices_in_one_line(name: str):
+    with pytest.raises(SourceError) as raised:
+        open_source(name)
+    message = str(raised.value)
+    assert message.startswith(f"there is no data source {name!r}: expected ")
+    assert all(choice in message for choice in NAMES)
+    assert "image folder" in message
+    assert "\n" not in message

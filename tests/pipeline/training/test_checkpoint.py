@@ -1,0 +1,76 @@
+"""Checkpoint folders: read back exactly, and refused in one line when damaged; nothing is unpickled."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgecnn.errors import CheckpointError
+from edgecnn.pipeline.training.checkpoint import read_checkpoint
+
+
+@pytest.fixture
+def copy(checkpoint_path: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint_path, tmp_path / "copy"))
+
+
+def test_the_network_reads_back_in_evaluation_mode(checkpoint_path: Path):
+    checkpoint = read_checkpoint(checkpoint_path)
+    network = checkpoint.network()
+    assert not network.training
+    assert all(torch.equal(value, checkpoint.state[name]) for name, value in network.state_dict().items())
+
+
+def test_the_original_changes_with_weights_preprocessing_or_labels(checkpoint_path: Path):
+    import dataclasses
+
+    checkpoint = read_checkpoint(checkpoint_path)
+    relabelled = dataclasses.replace(checkpoint.record, labels=tuple("abcdefghij"))
+    others = [dataclasses.replace(checkpoint, digest="0"), dataclasses.replace(checkpoint, record=relabelled)]
+    assert len({checkpoint.original, *(other.original for other in others)}) == 3
+
+
+def truncate(copy: Path, name: str) -> None:
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[: len(content) // 2])
+
+
+def pickle_bomb(copy: Path, name: str) -> None:
+    class Payload:
+        def __reduce__(self):
+            return (Path.touch, (copy / "executed",))
+
+    torch.save({"x": Payload()}, copy / name)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "model.safetensors"])
+@pytest.mark.parametrize(
+    "damage", [truncate, pickle_bomb, lambda c, n: (c / n).unlink(), lambda c, n: (c / n).write_text("")]
+)
+def test_a_damaged_checkpoint_is_refused_by_name(damage, name: str, copy: Path):
+    damage(copy, name)
+    with pytest.raises(CheckpointError, match=name) as raised:
+        read_checkpoint(copy)
+    assert "\n" not in str(raised.value)
+    assert not (copy / "executed").exists()
+
+
+def test_weights_of_another_network_are_refused(copy: Path):
+    from safetensors.torch import save
+
+    from edgecnn.bundle.store import digest_bytes
+
+    weights = save({"conv1.weight": torch.zeros(3, 3)})
+    (copy / "model.safetensors").write_bytes(weights)
+    document = json.loads((copy / "checkpoint.json").read_text())
+    document["weights"] = {"sha256": digest_bytes(weights), "size_bytes": len(weights)}
+    (copy / "checkpoint.json").write_text(json.dumps(document))
+    with pytest.raises(CheckpointError, match="does not fit lenet"):
+        read_checkpoint(copy).network()
+
+
+def test_a_place_with_no_checkpoint_says_who_writes_one(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="edgecnn train"):
+        read_checkpoint(tmp_path)
