@@ -1,0 +1,127 @@
+"""`edgecnn export`: a checkpoint becomes a proven FP32 bundle, or nothing."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.folder import check_output
+from edgecnn.bundle.manifest import MAJOR, MINOR, Format, Manifest, Provenance, check_name, tensor_specs, utc_now
+from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.bundle.probe import EncodedImage
+from edgecnn.bundle.store import MANIFEST, Bundle, create_bundle
+from edgecnn.errors import SourceError
+from edgecnn.pipeline.data.source import DataSource, Split
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.export.graph import OPSET, to_onnx
+from edgecnn.pipeline.proving import (
+    check_parity,
+    choose_probe,
+    encode_images,
+    engine_sessions,
+    evaluate,
+    make_probe,
+    make_proof,
+)
+from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.training.checkpoint import Checkpoint
+from edgecnn.pipeline.versions import versions
+from edgecnn.progress import Progress, silent
+
+
+def export(
+    checkpoint: Checkpoint,
+    out: Path,
+    *,
+    data: str | None = None,
+    command: str = "edgecnn.pipeline.export",
+    force: bool = False,
+    progress: Progress = silent,
+) -> Bundle:
+    """Export a checkpoint and prove the graph on every installed engine before the bundle appears.
+
+    Args:
+        checkpoint: what to export.
+        out: the bundle's folder; its name is the bundle's name.
+        data: source of the probe images and the test split; by default the one that it was trained on.
+        command: for the record.
+        force: replace an existing bundle.
+        progress: told of every stage.
+
+    Raises:
+        UsageError: `out` stands already or cannot name a bundle.
+        SourceError: the images are not there, or have other classes.
+        ProofFailed: the graph does not answer as the original; no bundle is written.
+    """
+    check_name(out.name)
+    check_output(out, marker=MANIFEST, force=force)
+    record = checkpoint.record
+    test = _matching_source(data or record.source, record.labels).split("test")
+    probe_split = choose_probe(test)
+    reference = Reference(checkpoint)
+    images = probe_split.all_pixels(record.preprocessing)
+    shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
+    progress("exporting", 0, 1)
+    model = to_onnx(checkpoint.network(), record.preprocessing, shape).SerializeToString()
+    with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model)
+        with engine_sessions(path) as sessions:
+            logits = reference.logits_of(probe_split.images[i] for i in range(len(probe_split)))
+            check_parity(sessions, images, logits)
+            encoded = _encoded_images(probe_split, record.preprocessing, reference)
+            probe = make_probe(sessions, images, logits, encoded)
+            evaluation = evaluate(
+                {**sessions, "pytorch": reference},
+                test,
+                record.preprocessing,
+                classes=len(record.labels),
+                progress=progress,
+            )
+            proof = make_proof(f"pytorch {reference.info.version}", evaluation, evaluation.logits["pytorch"], sessions)
+    manifest = _manifest(checkpoint, out.name, shape, command)
+    return create_bundle(out, manifest=manifest, model=model, probe=probe, proof=proof, force=force)
+
+
+def _matching_source(data: str, labels: tuple[str, ...]) -> DataSource:
+    source = open_source(data)
+    if source.labels != labels:
+        raise SourceError(
+            f"{data} has the classes {', '.join(source.labels[:5])}…, the checkpoint has {', '.join(labels[:5])}…: "
+            f"name the data it was trained on with --data"
+        )
+    return source
+
+
+def _encoded_images(split: Split, preprocessing: Preprocessing, reference: Reference) -> list[EncodedImage]:
+    encoded = []
+    for kind, content in encode_images(split, preprocessing):
+        logits = np.asarray(reference.logits_of([content])[0])
+        pixels = preprocessing.image(content)
+        encoded.append(EncodedImage("png" if kind == "png" else "jpeg", content, pixels, logits))
+    return encoded
+
+
+def _manifest(checkpoint: Checkpoint, name: str, shape: tuple[int, int, int], command: str) -> Manifest:
+    record = checkpoint.record
+    image, logits = tensor_specs(shape, len(record.labels))
+    return Manifest(
+        format=Format(MAJOR, MINOR),
+        name=name,
+        architecture=record.architecture,
+        precision="fp32",
+        quantization=None,
+        original=checkpoint.original,
+        labels=record.labels,
+        input=image,
+        output=logits,
+        preprocessing=record.preprocessing,
+        provenance=Provenance(
+            created=utc_now(),
+            command=command,
+            versions=versions(),
+            checkpoint=checkpoint.digest,
+            training=record.training,
+            opset=OPSET,
+        ),
+    )

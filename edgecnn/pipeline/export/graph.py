@@ -1,0 +1,157 @@
+"""From a PyTorch network to the ONNX graph of a bundle.
+
+The graph takes uint8 [N, H, W, C] and normalises inside, as one BatchNormalization node. Names say which PyTorch
+module a node came from; everything else that the exporter writes about its surroundings (source paths, stack traces)
+is removed.
+"""
+
+import ast
+import contextlib
+import io
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+
+import onnx
+import torch
+from torch import nn
+
+from edgecnn.bundle.manifest import INPUT_NAME, OUTPUT_NAME
+from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.errors import EdgecnnError
+from edgecnn.pipeline.versions import versions
+
+OPSET = 18
+"""The opset that PyTorch's exporter is written for; another would be converted afterwards."""
+
+_EXAMPLE_BATCH = 2  # with one image torch.export would take the batch for a constant
+_NETWORK = "model"
+
+
+class Deployable(nn.Module):
+    """A network behind the bundle's input: uint8 [N, H, W, C] to logits."""
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.normalize = _normalization(preprocessing)
+        self.add_module(_NETWORK, network)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the logits of images as they come from preprocessing."""
+        logits: torch.Tensor = self.get_submodule(_NETWORK)(self.normalize(image.permute(0, 3, 1, 2).float()))
+        return logits
+
+
+def to_onnx(network: nn.Module, preprocessing: Preprocessing, image_shape: tuple[int, int, int]) -> onnx.ModelProto:
+    """Export a network with PyTorch's exporter.
+
+    Args:
+        network: takes normalised float32 [N, C, H, W] and returns logits.
+        preprocessing: whose mean and standard deviation go into the graph.
+        image_shape: height, width and channels.
+
+    Raises:
+        EdgecnnError: PyTorch cannot export it.
+    """
+    example = torch.zeros((_EXAMPLE_BATCH, *image_shape), dtype=torch.uint8)
+    batch = {"image": {0: torch.export.Dim("batch", min=1)}}
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                Deployable(network, preprocessing).eval(),
+                (example,),
+                dynamo=True,
+                dynamic_shapes=batch,
+                input_names=[INPUT_NAME],
+                output_names=[OUTPUT_NAME],
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except Exception as error:  # whatever the network does: the exporter traces it, and raises what it likes
+        raise EdgecnnError(f"PyTorch cannot export this network: {' '.join(str(error).split())[:300]}") from error
+    assert program is not None
+    return tidy(program.model_proto)
+
+
+def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Name nodes and tensors by PyTorch module, and strip all other metadata; returns the same model."""
+    renamed = _initializer_names(model.graph)
+    taken: Counter[str] = Counter()
+    for node in model.graph.node:
+        name = _node_name(node)
+        taken[name] += 1
+        node.name = name if taken[name] == 1 else f"{name}_{taken[name] - 1}"
+        for position, output in enumerate(node.output):
+            if output != OUTPUT_NAME:
+                renamed[output] = node.name if position == 0 else f"{node.name}:{position}"
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [renamed.get(name, name) for name in names]
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for initializer in model.graph.initializer:
+        initializer.name = renamed.get(initializer.name, initializer.name)
+    _strip(model)
+    return onnx.shape_inference.infer_shapes(model, strict_mode=True)
+
+
+def _normalization(preprocessing: Preprocessing) -> nn.BatchNorm2d:
+    """Express (pixel / 255 - mean) / std as one normalisation of pixels in 0..255."""
+    layer = nn.BatchNorm2d(preprocessing.channels, affine=False)
+    mean = torch.tensor(preprocessing.mean, dtype=torch.float64) * 255
+    variance = (torch.tensor(preprocessing.std, dtype=torch.float64) * 255) ** 2 - layer.eps
+    layer.running_mean = mean.float()
+    layer.running_var = variance.float()
+    return layer
+
+
+def _node_name(node: onnx.NodeProto) -> str:
+    """Return `module/Operator`; a layer with weights is named for them: batch norms fused into it have gone."""
+    weights = [name for name in node.input[1:2] if name.endswith(".weight")]
+    scope = weights[0].removesuffix(".weight") if weights else _scope(node)
+    module = scope.removeprefix(_NETWORK).removeprefix(".")
+    return f"{module}/{node.op_type}" if module else node.op_type
+
+
+def _scope(node: onnx.NodeProto) -> str:
+    """Read the PyTorch module from the exporter's metadata: `['', 'model', 'model.conv1', 'conv2d']`."""
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            scopes = ast.literal_eval(entry.value)
+            modules = [scope for scope in scopes[:-1] if not scope.startswith("_")]
+            return str(modules[-1]) if modules else ""
+    return ""
+
+
+def _initializer_names(graph: onnx.GraphProto) -> dict[str, str]:
+    """Drop the wrapper's prefix: `model.conv1.weight` is `conv1.weight`."""
+    names = [initializer.name for initializer in graph.initializer]
+    return {name: name.removeprefix(f"{_NETWORK}.") for name in names}
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    graph = model.graph
+    del model.metadata_props[:]
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for item in (*graph.input, *graph.output, *graph.initializer):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    model.doc_string = graph.doc_string = ""
+    graph.name = "edgecnn"
+    model.producer_name, model.producer_version = "edgecnn", versions()["edgecnn"]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's own talk from the terminal: what matters of it, the parity check finds out."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,131 @@
+"""Export: the bundle is the original's equal on both engines, or it does not appear."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from networks import Liar
+from torch import nn
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EdgecnnError, OutputExists, ProofFailed, SourceError, UsageError
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.export.exporting import export
+from edgecnn.pipeline.models import registry
+from edgecnn.pipeline.models.lenet import LeNet
+from edgecnn.pipeline.proving import PARITY_BATCHES, PARITY_TOLERANCE
+from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.training.checkpoint import read_checkpoint
+from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.classifier import run_batches
+
+
+@pytest.mark.parametrize("engine", installed())
+def test_the_bundle_answers_as_pytorch_does_on_real_images_at_every_batch(
+    engine: str, fp32_bundle: Bundle, checkpoint_path: Path
+):
+    reference = Reference(read_checkpoint(checkpoint_path))
+    test = open_source("digits").split("test")
+    pixels = test.all_pixels(fp32_bundle.manifest.preprocessing)
+    expected = reference.logits_of(test.images[i] for i in range(len(test)))
+    session = open_session(fp32_bundle, backend=engine)
+    for batch in PARITY_BATCHES:
+        logits = run_batches(session, pixels, classes=10, batch=batch)
+        spread = np.sqrt(np.mean((expected - expected.mean(axis=0)) ** 2))
+        assert np.abs(logits - expected).max() <= PARITY_TOLERANCE * spread
+        assert np.array_equal(logits.argmax(axis=1), expected.argmax(axis=1))
+
+
+def test_the_proof_holds_figures_of_every_engine(fp32_bundle: Bundle):
+    proof = fp32_bundle.proof()
+    assert {engine.engine for engine in proof.engines} == set(installed())
+    assert proof.reference.startswith("pytorch")
+    assert proof.data.images == 385
+    assert all(engine.comparison.agreement == 1 and engine.precision == "fp32" for engine in proof.engines)
+
+
+def test_the_probe_holds_pytorchs_own_logits(fp32_bundle: Bundle, checkpoint_path: Path):
+    probe = fp32_bundle.probe()
+    reference = Reference(read_checkpoint(checkpoint_path))
+    np.testing.assert_allclose(reference.run(probe.images), probe.logits, atol=1e-5)
+    for encoded in probe.encoded:
+        np.testing.assert_allclose(reference.logits_of([encoded.content])[0], encoded.logits, atol=1e-5)
+
+
+def test_an_existing_output_and_a_bad_name_are_refused(fp32_bundle: Bundle, checkpoint_path: Path, tmp_path: Path):
+    checkpoint = read_checkpoint(checkpoint_path)
+    with pytest.raises(OutputExists):
+        export(checkpoint, fp32_bundle.path)
+    with pytest.raises(UsageError, match="cannot name a bundle"):
+        export(checkpoint, tmp_path / "a b")
+
+
+def test_images_of_other_classes_are_refused(checkpoint_path: Path, tmp_path: Path):
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    (tmp_path / "pets" / "cat" / "1.png").write_bytes(b"")
+    with pytest.raises(SourceError):
+        export(read_checkpoint(checkpoint_path), tmp_path / "x", data=str(tmp_path / "pets"))
+    assert not (tmp_path / "x").exists()
+
+
+class FixedBatch(LeNet):
+    """A network that mixes the images of a batch when it is exported."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(x)
+        return logits + logits.mean(dim=0, keepdim=True) if torch.compiler.is_exporting() else logits
+
+
+class Unexportable(LeNet):
+    """A network that looks at its values, which no graph can."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * (2 if x.sum().item() > 0 else 1)
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[nn.Module]], None]:
+    def register(network: type[nn.Module]) -> None:
+        monkeypatch.setitem(registry._REGISTRY, "lenet", registry.Architecture("lenet", network, 32))
+
+    return register
+
+
+@pytest.mark.parametrize("network", [Liar, FixedBatch])
+def test_a_graph_that_answers_otherwise_makes_no_bundle(network, pretend, checkpoint_path: Path, tmp_path: Path):
+    pretend(network)
+    with pytest.raises(ProofFailed, match="does not answer as PyTorch does"):
+        export(read_checkpoint(checkpoint_path), tmp_path / "bundle")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_cannot_be_exported_is_one_clear_line(pretend, checkpoint_path: Path, tmp_path: Path):
+    pretend(Unexportable)
+    with pytest.raises(EdgecnnError, match="PyTorch cannot export") as raised:
+        export(read_checkpoint(checkpoint_path), tmp_path / "bundle")
+    assert "\n" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_leaves_the_old_bundle_with_force(
+    pretend, fp32_bundle: Bundle, checkpoint_path: Path, tmp_path: Path
+):
+    import shutil
+
+    old = Path(shutil.copytree(fp32_bundle.path, tmp_path / fp32_bundle.path.name))
+    pretend(Liar)
+    with pytest.raises(ProofFailed):
+        export(read_checkpoint(checkpoint_path), old, force=True)
+    from edgecnn.bundle.store import open_bundle
+
+    assert open_bundle(old).digest == fp32_bundle.digest
+
+
+def test_another_preprocessing_is_another_original(checkpoint_path: Path):
+    checkpoint = read_checkpoint(checkpoint_path)
+    moved = dataclasses.replace(checkpoint.record.preprocessing, mean=(0.5,))
+    other = dataclasses.replace(checkpoint, record=dataclasses.replace(checkpoint.record, preprocessing=moved))
+    assert other.original != checkpoint.original
