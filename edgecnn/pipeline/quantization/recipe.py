@@ -1,0 +1,107 @@
+"""Calibration recipes: which images decide the INT8 scales. A small JSON file, so that a bundle can be rebuilt.
+
+Calibration sees training images only: scales that were fitted to the test images would be judged on them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle import schema
+from edgecnn.errors import SourceError, TestSplitRefused, UsageError
+from edgecnn.pipeline.data.source import DataSource, Split
+from edgecnn.pipeline.data.sources import open_source
+
+COUNT = 300
+
+
+@dataclass(frozen=True)
+class CalibrationRecipe:
+    """Which images to calibrate with.
+
+    Attributes:
+        source: a data source's name, or an image folder relative to the recipe.
+        split: always `train`.
+        count: how many images, at most.
+        seed: of the choice.
+        digest: of the chosen images; None accepts whatever they are.
+    """
+
+    source: str
+    split: str = "train"
+    count: int = COUNT
+    seed: int = 0
+    digest: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, found {self.count}")
+
+
+@dataclass(frozen=True)
+class CalibrationImages:
+    """The chosen images, the source that they come from, and the seed of the choice."""
+
+    source: DataSource
+    chosen: Split
+    seed: int
+
+
+def open_calibration(text: str, *, count: int | None = None, seed: int | None = None) -> CalibrationImages:
+    """Open what `--calibration` names: a recipe's JSON file, or a data source.
+
+    Args:
+        text: path of a recipe, name of a source, or path of an image folder.
+        count: overrides how many images.
+        seed: overrides the choice.
+
+    Raises:
+        TestSplitRefused: the recipe asks for other images than training images.
+        UsageError: the recipe does not follow the format.
+        SourceError: the images are not there, or not those of the recipe.
+    """
+    path = Path(text)
+    if path.is_file():
+        recipe, folder = read_recipe(path), path.parent
+    elif path.suffix == ".json":
+        raise UsageError(f"there is no calibration recipe {path}: name a recipe's file or a data source")
+    else:
+        recipe, folder = CalibrationRecipe(text), Path()
+    overridden = count is not None or seed is not None
+    source = open_source(recipe.source, relative_to=folder)
+    seed = recipe.seed if seed is None else seed
+    chosen = choose(source.split("train"), recipe.count if count is None else count, seed)
+    if recipe.digest is not None and not overridden and chosen.digest != recipe.digest:
+        raise SourceError(
+            f"the images of {recipe.source} are not those of {path.name} (digest {chosen.digest[:12]}…, expected "
+            f"{recipe.digest[:12]}…): the source has changed; write a new recipe"
+        )
+    return CalibrationImages(source, chosen, seed)
+
+
+def read_recipe(path: Path) -> CalibrationRecipe:
+    """Read a recipe's file.
+
+    Raises:
+        TestSplitRefused: it asks for another split than `train`.
+        UsageError: it does not follow the format.
+    """
+    try:
+        recipe = schema.parse(CalibrationRecipe, path.read_bytes())
+    except (OSError, schema.SchemaError) as error:
+        raise UsageError(f"{path} is not a calibration recipe: {error}") from None
+    if recipe.split != "train":
+        raise TestSplitRefused(
+            f"{path} calibrates on the split {recipe.split!r}: only training images may decide the scales, "
+            f'because the result is judged on the others; write "split": "train"'
+        )
+    return recipe
+
+
+def choose(split: Split, count: int, seed: int) -> Split:
+    """Choose `count` images at random, or all where there are fewer; the same seed chooses the same images."""
+    if count < 1:
+        raise UsageError(f"calibration needs at least 1 image, found --count {count}")
+    order = np.random.default_rng(seed).permutation(len(split))
+    return split.subset([int(index) for index in order[:count]])

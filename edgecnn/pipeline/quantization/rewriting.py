@@ -1,0 +1,98 @@
+"""Apply a `QuantizationPlan`: the FP32 graph becomes an INT8 graph in QDQ form, which every engine reads.
+
+An activation gets a QuantizeLinear and a DequantizeLinear behind the operator that makes it; weights and biases become
+integer initializers with a DequantizeLinear. Names stay those of the PyTorch modules.
+"""
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from edgecnn.pipeline.quantization.placement import Placement
+from edgecnn.pipeline.quantization.plan import QuantizationPlan
+
+_INT32_LIMIT = 2**31 - 1
+
+
+def rewrite(model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan) -> onnx.ModelProto:
+    """Return the INT8 graph; `model` stays as it is."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    rewriter = _Rewriter(result.graph)
+    for name, activation in plan.activations.items():
+        rewriter.quantize_activation(name, activation.scale, activation.zero_point)
+    for name, weight in plan.weights.items():
+        rewriter.quantize_constant(name, weight.scales, weight.limit, np.int8)
+    for name, (activation_name, weight_name) in placement.biases.items():
+        if activation_name in plan.activations and weight_name in plan.weights:
+            # The accumulator's scale, so that the integer kernel adds the bias as it is.
+            scales = plan.activations[activation_name].scale * plan.weights[weight_name].scales
+            rewriter.quantize_constant(name, scales.astype(np.float32), _INT32_LIMIT, np.int32)
+    rewriter.finish()
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+class _Rewriter:
+    """A graph while Q/DQ pairs are put into it."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._graph = graph
+        self._constants = {initializer.name: initializer for initializer in graph.initializer}
+        self._replaced: dict[str, str] = {}  # tensor to its dequantized form, for everything that reads it
+        self._behind: dict[str, list[onnx.NodeProto]] = {}  # tensor to the nodes that follow its maker
+        self._first: list[onnx.NodeProto] = []  # nodes that read constants only
+
+    def quantize_activation(self, name: str, scale: float, zero_point: int) -> None:
+        """Put a Q/DQ pair behind a tensor."""
+        numbers = [
+            self._add(f"{name}/scale", np.float32(scale)),
+            self._add(f"{name}/zero_point", np.uint8(zero_point)),
+        ]
+        quantized, dequantized = f"{name}/quantized", f"{name}/dequantized"
+        self._behind[name] = [
+            helper.make_node("QuantizeLinear", [name, *numbers], [quantized], f"{name}/QuantizeLinear"),
+            helper.make_node("DequantizeLinear", [quantized, *numbers], [dequantized], f"{name}/DequantizeLinear"),
+        ]
+        self._replaced[name] = dequantized
+
+    def quantize_constant(self, name: str, scales: np.ndarray, limit: int, kind: type) -> None:
+        """Replace an initializer by integers and a DequantizeLinear, one scale for each index of axis 0."""
+        values = numpy_helper.to_array(self._constants[name]).astype(np.float64)
+        column = scales.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float64)
+        integers: np.ndarray = np.clip(np.rint(values / column), -limit, limit).astype(kind)
+        self._graph.initializer.remove(self._constants[name])
+        inputs = [
+            self._add(f"{name}/quantized", integers),
+            self._add(f"{name}/scale", scales),
+            self._add(f"{name}/zero_point", np.zeros(scales.shape, kind)),
+        ]
+        dequantized = f"{name}/dequantized"
+        self._first.append(
+            helper.make_node("DequantizeLinear", inputs, [dequantized], f"{name}/DequantizeLinear", axis=0)
+        )
+        self._replaced[name] = dequantized
+
+    def finish(self) -> None:
+        """Put the nodes in order and let every reader read the dequantized tensors."""
+        nodes = list(self._first)
+        for node in self._graph.node:
+            node.input[:] = [self._replaced.get(name, name) for name in node.input]
+            nodes.append(node)
+            for output in node.output:
+                nodes += self._behind.get(output, [])
+        ordered = [_copy(node) for node in nodes]
+        del self._graph.node[:]
+        self._graph.node.extend(ordered)
+        del self._graph.value_info[:]
+
+    def _add(self, name: str, value: np.ndarray | np.generic) -> str:
+        self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+
+def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+    """Copy a node out of the graph, which is about to be emptied."""
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy

@@ -1,0 +1,186 @@
+"""Quantization of a real network: accuracy, operators on both engines, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import SourceError, TestSplitRefused, UsageError
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.quantization.calibration import observe_ranges
+from edgecnn.pipeline.quantization.options import QuantizationOptions
+from edgecnn.pipeline.quantization.placement import place
+from edgecnn.pipeline.quantization.plan import PORTABLE_RANGE
+from edgecnn.pipeline.quantization.quantizing import quantize
+from edgecnn.pipeline.quantization.recipe import open_calibration
+from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.classifier import run_batches
+from edgecnn.runtime.verification import replay
+
+CALIBRATION = Path(__file__).parents[3] / "calibration"
+
+
+def initializers(bundle: Bundle) -> dict[str, np.ndarray]:
+    graph = onnx.load(str(bundle.model)).graph
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+@pytest.mark.parametrize("engine", installed())
+def test_lenet_on_digits_loses_at_most_one_test_image(engine: str, int8_bundle: Bundle, fp32_bundle: Bundle):
+    test = open_source("digits").split("test")
+    pixels = test.all_pixels(int8_bundle.manifest.preprocessing)
+    right = [
+        int((run_batches(open_session(bundle, backend=engine), pixels, classes=10).argmax(1) == test.targets).sum())
+        for bundle in (fp32_bundle, int8_bundle)
+    ]
+    assert right[0] - right[1] <= 1
+
+
+def test_weights_stay_within_the_portable_range_and_have_a_scale_a_channel(int8_bundle: Bundle):
+    tensors = initializers(int8_bundle)
+    weights = {name: value for name, value in tensors.items() if name.endswith(".weight/quantized")}
+    assert len(weights) == 5
+    for name, value in weights.items():
+        assert value.dtype == np.int8
+        assert np.abs(value.astype(int)).max() == PORTABLE_RANGE
+        assert tensors[name.replace("quantized", "scale")].shape == (len(value),)
+    assert int8_bundle.manifest.quantization is not None
+    assert int8_bundle.manifest.quantization.weight_limit == PORTABLE_RANGE
+
+
+def test_the_logits_stay_in_float_and_the_manifest_says_why(int8_bundle: Bundle):
+    graph = onnx.load(str(int8_bundle.model)).graph
+    (maker,) = [node for node in graph.node if "logits" in node.output]
+    assert maker.op_type == "Gemm"
+    assert int8_bundle.manifest.quantization is not None
+    assert "logits" in int8_bundle.manifest.quantization.float_tensors
+
+
+def test_every_convolution_and_linear_layer_runs_in_int8_on_onnx_runtime(int8_bundle: Bundle, tmp_path: Path):
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    settings.log_severity_level = 3
+    onnxruntime.InferenceSession(str(int8_bundle.model), settings, providers=["CPUExecutionProvider"])
+    operators = [node.op_type for node in onnx.load(str(tmp_path / "optimized.onnx")).graph.node]
+    assert operators.count("QLinearConv") == 2
+    assert operators.count("QGemm") == 3
+    assert not {"Conv", "Gemm", "DequantizeLinear"} & set(operators)
+
+
+def test_every_convolution_and_linear_layer_runs_in_int8_on_openvino(int8_bundle: Bundle):
+    import openvino
+
+    compiled = openvino.Core().compile_model(str(int8_bundle.model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    precisions = [
+        op.get_rt_info()["runtimePrecision"].astype(str)
+        for op in compiled.get_runtime_model().get_ops()
+        if op.get_rt_info()["layerType"].astype(str) in ("Convolution", "FullyConnected")
+    ]
+    assert len(precisions) == 5
+    assert set(precisions) <= {"u8", "i8"}
+
+
+def test_the_proof_and_the_parent_stand_in_the_bundle(int8_bundle: Bundle, fp32_bundle: Bundle):
+    record = int8_bundle.manifest.provenance.calibration
+    assert record is not None
+    assert (record.parent, record.method, record.seed) == (fp32_bundle.digest, "minmax", 0)
+    assert record.images.split == "train"
+    assert int8_bundle.manifest.original == fp32_bundle.manifest.original
+    assert fp32_bundle.digest in int8_bundle.proof().reference
+    for engine in installed():
+        session = open_session(int8_bundle, backend=engine)
+        assert replay(int8_bundle.probe(), session, int8_bundle.manifest.preprocessing).holds
+
+
+def test_the_full_range_holds_its_proof_or_says_that_it_does_not(fp32_bundle: Bundle, tmp_path: Path):
+    options = QuantizationOptions(full_range=True)
+    made = quantize(fp32_bundle, open_calibration("digits"), tmp_path / "full", options=options)
+    values = [v for name, v in initializers(made.bundle).items() if name.endswith(".weight/quantized")]
+    assert max(np.abs(value.astype(int)).max() for value in values) == 127
+    failing = {
+        engine
+        for engine in installed()
+        if not replay(
+            made.bundle.probe(), open_session(made.bundle, backend=engine), made.bundle.manifest.preprocessing
+        ).holds
+    }
+    assert {engine for engine in installed() if any(f"on {engine} " in line for line in made.warnings)} == failing
+
+
+def test_streamed_ranges_are_those_of_all_images_at_once(fp32_bundle: Bundle):
+    model = onnx.load(str(fp32_bundle.model))
+    images = fp32_bundle.probe().images
+    names = place(model.graph).activations.values()
+    at_once = observe_ranges(model, names, [images])
+    for size in (1, 5, 32):
+        streamed = observe_ranges(model, names, (images[i : i + size] for i in range(0, len(images), size)))
+        assert streamed.keys() == at_once.keys()
+        for name, found in streamed.items():
+            assert found.low == pytest.approx(at_once[name].low, rel=1e-5, abs=1e-6)
+            assert found.high == pytest.approx(at_once[name].high, rel=1e-5, abs=1e-6)
+
+
+def test_pooling_and_reshaping_keep_the_scale_of_their_input(fp32_bundle: Bundle):
+    placement = place(onnx.load(str(fp32_bundle.model)).graph)
+    assert placement.activations["pool/MaxPool"] == "relu/Relu"
+    assert placement.activations["Reshape"] == "relu/Relu_1"
+    assert "conv1/Conv" not in placement.activations  # its ReLU belongs to it
+    assert "logits" not in placement.activations
+
+
+def test_the_committed_recipes_name_the_images_that_they_were_made_with():
+    for recipe in ("digits.json", "digits-sample.json"):
+        assert len(open_calibration(str(CALIBRATION / recipe)).chosen) in (300, 30)
+
+
+def test_the_same_seed_chooses_the_same_images_and_another_others():
+    first, again, other = (open_calibration("digits", count=50, seed=seed).chosen.digest for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def write_recipe(folder: Path, **changes: object) -> str:
+    recipe = json.loads((CALIBRATION / "digits.json").read_text()) | changes
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    return str(folder / "recipe.json")
+
+
+def test_a_recipe_that_touches_the_test_split_is_refused(tmp_path: Path):
+    with pytest.raises(TestSplitRefused, match="only training images"):
+        open_calibration(write_recipe(tmp_path, split="test"))
+
+
+def test_a_recipe_whose_images_have_changed_is_refused(tmp_path: Path):
+    with pytest.raises(SourceError, match="has changed"):
+        open_calibration(write_recipe(tmp_path, digest="0" * 64))
+
+
+@pytest.mark.parametrize("changes", [{"count": 0}, {"surprise": 1}, {"count": "many"}])
+def test_a_recipe_that_does_not_follow_the_format_is_refused(tmp_path: Path, changes: dict[str, object]):
+    with pytest.raises(UsageError, match=r"recipe\.json"):
+        open_calibration(write_recipe(tmp_path, **changes))
+
+
+def test_a_recipe_that_is_not_there_is_refused():
+    with pytest.raises(UsageError, match="no calibration recipe"):
+        open_calibration("nowhere.json")
+
+
+def test_an_int8_bundle_is_not_quantized_again(int8_bundle: Bundle, tmp_path: Path):
+    with pytest.raises(UsageError, match="int8 already"):
+        quantize(int8_bundle, open_calibration("digits"), tmp_path / "x")
+
+
+def test_images_of_other_classes_are_refused(fp32_bundle: Bundle, tmp_path: Path):
+    from edgecnn.pipeline.data.fashion_mnist import FashionMnist
+
+    class Clothes(FashionMnist):
+        def split(self, name: str):
+            return open_source("digits").split(name)
+
+    with pytest.raises(SourceError, match="t-shirt"):
+        quantize(fp32_bundle, open_calibration("digits"), tmp_path / "x", data=Clothes())
