@@ -1,0 +1,73 @@
+"""The `edgecnn` command, and the one place where errors become a line and an exit code."""
+
+import os
+import sys
+import warnings
+from typing import NoReturn
+
+import click
+
+from edgecnn import __version__
+from edgecnn.cli.export import export
+from edgecnn.cli.predict import predict
+from edgecnn.cli.quantize import quantize
+from edgecnn.cli.train import train
+from edgecnn.cli.verify import verify
+from edgecnn.errors import EdgecnnError
+
+_EXTRA_OF = dict.fromkeys(("torch", "torchvision", "onnx", "onnxscript", "sklearn", "safetensors"), "pipeline")
+_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="edgecnn")
+def cli() -> None:
+    r"""Take a convolutional network from PyTorch to any edge device, with proof.
+
+    \b
+    train      images        -> checkpoint
+    export     checkpoint    -> FP32 bundle, proven against PyTorch
+    quantize   FP32 bundle   -> INT8 bundle
+    verify     bundle        -> does it answer here as the original did?
+    predict    bundle, image -> label
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 ran but the proof did not hold.
+    """
+
+
+for command in (train, export, quantize, verify, predict):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    # Pillow warns of damaged EXIF data and of huge images; what matters of that becomes an error line of ours.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        code = cli.main(prog_name="edgecnn", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(_INTERRUPTED)
+    except EdgecnnError as error:
+        _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _fail(f"this command needs {error.name}, which is not installed: pip install 'edgecnn[{extra}]'", 1)
+    except BrokenPipeError:  # the reader of a pipe has gone, as `edgecnn … | head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,73 @@
+"""Options that several commands share, and options made from a stage's dataclass."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEVICES = "cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto"
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
+force_option = click.option(
+    "--force", is_flag=True, help="Replace an existing output; a crash leaves the old or the new."
+)
+strict_option = click.option("--strict", is_flag=True, help="Take every warning for an error.")
+
+
+def out_option(text: str) -> Callable[[Command], Command]:
+    """Return the option `--out`, a folder."""
+    return click.option("--out", required=True, type=click.Path(path_type=Path), help=text)
+
+
+def session_options(command: Command) -> Command:
+    """Add the options that say where and how a bundle runs."""
+    for option in (
+        click.option("--threads", type=click.IntRange(min=1), help="Threads of a run. [default: the usable cores]"),
+        click.option(
+            "--precision",
+            type=click.Choice(["fp32", "tf32", "bf16", "fp16"]),
+            default="fp32",
+            show_default=True,
+            help="What float layers compute in.",
+        ),
+        click.option("--device", default="cpu", show_default=True, help=f"One of {DEVICES}."),
+        click.option("--backend", default="auto", show_default=True, help="auto, onnxruntime or openvino."),
+    ):
+        command = option(command)
+    return command
+
+
+def dataclass_options(cls: type) -> Callable[[Command], Command]:
+    """Add an option for each field of a stage's options: name, type, default and help all come from the field."""
+
+    def add(command: Command) -> Command:
+        for field in reversed(dataclasses.fields(cls)):
+            name = "--" + field.name.replace("_", "-")
+            is_flag = field.type is bool
+            command = click.option(
+                name,
+                type=None if is_flag else field.type,
+                is_flag=is_flag,
+                default=field.default,
+                show_default=not is_flag,
+                help=field.metadata["help"],
+            )(command)
+        return command
+
+    return add
+
+
+def command_line() -> str:
+    """Return this command line for a record, absolute paths cut to their last part."""
+    return shlex.join(["edgecnn", *map(_portable, sys.argv[1:])])
+
+
+def _portable(argument: str) -> str:
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{option}{equals}{Path(value).name}" if Path(value).is_absolute() else argument

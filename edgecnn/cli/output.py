@@ -1,0 +1,55 @@
+"""Results go to stdout, warnings to stderr; progress bars are drawn on a terminal only."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from edgecnn.errors import EdgecnnError
+from edgecnn.progress import Progress, silent
+
+
+def emit(result: Any, text: str, *, as_json: bool) -> None:
+    """Print a result: as JSON where asked for, else as text."""
+    if as_json:
+        from edgecnn.bundle.schema import plain
+
+        text = json.dumps(plain(result), indent=2, ensure_ascii=False, allow_nan=False)
+    click.echo(text)
+
+
+def warn(message: str, *, strict: bool = False) -> None:
+    """Print a warning to stderr, or raise it as an error where `--strict` was given."""
+    if strict:
+        raise EdgecnnError(message)
+    click.echo(f"warning: {message}", err=True)
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Draw progress on stderr while the block runs; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, total: int, note: str = "", /) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total, note=note)
+            bars.update(tasks[stage], completed=done, total=total, note=note)
+
+        yield advance
+
+
+def percent(fraction: float | None) -> str:
+    """Write a fraction as the percentage that people read."""
+    return "unknown" if fraction is None else f"{fraction:.2%}"

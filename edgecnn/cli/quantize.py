@@ -1,0 +1,62 @@
+"""`edgecnn quantize`: an FP32 bundle in, an INT8 bundle out."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgecnn.cli.options import command_line, dataclass_options, force_option, json_option, out_option, strict_option
+from edgecnn.cli.output import emit, progress_bar, warn
+from edgecnn.pipeline.quantization.options import QuantizationOptions
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--calibration", required=True, metavar="RECIPE|SOURCE", help="Training images that decide the scales.")
+@out_option("The bundle to write; the folder's name is the bundle's name.")
+@click.option("--data", metavar="SOURCE", help="Images to prove it on. [default: the calibration's source]")
+@click.option(
+    "--count", type=click.IntRange(min=1), help="How many calibration images. [default: the recipe's, or 300]"
+)
+@click.option("--seed", type=int, help="Seed of their choice. [default: the recipe's, or 0]")
+@dataclass_options(QuantizationOptions)
+@force_option
+@strict_option
+@json_option
+def quantize(
+    bundle: Path,
+    calibration: str,
+    out: Path,
+    data: str | None,
+    count: int | None,
+    seed: int | None,
+    force: bool,
+    strict: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Quantize an FP32 BUNDLE to INT8.
+
+    Weights have one scale a channel and stay within ±64, so that no processor's 16-bit sums overflow; the logits stay
+    in float. Only training images calibrate: a recipe that names the test split is refused.
+    """
+    from edgecnn.bundle.store import open_bundle
+    from edgecnn.cli.summary import bundle_summary, bundle_text
+    from edgecnn.pipeline.data.sources import open_source
+    from edgecnn.pipeline.quantization.quantizing import quantize as run
+    from edgecnn.pipeline.quantization.recipe import open_calibration
+
+    with progress_bar() as progress:
+        quantized = run(
+            open_bundle(bundle),
+            open_calibration(calibration, count=count, seed=seed),
+            out,
+            data=open_source(data) if data else None,
+            options=QuantizationOptions(**options),
+            command=command_line(),
+            force=force,
+            progress=progress,
+        )
+    emit(bundle_summary(quantized.bundle), bundle_text(quantized.bundle), as_json=as_json)
+    for warning in quantized.warnings:
+        warn(warning, strict=strict)

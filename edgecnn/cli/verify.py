@@ -1,0 +1,143 @@
+"""`edgecnn verify`: does this bundle answer here as the PyTorch original did?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgecnn.cli.options import json_option, session_options, strict_option
+from edgecnn.cli.output import emit, percent, progress_bar, warn
+from edgecnn.errors import EdgecnnError, ProofFailed, UsageError
+
+if TYPE_CHECKING:
+    from edgecnn.bundle.manifest import DataReference
+    from edgecnn.bundle.proof import Comparison
+    from edgecnn.bundle.store import Bundle
+    from edgecnn.runtime.backend import Session
+    from edgecnn.runtime.evidence import Evidence
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--data", metavar="SOURCE", help="Compare with the original on these images too; needs --reference.")
+@click.option("--reference", metavar="CHECKPOINT", type=click.Path(path_type=Path), help="The PyTorch original.")
+@click.option(
+    "--evidence",
+    type=click.Path(path_type=Path),
+    help="Where the record goes. [default: in $XDG_STATE_HOME/edgecnn/evidence]",
+)
+@session_options
+@strict_option
+@json_option
+def verify(
+    bundle: Path,
+    data: str | None,
+    reference: Path | None,
+    evidence: Path | None,
+    strict: bool,
+    as_json: bool,
+    **session: Any,
+) -> None:
+    """Replay BUNDLE's probe on an engine of this machine, its image files included.
+
+    With --data and --reference, compare with the PyTorch original on a whole test split. Exit 3 where the answers are
+    not the original's. The bundle itself is only read.
+    """
+    if (data is None) != (reference is None):
+        raise UsageError("--data and --reference go together: the images, and the checkpoint to compare with")
+    from edgecnn.bundle.manifest import utc_now
+    from edgecnn.bundle.store import open_bundle
+    from edgecnn.runtime.backend import SessionOptions
+    from edgecnn.runtime.backends import open_session
+    from edgecnn.runtime.evidence import Evidence, default_path
+    from edgecnn.runtime.verification import data_failures, replay
+
+    opened = open_bundle(bundle)
+    backend = session.pop("backend")
+    running = open_session(opened, backend=backend, options=SessionOptions(**session))
+    try:
+        probe = replay(opened.probe(), running, opened.manifest.preprocessing)
+        compared = _compare(opened, running, data, reference) if data and reference else None
+    finally:
+        running.close()
+    comparison = compared[1] if compared else None
+    failures = probe.failures + (data_failures(comparison, opened) if comparison else ())
+    found = Evidence(
+        bundle=opened.digest,
+        name=opened.manifest.name,
+        measured=utc_now(),
+        session=running.info,
+        probe=probe,
+        data=compared[0] if compared else None,
+        reference=compared[2] if compared else None,
+        comparison=comparison,
+        holds=not failures,
+    )
+    place = evidence or default_path(opened, running.info.engine)
+    _record(place, found, opened, strict=strict or evidence is not None)
+    emit(found, _text(found, opened), as_json=as_json)
+    if failures:
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise ProofFailed(f"the proof of {bundle} does not hold on {running.info.engine} here: {failures[0]}{more}")
+
+
+def _compare(
+    bundle: "Bundle", session: "Session", data: str, reference: Path
+) -> tuple["DataReference", "Comparison", str]:
+    """Run a test split through the session and the PyTorch original."""
+    from edgecnn.pipeline.data.sources import open_source
+    from edgecnn.pipeline.proving import evaluate
+    from edgecnn.pipeline.reference import Reference
+    from edgecnn.pipeline.training.checkpoint import read_checkpoint
+    from edgecnn.runtime.verification import compare
+
+    checkpoint = read_checkpoint(reference)
+    if checkpoint.original != bundle.manifest.original:
+        raise UsageError(f"{reference} is not the original of {bundle.path}: name the checkpoint that it came from")
+    source = open_source(data)
+    if source.labels != bundle.manifest.labels:
+        raise UsageError(f"{data} has other classes than {bundle.path}: name the data that it was trained on")
+    with progress_bar() as progress:
+        sessions: dict[str, Session] = {"bundle": session, "original": Reference(checkpoint)}
+        evaluation = evaluate(
+            sessions,
+            source.split("test"),
+            bundle.manifest.preprocessing,
+            classes=len(bundle.manifest.labels),
+            progress=progress,
+        )
+    logits = evaluation.logits
+    return evaluation.data, compare(logits["original"], logits["bundle"], evaluation.targets), checkpoint.digest
+
+
+def _record(place: Path, found: "Evidence", bundle: "Bundle", *, strict: bool) -> None:
+    """Write the record; where nobody named its place, a device without a writable one is still verified."""
+    from edgecnn.runtime.evidence import read_evidence, write_evidence
+
+    try:
+        earlier = read_evidence(place)
+        write_evidence(place, found)
+    except EdgecnnError as error:
+        warn(str(error), strict=strict)
+        return
+    if earlier is not None and earlier.stale_for(bundle):
+        warn(f"the record of {earlier.measured} in {place} was stale: it was about {earlier.bundle[:12]}…; replaced")
+
+
+def _text(found: "Evidence", bundle: "Bundle") -> str:
+    session, probe = found.session, found.probe
+    lines = [
+        f"{found.name} ({bundle.manifest.precision}) on {session.engine} {session.version}, {session.device}: "
+        f"float layers in {session.precision}, {session.threads} threads",
+        f"  probe: {probe.images} images and {probe.encoded} image files, largest logit error {probe.max_error:.3g} "
+        f"(allowed {probe.tolerance:.3g})",
+    ]
+    if found.comparison and found.data:
+        compared = found.comparison
+        lines.append(
+            f"  {found.data.source} {found.data.split}: top-1 {percent(compared.top1)} "
+            f"(original {percent(compared.reference_top1)}), agreement {percent(compared.agreement)} on "
+            f"{compared.images} images, logit error {compared.max_error:.3g} at most, {compared.rms_error:.3g} RMS"
+        )
+    lines.append("  the proof holds" if found.holds else "  the proof does NOT hold")
+    return "\n".join(lines)

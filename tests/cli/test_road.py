@@ -1,0 +1,159 @@
+"""The whole road through the command line, and what its commands refuse."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgecnn.bundle.store import Bundle, open_bundle
+
+RECIPE = Path(__file__).parents[2] / "calibration" / "digits.json"
+
+
+def test_train_export_quantize_verify_predict(edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    trained = edgecnn("train", "lenet", "--data", "digits", "--out", "ck", "--epochs", 6, "--json")
+    assert trained.code == 0
+    assert json.loads(trained.out)["test_top1"] > 0.9
+    assert edgecnn("export", "ck", "--out", "fp32").code == 0
+    quantized = edgecnn("quantize", "fp32", "--calibration", RECIPE, "--out", "int8", "--json")
+    assert quantized.code == 0
+    assert json.loads(quantized.out)["precision"] == "int8"
+    verified = edgecnn("verify", "int8", "--data", "digits", "--reference", "ck", "--json")
+    assert verified.code == 0
+    found = json.loads(verified.out)
+    assert found["holds"]
+    assert found["comparison"]["images"] == 385
+    assert found["bundle"] == open_bundle("int8").digest
+    from PIL import Image
+
+    Image.fromarray(open_bundle("int8").probe().images[0, :, :, 0]).save("digit.png")
+    predicted = edgecnn("predict", "int8", "digit.png", "--json")
+    answer = json.loads(predicted.out)["predictions"][0]
+    assert answer["label"] == str(open_bundle("int8").probe().logits[0].argmax())
+    assert sum(entry["probability"] for entry in answer["top"]) <= 1 + 1e-9
+
+
+def test_the_command_is_recorded_without_absolute_paths(edgecnn, checkpoint_path: Path, tmp_path: Path):
+    out = tmp_path / "somewhere" / "lenet"
+    assert edgecnn("export", checkpoint_path, f"--out={out}").code == 0
+    assert open_bundle(out).manifest.provenance.command == "edgecnn export lenet-digits --out=lenet"
+    assert str(tmp_path) not in (out / "manifest.json").read_text()
+
+
+@pytest.mark.parametrize("command", ["train", "export", "quantize", "verify", "predict"])
+def test_every_command_has_help(edgecnn, command: str):
+    result = edgecnn(command, "--help")
+    assert result.code == 0
+    assert "Usage: edgecnn" in result.out
+
+
+def test_python_m_edgecnn_is_edgecnn():
+    done = subprocess.run([sys.executable, "-m", "edgecnn", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("edgecnn, version 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["train", "resnet1", "--data", "digits", "--out", "x"], 2, "choose lenet"),
+        (["train", "lenet", "--data", "nowhere", "--out", "x"], 1, "digits, fashion-mnist or an image folder"),
+        (["train", "lenet", "--data", "digits", "--out", "x", "--epochs", "0"], 2, "epochs must be positive"),
+        (["export", "nowhere", "--out", "x"], 1, "edgecnn train"),
+        (["quantize", "nowhere", "--calibration", "digits", "--out", "x"], 1, "not a bundle"),
+        (["verify", "nowhere"], 1, "not a bundle"),
+        (["predict", "nowhere", "a.png"], 1, "not a bundle"),
+    ],
+)
+def test_a_beginners_mistake_is_one_line_and_leaves_nothing(
+    edgecnn, arguments: list[str], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    result = edgecnn(*arguments)
+    assert result.code == code
+    assert says in result.error
+    assert result.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_output_is_refused_and_force_replaces_it(edgecnn, checkpoint_path: Path, tmp_path: Path):
+    assert edgecnn("export", checkpoint_path, "--out", tmp_path / "b").code == 0
+    first = open_bundle(tmp_path / "b").digest
+    refused = edgecnn("export", checkpoint_path, "--out", tmp_path / "b")
+    assert (refused.code, "--force" in refused.error) == (2, True)
+    assert open_bundle(tmp_path / "b").digest == first
+    assert edgecnn("export", checkpoint_path, "--out", tmp_path / "b", "--force").code == 0
+
+
+def test_a_recipe_that_touches_the_test_split_is_a_usage_error(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+    recipe = json.loads(RECIPE.read_text()) | {"split": "test"}
+    (tmp_path / "r.json").write_text(json.dumps(recipe))
+    result = edgecnn("quantize", fp32_bundle.path, "--calibration", tmp_path / "r.json", "--out", tmp_path / "x")
+    assert (result.code, "only training images" in result.error) == (2, True)
+    assert not (tmp_path / "x").exists()
+
+
+def test_quantizing_with_strict_makes_warnings_errors(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+    command = ["quantize", fp32_bundle.path, "--calibration", RECIPE, "--full-range", "--out"]
+    loose = edgecnn(*command, tmp_path / "loose")
+    strict = edgecnn(*command, tmp_path / "strict", "--strict")
+    assert loose.code == 0
+    assert (strict.code == 0) == ("warning: " not in loose.err)
+
+
+def test_a_corrupt_checkpoint_is_one_line(edgecnn, checkpoint_path: Path, tmp_path: Path):
+    copy = Path(shutil.copytree(checkpoint_path, tmp_path / "ck"))
+    (copy / "model.safetensors").write_bytes(b"\xff" * 100)
+    result = edgecnn("export", copy, "--out", tmp_path / "x")
+    assert (result.code, "model.safetensors" in result.error) == (1, True)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_parity_failure_exits_with_3(edgecnn, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from networks import Liar
+
+    from edgecnn.pipeline.models import registry
+
+    monkeypatch.setitem(registry._REGISTRY, "lenet", registry.Architecture("lenet", Liar, 32))
+    result = edgecnn("export", checkpoint_path, "--out", tmp_path / "x")
+    assert (result.code, "does not answer as PyTorch does" in result.error) == (3, True)
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_interrupt_ends_with_130_and_one_word(edgecnn, checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import edgecnn.pipeline.training.checkpoint as module
+
+    def interrupt(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "read_checkpoint", interrupt)
+    result = edgecnn("export", checkpoint_path, "--out", "x")
+    assert result.code == 130
+    assert result.err.strip() == "interrupted"
+
+
+def test_a_missing_extra_is_named(edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """On a device `import torch` fails; here a finder makes it fail."""
+
+    class NoTorch:
+        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+            if name == "torch":
+                raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "torch" or name.startswith("edgecnn.pipeline")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [NoTorch(), *sys.meta_path])
+    result = edgecnn("train", "lenet", "--data", "digits", "--out", tmp_path / "x")
+    assert (result.code, "pip install 'edgecnn[pipeline]'" in result.error) == (1, True)
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    bundle = Path(__file__).parents[2] / "exported" / "lenet-digits-int8"
+    command = f"{sys.executable} -m edgecnn verify {bundle} --json | true"
+    env = os.environ | {"XDG_STATE_HOME": os.devnull}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=env)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,130 @@
+"""`edgecnn verify`: the proof on this machine, its record, and exit code 3."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgecnn.bundle.store import Bundle, create_bundle
+from edgecnn.runtime.backends import installed
+
+
+@pytest.fixture
+def lying_bundle(committed: Bundle, tmp_path: Path) -> Bundle:
+    """An intact bundle whose original answered otherwise: sealed, yet its proof does not hold."""
+    import dataclasses
+
+    probe = committed.probe()
+    return create_bundle(
+        tmp_path / committed.manifest.name,
+        manifest=committed.manifest,
+        model=committed.model.read_bytes(),
+        probe=dataclasses.replace(probe, logits=-probe.logits),
+        proof=committed.proof(),
+    )
+
+
+@pytest.mark.parametrize("engine", installed())
+def test_the_committed_bundle_verifies_on_every_engine(edgecnn, committed: Bundle, engine: str):
+    result = edgecnn("verify", committed.path, "--backend", engine)
+    assert result.code == 0
+    assert f"on {engine}" in result.out
+    assert "the proof holds" in result.out
+    assert "float layers in fp32" in result.out
+
+
+def test_a_proof_that_does_not_hold_exits_with_3_and_the_reason(edgecnn, lying_bundle: Bundle):
+    result = edgecnn("verify", lying_bundle.path, "--json")
+    assert result.code == 3
+    assert "a logit is off" in result.error
+    assert json.loads(result.out)["holds"] is False
+
+
+def test_the_record_goes_to_the_state_folder_and_names_the_digest(edgecnn, committed: Bundle, tmp_path: Path):
+    edgecnn("verify", committed.path, "--backend", "onnxruntime")
+    record = tmp_path / "state" / "edgecnn" / "evidence" / "lenet-digits-int8.onnxruntime.json"
+    assert json.loads(record.read_text())["bundle"] == committed.digest
+
+
+def test_evidence_names_another_place(edgecnn, committed: Bundle, tmp_path: Path):
+    edgecnn("verify", committed.path, "--evidence", tmp_path / "here.json")
+    assert json.loads((tmp_path / "here.json").read_text())["holds"] is True
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_record_about_another_bundle_is_shown_as_stale(
+    edgecnn, committed: Bundle, lying_bundle: Bundle, tmp_path: Path
+):
+    place = tmp_path / "record.json"
+    assert edgecnn("verify", lying_bundle.path, "--evidence", place).code == 3
+    result = edgecnn("verify", committed.path, "--evidence", place)
+    assert "stale" in result.err
+    assert lying_bundle.digest[:12] in result.err
+    assert "stale" not in edgecnn("verify", committed.path, "--evidence", place).err
+
+
+def test_a_file_that_is_no_record_is_not_overwritten(edgecnn, committed: Bundle, tmp_path: Path):
+    (tmp_path / "thesis.txt").write_text("chapter one")
+    result = edgecnn("verify", committed.path, "--evidence", tmp_path / "thesis.txt")
+    assert (result.code, "not a record of evidence" in result.error) == (1, True)
+    assert (tmp_path / "thesis.txt").read_text() == "chapter one"
+
+
+def test_a_bundle_and_a_home_that_cannot_be_written_are_still_verified(
+    edgecnn, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for child in bundle_copy.iterdir():
+        child.chmod(0o444)
+    bundle_copy.chmod(0o555)
+    before = sorted((child.name, child.stat().st_mtime_ns) for child in bundle_copy.iterdir())
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/none")  # nobody can write there, not even root
+    result = edgecnn("verify", bundle_copy)
+    assert result.code == 0
+    assert "warning: cannot write /proc/none" in result.err
+    assert sorted((child.name, child.stat().st_mtime_ns) for child in bundle_copy.iterdir()) == before
+    assert edgecnn("verify", bundle_copy, "--strict").code == 1
+
+
+def test_data_and_reference_go_together(edgecnn, committed: Bundle):
+    result = edgecnn("verify", committed.path, "--data", "digits")
+    assert (result.code, "--reference" in result.error) == (2, True)
+
+
+def test_another_models_checkpoint_is_not_the_original(edgecnn, committed: Bundle, tmp_path: Path):
+    edgecnn("train", "lenet", "--data", "digits", "--out", tmp_path / "other", "--epochs", 1, "--seed", 9)
+    result = edgecnn("verify", committed.path, "--data", "digits", "--reference", tmp_path / "other")
+    assert (result.code, "not the original" in result.error) == (2, True)
+
+
+def test_verifying_a_damaged_bundle_names_the_file(edgecnn, bundle_copy: Path):
+    content = bytearray((bundle_copy / "model.onnx").read_bytes())
+    content[-1] ^= 255
+    (bundle_copy / "model.onnx").write_bytes(content)
+    result = edgecnn("verify", bundle_copy)
+    assert (result.code, "model.onnx has changed" in result.error) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--backend", "tflite"], 2, "choose auto, onnxruntime or openvino"),
+        (["--device", "quantum"], 2, "choose cpu"),
+        (["--backend", "onnxruntime", "--precision", "bf16"], 1, "not in bf16"),
+        (["--device", "tensorrt"], 1, "FP32 bundle"),
+    ],
+)
+def test_an_engine_or_device_that_cannot_be_is_one_line(
+    edgecnn, committed: Bundle, options: list[str], code: int, says: str
+):
+    result = edgecnn("verify", committed.path, *options)
+    assert result.code == code
+    assert says in result.error
+
+
+def test_cuda_without_one_is_refused(edgecnn, committed: Bundle):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this build has CUDA")
+    result = edgecnn("verify", committed.path, "--device", "cuda")
+    assert (result.code, "onnxruntime-gpu" in result.error) == (1, True)

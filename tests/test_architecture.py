@@ -1,0 +1,123 @@
+"""The house's rules: who may import what. This table is the one in docs; the lint rules say the same with a reason."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "edgecnn"
+
+EVERYWHERE = {"errors", "progress"}
+OURS = {
+    "errors": set(),
+    "progress": set(),
+    "bundle": {"errors", "bundle"},
+    "runtime": {"errors", "bundle", "runtime"},
+    "pipeline/models": {"errors", "pipeline/models"},
+    "pipeline/data": {"errors", "bundle", "pipeline/data"},
+    "pipeline/training": {"errors", "bundle", "progress", "pipeline"},
+    "pipeline/export": {"errors", "bundle", "progress", "pipeline"},
+    "pipeline/quantization": {"errors", "bundle", "progress", "pipeline", "runtime"},
+    "pipeline": {"errors", "bundle", "progress", "pipeline", "runtime"},
+    "cli": {"errors", "bundle", "progress", "pipeline", "runtime", "cli", ""},
+    "__main__": {"cli"},
+    "__init__": {"errors", "bundle", "runtime"},
+}
+THIRD_PARTY = {
+    "errors": set(),
+    "progress": set(),
+    "bundle": {"numpy", "PIL"},
+    "runtime/onnxruntime": {"numpy", "onnxruntime"},
+    "runtime/openvino": {"numpy", "openvino"},
+    "runtime": {"numpy", "PIL"},
+    "pipeline/models": {"torch"},
+    "pipeline/data": {"numpy", "sklearn"},
+    "pipeline/training": {"numpy", "torch", "safetensors"},
+    "pipeline/export": {"numpy", "torch", "onnx"},
+    "pipeline/quantization": {"numpy", "onnx", "onnxruntime"},
+    "pipeline/reference": {"numpy", "torch", "torchvision"},
+    "pipeline": {"numpy"},
+    "cli": {"click", "rich"},
+    "__main__": set(),
+    "__init__": set(),
+}
+HEAVY = ("torch", "torchvision", "onnx", "sklearn", "scipy", "openvino", "onnxruntime", "numpy", "PIL", "rich")
+MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+
+
+def imports(module: Path) -> set[str]:
+    tree = ast.parse((PACKAGE / module).with_suffix(".py").read_text())
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names.add(node.module or "")
+    return names
+
+
+def rule(table: dict[str, set[str]], module: Path) -> set[str]:
+    """The entry of the longest folder, or file, that the module stands in."""
+    for place in (module, *module.parents):
+        if str(place) in table:
+            return table[str(place)]
+    raise AssertionError(f"no rule for {module}: which room is it in?")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_imports_only_what_its_room_may(module: Path):
+    for name in imports(module):
+        top, _, rest = name.partition(".")
+        if top == "edgecnn":
+            place = rest.replace(".", "/")
+            allowed = rule(OURS, module)
+            assert any(place == a or (a and place.startswith(f"{a}/")) for a in allowed), f"{module} imports {name}"
+        elif top not in sys.stdlib_module_names:
+            assert top in rule(THIRD_PARTY, module), f"{module} imports {name}"
+
+
+def loaded_by(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*{{m.partition('.')[0] for m in sys.modules}})"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_edgecnn_loads_nothing_heavy():
+    assert loaded_by("import edgecnn; dir(edgecnn)") & set(HEAVY) == set()
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys; sys.argv = ['edgecnn', '--help']\nfrom edgecnn.cli.main import main\n"
+    code += "try: main()\nexcept SystemExit: pass"
+    assert loaded_by(code) & set(HEAVY) == set()
+
+
+def test_the_bundle_part_loads_no_engine():
+    heavy = loaded_by("import edgecnn.bundle.store, edgecnn.bundle.preprocessing") & set(HEAVY)
+    assert heavy == {"numpy", "PIL"}
+
+
+def test_the_runtime_loads_one_engine_and_never_the_pipeline():
+    bundle = PACKAGE.parent / "exported" / "lenet-digits-int8"
+    code = f"import edgecnn\nc = edgecnn.load({str(bundle)!r}, backend='onnxruntime')\n"
+    code += "c.predict(c.bundle.probe().images[0])"
+    assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL", "onnxruntime"}
+
+
+def test_quantization_and_data_load_no_torch():
+    code = "import edgecnn.pipeline.quantization.quantizing, edgecnn.pipeline.data.sources as sources\n"
+    code += "sources.open_source('digits').split('test')"
+    assert loaded_by(code) & {"torch", "torchvision"} == set()
+
+
+def test_telemetry_is_off_before_onnx_runtime_is_imported(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    code = "import edgecnn.runtime.onnxruntime, os; assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    assert "onnxruntime" in loaded_by(code)
