@@ -1,0 +1,122 @@
+"""What a device pays: size of the installed packages, start of the command line, first prediction of a cold process.
+
+Builds the wheel, installs `edgecnn[onnxruntime]` with pip into an empty environment, and measures there. Whole
+processes are timed in turns, so that the machine's drift hits all alike; the result goes to `results/footprint.json`.
+
+    python benchmarks/footprint.py
+"""
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent
+BUNDLE = REPOSITORY / "exported" / "lenet-digits-int8"
+ROUNDS = 15
+MIB = 2**20
+
+FIRST_PREDICTION = f"""
+import edgecnn, sys
+classifier = edgecnn.load({str(BUNDLE)!r})
+classifier.predict(classifier.bundle.probe().encoded[0].content)
+assert not {{"torch", "onnx"}} & set(sys.modules)
+"""
+
+
+def main() -> None:
+    """Measure and write the result."""
+    with tempfile.TemporaryDirectory() as folder:
+        python = install(Path(folder))
+        (site,) = (Path(folder) / "env").glob("lib/python*/site-packages")
+        result: dict[str, Any] = {
+            "machine": {"cpu": cpu_model(), "python": platform.python_version(), "system": platform.system()},
+            "packages_mib": {name: round(size / MIB, 1) for name, size in sizes(site).items()},
+            "total_mib": round(sum(sizes(site).values()) / MIB, 1),
+            "seconds": times(python),
+            "peak_rss_mib_first_prediction": peak_rss(python),
+        }
+    result["help_over_bare_python_s"] = round(
+        result["seconds"]["edgecnn --help"]["median"] - result["seconds"]["python -c pass"]["median"], 3
+    )
+    (HERE / "results" / "footprint.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+def install(folder: Path) -> Path:
+    """Install the wheel with one engine into an empty environment; returns its interpreter."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", with_pip=True)
+    pip = [str(folder / "env/bin/pip"), "install", "-q", "--disable-pip-version-check", f"{wheel}[onnxruntime]"]
+    subprocess.run(pip, check=True)
+    return folder / "env" / "bin" / "python"
+
+
+def sizes(site: Path) -> dict[str, int]:
+    """Return the bytes of each top-level entry of `site-packages`, pip and what only it needs left out."""
+    found = {}
+    for entry in sorted(site.iterdir()):
+        if entry.name.split("-")[0] in ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils"):
+            continue
+        files = [entry] if entry.is_file() else [path for path in entry.rglob("*") if path.is_file()]
+        found[entry.name] = sum(path.stat().st_size for path in files)
+    return {name: size for name, size in found.items() if size > MIB / 10}
+
+
+def times(python: Path) -> dict[str, dict[str, float]]:
+    """Time whole processes, in turns."""
+    commands = {
+        "python -c pass": ["-c", "pass"],
+        "edgecnn --help": ["-m", "edgecnn", "--help"],
+        "first prediction of a cold process": ["-c", FIRST_PREDICTION],
+        "edgecnn predict": ["-m", "edgecnn", "predict", str(BUNDLE), str(sample())],
+    }
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(ROUNDS + 1):
+        for name, arguments in commands.items():
+            start = time.perf_counter()
+            subprocess.run([str(python), *arguments], check=True, capture_output=True)
+            if turn:
+                taken[name].append(time.perf_counter() - start)
+    return {
+        name: {
+            "median": round(statistics.median(values), 3),
+            "lowest": round(min(values), 3),
+            "highest": round(max(values), 3),
+            "runs": len(values),
+        }
+        for name, values in taken.items()
+    }
+
+
+def peak_rss(python: Path) -> float:
+    """Return the peak resident memory of a process that loads the bundle and predicts once, in MiB."""
+    code = f"import resource\n{FIRST_PREDICTION}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    done = subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True)
+    return round(int(done.stdout) / 1024, 1)  # Linux counts in KiB
+
+
+def sample() -> Path:
+    """Return an image file that is in the repository."""
+    return next((REPOSITORY / "calibration" / "digits-sample" / "train" / "7").glob("*.png"))
+
+
+def cpu_model() -> str:
+    """Return the processor's name, where Linux tells it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""`make bundle`: rebuild the committed bundle from nothing, hold it against the one that stands, then replace that.
+
+It must have the same operators and give at least 99 % of the same answers on the test split: training is repeatable
+on one machine, but another processor rounds otherwise.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.export.exporting import export
+from edgecnn.pipeline.quantization.quantizing import quantize
+from edgecnn.pipeline.quantization.recipe import open_calibration
+from edgecnn.pipeline.training.checkpoint import read_checkpoint
+from edgecnn.pipeline.training.loop import train
+from edgecnn.pipeline.training.recipes import TrainingOptions
+from edgecnn.runtime.classifier import load
+
+COMMITTED = Path("exported/lenet-digits-int8")
+LEAST_AGREEMENT = 0.99
+
+
+def main() -> None:
+    """Rebuild, compare, replace."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare only; leave the committed bundle as it is")
+    check_only = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as folder:
+        rebuilt = build(Path(folder) / COMMITTED.name)
+        if COMMITTED.exists():
+            complaint = difference(rebuilt, open_bundle(COMMITTED))
+            if complaint:
+                sys.exit(f"error: the rebuilt bundle differs from {COMMITTED}: {complaint}")
+            print(f"the rebuilt bundle has the operators of {COMMITTED} and gives its answers")
+        if not check_only:
+            build(COMMITTED, fp32=Path(folder) / "fp32")
+            print(f"wrote {COMMITTED}")
+
+
+def build(out: Path, *, fp32: Path | None = None) -> Bundle:
+    """Train, export and quantize; an FP32 bundle that stands already at `fp32` is used again."""
+    parent = fp32 or out.parent / "fp32"
+    if not parent.exists():
+        checkpoint = parent.parent / "checkpoint"
+        train("lenet", open_source("digits"), checkpoint, source_name="digits", options=TrainingOptions())
+        export(read_checkpoint(checkpoint), parent, command="make bundle")
+    recipe = open_calibration("calibration/digits.json")
+    return quantize(open_bundle(parent), recipe, out, command="make bundle", force=True).bundle
+
+
+def difference(rebuilt: Bundle, committed: Bundle) -> str | None:
+    """Say how two bundles differ in operators or answers; None where they do not."""
+    mine, theirs = operators(rebuilt), operators(committed)
+    if mine != theirs:
+        return f"operators {mine}, expected {theirs}"
+    test = open_source("digits").split("test")
+    pixels = test.all_pixels(committed.manifest.preprocessing)
+    answers = []
+    for bundle in (rebuilt, committed):
+        with load(bundle) as classifier:
+            answers.append(classifier.logits(pixels).argmax(axis=1))
+    agreement = float(np.mean(answers[0] == answers[1]))
+    return None if agreement >= LEAST_AGREEMENT else f"{agreement:.2%} of the answers agree, expected at least 99 %"
+
+
+def operators(bundle: Bundle) -> list[str]:
+    """List the operators of a bundle's graph, in order."""
+    return [node.op_type for node in onnx.load(str(bundle.model)).graph.node]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""`make demo`: the whole road on real handwritten digits, in about a minute, and one table at its end."""
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from edgecnn.bundle.store import open_bundle
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.training.checkpoint import read_checkpoint
+from edgecnn.runtime.backend import Session
+from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.benchmark import Latency, measure_latency
+
+HERE = Path("build/demo")
+CHECKPOINT = HERE / "lenet-digits"
+FP32, INT8 = HERE / "lenet-digits-fp32", HERE / "lenet-digits-int8"
+DIGIT = HERE / "digit.png"
+
+
+def main() -> None:
+    """Walk the road; stop at the first step that fails."""
+    start = time.monotonic()
+    HERE.mkdir(parents=True, exist_ok=True)
+    edgecnn(f"train lenet --data digits --out {CHECKPOINT} --force")
+    edgecnn(f"export {CHECKPOINT} --out {FP32} --force")
+    edgecnn(f"quantize {FP32} --calibration calibration/digits.json --out {INT8} --force")
+    compare = f"--data digits --reference {CHECKPOINT}"
+    evidence = {
+        (bundle, engine): edgecnn(
+            f"verify {bundle} --backend {engine} {compare} --evidence {record(bundle, engine)} --json"
+        )
+        for bundle in (FP32, INT8)
+        for engine in installed()
+    }
+    truth = write_digit()
+    answer = edgecnn(f"predict {INT8} {DIGIT} --json")["predictions"][0]
+    print(f"{DIGIT} is a {truth}, predicted {answer['label']} ({answer['top'][0]['probability']:.1%})")
+    print_table(evidence, latencies())
+    print(f"{time.monotonic() - start:.0f} s; everything is in {HERE}/")
+
+
+def edgecnn(arguments: str) -> Any:
+    """Show a command, run it, and return its result where it is JSON."""
+    print(f"$ edgecnn {arguments}", flush=True)
+    wants_json = arguments.endswith("--json")
+    done = subprocess.run(
+        [sys.executable, "-m", "edgecnn", *shlex.split(arguments)],
+        check=False,
+        stdout=subprocess.PIPE if wants_json else None,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(done.returncode)
+    return json.loads(done.stdout) if wants_json else None
+
+
+def record(bundle: Path, engine: str) -> Path:
+    """Return where a verification's record goes: a new one each time."""
+    path = HERE / f"{bundle.name}.{engine}.json"
+    path.unlink(missing_ok=True)
+    return path
+
+
+def write_digit() -> str:
+    """Write the first test digit as an image file; returns what it shows."""
+    test = open_source("digits").split("test")
+    Image.fromarray(test.images[0]).resize((200, 200)).save(DIGIT)  # type: ignore[arg-type]
+    return str(open_source("digits").labels[test.targets[0]])
+
+
+def latencies() -> dict[str, Latency]:
+    """Time PyTorch and every bundle on every engine, interleaved, one image at a time."""
+    sessions: dict[str, Session] = {"pytorch": Reference(read_checkpoint(CHECKPOINT))}
+    for bundle in (FP32, INT8):
+        for engine in installed():
+            sessions[f"{bundle}{engine}"] = open_session(open_bundle(bundle), backend=engine)
+    return measure_latency(sessions, open_bundle(FP32).probe().images[:1])
+
+
+def print_table(evidence: dict[tuple[Path, str], Any], times: dict[str, Latency]) -> None:
+    """Print the one table."""
+    table = Table(title="LeNet on handwritten digits, one image at a time", title_justify="left")
+    for column in ("precision", "engine", "top-1", "agreement with PyTorch", "size", "latency"):
+        table.add_column(column, justify="left" if column in ("precision", "engine") else "right")
+    original = next(iter(evidence.values()))["comparison"]
+    weights = (CHECKPOINT / "model.safetensors").stat().st_size
+    table.add_row("fp32", "pytorch", f"{original['reference_top1']:.2%}", "", kib(weights), ms(times["pytorch"]))
+    for (bundle, engine), found in evidence.items():
+        compared, opened = found["comparison"], open_bundle(bundle)
+        table.add_row(
+            opened.manifest.precision,
+            engine,
+            f"{compared['top1']:.2%}",
+            f"{compared['agreement']:.2%}",
+            kib(opened.size_bytes),
+            ms(times[f"{bundle}{engine}"]),
+        )
+    Console(width=110).print(table)
+
+
+def kib(size_bytes: int) -> str:
+    """Write a size."""
+    return f"{size_bytes / 1024:.0f} KiB"
+
+
+def ms(latency: Latency) -> str:
+    """Write a median with its quartiles."""
+    return f"{latency.median_ms:.3f} ms [{latency.lower_ms:.3f}, {latency.upper_ms:.3f}]"
+
+
+if __name__ == "__main__":
+    main()

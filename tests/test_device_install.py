@@ -1,0 +1,118 @@
+"""What a device installs: the wheel with one engine, nothing of the pipeline, at most 200 MiB, and it works.
+
+The environment is put together from the wheel and from the packages that are installed here, so that the test needs no
+network; `benchmarks/footprint.py` measures the same with pip.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+REPOSITORY = Path(__file__).parent.parent
+BUNDLE = REPOSITORY / "exported" / "lenet-digits-int8"
+MIB = 2**20
+
+
+def needed(package: str, extras: set[str]) -> dict[str, Distribution]:
+    """The distributions that pip would install for a package, the package itself left out."""
+    found: dict[str, Distribution] = {}
+    waiting = [(package, extras)]
+    while waiting:
+        name, wanted = waiting.pop()
+        for text in distribution(name).requires or ():
+            requirement = Requirement(text)
+            marker = requirement.marker
+            applies = marker is None or any(marker.evaluate({"extra": extra}) for extra in wanted | {""})
+            if applies and requirement.name not in found:
+                found[requirement.name] = distribution(requirement.name)
+                waiting.append((requirement.name, requirement.extras))
+    return found
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that holds edgecnn[onnxruntime] only."""
+    folder = tmp_path_factory.mktemp("device")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
+    venv.create(folder / "env", with_pip=False, symlinks=True)
+    (site,) = (folder / "env" / "lib").glob("python*/site-packages")
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    for dist in needed("edgecnn", {"onnxruntime"}).values():
+        for file in dist.files or ():
+            if ".." not in file.parts and file.suffix != ".pyc" and Path(file.locate()).is_file():
+                (site / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file.locate(), site / file)
+    return folder / "env" / "bin" / "python"
+
+
+def run(device: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return subprocess.run(
+        [str(device), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=clean | {"XDG_STATE_HOME": str(cwd)},
+    )
+
+
+def test_the_packages_of_a_device_take_at_most_200_mib(device: Path):
+    (site,) = device.parent.parent.glob("lib/python*/site-packages")
+    total = sum(path.stat().st_size for path in site.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    assert total <= 200 * MIB, f"{total / MIB:.0f} MiB"
+
+
+def test_no_part_of_the_pipelines_packages_is_there(device: Path, tmp_path: Path):
+    for package in ("torch", "onnx", "sklearn", "openvino"):
+        assert run(device, "-c", f"import {package}", cwd=tmp_path).returncode == 1
+
+
+def test_the_committed_bundle_verifies_there(device: Path, tmp_path: Path):
+    done = run(device, "-m", "edgecnn", "verify", str(BUNDLE), "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["holds"] is True
+
+
+def test_a_digit_is_predicted_there_and_neither_torch_nor_onnx_is_loaded(device: Path, tmp_path: Path):
+    code = (
+        f"import edgecnn, sys\nc = edgecnn.load({str(BUNDLE)!r})\n"
+        "print(c.predict(c.bundle.probe().encoded[0].content).label)\n"
+        "print(sorted({'torch', 'onnx', 'onnxscript', 'sklearn'} & set(sys.modules)))"
+    )
+    done = run(device, "-c", code, cwd=tmp_path)
+    assert re.fullmatch(r"\d\n\[\]\n", done.stdout), done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "lenet", "--data", "digits", "--out", "x"],
+        ["export", "x", "--out", "y"],
+        ["quantize", str(BUNDLE), "--calibration", "digits", "--out", "y"],
+    ],
+)
+def test_a_command_of_the_workstation_says_which_extra_is_missing(device: Path, tmp_path: Path, command: list[str]):
+    done = run(device, "-m", "edgecnn", *command, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'edgecnn[pipeline]'" in done.stderr
+
+
+def test_an_engine_that_is_not_there_says_how_to_get_it(device: Path, tmp_path: Path):
+    done = run(device, "-m", "edgecnn", "verify", str(BUNDLE), "--backend", "openvino", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "error: the engine openvino is not installed: pip install 'edgecnn[openvino]'\n"
