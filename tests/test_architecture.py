@@ -15,7 +15,7 @@ OURS = {
     "progress": set(),
     "bundle": {"errors", "bundle"},
     "runtime": {"errors", "bundle", "runtime"},
-    "pipeline/models": {"errors", "pipeline/models"},
+    "pipeline/models": {"errors", "bundle", "pipeline/models"},
     "pipeline/data": {"errors", "bundle", "pipeline/data"},
     "pipeline/training": {"errors", "bundle", "progress", "pipeline"},
     "pipeline/export": {"errors", "bundle", "progress", "pipeline"},

@@ -44,6 +44,25 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class Network:
+    """What was built: enough to build it again.
+
+    Attributes:
+        architecture: its name, such as `resnet18`.
+        num_classes: number of logits.
+        in_channels: 1 for grey, 3 for colour.
+        image_size: height and width that it was built for, in pixels.
+        stem: `standard` is the paper's; `small` keeps the size of small images, where an architecture has it.
+    """
+
+    architecture: str
+    num_classes: int
+    in_channels: int
+    image_size: int
+    stem: Literal["standard", "small"] = "standard"
+
+
+@dataclass(frozen=True)
 class Quantization:
     """How the numbers of an INT8 graph are laid out.
 
@@ -123,7 +142,7 @@ class Manifest:
 
     format: Format
     name: str
-    architecture: str
+    network: Network
     precision: Literal["fp32", "int8"]
     quantization: Quantization | None
     original: str

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
@@ -52,15 +52,22 @@ def dataclass_options(cls: type) -> Callable[[Command], Command]:
             is_flag = field.type is bool
             command = click.option(
                 name,
-                type=None if is_flag else field.type,
+                type=None if is_flag else _parameter_type(field.type),
                 is_flag=is_flag,
                 default=field.default,
-                show_default=not is_flag,
+                show_default=not is_flag and field.default is not None,
                 help=field.metadata["help"],
             )(command)
         return command
 
     return add
+
+
+def _parameter_type(annotation: Any) -> Any:
+    """Return what click parses a field's type with: a choice for Literal, the type itself for `X | None`."""
+    if get_origin(annotation) is Literal:
+        return click.Choice(get_args(annotation))
+    return next((option for option in get_args(annotation) if option is not type(None)), annotation)
 
 
 def command_line() -> str:

@@ -21,7 +21,7 @@ def edit_manifest(bundle: Path, change: Callable[[dict], None]) -> None:
 def test_an_intact_bundle_opens_and_its_digest_is_the_manifests(bundle_copy: Path):
     bundle = open_bundle(bundle_copy)
     assert bundle.digest == hashlib.sha256((bundle_copy / "manifest.json").read_bytes()).hexdigest()
-    assert bundle.manifest.architecture == "lenet"
+    assert bundle.manifest.network.architecture == "lenet"
     assert bundle.manifest.labels == tuple("0123456789")
 
 

@@ -118,7 +118,7 @@ def test_a_parity_failure_exits_with_3(edgecnn, checkpoint_path: Path, tmp_path:
 
     from edgecnn.pipeline.models import registry
 
-    monkeypatch.setitem(registry._REGISTRY, "lenet", registry.Architecture("lenet", Liar, 32))
+    monkeypatch.setitem(registry._REGISTRY, "lenet", registry.Architecture("lenet", lambda _: Liar(), 32, 32))
     result = edgecnn("export", checkpoint_path, "--out", tmp_path / "x")
     assert (result.code, "does not answer as PyTorch does" in result.error) == (3, True)
     assert not (tmp_path / "x").exists()

@@ -108,7 +108,7 @@ def _manifest(checkpoint: Checkpoint, name: str, shape: tuple[int, int, int], co
     return Manifest(
         format=Format(MAJOR, MINOR),
         name=name,
-        architecture=record.architecture,
+        network=record.network,
         precision="fp32",
         quantization=None,
         original=checkpoint.original,

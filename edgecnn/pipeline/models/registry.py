@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from edgecnn.bundle.manifest import Network
 from edgecnn.errors import UsageError
-from edgecnn.pipeline.models.lenet import LeNet
+from edgecnn.pipeline.models import alexnet, googlenet, lenet, resnet, vgg
 
 
 @dataclass(frozen=True)
@@ -14,15 +15,18 @@ class Architecture:
     """A network that can be built.
 
     Attributes:
-        name: what the user types.
-        build: called with `num_classes` and `in_channels`; returns a network whose `forward` takes normalised
-            float32 [N, C, H, W] and returns logits [N, num_classes].
-        image_size: height and width of its usual square input, in pixels.
+        name: what the user types. build: returns a network whose `forward` takes normalised float32 [N, C, S, S] and
+        returns logits [N, num_classes]. image_size: height and width of its usual square input, in pixels.
+        min_image_size: the smallest that it can take. max_image_size: the largest, or None where any will do. stems:
+        the stems that it can be built with.
     """
 
     name: str
-    build: Callable[[int, int], nn.Module]
+    build: Callable[[Network], nn.Module]
     image_size: int
+    min_image_size: int
+    max_image_size: int | None = None
+    stems: tuple[str, ...] = ("standard",)
 
 
 _REGISTRY: dict[str, Architecture] = {}
@@ -33,6 +37,11 @@ def register(architecture: Architecture) -> None:
     _REGISTRY[architecture.name] = architecture
 
 
+def architectures() -> tuple[Architecture, ...]:
+    """Return all architectures, in the order of their invention."""
+    return tuple(_REGISTRY.values())
+
+
 def get_architecture(name: str) -> Architecture:
     """Return the architecture of that name.
 
@@ -40,8 +49,80 @@ def get_architecture(name: str) -> Architecture:
         UsageError: there is none; the message lists those there are.
     """
     if name not in _REGISTRY:
-        raise UsageError(f"there is no architecture {name!r}: choose {', '.join(sorted(_REGISTRY))}")
+        raise UsageError(f"there is no architecture {name!r}: choose {', '.join(_REGISTRY)}")
     return _REGISTRY[name]
 
 
-register(Architecture("lenet", LeNet, image_size=32))
+def check_network(network: Network) -> None:
+    """Refuse what an architecture cannot take.
+
+    Raises:
+        UsageError: no such architecture, an image size that it cannot take (the message says which it can), or a stem
+        that it
+            does not have.
+    """
+    architecture = get_architecture(network.architecture)
+    smallest, largest = architecture.min_image_size, architecture.max_image_size
+    if network.image_size < smallest or (largest is not None and network.image_size > largest):
+        takes = f"images of {smallest} pixels only" if smallest == largest else f"images from {smallest} pixels on"
+        raise UsageError(f"{architecture.name} takes {takes}, found --image-size {network.image_size}")
+    if network.stem not in architecture.stems:
+        raise UsageError(f"{architecture.name} has the stems {', '.join(architecture.stems)}, not {network.stem!r}")
+
+
+def build(network: Network) -> nn.Module:
+    """Build a network with fresh weights.
+
+    Raises:
+        UsageError: see `check_network`.
+    """
+    check_network(network)
+    return get_architecture(network.architecture).build(network)
+
+
+def _build_vgg(network: Network) -> nn.Module:
+    name, _, suffix = network.architecture.partition("_")
+    return vgg.VGG(
+        name,
+        batch_norm=suffix == "bn",
+        num_classes=network.num_classes,
+        in_channels=network.in_channels,
+        image_size=network.image_size,
+    )
+
+
+def _build_resnet(network: Network) -> nn.Module:
+    return resnet.ResNet(
+        network.architecture,
+        num_classes=network.num_classes,
+        in_channels=network.in_channels,
+        small_stem=network.stem == "small",
+    )
+
+
+register(
+    Architecture(
+        "lenet", lambda network: lenet.LeNet(network.num_classes, network.in_channels), 32, 32, max_image_size=32
+    )
+)
+register(
+    Architecture(
+        "alexnet",
+        lambda network: alexnet.AlexNet(network.num_classes, network.in_channels, network.image_size),
+        224,
+        alexnet.MIN_IMAGE_SIZE,
+    )
+)
+for _name in vgg.TABLE:
+    register(Architecture(_name, _build_vgg, 224, vgg.MIN_IMAGE_SIZE))
+    register(Architecture(f"{_name}_bn", _build_vgg, 224, vgg.MIN_IMAGE_SIZE))
+register(
+    Architecture(
+        "googlenet",
+        lambda network: googlenet.GoogLeNet(network.num_classes, network.in_channels),
+        224,
+        googlenet.MIN_IMAGE_SIZE,
+    )
+)
+for _name in resnet.TABLE:
+    register(Architecture(_name, _build_resnet, 224, resnet.MIN_IMAGE_SIZE, stems=("standard", "small")))

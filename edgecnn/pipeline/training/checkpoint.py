@@ -13,11 +13,11 @@ from torch import nn
 
 from edgecnn.bundle import schema
 from edgecnn.bundle.folder import write_folder
-from edgecnn.bundle.manifest import DataReference, FileEntry
+from edgecnn.bundle.manifest import DataReference, FileEntry, Network
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.store import digest_bytes
 from edgecnn.errors import CheckpointError
-from edgecnn.pipeline.models.registry import get_architecture
+from edgecnn.pipeline.models.registry import build
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 RECORD, WEIGHTS = "checkpoint.json", "model.safetensors"
@@ -37,8 +37,7 @@ class CheckpointRecord:
 
     Attributes:
         format: version of this file.
-        architecture: name in the registry.
-        in_channels: of the network.
+        network: what was built.
         labels: class names in the order of the logits.
         preprocessing: what every image goes through.
         source: the data source as the user named it.
@@ -53,8 +52,7 @@ class CheckpointRecord:
     """
 
     format: int
-    architecture: str
-    in_channels: int
+    network: Network
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     source: str
@@ -88,13 +86,12 @@ class Checkpoint:
         Raises:
             CheckpointError: the weights are not this architecture's.
         """
-        record = self.record
-        network = get_architecture(record.architecture).build(len(record.labels), record.in_channels)
+        network = build(self.record.network)
         try:
             network.load_state_dict(self.state)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:300]
-            raise CheckpointError(f"{WEIGHTS} does not fit {record.architecture}: {reason}") from None
+            raise CheckpointError(f"{WEIGHTS} does not fit {self.record.network.architecture}: {reason}") from None
         return network.eval()
 
 

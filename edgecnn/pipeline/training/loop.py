@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from edgecnn.bundle.folder import check_output
-from edgecnn.bundle.manifest import FileEntry, utc_now
+from edgecnn.bundle.manifest import FileEntry, Network, utc_now
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.errors import SourceError, TrainingError
 from edgecnn.pipeline.data.source import DataSource, Split
-from edgecnn.pipeline.models.registry import get_architecture
+from edgecnn.pipeline.models.registry import build, check_network, get_architecture
 from edgecnn.pipeline.reference import network_input
 from edgecnn.pipeline.training.augmentation import augment
 from edgecnn.pipeline.training.checkpoint import RECORD, CheckpointRecord, Epoch, write_checkpoint
@@ -55,16 +55,18 @@ def train(
         progress: told of every epoch.
 
     Raises:
-        UsageError: no such architecture, or `out` stands already.
+        UsageError: no such architecture, it cannot take such images, or `out` stands already.
         SourceError: images are missing or damaged.
         TrainingError: the loss is not a number any more.
     """
     chosen = get_architecture(architecture)
+    size = options.image_size or chosen.image_size
+    described = Network(architecture, len(source.labels), _channels(source), size, options.stem)
+    check_network(described)
     check_output(out, marker=RECORD, force=force)
     training, test = source.split("train"), source.split("test")
     if len(source.labels) < 2:
         raise SourceError(f"{source_name} has {len(source.labels)} class: a classifier needs at least two")
-    size = chosen.image_size
     plain = Preprocessing(
         source.mode, Resize((size, size)), None, (0.0,) * _channels(source), (1.0,) * _channels(source)
     )
@@ -73,7 +75,7 @@ def train(
     progress("reading", len(training), len(training))
     preprocessing = _with_statistics(plain, pixels)
     torch.manual_seed(options.seed)
-    network = chosen.build(len(source.labels), _channels(source))
+    network = build(described)
     history = _fit(
         network,
         pixels=pixels,
@@ -85,8 +87,7 @@ def train(
     top1 = _top1(network, test, preprocessing)
     record = CheckpointRecord(
         format=1,
-        architecture=architecture,
-        in_channels=_channels(source),
+        network=described,
         labels=source.labels,
         preprocessing=preprocessing,
         source=source_name,

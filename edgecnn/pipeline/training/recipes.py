@@ -1,7 +1,7 @@
 """How a network is trained: the options, and the only place where their defaults are written."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 def _option(default: Any, text: str) -> Any:
@@ -24,6 +24,8 @@ class TrainingOptions:
     shift: float = _option(0.08, "Largest random shift, as a fraction of the image's size.")
     rotation: float = _option(10.0, "Largest random rotation, in degrees.")
     zoom: float = _option(0.1, "Largest random scaling: 0.1 is from 0.9 to 1.1.")
+    image_size: int | None = _option(None, "Height and width that images are resized to. [default: the architecture's]")
+    stem: Literal["standard", "small"] = _option("standard", "small keeps the size of small images (ResNet).")
     seed: int = _option(0, "Seed of the weights, the order of the images and the augmentation.")
 
     def __post_init__(self) -> None:

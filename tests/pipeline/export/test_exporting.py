@@ -89,7 +89,7 @@ class Unexportable(LeNet):
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[nn.Module]], None]:
     def register(network: type[nn.Module]) -> None:
-        monkeypatch.setitem(registry._REGISTRY, "lenet", registry.Architecture("lenet", network, 32))
+        monkeypatch.setitem(registry._REGISTRY, "lenet", registry.Architecture("lenet", lambda _: network(), 32, 32))
 
     return register
 

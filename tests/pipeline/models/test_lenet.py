@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from edgecnn.bundle.manifest import Network
 from edgecnn.errors import UsageError
 from edgecnn.pipeline.models.lenet import LeNet
-from edgecnn.pipeline.models.registry import get_architecture
+from edgecnn.pipeline.models.registry import build, get_architecture
 
 
 def test_it_has_the_parameters_that_its_layers_add_up_to():
@@ -16,7 +17,7 @@ def test_it_has_the_parameters_that_its_layers_add_up_to():
 
 @pytest.mark.parametrize(("classes", "channels"), [(10, 1), (2, 3), (47, 1)])
 def test_it_takes_other_classes_and_channels(classes: int, channels: int):
-    network = get_architecture("lenet").build(classes, channels)
+    network = build(Network("lenet", classes, channels, 32))
     assert network(torch.zeros(4, channels, 32, 32)).shape == (4, classes)
 
 

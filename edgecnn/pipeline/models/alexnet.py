@@ -1,0 +1,71 @@
+"""AlexNet: the network that made everybody look at deep learning.
+
+Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep Convolutional Neural Networks, NIPS 2012; in the
+form of Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014 (arXiv:1404.5997), which
+torchvision has.
+
+Its ideas: units that are linear where they are positive (ReLU) train several times faster than tanh; dropout keeps
+the large linear layers from learning the training set by heart; and pooling windows overlap (3 × 3 at stride 2).
+"""
+
+import torch
+from torch import nn
+
+from edgecnn.pipeline.models.pooling import pooled_size
+
+MIN_IMAGE_SIZE = 63
+"""The smallest image of which every pooling window still sees something: 63, 15, 7, 3, 1."""
+
+
+class AlexNet(nn.Module):
+    """AlexNet, for square images of at least 63 pixels; parameters and keys are torchvision's at 224.
+
+    Deviations from the paper: one column in place of two GPUs, with the 2014 paper's numbers of filters, and no local
+    response normalisation (Simonyan and Zisserman, 2014, section 2.3, found that it does not help).
+
+    Deviation from torchvision: its adaptive pooling to 6 × 6 does nothing at 224 and does not divide at most other
+    sizes. Here the classifier takes the feature map as it is, or its averages over windows that divide it.
+    """
+
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> None:
+        super().__init__()
+        size = _feature_size(image_size)
+        pooled = pooled_size(size, largest=6)
+        self.features = nn.Sequential(  #                        at 224: N × C × 224 × 224
+            nn.Conv2d(in_channels, 64, kernel_size=11, stride=4, padding=2),  # N × 64 × 55 × 55
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),  #                           N × 64 × 27 × 27
+            nn.Conv2d(64, 192, kernel_size=5, padding=2),  #                    N × 192 × 27 × 27
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),  #                           N × 192 × 13 × 13
+            nn.Conv2d(192, 384, kernel_size=3, padding=1),  #                   N × 384 × 13 × 13
+            nn.ReLU(inplace=True),
+            nn.Conv2d(384, 256, kernel_size=3, padding=1),  #                   N × 256 × 13 × 13
+            nn.ReLU(inplace=True),
+            nn.Conv2d(256, 256, kernel_size=3, padding=1),  #                   N × 256 × 13 × 13
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),  #                           N × 256 × 6 × 6
+        )
+        self.avgpool = nn.AvgPool2d(size // pooled) if pooled < size else nn.Identity()
+        self.classifier = nn.Sequential(
+            nn.Dropout(0.5),
+            nn.Linear(256 * pooled * pooled, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Linear(4096, num_classes),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits, [N, num_classes], of normalised images, [N, in_channels, S, S]."""
+        x = self.avgpool(self.features(x))
+        return self.classifier(torch.flatten(x, 1))
+
+
+def _feature_size(image_size: int) -> int:
+    """Follow the image's size through the layers: the first convolution, then three times 3 × 3 pooling at stride 2."""
+    size = (image_size + 2 * 2 - 11) // 4 + 1
+    for _ in range(3):
+        size = (size - 3) // 2 + 1
+    return size

@@ -1,0 +1,184 @@
+"""GoogLeNet: look at several scales at once, and pay little for it.
+
+Szegedy et al., Going Deeper with Convolutions, CVPR 2015 (arXiv:1409.4842); "Inception v1".
+
+The idea: nobody knows whether 1 × 1, 3 × 3 or 5 × 5 is the right window, so an inception module takes all of them
+side by side, and a pooling too, and lays the results beside one another. What makes it affordable are 1 × 1
+convolutions that narrow the channels first. Two auxiliary classifiers halfway up push gradients into the lower layers
+while the network trains; afterwards they go.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+# The paper's table 1, one row an inception module: in, 1×1, 3×3 narrowed, 3×3, 5×5 narrowed, 5×5, behind the pooling.
+TABLE: dict[str, tuple[int, int, int, int, int, int, int]] = {
+    "inception3a": (192, 64, 96, 128, 16, 32, 32),
+    "inception3b": (256, 128, 128, 192, 32, 96, 64),
+    "inception4a": (480, 192, 96, 208, 16, 48, 64),
+    "inception4b": (512, 160, 112, 224, 24, 64, 64),
+    "inception4c": (512, 128, 128, 256, 24, 64, 64),
+    "inception4d": (512, 112, 144, 288, 32, 64, 64),
+    "inception4e": (528, 256, 160, 320, 32, 128, 128),
+    "inception5a": (832, 256, 160, 320, 32, 128, 128),
+    "inception5b": (832, 384, 192, 384, 48, 128, 128),
+}
+
+MIN_IMAGE_SIZE = 32
+"""Stem and poolings halve the map five times: 32 becomes 1."""
+
+
+class BasicConv2d(nn.Module):
+    """Convolution, batch normalisation, ReLU.
+
+    Deviation: the paper came before batch normalisation; torchvision's network has it.
+    """
+
+    def __init__(self, channels: int, filters: int, *, kernel_size: int, stride: int = 1, padding: int = 0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, filters, kernel_size, stride, padding, bias=False)
+        self.bn = nn.BatchNorm2d(filters, eps=0.001)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return relu(bn(conv(x)))."""
+        return functional.relu(self.bn(self.conv(x)))
+
+
+class Inception(nn.Module):
+    """Four branches over the same map, laid beside one another (the paper's figure 2b).
+
+    Deviation: the third branch has a 3 × 3 window where the paper has 5 × 5, as the TensorFlow model had from which
+    torchvision's weights were ported (pytorch/vision#906).
+    """
+
+    def __init__(  # noqa: PLR0917 - a row of the table
+        self, channels: int, one: int, narrow3: int, three: int, narrow5: int, five: int, pool: int
+    ) -> None:
+        super().__init__()
+        self.branch1 = BasicConv2d(channels, one, kernel_size=1)
+        self.branch2 = nn.Sequential(
+            BasicConv2d(channels, narrow3, kernel_size=1), BasicConv2d(narrow3, three, kernel_size=3, padding=1)
+        )
+        self.branch3 = nn.Sequential(
+            BasicConv2d(channels, narrow5, kernel_size=1), BasicConv2d(narrow5, five, kernel_size=3, padding=1)
+        )
+        self.branch4 = nn.Sequential(
+            nn.MaxPool2d(kernel_size=3, stride=1, padding=1, ceil_mode=True), BasicConv2d(channels, pool, kernel_size=1)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the four branches, concatenated over channels."""
+        return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], dim=1)
+
+
+class InceptionAux(nn.Module):
+    """An auxiliary classifier: only training looks at it (the paper's section 5)."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.conv = BasicConv2d(channels, 128, kernel_size=1)
+        self.fc1 = nn.Linear(128 * 4 * 4, 1024)
+        self.fc2 = nn.Linear(1024, num_classes)
+        self.dropout = nn.Dropout(0.7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the auxiliary logits, [N, num_classes]."""
+        x = functional.adaptive_avg_pool2d(x, (4, 4))  # N × C × 4 × 4; never exported, so it need not divide
+        x = torch.flatten(self.conv(x), 1)  #            N × 2048
+        x = functional.relu(self.fc1(x))  #              N × 1024
+        return self.fc2(self.dropout(x))
+
+
+class GoogLeNet(nn.Module):
+    """GoogLeNet, for square images of at least 32 pixels; parameters and keys are torchvision's.
+
+    `forward` returns logits, always; `forward_with_aux` returns the auxiliary ones too, and only training calls it.
+
+    Args:
+        num_classes: number of logits. in_channels: channels of the image. aux_logits: whether the auxiliary
+        classifiers are there. transform_input: undo the ImageNet normalisation and scale to [-1, 1] instead, which
+        torchvision's published weights need:
+            they come from a TensorFlow model.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        *,
+        aux_logits: bool = True,
+        transform_input: bool = False,
+    ) -> None:
+        super().__init__()
+        self.transform_input = transform_input
+        self.conv1 = BasicConv2d(in_channels, 64, kernel_size=7, stride=2, padding=3)
+        self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.conv2 = BasicConv2d(64, 64, kernel_size=1)
+        self.conv3 = BasicConv2d(64, 192, kernel_size=3, padding=1)
+        self.maxpool2 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.maxpool3 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.maxpool4 = nn.MaxPool2d(2, stride=2, ceil_mode=True)
+        for name, row in TABLE.items():
+            self.add_module(name, Inception(*row))
+        self.aux1 = InceptionAux(512, num_classes) if aux_logits else None
+        self.aux2 = InceptionAux(528, num_classes) if aux_logits else None
+        self.dropout = nn.Dropout(0.2)
+        self.fc = nn.Linear(1024, num_classes)
+        _initialise(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits, [N, num_classes], of normalised images, [N, in_channels, S, S]."""
+        return self._head(self._upper(self._middle(self._lower(x))))
+
+    def forward_with_aux(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the logits, and those of the lower and of the upper auxiliary classifier, for training.
+
+        Raises:
+            ValueError: this network has no auxiliary classifiers.
+        """
+        if self.aux1 is None or self.aux2 is None:
+            raise ValueError("this GoogLeNet was built without auxiliary classifiers")
+        lower = self._lower(x)
+        middle = self._middle(lower)
+        return self._head(self._upper(middle)), self.aux1(lower), self.aux2(middle)
+
+    def _lower(self, x: torch.Tensor) -> torch.Tensor:
+        if self.transform_input:
+            x = _tensorflow_scale(x)  #  at 224: N × 3 × 224 × 224
+        x = self.maxpool1(self.conv1(x))  #  N × 64 × 56 × 56
+        x = self.conv3(self.conv2(x))  #     N × 192 × 56 × 56
+        x = self.maxpool2(x)  #              N × 192 × 28 × 28
+        x = self.inception3a(x)  #           N × 256 × 28 × 28
+        x = self.inception3b(x)  #           N × 480 × 28 × 28
+        x = self.maxpool3(x)  #              N × 480 × 14 × 14
+        return self.inception4a(x)  #        N × 512 × 14 × 14, where the first auxiliary classifier looks
+
+    def _middle(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.inception4b(x)  #     N × 512 × 14 × 14
+        x = self.inception4c(x)  #     N × 512 × 14 × 14
+        return self.inception4d(x)  #  N × 528 × 14 × 14, where the second looks
+
+    def _upper(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.inception4e(x)  #     N × 832 × 14 × 14
+        x = self.maxpool4(x)  #        N × 832 × 7 × 7
+        x = self.inception5a(x)  #     N × 832 × 7 × 7
+        return self.inception5b(x)  #  N × 1024 × 7 × 7
+
+    def _head(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.mean(dim=(2, 3))  # N × 1024: global average pooling, in place of the large linear layers of AlexNet
+        return self.fc(self.dropout(x))
+
+
+def _tensorflow_scale(x: torch.Tensor) -> torch.Tensor:
+    """Turn ImageNet's mean and deviation into mean 0.5 and deviation 0.5, channel by channel."""
+    scale = x.new_tensor([deviation / 0.5 for deviation in (0.229, 0.224, 0.225)])
+    shift = x.new_tensor([(mean - 0.5) / 0.5 for mean in (0.485, 0.456, 0.406)])
+    return x * scale.reshape(1, 3, 1, 1) + shift.reshape(1, 3, 1, 1)
+
+
+def _initialise(network: nn.Module) -> None:
+    """Start from a narrow normal distribution, cut at two deviations, as the TensorFlow model did."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.trunc_normal_(module.weight, mean=0.0, std=0.01, a=-2, b=2)

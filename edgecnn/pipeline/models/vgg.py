@@ -1,0 +1,96 @@
+"""VGG: depth from one kind of brick.
+
+Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015 (arXiv:1409.1556).
+
+The idea: two 3 × 3 convolutions see what one of 5 × 5 sees, three see what one of 7 × 7 sees, with fewer weights and
+more ReLUs between them. So there is one brick, a 3 × 3 convolution that keeps the size, stacked between poolings that
+halve it, and the number of filters doubles where the size halves. A whole network fits in one line of a table.
+"""
+
+import torch
+from torch import nn
+
+from edgecnn.pipeline.models.pooling import pooled_size
+
+POOL = "M"
+
+# The paper's table 1: output channels of each 3 × 3 convolution, and where 2 × 2 max pooling halves the map.
+# fmt: off
+TABLE: dict[str, list[int | str]] = {
+    "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "vgg13": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "vgg16": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
+    "vgg19": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
+}
+# fmt: on
+
+MIN_IMAGE_SIZE = 32
+"""Five poolings halve 32 to 1."""
+
+
+class VGG(nn.Module):
+    """A VGG of the table, for square images of at least 32 pixels; parameters and keys are torchvision's at 224.
+
+    Deviation from the paper: batch normalisation behind each convolution where `batch_norm` asks for it (Ioffe and
+    Szegedy, 2015); the paper had none and trained the deep ones from the weights of the shallow ones.
+
+    Deviation from torchvision: its adaptive pooling to 7 × 7 does nothing at 224; see `pooled_size` for other sizes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        batch_norm: bool = False,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        image_size: int = 224,
+    ) -> None:
+        super().__init__()
+        size = image_size // 2 ** TABLE[name].count(POOL)
+        pooled = pooled_size(size, largest=7)
+        self.features = _read(TABLE[name], in_channels, batch_norm=batch_norm)
+        self.avgpool = nn.AvgPool2d(size // pooled) if pooled < size else nn.Identity()
+        self.classifier = nn.Sequential(
+            nn.Linear(512 * pooled * pooled, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(4096, num_classes),
+        )
+        _initialise(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits, [N, num_classes], of normalised images, [N, in_channels, S, S]."""
+        x = self.features(x)  # N × 512 × S/32 × S/32
+        x = self.avgpool(x)  #  at 224: N × 512 × 7 × 7
+        return self.classifier(torch.flatten(x, 1))
+
+
+def _read(row: list[int | str], channels: int, *, batch_norm: bool) -> nn.Sequential:
+    """Read a row of the table into layers."""
+    layers: list[nn.Module] = []
+    for entry in row:
+        if entry == POOL:
+            layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+            continue
+        filters = int(entry)
+        layers.append(nn.Conv2d(channels, filters, kernel_size=3, padding=1))
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(filters))
+        layers.append(nn.ReLU(inplace=True))
+        channels = filters
+    return nn.Sequential(*layers)
+
+
+def _initialise(network: nn.Module) -> None:
+    """Start as He et al., 2015 (arXiv:1502.01852): without it the deep ones do not begin to learn."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0, 0.01)
+            nn.init.zeros_(module.bias)

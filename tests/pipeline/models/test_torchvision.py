@@ -1,0 +1,151 @@
+"""Fifteen networks are torchvision's: same keys, same shapes, same logits in both modes, same parameters and MACs."""
+
+import pytest
+import torch
+import torchvision
+from networks import realistic
+
+from edgecnn.bundle.manifest import Network
+from edgecnn.errors import UsageError
+from edgecnn.pipeline.models.googlenet import GoogLeNet
+from edgecnn.pipeline.models.registry import architectures, build, check_network, get_architecture
+
+PARAMETERS = {
+    "alexnet": 61_100_840,
+    "vgg11": 132_863_336,
+    "vgg13": 133_047_848,
+    "vgg16": 138_357_544,
+    "vgg19": 143_667_240,
+    "vgg11_bn": 132_868_840,
+    "vgg13_bn": 133_053_736,
+    "vgg16_bn": 138_365_992,
+    "vgg19_bn": 143_678_248,
+    "googlenet": 13_004_888,
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+}
+OURS = [architecture.name for architecture in architectures()]
+
+
+def torchvisions(name: str) -> torch.nn.Module:
+    extra = {"init_weights": False, "transform_input": True} if name == "googlenet" else {}
+    return torchvision.models.get_model(name, weights=None, **extra)
+
+
+def ours(name: str) -> torch.nn.Module:
+    return GoogLeNet(transform_input=True) if name == "googlenet" else build(Network(name, 1000, 3, 224))
+
+
+def test_there_are_sixteen_architectures():
+    assert set(OURS) == {"lenet", *PARAMETERS}
+    assert len(OURS) == 16
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_network_has_torchvisions_keys_shapes_and_parameters(name: str):
+    with torch.device("meta"):
+        mine, theirs = ours(name).state_dict(), torchvisions(name).state_dict()
+        assert list(mine) == list(theirs)
+        assert {key: value.shape for key, value in mine.items()} == {key: value.shape for key, value in theirs.items()}
+        assert sum(parameter.numel() for parameter in ours(name).parameters()) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("alexnet", "googlenet", "resnet18", "resnet50") else pytest.param(name, marks=pytest.mark.slow)
+        for name in PARAMETERS
+    ],
+)
+def test_the_same_weights_give_torchvisions_logits_in_eval_and_in_train_mode(name: str):
+    theirs = realistic(torchvisions(name))
+    mine = ours(name)
+    mine.load_state_dict(theirs.state_dict())
+    images = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        close(mine.eval()(images), theirs.eval()(images))
+        torch.manual_seed(0)  # dropout draws the same numbers in both
+        expected = theirs.train()(images)
+        torch.manual_seed(0)
+        if name == "googlenet":
+            for found, wanted in zip(mine.train().forward_with_aux(images), reordered(expected), strict=True):
+                assert found.shape == wanted.shape
+        else:
+            close(mine.train()(images), expected)
+
+
+def reordered(outputs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """torchvision's GoogLeNet returns the upper auxiliary logits before the lower ones."""
+    return outputs.logits, outputs.aux_logits1, outputs.aux_logits2
+
+
+def close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    spread = (expected - expected.mean(dim=0)).pow(2).mean().sqrt()
+    assert spread > 0
+    assert (found - expected).abs().max() <= 1e-5 * spread
+
+
+def test_googlenets_training_logits_are_torchvisions_where_dropout_is_off():
+    theirs, mine = realistic(torchvisions("googlenet")), ours("googlenet")
+    mine.load_state_dict(theirs.state_dict())
+    images = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    for network in (mine, theirs):
+        network.train()
+        for module in network.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    with torch.inference_mode():
+        logits, lower, upper = mine.forward_with_aux(images)
+        expected = theirs(images)
+    close(logits, expected.logits)
+    close(lower, expected.aux_logits1)
+    close(upper, expected.aux_logits2)
+
+
+def test_googlenets_forward_returns_logits_in_every_mode_and_without_auxiliary_heads():
+    images = torch.zeros(2, 3, 64, 64)
+    for network in (GoogLeNet(10), GoogLeNet(10, aux_logits=False)):
+        assert network.train()(images).shape == network.eval()(images).shape == (2, 10)
+    with pytest.raises(ValueError, match="without auxiliary"):
+        GoogLeNet(10, aux_logits=False).forward_with_aux(images)
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("step", [0, 1])
+def test_the_smallest_image_and_other_classes_and_channels_work(name: str, step: int):
+    architecture = get_architecture(name)
+    size = architecture.min_image_size + (step if architecture.max_image_size is None else 0)
+    with torch.device("meta"):
+        network = build(Network(name, 7, 1, size)).eval()
+        assert network(torch.zeros(2, 1, size, size)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_smaller_image_is_refused_with_the_smallest_that_works(name: str):
+    smallest = get_architecture(name).min_image_size
+    with pytest.raises(UsageError, match=f"{smallest} pixels"):
+        check_network(Network(name, 10, 3, smallest - 1))
+
+
+@pytest.mark.parametrize("size", [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 448])
+@pytest.mark.parametrize("name", ["vgg11", "alexnet"])
+def test_a_classifier_fits_its_feature_map_at_every_size(name: str, size: int):
+    if size < get_architecture(name).min_image_size:
+        return
+    with torch.device("meta"):
+        network = build(Network(name, 10, 3, size))
+        assert network(torch.zeros(2, 3, size, size)).shape == (2, 10)
+        largest = 512 * 7 * 7 if name == "vgg11" else 256 * 6 * 6
+        assert next(m for m in network.classifier if isinstance(m, torch.nn.Linear)).in_features <= largest
+
+
+def test_a_small_stem_is_an_option_of_resnet_alone():
+    small = build(Network("resnet18", 10, 3, 32, "small"))
+    assert small.conv1.kernel_size == (3, 3)
+    with torch.inference_mode():
+        assert small.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    with pytest.raises(UsageError, match="standard"):
+        build(Network("vgg11", 10, 3, 32, "small"))
