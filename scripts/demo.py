@@ -74,12 +74,12 @@ def write_digit() -> str:
     """Write the first test digit as an image file; returns what it shows."""
     test = open_source("digits").split("test")
     Image.fromarray(test.images[0]).resize((200, 200)).save(DIGIT)  # type: ignore[arg-type]
-    return str(open_source("digits").labels[test.targets[0]])
+    return str(open_source("digits").labels[test.known_targets()[0]])
 
 
 def latencies() -> dict[str, Latency]:
     """Time PyTorch and every bundle on every engine, interleaved, one image at a time."""
-    sessions: dict[str, Session] = {"pytorch": Reference(read_checkpoint(CHECKPOINT))}
+    sessions: dict[str, Session] = {"pytorch": Reference(read_checkpoint(CHECKPOINT).original)}
     for bundle in (FP32, INT8):
         for engine in installed():
             sessions[f"{bundle}{engine}"] = open_session(open_bundle(bundle), backend=engine)

@@ -48,7 +48,7 @@ def fp32_bundle(checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory)
     from edgecnn.pipeline.export.exporting import export
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
-    return export(read_checkpoint(checkpoint_path), tmp_path_factory.mktemp("bundles") / "lenet-digits-fp32")
+    return export(read_checkpoint(checkpoint_path).original, tmp_path_factory.mktemp("bundles") / "lenet-digits-fp32")
 
 
 @pytest.fixture(scope="session")

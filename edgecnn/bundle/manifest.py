@@ -113,8 +113,8 @@ class Provenance:
         created: UTC time, ISO 8601.
         command: the command line or API call.
         versions: package to version.
-        checkpoint: digest of the checkpoint.
-        training: the images that it was trained on.
+        checkpoint: digest of the checkpoint, or of the weights that came from elsewhere.
+        training: the images that it was trained on; None where nobody knows.
         opset: of the ONNX default domain.
         calibration: for INT8, else None.
     """
@@ -123,7 +123,7 @@ class Provenance:
     command: str
     versions: dict[str, str]
     checkpoint: str
-    training: DataReference
+    training: DataReference | None
     opset: int
     calibration: CalibrationRecord | None = None
 

@@ -1,30 +1,101 @@
-"""`edgecnn export`: a checkpoint in, a proven FP32 bundle out."""
+"""`edgecnn export`: a checkpoint, or weights from elsewhere, in; a proven FP32 bundle out."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgecnn.cli.options import command_line, force_option, json_option, out_option
 from edgecnn.cli.output import emit, progress_bar
+from edgecnn.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgecnn.pipeline.original import Original
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint", metavar="CHECKPOINT|ARCH")
 @out_option("The bundle to write; the folder's name is the bundle's name.")
-@click.option("--data", metavar="SOURCE", help="Images to prove it on. [default: what it was trained on]")
+@click.option(
+    "--data", metavar="SOURCE", help="Images to prove it on. [default: what it was trained on, or photographs]"
+)
+@click.option(
+    "--weights", metavar="FILE|NAME", help="A state dict (.pth, .safetensors), or torchvision's entry of that name."
+)
+@click.option("--image-size", type=click.IntRange(min=1), help="With --weights: height and width. [default: 224]")
+@click.option(
+    "--resize", type=click.IntRange(min=1), help="With --weights: shorter side before the crop. [default: 256/224]"
+)
+@click.option("--mean", metavar="M[,M,M]", help="With --weights: of pixels in [0, 1]. [default: ImageNet's]")
+@click.option("--std", metavar="S[,S,S]", help="With --weights: likewise.")
+@click.option("--labels", type=click.Path(path_type=Path), help="With --weights: a file with one class name a line.")
 @force_option
 @json_option
-def export(checkpoint: Path, out: Path, data: str | None, force: bool, as_json: bool) -> None:
-    """Export CHECKPOINT to an FP32 bundle.
+def export(
+    checkpoint: str,
+    out: Path,
+    data: str | None,
+    weights: str | None,
+    image_size: int | None,
+    resize: int | None,
+    mean: str | None,
+    std: str | None,
+    labels: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Export CHECKPOINT, or ARCH with --weights, to an FP32 bundle.
 
     The graph is run against the PyTorch original on every installed engine, at batch 1, 3 and 8, before the bundle
     appears: a logit that is off by more than 1e-4 of their spread, or one other answer, and there is none (exit 3).
     """
+    described = {"--image-size": image_size, "--resize": resize, "--mean": mean, "--std": std, "--labels": labels}
+    given = [name for name, value in described.items() if value is not None]
+    if weights is None and given:
+        raise UsageError(f"{', '.join(given)} describe foreign weights: name those with --weights")
     from edgecnn.cli.summary import bundle_summary, bundle_text
     from edgecnn.pipeline.export.exporting import export as run
-    from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
+    original = _original(checkpoint, weights, image_size=image_size, resize=resize, mean=mean, std=std, labels=labels)
     with progress_bar() as progress:
-        original = read_checkpoint(checkpoint)
         bundle = run(original, out, data=data, command=command_line(), force=force, progress=progress)
     emit(bundle_summary(bundle), bundle_text(bundle), as_json=as_json)
+
+
+def _original(
+    checkpoint: str,
+    weights: str | None,
+    *,
+    image_size: int | None,
+    resize: int | None,
+    mean: str | None,
+    std: str | None,
+    labels: Path | None,
+) -> "Original":
+    """Open what is to be exported."""
+    if weights is None:
+        from edgecnn.pipeline.training.checkpoint import read_checkpoint
+
+        return read_checkpoint(Path(checkpoint)).original
+    from edgecnn.pipeline.export.weights import WeightsOptions, open_weights
+
+    options = WeightsOptions(image_size, resize, _numbers("--mean", mean), _numbers("--std", std), _lines(labels))
+    return open_weights(checkpoint, weights, options)
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} takes numbers between commas, such as 0.485,0.456,0.406, found {text!r}") from None
+
+
+def _lines(path: Path | None) -> tuple[str, ...] | None:
+    if path is None:
+        return None
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read --labels {path}: {error}") from None

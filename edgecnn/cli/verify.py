@@ -91,14 +91,14 @@ def _compare(
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
     from edgecnn.runtime.verification import compare
 
-    checkpoint = read_checkpoint(reference)
-    if checkpoint.original != bundle.manifest.original:
+    original = read_checkpoint(reference).original
+    if original.identity != bundle.manifest.original:
         raise UsageError(f"{reference} is not the original of {bundle.path}: name the checkpoint that it came from")
     source = open_source(data)
     if source.labels != bundle.manifest.labels:
         raise UsageError(f"{data} has other classes than {bundle.path}: name the data that it was trained on")
     with progress_bar() as progress:
-        sessions: dict[str, Session] = {"bundle": session, "original": Reference(checkpoint)}
+        sessions: dict[str, Session] = {"bundle": session, "original": Reference(original)}
         evaluation = evaluate(
             sessions,
             source.split("test"),
@@ -107,7 +107,7 @@ def _compare(
             progress=progress,
         )
     logits = evaluation.logits
-    return evaluation.data, compare(logits["original"], logits["bundle"], evaluation.targets), checkpoint.digest
+    return evaluation.data, compare(logits["original"], logits["bundle"], evaluation.targets), original.digest
 
 
 def _record(place: Path, found: "Evidence", bundle: "Bundle", *, strict: bool) -> None:

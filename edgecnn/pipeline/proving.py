@@ -37,7 +37,7 @@ class Evaluation:
     """Logits of several sessions on one split, by name: float32 [N, K] each."""
 
     data: DataReference
-    targets: np.ndarray
+    targets: np.ndarray | None
     logits: dict[str, np.ndarray]
 
 
@@ -81,6 +81,8 @@ def evaluate(
 
 def choose_probe(split: Split) -> Split:
     """Choose a probe's images: the classes in turn, each from its first image on."""
+    if split.targets is None:
+        return split.subset(range(min(IMAGES, len(split))))
     by_class = [list(np.flatnonzero(split.targets == target)) for target in np.unique(split.targets)]
     longest = max(map(len, by_class))
     turns = [int(members[turn]) for turn in range(longest) for members in by_class if turn < len(members)]

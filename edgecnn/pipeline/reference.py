@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from edgecnn.bundle.decoding import ImageLike, decode
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import EngineError
-from edgecnn.pipeline.training.checkpoint import Checkpoint
+from edgecnn.pipeline.original import Original
 from edgecnn.runtime.backend import SessionInfo
 
 _INTERPOLATIONS = {
@@ -26,14 +26,14 @@ _INTERPOLATIONS = {
 
 
 class Reference:
-    """A checkpoint's network in PyTorch, in FP32 on the CPU."""
+    """An original's network in PyTorch, in FP32 on the CPU."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, original: Original) -> None:
         self.info = SessionInfo("pytorch", torch.__version__, "cpu", "fp32", torch.get_num_threads())
         self.concurrency = 1
-        self.classes = len(checkpoint.record.labels)
-        self._preprocessing = checkpoint.record.preprocessing
-        self._network: torch.nn.Module | None = checkpoint.network()
+        self.classes = len(original.labels)
+        self._preprocessing = original.preprocessing
+        self._network: torch.nn.Module | None = original.module()
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """See `Session.run`."""

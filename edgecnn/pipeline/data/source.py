@@ -42,16 +42,16 @@ class Split:
         source: name of the source; no path.
         name: `train` or `test`.
         images: read when they are needed.
-        targets: int64 [N].
+        targets: int64 [N]; None where nobody knows them.
     """
 
     source: str
     name: str
     images: Images
-    targets: np.ndarray
+    targets: np.ndarray | None
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.images)
 
     def pixels(self, indices: Sequence[int] | np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         """Read and preprocess some images as uint8 [N, H, W, C].
@@ -70,14 +70,27 @@ class Split:
 
     def subset(self, indices: Sequence[int]) -> "Split":
         """Return some of these images, in the order given, as a split of the same name."""
-        return Split(self.source, self.name, _Chosen(self.images, indices), self.targets[list(indices)])
+        targets = None if self.targets is None else self.targets[list(indices)]
+        return Split(self.source, self.name, _Chosen(self.images, indices), targets)
+
+    def known_targets(self) -> np.ndarray:
+        """Return the targets, int64 [N].
+
+        Raises:
+            SourceError: nobody knows them.
+        """
+        if self.targets is None:
+            raise SourceError(f"the images of {self.source} have no classes: name labelled images")
+        return self.targets
 
     @cached_property
     def digest(self) -> str:
         """Sha256 over every image's content and target, in order."""
         whole = hashlib.sha256()
-        for index, target in enumerate(self.targets):
-            whole.update(self.images.digest(index) + int(target).to_bytes(4, "big"))
+        for index in range(len(self)):
+            whole.update(self.images.digest(index))
+            if self.targets is not None:
+                whole.update(int(self.targets[index]).to_bytes(4, "big"))
         return whole.hexdigest()
 
     def reference(self) -> DataReference:

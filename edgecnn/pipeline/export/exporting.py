@@ -1,5 +1,6 @@
 """`edgecnn export`: a checkpoint becomes a proven FP32 bundle, or nothing."""
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.probe import EncodedImage
 from edgecnn.bundle.store import MANIFEST, Bundle, create_bundle
 from edgecnn.errors import SourceError
-from edgecnn.pipeline.data.source import DataSource, Split
+from edgecnn.pipeline.data.photographs import photographs
+from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.graph import OPSET, to_onnx
+from edgecnn.pipeline.original import Original
 from edgecnn.pipeline.proving import (
     check_parity,
     choose_probe,
@@ -24,13 +27,12 @@ from edgecnn.pipeline.proving import (
     make_proof,
 )
 from edgecnn.pipeline.reference import Reference
-from edgecnn.pipeline.training.checkpoint import Checkpoint
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 
 
 def export(
-    checkpoint: Checkpoint,
+    original: Original,
     out: Path,
     *,
     data: str | None = None,
@@ -38,12 +40,13 @@ def export(
     force: bool = False,
     progress: Progress = silent,
 ) -> Bundle:
-    """Export a checkpoint and prove the graph on every installed engine before the bundle appears.
+    """Export an original and prove the graph on every installed engine before the bundle appears.
 
     Args:
-        checkpoint: what to export.
+        original: what to export.
         out: the bundle's folder; its name is the bundle's name.
-        data: source of the probe images and the test split; by default the one that it was trained on.
+        data: source of the probe images and the test split; by default the one that it was trained on, and where that
+            is not known, crops of photographs that scikit-learn ships.
         command: for the record.
         force: replace an existing bundle.
         progress: told of every stage.
@@ -55,42 +58,46 @@ def export(
     """
     check_name(out.name)
     check_output(out, marker=MANIFEST, force=force)
-    record = checkpoint.record
-    test = _matching_source(data or record.source, record.labels).split("test")
+    test = _test_split(data or original.source, original)
     probe_split = choose_probe(test)
-    reference = Reference(checkpoint)
-    images = probe_split.all_pixels(record.preprocessing)
+    reference = Reference(original)
+    images = probe_split.all_pixels(original.preprocessing)
     shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
     progress("exporting", 0, 1)
-    model = to_onnx(checkpoint.network(), record.preprocessing, shape).SerializeToString()
+    model = to_onnx(original.module(), original.preprocessing, shape).SerializeToString()
     with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model)
         with engine_sessions(path) as sessions:
             logits = reference.logits_of(probe_split.images[i] for i in range(len(probe_split)))
             check_parity(sessions, images, logits)
-            encoded = _encoded_images(probe_split, record.preprocessing, reference)
+            encoded = _encoded_images(probe_split, original.preprocessing, reference)
             probe = make_probe(sessions, images, logits, encoded)
             evaluation = evaluate(
                 {**sessions, "pytorch": reference},
                 test,
-                record.preprocessing,
-                classes=len(record.labels),
+                original.preprocessing,
+                classes=len(original.labels),
                 progress=progress,
             )
             proof = make_proof(f"pytorch {reference.info.version}", evaluation, evaluation.logits["pytorch"], sessions)
-    manifest = _manifest(checkpoint, out.name, shape, command)
+    manifest = _manifest(original, out.name, shape, command)
     return create_bundle(out, manifest=manifest, model=model, probe=probe, proof=proof, force=force)
 
 
-def _matching_source(data: str, labels: tuple[str, ...]) -> DataSource:
+def _test_split(data: str | None, original: Original) -> Split:
+    """Open the images to prove on; where their classes are the original's, their targets count."""
+    if data is None:
+        return photographs()
     source = open_source(data)
-    if source.labels != labels:
-        raise SourceError(
-            f"{data} has the classes {', '.join(source.labels[:5])}…, the checkpoint has {', '.join(labels[:5])}…: "
-            f"name the data it was trained on with --data"
-        )
-    return source
+    if source.labels == original.labels:
+        return source.split("test")
+    if original.source is None:  # weights from elsewhere: any real images will do, whatever their classes
+        return dataclasses.replace(source.split("test"), targets=None)
+    raise SourceError(
+        f"{data} has the classes {', '.join(source.labels[:5])}…, the checkpoint has "
+        f"{', '.join(original.labels[:5])}…: name the data it was trained on with --data"
+    )
 
 
 def _encoded_images(split: Split, preprocessing: Preprocessing, reference: Reference) -> list[EncodedImage]:
@@ -102,26 +109,25 @@ def _encoded_images(split: Split, preprocessing: Preprocessing, reference: Refer
     return encoded
 
 
-def _manifest(checkpoint: Checkpoint, name: str, shape: tuple[int, int, int], command: str) -> Manifest:
-    record = checkpoint.record
-    image, logits = tensor_specs(shape, len(record.labels))
+def _manifest(original: Original, name: str, shape: tuple[int, int, int], command: str) -> Manifest:
+    image, logits = tensor_specs(shape, len(original.labels))
     return Manifest(
         format=Format(MAJOR, MINOR),
         name=name,
-        network=record.network,
+        network=original.network,
         precision="fp32",
         quantization=None,
-        original=checkpoint.original,
-        labels=record.labels,
+        original=original.identity,
+        labels=original.labels,
         input=image,
         output=logits,
-        preprocessing=record.preprocessing,
+        preprocessing=original.preprocessing,
         provenance=Provenance(
             created=utc_now(),
             command=command,
             versions=versions(),
-            checkpoint=checkpoint.digest,
-            training=record.training,
+            checkpoint=original.digest,
+            training=original.training,
             opset=OPSET,
         ),
     )

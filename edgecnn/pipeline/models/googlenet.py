@@ -96,10 +96,11 @@ class GoogLeNet(nn.Module):
     `forward` returns logits, always; `forward_with_aux` returns the auxiliary ones too, and only training calls it.
 
     Args:
-        num_classes: number of logits. in_channels: channels of the image. aux_logits: whether the auxiliary
-        classifiers are there. transform_input: undo the ImageNet normalisation and scale to [-1, 1] instead, which
-        torchvision's published weights need:
-            they come from a TensorFlow model.
+        num_classes: number of logits.
+        in_channels: channels of the image.
+        aux_logits: whether the auxiliary classifiers are there.
+        transform_input: undo the ImageNet normalisation and scale to [-1, 1] instead, which torchvision's published
+            weights need: they come from a TensorFlow model.
     """
 
     def __init__(

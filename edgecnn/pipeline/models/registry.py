@@ -15,10 +15,13 @@ class Architecture:
     """A network that can be built.
 
     Attributes:
-        name: what the user types. build: returns a network whose `forward` takes normalised float32 [N, C, S, S] and
-        returns logits [N, num_classes]. image_size: height and width of its usual square input, in pixels.
-        min_image_size: the smallest that it can take. max_image_size: the largest, or None where any will do. stems:
-        the stems that it can be built with.
+        name: what the user types.
+        build: returns a network whose `forward` takes normalised float32 [N, C, S, S] and returns logits [N, K].
+        image_size: height and width of its usual square input, in pixels.
+        min_image_size: the smallest that it can take.
+        max_image_size: the largest, or None where any will do.
+        stems: the stems that it can be built with.
+        optional_keys: how the keys begin that weights may lack: heads that only training uses.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Architecture:
     min_image_size: int
     max_image_size: int | None = None
     stems: tuple[str, ...] = ("standard",)
+    optional_keys: tuple[str, ...] = ()
 
 
 _REGISTRY: dict[str, Architecture] = {}
@@ -57,9 +61,8 @@ def check_network(network: Network) -> None:
     """Refuse what an architecture cannot take.
 
     Raises:
-        UsageError: no such architecture, an image size that it cannot take (the message says which it can), or a stem
-        that it
-            does not have.
+        UsageError: no such architecture, an image size that it cannot take (the message says which it can), or a
+            stem that it does not have.
     """
     architecture = get_architecture(network.architecture)
     smallest, largest = architecture.min_image_size, architecture.max_image_size
@@ -122,6 +125,7 @@ register(
         lambda network: googlenet.GoogLeNet(network.num_classes, network.in_channels),
         224,
         googlenet.MIN_IMAGE_SIZE,
+        optional_keys=("aux1.", "aux2."),
     )
 )
 for _name in resnet.TABLE:

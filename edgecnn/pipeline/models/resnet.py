@@ -84,9 +84,11 @@ class ResNet(nn.Module):
     Global average pooling makes it independent of the image's size.
 
     Args:
-        name: a row of the table. num_classes: number of logits. in_channels: channels of the image. small_stem: a 3 ×
-        3 convolution at stride 1 in place of 7 × 7 at stride 2 and pooling, which would shrink an image of 32
-            pixels to 8 before the first block (the paper's section 4.2 does so for CIFAR-10).
+        name: a row of the table.
+        num_classes: number of logits.
+        in_channels: channels of the image.
+        small_stem: a 3 × 3 convolution at stride 1 in place of 7 × 7 at stride 2 and pooling, which would shrink an
+            image of 32 pixels to 8 before the first block (the paper's section 4.2 does so for CIFAR-10).
     """
 
     def __init__(self, name: str, *, num_classes: int = 1000, in_channels: int = 3, small_stem: bool = False) -> None:

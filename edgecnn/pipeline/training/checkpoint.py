@@ -1,7 +1,6 @@
 """Checkpoint folders: `model.safetensors` and `checkpoint.json`; nothing in them is ever unpickled."""
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from edgecnn.bundle.manifest import DataReference, FileEntry, Network
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.store import digest_bytes
 from edgecnn.errors import CheckpointError
-from edgecnn.pipeline.models.registry import build
+from edgecnn.pipeline.original import Original
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 RECORD, WEIGHTS = "checkpoint.json", "model.safetensors"
@@ -75,24 +74,18 @@ class Checkpoint:
     digest: str
 
     @property
-    def original(self) -> str:
-        """Digest of the PyTorch original: checkpoint, preprocessing and labels. It ties a model's bundles together."""
-        parts = (self.digest, schema.dump(self.record.preprocessing), schema.dump(self.record.labels))
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-    def network(self) -> nn.Module:
-        """Build the network with these weights, in evaluation mode.
-
-        Raises:
-            CheckpointError: the weights are not this architecture's.
-        """
-        network = build(self.record.network)
-        try:
-            network.load_state_dict(self.state)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:300]
-            raise CheckpointError(f"{WEIGHTS} does not fit {self.record.network.architecture}: {reason}") from None
-        return network.eval()
+    def original(self) -> Original:
+        """The PyTorch original that this checkpoint holds."""
+        record = self.record
+        return Original(
+            network=record.network,
+            state=self.state,
+            labels=record.labels,
+            preprocessing=record.preprocessing,
+            digest=self.digest,
+            training=record.training,
+            source=record.source,
+        )
 
 
 def write_checkpoint(out: Path, record: CheckpointRecord, network: nn.Module, *, force: bool = False) -> str:

@@ -79,7 +79,7 @@ def train(
     history = _fit(
         network,
         pixels=pixels,
-        targets=training.targets,
+        targets=training.known_targets(),
         preprocessing=preprocessing,
         options=options,
         progress=progress,
@@ -179,5 +179,5 @@ def _top1(network: nn.Module, split: Split, preprocessing: Preprocessing) -> flo
         for start in range(0, len(split), _EVALUATION_BATCH):
             indices = range(start, min(start + _EVALUATION_BATCH, len(split)))
             logits = network(network_input(split.pixels(indices, preprocessing), preprocessing))
-            right += int((logits.argmax(dim=1).numpy() == split.targets[indices.start : indices.stop]).sum())
+            right += int((logits.argmax(dim=1).numpy() == split.known_targets()[indices.start : indices.stop]).sum())
     return right / len(split)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torchvision
-from networks import realistic
+from networks import photographs, realistic
 
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import UsageError
@@ -64,7 +64,7 @@ def test_the_same_weights_give_torchvisions_logits_in_eval_and_in_train_mode(nam
     theirs = realistic(torchvisions(name))
     mine = ours(name)
     mine.load_state_dict(theirs.state_dict())
-    images = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    images = photographs(224, count=3)
     with torch.inference_mode():
         close(mine.eval()(images), theirs.eval()(images))
         torch.manual_seed(0)  # dropout draws the same numbers in both
@@ -91,7 +91,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
 def test_googlenets_training_logits_are_torchvisions_where_dropout_is_off():
     theirs, mine = realistic(torchvisions("googlenet")), ours("googlenet")
     mine.load_state_dict(theirs.state_dict())
-    images = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    images = photographs(224, count=3)
     for network in (mine, theirs):
         network.train()
         for module in network.modules():

@@ -1,0 +1,81 @@
+"""The PyTorch original of a bundle: a network, its weights, and what surrounds them; wherever they came from."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from edgecnn.bundle import schema
+from edgecnn.bundle.manifest import DataReference, Network
+from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.errors import CheckpointError
+from edgecnn.pipeline.models.registry import build, get_architecture
+
+
+@dataclass(frozen=True)
+class Original:
+    """Everything that decides the original's answers.
+
+    Attributes:
+        network: what to build.
+        state: its weights, as `state_dict` returns them.
+        labels: class names in the order of the logits.
+        preprocessing: what every image goes through.
+        digest: of the checkpoint, or of the file that the weights came from.
+        training: the images that it was trained on, where they are known.
+        source: the data source as the user named it, where it is known.
+    """
+
+    network: Network
+    state: dict[str, torch.Tensor]
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    digest: str
+    training: DataReference | None = None
+    source: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Digest over weights, preprocessing and labels: what ties the bundles of one original together."""
+        parts = (self.digest, schema.dump(self.preprocessing), schema.dump(self.labels))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def module(self) -> nn.Module:
+        """Build the network with these weights, in evaluation mode.
+
+        Raises:
+            CheckpointError: the weights are not this architecture's; the message names the keys.
+        """
+        module = build(self.network)
+        check_state(self.network.architecture, module.state_dict(), self.state)
+        module.load_state_dict(self.state, strict=False)
+        return module.eval()
+
+
+def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    """Hold a state dict's keys and shapes against a network's.
+
+    Raises:
+        CheckpointError: a key is missing, extra, or has another shape.
+    """
+    optional = get_architecture(name).optional_keys
+    missing = [key for key in expected if key not in found and not _may_miss(key, optional)]
+    extra = [key for key in found if key not in expected]
+    shapes = [
+        f"{key} {list(value.shape)} where {list(expected[key].shape)} is expected"
+        for key, value in found.items()
+        if key in expected and value.shape != expected[key].shape
+    ]
+    complaints = [
+        f"{what} {', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
+        for what, keys in (("missing", missing), ("extra", extra), ("other shapes:", shapes))
+        if keys
+    ]
+    if complaints:
+        raise CheckpointError(f"the weights are not those of {name}: {'; '.join(complaints)}")
+
+
+def _may_miss(key: str, optional: tuple[str, ...]) -> bool:
+    """Files from before PyTorch 0.4.1 count no batches; heads that only training uses are often left out."""
+    return key.endswith("num_batches_tracked") or key.startswith(optional)

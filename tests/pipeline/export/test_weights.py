@@ -1,0 +1,180 @@
+"""Weights from elsewhere: read without executing anything, described by themselves, refused with the keys named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from networks import realistic
+from safetensors.torch import save_file
+from torchvision.models import ResNet18_Weights
+
+from edgecnn.bundle.manifest import Network
+from edgecnn.bundle.probe import spread
+from edgecnn.bundle.store import open_bundle
+from edgecnn.errors import CheckpointError, UsageError
+from edgecnn.pipeline.export.weights import MEAN, STD, WeightsOptions, from_file, open_weights
+from edgecnn.pipeline.models.registry import build
+from edgecnn.pipeline.reference import Reference
+
+SMALL = WeightsOptions(image_size=32)
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A torchvision ResNet-18 with seven classes, as a state dict."""
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(realistic(torchvision.models.resnet18(num_classes=7)).state_dict(), path)
+    return path
+
+
+def test_a_torchvision_state_dict_becomes_a_proven_bundle_with_imagenets_preprocessing(
+    edgecnn, resnet: Path, tmp_path: Path
+):
+    result = edgecnn("export", "resnet18", "--weights", resnet, "--image-size", 32, "--out", tmp_path / "r18")
+    assert result.code == 0, result.err
+    bundle = open_bundle(tmp_path / "r18")
+    manifest = bundle.manifest
+    assert manifest.network == Network("resnet18", 7, 3, 32)
+    assert manifest.labels == tuple("0123456")
+    assert (manifest.preprocessing.resize.size, manifest.preprocessing.crop) == ((37,), (32, 32))
+    assert (manifest.preprocessing.mean, manifest.preprocessing.std) == (MEAN, STD)
+    assert manifest.provenance.training is None
+    assert bundle.proof().data.source == "photographs"
+    assert all(engine.comparison.agreement == 1 for engine in bundle.proof().engines)
+    assert all(engine.comparison.top1 is None for engine in bundle.proof().engines)
+
+
+def test_the_bundles_logits_are_those_of_torchvisions_own_network(resnet: Path):
+    original = from_file("resnet18", resnet, SMALL)
+    theirs = torchvision.models.resnet18(num_classes=7)
+    theirs.load_state_dict(torch.load(resnet, weights_only=True))
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    normalise = torchvision.transforms.Normalize(MEAN, STD)
+    with torch.inference_mode():
+        expected = theirs.eval()(normalise(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)).numpy()
+    np.testing.assert_allclose(Reference(original).run(images), expected, atol=1e-4 * spread(expected))
+
+
+def test_googlenets_input_transform_is_a_normalisation_with_one_half(tmp_path: Path):
+    theirs = realistic(torchvision.models.googlenet(weights=None, init_weights=False, transform_input=True))
+    torch.save(theirs.state_dict(), tmp_path / "g.pth")
+    original = from_file("googlenet", tmp_path / "g.pth", WeightsOptions(image_size=64))
+    images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    normalise = torchvision.transforms.Normalize(MEAN, STD)
+    with torch.inference_mode():
+        expected = theirs(normalise(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)).numpy()
+    np.testing.assert_allclose(Reference(original).run(images), expected, atol=1e-4 * spread(expected))
+
+
+def test_googlenet_without_its_auxiliary_heads_is_taken(tmp_path: Path):
+    state = build(Network("googlenet", 5, 3, 32)).state_dict()
+    save_file({k: v for k, v in state.items() if not k.startswith("aux")}, tmp_path / "g.safetensors")
+    assert from_file("googlenet", tmp_path / "g.safetensors", SMALL).module()(torch.zeros(1, 3, 32, 32)).shape == (1, 5)
+
+
+def test_grey_weights_take_grey_images(tmp_path: Path):
+    save_file(build(Network("resnet18", 3, 1, 32)).state_dict(), tmp_path / "grey.safetensors")
+    original = from_file("resnet18", tmp_path / "grey.safetensors", SMALL)
+    assert original.network.in_channels == original.preprocessing.channels == 1
+
+
+def test_options_override_imagenets_custom(edgecnn, resnet: Path, tmp_path: Path):
+    (tmp_path / "names.txt").write_text("a\nb\nc\nd\ne\nf\ng\n")
+    options = ["--image-size", 32, "--resize", 40, "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25"]
+    result = edgecnn(
+        "export", "resnet18", "--weights", resnet, *options, "--labels", tmp_path / "names.txt", "--out", tmp_path / "x"
+    )
+    assert result.code == 0, result.err
+    manifest = open_bundle(tmp_path / "x").manifest
+    assert manifest.labels == tuple("abcdefg")
+    assert manifest.preprocessing.resize.size == (40,)
+    assert manifest.preprocessing.std == (0.25, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--mean", "red"], "numbers between commas"),
+        (["--mean", "0.5"], "3 numbers"),
+        (["--labels", "nowhere.txt"], "nowhere.txt"),
+        (["--image-size", "16"], "images from 32 pixels on"),
+    ],
+)
+def test_options_that_do_not_fit_are_a_usage_error(
+    edgecnn, resnet: Path, tmp_path: Path, options: list[str], says: str
+):
+    result = edgecnn("export", "resnet18", "--weights", resnet, *options, "--out", tmp_path / "x")
+    assert result.code == 2
+    assert says in result.error
+
+
+def test_options_of_weights_need_weights(edgecnn, tmp_path: Path):
+    result = edgecnn("export", tmp_path, "--mean", "0.5,0.5,0.5", "--out", tmp_path / "x")
+    assert (result.code, "--mean" in result.error) == (2, True)
+
+
+@pytest.mark.parametrize("architecture", ["resnet34", "resnet50", "vgg11", "alexnet", "googlenet", "lenet"])
+def test_weights_of_another_architecture_are_refused_with_keys(architecture: str, resnet: Path):
+    with pytest.raises(CheckpointError, match=f"not those of {architecture}: .*(missing|extra|other shapes:) "):
+        from_file(architecture, resnet, WeightsOptions())
+
+
+def test_missing_extra_and_misshapen_keys_are_named(resnet: Path, tmp_path: Path):
+    state = torch.load(resnet, weights_only=True)
+    state["surprise"] = torch.zeros(1)
+    del state["layer1.0.bn1.bias"]
+    state["bn1.weight"] = torch.zeros(3)
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError) as raised:
+        from_file("resnet18", tmp_path / "x.pth", SMALL)
+    for part in ("missing layer1.0.bn1.bias", "extra surprise", "bn1.weight [3] where [64] is expected"):
+        assert part in str(raised.value)
+
+
+def test_a_pickled_payload_is_refused_and_nothing_is_executed(edgecnn, tmp_path: Path):
+    class Payload:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "executed",))
+
+    torch.save({"conv1.weight": Payload()}, tmp_path / "evil.pth")
+    result = edgecnn("export", "resnet18", "--weights", tmp_path / "evil.pth", "--out", tmp_path / "x")
+    assert (result.code, "nothing of it was executed" in result.error) == (1, True)
+    assert not (tmp_path / "executed").exists()
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"hello", bytes(range(256)) * 9])
+def test_a_file_that_is_no_weights_is_one_line(name: str, content: bytes, tmp_path: Path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=name) as raised:
+        from_file("resnet18", tmp_path / name, WeightsOptions())
+    assert "\n" not in str(raised.value)
+
+
+def test_an_entry_of_torchvision_brings_its_labels_and_preprocessing(resnet: Path, monkeypatch: pytest.MonkeyPatch):
+    state = realistic(torchvision.models.resnet18()).state_dict()
+    monkeypatch.setattr(ResNet18_Weights, "get_state_dict", lambda self, **_: state)
+    original = open_weights("resnet18", "IMAGENET1K_V1", WeightsOptions())
+    assert original.labels[0] == "tench"
+    assert original.preprocessing.resize.size == (256,)
+    assert original.preprocessing.crop == (224, 224)
+    assert original.network == Network("resnet18", 1000, 3, 224)
+
+
+def test_an_unknown_entry_lists_those_there_are():
+    with pytest.raises(UsageError, match="IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT"):
+        open_weights("resnet50", "IMAGENET22K", WeightsOptions())
+    with pytest.raises(UsageError, match="torchvision has no weights for lenet"):
+        open_weights("lenet", "IMAGENET1K_V1", WeightsOptions())
+
+
+def test_an_entry_without_the_network_says_so(monkeypatch: pytest.MonkeyPatch):
+    def refuse(self: object, **_: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(ResNet18_Weights, "get_state_dict", refuse)
+    with pytest.raises(CheckpointError, match="download it elsewhere"):
+        open_weights("resnet18", "IMAGENET1K_V1", WeightsOptions())
