@@ -14,11 +14,12 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from edgecnn import errors
     from edgecnn.bundle.store import Bundle, open_bundle
     from edgecnn.errors import EdgecnnError
     from edgecnn.runtime.classifier import Classifier, Prediction, load
 
-__all__ = ["Bundle", "Classifier", "EdgecnnError", "Prediction", "__version__", "load", "open_bundle"]
+__all__ = ["Bundle", "Classifier", "EdgecnnError", "Prediction", "__version__", "errors", "load", "open_bundle"]
 
 _HOME = {
     "Bundle": "edgecnn.bundle.store",
@@ -32,10 +33,12 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its home on first use (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'edgecnn' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "errors":
+        return import_module("edgecnn.errors")
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgecnn' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
 
 

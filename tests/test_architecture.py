@@ -23,7 +23,7 @@ OURS = {
     "pipeline": {"errors", "bundle", "progress", "pipeline", "runtime"},
     "cli": {"errors", "bundle", "progress", "pipeline", "runtime", "cli", ""},
     "__main__": {"cli"},
-    "__init__": {"errors", "bundle", "runtime"},
+    "__init__": {"errors", "bundle", "runtime", ""},
 }
 THIRD_PARTY = {
     "errors": set(),

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from edgecnn.errors import ImageError, ImageTooLarge
 
 Mode = Literal["L", "RGB"]
-ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
 
 FORMATS = ("JPEG", "PNG", "BMP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
@@ -30,6 +30,9 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
 MAX_PIXELS = 64_000_000
 """Largest width × height that is decoded: above every phone's usual picture, 192 MB as RGB."""
+
+MAX_SCANS = 200
+"""Of a progressive JPEG; encoders write about ten."""
 
 
 def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -74,6 +77,8 @@ def _decode_file(file: IO[bytes], name: str, mode: Mode, max_pixels: int) -> Ima
             width, height = picture.size
             if width * height > max_pixels:
                 raise ImageTooLarge(_too_large(name, max_pixels, f"{width} × {height}"))
+            if picture.format == "JPEG":
+                _check_scans(file, name)
             picture.load()
             return _convert(picture, mode)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -83,6 +88,19 @@ def _decode_file(file: IO[bytes], name: str, mode: Mode, max_pixels: int) -> Ima
         raise ImageError(f"{name} is not a JPEG, PNG or BMP image") from None
     except _DAMAGED as error:
         raise ImageError(f"{name} is damaged: {error}") from None
+
+
+def _check_scans(file: IO[bytes], name: str) -> None:
+    """Refuse a progressive JPEG that paints its picture over and over: small to send, minutes to decode.
+
+    Inside of compressed data a byte 0xFF never stands before 0xDA (ITU-T T.81, B.1.1.5): each pair starts a scan.
+    """
+    place = file.tell()
+    file.seek(0)
+    scans = file.read().count(b"\xff\xda")
+    file.seek(place)
+    if scans > MAX_SCANS:
+        raise ImageError(f"{name} is a JPEG of {scans} scans, at most {MAX_SCANS} are decoded: save it anew")
 
 
 def _too_large(name: str, max_pixels: int, found: str) -> str:
@@ -101,7 +119,6 @@ def _from_array(array: np.ndarray) -> Image.Image:
 def _convert(picture: Image.Image, mode: Mode) -> Image.Image:
     upright = ImageOps.exif_transpose(picture)  # a copy
     upright.info.pop("transparency", None)  # alpha is dropped: Pillow would warn about a palette that has one
-    if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
-        samples = np.asarray(upright).astype(np.int64)
-        upright = Image.fromarray((np.clip(samples, 0, 65535) >> 8).astype(np.uint8))
+    if upright.mode.startswith("I;16"):  # which Pillow would clip at 255
+        upright = Image.fromarray((np.asarray(upright).astype(np.uint16) >> 8).astype(np.uint8))
     return upright.convert(mode)

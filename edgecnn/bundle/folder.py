@@ -10,12 +10,14 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from edgecnn.bundle.manifest import MANIFEST, MODEL, PROBE
 from edgecnn.errors import EdgecnnError, OutputExists, UsageError
 
 try:
@@ -27,6 +29,7 @@ _LOCKS = fcntl is not None
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
+_BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 
 def check_output(out: Path, *, marker: str, force: bool) -> None:
@@ -39,10 +42,11 @@ def check_output(out: Path, *, marker: str, force: bool) -> None:
 
     Raises:
         OutputExists: it stands already and `force` is false.
-        UsageError: it is something that `force` must not replace.
+        UsageError: it is something that `force` must not replace, or lies inside a bundle.
     """
     if not out.name or out.name in (".", ".."):
         raise UsageError(f"{out} cannot be an output folder: name a new folder")
+    check_outside_bundles(out)
     if not os.path.lexists(out):
         return
     if not force:
@@ -51,6 +55,17 @@ def check_output(out: Path, *, marker: str, force: bool) -> None:
         raise UsageError(f"{out} is not a folder, so --force does not replace it: choose another name")
     if any(out.iterdir()) and not (out / marker).is_file():
         raise UsageError(f"{out} holds no {marker}, so --force does not replace it: choose another folder")
+
+
+def check_outside_bundles(place: Path) -> None:
+    """Refuse a place inside a bundle: one file more would break its seal.
+
+    Raises:
+        UsageError: a parent of `place` is a bundle.
+    """
+    for parent in place.absolute().parents:
+        if all((parent / name).is_file() for name in (MANIFEST, MODEL, PROBE)):
+            raise UsageError(f"{place} lies inside the bundle {parent}, which is sealed: choose a place outside it")
 
 
 def write_folder(out: Path, files: Mapping[str, bytes], *, marker: str, force: bool = False) -> None:
@@ -112,7 +127,11 @@ def _put(new: Path, out: Path, *, force: bool) -> None:
     elif not _exchange(new, out):
         old = out.parent / f".{out.name}.old-{secrets.token_hex(6)}"
         out.rename(old)
-        new.rename(out)
+        try:
+            new.rename(out)
+        except OSError:
+            old.rename(out)
+            raise
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -133,18 +152,24 @@ def _exchange(first: Path, second: Path) -> bool:
 
 def _sweep(out: Path) -> None:
     """Clear what a killed writer of `out` left behind; the folder of a living one is locked and stays."""
-    for old in out.parent.glob(f".{out.name}.old-*"):
+    for old in _leftovers(out, "old"):
         if out.exists():
             shutil.rmtree(old, ignore_errors=True)
         else:
             old.rename(out)
     if not _LOCKS:
         return
-    for leftover in out.parent.glob(f".{out.name}.new-*"):
+    for leftover in _leftovers(out, "new"):
         lock = _lock(leftover)
         if lock is not None:
             shutil.rmtree(leftover, ignore_errors=True)
             os.close(lock)
+
+
+def _leftovers(out: Path, kind: str) -> list[Path]:
+    """Find the hidden folders that only a writer of `out` can have made: nobody else's are ever touched."""
+    ours = re.compile(rf"\.{re.escape(out.name)}\.{kind}-[0-9a-f]{{12}}")
+    return [path for path in out.parent.iterdir() if ours.fullmatch(path.name)]
 
 
 def _lock(folder: Path) -> int | None:
@@ -175,7 +200,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _write_file(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o644)
     try:
         view = memoryview(content)
         while view:

@@ -13,6 +13,9 @@ from edgecnn.errors import FormatTooNew, ManifestError, UnsafePath, UsageError
 MAJOR, MINOR = 1, 0
 """Version of the format: a reader refuses a later major; a later minor adds only what older readers may ignore."""
 
+MANIFEST, MODEL, PROBE, PROOF = "manifest.json", "model.onnx", "probe.npz", "proof.json"
+"""The files of a bundle."""
+
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -202,24 +205,36 @@ def parse_manifest(content: bytes) -> Manifest:
         UnsafePath: a file name would leave the folder.
         ManifestError: anything else that does not follow the format.
     """
-    _check_major(content)
+    minor = _check_major(content)
     try:
         manifest = schema.parse(Manifest, content)
     except schema.SchemaError as error:
+        if minor > MINOR:
+            raise FormatTooNew(
+                f"this bundle has format {MAJOR}.{minor}, this edgecnn reads {MAJOR}.{MINOR} ({error}): "
+                f"upgrade edgecnn on this machine"
+            ) from None
         raise ManifestError(f"manifest.json does not follow the format: {error}") from None
+    if not _NAME.fullmatch(manifest.name):  # other files are named after it
+        raise UnsafePath(f"manifest.json has the name {manifest.name!r}, which is not a plain name")
     for name in manifest.files:
         if not _NAME.fullmatch(name):
             raise UnsafePath(f"manifest.json names the file {name!r}, which is not a plain name inside the bundle")
     return manifest
 
 
-def _check_major(content: bytes) -> None:
-    """Look at the version alone, before the strict reading: a newer manifest may be shaped otherwise."""
+def _check_major(content: bytes) -> int:
+    """Look at the version alone, before the strict reading: a newer manifest may be shaped otherwise.
+
+    Returns the minor version, 0 where there is none to read.
+    """
     try:
-        major = json.loads(content)["format"]["major"]
+        version = json.loads(content)["format"]
+        major, minor = version["major"], version["minor"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return  # the strict reader says what is wrong
+        return 0  # the strict reader says what is wrong
     if isinstance(major, int) and major != MAJOR:
         raise FormatTooNew(
             f"this bundle has format {major}, this edgecnn reads format {MAJOR}: upgrade edgecnn on this machine"
         )
+    return minor if isinstance(minor, int) else 0

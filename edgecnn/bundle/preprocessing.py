@@ -26,6 +26,10 @@ _RESAMPLING = {
 }
 
 
+MAX_SIDE = 4096
+"""Largest height and width that a network may ask for: a bundle from elsewhere must not exhaust a device's memory."""
+
+
 @dataclass(frozen=True)
 class Resize:
     """Scale an image: one number in `size` is the shorter side, two are height and width, in pixels."""
@@ -36,6 +40,8 @@ class Resize:
     def __post_init__(self) -> None:
         if len(self.size) not in (1, 2) or min(self.size) < 1:
             raise ValueError(f"size holds one or two positive numbers, found {list(self.size)}")
+        if max(self.size) > MAX_SIDE:
+            raise ValueError(f"size may be at most {MAX_SIDE}, found {list(self.size)}")
 
     def apply(self, image: Image.Image) -> Image.Image:
         """Resize with antialiasing, as torchvision's `Resize` does on Pillow images."""
@@ -76,8 +82,8 @@ class Preprocessing:
             raise ValueError(f"mean and std need {self.channels} numbers each for mode {self.mode}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, found {list(self.std)}")
-        if self.crop is not None and min(self.crop) < 1:
-            raise ValueError(f"crop must be positive, found {list(self.crop)}")
+        if self.crop is not None and not 1 <= min(self.crop) <= max(self.crop) <= MAX_SIDE:
+            raise ValueError(f"crop must lie in 1..{MAX_SIDE}, found {list(self.crop)}")
 
     @property
     def channels(self) -> int:

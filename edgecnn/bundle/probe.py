@@ -5,6 +5,7 @@ that follows from them. A few images stand there as encoded files too, so that d
 """
 
 import io
+import re
 import zipfile
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,7 @@ IMAGES = 32
 PIXEL_TOLERANCE = {"png": 0, "jpeg": 2}
 """Levels by which decoded pixels may differ: PNG is exact; JPEG decoders may round their transform otherwise."""
 
+_ENCODED = re.compile(r"(?P<kind>png|jpeg)\.(?P<index>\d{1,4})\.content")
 _HEADROOM = 2.0
 _FLOOR = 1e-3
 
@@ -54,6 +56,11 @@ class Probe:
 
     def to_bytes(self) -> bytes:
         """Write as `.npz`; the same probe gives the same bytes."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **self._arrays())  # type: ignore[arg-type]  # its stub takes any name for allow_pickle
+        return buffer.getvalue()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {
             "images": self.images,
             "logits": self.logits,
@@ -65,9 +72,7 @@ class Probe:
             arrays[f"{image.format}.{index}.content"] = np.frombuffer(image.content, dtype=np.uint8)
             arrays[f"{image.format}.{index}.pixels"] = image.pixels
             arrays[f"{image.format}.{index}.logits"] = image.logits
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
+        return arrays
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Probe":
@@ -91,15 +96,26 @@ class Probe:
             )
         except KeyError as error:
             raise ValueError(f"the array {error} is missing") from None
+        except TypeError:
+            raise ValueError("tolerance must be one number") from None
+        strangers = set(arrays) - set(probe._arrays())
+        if strangers:
+            raise ValueError(f"the array {min(strangers)!r} does not belong there")
         probe._check()
         return probe
 
     def _check(self) -> None:
-        if self.images.dtype != np.uint8 or self.images.ndim != 4:
-            raise ValueError(f"images must be uint8 [N, H, W, C], found {self.images.dtype} {self.images.shape}")
-        for name, logits in {"logits": self.logits, **self.engine_logits}.items():
-            if logits.dtype != np.float32 or logits.shape != (len(self.images), self.logits.shape[-1]):
-                raise ValueError(f"{name} must be float32 [N, K], found {logits.dtype} {logits.shape}")
+        _check_array("images", self.images, np.uint8, (None, None, None, None))
+        if 0 in self.images.shape:
+            raise ValueError(f"images must hold pixels, found {self.images.shape}")
+        _check_array("logits", self.logits, np.float32, (len(self.images), None))
+        for name, logits in self.engine_logits.items():
+            _check_array(f"engine.{name}", logits, np.float32, self.logits.shape)
+        for image in self.encoded:
+            _check_array("the pixels of an encoded image", image.pixels, np.uint8, self.images.shape[1:])
+            _check_array("the logits of an encoded image", image.logits, np.float32, self.logits.shape[1:])
+        if not all(np.isfinite(logits).all() for logits in (self.logits, *(i.logits for i in self.encoded))):
+            raise ValueError("the original's logits must be finite")
         if not (np.isfinite(self.tolerance) and self.tolerance > 0):
             raise ValueError(f"tolerance must be positive, found {self.tolerance}")
 
@@ -126,13 +142,21 @@ def spread(logits: np.ndarray) -> float:
     return float(np.sqrt(np.mean((wide - wide.mean(axis=0)) ** 2)))
 
 
+def _check_array(name: str, array: np.ndarray, dtype: type[np.generic], shape: tuple[int | None, ...]) -> None:
+    """Hold an array's element type and shape against what is expected; None is any size."""
+    fits = array.ndim == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        wanted = ", ".join("?" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} must be {np.dtype(dtype)} [{wanted}], found {array.dtype} {list(array.shape)}")
+
+
 def _read_encoded(arrays: dict[str, np.ndarray]) -> tuple[EncodedImage, ...]:
-    keys = [name.removesuffix(".content") for name in arrays if name.endswith(".content")]
+    keys = [match for name in arrays if (match := _ENCODED.fullmatch(name))]
     encoded = []
-    for key in sorted(keys, key=lambda key: int(key.split(".")[1])):
-        kind = key.split(".")[0]
-        if kind not in PIXEL_TOLERANCE:
-            raise ValueError(f"unknown image format {kind!r}")
+    for match in sorted(keys, key=lambda match: int(match["index"])):
+        kind, key = match["kind"], f"{match['kind']}.{match['index']}"
         encoded.append(
             EncodedImage(
                 format="png" if kind == "png" else "jpeg",

@@ -14,8 +14,8 @@ class Comparison:
         reference_top1: fraction of the reference's answers that are right; None where the targets are unknown.
         top1: fraction of the engine's answers that are right, likewise.
         agreement: fraction of images on which both give the same answer.
-        max_error: largest absolute difference of a logit.
-        rms_error: root mean square of those differences.
+        max_error: largest absolute difference of a logit; None where a logit is not finite.
+        rms_error: root mean square of those differences, likewise.
         spread: root mean square deviation of the reference's logits from their mean over the images: what an
             error is to be measured by. A graph that ignores its image cannot score well against it.
     """
@@ -24,8 +24,8 @@ class Comparison:
     reference_top1: float | None
     top1: float | None
     agreement: float
-    max_error: float
-    rms_error: float
+    max_error: float | None
+    rms_error: float | None
     spread: float
 
 
@@ -47,3 +47,7 @@ class Proof:
     reference: str
     data: DataReference
     engines: tuple[EngineProof, ...]
+
+    def __post_init__(self) -> None:
+        if not self.engines:
+            raise ValueError("engines must hold one at least")

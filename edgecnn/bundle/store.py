@@ -9,7 +9,16 @@ from pathlib import Path
 
 from edgecnn.bundle import schema
 from edgecnn.bundle.folder import write_folder
-from edgecnn.bundle.manifest import FileEntry, Manifest, check_name, parse_manifest
+from edgecnn.bundle.manifest import (
+    MANIFEST,
+    MODEL,
+    PROBE,
+    PROOF,
+    FileEntry,
+    Manifest,
+    check_name,
+    parse_manifest,
+)
 from edgecnn.bundle.probe import Probe
 from edgecnn.bundle.proof import Proof
 from edgecnn.errors import (
@@ -21,8 +30,6 @@ from edgecnn.errors import (
     UnexpectedFile,
     UnsafePath,
 )
-
-MANIFEST, MODEL, PROBE, PROOF = "manifest.json", "model.onnx", "probe.npz", "proof.json"
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,11 @@ class Bundle:
         return self.path / MODEL
 
     @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return len(self.manifest.labels)
+
+    @property
     def size_bytes(self) -> int:
         """Size of the ONNX graph."""
         return self.manifest.files[MODEL].size_bytes
@@ -46,9 +58,13 @@ class Bundle:
     def probe(self) -> Probe:
         """Read the probe: real images and the original's answers."""
         try:
-            return Probe.from_bytes((self.path / PROBE).read_bytes())
+            probe = Probe.from_bytes((self.path / PROBE).read_bytes())
         except ValueError as error:
             raise BundleError(f"{self.path / PROBE} does not follow the format: {error}") from None
+        found, expected = (*probe.images.shape[1:], probe.logits.shape[1]), (*self.manifest.image_shape, self.classes)
+        if found != expected:
+            raise BundleError(f"{self.path / PROBE} is of another graph: [H, W, C, K] is {found}, not {expected}")
+        return probe
 
     def proof(self) -> Proof:
         """Read what was measured when the bundle was built."""
@@ -115,6 +131,8 @@ def _read_manifest(path: Path) -> bytes:
         raise BundleNotFound(f"{path} is not a bundle: expected a folder with {MANIFEST}, {found}")
     if manifest.is_symlink():
         raise UnsafePath(f"{manifest} is a link: a bundle holds plain files only")
+    if manifest.exists() and not manifest.is_file():  # a pipe would be read for ever
+        raise UnsafePath(f"{manifest} is not a plain file")
     try:
         return manifest.read_bytes()
     except FileNotFoundError:

@@ -1,5 +1,6 @@
 """The `edgecnn` command, and the one place where errors become a line and an exit code."""
 
+import io
 import os
 import sys
 import warnings
@@ -15,7 +16,9 @@ from edgecnn.cli.train import train
 from edgecnn.cli.verify import verify
 from edgecnn.errors import EdgecnnError
 
-_EXTRA_OF = dict.fromkeys(("torch", "torchvision", "onnx", "onnxscript", "sklearn", "safetensors"), "pipeline")
+_EXTRA_OF = dict.fromkeys(
+    ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "sklearn", "safetensors"), "pipeline"
+)
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
@@ -43,6 +46,9 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     # Pillow warns of damaged EXIF data and of huge images; what matters of that becomes an error line of ours.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    for stream in (sys.stdout, sys.stderr):  # a label in a script that the terminal's encoding does not have
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(prog_name="edgecnn", standalone_mode=False)
         sys.stdout.flush()

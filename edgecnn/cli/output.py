@@ -53,3 +53,8 @@ def progress_bar() -> Iterator[Progress]:
 def percent(fraction: float | None) -> str:
     """Write a fraction as the percentage that people read."""
     return "unknown" if fraction is None else f"{fraction:.2%}"
+
+
+def number(value: float | None) -> str:
+    """Write a measured number with three digits."""
+    return "not finite" if value is None else f"{value:.3g}"

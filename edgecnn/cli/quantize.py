@@ -7,6 +7,7 @@ import click
 
 from edgecnn.cli.options import command_line, dataclass_options, force_option, json_option, out_option, strict_option
 from edgecnn.cli.output import emit, progress_bar, warn
+from edgecnn.errors import UsageError
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 
 
@@ -46,17 +47,22 @@ def quantize(
     from edgecnn.pipeline.quantization.quantizing import quantize as run
     from edgecnn.pipeline.quantization.recipe import open_calibration
 
+    try:
+        chosen = QuantizationOptions(**options)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     with progress_bar() as progress:
         quantized = run(
             open_bundle(bundle),
             open_calibration(calibration, count=count, seed=seed),
             out,
-            data=open_source(data) if data else None,
-            options=QuantizationOptions(**options),
+            data=None if data is None else open_source(data),
+            options=chosen,
             command=command_line(),
             force=force,
+            strict=strict,
             progress=progress,
         )
     emit(bundle_summary(quantized.bundle), bundle_text(quantized.bundle), as_json=as_json)
     for warning in quantized.warnings:
-        warn(warning, strict=strict)
+        warn(warning)

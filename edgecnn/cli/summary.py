@@ -4,7 +4,7 @@ from typing import Any
 
 from edgecnn.bundle import schema
 from edgecnn.bundle.store import Bundle
-from edgecnn.cli.output import percent
+from edgecnn.cli.output import number, percent
 
 
 def bundle_summary(bundle: Bundle) -> dict[str, Any]:
@@ -26,6 +26,7 @@ def bundle_text(bundle: Bundle) -> str:
         found = engine.comparison
         lines.append(
             f"  {engine.engine}: top-1 {percent(found.top1)} (original {percent(found.reference_top1)}), "
-            f"agreement {percent(found.agreement)} on {found.images} images, largest logit error {found.max_error:.2g}"
+            f"agreement {percent(found.agreement)} on {found.images} images, "
+            f"largest logit error {number(found.max_error)}"
         )
     return "\n".join(lines)

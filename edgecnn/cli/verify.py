@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecnn.cli.options import json_option, session_options, strict_option
-from edgecnn.cli.output import emit, percent, progress_bar, warn
+from edgecnn.cli.output import emit, number, percent, progress_bar, warn
 from edgecnn.errors import EdgecnnError, ProofFailed, UsageError
 
 if TYPE_CHECKING:
@@ -45,19 +45,22 @@ def verify(
     """
     if (data is None) != (reference is None):
         raise UsageError("--data and --reference go together: the images, and the checkpoint to compare with")
+    from edgecnn.bundle.folder import check_outside_bundles
     from edgecnn.bundle.manifest import utc_now
     from edgecnn.bundle.store import open_bundle
     from edgecnn.runtime.backend import SessionOptions
     from edgecnn.runtime.backends import open_session
-    from edgecnn.runtime.evidence import Evidence, default_path
+    from edgecnn.runtime.evidence import Evidence
     from edgecnn.runtime.verification import data_failures, replay
 
+    if evidence is not None:
+        check_outside_bundles(evidence)
     opened = open_bundle(bundle)
     backend = session.pop("backend")
     running = open_session(opened, backend=backend, options=SessionOptions(**session))
     try:
         probe = replay(opened.probe(), running, opened.manifest.preprocessing)
-        compared = _compare(opened, running, data, reference) if data and reference else None
+        compared = None if data is None or reference is None else _compare(opened, running, data, reference)
     finally:
         running.close()
     comparison = compared[1] if compared else None
@@ -73,9 +76,9 @@ def verify(
         comparison=comparison,
         holds=not failures,
     )
-    place = evidence or default_path(opened, running.info.engine)
-    _record(place, found, opened, strict=strict or evidence is not None)
     emit(found, _text(found, opened), as_json=as_json)
+    # A proof that fails is the news; a record that cannot be written is told beside it.
+    _record(evidence, found, opened, strict=(strict or evidence is not None) and not failures)
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise ProofFailed(f"the proof of {bundle} does not hold on {running.info.engine} here: {failures[0]}{more}")
@@ -110,18 +113,22 @@ def _compare(
     return evaluation.data, compare(logits["original"], logits["bundle"], evaluation.targets), original.digest
 
 
-def _record(place: Path, found: "Evidence", bundle: "Bundle", *, strict: bool) -> None:
+def _record(named: Path | None, found: "Evidence", bundle: "Bundle", *, strict: bool) -> None:
     """Write the record; where nobody named its place, a device without a writable one is still verified."""
-    from edgecnn.runtime.evidence import read_evidence, write_evidence
+    from edgecnn.runtime.evidence import default_path, read_evidence, write_evidence
 
     try:
+        place = named or default_path(bundle, found.session.engine)
         earlier = read_evidence(place)
         write_evidence(place, found)
     except EdgecnnError as error:
         warn(str(error), strict=strict)
         return
     if earlier is not None and earlier.stale_for(bundle):
-        warn(f"the record of {earlier.measured} in {place} was stale: it was about {earlier.bundle[:12]}…; replaced")
+        warn(
+            f"the record of {earlier.measured} in {place} was stale: it was about {earlier.bundle[:12]}…; replaced",
+            strict=strict,
+        )
 
 
 def _text(found: "Evidence", bundle: "Bundle") -> str:
@@ -129,15 +136,17 @@ def _text(found: "Evidence", bundle: "Bundle") -> str:
     lines = [
         f"{found.name} ({bundle.manifest.precision}) on {session.engine} {session.version}, {session.device}: "
         f"float layers in {session.precision}, {session.threads} threads",
-        f"  probe: {probe.images} images and {probe.encoded} image files, largest logit error {probe.max_error:.3g} "
-        f"(allowed {probe.tolerance:.3g})",
+        f"  probe: {probe.images} images and {probe.encoded} image files, "
+        f"largest logit error {number(probe.max_error)} (allowed {probe.tolerance:.3g}); "
+        f"{probe.decided} answers are decided by more than that",
     ]
     if found.comparison and found.data:
         compared = found.comparison
         lines.append(
             f"  {found.data.source} {found.data.split}: top-1 {percent(compared.top1)} "
             f"(original {percent(compared.reference_top1)}), agreement {percent(compared.agreement)} on "
-            f"{compared.images} images, logit error {compared.max_error:.3g} at most, {compared.rms_error:.3g} RMS"
+            f"{compared.images} images, logit error {number(compared.max_error)} at most, "
+            f"{number(compared.rms_error)} RMS"
         )
     lines.append("  the proof holds" if found.holds else "  the proof does NOT hold")
     return "\n".join(lines)

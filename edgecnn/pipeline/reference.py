@@ -15,7 +15,7 @@ from edgecnn.bundle.decoding import ImageLike, decode
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import EngineError
 from edgecnn.pipeline.original import Original
-from edgecnn.runtime.backend import SessionInfo
+from edgecnn.runtime.backend import SessionInfo, deliver
 
 _INTERPOLATIONS = {
     "nearest": v2.InterpolationMode.NEAREST,
@@ -41,10 +41,7 @@ class Reference:
             raise EngineError("this session is closed: open the checkpoint again")
         with torch.inference_mode():
             logits = self._network(network_input(images, self._preprocessing)).numpy()
-        if out is None:
-            return np.asarray(logits)
-        np.copyto(out, logits)
-        return out
+        return deliver(np.asarray(logits), out)
 
     def logits_of(self, images: Iterable[ImageLike]) -> np.ndarray:
         """Compute the logits of images as they are, through torchvision's transforms; float32 [N, K]."""

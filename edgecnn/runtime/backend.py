@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from edgecnn.errors import EngineError
+
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16", "fp16")
 
@@ -104,6 +106,20 @@ class Backend(Protocol):
             EngineError: the engine refused the graph.
         """
         ...
+
+
+def deliver(logits: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    """Return the logits, in `out` where it is given.
+
+    Raises:
+        EngineError: they have another shape; NumPy would spread one logit over all classes.
+    """
+    if out is None:
+        return logits
+    if logits.shape != out.shape:
+        raise EngineError(f"the graph gives logits {list(logits.shape)} where {list(out.shape)} are expected")
+    np.copyto(out, logits)
+    return out
 
 
 def device_kind(device: str) -> str:

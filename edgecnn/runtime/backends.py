@@ -22,12 +22,14 @@ NAMES = tuple(_BACKENDS)
 _OWNERS = {"cuda": "onnxruntime", "tensorrt": "onnxruntime", "gpu": "openvino", "npu": "openvino", "auto": "openvino"}
 """Kinds of device that only one engine drives."""
 
-_DEVICE = re.compile(rf"({'|'.join(DEVICES)})(:\d+)?")
+_DEVICE = re.compile(rf"({'|'.join(DEVICES)})|(cuda|tensorrt|gpu):\d{{1,3}}")
 
 
 def installed() -> tuple[str, ...]:
     """Return the names of the engines whose package is installed."""
-    return tuple(name for name in NAMES if importlib.util.find_spec(name) is not None)
+    specs = {name: importlib.util.find_spec(name) for name in NAMES}
+    # A folder that an uninstalled package leaves behind is found too, as a namespace without an origin.
+    return tuple(name for name, spec in specs.items() if spec is not None and spec.origin is not None)
 
 
 def get_backend(name: str) -> Backend:
@@ -35,14 +37,17 @@ def get_backend(name: str) -> Backend:
 
     Raises:
         UsageError: there is no such engine.
-        EngineMissing: its package is not installed.
+        EngineMissing: its package is not installed, or broken.
     """
     if name not in _BACKENDS:
         raise UsageError(f"there is no backend {name!r}: choose auto, {' or '.join(NAMES)}")
     if name not in installed():
         raise EngineMissing(f"the engine {name} is not installed: pip install 'edgecnn[{name}]'")
     module, cls = _BACKENDS[name]
-    backend: Backend = getattr(importlib.import_module(module), cls)()
+    try:
+        backend: Backend = getattr(importlib.import_module(module), cls)()
+    except ImportError as error:  # a library of the system that it needs is not there, or is too old
+        raise EngineMissing(f"the engine {name} is installed and cannot be imported: {error}") from None
     return backend
 
 
@@ -59,20 +64,23 @@ def choose_backend(name: str, device: str) -> Backend:
         return get_backend(name)
     if device_kind(device) in _OWNERS:
         return get_backend(_OWNERS[device_kind(device)])
-    for candidate in installed():
-        return get_backend(candidate)
-    raise EngineMissing("no engine is installed: pip install 'edgecnn[onnxruntime]' or 'edgecnn[openvino]'")
+    names = installed()
+    if not names:
+        raise EngineMissing("no engine is installed: pip install 'edgecnn[onnxruntime]' or 'edgecnn[openvino]'")
+    return get_backend(names[0])
 
 
 def open_session(bundle: Bundle, *, backend: str = "auto", options: SessionOptions | None = None) -> Session:
     """Load a bundle's graph into an engine.
 
     Raises:
-        UsageError: there is no such engine or device.
+        UsageError: there is no such engine or device, or no such number of threads.
         EngineError: the engine, the device or the precision is not there, the device cannot compute this bundle's
             quantization, or the engine refused the graph.
     """
     options = options or SessionOptions()
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"threads must be at least 1, found {options.threads}")
     engine = choose_backend(backend, options.device)
     quantization = bundle.manifest.quantization
     if quantization and not quantization.symmetric and device_kind(options.device) in engine.symmetric_int8_only:

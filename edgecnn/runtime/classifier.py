@@ -10,7 +10,7 @@ import numpy as np
 
 from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.store import Bundle, open_bundle
-from edgecnn.errors import UsageError
+from edgecnn.errors import EngineError, UsageError
 from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions
 from edgecnn.runtime.backends import open_session
 
@@ -73,7 +73,7 @@ class Classifier:
         """
         if top < 1:
             raise UsageError(f"top must be at least 1, found {top}")
-        if isinstance(images, Sequence) and not isinstance(images, str | bytes):
+        if isinstance(images, Sequence) and not isinstance(images, str | bytes | bytearray | memoryview):
             return self._predict(images, top)
         return self._predict([images], top)[0]
 
@@ -96,7 +96,10 @@ class Classifier:
                 f"expected uint8 [N, {', '.join(map(str, expected))}], found {images.dtype} {list(images.shape)}; "
                 f"predict() resizes and converts"
             )
-        return run_batches(self._session, images, classes=len(self.labels))
+        logits = run_batches(self._session, images, classes=len(self.labels))
+        if not np.isfinite(logits).all():
+            raise EngineError(f"{self.info.engine} gives logits that are not finite: verify {self.bundle.path} here")
+        return logits
 
     def close(self) -> None:
         """Free the engine's memory."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.bundle import schema
+from edgecnn.bundle.folder import check_outside_bundles
 from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.proof import Comparison
 from edgecnn.bundle.store import Bundle
@@ -49,8 +50,15 @@ class Evidence:
 
 
 def default_path(bundle: Bundle, engine: str) -> Path:
-    """Return where a bundle's evidence on an engine lies by default; a rebuilt bundle of that name has the same."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    """Return where a bundle's evidence on an engine lies by default; a rebuilt bundle of that name has the same.
+
+    Raises:
+        EdgecnnError: this user has no home folder, and `XDG_STATE_HOME` is not set.
+    """
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:
+        raise EdgecnnError("there is no home folder for the record: set HOME, or name a file with --evidence") from None
     return Path(state) / "edgecnn" / "evidence" / f"{bundle.manifest.name}.{engine}.json"
 
 
@@ -74,8 +82,10 @@ def write_evidence(path: Path, evidence: Evidence) -> None:
     """Write a record, replacing an earlier one in one step.
 
     Raises:
+        UsageError: the place lies inside a bundle.
         EdgecnnError: the system refused.
     """
+    check_outside_bundles(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

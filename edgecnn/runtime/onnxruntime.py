@@ -8,7 +8,15 @@ import numpy as np
 import onnxruntime
 
 from edgecnn.errors import DeviceUnavailable, EngineError, PrecisionUnavailable
-from edgecnn.runtime.backend import Device, Precision, SessionInfo, SessionOptions, device_index, device_kind
+from edgecnn.runtime.backend import (
+    Device,
+    Precision,
+    SessionInfo,
+    SessionOptions,
+    deliver,
+    device_index,
+    device_kind,
+)
 from edgecnn.runtime.host import usable_cores
 
 _PROVIDERS = {
@@ -39,8 +47,7 @@ class OnnxRuntimeBackend:
         """Load a graph; see `Backend.open`."""
         kind = device_kind(options.device)
         self._check(kind, options)
-        threads = options.threads or usable_cores()
-        settings = _settings(kind, threads)
+        settings = _settings(kind, options.threads or usable_cores())
         provider = (_PROVIDERS[kind], _provider_options(kind, options))
         try:
             session = onnxruntime.InferenceSession(str(model), settings, providers=[provider])
@@ -52,6 +59,7 @@ class OnnxRuntimeBackend:
                 f"ONNX Runtime opened {session.get_providers()[0]} where {_PROVIDERS[kind]} was asked for: "
                 f"check the driver, or use --device cpu"
             )
+        threads = session.get_session_options().intra_op_num_threads
         info = SessionInfo(self.name, onnxruntime.__version__, options.device, options.precision, threads)
         return OnnxRuntimeSession(session, info, options.concurrency)
 
@@ -64,7 +72,8 @@ class OnnxRuntimeBackend:
             )
         if options.precision not in _PRECISIONS[kind]:
             raise PrecisionUnavailable(
-                f"ONNX Runtime on {kind} computes in {' or '.join(_PRECISIONS[kind])}, not in {options.precision}"
+                f"ONNX Runtime on {kind} computes in {' or '.join(_PRECISIONS[kind])}, not in {options.precision}: "
+                f"ask for --precision {_PRECISIONS[kind][0]}"
             )
 
 
@@ -85,10 +94,7 @@ class OnnxRuntimeSession:
             logits: np.ndarray = self._session.run(None, {self._input: np.ascontiguousarray(images)})[0]
         except Exception as error:  # see above
             raise EngineError(f"ONNX Runtime failed: {_first_line(error)}") from None
-        if out is None:
-            return logits
-        np.copyto(out, logits)
-        return out
+        return deliver(logits, out)
 
     def close(self) -> None:
         """See `Session.close`."""
@@ -111,7 +117,8 @@ def _provider_options(kind: str, options: SessionOptions) -> dict[str, str]:
         use_tf32 = "1" if options.precision == "tf32" else "0"  # the engine's default is 1
         return {"device_id": str(device_index(options.device)), "use_tf32": use_tf32}
     if kind == "tensorrt":
-        # TensorRT's own default is TF32, and the provider has no option for it; NVIDIA's libraries read this one.
+        # TensorRT's own default is TF32, and the provider has no option for it; NVIDIA's libraries read this one,
+        # once a process, when they are loaded: a CUDA session that was opened earlier leaves TF32 as it found it.
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
         fp16 = "1" if options.precision == "fp16" else "0"
         return {"device_id": str(device_index(options.device)), "trt_fp16_enable": fp16}

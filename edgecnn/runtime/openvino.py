@@ -8,10 +8,12 @@ import numpy as np
 import openvino
 
 from edgecnn.errors import DeviceUnavailable, EngineError, PrecisionUnavailable
-from edgecnn.runtime.backend import Device, Precision, SessionInfo, SessionOptions, device_kind
+from edgecnn.runtime.backend import Device, Precision, SessionInfo, SessionOptions, deliver, device_kind
 from edgecnn.runtime.host import usable_cores
 
 _KINDS = ("cpu", "gpu", "npu", "auto")
+_AUTO = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_STARTUP_FALLBACK": False}
+"""Without the second, AUTO answers from the CPU until its real choice is compiled, and names the CPU when asked."""
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _PRECISIONS: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
@@ -44,7 +46,7 @@ class OpenVinoBackend:
         device = options.device
         try:
             if kind == "auto":  # ask the engine which one it takes: AUTO itself does not tell the precision that runs
-                chosen = self._core.compile_model(graph, "AUTO", {"PERFORMANCE_HINT": "LATENCY"})
+                chosen = self._core.compile_model(graph, "AUTO", _AUTO)
                 device = _opened(chosen)[0]
             settings = _settings(device_kind(device), options)
             compiled = self._core.compile_model(graph, _device_name(device), settings)
@@ -58,7 +60,9 @@ class OpenVinoBackend:
         if kind not in _KINDS or not any(name in (wanted, f"{wanted}:0") for name in found):
             raise DeviceUnavailable(f"OpenVINO finds no device {options.device!r} here, it finds {', '.join(found)}")
         if options.precision not in _HINTS:
-            raise PrecisionUnavailable(f"OpenVINO computes in {', '.join(_HINTS)}, not in {options.precision}")
+            raise PrecisionUnavailable(
+                f"OpenVINO computes in {', '.join(_HINTS)}, not in {options.precision}: ask for --precision fp32"
+            )
 
 
 class OpenVinoSession:
@@ -83,10 +87,7 @@ class OpenVinoSession:
             request.infer([np.ascontiguousarray(images)], share_inputs=True)
             # The result lies in the request's own memory, which the next run overwrites.
             logits: np.ndarray = request.get_output_tensor(0).data
-            if out is None:
-                return logits.copy()
-            np.copyto(out, logits)
-            return out
+            return logits.copy() if out is None else deliver(logits, out)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {_last_line(error)}") from None
         finally:
@@ -116,7 +117,8 @@ def _check_opened(compiled: Any, device: str, options: SessionOptions) -> Sessio
     precision = _PRECISIONS.get(found)
     if precision != options.precision:
         raise PrecisionUnavailable(
-            f"{device} computes in {precision or found} here, not in {options.precision}: leave --precision out"
+            f"{device} computes in {precision or found} here, not in {options.precision}: "
+            f"ask for --precision {precision or 'fp32'}"
         )
     threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) // options.concurrency if kind == "cpu" else 1
     return SessionInfo("openvino", openvino.__version__, opened[0], options.precision, threads)

@@ -22,7 +22,7 @@ class ProbeResult:
     Attributes:
         images: how many ran.
         decided: how many the original answers with a margin above the tolerance: only their answers count.
-        max_error: largest difference of a logit to the original's.
+        max_error: largest difference of a logit to the original's; None where a logit is not finite.
         tolerance: the largest that the bundle allows.
         encoded: how many image files were decoded and run as well.
         failures: one line each for what did not hold; empty when the proof holds.
@@ -30,7 +30,7 @@ class ProbeResult:
 
     images: int
     decided: int
-    max_error: float
+    max_error: float | None
     tolerance: float
     encoded: int
     failures: tuple[str, ...]
@@ -45,18 +45,23 @@ def replay(probe: Probe, session: Session, preprocessing: Preprocessing) -> Prob
     """Run a probe through a session, its encoded files through decoding and resizing too.
 
     Raises:
-        EngineError: the engine failed.
+        EngineError: the engine failed, or the graph takes or gives other shapes than the probe has.
     """
     logits = run_batches(session, probe.images, classes=probe.logits.shape[1])
     failures = _failures("probe image", logits, probe.logits, probe.tolerance)
+    decided = int((margins(probe.logits) > probe.tolerance).sum())
+    if not decided:
+        failures.append(
+            f"no answer of the probe has a margin above the tolerance of {probe.tolerance:.3g}: it proves nothing"
+        )
     for number, encoded in enumerate(probe.encoded):
         failures += _replay_encoded(
             f"encoded image {number} ({encoded.format})", encoded, probe, session, preprocessing
         )
     return ProbeResult(
         images=len(probe.images),
-        decided=int((margins(probe.logits) > probe.tolerance).sum()),
-        max_error=float(np.abs(logits - probe.logits).max()),
+        decided=decided,
+        max_error=_largest(logits - probe.logits),
         tolerance=probe.tolerance,
         encoded=len(probe.encoded),
         failures=tuple(failures),
@@ -78,8 +83,8 @@ def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | Non
         reference_top1=None if targets is None else float((expected == targets).mean()),
         top1=None if targets is None else float((found == targets).mean()),
         agreement=float((expected == found).mean()),
-        max_error=float(np.abs(error).max()),
-        rms_error=float(np.sqrt(np.mean(error**2))),
+        max_error=_largest(error),
+        rms_error=float(np.sqrt(np.mean(error**2))) if np.isfinite(error).all() else None,
         spread=spread(reference),
     )
 
@@ -96,7 +101,9 @@ def data_failures(comparison: Comparison, bundle: Bundle) -> tuple[str, ...]:
             f"{comparison.agreement:.2%} of the answers agree with the original's, the proof promises {promised:.2%}"
         )
     tolerance = bundle.probe().tolerance
-    if bundle.manifest.precision == "fp32" and not comparison.max_error <= tolerance:
+    if comparison.max_error is None:
+        failures.append("the logits are not finite")
+    elif bundle.manifest.precision == "fp32" and comparison.max_error > tolerance:
         failures.append(f"a logit is off by {comparison.max_error:.3g}, at most {tolerance:.3g} is allowed")
     return tuple(failures)
 
@@ -108,6 +115,10 @@ def margins(logits: np.ndarray) -> np.ndarray:
     ordered = np.partition(logits, -2, axis=1)
     result: np.ndarray = ordered[:, -1] - ordered[:, -2]
     return result
+
+
+def _largest(error: np.ndarray) -> float | None:
+    return float(np.abs(error).max()) if np.isfinite(error).all() else None
 
 
 def _failures(what: str, logits: np.ndarray, expected: np.ndarray, tolerance: float) -> list[str]:

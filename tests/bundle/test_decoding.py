@@ -246,3 +246,20 @@ def test_an_array_of_another_shape_is_refused_with_its_shape(shape: tuple[int, .
 @pytest.mark.parametrize("kind", [np.float32, np.int64, np.uint16, np.bool_])
 def test_an_array_of_another_type_is_refused_with_its_type(kind: type):
     assert f"found {np.dtype(kind)} [4, 5, 3]" in refused(np.zeros((4, 5, 3), kind))
+
+
+def test_a_jpeg_that_paints_itself_over_and_over_is_refused(tmp_path: Path):
+    buffer = io.BytesIO()
+    PICTURE.convert("RGB").save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    assert decode(content, "RGB").size == PICTURE.size
+    start = content.rindex(b"\xff\xda")
+    scan = content[start:-2]
+    bomb = content[:start] + scan * 500 + content[-2:]
+    with pytest.raises(ImageError, match="scans"):
+        decode(bomb, "RGB")
+
+
+def test_a_pillow_image_of_32_bit_integers_keeps_its_levels():
+    levels = np.array([[0, 100, 255]], np.int32)
+    assert np.asarray(decode(Image.fromarray(levels), "L")).tolist() == [[0, 100, 255]]

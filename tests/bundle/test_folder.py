@@ -127,17 +127,40 @@ def test_a_kill_at_every_operation_leaves_the_old_or_the_new_folder(tmp_path: Pa
 def test_a_kill_without_exchange_is_mended_by_the_next_writer_even_if_that_one_fails(tmp_path: Path):
     target = tmp_path / "out"
     write_folder(target, OLD, marker="manifest.json")
-    target.rename(tmp_path / ".out.old-123456")  # killed between the two renames
+    target.rename(tmp_path / ".out.old-0123456789ab")  # killed between the two renames
     with pytest.raises(OutputExists):
         write_folder(target, NEW, marker="manifest.json")
     assert content(target) == OLD
 
 
-def test_a_full_disk_at_every_operation_changes_nothing_and_says_so(tmp_path: Path):
-    for step in range(1, operations(tmp_path, how="full") + 1):
+@pytest.mark.parametrize(
+    "name", [".out.old-backup", ".out.new-2026", ".out.old-0123456789AB", ".outer.old-0123456789ab"]
+)
+def test_hidden_folders_of_others_are_never_touched(tmp_path: Path, name: str):
+    (tmp_path / name).mkdir()
+    write_folder(tmp_path / "out", OLD, marker="manifest.json")
+    write_folder(tmp_path / "out", NEW, marker="manifest.json", force=True)
+    assert sorted(child.name for child in tmp_path.iterdir()) == sorted([name, "out"])
+
+
+def test_a_name_with_a_wildcard_sweeps_no_other_folders_leftovers(tmp_path: Path):
+    (tmp_path / ".abc.old-0123456789ab").mkdir()
+    write_folder(tmp_path / "a*c", NEW, marker="manifest.json")
+    assert (tmp_path / ".abc.old-0123456789ab").is_dir()
+
+
+def test_a_place_inside_a_bundle_is_refused_before_anything_is_written(bundle_copy: Path):
+    with pytest.raises(UsageError, match="sealed"):
+        write_folder(bundle_copy / "deep" / "out", NEW, marker="checkpoint.json")
+    assert not (bundle_copy / "deep").exists()
+
+
+@pytest.mark.parametrize("exchange", ["yes", "no"])
+def test_a_full_disk_at_every_operation_changes_nothing_and_says_so(tmp_path: Path, exchange: str):
+    for step in range(1, operations(tmp_path, how="full", exchange=exchange) + 1):
         target = tmp_path / f"full-{step}" / "out"
         write_folder(target, OLD, marker="manifest.json")
-        done = run_child(target, step, how="full")
+        done = run_child(target, step, how="full", exchange=exchange)
         found = content(target)
         assert found in (OLD, NEW)
         if found == OLD:

@@ -64,3 +64,31 @@ def test_a_probe_without_logits_is_refused():
     np.savez(buffer, images=np.zeros((1, 2, 2, 1), np.uint8))
     with pytest.raises(ValueError, match="logits"):
         Probe.from_bytes(buffer.getvalue())
+
+
+CRAFTED = {
+    "no image": lambda a: a.update(images=a["images"][:0], logits=a["logits"][:0]),
+    "images in float": lambda a: a.update(images=a["images"].astype(np.float32)),
+    "logits of fewer images": lambda a: a.update(logits=a["logits"][:-1]),
+    "logits that are one number": lambda a: a.update({"logits": np.float32(1)}),
+    "logits that are not finite": lambda a: a["logits"].fill(np.nan),
+    "a tolerance of zero": lambda a: a.update(tolerance=np.float64(0)),
+    "a tolerance that is a list": lambda a: a.update(tolerance=np.zeros(3)),
+    "an encoded image of another size": lambda a: a.update({"png.0.pixels": a["png.0.pixels"][1:]}),
+    "an encoded image without logits": lambda a: a.pop("png.0.logits"),
+    "an encoded image without a number": lambda a: a.update({"png.content": a["png.0.content"]}),
+    "another format": lambda a: a.update({"gif.9.content": a["png.0.content"]}),
+    "an array that nobody knows": lambda a: a.update(surprise=np.zeros(1)),
+}
+
+
+@pytest.mark.parametrize("craft", CRAFTED)
+def test_a_probe_that_is_not_what_it_should_be_is_refused(craft: str, committed: Bundle):
+    with np.load(committed.path / "probe.npz") as archive:
+        arrays = {name: archive[name].copy() for name in archive.files}
+    CRAFTED[craft](arrays)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - each its own message
+        Probe.from_bytes(buffer.getvalue())
+    assert "\n" not in str(raised.value)

@@ -1,7 +1,9 @@
 """Bundles: sealed, and refused with the file's name when a byte, a name or a link is not as it was sealed."""
 
+import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +59,11 @@ def folder_in_place_of_a_file(bundle: Path) -> None:
     (bundle / "probe.npz").mkdir()
 
 
+def manifest_pipe(bundle: Path) -> None:
+    (bundle / "manifest.json").unlink()
+    os.mkfifo(bundle / "manifest.json")
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]] = {
     "a changed byte": (damage_byte, errors.DigestMismatch, "model.onnx"),
     "a truncated file": (
@@ -102,6 +109,22 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
         errors.FormatTooNew,
         "upgrade edgecnn",
     ),
+    "a newer minor format with a key that is unknown here": (
+        lambda b: edit_manifest(b, lambda m: m.update(format={"major": 1, "minor": 9}, surprise=1)),
+        errors.FormatTooNew,
+        "1.9",
+    ),
+    "a name that leaves the folder of records": (
+        lambda b: edit_manifest(b, lambda m: m.update(name="../../evil")),
+        errors.UnsafePath,
+        "'../../evil'",
+    ),
+    "a manifest that is a pipe": (manifest_pipe, errors.UnsafePath, "manifest.json"),
+    "an image size that would exhaust memory": (
+        lambda b: edit_manifest(b, lambda m: m["preprocessing"].update(crop=[100000, 100000])),
+        errors.ManifestError,
+        "crop",
+    ),
     "no model": (
         lambda b: edit_manifest(b, lambda m: m["files"].pop("model.onnx")),
         errors.ManifestError,
@@ -125,6 +148,26 @@ def test_a_bundle_that_is_not_intact_is_refused_with_its_own_error(fault: str, b
     assert named in str(raised.value)
     assert str(bundle_copy) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_probe_of_another_graph_is_refused(committed: Bundle, tmp_path: Path):
+    probe = committed.probe()
+    fewer = {name: logits[:, :9].copy() for name, logits in probe.engine_logits.items()}
+    other = dataclasses.replace(probe, logits=probe.logits[:, :9].copy(), engine_logits=fewer, encoded=())
+    made = create_bundle(
+        tmp_path / "b",
+        manifest=committed.manifest,
+        model=committed.model.read_bytes(),
+        probe=other,
+        proof=committed.proof(),
+    )
+    with pytest.raises(errors.BundleError, match=r"probe\.npz is of another graph"):
+        open_bundle(made.path).probe()
+
+
+def test_a_proof_without_an_engine_is_none(committed: Bundle):
+    with pytest.raises(ValueError, match="one at least"):
+        dataclasses.replace(committed.proof(), engines=())
 
 
 def test_a_place_with_no_bundle_says_what_is_there(tmp_path: Path):

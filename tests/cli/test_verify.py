@@ -128,3 +128,27 @@ def test_cuda_without_one_is_refused(edgecnn, committed: Bundle):
         pytest.skip("this build has CUDA")
     result = edgecnn("verify", committed.path, "--device", "cuda")
     assert (result.code, "onnxruntime-gpu" in result.error) == (1, True)
+
+
+def test_a_record_inside_the_bundle_would_break_its_seal(edgecnn, bundle_copy: Path):
+    result = edgecnn("verify", bundle_copy, "--evidence", bundle_copy / "record.json")
+    assert (result.code, "sealed" in result.error) == (2, True)
+    assert edgecnn("verify", bundle_copy).code == 0
+
+
+def test_a_failed_proof_is_told_even_where_its_record_cannot_be_written(edgecnn, lying_bundle: Bundle, tmp_path: Path):
+    (tmp_path / "file").write_text("x")
+    result = edgecnn("verify", lying_bundle.path, "--evidence", tmp_path / "file" / "record.json")
+    assert (result.code, "does not hold" in result.error) == (3, True)
+    assert "warning: cannot" in result.err
+    assert "does NOT hold" in result.out
+
+
+def test_without_a_home_folder_a_bundle_is_still_verified(edgecnn, committed: Bundle, monkeypatch: pytest.MonkeyPatch):
+    def nobody(cls: type) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", classmethod(nobody))
+    result = edgecnn("verify", committed.path)
+    assert (result.code, "set HOME" in result.err) == (0, True)

@@ -1,5 +1,6 @@
 """One contract for every backend and every device that this machine has; and what is refused."""
 
+import sys
 import threading
 from pathlib import Path
 
@@ -71,6 +72,14 @@ def test_wrong_images_are_an_engine_error_in_one_line(session: Session, images: 
     with pytest.raises(EngineError) as raised:
         session.run(images)
     assert "\n" not in str(raised.value)
+
+
+def test_an_out_of_another_shape_is_refused_and_never_filled_by_repetition(session: Session, committed: Bundle):
+    images = committed.probe().images[:2]
+    with pytest.raises(EngineError, match="are expected"):
+        session.run(images, out=np.empty((2, 11), np.float32))
+    with pytest.raises(EngineError, match="are expected"):
+        session.run(images[:1], out=np.empty((2, 10), np.float32))
 
 
 def test_a_closed_session_says_so(session: Session, committed: Bundle):
@@ -175,6 +184,24 @@ def test_an_engine_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.
         get_backend("openvino")
     with pytest.raises(EngineMissing, match="openvino"):
         choose_backend("auto", "npu")
+
+
+def test_an_engine_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "edgecnn.runtime.openvino", None)  # as a missing system library does
+    with pytest.raises(EngineMissing, match="cannot be imported"):
+        get_backend("openvino")
+
+
+@pytest.mark.parametrize("device", ["cpu:7", "npu:1", "auto:0", "cuda:", "gpu:x"])
+def test_a_number_where_there_is_only_one_device_is_a_usage_error(device: str):
+    with pytest.raises(UsageError, match="there is no device"):
+        choose_backend("auto", device)
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_threads_are_a_usage_error(threads: int, committed: Bundle):
+    with pytest.raises(UsageError, match="threads"):
+        open_session(committed, options=SessionOptions(threads=threads))
 
 
 def test_no_engine_at_all_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch):

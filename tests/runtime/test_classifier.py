@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 import edgecnn
-from edgecnn.errors import ImageError, UsageError
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EngineError, ImageError, UsageError
+from edgecnn.runtime.backend import SessionInfo
 from edgecnn.runtime.backends import installed
-from edgecnn.runtime.classifier import Classifier, softmax
+from edgecnn.runtime.classifier import Classifier, Prediction, softmax
 
 BUNDLE = Path(__file__).parents[2] / "exported" / "lenet-digits-int8"
 
@@ -83,3 +85,26 @@ def test_a_classifier_closes_itself_at_the_end_of_a_with_block(seven: np.ndarray
 def test_probabilities_do_not_overflow():
     probabilities = softmax(np.array([[1e4, -1e4, 0.0]], np.float32))
     np.testing.assert_array_equal(probabilities, [[1.0, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_buffer_is_one_encoded_file(kind: type, classifier: Classifier):
+    content = classifier.bundle.probe().encoded[0].content
+    assert isinstance(classifier.predict(kind(content)), Prediction)
+
+
+def test_logits_that_are_not_finite_are_an_engine_error(committed: Bundle):
+    class Broken:
+        info = SessionInfo("fake", "1", "cpu", "fp32", 1)
+        concurrency = 1
+
+        def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+            assert out is not None
+            out.fill(np.nan)
+            return out
+
+        def close(self) -> None:
+            """Nothing to free."""
+
+    with pytest.raises(EngineError, match="not finite"):
+        Classifier(committed, Broken()).predict(committed.probe().images[0])

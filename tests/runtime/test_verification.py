@@ -58,14 +58,36 @@ def test_another_answer_fails_where_the_original_is_decided(committed: Bundle):
 
 def test_an_undecided_answer_does_not_count(committed: Bundle):
     probe = committed.probe()
-    huge = dataclasses.replace(probe, tolerance=1e6)
-    assert replayed(committed, lambda logits: -logits, huge).holds
+    widest = float(margins(probe.logits).max())
+    nearly_all = dataclasses.replace(probe, tolerance=0.999 * widest, encoded=())
+    decided = margins(probe.logits) > nearly_all.tolerance
+    assert decided.sum() == 1
+    # Every other answer becomes the second best, by a hair: no logit is off by more than the tolerance.
+    logits = probe.logits.copy()
+    for row in np.flatnonzero(~decided):
+        second, first = np.argsort(logits[row])[-2:]
+        logits[row, second] = logits[row, first] + 1e-3
+    assert replayed(committed, lambda _: logits, nearly_all).holds
+
+
+def test_a_tolerance_above_every_margin_proves_nothing(committed: Bundle):
+    result = replayed(committed, lambda logits: -logits, dataclasses.replace(committed.probe(), tolerance=1e6))
+    assert result.decided == 0
+    assert "it proves nothing" in result.failures[0]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_logits_that_are_not_finite_fail(value: float, committed: Bundle):
     result = replayed(committed, lambda logits: np.full_like(logits, value))
     assert "not finite" in result.failures[0]
+    assert result.max_error is None
+
+
+def test_a_comparison_with_logits_that_are_not_finite_has_no_error_and_fails(committed: Bundle):
+    reference = np.zeros((3, 2), np.float32)
+    found = compare(reference, np.full((3, 2), np.nan, np.float32), None)
+    assert (found.max_error, found.rms_error) == (None, None)
+    assert "not finite" in data_failures(found, committed)[-1]
 
 
 def test_an_encoded_file_that_decodes_otherwise_fails(committed: Bundle):
@@ -74,7 +96,7 @@ def test_an_encoded_file_that_decodes_otherwise_fails(committed: Bundle):
         encoded = list(probe.encoded)
         pixels = np.clip(encoded[position].pixels.astype(int) + levels, 0, 255).astype(np.uint8)
         encoded[position] = dataclasses.replace(encoded[position], pixels=pixels)
-        loose = dataclasses.replace(probe, encoded=tuple(encoded), tolerance=1e3)
+        loose = dataclasses.replace(probe, encoded=tuple(encoded), tolerance=1.0)
         result = replayed(committed, lambda logits: logits, loose)
         assert result.holds == holds, (position, levels, result.failures)
         if not holds:

@@ -40,7 +40,8 @@ class FashionMnist:
 
 def places() -> tuple[Path, ...]:
     """Return the folders where Fashion-MNIST is looked for, in order."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    # Path.expanduser raises where a user has no home folder; this leaves a place where nothing is.
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111
     named = os.environ.get("EDGECNN_DATA")
     return (
         *([Path(named) / "fashion-mnist"] if named else []),

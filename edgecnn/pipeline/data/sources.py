@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from edgecnn.errors import SourceError
+from edgecnn.errors import SourceError, UsageError
 from edgecnn.pipeline.data.digits import Digits
 from edgecnn.pipeline.data.fashion_mnist import FashionMnist
 from edgecnn.pipeline.data.folder import ImageFolder
@@ -22,8 +22,11 @@ def open_source(source: str, *, relative_to: Path | None = None) -> DataSource:
         relative_to: where a relative path starts; None is the working directory.
 
     Raises:
+        UsageError: it is empty, as an unset shell variable is.
         SourceError: it is neither, or the images are not there.
     """
+    if not source:
+        raise UsageError(f"the data source is empty: expected {', '.join(NAMES)} or an image folder")
     path = (relative_to or Path()) / source
     try:
         exists = path.exists()

@@ -7,10 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle.folder import check_output
-from edgecnn.bundle.manifest import MAJOR, MINOR, Format, Manifest, Provenance, check_name, tensor_specs, utc_now
+from edgecnn.bundle.manifest import (
+    MAJOR,
+    MANIFEST,
+    MINOR,
+    Format,
+    Manifest,
+    Provenance,
+    check_name,
+    tensor_specs,
+    utc_now,
+)
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.probe import EncodedImage
-from edgecnn.bundle.store import MANIFEST, Bundle, create_bundle
+from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.photographs import photographs
 from edgecnn.pipeline.data.source import Split
@@ -58,7 +68,7 @@ def export(
     """
     check_name(out.name)
     check_output(out, marker=MANIFEST, force=force)
-    test = _test_split(data or original.source, original)
+    test = _test_split(original.source if data is None else data, original)
     probe_split = choose_probe(test)
     reference = Reference(original)
     images = probe_split.all_pixels(original.preprocessing)

@@ -9,6 +9,7 @@ import onnxruntime
 
 from edgecnn.bundle.manifest import INPUT_NAME
 from edgecnn.errors import EngineError
+from edgecnn.runtime.host import usable_cores
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ def observe_ranges(model: onnx.ModelProto, tensors: Iterable[str], batches: Iter
     session = _observing_session(model, names)
     low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     for batch in batches:
-        values = session.run(names, {INPUT_NAME: batch})
+        try:
+            values = session.run(names, {INPUT_NAME: batch})
+        except Exception as error:  # ONNX Runtime's exceptions share no other base class
+            raise EngineError(f"ONNX Runtime failed on the calibration images: {_one_line(error)}") from None
         low = np.minimum(low, [value.min() for value in values])
         high = np.maximum(high, [value.max() for value in values])
     for name, smallest, largest in zip(names, low, high, strict=True):
@@ -51,7 +55,12 @@ def _observing_session(model: onnx.ModelProto, names: list[str]) -> onnxruntime.
     observed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
+    settings.intra_op_num_threads = usable_cores()
     try:
         return onnxruntime.InferenceSession(observed.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions share no other base class
-        raise EngineError(f"ONNX Runtime cannot load the graph: {' '.join(str(error).split())[:300]}") from None
+    except Exception as error:  # see above
+        raise EngineError(f"ONNX Runtime cannot load the graph: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -11,3 +11,7 @@ class QuantizationOptions:
         default=False, metadata={"help": "Weights up to ±127: CPUs without VNNI then answer differently."}
     )
     batch_size: int = field(default=32, metadata={"help": "Calibration images a run: memory and time, not the result."})
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, found {self.batch_size}")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_BIAS_LIMIT = 2**30
+"""Half of int32: the other half is for the sum of the products."""
 FULL_RANGE = 127
 PORTABLE_RANGE = 64
 """Largest weight magnitude at which two products with uint8 cannot overflow 16 bits: 2 · 255 · 64 = 32,640."""
@@ -54,9 +56,16 @@ def activation_quantization(low: float, high: float) -> ActivationQuantization:
     return ActivationQuantization(scale, int(np.clip(round(-low / scale), 0, 255)))
 
 
-def weight_quantization(weights: np.ndarray, limit: int) -> WeightQuantization:
-    """Fit each output channel (axis 0) to -limit..limit by its largest magnitude."""
-    largest = np.abs(weights.reshape(len(weights), -1)).max(axis=1)
-    scales = (largest / limit).astype(np.float32)
-    scales[scales == 0] = 1.0
-    return WeightQuantization(scales, limit)
+def weight_quantization(
+    weights: np.ndarray, limit: int, *, bias: np.ndarray | None = None, input_scale: float = 1.0
+) -> WeightQuantization:
+    """Fit each output channel (axis 0) to -limit..limit by its largest magnitude.
+
+    A bias is an int32 with the scale `input_scale` · weight scale. Where a channel is all but dead, its weights' scale
+    would be so small that the bias overflows; then the bias decides, and takes the upper half of the range.
+    """
+    scales = np.abs(weights.reshape(len(weights), -1)).max(axis=1).astype(np.float64) / limit
+    if bias is not None:
+        scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / (input_scale * _BIAS_LIMIT))
+    scales[scales < np.finfo(np.float32).tiny] = 1.0  # nothing but zeros: they need no scale, but ONNX forbids 0
+    return WeightQuantization(scales.astype(np.float32), limit)

@@ -3,6 +3,7 @@
 Calibration sees training images only: scales that were fitted to the test images would be judged on them.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class CalibrationRecipe:
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"count must be at least 1, found {self.count}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be in 0..2^63-1, found {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,20 @@ def open_calibration(text: str, *, count: int | None = None, seed: int | None = 
     else:
         recipe, folder = CalibrationRecipe(text), Path()
     overridden = count is not None or seed is not None
+    try:
+        recipe = dataclasses.replace(
+            recipe, count=recipe.count if count is None else count, seed=recipe.seed if seed is None else seed
+        )
+    except ValueError as error:
+        raise UsageError(f"calibration cannot be so: {error}") from None
     source = open_source(recipe.source, relative_to=folder)
-    seed = recipe.seed if seed is None else seed
-    chosen = choose(source.split("train"), recipe.count if count is None else count, seed)
+    chosen = choose(source.split("train"), recipe.count, recipe.seed)
     if recipe.digest is not None and not overridden and chosen.digest != recipe.digest:
         raise SourceError(
             f"the images of {recipe.source} are not those of {path.name} (digest {chosen.digest[:12]}…, expected "
             f"{recipe.digest[:12]}…): the source has changed; write a new recipe"
         )
-    return CalibrationImages(source, chosen, seed)
+    return CalibrationImages(source, chosen, recipe.seed)
 
 
 def read_recipe(path: Path) -> CalibrationRecipe:
@@ -101,7 +109,5 @@ def read_recipe(path: Path) -> CalibrationRecipe:
 
 def choose(split: Split, count: int, seed: int) -> Split:
     """Choose `count` images at random, or all where there are fewer; the same seed chooses the same images."""
-    if count < 1:
-        raise UsageError(f"calibration needs at least 1 image, found --count {count}")
     order = np.random.default_rng(seed).permutation(len(split))
     return split.subset([int(index) for index in order[:count]])

@@ -20,6 +20,7 @@ from edgecnn.pipeline.original import Original
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 RECORD, WEIGHTS = "checkpoint.json", "model.safetensors"
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         record = schema.parse(CheckpointRecord, content)
     except schema.SchemaError as error:
         raise CheckpointError(f"{path / RECORD} does not follow the format: {error}; train it again") from None
+    if record.format != FORMAT:
+        raise CheckpointError(f"{path / RECORD} has format {record.format}, this edgecnn reads format {FORMAT}")
     weights = _read(path, WEIGHTS)
     if digest_bytes(weights) != record.weights.sha256:
         raise CheckpointError(f"{path / WEIGHTS} is not the file that was written (sha256 differs): train it again")

@@ -16,12 +16,16 @@ from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.models.registry import build, check_network, get_architecture
 from edgecnn.pipeline.reference import network_input
 from edgecnn.pipeline.training.augmentation import augment
-from edgecnn.pipeline.training.checkpoint import RECORD, CheckpointRecord, Epoch, write_checkpoint
+from edgecnn.pipeline.training.checkpoint import FORMAT, RECORD, CheckpointRecord, Epoch, write_checkpoint
 from edgecnn.pipeline.training.recipes import TrainingOptions
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 
 _EVALUATION_BATCH = 256
+
+_CHUNK = 256
+_LEAST_STD = 1e-3
+"""Below a quarter of a grey level."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,9 @@ def train(
     pixels = training.all_pixels(plain)
     progress("reading", len(training), len(training))
     preprocessing = _with_statistics(plain, pixels)
+    for start in range(0, len(test), _CHUNK):  # a damaged test image is found now, not after the training
+        progress("checking", start, len(test))
+        test.pixels(range(start, min(start + _CHUNK, len(test))), plain)
     torch.manual_seed(options.seed)
     network = build(described)
     history = _fit(
@@ -86,7 +93,7 @@ def train(
     )
     top1 = _top1(network, test, preprocessing)
     record = CheckpointRecord(
-        format=1,
+        format=FORMAT,
         network=described,
         labels=source.labels,
         preprocessing=preprocessing,
@@ -111,8 +118,9 @@ def _with_statistics(plain: Preprocessing, pixels: np.ndarray) -> Preprocessing:
     """Take mean and standard deviation of the training pixels, per channel, scaled to [0, 1]."""
     mean = pixels.mean(axis=(0, 1, 2), dtype=np.float64) / 255
     std = pixels.std(axis=(0, 1, 2), dtype=np.float64) / 255
-    if std.min() == 0:
+    if std.max() == 0:
         raise SourceError("all training images are one and the same colour: there is nothing to learn")
+    std[std < _LEAST_STD] = 1.0  # an empty channel stays empty: dividing by its noise would make noise of it
     return Preprocessing(
         plain.mode,
         plain.resize,

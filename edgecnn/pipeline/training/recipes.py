@@ -1,5 +1,6 @@
 """How a network is trained: the options, and the only place where their defaults are written."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,7 +31,14 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, found {getattr(self, name)}")
+        for name in ("weight_decay", "shift", "rotation", "zoom"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        if self.zoom >= 1:
+            raise ValueError(f"zoom must be below 1, found {self.zoom}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be in 0..2^63-1, found {self.seed}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), found {self.label_smoothing}")

@@ -42,3 +42,14 @@ def test_a_channel_of_zeros_has_a_scale():
 
 def test_two_products_of_the_portable_range_fit_16_bits():
     assert 2 * 255 * PORTABLE_RANGE <= np.iinfo(np.int16).max < 2 * 255 * (PORTABLE_RANGE + 1)
+
+
+def test_the_bias_of_a_channel_that_is_all_but_dead_is_kept():
+    weights = np.array([[1.0, -1.0], [1e-12, 0.0], [0.0, 0.0], [0.0, 0.0]], np.float32)
+    bias = np.array([0.5, 3.0, -0.7, 0.0], np.float32)
+    input_scale = 0.02
+    scales = weight_quantization(weights, 64, bias=bias, input_scale=input_scale).scales.astype(np.float64)
+    integers = np.rint(bias / (scales * input_scale))
+    assert np.abs(integers).max() <= 2**30 + 64
+    assert integers * scales * input_scale == pytest.approx(bias, rel=1e-6, abs=1e-6)
+    assert (scales > 0).all()

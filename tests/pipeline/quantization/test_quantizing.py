@@ -6,16 +6,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
-from edgecnn.bundle.store import Bundle
-from edgecnn.errors import SourceError, TestSplitRefused, UsageError
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import ProofFailed, SourceError, TestSplitRefused, UsageError
+from edgecnn.pipeline.data.folder import ImageFolder
+from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.quantization.calibration import observe_ranges
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.placement import place
 from edgecnn.pipeline.quantization.plan import PORTABLE_RANGE
 from edgecnn.pipeline.quantization.quantizing import quantize
-from edgecnn.pipeline.quantization.recipe import open_calibration
+from edgecnn.pipeline.quantization.recipe import CalibrationImages, open_calibration
 from edgecnn.runtime.backends import installed, open_session
 from edgecnn.runtime.classifier import run_batches
 from edgecnn.runtime.verification import replay
@@ -184,3 +187,64 @@ def test_images_of_other_classes_are_refused(fp32_bundle: Bundle, tmp_path: Path
 
     with pytest.raises(SourceError, match="t-shirt"):
         quantize(fp32_bundle, open_calibration("digits"), tmp_path / "x", data=Clothes())
+
+
+def black_and_white(place: Path) -> Path:
+    """Ten classes of images without anything on them: calibration that says nothing of digits."""
+    for label in range(10):
+        for split in ("train", "test"):
+            folder = place / split / str(label)
+            folder.mkdir(parents=True)
+            Image.new("L", (8, 8), label).save(folder / "1.png")
+    return place
+
+
+def test_calibration_on_empty_images_is_found_out(fp32_bundle: Bundle, tmp_path: Path):
+    calibration = open_calibration(str(black_and_white(tmp_path / "empty")))
+    digits = open_source("digits")
+    with pytest.raises(ProofFailed, match="calibration images"):
+        quantize(fp32_bundle, calibration, tmp_path / "y", data=digits, strict=True)
+    assert not (tmp_path / "y").exists()
+
+
+def test_calibrating_on_the_test_images_is_refused_whatever_they_are_called(fp32_bundle: Bundle, tmp_path: Path):
+    place, digits = black_and_white(tmp_path / "copied"), open_source("digits")
+    test = digits.split("test")
+    for index in range(50):
+        Image.fromarray(np.asarray(test.images[index])).save(
+            place / "train" / str(test.known_targets()[index]) / f"copy-{index}.png"
+        )
+    source = open_source(str(place))
+    calibration = CalibrationImages(source, source.split("train"), 0)
+    with pytest.raises(TestSplitRefused, match="of the 60 calibration images are test images"):
+        quantize(fp32_bundle, calibration, tmp_path / "x", data=ImageFolder(copied_test(test, tmp_path / "test")))
+
+
+def copied_test(test: Split, place: Path) -> Path:
+    for index, target in enumerate(test.known_targets()[:60]):
+        for split in ("train", "test"):
+            folder = place / split / str(target)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.asarray(test.images[index])).save(folder / f"{index}.png")
+    return place
+
+
+def test_strict_leaves_the_bundle_that_stood_there(fp32_bundle: Bundle, tmp_path: Path):
+    recipe = open_calibration(str(CALIBRATION / "digits.json"))
+    good = quantize(fp32_bundle, recipe, tmp_path / "b").bundle
+    doubtful = open_calibration(str(black_and_white(tmp_path / "empty")))
+    with pytest.raises(ProofFailed):
+        quantize(fp32_bundle, doubtful, tmp_path / "b", data=open_source("digits"), force=True, strict=True)
+    assert open_bundle(tmp_path / "b").digest == good.digest
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_batch_of_nothing_is_refused(value: int):
+    with pytest.raises(ValueError, match="batch_size"):
+        QuantizationOptions(batch_size=value)
+
+
+@pytest.mark.parametrize(("count", "seed"), [(0, None), (None, -1), (None, 2**63)])
+def test_a_count_or_seed_that_cannot_be_is_a_usage_error(count: int | None, seed: int | None):
+    with pytest.raises(UsageError, match="calibration cannot be so"):
+        open_calibration("digits", count=count, seed=seed)

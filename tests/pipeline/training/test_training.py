@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from edgecnn.errors import OutputExists, SourceError, TrainingError
+from edgecnn.errors import EdgecnnError, OutputExists, SourceError, TrainingError
+from edgecnn.pipeline.data.folder import ImageFolder
 from edgecnn.pipeline.data.source import ArrayImages, Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.training.augmentation import augment
@@ -114,3 +116,25 @@ def test_no_augmentation_changes_nothing():
 def test_options_that_make_no_sense_are_refused(option: dict[str, float]):
     with pytest.raises(ValueError, match=next(iter(option))):
         TrainingOptions(**option)  # type: ignore[arg-type]
+
+
+def test_a_broken_test_image_is_found_before_the_training(tmp_path: Path):
+    for split in ("train", "test"):
+        for label in ("a", "b"):
+            folder = tmp_path / "data" / split / label
+            folder.mkdir(parents=True)
+            for index in range(4):
+                pixels = np.random.default_rng(index).integers(0, 256, (32, 32), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    (tmp_path / "data" / "test" / "b" / "0.png").write_bytes(b"broken")
+    stages: list[str] = []
+
+    def progress(stage: str, done: int, total: int, note: str = "", /) -> None:
+        stages.append(stage)
+
+    options = TrainingOptions(epochs=1)
+    source = ImageFolder(tmp_path / "data")
+    with pytest.raises(EdgecnnError, match=r"b/0\.png"):
+        train("lenet", source, tmp_path / "ck", source_name="data", options=options, progress=progress)
+    assert "training" not in stages
+    assert not (tmp_path / "ck").exists()
