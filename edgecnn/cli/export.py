@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 @click.option("--mean", metavar="M[,M,M]", help="With --weights: of pixels in [0, 1]. [default: ImageNet's]")
 @click.option("--std", metavar="S[,S,S]", help="With --weights: likewise.")
 @click.option("--labels", type=click.Path(path_type=Path), help="With --weights: a file with one class name a line.")
+@click.option(
+    "--stem",
+    type=click.Choice(["standard", "small"]),
+    help="With --weights: that they were trained with. [default: standard]",
+)
 @force_option
 @json_option
 def export(
@@ -41,6 +46,7 @@ def export(
     mean: str | None,
     std: str | None,
     labels: Path | None,
+    stem: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -49,14 +55,23 @@ def export(
     The graph is run against the PyTorch original on every installed engine, at batch 1, 3 and 8, before the bundle
     appears: a logit that is off by more than 1e-4 of their spread, or one other answer, and there is none (exit 3).
     """
-    described = {"--image-size": image_size, "--resize": resize, "--mean": mean, "--std": std, "--labels": labels}
+    described = {
+        "--image-size": image_size,
+        "--resize": resize,
+        "--mean": mean,
+        "--std": std,
+        "--labels": labels,
+        "--stem": stem,
+    }
     given = [name for name, value in described.items() if value is not None]
     if weights is None and given:
         raise UsageError(f"{', '.join(given)} describe foreign weights: name those with --weights")
     from edgecnn.cli.summary import bundle_summary, bundle_text
     from edgecnn.pipeline.export.exporting import export as run
 
-    original = _original(checkpoint, weights, image_size=image_size, resize=resize, mean=mean, std=std, labels=labels)
+    original = _original(
+        checkpoint, weights, image_size=image_size, resize=resize, mean=mean, std=std, labels=labels, stem=stem
+    )
     with progress_bar() as progress:
         bundle = run(original, out, data=data, command=command_line(), force=force, progress=progress)
     emit(bundle_summary(bundle), bundle_text(bundle), as_json=as_json)
@@ -71,6 +86,7 @@ def _original(
     mean: str | None,
     std: str | None,
     labels: Path | None,
+    stem: str | None,
 ) -> "Original":
     """Open what is to be exported."""
     if weights is None:
@@ -79,7 +95,14 @@ def _original(
         return read_checkpoint(Path(checkpoint)).original
     from edgecnn.pipeline.export.weights import WeightsOptions, open_weights
 
-    options = WeightsOptions(image_size, resize, _numbers("--mean", mean), _numbers("--std", std), _lines(labels))
+    options = WeightsOptions(
+        image_size,
+        resize,
+        _numbers("--mean", mean),
+        _numbers("--std", std),
+        _lines(labels),
+        "small" if stem == "small" else "standard",
+    )
     return open_weights(checkpoint, weights, options)
 
 

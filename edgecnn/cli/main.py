@@ -10,6 +10,8 @@ import click
 
 from edgecnn import __version__
 from edgecnn.cli.export import export
+from edgecnn.cli.inspect import inspect
+from edgecnn.cli.models import models
 from edgecnn.cli.predict import predict
 from edgecnn.cli.quantize import quantize
 from edgecnn.cli.train import train
@@ -33,12 +35,14 @@ def cli() -> None:
     quantize   FP32 bundle   -> INT8 bundle
     verify     bundle        -> does it answer here as the original did?
     predict    bundle, image -> label
+    models     the architectures, and what each costs
+    inspect    architecture, checkpoint or bundle -> its layers
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 ran but the proof did not hold.
     """
 
 
-for command in (train, export, quantize, verify, predict):
+for command in (models, train, export, quantize, verify, predict, inspect):
     cli.add_command(command)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import click
@@ -58,3 +58,11 @@ def percent(fraction: float | None) -> str:
 def number(value: float | None) -> str:
     """Write a measured number with three digits."""
     return "not finite" if value is None else f"{value:.3g}"
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
+    """Lay rows out in columns, those of `right` flush right; as wide as it must be, so that pipes see all of it."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    pad = [str.rjust if i in right else str.ljust for i in range(len(widths))]
+    aligned = ([align(cell, width) for align, cell, width in zip(pad, row, widths, strict=True)] for row in rows)
+    return "\n".join("  ".join(row).rstrip() for row in aligned)

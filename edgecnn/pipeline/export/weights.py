@@ -3,11 +3,12 @@
 A foreign file is read without executing anything in it: `torch.load` with `weights_only=True`, or safetensors.
 """
 
+import dataclasses
 import hashlib
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -44,6 +45,7 @@ class WeightsOptions:
         mean: per channel, of pixels in [0, 1].
         std: likewise.
         labels: class names; the numbers of the classes.
+        stem: that the network was trained with, where an architecture has several.
     """
 
     image_size: int | None = None
@@ -51,6 +53,7 @@ class WeightsOptions:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     labels: tuple[str, ...] | None = None
+    stem: Literal["standard", "small"] = "standard"
 
 
 def open_weights(architecture: str, text: str, options: WeightsOptions) -> Original:
@@ -72,7 +75,7 @@ def from_file(architecture: str, path: Path, options: WeightsOptions) -> Origina
     content = path.read_bytes()
     state = _read_state(path, content)
     size = options.image_size or get_architecture(architecture).image_size
-    network = _describe(architecture, state, size, path)
+    network = _describe(Network(architecture, 2, 3, size, options.stem), state, path)
     return Original(
         network=network,
         state=state,
@@ -130,17 +133,17 @@ def _read_state(path: Path, content: bytes) -> dict[str, torch.Tensor]:
     return dict(found)
 
 
-def _describe(architecture: str, state: dict[str, torch.Tensor], size: int, path: Path) -> Network:
-    """Read the numbers of classes and of channels from the last and from the first weights."""
-    check_network(Network(architecture, 2, 3, size))
+def _describe(guess: Network, state: dict[str, torch.Tensor], path: Path) -> Network:
+    """Correct a guess: read the numbers of classes and of channels from the last and from the first weights."""
+    architecture = guess.architecture
     with torch.device("meta"):
-        expected = build(Network(architecture, 2, 3, size)).state_dict()
+        expected = build(guess).state_dict()
     weights = [key for key in expected if key.endswith(".weight")]
     first, last = state.get(weights[0]), state.get(weights[-1])
     if first is None or last is None or first.ndim != 4 or last.ndim != 2:
         check_state(architecture, expected, state)
         raise CheckpointError(f"{path} does not hold the weights of {architecture}")
-    network = Network(architecture, len(last), first.shape[1], size)
+    network = dataclasses.replace(guess, num_classes=len(last), in_channels=first.shape[1])
     with torch.device("meta"):
         check_state(architecture, build(network).state_dict(), state)
     return network

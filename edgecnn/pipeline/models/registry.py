@@ -1,5 +1,6 @@
 """The architectures by name: the seam that other families, and a test's own network, join."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ class Architecture:
         min_image_size: the smallest that it can take.
         max_image_size: the largest, or None where any will do.
         stems: the stems that it can be built with.
+        in_channels: channels of its usual image.
+        num_classes: classes that it was made for.
         optional_keys: how the keys begin that weights may lack: heads that only training uses.
     """
 
@@ -30,7 +33,14 @@ class Architecture:
     min_image_size: int
     max_image_size: int | None = None
     stems: tuple[str, ...] = ("standard",)
+    in_channels: int = 3
+    num_classes: int = 1000
     optional_keys: tuple[str, ...] = ()
+
+    def usual(self, *, image_size: int | None = None, stem: str | None = None) -> Network:
+        """Describe the network as its paper has it, at another image size or with another stem where one is given."""
+        wanted = Network(self.name, self.num_classes, self.in_channels, image_size or self.image_size)
+        return wanted if stem is None else dataclasses.replace(wanted, stem="small" if stem == "small" else "standard")
 
 
 _REGISTRY: dict[str, Architecture] = {}
@@ -105,7 +115,13 @@ def _build_resnet(network: Network) -> nn.Module:
 
 register(
     Architecture(
-        "lenet", lambda network: lenet.LeNet(network.num_classes, network.in_channels), 32, 32, max_image_size=32
+        "lenet",
+        lambda network: lenet.LeNet(network.num_classes, network.in_channels),
+        32,
+        32,
+        max_image_size=32,
+        in_channels=1,
+        num_classes=10,
     )
 )
 register(

@@ -178,3 +178,12 @@ def test_an_entry_without_the_network_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ResNet18_Weights, "get_state_dict", refuse)
     with pytest.raises(CheckpointError, match="download it elsewhere"):
         open_weights("resnet18", "IMAGENET1K_V1", WeightsOptions())
+
+
+def test_weights_of_a_small_stem_need_to_be_told_and_are_recorded(tmp_path: Path):
+    network = build(Network("resnet18", 4, 3, 32, "small"))
+    torch.save(network.state_dict(), tmp_path / "small.pth")
+    small = from_file("resnet18", tmp_path / "small.pth", WeightsOptions(image_size=32, stem="small"))
+    assert small.network == Network("resnet18", 4, 3, 32, "small")
+    with pytest.raises(CheckpointError, match=r"conv1\.weight \[64, 3, 3, 3\] where \[64, 3, 7, 7\]"):
+        from_file("resnet18", tmp_path / "small.pth", SMALL)

@@ -1,0 +1,110 @@
+"""Inspect a bundle's ONNX graph: what really runs on the device, batch norms folded, layers in INT8 or float.
+
+Q/DQ pairs are not layers: they say what the operators between them compute in.
+"""
+
+import math
+
+import onnx
+
+from edgecnn.bundle.manifest import INPUT_NAME
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import BundleError
+from edgecnn.pipeline.inspection.layers import WHOLE, Field, Inspection, Layer, summed, widest, window
+
+_QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+_WEIGHTED = ("Conv", "Gemm", "MatMul")
+_SLIDING = ("Conv", "MaxPool", "AveragePool")
+_GLOBAL = ("Gemm", "MatMul", "GlobalAveragePool", "ReduceMean")
+_MOVES_NUMBERS = ("Cast", "Transpose", "Reshape", "Flatten", "Identity")
+
+
+def inspect_bundle(bundle: Bundle) -> Inspection:
+    """Inspect a bundle's graph.
+
+    Raises:
+        BundleError: the graph cannot be read.
+    """
+    try:
+        model = onnx.shape_inference.infer_shapes(onnx.load(str(bundle.model)), strict_mode=True)
+    except Exception as error:  # protobuf's and onnx's own, which share no base class
+        raise BundleError(f"cannot read {bundle.model}: {' '.join(str(error).split())[:200]}") from None
+    walk = _Walk(model.graph)
+    layers = [layer for node in model.graph.node if (layer := walk.node(node)) is not None]
+    return summed(bundle.manifest.name, bundle.manifest.image_shape, layers)
+
+
+class _Walk:
+    """Goes through a graph in its order, and remembers what each tensor sees, where it comes from and its shape."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._constants = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
+        self._shapes = {info.name: _shape(info) for info in (*graph.value_info, *graph.output)}
+        self._fields = {INPUT_NAME: Field()}
+        self._dequantized: set[str] = set()
+        self._integer: set[str] = set()  # what an INT8 operator gives; a ReLU behind it is part of it
+        self._counted: set[str] = set()
+
+    def node(self, node: onnx.NodeProto) -> Layer | None:
+        """Take one node, and return its layer; None where it is no layer of its own."""
+        output = node.output[0]
+        if node.op_type == _DEQUANTIZE and node.input[0] in self._constants:
+            self._constants[output] = self._constants[node.input[0]]  # weights, stored as integers
+            self._dequantized.add(output)
+            return None
+        data = [name for name in node.input if name in self._fields]
+        field = self._behind(node, widest(self._fields[name] for name in data))
+        self._fields[output] = field
+        if node.op_type == _DEQUANTIZE:
+            self._dequantized.add(output)
+        if node.op_type in (_QUANTIZE, _DEQUANTIZE, *_MOVES_NUMBERS):
+            return None
+        fused = node.op_type == "Relu" and node.input[0] in self._integer
+        integer = fused or (bool(data) and all(name in self._dequantized for name in data))
+        if integer:
+            self._integer.add(output)
+        shape = self._shapes.get(output, ())
+        return Layer(
+            name=node.name.rpartition("/")[0],
+            kind=_kind(node),
+            output_shape=shape,
+            parameters=self._parameters(node),
+            macs=self._macs(node, shape),
+            receptive_field=field.size,
+            precision="int8" if integer else "float32",
+        )
+
+    def _behind(self, node: onnx.NodeProto, field: Field) -> Field:
+        if node.op_type in _SLIDING:
+            kernel, stride, dilation = _window(node)
+            return field.through(kernel[0], stride[0], dilation[0])
+        return WHOLE if node.op_type in _GLOBAL else field
+
+    def _parameters(self, node: onnx.NodeProto) -> int:
+        """Count weights and biases, each where it is read first; shapes and normalisation constants learn nothing."""
+        if node.op_type not in _WEIGHTED:
+            return 0
+        fresh = {name for name in node.input[1:] if name in self._constants} - self._counted
+        self._counted |= fresh
+        return sum(math.prod(self._constants[name]) for name in fresh)
+
+    def _macs(self, node: onnx.NodeProto, shape: tuple[int, ...]) -> int:
+        if node.op_type not in _WEIGHTED:
+            return 0
+        weights = self._constants.get(node.input[1], ())
+        return math.prod(shape) * math.prod(weights[1:]) if node.op_type == "Conv" else math.prod(weights)
+
+
+def _kind(node: onnx.NodeProto) -> str:
+    return window(node.op_type, *_window(node)) if node.op_type in _SLIDING else node.op_type
+
+
+def _window(node: onnx.NodeProto) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return kernel, stride and dilation."""
+    found = {attribute.name: tuple(attribute.ints) for attribute in node.attribute}
+    return found["kernel_shape"], found.get("strides") or (1, 1), found.get("dilations") or (1, 1)
+
+
+def _shape(info: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """Return a tensor's shape without the batch."""
+    return tuple(dimension.dim_value for dimension in info.type.tensor_type.shape.dim[1:])

@@ -1,0 +1,123 @@
+"""Inspect a PyTorch network: its forward pass is traced with torch.fx, and runs on shapes alone, without numbers.
+
+Reed, DeVito, He, Ussery and Ansel, torch.fx: Practical Program Capture and Transformation, 2022 (arXiv:2112.08429).
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from edgecnn.bundle.manifest import Network
+from edgecnn.pipeline.inspection.layers import WHOLE, Field, Inspection, Layer, summed, widest, window
+from edgecnn.pipeline.models.registry import build
+
+_SLIDING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+_GLOBAL = (nn.Linear, nn.AdaptiveAvgPool2d)
+
+
+def inspect_network(network: Network, subject: str | None = None) -> Inspection:
+    """Inspect an architecture.
+
+    Args:
+        network: what to build.
+        subject: what to call it; by default the architecture's name.
+
+    Raises:
+        UsageError: no such architecture, or an image size that it cannot take.
+    """
+    with torch.device("meta"):
+        module = build(network).eval()
+        image = torch.zeros(1, network.in_channels, network.image_size, network.image_size)
+    walk = _Walk(fx.symbolic_trace(module), module)
+    walk.run(image)
+    shape = (network.image_size, network.image_size, network.in_channels)
+    return summed(subject or network.architecture, shape, [*walk.layers, *_unused(module, walk.seen)])
+
+
+class _Walk(fx.Interpreter):
+    """A forward pass that notes each layer as it runs."""
+
+    def __init__(self, traced: fx.GraphModule, module: nn.Module) -> None:
+        super().__init__(traced)
+        self.layers: list[Layer] = []
+        self.seen: set[str] = set()
+        self._modules = dict(module.named_modules())
+        self._fields: dict[fx.Node, Field] = {}
+        self._scope = ""
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one node, and note it."""
+        result = super().run_node(n)
+        field = widest(self._fields[source] for source in n.all_input_nodes)
+        if n.op == "call_module":
+            field = self._module(str(n.target), result, field)
+        elif n.op in ("call_function", "call_method"):
+            field = self._function(n, result, field)
+        self._fields[n] = field
+        return result
+
+    def _module(self, name: str, result: torch.Tensor, field: Field) -> Field:
+        module = self._modules[name]
+        self._scope = name
+        field = _field_behind(module, field)
+        parameters = 0 if name in self.seen else _count(module)
+        self.seen.add(name)
+        if not isinstance(module, nn.Identity | nn.Dropout):  # nothing happens in them
+            shape = tuple(result.shape[1:])
+            self.layers.append(Layer(name, _kind(module), shape, parameters, _macs(module, result), field.size))
+        return field
+
+    def _function(self, n: fx.Node, result: torch.Tensor, field: Field) -> Field:
+        name = n.target if isinstance(n.target, str) else getattr(n.target, "__name__", str(n.target))
+        if name == "mean":
+            name, field = "global average", WHOLE
+        if name != "flatten":  # moves no number
+            self.layers.append(Layer(self._scope_of(n), name, tuple(result.shape[1:]), 0, 0, field.size))
+        return field
+
+    def _scope_of(self, n: fx.Node) -> str:
+        """Name the module whose forward pass calls this function."""
+        stack = n.meta.get("nn_module_stack") or {}
+        return str(list(stack.values())[-1][0]) if stack else ""
+
+
+def _unused(module: nn.Module, seen: set[str]) -> Iterator[Layer]:
+    """List the modules with weights that the forward pass never calls: heads that only training uses."""
+    for name, part in module.named_modules():
+        if name not in seen and next(part.parameters(recurse=False), None) is not None:
+            yield Layer(name, f"{_kind(part)} (training)", None, _count(part), 0, None)
+
+
+def _field_behind(module: nn.Module, field: Field) -> Field:
+    if isinstance(module, _SLIDING):
+        return field.through(_pair(module.kernel_size)[0], _pair(module.stride)[0], _dilation(module)[0])
+    return WHOLE if isinstance(module, _GLOBAL) else field
+
+
+def _kind(module: nn.Module) -> str:
+    name = type(module).__name__
+    if isinstance(module, _SLIDING):
+        return window(name, _pair(module.kernel_size), _pair(module.stride), _dilation(module))
+    return name
+
+
+def _macs(module: nn.Module, result: torch.Tensor) -> int:
+    """Count multiply-accumulates: each number of the result sums up one window, or one row of weights."""
+    if not isinstance(module, nn.Conv2d | nn.Linear):
+        return 0
+    return math.prod(result.shape[1:]) * math.prod(module.weight.shape[1:])
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters(recurse=False))
+
+
+def _dilation(module: nn.Module) -> tuple[int, int]:
+    return _pair(getattr(module, "dilation", 1))
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])

@@ -1,0 +1,51 @@
+"""`edgecnn models` and `edgecnn inspect`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgecnn.bundle.store import Bundle
+
+
+def test_models_lists_sixteen_with_their_cost(edgecnn):
+    lines = edgecnn("models").out.splitlines()
+    assert len(lines) == 17
+    assert "25,557,032" in next(line for line in lines if line.startswith("resnet50 "))
+    found = {entry["name"]: entry for entry in json.loads(edgecnn("models", "--json").out)}
+    assert found["alexnet"]["min_image_size"] == 63
+    assert found["resnet18"]["stems"] == ["standard", "small"]
+
+
+def test_an_architecture_a_checkpoint_and_a_bundle_are_inspected(edgecnn, checkpoint_path: Path, int8_bundle: Bundle):
+    texts = [edgecnn("inspect", subject).out for subject in ("lenet", checkpoint_path, int8_bundle.path)]
+    for text in texts:
+        assert text.splitlines()[-1].split() == ["total", "61,706", "416,520"]
+    assert "int8" in texts[2]
+
+
+def test_json_holds_every_layer_and_the_totals(edgecnn):
+    found = json.loads(edgecnn("inspect", "vgg16", "--image-size", "32", "--json").out)
+    assert found["image_shape"] == [32, 32, 3]
+    assert found["macs"] == sum(layer["macs"] for layer in found["layers"])
+    assert found["layers"][0]["kind"] == "Conv2d 3×3"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["resnet1"], 2, "choose lenet"),
+        (["nowhere/bundle"], 1, "not a bundle"),
+        (["alexnet", "--image-size", "62"], 2, "from 63 pixels on"),
+        (["vgg11", "--stem", "small"], 2, "not 'small'"),
+    ],
+)
+def test_what_cannot_be_inspected_is_one_line(edgecnn, arguments: list[str], code: int, says: str):
+    result = edgecnn("inspect", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert says in result.error
+
+
+def test_a_bundle_has_its_own_image_size(edgecnn, committed: Bundle):
+    result = edgecnn("inspect", committed.path, "--image-size", "64")
+    assert (result.code, "has its own" in result.error) == (2, True)

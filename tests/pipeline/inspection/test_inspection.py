@@ -1,0 +1,165 @@
+"""Inspection: published counts, receptive fields against gradients, and a graph against its network."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from edgecnn.bundle.manifest import Network
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import BundleError
+from edgecnn.pipeline.inspection.graph import inspect_bundle
+from edgecnn.pipeline.inspection.layers import WHOLE, Field, widest
+from edgecnn.pipeline.inspection.network import inspect_network
+from edgecnn.pipeline.models.registry import architectures, build, get_architecture
+
+# Of torchvision's networks at 224 × 224: 10⁹ multiply-accumulates.
+GIGA_MACS = {
+    "alexnet": 0.714,
+    "vgg11": 7.609,
+    "vgg13": 11.308,
+    "vgg16": 15.470,
+    "vgg19": 19.632,
+    "googlenet": 1.498,
+    "resnet18": 1.814,
+    "resnet34": 3.664,
+    "resnet50": 4.089,
+    "resnet101": 7.801,
+    "resnet152": 11.514,
+}
+
+
+@pytest.mark.parametrize("name", GIGA_MACS)
+def test_multiply_accumulates_are_those_published(name: str):
+    assert inspect_network(get_architecture(name).usual()).macs / 1e9 == pytest.approx(GIGA_MACS[name], abs=5e-4)
+
+
+@pytest.mark.parametrize("name", [architecture.name for architecture in architectures()])
+def test_every_parameter_is_counted_once(name: str):
+    network = get_architecture(name).usual()
+    with torch.device("meta"):
+        expected = sum(parameter.numel() for parameter in build(network).parameters())
+    assert inspect_network(network).parameters == expected
+
+
+def test_the_layers_of_lenet_are_those_of_the_paper():
+    found = {layer.name: layer for layer in inspect_network(get_architecture("lenet").usual()).layers}
+    assert found["conv1"].output_shape == (6, 28, 28)
+    assert (found["conv1"].parameters, found["conv1"].macs) == (156, 28 * 28 * 6 * 25)
+    assert (found["conv2"].kind, found["conv2"].receptive_field) == ("Conv2d 5×5", 14)
+    assert (found["fc1"].output_shape, found["fc1"].receptive_field) == ((120,), None)
+
+
+def test_heads_that_only_training_uses_come_last_and_cost_nothing_when_it_answers():
+    layers = inspect_network(get_architecture("googlenet").usual()).layers
+    training = [layer for layer in layers if layer.output_shape is None]
+    assert {layer.name.partition(".")[0] for layer in training} == {"aux1", "aux2"}
+    assert layers[-len(training) :] == tuple(training)
+    assert sum(layer.parameters for layer in training) == 13_004_888 - 6_624_904
+    assert sum(layer.macs for layer in training) == 0
+
+
+def test_the_work_follows_the_image_size_and_the_stem():
+    standard, small = (
+        inspect_network(get_architecture("resnet18").usual(image_size=32, stem=stem)) for stem in ("standard", "small")
+    )
+    assert standard.image_shape == (32, 32, 3)
+    assert small.macs > 10 * standard.macs
+    assert {layer.name: layer for layer in small.layers}["layer1.0.conv1"].output_shape == (64, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("alexnet", "features.10"),
+        ("vgg11", "features.15"),
+        ("resnet18", "layer2.1.conv2"),
+        ("googlenet", "inception4a"),
+    ],
+)
+def test_a_receptive_field_is_where_the_gradient_is(name: str, module: str):
+    size = 256
+    network = build(Network(name, 10, 1, size)).eval()
+    found = [layer for layer in inspect_network(Network(name, 10, 1, size)).layers if layer.name == module][-1]
+    for path, part in list(network.named_modules()):
+        if isinstance(part, nn.MaxPool2d):  # the same window, and every pixel in it counts
+            parent = network.get_submodule(path.rpartition(".")[0])
+            pool = nn.AvgPool2d(part.kernel_size, part.stride, part.padding, ceil_mode=part.ceil_mode)
+            setattr(parent, path.rpartition(".")[2], pool)
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 0.01)  # positive, so that no ReLU is shut
+    seen: list[torch.Tensor] = []
+    network.get_submodule(module).register_forward_hook(lambda _, __, output: seen.append(output))
+    image = torch.ones(1, 1, size, size, dtype=torch.float64, requires_grad=True)
+    network.double()(image)
+    middle = seen[0].shape[-1] // 2
+    seen[0][0, :, middle, middle].sum().backward()
+    assert image.grad is not None
+    rows = torch.nonzero(image.grad[0, 0].sum(dim=1)).flatten()
+    assert int(rows[-1] - rows[0]) + 1 == found.receptive_field
+
+
+def test_fields_grow_through_windows_and_branches():
+    field = Field().through(7, 2).through(3, 2)
+    assert field == Field(11, 4)
+    assert field.through(3, 1, dilation=2).size == 11 + 4 * 4
+    assert widest([field, Field(3, 4)]) == field
+    assert widest([field, WHOLE]) == WHOLE
+    assert WHOLE.through(3, 2) == WHOLE
+
+
+def test_a_graph_has_its_networks_work_and_shapes(fp32_bundle: Bundle):
+    graph, network = inspect_bundle(fp32_bundle), inspect_network(get_architecture("lenet").usual())
+    assert (graph.parameters, graph.macs) == (network.parameters, network.macs)
+    shapes = {layer.name: (layer.output_shape, layer.receptive_field) for layer in graph.layers}
+    for layer in network.layers:
+        if layer.macs:
+            assert shapes[layer.name] == (layer.output_shape, layer.receptive_field)
+
+
+def test_an_int8_graph_is_counted_like_its_parent_and_says_what_runs_in_integers(
+    fp32_bundle: Bundle, int8_bundle: Bundle
+):
+    floats, integers = inspect_bundle(fp32_bundle), inspect_bundle(int8_bundle)
+    assert (integers.parameters, integers.macs) == (floats.parameters, floats.macs)
+    assert [layer.kind for layer in integers.layers] == [layer.kind for layer in floats.layers]
+    assert {layer.precision for layer in floats.layers} == {"float32"}
+    assert {layer.kind for layer in integers.layers if layer.precision == "float32"} == {"BatchNormalization"}
+    relus = [layer.precision for layer in integers.layers if layer.kind == "Relu"]
+    assert set(relus[:2]) == {"int8"}
+
+
+def test_a_graph_that_cannot_be_read_is_a_bundle_error(committed: Bundle, tmp_path: Path):
+    from edgecnn.bundle.store import create_bundle
+
+    made = create_bundle(
+        tmp_path / "b", manifest=committed.manifest, model=b"\x08", probe=committed.probe(), proof=committed.proof()
+    )
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        inspect_bundle(open_bundle(made.path))
+
+
+def test_weights_that_two_layers_share_are_counted_once(committed: Bundle, tmp_path: Path):
+    from onnx import TensorProto, helper
+
+    from edgecnn.bundle.store import create_bundle
+
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["a"], "a/Conv", kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["a", "w"], ["logits"], "b/Conv", kernel_shape=[1, 1]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2, 4, 4]) for name in ("image", "logits")]
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [2, 2, 1, 1], [1.0] * 4)
+    model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:], [weights]))
+    made = create_bundle(
+        tmp_path / "b",
+        manifest=committed.manifest,
+        model=model.SerializeToString(),
+        probe=committed.probe(),
+        proof=committed.proof(),
+    )
+    found = inspect_bundle(made)
+    assert (found.parameters, found.macs) == (4, 2 * 16 * 4)
+    assert onnx.load(str(made.model)).graph.node[0].name == "a/Conv"
