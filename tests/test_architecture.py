@@ -34,6 +34,7 @@ THIRD_PARTY = {
     "runtime/openvino": {"numpy", "openvino"},
     "runtime": {"numpy", "PIL"},
     "pipeline/models": {"torch"},
+    "pipeline/data/public_sets": {"torchvision"},
     "pipeline/data": {"numpy", "sklearn"},
     "pipeline/training": {"numpy", "torch", "safetensors"},
     "pipeline/export": {"numpy", "torch", "torchvision", "onnx", "safetensors"},

@@ -13,7 +13,13 @@ from edgecnn.pipeline.training.recipes import TrainingOptions
 
 @click.command()
 @click.argument("architecture", metavar="ARCH")
-@click.option("--data", "source", required=True, metavar="SOURCE", help="digits, fashion-mnist, or an image folder.")
+@click.option(
+    "--data",
+    "source",
+    required=True,
+    metavar="SOURCE",
+    help="digits, fashion-mnist, mnist, cifar10, or an image folder.",
+)
 @out_option("The checkpoint folder to write.")
 @dataclass_options(TrainingOptions)
 @force_option

@@ -61,7 +61,7 @@ def test_python_m_edgecnn_is_edgecnn():
     ("arguments", "code", "says"),
     [
         (["train", "resnet1", "--data", "digits", "--out", "x"], 2, "choose lenet"),
-        (["train", "lenet", "--data", "nowhere", "--out", "x"], 1, "digits, fashion-mnist or an image folder"),
+        (["train", "lenet", "--data", "nowhere", "--out", "x"], 1, "cifar10 or an image folder"),
         (["train", "lenet", "--data", "digits", "--out", "x", "--epochs", "0"], 2, "epochs must be positive"),
         (["export", "nowhere", "--out", "x"], 1, "edgecnn train"),
         (["quantize", "nowhere", "--calibration", "digits", "--out", "x"], 1, "not a bundle"),

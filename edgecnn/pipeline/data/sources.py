@@ -4,12 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgecnn.errors import SourceError, UsageError
+from edgecnn.pipeline.data.cifar import Cifar10
 from edgecnn.pipeline.data.digits import Digits
-from edgecnn.pipeline.data.fashion_mnist import FashionMnist
 from edgecnn.pipeline.data.folder import ImageFolder
+from edgecnn.pipeline.data.mnist import FashionMnist, Mnist
 from edgecnn.pipeline.data.source import DataSource
 
-_NAMED: dict[str, Callable[[], DataSource]] = {"digits": Digits, "fashion-mnist": FashionMnist}
+_NAMED: dict[str, Callable[[], DataSource]] = {
+    "digits": Digits,
+    "fashion-mnist": FashionMnist,
+    "mnist": Mnist,
+    "cifar10": Cifar10,
+}
 
 NAMES = tuple(_NAMED)
 

@@ -7,8 +7,8 @@ from PIL import Image
 
 from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.digits import Digits
-from edgecnn.pipeline.data.fashion_mnist import FashionMnist
 from edgecnn.pipeline.data.folder import ImageFolder
+from edgecnn.pipeline.data.mnist import FashionMnist
 from edgecnn.pipeline.data.sources import NAMES, open_source
 
 

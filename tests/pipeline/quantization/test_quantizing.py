@@ -179,7 +179,7 @@ def test_an_int8_bundle_is_not_quantized_again(int8_bundle: Bundle, tmp_path: Pa
 
 
 def test_images_of_other_classes_are_refused(fp32_bundle: Bundle, tmp_path: Path):
-    from edgecnn.pipeline.data.fashion_mnist import FashionMnist
+    from edgecnn.pipeline.data.mnist import FashionMnist
 
     class Clothes(FashionMnist):
         def split(self, name: str):

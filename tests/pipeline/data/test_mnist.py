@@ -1,4 +1,4 @@
-"""Fashion-MNIST: the real files where they are installed, and what is said where they are missing or damaged."""
+"""MNIST and Fashion-MNIST: the real files where they are, and what is said where they are missing or damaged."""
 
 import gzip
 import shutil
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import SourceError
-from edgecnn.pipeline.data import fashion_mnist
-from edgecnn.pipeline.data.fashion_mnist import FashionMnist, places, read_idx
+from edgecnn.pipeline.data import public_sets
+from edgecnn.pipeline.data.mnist import FashionMnist, Mnist, read_idx
+from edgecnn.pipeline.data.sources import open_source
 
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")
 needs_the_files = pytest.mark.skipif(not INSTALLED.is_dir(), reason="dataset-fashion-mnist is not installed")
@@ -38,6 +39,10 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write(folder, "t10k", pixels[6:], targets[6:])
 
 
+def unreachable(dataset: str, folder: str) -> Path:
+    raise OSError("no route to host")
+
+
 @needs_the_files
 @pytest.mark.parametrize(
     ("name", "count", "digest"),
@@ -47,7 +52,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_the_real_files_hold_what_the_paper_says(name: str, count: int, digest: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fashion_mnist, "places", lambda: (INSTALLED,))
+    monkeypatch.setattr(FashionMnist, "places", lambda _: (INSTALLED,))
     split = FashionMnist().split(name)
     assert len(split) == len(split.images) == count
     assert np.asarray(split.images[0]).shape == (28, 28)
@@ -58,13 +63,13 @@ def test_the_real_files_hold_what_the_paper_says(name: str, count: int, digest: 
 
 @needs_the_files
 def test_train_and_test_share_no_image(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fashion_mnist, "places", lambda: (INSTALLED,))
+    monkeypatch.setattr(FashionMnist, "places", lambda _: (INSTALLED,))
     train, test = (FashionMnist().split(name).images for name in ("train", "test"))
     assert not {train.digest(i) for i in range(60_000)} & {test.digest(i) for i in range(10_000)}
 
 
 def test_the_folder_that_edgecnn_data_names_comes_first(small: Path):
-    assert places()[0] == small
+    assert FashionMnist().places()[0] == small
     assert len(FashionMnist().split("train")) == 6
     assert list(FashionMnist().split("test").targets) == [6, 7, 8]
     assert np.asarray(FashionMnist().split("test").images[0]).shape == (28, 28)
@@ -74,7 +79,7 @@ def test_the_cache_is_looked_into_where_the_environment_says(tmp_path: Path, mon
     monkeypatch.delenv("EDGECNN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "cache" / "edgecnn" / "data" / "fashion-mnist"
-    assert places()[0] == folder
+    assert FashionMnist().places()[0] == folder
     write(folder, "train", np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8))
     assert len(FashionMnist().split("train")) == 2
 
@@ -83,8 +88,8 @@ def test_without_the_variables_the_home_is_looked_into(tmp_path: Path, monkeypat
     for name in ("EDGECNN_DATA", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert places()[0] == tmp_path / ".cache" / "edgecnn" / "data" / "fashion-mnist"
-    assert INSTALLED in places()
+    assert FashionMnist().places()[0] == tmp_path / ".cache" / "edgecnn" / "data" / "fashion-mnist"
+    assert INSTALLED in FashionMnist().places()
 
 
 def test_what_torchvision_has_downloaded_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -98,9 +103,10 @@ def test_what_torchvision_has_downloaded_is_found(tmp_path: Path, monkeypatch: p
 def test_missing_files_are_one_line_that_says_where_and_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("EDGECNN_DATA", str(tmp_path / "named"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    elsewhere = [place for place in places() if tmp_path in place.parents]
-    assert len(elsewhere) == 2
-    monkeypatch.setattr(fashion_mnist, "places", lambda: tuple(elsewhere))
+    elsewhere = [place for place in FashionMnist().places() if tmp_path in place.parents]
+    assert len(elsewhere) == 3
+    monkeypatch.setattr(FashionMnist, "places", lambda _: tuple(elsewhere))
+    monkeypatch.setattr(public_sets, "download", unreachable)
     with pytest.raises(SourceError) as raised:
         FashionMnist().split("train")
     message = str(raised.value)
@@ -110,6 +116,7 @@ def test_missing_files_are_one_line_that_says_where_and_how(tmp_path: Path, monk
     assert "apt install dataset-fashion-mnist" in message
     assert "torchvision.datasets.FashionMNIST" in message
     assert "EDGECNN_DATA" in message
+    assert "no route to host" in message
 
 
 def test_another_split_is_refused():
@@ -178,3 +185,19 @@ def test_an_idx_file_of_bytes_is_read_with_its_shape(shape: tuple[int, ...], tmp
     assert read.dtype == np.uint8
     assert read.shape == shape
     assert np.array_equal(read, values)
+
+
+def test_mnist_has_the_same_files_in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EDGECNN_DATA", str(tmp_path))
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 28, 28), dtype=np.uint8)
+    write(tmp_path / "mnist", "train", pixels, np.arange(10, dtype=np.uint8))
+    train = open_source("mnist").split("train")
+    assert (train.source, len(train)) == ("mnist", 10)
+    assert np.array_equal(np.asarray(train.images[3]), pixels[3])
+    assert Mnist.labels[9] == "9"
+
+
+def test_a_class_that_there_is_not_is_refused(small: Path):
+    write(small, "train", np.zeros((1, 28, 28), np.uint8), np.array([10], np.uint8))
+    with pytest.raises(SourceError, match="no class 10"):
+        FashionMnist().split("train")

@@ -1,12 +1,10 @@
-"""`fashion-mnist`: 60,000 + 10,000 images of clothes, 28 × 28 grey.
+"""`mnist` and `fashion-mnist`: 60,000 + 10,000 images each, 28 × 28 grey; handwritten digits, and clothes.
 
-Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, 2017
-(arXiv:1708.07747). Files are in the IDX format of MNIST; its description: LeCun, Cortes and Burges, The MNIST
-Database, 1998.
+LeCun, Cortes and Burges, The MNIST Database, 1998, which also describes the IDX format of the files; Xiao, Rasul and
+Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, 2017 (arXiv:1708.07747).
 """
 
 import gzip
-import os
 import zlib
 from pathlib import Path
 
@@ -14,53 +12,49 @@ import numpy as np
 
 from edgecnn.bundle.decoding import Mode
 from edgecnn.errors import SourceError
+from edgecnn.pipeline.data.public_sets import find, places
 from edgecnn.pipeline.data.source import ArrayImages, Split
 
 _FILES = {"train": "train", "test": "t10k"}
 
 
-class FashionMnist:
-    """Fashion-MNIST, from wherever it is installed."""
+class Mnist:
+    """MNIST, from wherever it is, or from the network."""
 
-    name = "fashion-mnist"
-    labels = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+    name = "mnist"
+    labels: tuple[str, ...] = tuple("0123456789")
     mode: Mode = "L"
+    _dataset = "MNIST"
+    _installed: tuple[str, ...] = ()
+    _hint = ""
+
+    def places(self) -> tuple[Path, ...]:
+        """Return the folders where it is looked for, in order."""
+        return places(self.name, f"{self._dataset}/raw", *self._installed)
 
     def split(self, name: str) -> Split:
         """See `DataSource.split`."""
         if name not in _FILES:
-            raise SourceError(f"fashion-mnist has the splits train and test, not {name!r}")
-        folder = _find()
+            raise SourceError(f"{self.name} has the splits train and test, not {name!r}")
+        marker = "train-images-idx3-ubyte.gz"
+        folder = find(self.name, self._dataset, f"{self._dataset}/raw", marker, self.places(), hint=self._hint)
         images = read_idx(folder / f"{_FILES[name]}-images-idx3-ubyte.gz")
         targets = read_idx(folder / f"{_FILES[name]}-labels-idx1-ubyte.gz")
         if images.ndim != 3 or targets.shape != images.shape[:1]:
             raise SourceError(f"{folder}: {images.shape} images do not fit {targets.shape} targets: install it again")
+        if targets.size and targets.max() >= len(self.labels):
+            raise SourceError(f"{folder}: there is no class {targets.max()} in {self.name}: install it again")
         return Split(self.name, name, ArrayImages(images), targets.astype(np.int64))
 
 
-def places() -> tuple[Path, ...]:
-    """Return the folders where Fashion-MNIST is looked for, in order."""
-    # Path.expanduser raises where a user has no home folder; this leaves a place where nothing is.
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111
-    named = os.environ.get("EDGECNN_DATA")
-    return (
-        *([Path(named) / "fashion-mnist"] if named else []),
-        cache / "edgecnn" / "data" / "fashion-mnist",
-        Path("data/FashionMNIST/raw"),  # where torchvision.datasets.FashionMNIST("data", download=True) puts it
-        Path("/usr/share/datasets/fashion-mnist"),
-    )
+class FashionMnist(Mnist):
+    """Fashion-MNIST, likewise."""
 
-
-def _find() -> Path:
-    for folder in places():
-        if (folder / "train-images-idx3-ubyte.gz").is_file():
-            return folder
-    looked = ", ".join(map(str, places()))
-    raise SourceError(
-        f"fashion-mnist is not here (looked in {looked}): on Debian `apt install dataset-fashion-mnist`, elsewhere "
-        f"`python -c \"import torchvision; torchvision.datasets.FashionMNIST('data', download=True)\"`, "
-        f"or set EDGECNN_DATA to a folder that holds fashion-mnist/"
-    )
+    name = "fashion-mnist"
+    labels = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+    _dataset = "FashionMNIST"
+    _installed = ("/usr/share/datasets/fashion-mnist",)
+    _hint = "on Debian `apt install dataset-fashion-mnist`, or "
 
 
 def read_idx(path: Path) -> np.ndarray:

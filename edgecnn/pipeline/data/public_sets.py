@@ -1,0 +1,78 @@
+"""Where public data sets are looked for, and how they come here: local folders first, then the network."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+from edgecnn.errors import SourceError
+
+_TIMEOUT_S = 15.0
+
+
+def data_folder() -> Path:
+    """Return the folder that downloads go to, `$XDG_CACHE_HOME/edgecnn/data`."""
+    # Path.expanduser raises where a user has no home folder; this leaves a place where nothing is.
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "edgecnn" / "data"  # noqa: PTH111
+
+
+def places(name: str, *others: str) -> tuple[Path, ...]:
+    """Return the folders where a data set is looked for, in order.
+
+    Args:
+        name: of the source; a folder of that name in `$EDGECNN_DATA`, then in the cache.
+        others: relative ones are looked for in the cache, where downloads go, and in `data/` here, where torchvision's
+            own example puts them; absolute ones as they are.
+    """
+    named, cache = os.environ.get("EDGECNN_DATA"), data_folder()
+    found = [Path(named) / name] if named else []
+    found.append(cache / name)
+    for other in others:
+        found += [Path(other)] if Path(other).is_absolute() else [cache / other, Path("data") / other]
+    return tuple(found)
+
+
+def find(name: str, dataset: str, folder: str, marker: str, looked: tuple[Path, ...], *, hint: str = "") -> Path:
+    """Find a data set, and download it where it is nowhere.
+
+    Args:
+        name: of the source.
+        dataset: its class in `torchvision.datasets`, which knows its mirrors and checksums.
+        folder: where that class puts it, below its root.
+        marker: the file that shows it is there.
+        looked: the folders to look into.
+        hint: another way to get it, for the message.
+
+    Raises:
+        SourceError: it is nowhere, and cannot be downloaded; says where was looked, and what to do.
+    """
+    for place in looked:
+        if (place / marker).is_file():
+            return place
+    try:
+        return download(dataset, folder)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+    command = f"torchvision.datasets.{dataset}('data', download=True)"
+    raise SourceError(
+        f"{name} is not here (looked in {', '.join(map(str, looked))}) and cannot be downloaded ({reason}): {hint}on a "
+        f'machine with a network `python -c "import torchvision; {command}"`, copy the folder here as {name}/, and set '
+        f"EDGECNN_DATA to the folder that holds it"
+    )
+
+
+def download(dataset: str, folder: str) -> Path:
+    """Download a data set with torchvision, whole or not at all, and return its folder."""
+    import torchvision
+
+    root = data_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT_S)  # torchvision sets none: a firewall that drops packets would hold us for ever
+    try:
+        with tempfile.TemporaryDirectory(dir=root) as temporary:
+            getattr(torchvision.datasets, dataset)(temporary, download=True)
+            (root / folder).parent.mkdir(parents=True, exist_ok=True)
+            return (Path(temporary) / folder).rename(root / folder)
+    finally:
+        socket.setdefaulttimeout(before)
