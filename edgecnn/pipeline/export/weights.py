@@ -102,16 +102,23 @@ def _from_torchvision(architecture: str, name: str, options: WeightsOptions) -> 
         raise CheckpointError(f"cannot fetch {entry.url}: {error}; download it elsewhere and give the file") from None
     network = Network(architecture, len(entry.meta["categories"]), 3, preset.crop_size[0])
     check_network(network)
-    mean, std = _normalisation(architecture, tuple(preset.mean), tuple(preset.std))
-    preprocessing = Preprocessing(
-        "RGB",
-        Resize(tuple(preset.resize_size), _INTERPOLATIONS[preset.interpolation]),
-        (preset.crop_size[0], preset.crop_size[0]),
-        options.mean or mean,
-        options.std or std,
-    )
+    theirs = preset_preprocessing(preset)
+    mean, std = _normalisation(architecture, theirs.mean, theirs.std)
+    preprocessing = dataclasses.replace(theirs, mean=options.mean or mean, std=options.std or std)
     labels = options.labels or tuple(entry.meta["categories"])
     return Original(network, dict(state), labels, preprocessing, hashlib.sha256(entry.url.encode()).hexdigest())
+
+
+def preset_preprocessing(preset: Any) -> Preprocessing:
+    """Turn the transforms of a torchvision weights entry (its `ImageClassification` preset) into data."""
+    (crop,) = preset.crop_size
+    return Preprocessing(
+        "RGB",
+        Resize(tuple(preset.resize_size), _INTERPOLATIONS[preset.interpolation]),
+        (crop, crop),
+        tuple(preset.mean),
+        tuple(preset.std),
+    )
 
 
 def _read_state(path: Path, content: bytes) -> dict[str, torch.Tensor]:
