@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from networks import realistic
+from realistic import realistic
 from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torchvision
-from networks import photographs, realistic
+from realistic import photographs, realistic
 
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import UsageError
