@@ -34,7 +34,8 @@ RESULT = Path(__file__).parent / "results" / "parity.json"
 TITLE = """# Parity of the exported graphs
 
 Written by `benchmarks/parity.py`. Worst of batch 1, 3 and 8; an error is the largest difference of a logit over the
-spread of the logits between images. Export refuses above 1e-4."""
+spread of the logits between images. Export refuses trained networks above 1e-4; deep random ones are worse conditioned:
+on the machine of the first run PyTorch's own FP32 answers were 8.3e-5 off its float64 answers for VGG-19 at 224."""
 _IMAGES = 8
 
 
