@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all check format bundle install clean help
+.PHONY: demo test test-all check format bundle zoo install clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -13,7 +13,7 @@ install: .venv/installed  ## create .venv with everything in it
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: edgecnn needs Python 3.11 or later, $(PYTHON) is $$($(PYTHON) --version): make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[pipeline,onnxruntime,openvino,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[pipeline,tensorboard,onnxruntime,openvino,dev]'
 	@touch $@
 
 demo: install  ## train, export, quantize, verify, predict: the whole road on real digits
@@ -33,6 +33,9 @@ check: install  ## formatting, lint, types
 format: install  ## format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+zoo: install  ## train the reference models; CATS_VS_DOGS=FOLDER for the one on photographs; hours, resumable
+	$(BIN)/python scripts/zoo.py $(if $(CATS_VS_DOGS),--cats-vs-dogs $(CATS_VS_DOGS))
 
 bundle: install  ## rebuild exported/lenet-digits-int8 and hold it against the committed one
 	$(BIN)/python scripts/bundle.py

@@ -19,7 +19,7 @@ from edgecnn.pipeline.quantization.quantizing import quantize
 from edgecnn.pipeline.quantization.recipe import open_calibration
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.training.loop import train
-from edgecnn.pipeline.training.recipes import TrainingOptions
+from edgecnn.pipeline.training.recipes import recipe
 from edgecnn.runtime.classifier import load
 
 COMMITTED = Path("exported/lenet-digits-int8")
@@ -48,10 +48,10 @@ def build(out: Path, *, fp32: Path | None = None) -> Bundle:
     parent = fp32 or out.parent / "fp32"
     if not parent.exists():
         checkpoint = parent.parent / "checkpoint"
-        train("lenet", open_source("digits"), checkpoint, source_name="digits", options=TrainingOptions())
+        train("lenet", open_source("digits"), checkpoint, source_name="digits", options=recipe("lenet", "digits"))
         export(read_checkpoint(checkpoint).original, parent, command="make bundle")
-    recipe = open_calibration("calibration/digits.json")
-    return quantize(open_bundle(parent), recipe, out, command="make bundle", force=True).bundle
+    calibration = open_calibration("calibration/digits.json")
+    return quantize(open_bundle(parent), calibration, out, command="make bundle", force=True).bundle
 
 
 def difference(rebuilt: Bundle, committed: Bundle) -> str | None:

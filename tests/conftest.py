@@ -35,10 +35,10 @@ def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LeNet trained on digits with the defaults: the real thing, about fifteen seconds."""
     from edgecnn.pipeline.data.sources import open_source
     from edgecnn.pipeline.training.loop import train
-    from edgecnn.pipeline.training.recipes import TrainingOptions
+    from edgecnn.pipeline.training.recipes import recipe
 
     path = tmp_path_factory.mktemp("checkpoints") / "lenet-digits"
-    train("lenet", open_source("digits"), path, source_name="digits", options=TrainingOptions())
+    train("lenet", open_source("digits"), path, source_name="digits", options=recipe("lenet", "digits"))
     return path
 
 

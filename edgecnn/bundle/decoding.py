@@ -71,6 +71,23 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
         raise ImageError(f"cannot read {str(path)!r}: {error}") from None
 
 
+def holds_grey(path: Path) -> bool:
+    """Say from its header whether an image file has one channel.
+
+    Raises:
+        ImageError: it is no image; the message names the file.
+    """
+    try:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
+            return picture.mode in ("1", "L", "LA", "F", "I") or picture.mode.startswith("I;16")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageTooLarge(_too_large(str(path), MAX_PIXELS, "more")) from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{path} is not a JPEG, PNG or BMP image") from None
+    except _DAMAGED as error:
+        raise ImageError(f"{path} is damaged: {error}") from None
+
+
 def _decode_file(file: IO[bytes], name: str, mode: Mode, max_pixels: int) -> Image.Image:
     try:
         with Image.open(file, formats=FORMATS) as picture:

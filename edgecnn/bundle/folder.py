@@ -100,6 +100,31 @@ def write_folder(out: Path, files: Mapping[str, bytes], *, marker: str, force: b
         raise EdgecnnError(f"{out} is written, but may not survive a power cut: {error.strerror}") from error
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write one file, replacing an earlier one in one step.
+
+    Raises:
+        UsageError: the place lies inside a bundle.
+        EdgecnnError: the system refused; what stood there is unchanged.
+    """
+    check_outside_bundles(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_file(temporary, content)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise EdgecnnError(f"cannot write {path}: {error.strerror}; name another file") from None
+
+
+def remove_folder(path: Path, *, marker: str) -> None:
+    """Delete a folder of the kind that `marker` says, where it stands; anything else is left alone."""
+    if (path / marker).is_file() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _workspace(out: Path) -> Iterator[Path]:
     """Yield a locked empty folder beside `out`; whatever stands at its name afterwards is deleted."""

@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from edgecnn import __version__
+from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
 from edgecnn.cli.inspect import inspect
 from edgecnn.cli.models import models
@@ -31,6 +32,7 @@ def cli() -> None:
 
     \b
     train      images        -> checkpoint
+    evaluate   checkpoint or bundle, images -> accuracy, confusion, calibration
     export     checkpoint    -> FP32 bundle, proven against PyTorch
     quantize   FP32 bundle   -> INT8 bundle
     verify     bundle        -> does it answer here as the original did?
@@ -42,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (models, train, export, quantize, verify, predict, inspect):
+for command in (models, train, evaluate, export, quantize, verify, predict, inspect):
     cli.add_command(command)
 
 

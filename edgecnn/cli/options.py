@@ -43,19 +43,24 @@ def session_options(command: Command) -> Command:
     return command
 
 
-def dataclass_options(cls: type) -> Callable[[Command], Command]:
-    """Add an option for each field of a stage's options: name, type, default and help all come from the field."""
+def dataclass_options(cls: type, *, defaults: bool = True) -> Callable[[Command], Command]:
+    """Add an option for each field of a stage's options: name, type, default and help all come from the field.
+
+    Without `defaults` an option that is not given is None: a recipe then decides, not the field.
+    """
 
     def add(command: Command) -> Command:
         for field in reversed(dataclasses.fields(cls)):
             name = "--" + field.name.replace("_", "-")
             is_flag = field.type is bool
+            if is_flag and not defaults:
+                name = f"{name}/--no-{name.removeprefix('--')}"
             command = click.option(
                 name,
                 type=None if is_flag else _parameter_type(field.type),
                 is_flag=is_flag,
-                default=field.default,
-                show_default=not is_flag and field.default is not None,
+                default=field.default if defaults else None,
+                show_default=defaults and not is_flag and field.default is not None,
                 help=field.metadata["help"],
             )(command)
         return command

@@ -29,9 +29,9 @@ def warn(message: str, *, strict: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """Draw progress on stderr while the block runs; nothing where stderr is no terminal."""
-    if not sys.stderr.isatty():
+def progress_bar(*, hidden: bool = False) -> Iterator[Progress]:
+    """Draw progress on stderr while the block runs; nothing where stderr is no terminal, or another process draws."""
+    if hidden or not sys.stderr.isatty():
         yield silent
         return
     from rich.console import Console

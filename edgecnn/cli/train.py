@@ -1,14 +1,16 @@
 """`edgecnn train`: images in, a checkpoint folder out."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import dataclass_options, force_option, json_option, out_option
-from edgecnn.cli.output import emit, percent, progress_bar
-from edgecnn.errors import UsageError
-from edgecnn.pipeline.training.recipes import TrainingOptions
+from edgecnn.cli.options import dataclass_options, force_option, json_option, out_option, strict_option
+from edgecnn.cli.output import emit, percent, progress_bar, warn
+from edgecnn.pipeline.training.recipes import TrainingOptions, recipe
+
+if TYPE_CHECKING:
+    from edgecnn.pipeline.training.checkpoint import Epoch
 
 
 @click.command()
@@ -21,23 +23,74 @@ from edgecnn.pipeline.training.recipes import TrainingOptions
     help="digits, fashion-mnist, mnist, cifar10, or an image folder.",
 )
 @out_option("The checkpoint folder to write.")
-@dataclass_options(TrainingOptions)
+@click.option("--weights", metavar="FILE|NAME", help="Fine-tune: a checkpoint, a state dict, or torchvision's name.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same options stopped.")
+@click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write scalars for TensorBoard.")
+@click.option("--cache-mib", default=2048, show_default=True, help="Keep images in memory up to this size.")
+@dataclass_options(TrainingOptions, defaults=False)
 @force_option
+@strict_option
 @json_option
-def train(architecture: str, source: str, out: Path, force: bool, as_json: bool, **options: Any) -> None:
+def train(
+    architecture: str,
+    source: str,
+    out: Path,
+    weights: str | None,
+    resume: bool,
+    tensorboard: Path | None,
+    cache_mib: int,
+    force: bool,
+    strict: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Train ARCH on labelled images and write a checkpoint folder.
 
-    Top-1 is measured on the source's test split, once, after the last epoch.
+    An option that is not given comes from the recipe of ARCH and SOURCE. The best epoch is chosen on images cut from
+    the training split; top-1 is measured on the test split, once. Over several processes or machines:
+    `torchrun --nproc-per-node 2 -m edgecnn train ...`.
     """
-    try:
-        chosen = TrainingOptions(**options)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    from edgecnn.pipeline.data.checks import complaints
     from edgecnn.pipeline.data.sources import open_source
+    from edgecnn.pipeline.training.distributed import writes_results
     from edgecnn.pipeline.training.loop import train as run
+    from edgecnn.pipeline.training.scalars import scalars
 
-    with progress_bar() as progress:
-        images = open_source(source)
-        trained = run(architecture, images, out, source_name=source, options=chosen, force=force, progress=progress)
-    text = f"{out}: top-1 {percent(trained.test_top1)} on {trained.test_images} test images"
-    emit({"checkpoint": str(out), **vars(trained)}, text, as_json=as_json)
+    images = open_source(source)
+    chosen = recipe(architecture, images.name, **options)
+    speaks = writes_results()
+    for complaint in complaints(images) if speaks else ():
+        warn(complaint, strict=strict)
+
+    with progress_bar(hidden=not speaks) as progress, scalars(tensorboard if speaks else None) as write:
+
+        def on_epoch(number: int, epoch: "Epoch") -> None:
+            if speaks:
+                click.echo(_line(number, chosen.epochs, epoch), err=True)
+                write(number, epoch)
+
+        trained = run(
+            architecture,
+            images,
+            out,
+            source_name=source,
+            options=chosen,
+            weights=weights,
+            resume=resume,
+            force=force,
+            cache_mib=cache_mib,
+            progress=progress,
+            on_epoch=on_epoch,
+        )
+    if speaks:
+        text = f"{out}: top-1 {percent(trained.test_top1)} on {trained.test_images} test images"
+        text += f", best epoch {trained.best_epoch} of {chosen.epochs}, {trained.duration_s:.0f} s"
+        emit({"checkpoint": str(out), **vars(trained)}, text, as_json=as_json)
+
+
+def _line(number: int, epochs: int, epoch: "Epoch") -> str:
+    """Write an epoch's figures for the log."""
+    text = f"epoch {number}/{epochs}: loss {epoch.loss:.4f}, accuracy {percent(epoch.accuracy)}"
+    if epoch.validation_top1 is not None:
+        text += f", validation {percent(epoch.validation_top1)}"
+    return f"{text}, {epoch.duration_s:.1f} s, of which {epoch.waited_s / epoch.duration_s:.1%} waiting for data"

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--data", metavar="SOURCE", help="Compare with the original on these images too; needs --reference.")
-@click.option("--reference", metavar="CHECKPOINT", type=click.Path(path_type=Path), help="The PyTorch original.")
+@click.option(
+    "--reference",
+    metavar="CHECKPOINT|FILE.npz",
+    type=click.Path(path_type=Path),
+    help="The PyTorch original, or its logits as `evaluate --save-logits` wrote them: those need no PyTorch.",
+)
 @click.option(
     "--evidence",
     type=click.Path(path_type=Path),
@@ -90,27 +95,40 @@ def _compare(
     """Run a test split through the session and the PyTorch original."""
     from edgecnn.pipeline.data.sources import open_source
     from edgecnn.pipeline.proving import evaluate
-    from edgecnn.pipeline.reference import Reference
-    from edgecnn.pipeline.training.checkpoint import read_checkpoint
     from edgecnn.runtime.verification import compare
 
-    original = read_checkpoint(reference).original
-    if original.identity != bundle.manifest.original:
-        raise UsageError(f"{reference} is not the original of {bundle.path}: name the checkpoint that it came from")
+    sessions: dict[str, Session] = {"bundle": session}
+    recorded = None
+    if reference.suffix == ".npz":
+        from edgecnn.runtime.recorded import read_recorded
+
+        recorded = read_recorded(reference)
+        identity, digest = recorded.original, recorded.checkpoint
+    else:
+        from edgecnn.pipeline.reference import Reference
+        from edgecnn.pipeline.training.checkpoint import read_checkpoint
+
+        original = read_checkpoint(reference).original
+        identity, digest = original.identity, original.digest
+        sessions["original"] = Reference(original)
+    if identity != bundle.manifest.original:
+        raise UsageError(f"{reference} is not the original of {bundle.path}: name the one that it came from")
     source = open_source(data)
     if source.labels != bundle.manifest.labels:
         raise UsageError(f"{data} has other classes than {bundle.path}: name the data that it was trained on")
+    split = source.split("test")
+    if recorded is not None and recorded.images_digest != split.digest:
+        raise UsageError(f"{reference} was recorded on other images than the test split of {data}")
     with progress_bar() as progress:
-        sessions: dict[str, Session] = {"bundle": session, "original": Reference(original)}
         evaluation = evaluate(
             sessions,
-            source.split("test"),
+            split,
             bundle.manifest.preprocessing,
             classes=len(bundle.manifest.labels),
             progress=progress,
         )
-    logits = evaluation.logits
-    return evaluation.data, compare(logits["original"], logits["bundle"], evaluation.targets), original.digest
+    expected = evaluation.logits["original"] if recorded is None else recorded.logits
+    return evaluation.data, compare(expected, evaluation.logits["bundle"], evaluation.targets), digest
 
 
 def _record(named: Path | None, found: "Evidence", bundle: "Bundle", *, strict: bool) -> None:

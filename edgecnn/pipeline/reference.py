@@ -28,7 +28,9 @@ _INTERPOLATIONS = {
 class Reference:
     """An original's network in PyTorch, in FP32 on the CPU."""
 
-    def __init__(self, original: Original) -> None:
+    def __init__(self, original: Original, *, threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
         self.info = SessionInfo("pytorch", torch.__version__, "cpu", "fp32", torch.get_num_threads())
         self.concurrency = 1
         self.classes = len(original.labels)

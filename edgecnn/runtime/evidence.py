@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.bundle import schema
-from edgecnn.bundle.folder import check_outside_bundles
+from edgecnn.bundle.folder import write_file
 from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.proof import Comparison
 from edgecnn.bundle.store import Bundle
@@ -85,12 +85,4 @@ def write_evidence(path: Path, evidence: Evidence) -> None:
         UsageError: the place lies inside a bundle.
         EdgecnnError: the system refused.
     """
-    check_outside_bundles(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(schema.dump(evidence), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise EdgecnnError(f"cannot write {path}: {error.strerror}; name a file with --evidence") from None
+    write_file(path, schema.dump(evidence).encode())

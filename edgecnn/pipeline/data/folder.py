@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.bundle.decoding import SUFFIXES, Mode, decode
+from edgecnn.bundle.decoding import SUFFIXES, Mode, decode, holds_grey
 from edgecnn.errors import ImageError, SourceError
 from edgecnn.pipeline.data.source import FileImages, Split, is_test
+
+_LOOKED_AT = 32
 
 
 class ImageFolder:
@@ -37,7 +39,7 @@ class ImageFolder:
         self.labels = tuple(_classes(first))
         if not self.labels:
             raise SourceError(f"{first} holds no class folders: expected one subfolder a class, with images in it")
-        self.mode = _mode(first, self.labels)
+        self.mode, self.complaints = _mode(first, self.labels)
 
     def split(self, name: str) -> Split:
         """See `DataSource.split`."""
@@ -85,13 +87,32 @@ def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def _mode(folder: Path, labels: tuple[str, ...]) -> Mode:
-    """Guess the colour mode from the first image: grey stays grey."""
-    for path in (path for label in labels for path in _images(folder / label)):
-        try:
-            pixels = np.asarray(decode(path, "RGB"))
-        except ImageError as error:
-            raise SourceError(f"{folder.name}: {error}; repair or remove that file") from None
-        grey = bool((pixels == pixels[:, :, :1]).all())
-        return "L" if grey else "RGB"
-    raise SourceError(f"{folder} holds no images (JPEG, PNG or BMP) in its class folders: nothing to read")
+def _mode(folder: Path, labels: tuple[str, ...]) -> tuple[Mode, tuple[str, ...]]:
+    """Choose the colour mode, and say what a user should know of it.
+
+    Files that hold one channel are grey, files that hold three may be: some of them, evenly spread, are decoded. Where
+    both kinds stand together, all are read as colour, which loses nothing.
+    """
+    paths = [path for label in labels for path in _images(folder / label)]
+    if not paths:
+        raise SourceError(f"{folder} holds no images (JPEG, PNG or BMP) in its class folders: nothing to read")
+    try:
+        coloured = [path for path in paths if not holds_grey(path)]
+        grey = len(paths) - len(coloured)
+        if not coloured:
+            return "L", ()
+        looked = coloured[:: max(1, len(coloured) // _LOOKED_AT)]
+        if not grey and all(_is_grey(path) for path in looked):
+            return "L", ()
+    except ImageError as error:
+        raise SourceError(f"{folder.name}: {error}; repair or remove that file") from None
+    if not grey:
+        return "RGB", ()
+    return "RGB", (
+        f"{grey} of {len(paths)} training images in {folder} are grey, the others colour: all are read as RGB",
+    )
+
+
+def _is_grey(path: Path) -> bool:
+    pixels = np.asarray(decode(path, "RGB"))
+    return bool((pixels == pixels[:, :, :1]).all())

@@ -64,6 +64,11 @@ class Split:
         except ImageError as error:
             raise SourceError(f"{self.source}: {error}; repair or remove that file") from None
 
+    def name_of(self, index: int) -> str:
+        """Name an image for a person: its path within the source where it has one, else its number."""
+        image = self.images[index]
+        return "/".join(image.parts[-3:]) if isinstance(image, Path) else f"{self.name} image {index}"
+
     def all_pixels(self, preprocessing: Preprocessing) -> np.ndarray:
         """Read and preprocess every image as uint8 [N, H, W, C]."""
         return self.pixels(range(len(self)), preprocessing)
@@ -72,6 +77,17 @@ class Split:
         """Return some of these images, in the order given, as a split of the same name."""
         targets = None if self.targets is None else self.targets[list(indices)]
         return Split(self.source, self.name, _Chosen(self.images, indices), targets)
+
+    def parted(self, fraction: float) -> tuple["Split", "Split"]:
+        """Cut off about this fraction of the images, chosen by their content; returns the rest, then those.
+
+        Copies of one image never stand on both sides.
+        """
+        limit = fraction * 2**64
+        # The first eight bytes of a digest may have chosen the test images already.
+        cut = [int.from_bytes(self.images.digest(index)[8:16], "big") < limit for index in range(len(self))]
+        kept = [index for index, is_cut in enumerate(cut) if not is_cut]
+        return self.subset(kept), self.subset([index for index, is_cut in enumerate(cut) if is_cut])
 
     def known_targets(self) -> np.ndarray:
         """Return the targets, int64 [N].

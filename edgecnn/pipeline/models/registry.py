@@ -25,6 +25,7 @@ class Architecture:
         in_channels: channels of its usual image.
         num_classes: classes that it was made for.
         optional_keys: how the keys begin that weights may lack: heads that only training uses.
+        heads: modules whose outputs are the classes, the network's own first: fine-tuning replaces them.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Architecture:
     in_channels: int = 3
     num_classes: int = 1000
     optional_keys: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()
 
     def usual(self, *, image_size: int | None = None, stem: str | None = None) -> Network:
         """Describe the network as its paper has it, at another image size or with another stem where one is given."""
@@ -122,6 +124,7 @@ register(
         max_image_size=32,
         in_channels=1,
         num_classes=10,
+        heads=("fc3",),
     )
 )
 register(
@@ -130,11 +133,12 @@ register(
         lambda network: alexnet.AlexNet(network.num_classes, network.in_channels, network.image_size),
         224,
         alexnet.MIN_IMAGE_SIZE,
+        heads=("classifier.6",),
     )
 )
 for _name in vgg.TABLE:
-    register(Architecture(_name, _build_vgg, 224, vgg.MIN_IMAGE_SIZE))
-    register(Architecture(f"{_name}_bn", _build_vgg, 224, vgg.MIN_IMAGE_SIZE))
+    register(Architecture(_name, _build_vgg, 224, vgg.MIN_IMAGE_SIZE, heads=("classifier.6",)))
+    register(Architecture(f"{_name}_bn", _build_vgg, 224, vgg.MIN_IMAGE_SIZE, heads=("classifier.6",)))
 register(
     Architecture(
         "googlenet",
@@ -142,7 +146,8 @@ register(
         224,
         googlenet.MIN_IMAGE_SIZE,
         optional_keys=("aux1.", "aux2."),
+        heads=("fc", "aux1.fc2", "aux2.fc2"),
     )
 )
 for _name in resnet.TABLE:
-    register(Architecture(_name, _build_resnet, 224, resnet.MIN_IMAGE_SIZE, stems=("standard", "small")))
+    register(Architecture(_name, _build_resnet, 224, resnet.MIN_IMAGE_SIZE, stems=("standard", "small"), heads=("fc",)))

@@ -1,4 +1,8 @@
-"""Checkpoint folders: `model.safetensors` and `checkpoint.json`; nothing in them is ever unpickled."""
+"""Checkpoint folders: `model.safetensors` and `checkpoint.json`; nothing in them is ever unpickled.
+
+While a training runs, `OUT.unfinished` is such a folder too, with the best weights so far, and `resume.safetensors`
+with what the next epoch needs.
+"""
 
 import dataclasses
 from dataclasses import dataclass
@@ -8,7 +12,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import nn
 
 from edgecnn.bundle import schema
 from edgecnn.bundle.folder import write_folder
@@ -19,16 +22,48 @@ from edgecnn.errors import CheckpointError
 from edgecnn.pipeline.original import Original
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
-RECORD, WEIGHTS = "checkpoint.json", "model.safetensors"
-FORMAT = 1
+RECORD, WEIGHTS, RESUME = "checkpoint.json", "model.safetensors", "resume.safetensors"
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the history: mean loss and accuracy on augmented training images."""
+    """One line of the history.
+
+    Attributes:
+        loss: mean over the augmented training images.
+        accuracy: fraction of right answers on them.
+        validation_loss: mean over the validation images; None where there are none.
+        validation_top1: fraction of right answers on them.
+        learning_rate: of its last step.
+        duration_s: wall time, validation included.
+        waited_s: how much of it the network waited for data.
+    """
 
     loss: float
     accuracy: float
+    validation_loss: float | None
+    validation_top1: float | None
+    learning_rate: float
+    duration_s: float
+    waited_s: float
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where a network was trained.
+
+    Attributes:
+        device: `cpu`, or the GPU's name.
+        precision: what its layers computed in.
+        threads: of PyTorch, a process.
+        processes: how many trained together.
+    """
+
+    device: str
+    precision: str
+    threads: int
+    processes: int
 
 
 @dataclass(frozen=True)
@@ -41,11 +76,15 @@ class CheckpointRecord:
         labels: class names in the order of the logits.
         preprocessing: what every image goes through.
         source: the data source as the user named it.
-        training: the images trained on.
+        training: the training split, the validation images included.
+        validation: the part of it that chose the best epoch; None where the last one was taken.
         test: the images that `test_top1` was measured on.
-        test_top1: fraction of right answers there, once, after the last epoch.
+        test_top1: fraction of right answers there, once, by the best epoch's weights; None while training goes on.
         options: how it was trained.
+        compute: where it was trained; filled in before anything is written.
+        beginning: digest of the weights that it was fine-tuned from; None where it learnt from nothing.
         history: one entry an epoch.
+        best_epoch: the epoch whose weights these are, from 1.
         created: UTC time.
         versions: package to version.
         weights: digest and size of `model.safetensors`.
@@ -57,10 +96,14 @@ class CheckpointRecord:
     preprocessing: Preprocessing
     source: str
     training: DataReference
+    validation: DataReference | None
     test: DataReference
-    test_top1: float
+    test_top1: float | None
     options: TrainingOptions
+    compute: Compute | None
+    beginning: str | None
     history: tuple[Epoch, ...]
+    best_epoch: int
     created: str
     versions: dict[str, str]
     weights: FileEntry
@@ -89,13 +132,53 @@ class Checkpoint:
         )
 
 
-def write_checkpoint(out: Path, record: CheckpointRecord, network: nn.Module, *, force: bool = False) -> str:
-    """Write a checkpoint folder, atomically; the record's `weights` are filled in here. Returns its digest."""
-    weights = save_tensors({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+def unfinished(out: Path) -> Path:
+    """Return where the training of `out` keeps what it has so far."""
+    return out.parent / f"{out.name}.unfinished"
+
+
+def write_checkpoint(
+    out: Path,
+    record: CheckpointRecord,
+    state: dict[str, torch.Tensor],
+    *,
+    resume: dict[str, torch.Tensor] | None = None,
+    force: bool = False,
+) -> str:
+    """Write a checkpoint folder, atomically.
+
+    Args:
+        out: the folder.
+        record: its `weights` are filled in here.
+        state: the network's weights.
+        resume: what the next epoch needs, where training goes on.
+        force: replace an existing folder.
+
+    Returns:
+        The checkpoint's digest.
+    """
+    weights = save_tensors(_plain(state))
     sealed = dataclasses.replace(record, weights=FileEntry(digest_bytes(weights), len(weights)))
     content = schema.dump(sealed).encode()
-    write_folder(out, {WEIGHTS: weights, RECORD: content}, marker=RECORD, force=force)
+    files = {WEIGHTS: weights, RECORD: content}
+    if resume is not None:
+        files[RESUME] = save_tensors(_plain(resume))
+    write_folder(out, files, marker=RECORD, force=force)
     return digest_bytes(content)
+
+
+def _plain(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors as safetensors takes them: on the CPU, each with memory of its own, in the usual order."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def read_resume(path: Path) -> dict[str, torch.Tensor]:
+    """Read what the next epoch needs.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    return _tensors(path / RESUME, _read(path, RESUME))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -114,11 +197,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     weights = _read(path, WEIGHTS)
     if digest_bytes(weights) != record.weights.sha256:
         raise CheckpointError(f"{path / WEIGHTS} is not the file that was written (sha256 differs): train it again")
-    try:
-        state = load_tensors(weights)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path / WEIGHTS} is not a safetensors file: {error}") from None
+    state = _tensors(path / WEIGHTS, weights)
     return Checkpoint(record, state, digest_bytes(content))
+
+
+def _tensors(path: Path, content: bytes) -> dict[str, torch.Tensor]:
+    try:
+        return load_tensors(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -1,40 +1,62 @@
 """Train a network on a data source and write its checkpoint."""
 
-import math
-from dataclasses import dataclass
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import nn
 
-from edgecnn.bundle.folder import check_output
+from edgecnn.bundle.folder import check_output, remove_folder
 from edgecnn.bundle.manifest import FileEntry, Network, utc_now
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
-from edgecnn.errors import SourceError, TrainingError
+from edgecnn.errors import CheckpointError, OutputExists, SourceError, UsageError
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.models.registry import build, check_network, get_architecture
-from edgecnn.pipeline.reference import network_input
-from edgecnn.pipeline.training.augmentation import augment
-from edgecnn.pipeline.training.checkpoint import FORMAT, RECORD, CheckpointRecord, Epoch, write_checkpoint
-from edgecnn.pipeline.training.recipes import TrainingOptions
+from edgecnn.pipeline.training.checkpoint import (
+    FORMAT,
+    RECORD,
+    Checkpoint,
+    CheckpointRecord,
+    Epoch,
+    read_checkpoint,
+    read_resume,
+    unfinished,
+    write_checkpoint,
+)
+from edgecnn.pipeline.training.distributed import Job, join
+from edgecnn.pipeline.training.images import CACHE_MIB, Batches, Images, plain_batches, with_statistics
+from edgecnn.pipeline.training.optimization import choose_device
+from edgecnn.pipeline.training.recipes import TrainingOptions, differing
+from edgecnn.pipeline.training.run import Run, better
+from edgecnn.pipeline.training.transfer import Beginning, freeze, open_beginning
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 
-_EVALUATION_BATCH = 256
-
-_CHUNK = 256
-_LEAST_STD = 1e-3
-"""Below a quarter of a grey level."""
+OnEpoch = Callable[[int, Epoch], None]
+"""Told of every epoch's figures, with its number from 1."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training has come to: the checkpoint's digest, and top-1 on the test split."""
+    """What training has come to.
+
+    Attributes:
+        digest: of the checkpoint.
+        test_top1: fraction of right answers on the test split.
+        test_images: how many images that has.
+        best_epoch: whose weights were kept, from 1.
+        duration_s: wall time of all epochs.
+        writes: false in the processes that only help another one.
+    """
 
     digest: str
     test_top1: float
     test_images: int
+    best_epoch: int
+    duration_s: float
+    writes: bool = True
 
 
 def train(
@@ -44,10 +66,17 @@ def train(
     *,
     source_name: str,
     options: TrainingOptions,
+    weights: str | None = None,
+    resume: bool = False,
     force: bool = False,
+    cache_mib: int = CACHE_MIB,
     progress: Progress = silent,
+    on_epoch: OnEpoch = lambda number, epoch: None,
 ) -> Trained:
     """Train a network and write its checkpoint folder.
+
+    After every epoch `OUT.unfinished` holds the best weights so far and what the next epoch needs; `out` appears,
+    whole, when the last one is done.
 
     Args:
         architecture: name in the registry.
@@ -55,137 +84,249 @@ def train(
         out: the checkpoint folder.
         source_name: the source as the user named it; `export` opens it again.
         options: how to train.
-        force: replace an existing checkpoint.
-        progress: told of every epoch.
+        weights: what to start from: a checkpoint, a file, or a torchvision weights entry; None starts from nothing.
+        resume: go on where an interrupted run of the same options stopped; a finished one is returned as it is.
+        force: replace an existing checkpoint, and give up an unfinished one.
+        cache_mib: images are kept in memory up to this size; above, they are read again each epoch.
+        progress: told of every step.
+        on_epoch: told of every epoch's figures.
 
     Raises:
-        UsageError: no such architecture, it cannot take such images, or `out` stands already.
+        UsageError: no such architecture, it cannot take such images, `out` stands already, or `resume` with other
+            options.
         SourceError: images are missing or damaged.
-        TrainingError: the loss is not a number any more.
+        CheckpointError: `weights` or the unfinished run do not fit.
+        TrainingError: the loss is not a number any more, or another process has ended.
     """
-    chosen = get_architecture(architecture)
-    size = options.image_size or chosen.image_size
-    described = Network(architecture, len(source.labels), _channels(source), size, options.stem)
-    check_network(described)
-    check_output(out, marker=RECORD, force=force)
-    training, test = source.split("train"), source.split("test")
+    device = choose_device(options, int(os.environ.get("LOCAL_RANK", "0")))
+    beginning = None if weights is None else open_beginning(architecture, weights, options)
+    if options.freeze and beginning is None:
+        raise UsageError("--freeze trains the last layer alone: name the --weights that the others have")
+    described, mode = _describe(architecture, source, options, beginning)
+    _check_place(out, resume=resume, force=force)
     if len(source.labels) < 2:
         raise SourceError(f"{source_name} has {len(source.labels)} class: a classifier needs at least two")
-    plain = Preprocessing(
-        source.mode, Resize((size, size)), None, (0.0,) * _channels(source), (1.0,) * _channels(source)
-    )
-    progress("reading", 0, len(training))
-    pixels = training.all_pixels(plain)
-    progress("reading", len(training), len(training))
-    preprocessing = _with_statistics(plain, pixels)
-    for start in range(0, len(test), _CHUNK):  # a damaged test image is found now, not after the training
-        progress("checking", start, len(test))
-        test.pixels(range(start, min(start + _CHUNK, len(test))), plain)
-    torch.manual_seed(options.seed)
-    network = build(described)
-    history = _fit(
-        network,
-        pixels=pixels,
-        targets=training.known_targets(),
-        preprocessing=preprocessing,
+    everything, test = source.split("train"), source.split("test")
+    record = _record(
+        described,
+        source,
+        source_name=source_name,
+        training=everything,
+        test=test,
         options=options,
-        progress=progress,
+        beginning=beginning,
     )
-    top1 = _top1(network, test, preprocessing)
-    record = CheckpointRecord(
+    found = _found(out, record) if resume else None
+    if found is not None and found.record.test_top1 is not None:
+        return _trained(found.record, found.digest)
+    plain = _plain(mode, described)
+    with join(device) as job:
+        if options.batch_size < job.world:
+            raise UsageError(f"--batch-size {options.batch_size} leaves nothing for some of {job.world} processes")
+        training, validation = everything.parted(options.validation)
+        _check_classes(training, source.labels)
+        images = Images(training, plain, cache_mib=cache_mib, progress=progress)
+        held_out = Images(validation, plain, cache_mib=cache_mib, progress=progress) if len(validation) else None
+        test_images = Images(test, plain, cache_mib=cache_mib, progress=progress)
+        preprocessing = (
+            with_statistics(plain, images)
+            if beginning is None
+            else replace(plain, mean=beginning.original.preprocessing.mean, std=beginning.original.preprocessing.std)
+        )
+        record = replace(record, preprocessing=preprocessing, validation=validation.reference() if held_out else None)
+        run = _run(described, options, beginning, device=device, job=job)
+        record = replace(record, compute=run.compute)
+        best, record = _epochs(
+            run,
+            record,
+            found,
+            out=out,
+            images=images,
+            held_out=held_out,
+            cache_mib=cache_mib,
+            progress=progress,
+            on_epoch=on_epoch,
+        )
+        run.network.load_state_dict(best)
+        _, top1 = run.measure(plain_batches(test_images, preprocessing))
+        record = replace(record, test_top1=top1, created=utc_now())
+        digest = ""
+        if job.writes:
+            digest = write_checkpoint(out, record, best, force=force)
+            remove_folder(unfinished(out), marker=RECORD)
+        job.wait()
+        return replace(_trained(record, digest), writes=job.writes)
+
+
+def _epochs(
+    run: Run,
+    record: CheckpointRecord,
+    found: Checkpoint | None,
+    *,
+    out: Path,
+    images: Images,
+    held_out: Images | None,
+    cache_mib: int,
+    progress: Progress,
+    on_epoch: OnEpoch,
+) -> tuple[dict[str, torch.Tensor], CheckpointRecord]:
+    """Train from where `found` stopped to the last epoch; returns the best weights and the record with its history."""
+    options, job = record.options, run.job
+    batches = Batches(
+        images,
+        record.preprocessing,
+        options,
+        rank=job.rank,
+        world=job.world,
+        threads=max(1, torch.get_num_threads() // 2),
+    )
+    history: list[Epoch] = []
+    best, best_epoch = run.weights(), 0
+    if found is not None:
+        run.restore(read_resume(unfinished(out)))
+        history, best, best_epoch = list(found.record.history), found.state, found.record.best_epoch
+    total = batches.steps * options.epochs
+    for number in range(len(history), options.epochs):
+        start, waited = time.perf_counter(), batches.waited_s
+        loss, accuracy = run.epoch(number, batches, lambda step, note: progress("training", step, total, note))
+        checked = run.measure(plain_batches(held_out, record.preprocessing)) if held_out else (None, None)
+        epoch = Epoch(
+            loss=loss,
+            accuracy=accuracy,
+            validation_loss=checked[0],
+            validation_top1=checked[1],
+            learning_rate=float(run.optimizer.param_groups[0]["lr"]),
+            duration_s=time.perf_counter() - start,
+            waited_s=batches.waited_s - waited,
+        )
+        run.check(epoch, number)
+        if not history or better(epoch, history[best_epoch - 1]):
+            best, best_epoch = run.weights(), number + 1
+        history.append(epoch)
+        record = replace(record, history=tuple(history), best_epoch=best_epoch, created=utc_now())
+        if job.writes:
+            write_checkpoint(unfinished(out), record, best, resume=run.state(), force=True)
+        progress("training", (number + 1) * batches.steps, total)
+        on_epoch(number + 1, epoch)
+    return best, replace(record, history=tuple(history), best_epoch=best_epoch)
+
+
+def _describe(
+    architecture: str, source: DataSource, options: TrainingOptions, beginning: Beginning | None
+) -> tuple[Network, str]:
+    """Say which network is built, and in which colour mode images are read: that of the weights to start from."""
+    size = options.image_size or get_architecture(architecture).image_size
+    channels = 1 if source.mode == "L" else 3
+    if beginning is not None:
+        theirs = beginning.original.network.in_channels
+        if theirs < channels:
+            raise UsageError(f"the weights are of a network for grey images, {source.name} has colour")
+        channels = theirs
+    network = Network(architecture, len(source.labels), channels, size, options.stem)
+    check_network(network)
+    return network, "L" if channels == 1 else "RGB"
+
+
+def _plain(mode: str, network: Network) -> Preprocessing:
+    """Return how images are read: resized, not yet normalised."""
+    size, channels = network.image_size, network.in_channels
+    return Preprocessing(
+        "L" if mode == "L" else "RGB", Resize((size, size)), None, (0.0,) * channels, (1.0,) * channels
+    )
+
+
+def _check_place(out: Path, *, resume: bool, force: bool) -> None:
+    """Refuse to write over what stands, an unfinished run included: hours may be in it."""
+    begun = unfinished(out)
+    check_output(out, marker=RECORD, force=force or (resume and (out / RECORD).is_file()))
+    check_output(begun, marker=RECORD, force=True)
+    if begun.exists() and not resume and not force:
+        raise OutputExists(f"{begun} holds an unfinished training: go on with --resume, or give it up with --force")
+
+
+def _check_classes(training: Split, labels: tuple[str, ...]) -> None:
+    counts = torch.bincount(torch.from_numpy(training.known_targets()), minlength=len(labels))
+    for label, count in zip(labels, counts.tolist(), strict=True):
+        if count < 2:
+            raise SourceError(
+                f"{training.source} has {count} training image{'' if count == 1 else 's'} of the class {label}: "
+                f"expected at least 2; add some or remove the class"
+            )
+
+
+def _record(
+    network: Network,
+    source: DataSource,
+    *,
+    source_name: str,
+    training: Split,
+    test: Split,
+    options: TrainingOptions,
+    beginning: Beginning | None,
+) -> CheckpointRecord:
+    """Begin the record: all that is known before the first image is read."""
+    return CheckpointRecord(
         format=FORMAT,
-        network=described,
+        network=network,
         labels=source.labels,
-        preprocessing=preprocessing,
+        preprocessing=_plain(source.mode, network),
         source=source_name,
         training=training.reference(),
+        validation=None,
         test=test.reference(),
-        test_top1=top1,
+        test_top1=None,
         options=options,
-        history=tuple(history),
+        compute=None,
+        beginning=None if beginning is None else beginning.digest,
+        history=(),
+        best_epoch=0,
         created=utc_now(),
         versions=versions(),
         weights=FileEntry("", 0),
     )
-    return Trained(write_checkpoint(out, record, network, force=force), top1, len(test))
 
 
-def _channels(source: DataSource) -> int:
-    return 1 if source.mode == "L" else 3
+def _found(out: Path, record: CheckpointRecord) -> Checkpoint | None:
+    """Return the finished or unfinished run that `--resume` goes on with; None where there is none.
 
-
-def _with_statistics(plain: Preprocessing, pixels: np.ndarray) -> Preprocessing:
-    """Take mean and standard deviation of the training pixels, per channel, scaled to [0, 1]."""
-    mean = pixels.mean(axis=(0, 1, 2), dtype=np.float64) / 255
-    std = pixels.std(axis=(0, 1, 2), dtype=np.float64) / 255
-    if std.max() == 0:
-        raise SourceError("all training images are one and the same colour: there is nothing to learn")
-    std[std < _LEAST_STD] = 1.0  # an empty channel stays empty: dividing by its noise would make noise of it
-    return Preprocessing(
-        plain.mode,
-        plain.resize,
-        plain.crop,
-        mean=tuple(round(float(value), 6) for value in mean),
-        std=tuple(round(float(value), 6) for value in std),
-    )
-
-
-def _fit(
-    network: nn.Module,
-    *,
-    pixels: np.ndarray,
-    targets: np.ndarray,
-    preprocessing: Preprocessing,
-    options: TrainingOptions,
-    progress: Progress,
-) -> list[Epoch]:
-    generator = torch.Generator().manual_seed(options.seed)
-    steps = math.ceil(len(pixels) / options.batch_size)
-    optimizer = torch.optim.AdamW(_parameter_groups(network, options.weight_decay), lr=options.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.learning_rate, total_steps=max(2, options.epochs * steps)
-    )
-    loss_function = nn.CrossEntropyLoss(label_smoothing=options.label_smoothing)
-    network.train()
-    history: list[Epoch] = []
-    for number in range(options.epochs):
-        total_loss, right = 0.0, 0
-        order = torch.randperm(len(pixels), generator=generator).numpy()
-        for start in range(0, len(order), options.batch_size):
-            chosen = order[start : start + options.batch_size]
-            images = augment(network_input(pixels[chosen], preprocessing), options, generator)
-            answers = torch.from_numpy(targets[chosen])
-            logits = network(images)
-            loss = loss_function(logits, answers)
-            if not torch.isfinite(loss):
-                raise TrainingError(f"the loss became {loss.item()} in epoch {number + 1}: lower --learning-rate")
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total_loss += loss.item() * len(chosen)
-            right += int((logits.argmax(dim=1) == answers).sum())
-        history.append(Epoch(total_loss / len(pixels), right / len(pixels)))
-        note = f"loss {history[-1].loss:.3f}, accuracy {history[-1].accuracy:.1%}"
-        progress("training", number + 1, options.epochs, note)
-    network.eval()
-    return history
-
-
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Decay weights only: shrinking a bias or a norm's scale regularises nothing."""
-    parameters = list(network.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    Raises:
+        UsageError: it was begun with other options, images or weights; the message says which.
+    """
+    place = next((place for place in (out, unfinished(out)) if (place / RECORD).is_file()), None)
+    if place is None:
+        return None
+    found = read_checkpoint(place)
+    theirs = found.record
+    complaints = differing(theirs.options, record.options)
+    complaints += [
+        f"{what} {before} → {now}"
+        for what, before, now in (
+            ("architecture", theirs.network.architecture, record.network.architecture),
+            ("training images", theirs.training.digest[:12], record.training.digest[:12]),
+            ("test images", theirs.test.digest[:12], record.test.digest[:12]),
+            ("--weights", theirs.beginning, record.beginning),
+        )
+        if before != now
     ]
+    if complaints:
+        raise UsageError(f"{place} was begun otherwise ({'; '.join(complaints)}): use its options, or start over")
+    return found
 
 
-def _top1(network: nn.Module, split: Split, preprocessing: Preprocessing) -> float:
-    right = 0
-    with torch.inference_mode():
-        for start in range(0, len(split), _EVALUATION_BATCH):
-            indices = range(start, min(start + _EVALUATION_BATCH, len(split)))
-            logits = network(network_input(split.pixels(indices, preprocessing), preprocessing))
-            right += int((logits.argmax(dim=1).numpy() == split.known_targets()[indices.start : indices.stop]).sum())
-    return right / len(split)
+def _run(
+    network: Network, options: TrainingOptions, beginning: Beginning | None, *, device: torch.device, job: Job
+) -> Run:
+    torch.manual_seed(options.seed)
+    module = build(network)
+    if beginning is not None:
+        beginning.put_into(module, network)
+    if options.freeze:
+        freeze(module, network.architecture)
+    return Run(module, options, device=device, job=job)
+
+
+def _trained(record: CheckpointRecord, digest: str) -> Trained:
+    if record.test_top1 is None:
+        raise CheckpointError("this training is not finished")
+    seconds = sum(epoch.duration_s for epoch in record.history)
+    return Trained(digest, record.test_top1, record.test.images, record.best_epoch, seconds)

@@ -1,0 +1,145 @@
+"""`edgecnn evaluate`: how good a checkpoint or a bundle is on labelled images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgecnn.cli.options import json_option, session_options
+from edgecnn.cli.output import columns, emit, percent, progress_bar
+from edgecnn.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgecnn.pipeline.evaluation.evaluating import Evaluated
+    from edgecnn.pipeline.evaluation.metrics import Rate
+
+_MOST_CLASSES = 20
+
+
+@click.command()
+@click.argument("subject", metavar="CHECKPOINT|BUNDLE", type=click.Path(path_type=Path))
+@click.option("--data", "source", required=True, metavar="SOURCE", help="A data source's name, or an image folder.")
+@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw confusion and calibration.")
+@click.option(
+    "--save-logits",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="Write a checkpoint's logits, for `verify --reference` on devices without PyTorch.",
+)
+@session_options
+@json_option
+def evaluate(
+    subject: Path,
+    source: str,
+    split: str,
+    plot: Path | None,
+    save_logits: Path | None,
+    as_json: bool,
+    **session: Any,
+) -> None:
+    """Measure a CHECKPOINT in PyTorch, or a BUNDLE on an engine: accuracy, confusion, calibration.
+
+    Top-1, top-5 and every class with a 95 % interval (Wilson); the expected calibration error over 15 bins.
+    """
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise UsageError(f"--plot {plot}: expected a name that ends in .png")
+    if save_logits is not None and save_logits.suffix.lower() != ".npz":
+        raise UsageError(f"--save-logits {save_logits}: expected a name that ends in .npz")
+    is_bundle = (subject / "manifest.json").is_file()
+    if is_bundle and save_logits is not None:
+        raise UsageError("--save-logits writes the PyTorch original's logits: name the checkpoint, not a bundle")
+    from edgecnn.bundle.folder import write_file
+    from edgecnn.pipeline.data.sources import open_source
+
+    images = open_source(source)
+    with progress_bar() as progress:
+        found = (_bundle if is_bundle else _checkpoint)(
+            subject, images, split=split, save_logits=save_logits, progress=progress, session=session
+        )
+    if plot is not None:
+        from edgecnn.pipeline.evaluation.plot import draw
+
+        top1 = found.metrics.top1
+        title = f"{subject.name} on {found.data.source} {found.data.split}: top-1 {percent(top1.value)}"
+        write_file(plot, draw(found.metrics, title))
+    emit(found, _text(found), as_json=as_json)
+
+
+def _checkpoint(
+    subject: Path, images: Any, *, split: str, save_logits: Path | None, progress: Any, session: dict[str, Any]
+) -> "Evaluated":
+    from edgecnn.pipeline.evaluation.evaluating import evaluate_session
+    from edgecnn.pipeline.reference import Reference
+    from edgecnn.pipeline.training.checkpoint import read_checkpoint
+    from edgecnn.runtime.recorded import RecordedLogits
+
+    if session["backend"] != "auto" or session["device"] != "cpu" or session["precision"] != "fp32":
+        raise UsageError("a checkpoint runs in PyTorch, in FP32 on the CPU: --backend and --device are for bundles")
+    original = read_checkpoint(subject).original
+    reference = Reference(original, threads=session["threads"])
+    found, logits = evaluate_session(
+        reference,
+        images,
+        subject=str(subject),
+        labels=original.labels,
+        preprocessing=original.preprocessing,
+        split=split,
+        progress=progress,
+    )
+    if save_logits is not None:
+        RecordedLogits(original.identity, original.digest, found.data.digest, logits).write(save_logits)
+    return found
+
+
+def _bundle(
+    subject: Path, images: Any, *, split: str, save_logits: Path | None, progress: Any, session: dict[str, Any]
+) -> "Evaluated":
+    from edgecnn.bundle.store import open_bundle
+    from edgecnn.pipeline.evaluation.evaluating import evaluate_session
+    from edgecnn.runtime.backend import SessionOptions
+    from edgecnn.runtime.backends import open_session
+
+    bundle = open_bundle(subject)
+    backend = session.pop("backend")
+    running = open_session(bundle, backend=backend, options=SessionOptions(**session))
+    try:
+        found, _ = evaluate_session(
+            running,
+            images,
+            subject=str(subject),
+            labels=bundle.manifest.labels,
+            preprocessing=bundle.manifest.preprocessing,
+            split=split,
+            progress=progress,
+        )
+    finally:
+        running.close()
+    return found
+
+
+def _text(found: "Evaluated") -> str:
+    metrics, session = found.metrics, found.session
+    lines = [
+        f"{found.subject} on {found.data.source} {found.data.split}, {found.data.images} images; "
+        f"{session.engine} {session.version}, {session.device}, {session.precision}",
+        f"  top-1 {_rate(metrics.top1)}",
+    ]
+    if metrics.top5 is not None:
+        lines.append(f"  top-5 {_rate(metrics.top5)}")
+    lines.append(f"  loss {metrics.loss:.4f}, expected calibration error {percent(metrics.calibration_error)}")
+    worst = sorted(metrics.per_class.items(), key=lambda item: 1.0 if item[1].value is None else item[1].value)
+    labels = list(metrics.per_class)
+    rows = []
+    for label, rate in worst[:_MOST_CLASSES]:
+        row = metrics.confusion[labels.index(label)]
+        wrong = max((count, other) for other, count in enumerate(row) if other != labels.index(label))
+        taken = f"{wrong[0]} taken for {labels[wrong[1]]}" if wrong[0] else ""
+        rows.append((f"  {label}", _rate(rate), taken))
+    if len(worst) > _MOST_CLASSES:
+        lines.append(f"  the {_MOST_CLASSES} worst of {len(worst)} classes:")
+    return "\n".join([*lines, columns(rows)])
+
+
+def _rate(rate: "Rate") -> str:
+    return f"{percent(rate.value)} [{percent(rate.low)}, {percent(rate.high)}]"

@@ -1,0 +1,141 @@
+"""What logits and targets say of a classifier: accuracy with its uncertainty, confusion, calibration."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+_Z_95 = 1.959963984540054
+"""The standard normal distribution holds 95 % within this many deviations."""
+
+BINS = 15
+"""Of the calibration error, as in the paper."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A fraction of images, with the 95 % interval of the rate behind it.
+
+    Attributes:
+        right: how many images.
+        images: out of how many.
+        value: their ratio; None where there are no images.
+        low: lower end of Wilson's 95 % interval.
+        high: upper end.
+    """
+
+    right: int
+    images: int
+    value: float | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Images whose top probability lies in one of `BINS` equal intervals.
+
+    Attributes:
+        images: how many.
+        confidence: mean top probability; None where there are none.
+        accuracy: fraction of right answers.
+    """
+
+    images: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How good a classifier is on some images.
+
+    Attributes:
+        top1: the target has the largest logit.
+        top5: the target is among the five largest; None where there are five classes or fewer.
+        loss: mean cross entropy, in nats.
+        calibration_error: expected calibration error: how far the top probability is from being right, on average.
+        bins: what that is made of, from low to high probability.
+        per_class: class name to the rate of its images.
+        confusion: images [target][answer].
+    """
+
+    top1: Rate
+    top5: Rate | None
+    loss: float
+    calibration_error: float
+    bins: tuple[Bin, ...]
+    per_class: dict[str, Rate]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+def measure(logits: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) -> Metrics:
+    """Compute everything.
+
+    The calibration error is that of Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, 2017.
+
+    Args:
+        logits: float32 [N, K], finite, N at least 1.
+        targets: int64 [N].
+        labels: K class names.
+    """
+    probabilities = _softmax(logits)
+    answers = logits.argmax(axis=1)
+    right = answers == targets
+    classes = len(labels)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (targets, answers), 1)
+    bins = _bins(probabilities.max(axis=1), right)
+    gaps = [each.images * abs((each.confidence or 0.0) - (each.accuracy or 0.0)) for each in bins]
+    own = probabilities[np.arange(len(targets)), targets]
+    return Metrics(
+        top1=rate(int(right.sum()), len(right)),
+        top5=None if classes <= 5 else rate(_among_five(logits, targets), len(right)),
+        loss=float(-np.log(np.maximum(own, np.finfo(np.float64).tiny)).mean()),
+        calibration_error=sum(gaps) / len(right),
+        bins=bins,
+        per_class={label: rate(int(confusion[i, i]), int(confusion[i].sum())) for i, label in enumerate(labels)},
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+    )
+
+
+def rate(right: int, images: int) -> Rate:
+    """Return a fraction with its 95 % interval."""
+    low, high = wilson(right, images)
+    return Rate(right, images, right / images if images else None, low, high)
+
+
+def wilson(right: int, images: int) -> tuple[float, float]:
+    """Return Wilson's 95 % score interval of a rate: right near 0 and 1 too, where the normal one is not.
+
+    Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
+    """
+    if not images:
+        return 0.0, 1.0
+    share, squared = right / images, _Z_95**2 / images
+    centre = share + squared / 2
+    half = _Z_95 * math.sqrt(share * (1 - share) / images + squared / (4 * images))
+    return max(0.0, (centre - half) / (1 + squared)), min(1.0, (centre + half) / (1 + squared))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    wide = logits.astype(np.float64)
+    exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
+    result: np.ndarray = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return result
+
+
+def _among_five(logits: np.ndarray, targets: np.ndarray) -> int:
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :5]
+    return int((best == targets[:, None]).any(axis=1).sum())
+
+
+def _bins(confidences: np.ndarray, right: np.ndarray) -> tuple[Bin, ...]:
+    places = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    found = []
+    for number in range(BINS):
+        inside = places == number
+        count = int(inside.sum())
+        mean = (float(confidences[inside].mean()), float(right[inside].mean())) if count else (None, None)
+        found.append(Bin(count, *mean))
+    return tuple(found)

@@ -1,0 +1,139 @@
+"""One training over several processes, on one machine or more, started by `torchrun`.
+
+Every process takes its part of every batch, and batch norm takes the statistics of the whole one, so that the loss
+is that of a single process. Dropout is the exception: each process draws its own masks.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+from edgecnn.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Job:
+    """This process among those that train together; `Job()` trains alone.
+
+    Attributes:
+        rank: its number, from 0.
+        world: how many there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def writes(self) -> bool:
+        """Whether this is the one process that writes files and results."""
+        return self.rank == 0
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Add up numbers over all processes, in float64."""
+        if self.world == 1:
+            return values
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        tensor = torch.tensor(values, dtype=torch.float64, device=device)
+        distributed.all_reduce(tensor)
+        return [float(value) for value in tensor]
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        if self.world > 1:
+            distributed.barrier()
+
+
+def writes_results() -> bool:
+    """Say whether this process writes results, before it has joined the others."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextlib.contextmanager
+def join(device: torch.device) -> Iterator[Job]:
+    """Join the processes that `torchrun` has started; alone where it has not.
+
+    Raises:
+        TrainingError: another process has died or cannot be reached.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield Job()
+        return
+    try:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (RuntimeError, ValueError) as error:
+        raise TrainingError(f"cannot join the other processes: {_first_line(error)}") from None
+    try:
+        yield Job(distributed.get_rank(), distributed.get_world_size())
+    except RuntimeError as error:
+        if not any(word in str(error) for word in ("gloo", "Gloo", "NCCL", "Connection closed", "Connection reset")):
+            raise
+        raise TrainingError(f"another process has ended: {_first_line(error)}") from None
+    finally:
+        distributed.destroy_process_group()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+class SynchronizedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm with the statistics of the whole batch, on any device; PyTorch's own needs a GPU."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # PyTorch's name for it
+        """Normalise [n, C, H, W], of which every process holds a part."""
+        if not self.training:
+            return super().forward(input)
+        x = input.to(torch.promote_types(input.dtype, torch.float32))
+        count = _sum_over_processes(x.new_tensor([x.numel() / x.shape[1]]))
+        mean = _sum_over_processes(x.sum((0, 2, 3))) / count
+        centred = x - mean[:, None, None]
+        variance = _sum_over_processes(centred.square().sum((0, 2, 3))) / count
+        self._follow(mean.detach(), (variance * count / (count - 1)).detach())
+        scale = torch.rsqrt(variance + self.eps) * self.weight
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+
+    def _follow(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance, momentum)
+
+
+def synchronize_batch_norm(network: nn.Module) -> nn.Module:
+    """Replace every batch norm of a network by one that sees the whole batch; keys and values stay."""
+    for name, child in network.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            new = SynchronizedBatchNorm2d(child.num_features, child.eps, child.momentum)
+            new.to(child.weight.device, child.weight.dtype).load_state_dict(child.state_dict())
+            setattr(network, name, new.train(child.training))
+        else:
+            synchronize_batch_norm(child)
+    return network
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum a tensor over all processes; so is its gradient, since every process's loss depends on the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:
+        total = tensor.detach().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        total = gradients[0].contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def _sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
+    result: torch.Tensor = _SumOverProcesses.apply(tensor)
+    return result

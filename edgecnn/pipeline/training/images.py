@@ -1,0 +1,159 @@
+"""The images of a training: read and checked once, kept in memory where they fit, made into batches ahead of need."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.errors import SourceError
+from edgecnn.pipeline.data.source import Split
+from edgecnn.pipeline.reference import network_input
+from edgecnn.pipeline.training.augmentation import draw
+from edgecnn.pipeline.training.recipes import TrainingOptions
+from edgecnn.progress import Progress, silent
+
+CACHE_MIB = 2048
+_CHUNK = 256
+_LEAST_STD = 1e-3
+"""Below a quarter of a grey level."""
+
+_EVALUATION_BATCH = 256
+
+
+class Images:
+    """A split's images as pixels, uint8 [N, H, W, C], from memory or, where they are too many, from their files."""
+
+    def __init__(
+        self, split: Split, preprocessing: Preprocessing, *, cache_mib: int = CACHE_MIB, progress: Progress = silent
+    ) -> None:
+        """Read every image once, so that a damaged one is found now and not hours later.
+
+        Raises:
+            SourceError: an image cannot be read.
+        """
+        self.split = split
+        self.targets = torch.from_numpy(split.known_targets())
+        self._preprocessing = preprocessing
+        self._kept: np.ndarray | None = None
+        count = len(split)
+        total, squares, pixels = 0.0, 0.0, 0
+        for start in range(0, count, _CHUNK):
+            progress(f"reading {split.name}", start, count)
+            chunk = split.pixels(range(start, min(start + _CHUNK, count)), preprocessing)
+            if start == 0 and chunk.nbytes // len(chunk) * count <= cache_mib * 2**20:
+                self._kept = np.empty((count, *chunk.shape[1:]), np.uint8)
+            if self._kept is not None:
+                self._kept[start : start + len(chunk)] = chunk
+            wide = chunk.reshape(-1, chunk.shape[-1]).astype(np.float64)
+            total, squares, pixels = total + wide.sum(0), squares + (wide**2).sum(0), pixels + len(wide)
+        progress(f"reading {split.name}", count, count)
+        self.mean = np.asarray(total) / pixels / 255
+        self.std = np.sqrt(np.maximum(np.asarray(squares) / pixels / 255**2 - self.mean**2, 0))
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return some images, uint8 [N, H, W, C]."""
+        return self.split.pixels(indices, self._preprocessing) if self._kept is None else self._kept[indices]
+
+
+def with_statistics(plain: Preprocessing, images: Images) -> Preprocessing:
+    """Take mean and standard deviation of the images' pixels, per channel, scaled to [0, 1].
+
+    Raises:
+        SourceError: the images are all of one colour.
+    """
+    if images.std.max() < 1e-9:
+        raise SourceError("all training images are one and the same colour: there is nothing to learn")
+    # An empty channel stays empty: dividing by its noise would make noise of it.
+    std = [1.0 if value < _LEAST_STD else round(float(value), 6) for value in images.std]
+    mean = tuple(round(float(value), 6) for value in images.mean)
+    return Preprocessing(plain.mode, plain.resize, plain.crop, mean=mean, std=tuple(std))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This process's part of one batch.
+
+    Attributes:
+        images: normalised and augmented, float32 [n, C, S, S], channels last in memory.
+        targets: int64 [n].
+        whole: images of the batch over all processes.
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    whole: int
+
+
+class Batches:
+    """The augmented batches of an epoch, made by threads while the network computes.
+
+    Every random number follows from the seed, the epoch and the step alone: what a batch holds depends neither on when
+    it is made nor on how many processes share it.
+
+    Attributes:
+        waited_s: how long the network has had to wait for data.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        preprocessing: Preprocessing,
+        options: TrainingOptions,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        threads: int = 1,
+    ) -> None:
+        self._images, self._preprocessing, self._options = images, preprocessing, options
+        self._rank, self._world, self._threads = rank, world, threads
+        self.steps = -(-len(images) // options.batch_size)
+        self.waited_s = 0.0
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch, counted from 0."""
+        order = np.random.default_rng((self._options.seed, number)).permutation(len(self._images))
+        # Batches of nearly equal size: batch norm cannot learn from a last batch of one image.
+        parts = deque(enumerate(np.array_split(order, self.steps)))
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="batches") as pool:
+            coming: deque[Future[Batch]] = deque()
+            try:
+                while parts or coming:
+                    while parts and len(coming) <= self._threads:
+                        step, indices = parts.popleft()
+                        coming.append(pool.submit(self._make, indices, number, step))
+                    start = time.perf_counter()
+                    batch = coming.popleft().result()
+                    self.waited_s += time.perf_counter() - start
+                    yield batch
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _make(self, indices: np.ndarray, epoch: int, step: int) -> Batch:
+        generator = torch.Generator().manual_seed(derived_seed(self._options.seed, epoch, step))
+        start, stop = (len(indices) * place // self._world for place in (self._rank, self._rank + 1))
+        mine = indices[start:stop]
+        images = network_input(self._images.take(mine), self._preprocessing)
+        movements = draw(len(indices), images.shape[-1], self._options, generator).part(slice(start, stop))
+        moved = movements.apply(images).contiguous(memory_format=torch.channels_last)
+        return Batch(moved, self._images.targets[torch.from_numpy(mine)], len(indices))
+
+
+def plain_batches(images: Images, preprocessing: Preprocessing) -> Iterator[Batch]:
+    """Yield all images in order, as they are."""
+    for start in range(0, len(images), _EVALUATION_BATCH):
+        indices = np.arange(start, min(start + _EVALUATION_BATCH, len(images)))
+        inputs = network_input(images.take(indices), preprocessing).contiguous(memory_format=torch.channels_last)
+        yield Batch(inputs, images.targets[torch.from_numpy(indices)], len(indices))
+
+
+def derived_seed(*numbers: int) -> int:
+    """Mix numbers into one seed of 63 bits."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,185 @@
+"""One training run: the parts that change from step to step, and how they are saved and taken up again."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from edgecnn.errors import CheckpointError, TrainingError
+from edgecnn.pipeline.training.checkpoint import Compute, Epoch
+from edgecnn.pipeline.training.distributed import Job, synchronize_batch_norm
+from edgecnn.pipeline.training.images import Batch, Batches, derived_seed
+from edgecnn.pipeline.training.memory import keep_freed_memory
+from edgecnn.pipeline.training.objective import Objective
+from edgecnn.pipeline.training.optimization import choose_precision, learning_rate, make_optimizer
+from edgecnn.pipeline.training.recipes import TrainingOptions
+
+OnStep = Callable[[int, str], None]
+"""Told of every step: how many of this run are done, and figures worth seeing."""
+
+_NOTE_EVERY_S = 0.5
+
+
+@dataclass
+class _Sums:
+    """What has been added up over images."""
+
+    loss: float = 0.0
+    right: int = 0
+    images: int = 0
+
+    def over(self, job: Job) -> tuple[float, float]:
+        """Return mean loss and accuracy over all processes."""
+        loss, right, images = job.sum([self.loss, float(self.right), float(self.images)])
+        return loss / images, right / images
+
+
+class Run:
+    """A network, its optimizer, and the epoch they have come to.
+
+    Everything random follows from the seed and the epoch, so that a run that goes on from an epoch's end gives the
+    weights, bit for bit, of one that was never stopped: on one machine, build and number of threads.
+    """
+
+    def __init__(self, network: nn.Module, options: TrainingOptions, *, device: torch.device, job: Job) -> None:
+        self.options, self.device, self.job = options, device, job
+        if device.type == "cpu":
+            keep_freed_memory()
+        self.dtype = choose_precision(options, device)
+        if job.world > 1:
+            network = synchronize_batch_norm(network)
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        objective = Objective(self.network, label_smoothing=options.label_smoothing, frozen=options.freeze)
+        self._objective: nn.Module = objective
+        if job.world > 1:
+            # Batch norm's statistics are the same everywhere already: every process has computed them of the whole.
+            self._objective = DistributedDataParallel(objective, broadcast_buffers=False)
+        self.optimizer = make_optimizer(self.network, options)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+
+    @property
+    def compute(self) -> Compute:
+        """Where this run computes."""
+        name = "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
+        short = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
+        return Compute(name, short, torch.get_num_threads(), self.job.world)
+
+    def epoch(self, number: int, batches: Batches, on_step: OnStep) -> tuple[float, float]:
+        """Train for one epoch, counted from 0; returns mean loss and accuracy on its augmented images.
+
+        Raises:
+            TrainingError: the loss is not a number any more.
+        """
+        torch.manual_seed(derived_seed(self.options.seed, number, self.job.rank))  # dropout
+        self._objective.train()
+        total = batches.steps * self.options.epochs
+        sums, start, told = _Sums(), time.monotonic(), 0.0
+        for step, batch in enumerate(batches.epoch(number), number * batches.steps):
+            rate = learning_rate(self.options, step / total)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self._step(batch, sums, epoch=number)
+            now = time.monotonic()
+            if now - told > _NOTE_EVERY_S:
+                told = now
+                speed = sums.images * self.job.world / max(now - start, 1e-9)
+                on_step(step + 1, f"epoch {number + 1}, loss {sums.loss / sums.images:.3f}, {speed:.0f} images/s")
+        return sums.over(self.job)
+
+    def check(self, epoch: Epoch, number: int) -> None:
+        """Refuse an epoch that has come to nothing, though none of its steps said so.
+
+        Raises:
+            TrainingError: the weights, or their loss on the validation images, are not finite.
+        """
+        if not all(tensor.isfinite().all() for tensor in self.network.state_dict().values()):
+            raise self._diverged("weights became infinite", number)
+        if not math.isfinite(epoch.validation_loss or 0.0):
+            raise self._diverged(f"the validation loss became {epoch.validation_loss}", number)
+
+    def _diverged(self, what: str, epoch: int) -> TrainingError:
+        other = "" if self.dtype == torch.float32 else ", or take --precision fp32"
+        return TrainingError(f"{what} in epoch {epoch + 1}: lower --learning-rate{other}")
+
+    def _step(self, batch: Batch, sums: _Sums, *, epoch: int) -> None:
+        images, targets = batch.images.to(self.device), batch.targets.to(self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            loss, logits = self._objective(images, targets)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss became {value}", epoch)
+        self.optimizer.zero_grad()
+        # The gradients of several processes are averaged: this makes of it the mean over the whole batch.
+        self._scaler.scale(loss * (self.job.world / batch.whole)).backward()
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        sums.loss += value
+        sums.right += int((logits.argmax(dim=1) == targets).sum())
+        sums.images += len(targets)
+
+    @torch.inference_mode()
+    def measure(self, batches: Iterator[Batch]) -> tuple[float, float]:
+        """Return mean loss, without label smoothing, and top-1, of batches that the processes share out."""
+        self.network.eval()
+        sums = _Sums()
+        for number, batch in enumerate(batches):
+            if number % self.job.world != self.job.rank:
+                continue
+            logits = self.network(batch.images.to(self.device)).cpu()
+            sums.loss += float(nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
+            sums.right += int((logits.argmax(dim=1) == batch.targets).sum())
+            sums.images += len(batch.targets)
+        return sums.over(self.job)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return a copy of the network's weights."""
+        return {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return what the next epoch needs, as tensors with names."""
+        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in entries.items()}
+        if self._scaler.is_enabled():
+            tensors["scaler"] = torch.tensor([self._scaler.get_scale()])
+        return tensors
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take up what `state` has returned.
+
+        Raises:
+            CheckpointError: it belongs to another network.
+        """
+        network: dict[str, torch.Tensor] = {}
+        entries: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "network":
+                network[rest] = tensor
+            elif kind == "optimizer":
+                index, _, key = rest.partition(".")
+                entries.setdefault(int(index), {})[key] = tensor
+        try:
+            self.network.load_state_dict(network)
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": entries})
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(f"the unfinished training is of another network: {str(error)[:200]}") from None
+        # Fused optimizers go through memory as it lies: moments must lie as their parameter does, channels last.
+        for parameter, moments in self.optimizer.state.items():
+            for key, value in moments.items():
+                if value.shape == parameter.shape:
+                    moments[key] = torch.empty_like(parameter).copy_(value)
+        if "scaler" in tensors and self._scaler.is_enabled():
+            self._scaler.load_state_dict({**self._scaler.state_dict(), "scale": float(tensors["scaler"])})
+
+
+def better(new: Epoch, best: Epoch) -> bool:
+    """Say whether an epoch's weights replace the best: by right answers, then by loss; always without validation."""
+    if new.validation_top1 is None or best.validation_top1 is None:
+        return True
+    first = (new.validation_top1, -(new.validation_loss or 0.0))
+    return first > (best.validation_top1, -(best.validation_loss or 0.0))

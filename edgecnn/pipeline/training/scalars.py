@@ -1,0 +1,49 @@
+"""Loss, accuracy and learning rate of every epoch, for TensorBoard."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from edgecnn.errors import EdgecnnError, MissingExtra
+from edgecnn.pipeline.training.checkpoint import Epoch
+
+Write = Callable[[int, Epoch], None]
+
+
+@contextlib.contextmanager
+def scalars(folder: Path | None) -> Iterator[Write]:
+    """Yield what writes an epoch's figures, numbered from 1, as TensorBoard scalars; without a folder it does nothing.
+
+    Raises:
+        MissingExtra: TensorBoard is not installed.
+        EdgecnnError: the folder cannot be written.
+    """
+    if folder is None:
+        yield lambda number, epoch: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise MissingExtra("--tensorboard needs TensorBoard: pip install 'edgecnn[tensorboard]'") from None
+    try:
+        writer = SummaryWriter(str(folder))
+    except OSError as error:
+        raise EdgecnnError(f"cannot write TensorBoard scalars to {folder}: {error.strerror}") from None
+
+    def write(number: int, epoch: Epoch) -> None:
+        figures = {
+            "loss/training": epoch.loss,
+            "loss/validation": epoch.validation_loss,
+            "top1/training": epoch.accuracy,
+            "top1/validation": epoch.validation_top1,
+            "learning_rate": epoch.learning_rate,
+            "seconds/epoch": epoch.duration_s,
+            "seconds/waiting": epoch.waited_s,
+        }
+        for name, value in figures.items():
+            if value is not None:
+                writer.add_scalar(name, value, number)
+        writer.flush()
+
+    with contextlib.closing(writer):
+        yield write

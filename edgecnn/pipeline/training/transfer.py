@@ -1,0 +1,72 @@
+"""Fine-tuning: start from weights that were trained before, with a new last layer for other classes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from edgecnn.bundle.manifest import Network
+from edgecnn.errors import CheckpointError, UsageError
+from edgecnn.pipeline.export.weights import WeightsOptions, open_weights
+from edgecnn.pipeline.models.registry import get_architecture
+from edgecnn.pipeline.original import Original, check_state
+from edgecnn.pipeline.training.checkpoint import read_checkpoint
+from edgecnn.pipeline.training.recipes import TrainingOptions
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where a fine-tuning starts: weights, and the digest that a record names them by."""
+
+    original: Original
+
+    @property
+    def digest(self) -> str:
+        """See `Original.digest`."""
+        return self.original.digest
+
+    def put_into(self, network: nn.Module, described: Network) -> None:
+        """Copy the weights into a fresh network; for another number of classes its head keeps its fresh weights.
+
+        Raises:
+            CheckpointError: the weights do not fit; the message names the keys.
+        """
+        mine, name = network.state_dict(), described.architecture
+        found = dict(self.original.state)
+        if self.original.network.num_classes != described.num_classes:
+            heads = tuple(f"{head}." for head in get_architecture(name).heads)
+            found |= {key: value for key, value in mine.items() if key.startswith(heads)}
+        check_state(name, mine, found)
+        network.load_state_dict(mine | found)
+
+
+def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Beginning:
+    """Open what `--weights` names: a checkpoint folder, a file, or a torchvision weights entry.
+
+    Raises:
+        UsageError: no such file or entry.
+        CheckpointError: it holds something else than this architecture's weights.
+    """
+    path = Path(text)
+    if not path.is_dir():
+        wanted = WeightsOptions(image_size=options.image_size, stem=options.stem)
+        return Beginning(open_weights(architecture, text, wanted))
+    original = read_checkpoint(path).original
+    if original.network.architecture != architecture:
+        raise CheckpointError(f"{path} holds a {original.network.architecture}, not a {architecture}")
+    if original.network.stem != options.stem:
+        raise CheckpointError(f"{path} was trained with --stem {original.network.stem}, not {options.stem}")
+    return Beginning(original)
+
+
+def freeze(network: nn.Module, architecture: str) -> None:
+    """Let only the last layer learn.
+
+    Raises:
+        UsageError: the architecture does not say which that is.
+    """
+    heads = get_architecture(architecture).heads
+    if not heads:
+        raise UsageError(f"{architecture} does not say which layer is its last: register it with `heads`")
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(f"{heads[0]}."))

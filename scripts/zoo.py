@@ -1,0 +1,155 @@
+"""`make zoo`: train the reference models on real images, one at a time; what stands is kept, what stopped goes on.
+
+Each model is one `edgecnn train` with no option but its recipe's. A model stands when its checkpoint was trained by
+today's recipe on today's images. Writes `benchmarks/results/zoo.json` and `docs/zoo.md` from the checkpoints.
+
+    python scripts/zoo.py [--cats-vs-dogs FOLDER] [--only NAME ...]
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecnn.bundle.schema import plain
+from edgecnn.pipeline.evaluation.metrics import wilson
+from edgecnn.pipeline.inspection.network import inspect_network
+from edgecnn.pipeline.training.checkpoint import RECORD, read_checkpoint
+
+ZOO = Path("zoo")
+RESULT = Path("benchmarks/results/zoo.json")
+PAGE = Path("docs/zoo.md")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A reference model, and the top-1 that its users expect."""
+
+    architecture: str
+    source: str
+    expected_top1: float
+
+    @property
+    def name(self) -> str:
+        """Return what its folder is called."""
+        return f"{self.architecture}-{self.source}"
+
+
+MODELS = (
+    Model("lenet", "fashion-mnist", 0.90),
+    Model("resnet18", "cats-vs-dogs", 0.80),
+    Model("resnet18", "fashion-mnist", 0.92),
+    Model("googlenet", "fashion-mnist", 0.92),
+    Model("alexnet", "fashion-mnist", 0.905),
+    Model("vgg11_bn", "fashion-mnist", 0.92),
+)
+
+
+def main() -> None:
+    """Train what is missing, then write the results of all that stand."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cats-vs-dogs", type=Path, help="image folder; without it that model is left out")
+    parser.add_argument("--only", nargs="*", default=[model.name for model in MODELS], help="names of models")
+    options = parser.parse_args()
+    failed = []
+    for model in MODELS:
+        if model.name not in options.only:
+            continue
+        source = options.cats_vs_dogs if model.source == "cats-vs-dogs" else model.source
+        if source is None:
+            print(f"{model.name}: left out, name its images with --cats-vs-dogs FOLDER", flush=True)
+        elif not train(model, str(source)):
+            failed.append(model.name)
+        write_results()
+    if failed:
+        sys.exit(f"error: not trained: {', '.join(failed)}")
+
+
+def train(model: Model, source: str) -> bool:
+    """Train one model, or go on with it, or see that it stands already."""
+    out = ZOO / model.name
+    command = ["train", model.architecture, "--data", source, "--out", str(out)]
+    print(f"$ edgecnn {' '.join(command)} --resume", flush=True)
+    code = run([*command, "--resume"])
+    if code == 2:  # begun by another recipe, or with other images
+        print(f"{model.name}: trained anew", flush=True)
+        code = run([*command, "--force"])
+    return code == 0
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command in a process of its own; return its exit code."""
+    return subprocess.run([sys.executable, "-m", "edgecnn", *arguments], check=False).returncode
+
+
+def write_results() -> None:
+    """Write the table of every model that stands, from its checkpoint alone."""
+    rows = [row(model) for model in MODELS if (ZOO / model.name / RECORD).is_file()]
+    if not rows:
+        return
+    RESULT.write_text(json.dumps({"command": "make zoo", "models": rows}, indent=1) + "\n")
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(rows))
+
+
+def row(model: Model) -> dict[str, Any]:
+    """Read one model's figures."""
+    checkpoint = read_checkpoint(ZOO / model.name)
+    record = checkpoint.record
+    top1 = record.test_top1 or 0.0
+    low, high = wilson(round(top1 * record.test.images), record.test.images)
+    summary = inspect_network(record.network)
+    return {
+        "name": model.name,
+        "expected_top1": model.expected_top1,
+        "test_top1": top1,
+        "interval_95": [low, high],
+        "test_images": record.test.images,
+        "parameters": summary.parameters,
+        "macs": summary.macs,
+        "image_size": record.network.image_size,
+        "epochs": record.options.epochs,
+        "best_epoch": record.best_epoch,
+        "training_s": sum(epoch.duration_s for epoch in record.history),
+        "waiting_for_data": sum(e.waited_s for e in record.history) / sum(e.duration_s for e in record.history),
+        "checkpoint": checkpoint.digest,
+        "training_images": record.training.digest,
+        "options": asdict(record.options),
+        "compute": plain(record.compute),
+        "versions": record.versions,
+    }
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """Write the table for people."""
+    lines = [
+        "# The zoo",
+        "",
+        "Written by `make zoo` from the checkpoints; the same figures, with every option, are in",
+        "[zoo.json](../benchmarks/results/zoo.json). Top-1 is on the whole test split, once, by the epoch that a",
+        "validation split chose; its interval is Wilson's, 95 %. Parameters and multiply-accumulates (MACs) are those",
+        "that run.",
+        "",
+        "| model | image | top-1 | 95 % interval | expected | parameters | MACs | epochs | time | ran on |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in rows:
+        low, high = each["interval_95"]
+        compute = each["compute"]
+        met = "" if each["test_top1"] >= each["expected_top1"] else " (not reached)"
+        lines.append(
+            f"| {each['name']} | {each['image_size']} | {each['test_top1']:.2%} | {low:.2%} to {high:.2%} "
+            f"| {each['expected_top1']:.1%}{met} | {each['parameters']:,} | {each['macs'] / 1e6:,.1f} M "
+            f"| {each['epochs']} | {each['training_s'] / 60:.1f} min "
+            f"| {compute['device']}, {compute['precision']}, {compute['threads']} threads |"
+        )
+    used = rows[-1]["versions"]
+    lines += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in used.items()) + ".", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

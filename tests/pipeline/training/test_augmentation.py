@@ -1,0 +1,61 @@
+"""Augmentation: each image moves by its own little, and by nothing else than was asked for."""
+
+import torch
+
+from edgecnn.pipeline.training.augmentation import draw
+from edgecnn.pipeline.training.recipes import TrainingOptions
+
+STILL = TrainingOptions(shift=0)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_each_image_moves_by_its_own_little():
+    options = TrainingOptions(shift=0.08, rotation=10, zoom=0.1)
+    image = torch.zeros(1, 1, 32, 32)
+    image[:, :, 12:20, 12:20] = 1
+    moved = draw(16, 32, options, generator()).apply(image.repeat(16, 1, 1, 1))
+    assert moved.shape == (16, 1, 32, 32)
+    assert len({tuple(m.flatten().tolist()) for m in moved}) == 16
+    assert abs(moved.sum(dim=(1, 2, 3)) / 64 - 1).max() < 0.35
+
+
+def test_no_augmentation_changes_nothing():
+    images = torch.rand(4, 3, 9, 9)
+    torch.testing.assert_close(draw(4, 9, STILL, generator()).apply(images), images, atol=1e-5, rtol=0)
+
+
+def test_images_that_are_only_shifted_are_shifted_by_whole_pixels():
+    images = torch.rand(32, 1, 32, 32)
+    moved = draw(32, 32, TrainingOptions(shift=2.1 / 32), generator()).apply(images)
+    shifts = set()
+    for before, after in zip(images, moved, strict=True):
+        inner = after[:, 4:-4, 4:-4]
+        found = [
+            (dy, dx)
+            for dy in range(-2, 3)
+            for dx in range(-2, 3)
+            if torch.allclose(before[:, 4 + dy : 28 + dy, 4 + dx : 28 + dx], inner, atol=1e-4)
+        ]
+        assert len(found) == 1
+        shifts.add(found[0])
+    assert len(shifts) > 10
+
+
+def test_about_half_of_the_images_are_mirrored():
+    images = torch.rand(64, 1, 8, 8)
+    moved = draw(64, 8, TrainingOptions(shift=0, flip=True), generator()).apply(images)
+    mirrored = [torch.allclose(after, before.flip(-1), atol=1e-4) for before, after in zip(images, moved, strict=True)]
+    same = [torch.allclose(after, before, atol=1e-4) for before, after in zip(images, moved, strict=True)]
+    assert all(a != b for a, b in zip(mirrored, same, strict=True))
+    assert 20 < sum(mirrored) < 44
+
+
+def test_a_part_of_a_batch_moves_as_it_would_in_the_whole():
+    options = TrainingOptions(rotation=10, zoom=0.1, flip=True)
+    images = torch.rand(6, 1, 8, 8)
+    movements = draw(6, 8, options, generator())
+    whole = movements.apply(images)
+    torch.testing.assert_close(movements.part(slice(2, 5)).apply(images[2:5]), whole[2:5])

@@ -1,0 +1,190 @@
+"""A training that stopped goes on as if it never had, and nothing that it had is lost."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgecnn.errors import EdgecnnError, OutputExists, UsageError
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.training.checkpoint import Epoch, read_checkpoint, unfinished
+from edgecnn.pipeline.training.loop import Trained, train
+from edgecnn.pipeline.training.recipes import TrainingOptions, recipe
+
+OPTIONS = recipe("lenet", "digits", epochs=4)
+
+
+class Stop(Exception):
+    """What ends a run in the middle."""
+
+
+def run(out: Path, *, stop_after: int | None = None, options: TrainingOptions = OPTIONS, **more: bool) -> Trained:
+    def on_epoch(number: int, epoch: Epoch) -> None:
+        if number == stop_after:
+            raise Stop
+
+    return train("lenet", open_source("digits"), out, source_name="digits", options=options, on_epoch=on_epoch, **more)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never stopped."""
+    out = tmp_path_factory.mktemp("whole") / "lenet"
+    run(out)
+    return out
+
+
+def states_are_equal(first: Path, second: Path) -> bool:
+    one, two = read_checkpoint(first).state, read_checkpoint(second).state
+    return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_a_resumed_run_gives_the_same_weights_bit_for_bit(whole: Path, tmp_path: Path, stop_after: int):
+    out = tmp_path / "lenet"
+    with pytest.raises(Stop):
+        run(out, stop_after=stop_after)
+    assert not out.exists()
+    assert len(read_checkpoint(unfinished(out)).record.history) == stop_after
+    run(out, resume=True)
+    assert states_are_equal(out, whole)
+    mine, theirs = read_checkpoint(out).record, read_checkpoint(whole).record
+    assert [epoch.loss for epoch in mine.history] == [epoch.loss for epoch in theirs.history]
+    assert mine.test_top1 == theirs.test_top1
+    assert not unfinished(out).exists()
+
+
+def test_a_network_with_dropout_and_batch_norm_resumes_bit_for_bit_too(tmp_path: Path):
+    options = TrainingOptions(epochs=2, image_size=32, optimizer="sgd", learning_rate=0.01)
+    source = small(tmp_path / "data")
+
+    def once(out: Path, stop_after: int | None, **more: bool) -> None:
+        def on_epoch(number: int, epoch: Epoch) -> None:
+            if number == stop_after:
+                raise Stop
+
+        train("googlenet", source, out, source_name="x", options=options, on_epoch=on_epoch, **more)
+
+    once(tmp_path / "whole", None)
+    with pytest.raises(Stop):
+        once(tmp_path / "broken", 1)
+    once(tmp_path / "broken", None, resume=True)
+    assert states_are_equal(tmp_path / "whole", tmp_path / "broken")
+
+
+def small(folder: Path):
+    import numpy as np
+    from PIL import Image
+
+    from edgecnn.pipeline.data.folder import ImageFolder
+
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 4)):
+        for number, label in enumerate(("dark", "bright")):
+            (folder / part / label).mkdir(parents=True)
+            for index in range(count):
+                pixels = rng.integers(0, 120, (32, 32, 3)) + 130 * number
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / part / label / f"{index}.png")
+    return ImageFolder(folder)
+
+
+def test_an_unfinished_run_is_a_checkpoint_that_can_be_exported(tmp_path: Path):
+    with pytest.raises(Stop):
+        run(tmp_path / "lenet", stop_after=2)
+    checkpoint = read_checkpoint(tmp_path / "lenet.unfinished")
+    assert checkpoint.record.test_top1 is None
+    checkpoint.original.module()
+
+
+def test_a_finished_run_is_left_as_it_is(whole: Path):
+    before = (whole / "checkpoint.json").read_bytes()
+    assert run(whole, resume=True).test_top1 == read_checkpoint(whole).record.test_top1
+    assert (whole / "checkpoint.json").read_bytes() == before
+
+
+def test_resume_without_anything_begun_begins(tmp_path: Path):
+    options = recipe("lenet", "digits", epochs=1)
+    assert run(tmp_path / "new", options=options, resume=True).best_epoch == 1
+
+
+def test_a_resume_with_other_options_says_which_differ(whole: Path):
+    other = recipe("lenet", "digits", epochs=5, learning_rate=1e-3)
+    with pytest.raises(UsageError, match=r"--epochs 4 → 5; --learning-rate 0\.005 → 0\.001"):
+        run(whole, options=other, resume=True)
+
+
+def test_a_resume_of_another_architecture_or_other_images_is_refused(whole: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match="architecture lenet → resnet18"):
+        train("resnet18", open_source("digits"), whole, source_name="digits", options=OPTIONS, resume=True)
+    with pytest.raises(UsageError, match="training images"):
+        train("lenet", small(tmp_path / "d"), whole, source_name="d", options=OPTIONS, resume=True)
+
+
+def test_an_unfinished_run_is_never_given_up_unasked(tmp_path: Path):
+    out = tmp_path / "lenet"
+    with pytest.raises(Stop):
+        run(out, stop_after=1)
+    with pytest.raises(OutputExists, match=r"lenet\.unfinished holds an unfinished training: go on with --resume"):
+        run(out)
+    run(out, options=recipe("lenet", "digits", epochs=1), force=True)
+    assert not unfinished(out).exists()
+
+
+def test_a_kill_at_any_moment_leaves_the_last_good_checkpoint(whole: Path, tmp_path: Path):
+    out = tmp_path / "lenet"
+    command = [sys.executable, "-m", "edgecnn", "train", "lenet", "--data", "digits", "--epochs", "4"]
+    command += ["--out", str(out), "--resume"]
+    kills = 0
+    for delay in (0.0, 0.05, 0.4):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch"):  # at work: now kill it without warning, a little later each time
+                time.sleep(delay)
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+        process.stderr.close()
+        process.wait()
+        if (unfinished(out) / "checkpoint.json").exists():
+            assert len(read_checkpoint(unfinished(out)).record.history) >= 1
+    assert kills
+    subprocess.run(command, check=True, capture_output=True)
+    assert states_are_equal(out, whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["lenet"]
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path):
+    out = tmp_path / "lenet"
+    with pytest.raises(Stop):
+        run(out, stop_after=1)
+    before = read_checkpoint(unfinished(out)).digest
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # as a disk with 100 kB left
+    try:
+        with pytest.raises(EdgecnnError, match="what stood there is unchanged"):
+            run(out, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, previous)
+    assert read_checkpoint(unfinished(out)).digest == before
+    run(out, resume=True)
+
+
+def test_a_damaged_unfinished_run_is_named(tmp_path: Path):
+    out = tmp_path / "lenet"
+    with pytest.raises(Stop):
+        run(out, stop_after=1)
+    (unfinished(out) / "resume.safetensors").write_bytes(b"\x00" * 50)
+    with pytest.raises(EdgecnnError, match=r"resume\.safetensors"):
+        run(out, resume=True)
+    record = json.loads((unfinished(out) / "checkpoint.json").read_text())
+    assert record["test_top1"] is None
