@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from edgecnn.bundle.decoding import Mode
 from edgecnn.bundle.folder import check_output, remove_folder
 from edgecnn.bundle.manifest import FileEntry, Network, utc_now
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
@@ -102,7 +103,7 @@ def train(
     beginning = None if weights is None else open_beginning(architecture, weights, options)
     if options.freeze and beginning is None:
         raise UsageError("--freeze trains the last layer alone: name the --weights that the others have")
-    described, mode = _describe(architecture, source, options, beginning)
+    described = _describe(architecture, source, options, beginning)
     _check_place(out, resume=resume, force=force)
     if len(source.labels) < 2:
         raise SourceError(f"{source_name} has {len(source.labels)} class: a classifier needs at least two")
@@ -119,7 +120,7 @@ def train(
     found = _found(out, record) if resume else None
     if found is not None and found.record.test_top1 is not None:
         return _trained(found.record, found.digest)
-    plain = _plain(mode, described)
+    plain = _plain(described)
     with join(device) as job:
         if options.batch_size < job.world:
             raise UsageError(f"--batch-size {options.batch_size} leaves nothing for some of {job.world} processes")
@@ -128,11 +129,7 @@ def train(
         images = Images(training, plain, cache_mib=cache_mib, progress=progress)
         held_out = Images(validation, plain, cache_mib=cache_mib, progress=progress) if len(validation) else None
         test_images = Images(test, plain, cache_mib=cache_mib, progress=progress)
-        preprocessing = (
-            with_statistics(plain, images)
-            if beginning is None
-            else replace(plain, mean=beginning.original.preprocessing.mean, std=beginning.original.preprocessing.std)
-        )
+        preprocessing = _normalised(plain, images, beginning)
         record = replace(record, preprocessing=preprocessing, validation=validation.reference() if held_out else None)
         run = _run(described, options, beginning, device=device, job=job)
         record = replace(record, compute=run.compute)
@@ -211,10 +208,8 @@ def _epochs(
     return best, replace(record, history=tuple(history), best_epoch=best_epoch)
 
 
-def _describe(
-    architecture: str, source: DataSource, options: TrainingOptions, beginning: Beginning | None
-) -> tuple[Network, str]:
-    """Say which network is built, and in which colour mode images are read: that of the weights to start from."""
+def _describe(architecture: str, source: DataSource, options: TrainingOptions, beginning: Beginning | None) -> Network:
+    """Say which network is built; it has as many channels as the images, or as the weights that it starts from."""
     size = options.image_size or get_architecture(architecture).image_size
     channels = 1 if source.mode == "L" else 3
     if beginning is not None:
@@ -224,15 +219,22 @@ def _describe(
         channels = theirs
     network = Network(architecture, len(source.labels), channels, size, options.stem)
     check_network(network)
-    return network, "L" if channels == 1 else "RGB"
+    return network
 
 
-def _plain(mode: str, network: Network) -> Preprocessing:
-    """Return how images are read: resized, not yet normalised."""
+def _plain(network: Network) -> Preprocessing:
+    """Return how images are read for a network: resized, not yet normalised."""
     size, channels = network.image_size, network.in_channels
-    return Preprocessing(
-        "L" if mode == "L" else "RGB", Resize((size, size)), None, (0.0,) * channels, (1.0,) * channels
-    )
+    mode: Mode = "L" if channels == 1 else "RGB"
+    return Preprocessing(mode, Resize((size, size)), None, (0.0,) * channels, (1.0,) * channels)
+
+
+def _normalised(plain: Preprocessing, images: Images, beginning: Beginning | None) -> Preprocessing:
+    """Normalise by the images' own statistics, or by those that the weights to start from have learnt with."""
+    if beginning is None:
+        return with_statistics(plain, images)
+    theirs = beginning.original.preprocessing
+    return replace(plain, mean=theirs.mean, std=theirs.std)
 
 
 def _check_place(out: Path, *, resume: bool, force: bool) -> None:
@@ -269,7 +271,7 @@ def _record(
         format=FORMAT,
         network=network,
         labels=source.labels,
-        preprocessing=_plain(source.mode, network),
+        preprocessing=_plain(network),
         source=source_name,
         training=training.reference(),
         validation=None,

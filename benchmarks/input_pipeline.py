@@ -1,0 +1,72 @@
+"""How long does training wait for data? One epoch each, at 32 to 224 pixels, images from memory and from their files.
+
+The images are 500 × 375 crops of real photographs, as JPEG files. Writes `results/input_pipeline.json`; the share is
+that of the wall time of an epoch in which the network had nothing to do.
+
+    python benchmarks/input_pipeline.py
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from edgecnn.bundle.schema import plain
+from edgecnn.pipeline.data.folder import ImageFolder
+from edgecnn.pipeline.training.checkpoint import read_checkpoint
+from edgecnn.pipeline.training.loop import train
+from edgecnn.pipeline.training.recipes import TrainingOptions
+
+RESULT = Path(__file__).parent / "results" / "input_pipeline.json"
+CASES = (("lenet", 32), ("resnet18", 32), ("resnet18", 64), ("resnet18", 128), ("resnet18", 224), ("googlenet", 96))
+EPOCHS = 3
+
+
+def main() -> None:
+    """Train in every case; print and write the shares."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        photographs = write_photographs(Path(folder) / "photographs")
+        for architecture, size in CASES:
+            for kept in (True, False):
+                options = TrainingOptions(epochs=EPOCHS, image_size=size, flip=True, validation=0)
+                out = Path(folder) / f"{architecture}-{size}-{kept}"
+                source = ImageFolder(photographs)
+                cache = 2048 if kept else 0
+                train(architecture, source, out, source_name="photographs", options=options, cache_mib=cache)
+                record = read_checkpoint(out).record
+                epochs = record.history[1:]  # the first one warms up
+                share = sum(epoch.waited_s for epoch in epochs) / sum(epoch.duration_s for epoch in epochs)
+                speed = record.training.images * len(epochs) / sum(epoch.duration_s for epoch in epochs)
+                rows.append(
+                    {
+                        "architecture": architecture,
+                        "image_size": size,
+                        "images": "in memory" if kept else "read from their files each epoch",
+                        "waiting": share,
+                        "images_per_s": speed,
+                        "compute": plain(record.compute),
+                    }
+                )
+                print(f"{architecture} at {size}, {rows[-1]['images']}: {share:.1%} waiting, {speed:.0f} images/s")
+    RESULT.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+
+
+def write_photographs(root: Path) -> Path:
+    """Write 512 training and 16 test photographs in two classes: crops of two real ones."""
+    rng = np.random.default_rng(0)
+    for label, picture in zip(("temple", "flower"), load_sample_images().images, strict=True):
+        whole = Image.fromarray(picture)
+        for part, count in (("train", 256), ("test", 8)):
+            (root / part / label).mkdir(parents=True)
+            for index in range(count):
+                left, top = int(rng.integers(0, 640 - 500)), int(rng.integers(0, 427 - 375))
+                whole.crop((left, top, left + 500, top + 375)).save(root / part / label / f"{index}.jpg", quality=90)
+    return root
+
+
+if __name__ == "__main__":
+    main()

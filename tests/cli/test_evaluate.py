@@ -1,0 +1,111 @@
+"""`edgecnn evaluate`, and `verify` against the logits that it saves."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.bundle.store import Bundle
+
+
+def test_a_checkpoint_and_its_bundle_are_equally_good(
+    edgecnn: Callable, checkpoint_path: Path, fp32_bundle: Bundle, tmp_path: Path
+):
+    results = []
+    for subject in (checkpoint_path, fp32_bundle.path):
+        result = edgecnn("evaluate", subject, "--data", "digits", "--json")
+        assert result.code == 0, result.err
+        results.append(json.loads(result.out))
+    original, bundle = results
+    assert original["session"]["engine"] == "pytorch"
+    assert bundle["session"]["engine"] in ("onnxruntime", "openvino")
+    assert original["metrics"]["confusion"] == bundle["metrics"]["confusion"]
+    top1 = original["metrics"]["top1"]
+    assert top1["images"] == 385
+    assert top1["low"] < top1["value"] < top1["high"]
+    assert sum(map(sum, original["metrics"]["confusion"])) == 385
+    assert list(original["metrics"]["per_class"]) == list("0123456789")
+
+
+def test_the_text_names_the_worst_class_first(edgecnn: Callable, checkpoint_path: Path):
+    result = edgecnn("evaluate", checkpoint_path, "--data", "digits", "--split", "train")
+    assert "top-1 " in result.out
+    assert "expected calibration error" in result.out
+    rates = [float(line.split()[1].rstrip("%")) for line in result.out.splitlines() if line[2:3].isdigit()]
+    assert rates == sorted(rates)
+    assert len(rates) == 10
+
+
+def test_a_plot_is_a_picture(edgecnn: Callable, checkpoint_path: Path, tmp_path: Path):
+    assert edgecnn("evaluate", checkpoint_path, "--data", "digits", "--plot", tmp_path / "p.png").code == 0
+    pixels = np.asarray(Image.open(tmp_path / "p.png").convert("RGB"))
+    assert pixels.shape == (650, 1300, 3)
+    assert (pixels < 128).any()
+
+
+def test_a_device_without_pytorch_verifies_against_saved_logits(
+    edgecnn: Callable, checkpoint_path: Path, int8_bundle: Bundle, tmp_path: Path
+):
+    saved = tmp_path / "reference.npz"
+    assert edgecnn("evaluate", checkpoint_path, "--data", "digits", "--save-logits", saved).code == 0
+    results = [
+        json.loads(edgecnn("verify", int8_bundle.path, "--data", "digits", "--reference", reference, "--json").out)
+        for reference in (checkpoint_path, saved)
+    ]
+    for key in ("agreement", "top1", "reference_top1"):
+        assert results[0]["comparison"][key] == results[1]["comparison"][key]
+    assert results[0]["comparison"]["max_error"] == pytest.approx(results[1]["comparison"]["max_error"], abs=1e-4)
+    assert results[0]["reference"] == results[1]["reference"]
+
+
+def test_saved_logits_of_other_images_are_refused(
+    edgecnn: Callable, checkpoint_path: Path, int8_bundle: Bundle, tmp_path: Path
+):
+    saved = tmp_path / "train.npz"
+    edgecnn("evaluate", checkpoint_path, "--data", "digits", "--split", "train", "--save-logits", saved)
+    result = edgecnn("verify", int8_bundle.path, "--data", "digits", "--reference", saved)
+    assert result.code == 2
+    assert "recorded on other images" in result.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--plot", "x.jpg"], 2, "ends in .png"),
+        (["--save-logits", "x.json"], 2, "ends in .npz"),
+        (["--backend", "openvino"], 2, "a checkpoint runs in PyTorch"),
+        (["--data", "nowhere"], 1, "there is no data source"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    edgecnn: Callable, checkpoint_path: Path, arguments: list[str], code: int, said: str
+):
+    result = edgecnn("evaluate", checkpoint_path, "--data", "digits", *arguments)
+    assert result.code == code
+    assert said in result.error
+
+
+def test_logits_are_saved_of_the_original_only(edgecnn: Callable, committed: Bundle, tmp_path: Path):
+    result = edgecnn("evaluate", committed.path, "--data", "digits", "--save-logits", tmp_path / "r.npz")
+    assert result.code == 2
+    assert "name the checkpoint" in result.error
+
+
+def test_other_classes_are_refused(edgecnn: Callable, committed: Bundle, tmp_path: Path):
+    for label in ("a", "b"):
+        (tmp_path / "test" / label).mkdir(parents=True)
+        (tmp_path / "train" / label).mkdir(parents=True)
+        for part in ("train", "test"):
+            Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / part / label / "1.png")
+    result = edgecnn("evaluate", committed.path, "--data", tmp_path)
+    assert result.code == 2
+    assert "has the classes a, b" in result.error
+
+
+def test_something_that_is_neither_is_said_so(edgecnn: Callable, tmp_path: Path):
+    result = edgecnn("evaluate", tmp_path / "nothing", "--data", "digits")
+    assert result.code == 1
+    assert "is not a checkpoint" in result.error

@@ -1,0 +1,74 @@
+"""Metrics, held against other people's implementations."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn import metrics as theirs
+
+from edgecnn.pipeline.evaluation.metrics import BINS, measure, rate, wilson
+
+LABELS = tuple("abcdefgh")
+
+
+def sample(count: int = 500, classes: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, classes, count)
+    logits = rng.normal(0, 1.5, (count, classes)).astype(np.float32)
+    logits[np.arange(count), targets] += 2
+    return logits, targets
+
+
+def test_accuracies_confusion_and_loss_are_those_of_scikit_learn_and_pytorch():
+    logits, targets = sample()
+    found = measure(logits, targets, LABELS)
+    answers = logits.argmax(axis=1)
+    assert found.top1.value == theirs.accuracy_score(targets, answers)
+    assert found.top5 is not None
+    assert found.top5.value == theirs.top_k_accuracy_score(targets, logits, k=5)
+    assert np.array_equal(found.confusion, theirs.confusion_matrix(targets, answers))
+    loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
+    assert found.loss == pytest.approx(float(loss), rel=1e-6)
+    recalls = theirs.recall_score(targets, answers, average=None)
+    assert [each.value for each in found.per_class.values()] == pytest.approx(list(recalls))
+
+
+def test_top5_is_left_out_where_it_says_nothing():
+    logits, targets = sample(classes=5)
+    assert measure(logits, targets, LABELS[:5]).top5 is None
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 10), (10, 10), (9208, 10_000), (1, 3)])
+def test_the_interval_is_wilsons(right: int, images: int):
+    expected = stats.binomtest(right, images).proportion_ci(0.95, method="wilson")
+    assert wilson(right, images) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_a_class_without_images_has_no_accuracy_and_every_possible_one():
+    assert rate(0, 0).value is None
+    assert (rate(0, 0).low, rate(0, 0).high) == (0, 1)
+
+
+def test_a_calibrated_classifier_has_no_calibration_error_and_a_boaster_has_much():
+    rng = np.random.default_rng(1)
+    sure = rng.uniform(0.5, 1, 200_000)
+    logits = np.stack([np.log(sure), np.log(1 - sure)], axis=1).astype(np.float32)
+    honest = (rng.uniform(size=len(sure)) > sure).astype(np.int64)  # class 0 is right as often as it says
+    assert measure(logits, honest, ("a", "b")).calibration_error < 0.005
+    coin = rng.integers(0, 2, len(sure))
+    assert measure(logits * 50, coin, ("a", "b")).calibration_error == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_calibration_error_is_the_weighted_gap_of_its_bins():
+    logits, targets = sample()
+    found = measure(logits, targets, LABELS)
+    assert len(found.bins) == BINS
+    assert sum(each.images for each in found.bins) == len(logits)
+    gaps = [each.images * abs((each.confidence or 0) - (each.accuracy or 0)) for each in found.bins]
+    assert found.calibration_error == pytest.approx(sum(gaps) / len(logits))
+
+
+def test_huge_logits_do_not_overflow():
+    found = measure(np.array([[1e30, -1e30], [-1e30, 1e30]], np.float32), np.array([0, 0]), ("a", "b"))
+    assert found.top1.value == 0.5
+    assert np.isfinite(found.loss)

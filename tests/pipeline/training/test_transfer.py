@@ -1,0 +1,111 @@
+"""Fine-tuning: what was learnt is kept, the last layer is new, and nothing foreign is taken for it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from realistic import realistic
+
+from edgecnn.bundle.manifest import Network
+from edgecnn.errors import CheckpointError, UsageError
+from edgecnn.pipeline.data.source import ArrayImages, Split
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.models.registry import architectures, build, get_architecture
+from edgecnn.pipeline.training.checkpoint import read_checkpoint
+from edgecnn.pipeline.training.loop import train
+from edgecnn.pipeline.training.recipes import TrainingOptions
+
+FROZEN = TrainingOptions(epochs=1, image_size=32, freeze=True, validation=0)
+
+
+class TwoColours:
+    """Thirty-two small colour images in two classes."""
+
+    name, labels, mode = "colours", ("red", "blue"), "RGB"
+
+    def split(self, name: str) -> Split:
+        generator = torch.Generator().manual_seed(len(name))
+        pixels = torch.randint(0, 120, (32, 32, 32, 3), generator=generator)
+        targets = torch.arange(32) % 2
+        pixels[targets == 0, :, :, 0] += 130
+        pixels[targets == 1, :, :, 2] += 130
+        return Split(self.name, name, ArrayImages(pixels.byte().numpy()), targets.numpy())
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A torchvision-shaped ResNet-18 of 1,000 classes, as a state dict."""
+    path = tmp_path_factory.mktemp("foreign") / "resnet18.pth"
+    torch.save(realistic(build(Network("resnet18", 1000, 3, 32))).state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("architecture", [each.name for each in architectures()])
+def test_every_architecture_names_its_heads(architecture: str):
+    described = get_architecture(architecture).usual()
+    with torch.device("meta"):
+        network = build(described)
+    for head in get_architecture(architecture).heads:
+        module = network.get_submodule(head)
+        assert isinstance(module, torch.nn.Linear)
+        assert module.out_features == described.num_classes
+
+
+def test_a_frozen_network_learns_its_last_layer_alone(foreign: Path, tmp_path: Path):
+    out = tmp_path / "x"
+    train("resnet18", TwoColours(), out, source_name="colours", options=FROZEN, weights=str(foreign))
+    before, after = torch.load(foreign, weights_only=True), read_checkpoint(out).state
+    changed = {key for key in after if not torch.equal(after[key], before[key])}
+    assert changed == {"fc.weight", "fc.bias"}  # batch norm's statistics too are those of the weights
+    assert after["fc.weight"].shape == (2, 512)
+
+
+def test_a_fine_tuned_network_starts_from_the_weights_and_keeps_their_normalisation(foreign: Path, tmp_path: Path):
+    options = TrainingOptions(epochs=1, image_size=32, learning_rate=1e-9, validation=0)
+    train("resnet18", TwoColours(), tmp_path / "x", source_name="c", options=options, weights=str(foreign))
+    found, before = read_checkpoint(tmp_path / "x"), torch.load(foreign, weights_only=True)
+    torch.testing.assert_close(found.state["layer1.0.conv1.weight"], before["layer1.0.conv1.weight"])
+    assert found.record.preprocessing.mean == (0.485, 0.456, 0.406)
+    assert found.record.beginning is not None
+
+
+def test_a_checkpoint_is_a_beginning_too_and_grey_images_are_read_as_it_needs_them(foreign: Path, tmp_path: Path):
+    train("resnet18", TwoColours(), tmp_path / "first", source_name="c", options=FROZEN, weights=str(foreign))
+    train(
+        "resnet18",
+        open_source("digits"),
+        tmp_path / "second",
+        source_name="digits",
+        options=FROZEN,
+        weights=str(tmp_path / "first"),
+    )
+    record = read_checkpoint(tmp_path / "second").record
+    assert (record.network.in_channels, record.network.num_classes, record.preprocessing.mode) == (3, 10, "RGB")
+    assert record.beginning == read_checkpoint(tmp_path / "first").digest
+
+
+def test_a_head_of_as_many_classes_is_kept(checkpoint_path: Path, tmp_path: Path):
+    options = TrainingOptions(epochs=1, learning_rate=1e-9, validation=0)
+    train(
+        "lenet", open_source("digits"), tmp_path / "x", source_name="d", options=options, weights=str(checkpoint_path)
+    )
+    record = read_checkpoint(tmp_path / "x").record
+    assert (record.test_top1 or 0) > 0.98
+
+
+def test_weights_of_another_architecture_are_refused(foreign: Path, checkpoint_path: Path, tmp_path: Path):
+    with pytest.raises(CheckpointError, match="not those of resnet34: missing"):
+        train("resnet34", TwoColours(), tmp_path / "x", source_name="c", options=FROZEN, weights=str(foreign))
+    with pytest.raises(CheckpointError, match="holds a lenet, not a resnet18"):
+        train("resnet18", TwoColours(), tmp_path / "x", source_name="c", options=FROZEN, weights=str(checkpoint_path))
+    assert not (tmp_path / "x").exists()
+
+
+def test_colour_images_are_not_fed_to_a_network_for_grey_ones(checkpoint_path: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match="grey images, colours has colour"):
+        train("lenet", TwoColours(), tmp_path / "x", source_name="c", options=FROZEN, weights=str(checkpoint_path))
+
+
+def test_freezing_without_weights_is_refused(tmp_path: Path):
+    with pytest.raises(UsageError, match="--weights"):
+        train("resnet18", TwoColours(), tmp_path / "x", source_name="c", options=FROZEN)
