@@ -21,7 +21,15 @@ from edgecnn.pipeline.training.loop import train
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 RESULT = Path(__file__).parent / "results" / "input_pipeline.json"
-CASES = (("lenet", 32), ("resnet18", 32), ("resnet18", 64), ("resnet18", 128), ("resnet18", 224), ("googlenet", 96))
+CASES = (
+    ("lenet", 32, 4096),
+    ("resnet18", 32, 512),
+    ("resnet18", 64, 512),
+    ("resnet18", 128, 256),
+    ("resnet18", 224, 128),
+)
+"""Architecture, image size, training images."""
+
 EPOCHS = 3
 
 
@@ -29,8 +37,8 @@ def main() -> None:
     """Train in every case; print and write the shares."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        photographs = write_photographs(Path(folder) / "photographs")
-        for architecture, size in CASES:
+        for architecture, size, count in CASES:
+            photographs = write_photographs(Path(folder) / f"photographs-{size}-{count}", count)
             for kept in (True, False):
                 options = TrainingOptions(epochs=EPOCHS, image_size=size, flip=True, validation=0)
                 out = Path(folder) / f"{architecture}-{size}-{kept}"
@@ -55,12 +63,14 @@ def main() -> None:
     RESULT.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
 
 
-def write_photographs(root: Path) -> Path:
-    """Write 512 training and 16 test photographs in two classes: crops of two real ones."""
+def write_photographs(root: Path, images: int) -> Path:
+    """Write training and 16 test photographs in two classes: crops of two real ones."""
+    if root.exists():
+        return root
     rng = np.random.default_rng(0)
     for label, picture in zip(("temple", "flower"), load_sample_images().images, strict=True):
         whole = Image.fromarray(picture)
-        for part, count in (("train", 256), ("test", 8)):
+        for part, count in (("train", images // 2), ("test", 8)):
             (root / part / label).mkdir(parents=True)
             for index in range(count):
                 left, top = int(rng.integers(0, 640 - 500)), int(rng.integers(0, 427 - 375))

@@ -25,23 +25,26 @@ _EXTRA_OF = dict.fromkeys(
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+_HELP = """Take a convolutional network from PyTorch to any edge device, with proof.
+
+\b
+train      images                       -> checkpoint
+evaluate   checkpoint or bundle, images -> accuracy, confusion, calibration
+export     checkpoint                   -> FP32 bundle, proven against PyTorch
+quantize   FP32 bundle                  -> INT8 bundle
+verify     bundle                       -> does it answer here as the original did?
+predict    bundle, image                -> label
+models     the architectures, and what each costs
+inspect    architecture, checkpoint or bundle -> its layers
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 ran but the proof did not hold.
+"""  # after \b click keeps the lines as they are
+
+
+@click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="edgecnn")
 def cli() -> None:
-    r"""Take a convolutional network from PyTorch to any edge device, with proof.
-
-    \b
-    train      images        -> checkpoint
-    evaluate   checkpoint or bundle, images -> accuracy, confusion, calibration
-    export     checkpoint    -> FP32 bundle, proven against PyTorch
-    quantize   FP32 bundle   -> INT8 bundle
-    verify     bundle        -> does it answer here as the original did?
-    predict    bundle, image -> label
-    models     the architectures, and what each costs
-    inspect    architecture, checkpoint or bundle -> its layers
-
-    Exit codes: 0 done, 1 failed, 2 usage, 3 ran but the proof did not hold.
-    """
+    """Run a command."""
 
 
 for command in (models, train, evaluate, export, quantize, verify, predict, inspect):

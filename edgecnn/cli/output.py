@@ -38,7 +38,7 @@ def progress_bar(*, hidden: bool = False) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 

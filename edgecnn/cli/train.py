@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 @click.option("--weights", metavar="FILE|NAME", help="Fine-tune: a checkpoint, a state dict, or torchvision's name.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same options stopped.")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write scalars for TensorBoard.")
-@click.option("--cache-mib", default=2048, show_default=True, help="Keep images in memory up to this size.")
+@click.option(
+    "--cache-mib",
+    type=click.IntRange(min=0),
+    default=2048,
+    show_default=True,
+    help="Keep images in memory up to this size; above, read them again each epoch.",
+)
 @dataclass_options(TrainingOptions, defaults=False)
 @force_option
 @strict_option

@@ -29,7 +29,13 @@ class Images:
     """A split's images as pixels, uint8 [N, H, W, C], from memory or, where they are too many, from their files."""
 
     def __init__(
-        self, split: Split, preprocessing: Preprocessing, *, cache_mib: int = CACHE_MIB, progress: Progress = silent
+        self,
+        split: Split,
+        preprocessing: Preprocessing,
+        *,
+        cache_mib: int = CACHE_MIB,
+        stage: str = "reading",
+        progress: Progress = silent,
     ) -> None:
         """Read every image once, so that a damaged one is found now and not hours later.
 
@@ -43,7 +49,7 @@ class Images:
         count = len(split)
         total, squares, pixels = 0.0, 0.0, 0
         for start in range(0, count, _CHUNK):
-            progress(f"reading {split.name}", start, count)
+            progress(stage, start, count)
             chunk = split.pixels(range(start, min(start + _CHUNK, count)), preprocessing)
             if start == 0 and chunk.nbytes // len(chunk) * count <= cache_mib * 2**20:
                 self._kept = np.empty((count, *chunk.shape[1:]), np.uint8)
@@ -51,7 +57,7 @@ class Images:
                 self._kept[start : start + len(chunk)] = chunk
             wide = chunk.reshape(-1, chunk.shape[-1]).astype(np.float64)
             total, squares, pixels = total + wide.sum(0), squares + (wide**2).sum(0), pixels + len(wide)
-        progress(f"reading {split.name}", count, count)
+        progress(stage, count, count)
         self.mean = np.asarray(total) / pixels / 255
         self.std = np.sqrt(np.maximum(np.asarray(squares) / pixels / 255**2 - self.mean**2, 0))
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -126,9 +127,10 @@ def train(
             raise UsageError(f"--batch-size {options.batch_size} leaves nothing for some of {job.world} processes")
         training, validation = everything.parted(options.validation)
         _check_classes(training, source.labels)
-        images = Images(training, plain, cache_mib=cache_mib, progress=progress)
-        held_out = Images(validation, plain, cache_mib=cache_mib, progress=progress) if len(validation) else None
-        test_images = Images(test, plain, cache_mib=cache_mib, progress=progress)
+        read = partial(Images, preprocessing=plain, cache_mib=cache_mib, progress=progress)
+        images = read(training, stage="reading training")
+        held_out = read(validation, stage="reading validation") if len(validation) else None
+        test_images = read(test, stage="reading test")
         preprocessing = _normalised(plain, images, beginning)
         record = replace(record, preprocessing=preprocessing, validation=validation.reference() if held_out else None)
         run = _run(described, options, beginning, device=device, job=job)
@@ -140,7 +142,6 @@ def train(
             out=out,
             images=images,
             held_out=held_out,
-            cache_mib=cache_mib,
             progress=progress,
             on_epoch=on_epoch,
         )
@@ -163,7 +164,6 @@ def _epochs(
     out: Path,
     images: Images,
     held_out: Images | None,
-    cache_mib: int,
     progress: Progress,
     on_epoch: OnEpoch,
 ) -> tuple[dict[str, torch.Tensor], CheckpointRecord]:

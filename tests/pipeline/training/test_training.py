@@ -74,7 +74,7 @@ def test_progress_tells_loss_and_throughput(tmp_path: Path):
     assert steps[-1][1:3] == (2, 2)  # one batch an epoch
     assert "loss" in steps[0][3]
     assert "images/s" in steps[0][3]
-    assert {entry[0] for entry in seen} == {"reading train", "reading test", "training"}
+    assert {entry[0] for entry in seen} == {"reading training", "reading test", "training"}
 
 
 def test_every_epoch_is_reported_with_its_validation(tmp_path: Path):

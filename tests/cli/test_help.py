@@ -1,0 +1,23 @@
+"""`edgecnn --help`: what a newcomer reads first."""
+
+from collections.abc import Callable
+
+import pytest
+
+from edgecnn.cli.main import cli
+
+
+def test_each_command_of_the_road_has_its_own_line(edgecnn: Callable):
+    lines = edgecnn("--help").out.splitlines()
+    for name in cli.commands:
+        assert any(line.strip().startswith(f"{name} ") and "->" in line for line in lines) or name == "models"
+    assert "\b" not in "".join(lines)
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_every_command_explains_itself(edgecnn: Callable, command: str):
+    result = edgecnn(command, "--help")
+    assert result.code == 0
+    assert "\\b" not in result.out
+    for parameter in cli.commands[command].params:
+        assert getattr(parameter, "help", "") != "", f"{command} {parameter.name}"
