@@ -1,4 +1,4 @@
-"""How long does training wait for data? One epoch each, at 32 to 224 pixels, images from memory and from their files.
+"""How long does training wait for data? Two epochs after a first, 32 to 224 pixels, from memory and from image files.
 
 The images are 500 × 375 crops of real photographs, as JPEG files. Writes `results/input_pipeline.json`; the share is
 that of the wall time of an epoch in which the network had nothing to do.
@@ -18,7 +18,7 @@ from edgecnn.bundle.schema import plain
 from edgecnn.pipeline.data.folder import ImageFolder
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.training.loop import train
-from edgecnn.pipeline.training.recipes import TrainingOptions
+from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
 
 RESULT = Path(__file__).parent / "results" / "input_pipeline.json"
 CASES = (
@@ -43,7 +43,7 @@ def main() -> None:
                 options = TrainingOptions(epochs=EPOCHS, image_size=size, flip=True, validation=0)
                 out = Path(folder) / f"{architecture}-{size}-{kept}"
                 source = ImageFolder(photographs)
-                cache = 2048 if kept else 0
+                cache = CACHE_MIB if kept else 0
                 train(architecture, source, out, source_name="photographs", options=options, cache_mib=cache)
                 record = read_checkpoint(out).record
                 epochs = record.history[1:]  # the first one warms up

@@ -19,7 +19,6 @@ import torch
 import torchvision
 from realistic import realistic
 
-from edgecnn.bundle.manifest import Network
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.bundle.probe import spread
 from edgecnn.pipeline.data.photographs import photographs
@@ -71,7 +70,7 @@ def cases() -> list[tuple[str, int]]:
 def measure(name: str, size: int) -> Iterator[Parity]:
     """Export one architecture at one size, run it on every engine, and compare."""
     architecture = get_architecture(name)
-    network = Network(name, architecture.num_classes, architecture.in_channels, size)
+    network = architecture.usual(image_size=size)
     channels = network.in_channels
     mean = (0.5,) * channels if name == "googlenet" else (0.485, 0.456, 0.406)[:channels]
     preprocessing = Preprocessing("L" if channels == 1 else "RGB", Resize((size, size)), None, mean, (0.25,) * channels)

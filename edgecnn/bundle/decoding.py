@@ -9,10 +9,12 @@ converted in one documented way, the same in training and on the device:
 * 16-bit samples keep their upper byte.
 """
 
+import contextlib
 import io
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
 
@@ -77,27 +79,27 @@ def holds_grey(path: Path) -> bool:
     Raises:
         ImageError: it is no image; the message names the file.
     """
-    try:
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
-            return picture.mode in ("1", "L", "LA", "F", "I") or picture.mode.startswith("I;16")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageTooLarge(_too_large(str(path), MAX_PIXELS, "more")) from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{path} is not a JPEG, PNG or BMP image") from None
-    except _DAMAGED as error:
-        raise ImageError(f"{path} is damaged: {error}") from None
+    with _opened(path, str(path), MAX_PIXELS) as picture:
+        return picture.mode in ("1", "L", "LA", "F", "I") or picture.mode.startswith("I;16")
 
 
 def _decode_file(file: IO[bytes], name: str, mode: Mode, max_pixels: int) -> Image.Image:
+    with _opened(file, name, max_pixels) as picture:
+        width, height = picture.size
+        if width * height > max_pixels:
+            raise ImageTooLarge(_too_large(name, max_pixels, f"{width} × {height}"))
+        if picture.format == "JPEG":
+            _check_scans(file, name)
+        picture.load()
+        return _convert(picture, mode)
+
+
+@contextlib.contextmanager
+def _opened(file: IO[bytes] | Path, name: str, max_pixels: int) -> Iterator[Image.Image]:
+    """Open an image file, of which only the header is read, and name what is wrong with it, also while it is used."""
     try:
         with Image.open(file, formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise ImageTooLarge(_too_large(name, max_pixels, f"{width} × {height}"))
-            if picture.format == "JPEG":
-                _check_scans(file, name)
-            picture.load()
-            return _convert(picture, mode)
+            yield picture
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         # Pillow's own limit is far above ours, so that it only speaks first where it refuses outright.
         raise ImageTooLarge(_too_large(name, max_pixels, "more")) from None

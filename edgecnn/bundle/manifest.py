@@ -46,6 +46,9 @@ class TensorSpec:
     shape: tuple[int | None, ...]
 
 
+Stem = Literal["standard", "small"]
+
+
 @dataclass(frozen=True)
 class Network:
     """What was built: enough to build it again.
@@ -62,7 +65,7 @@ class Network:
     num_classes: int
     in_channels: int
     image_size: int
-    stem: Literal["standard", "small"] = "standard"
+    stem: Stem = "standard"
 
 
 @dataclass(frozen=True)

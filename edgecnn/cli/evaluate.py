@@ -10,8 +10,13 @@ from edgecnn.cli.output import columns, emit, percent, progress_bar
 from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgecnn.bundle.preprocessing import Preprocessing
     from edgecnn.pipeline.evaluation.evaluating import Evaluated
     from edgecnn.pipeline.evaluation.metrics import Rate
+    from edgecnn.pipeline.original import Original
+    from edgecnn.runtime.backend import Session
+
+    Runnable = tuple[Session, tuple[str, ...], Preprocessing]
 
 _MOST_CLASSES = 20
 
@@ -49,73 +54,67 @@ def evaluate(
     is_bundle = (subject / "manifest.json").is_file()
     if is_bundle and save_logits is not None:
         raise UsageError("--save-logits writes the PyTorch original's logits: name the checkpoint, not a bundle")
-    from edgecnn.bundle.folder import write_file
+    from edgecnn.bundle.folder import check_outside_bundles, write_file
     from edgecnn.pipeline.data.sources import open_source
+    from edgecnn.pipeline.evaluation.evaluating import evaluate_session
 
-    images = open_source(source)
-    with progress_bar() as progress:
-        found = (_bundle if is_bundle else _checkpoint)(
-            subject, images, split=split, save_logits=save_logits, progress=progress, session=session
-        )
     if plot is not None:
+        check_outside_bundles(plot)
         from edgecnn.pipeline.evaluation.plot import draw
+    if save_logits is not None:
+        check_outside_bundles(save_logits)
+    images = open_source(source)
+    original = None if is_bundle else _open_original(subject, session)
+    running, labels, preprocessing = (
+        _run_bundle(subject, session) if original is None else _run_original(original, session)
+    )
+    try:
+        with progress_bar() as progress:
+            found, logits = evaluate_session(
+                running,
+                images,
+                subject=str(subject),
+                labels=labels,
+                preprocessing=preprocessing,
+                split=split,
+                progress=progress,
+            )
+    finally:
+        running.close()
+    if save_logits is not None and original is not None:
+        from edgecnn.runtime.recorded import RecordedLogits
 
+        RecordedLogits(original.identity, original.digest, found.data.digest, logits).write(save_logits)
+    if plot is not None:
         top1 = found.metrics.top1
         title = f"{subject.name} on {found.data.source} {found.data.split}: top-1 {percent(top1.value)}"
         write_file(plot, draw(found.metrics, title))
     emit(found, _text(found), as_json=as_json)
 
 
-def _checkpoint(
-    subject: Path, images: Any, *, split: str, save_logits: Path | None, progress: Any, session: dict[str, Any]
-) -> "Evaluated":
-    from edgecnn.pipeline.evaluation.evaluating import evaluate_session
-    from edgecnn.pipeline.reference import Reference
+def _open_original(checkpoint: Path, session: dict[str, Any]) -> "Original":
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
-    from edgecnn.runtime.recorded import RecordedLogits
 
     if session["backend"] != "auto" or session["device"] != "cpu" or session["precision"] != "fp32":
         raise UsageError("a checkpoint runs in PyTorch, in FP32 on the CPU: --backend and --device are for bundles")
-    original = read_checkpoint(subject).original
-    reference = Reference(original, threads=session["threads"])
-    found, logits = evaluate_session(
-        reference,
-        images,
-        subject=str(subject),
-        labels=original.labels,
-        preprocessing=original.preprocessing,
-        split=split,
-        progress=progress,
-    )
-    if save_logits is not None:
-        RecordedLogits(original.identity, original.digest, found.data.digest, logits).write(save_logits)
-    return found
+    return read_checkpoint(checkpoint).original
 
 
-def _bundle(
-    subject: Path, images: Any, *, split: str, save_logits: Path | None, progress: Any, session: dict[str, Any]
-) -> "Evaluated":
+def _run_original(original: "Original", session: dict[str, Any]) -> "Runnable":
+    from edgecnn.pipeline.reference import Reference
+
+    return Reference(original, threads=session["threads"]), original.labels, original.preprocessing
+
+
+def _run_bundle(path: Path, session: dict[str, Any]) -> "Runnable":
     from edgecnn.bundle.store import open_bundle
-    from edgecnn.pipeline.evaluation.evaluating import evaluate_session
     from edgecnn.runtime.backend import SessionOptions
     from edgecnn.runtime.backends import open_session
 
-    bundle = open_bundle(subject)
+    bundle = open_bundle(path)
     backend = session.pop("backend")
     running = open_session(bundle, backend=backend, options=SessionOptions(**session))
-    try:
-        found, _ = evaluate_session(
-            running,
-            images,
-            subject=str(subject),
-            labels=bundle.manifest.labels,
-            preprocessing=bundle.manifest.preprocessing,
-            split=split,
-            progress=progress,
-        )
-    finally:
-        running.close()
-    return found
+    return running, bundle.manifest.labels, bundle.manifest.preprocessing
 
 
 def _text(found: "Evaluated") -> str:

@@ -10,6 +10,7 @@ from edgecnn.cli.output import emit, progress_bar
 from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgecnn.bundle.manifest import Stem
     from edgecnn.pipeline.original import Original
 
 
@@ -46,7 +47,7 @@ def export(
     mean: str | None,
     std: str | None,
     labels: Path | None,
-    stem: str | None,
+    stem: "Stem | None",
     force: bool,
     as_json: bool,
 ) -> None:
@@ -86,7 +87,7 @@ def _original(
     mean: str | None,
     std: str | None,
     labels: Path | None,
-    stem: str | None,
+    stem: "Stem | None",
 ) -> "Original":
     """Open what is to be exported."""
     if weights is None:
@@ -101,7 +102,7 @@ def _original(
         _numbers("--mean", mean),
         _numbers("--std", std),
         _lines(labels),
-        "small" if stem == "small" else "standard",
+        stem or "standard",
     )
     return open_weights(checkpoint, weights, options)
 

@@ -10,6 +10,7 @@ from edgecnn.cli.output import columns, emit
 from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgecnn.bundle.manifest import Stem
     from edgecnn.pipeline.inspection.layers import Inspection, Layer
 
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--image-size", type=click.IntRange(min=1), help="Of an architecture. [default: its usual one]")
 @click.option("--stem", type=click.Choice(["standard", "small"]), help="Of an architecture. [default: standard]")
 @json_option
-def inspect(subject: str, image_size: int | None, stem: str | None, as_json: bool) -> None:
+def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: bool) -> None:
     """Show the layers of an architecture, a checkpoint or a bundle: one line each, and what they add up to.
 
     MACs are multiply-accumulates for one image, of convolutions and linear layers. The receptive field is the height
@@ -29,7 +30,7 @@ def inspect(subject: str, image_size: int | None, stem: str | None, as_json: boo
     emit(found, _text(found), as_json=as_json)
 
 
-def _inspect(subject: str, image_size: int | None, stem: str | None) -> "Inspection":
+def _inspect(subject: str, image_size: int | None, stem: "Stem | None") -> "Inspection":
     path = Path(subject)
     if (path.exists() or "/" in subject) and (image_size, stem) != (None, None):
         raise UsageError("--image-size and --stem are for an architecture: a checkpoint or bundle has its own")
@@ -46,7 +47,7 @@ def _inspect(subject: str, image_size: int | None, stem: str | None) -> "Inspect
     from edgecnn.pipeline.inspection.network import inspect_network
     from edgecnn.pipeline.models.registry import get_architecture
 
-    return inspect_network(get_architecture(subject).usual(image_size=image_size, stem=stem))
+    return inspect_network(get_architecture(subject).usual(image_size=image_size, stem=stem or "standard"))
 
 
 def _text(found: "Inspection") -> str:

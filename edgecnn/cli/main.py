@@ -20,8 +20,8 @@ from edgecnn.cli.verify import verify
 from edgecnn.errors import EdgecnnError
 
 _EXTRA_OF = dict.fromkeys(
-    ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "sklearn", "safetensors"), "pipeline"
-)
+    ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "sklearn", "safetensors", "matplotlib"), "pipeline"
+) | {"tensorboard": "tensorboard"}
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 

@@ -1,5 +1,6 @@
 """`edgecnn train`: images in, a checkpoint folder out."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import click
 
 from edgecnn.cli.options import dataclass_options, force_option, json_option, out_option, strict_option
 from edgecnn.cli.output import emit, percent, progress_bar, warn
-from edgecnn.pipeline.training.recipes import TrainingOptions, recipe
+from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions, recipe
 
 if TYPE_CHECKING:
     from edgecnn.pipeline.training.checkpoint import Epoch
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--cache-mib",
     type=click.IntRange(min=0),
-    default=2048,
+    default=CACHE_MIB,
     show_default=True,
     help="Keep images in memory up to this size; above, read them again each epoch.",
 )
@@ -56,7 +57,6 @@ def train(
     the training split; top-1 is measured on the test split, once. Over several processes or machines:
     `torchrun --nproc-per-node 2 -m edgecnn train ...`.
     """
-    from edgecnn.pipeline.data.checks import complaints
     from edgecnn.pipeline.data.sources import open_source
     from edgecnn.pipeline.training.distributed import writes_results
     from edgecnn.pipeline.training.loop import train as run
@@ -65,9 +65,6 @@ def train(
     images = open_source(source)
     chosen = recipe(architecture, images.name, **options)
     speaks = writes_results()
-    for complaint in complaints(images) if speaks else ():
-        warn(complaint, strict=strict)
-
     with progress_bar(hidden=not speaks) as progress, scalars(tensorboard if speaks else None) as write:
 
         def on_epoch(number: int, epoch: "Epoch") -> None:
@@ -85,6 +82,7 @@ def train(
             resume=resume,
             force=force,
             cache_mib=cache_mib,
+            on_complaint=partial(warn, strict=strict) if speaks else None,
             progress=progress,
             on_epoch=on_epoch,
         )

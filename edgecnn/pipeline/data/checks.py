@@ -7,9 +7,8 @@ from edgecnn.pipeline.data.source import DataSource, Split
 _NAMED = 3
 
 
-def complaints(source: DataSource) -> list[str]:
+def complaints(source: DataSource, training: Split, test: Split) -> list[str]:
     """Return a line for each thing that would make a result better than it is, or the images other than they are."""
-    training, test = source.split("train"), source.split("test")
     found = [*_shared(training, test), *getattr(source, "complaints", ())]
     counts = Counter(test.known_targets().tolist())
     missing = [label for target, label in enumerate(source.labels) if not counts[target]]

@@ -179,6 +179,7 @@ class FileImages:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = list(paths)
+        self._digests: dict[int, bytes] = {}  # several splits and records ask for each; a file is read once for all
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -188,11 +189,13 @@ class FileImages:
 
     def digest(self, index: int) -> bytes:
         """See `Images.digest`."""
-        try:
-            with self._paths[index].open("rb") as file:
-                return hashlib.file_digest(file, "sha256").digest()
-        except OSError as error:
-            raise SourceError(f"cannot read {self._paths[index]}: {error.strerror}") from None
+        if index not in self._digests:
+            try:
+                with self._paths[index].open("rb") as file:
+                    self._digests[index] = hashlib.file_digest(file, "sha256").digest()
+            except OSError as error:
+                raise SourceError(f"cannot read {self._paths[index]}: {error.strerror}") from None
+        return self._digests[index]
 
 
 def is_test(digest: bytes) -> bool:

@@ -4,8 +4,9 @@ import io
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from edgecnn.errors import MissingExtra
 from edgecnn.pipeline.evaluation.metrics import Metrics
 
 _MOST_NAMES = 40
@@ -15,16 +16,7 @@ _MOST_NUMBERS = 12
 
 
 def draw(metrics: Metrics, title: str) -> bytes:
-    """Draw a PNG.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("--plot needs matplotlib: pip install 'edgecnn[pipeline]'") from None
+    """Draw a PNG."""
     figure = Figure(figsize=(13, 6.5), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)

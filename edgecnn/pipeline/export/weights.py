@@ -8,7 +8,7 @@ import hashlib
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +16,7 @@ from safetensors.torch import load as load_tensors
 from torchvision.models import get_model_weights
 from torchvision.transforms import InterpolationMode
 
-from edgecnn.bundle.manifest import Network
+from edgecnn.bundle.manifest import Network, Stem
 from edgecnn.bundle.preprocessing import Interpolation, Preprocessing, Resize
 from edgecnn.bundle.store import digest_bytes
 from edgecnn.errors import CheckpointError, UsageError
@@ -53,7 +53,7 @@ class WeightsOptions:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     labels: tuple[str, ...] | None = None
-    stem: Literal["standard", "small"] = "standard"
+    stem: Stem = "standard"
 
 
 def open_weights(architecture: str, text: str, options: WeightsOptions) -> Original:

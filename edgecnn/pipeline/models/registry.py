@@ -1,12 +1,11 @@
 """The architectures by name: the seam that other families, and a test's own network, join."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
 
-from edgecnn.bundle.manifest import Network
+from edgecnn.bundle.manifest import Network, Stem
 from edgecnn.errors import UsageError
 from edgecnn.pipeline.models import alexnet, googlenet, lenet, resnet, vgg
 
@@ -39,10 +38,9 @@ class Architecture:
     optional_keys: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
 
-    def usual(self, *, image_size: int | None = None, stem: str | None = None) -> Network:
+    def usual(self, *, image_size: int | None = None, stem: Stem = "standard") -> Network:
         """Describe the network as its paper has it, at another image size or with another stem where one is given."""
-        wanted = Network(self.name, self.num_classes, self.in_channels, image_size or self.image_size)
-        return wanted if stem is None else dataclasses.replace(wanted, stem="small" if stem == "small" else "standard")
+        return Network(self.name, self.num_classes, self.in_channels, image_size or self.image_size, stem)
 
 
 _REGISTRY: dict[str, Architecture] = {}

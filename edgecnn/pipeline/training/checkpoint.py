@@ -81,7 +81,7 @@ class CheckpointRecord:
         test: the images that `test_top1` was measured on.
         test_top1: fraction of right answers there, once, by the best epoch's weights; None while training goes on.
         options: how it was trained.
-        compute: where it was trained; filled in before anything is written.
+        compute: where it was trained.
         beginning: digest of the weights that it was fine-tuned from; None where it learnt from nothing.
         history: one entry an epoch.
         best_epoch: the epoch whose weights these are, from 1.
@@ -100,13 +100,18 @@ class CheckpointRecord:
     test: DataReference
     test_top1: float | None
     options: TrainingOptions
-    compute: Compute | None
+    compute: Compute
     beginning: str | None
     history: tuple[Epoch, ...]
     best_epoch: int
     created: str
     versions: dict[str, str]
     weights: FileEntry
+
+    @property
+    def duration_s(self) -> float:
+        """Wall time of all epochs."""
+        return sum(epoch.duration_s for epoch in self.history)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,11 @@ def writes_results() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def local_rank() -> int:
+    """Return this process's number on its machine, which is that of its GPU too."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 @contextlib.contextmanager
 def join(device: torch.device) -> Iterator[Job]:
     """Join the processes that `torchrun` has started; alone where it has not.

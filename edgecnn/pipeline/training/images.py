@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,11 +14,10 @@ from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.reference import network_input
 from edgecnn.pipeline.training.augmentation import draw
-from edgecnn.pipeline.training.recipes import TrainingOptions
+from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
 from edgecnn.progress import Progress, silent
 
-CACHE_MIB = 2048
-_CHUNK = 256
+_CHUNK = 64
 _LEAST_STD = 1e-3
 """Below a quarter of a grey level."""
 
@@ -47,7 +46,7 @@ class Images:
         self._preprocessing = preprocessing
         self._kept: np.ndarray | None = None
         count = len(split)
-        total, squares, pixels = 0.0, 0.0, 0
+        self._levels = np.zeros((preprocessing.channels, 256), np.int64)  # how many pixels have each value, per channel
         for start in range(0, count, _CHUNK):
             progress(stage, start, count)
             chunk = split.pixels(range(start, min(start + _CHUNK, count)), preprocessing)
@@ -55,11 +54,16 @@ class Images:
                 self._kept = np.empty((count, *chunk.shape[1:]), np.uint8)
             if self._kept is not None:
                 self._kept[start : start + len(chunk)] = chunk
-            wide = chunk.reshape(-1, chunk.shape[-1]).astype(np.float64)
-            total, squares, pixels = total + wide.sum(0), squares + (wide**2).sum(0), pixels + len(wide)
+            for channel in range(preprocessing.channels):
+                self._levels[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
         progress(stage, count, count)
-        self.mean = np.asarray(total) / pixels / 255
-        self.std = np.sqrt(np.maximum(np.asarray(squares) / pixels / 255**2 - self.mean**2, 0))
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of all pixels, per channel, scaled to [0, 1]; float64 [C] each."""
+        values = np.arange(256) / 255
+        shares = self._levels / self._levels.sum(axis=1, keepdims=True)
+        mean = shares @ values
+        return mean, np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
 
     def __len__(self) -> int:
         return len(self.split)
@@ -75,12 +79,15 @@ def with_statistics(plain: Preprocessing, images: Images) -> Preprocessing:
     Raises:
         SourceError: the images are all of one colour.
     """
-    if images.std.max() < 1e-9:
+    mean, std = images.statistics()
+    if std.max() < 1e-9:
         raise SourceError("all training images are one and the same colour: there is nothing to learn")
     # An empty channel stays empty: dividing by its noise would make noise of it.
-    std = [1.0 if value < _LEAST_STD else round(float(value), 6) for value in images.std]
-    mean = tuple(round(float(value), 6) for value in images.mean)
-    return Preprocessing(plain.mode, plain.resize, plain.crop, mean=mean, std=tuple(std))
+    return replace(
+        plain,
+        mean=tuple(round(float(value), 6) for value in mean),
+        std=tuple(1.0 if value < _LEAST_STD else round(float(value), 6) for value in std),
+    )
 
 
 @dataclass(frozen=True)

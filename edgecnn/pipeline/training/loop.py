@@ -1,6 +1,5 @@
 """Train a network on a data source and write its checkpoint."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,8 +13,10 @@ from edgecnn.bundle.folder import check_output, remove_folder
 from edgecnn.bundle.manifest import FileEntry, Network, utc_now
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.errors import CheckpointError, OutputExists, SourceError, UsageError
+from edgecnn.pipeline.data.checks import complaints
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.models.registry import build, check_network, get_architecture
+from edgecnn.pipeline.original import Original
 from edgecnn.pipeline.training.checkpoint import (
     FORMAT,
     RECORD,
@@ -27,12 +28,12 @@ from edgecnn.pipeline.training.checkpoint import (
     unfinished,
     write_checkpoint,
 )
-from edgecnn.pipeline.training.distributed import Job, join
-from edgecnn.pipeline.training.images import CACHE_MIB, Batches, Images, plain_batches, with_statistics
+from edgecnn.pipeline.training.distributed import Job, join, local_rank
+from edgecnn.pipeline.training.images import Batches, Images, plain_batches, with_statistics
 from edgecnn.pipeline.training.optimization import choose_device
-from edgecnn.pipeline.training.recipes import TrainingOptions, differing
+from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions, differing
 from edgecnn.pipeline.training.run import Run, better
-from edgecnn.pipeline.training.transfer import Beginning, freeze, open_beginning
+from edgecnn.pipeline.training.transfer import begin_with, freeze, open_beginning
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 
@@ -72,6 +73,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     cache_mib: int = CACHE_MIB,
+    on_complaint: Callable[[str], None] | None = None,
     progress: Progress = silent,
     on_epoch: OnEpoch = lambda number, epoch: None,
 ) -> Trained:
@@ -90,6 +92,7 @@ def train(
         resume: go on where an interrupted run of the same options stopped; a finished one is returned as it is.
         force: replace an existing checkpoint, and give up an unfinished one.
         cache_mib: images are kept in memory up to this size; above, they are read again each epoch.
+        on_complaint: told of what a user should know of the images before the training; None looks for nothing.
         progress: told of every step.
         on_epoch: told of every epoch's figures.
 
@@ -100,7 +103,7 @@ def train(
         CheckpointError: `weights` or the unfinished run do not fit.
         TrainingError: the loss is not a number any more, or another process has ended.
     """
-    device = choose_device(options, int(os.environ.get("LOCAL_RANK", "0")))
+    device = choose_device(options, local_rank())
     beginning = None if weights is None else open_beginning(architecture, weights, options)
     if options.freeze and beginning is None:
         raise UsageError("--freeze trains the last layer alone: name the --weights that the others have")
@@ -109,16 +112,18 @@ def train(
     if len(source.labels) < 2:
         raise SourceError(f"{source_name} has {len(source.labels)} class: a classifier needs at least two")
     everything, test = source.split("train"), source.split("test")
-    record = _record(
-        described,
-        source,
-        source_name=source_name,
-        training=everything,
-        test=test,
-        options=options,
-        beginning=beginning,
-    )
-    found = _found(out, record) if resume else None
+    if on_complaint is not None:
+        for complaint in complaints(source, everything, test):
+            on_complaint(complaint)
+    place = next((place for place in (out, unfinished(out)) if (place / RECORD).is_file()), None) if resume else None
+    found = None if place is None else read_checkpoint(place)
+    if found is not None:
+        differences = _differences(
+            found.record, described, options, training=everything, test=test, beginning=beginning
+        )
+        if differences:
+            what = "; ".join(differences)
+            raise UsageError(f"{place} was begun otherwise ({what}): use its options, or start over")
     if found is not None and found.record.test_top1 is not None:
         return _trained(found.record, found.digest)
     plain = _plain(described)
@@ -132,9 +137,26 @@ def train(
         held_out = read(validation, stage="reading validation") if len(validation) else None
         test_images = read(test, stage="reading test")
         preprocessing = _normalised(plain, images, beginning)
-        record = replace(record, preprocessing=preprocessing, validation=validation.reference() if held_out else None)
         run = _run(described, options, beginning, device=device, job=job)
-        record = replace(record, compute=run.compute)
+        record = CheckpointRecord(
+            format=FORMAT,
+            network=described,
+            labels=source.labels,
+            preprocessing=preprocessing,
+            source=source_name,
+            training=everything.reference(),
+            validation=validation.reference() if held_out else None,
+            test=test.reference(),
+            test_top1=None,
+            options=options,
+            compute=run.compute,
+            beginning=None if beginning is None else beginning.digest,
+            history=(),
+            best_epoch=0,
+            created=utc_now(),
+            versions=versions(),
+            weights=FileEntry("", 0),
+        )
         best, record = _epochs(
             run,
             record,
@@ -208,12 +230,12 @@ def _epochs(
     return best, replace(record, history=tuple(history), best_epoch=best_epoch)
 
 
-def _describe(architecture: str, source: DataSource, options: TrainingOptions, beginning: Beginning | None) -> Network:
+def _describe(architecture: str, source: DataSource, options: TrainingOptions, beginning: Original | None) -> Network:
     """Say which network is built; it has as many channels as the images, or as the weights that it starts from."""
     size = options.image_size or get_architecture(architecture).image_size
     channels = 1 if source.mode == "L" else 3
     if beginning is not None:
-        theirs = beginning.original.network.in_channels
+        theirs = beginning.network.in_channels
         if theirs < channels:
             raise UsageError(f"the weights are of a network for grey images, {source.name} has colour")
         channels = theirs
@@ -229,11 +251,11 @@ def _plain(network: Network) -> Preprocessing:
     return Preprocessing(mode, Resize((size, size)), None, (0.0,) * channels, (1.0,) * channels)
 
 
-def _normalised(plain: Preprocessing, images: Images, beginning: Beginning | None) -> Preprocessing:
+def _normalised(plain: Preprocessing, images: Images, beginning: Original | None) -> Preprocessing:
     """Normalise by the images' own statistics, or by those that the weights to start from have learnt with."""
     if beginning is None:
         return with_statistics(plain, images)
-    theirs = beginning.original.preprocessing
+    theirs = beginning.preprocessing
     return replace(plain, mean=theirs.mean, std=theirs.std)
 
 
@@ -256,72 +278,35 @@ def _check_classes(training: Split, labels: tuple[str, ...]) -> None:
             )
 
 
-def _record(
+def _differences(
+    theirs: CheckpointRecord,
     network: Network,
-    source: DataSource,
+    options: TrainingOptions,
     *,
-    source_name: str,
     training: Split,
     test: Split,
-    options: TrainingOptions,
-    beginning: Beginning | None,
-) -> CheckpointRecord:
-    """Begin the record: all that is known before the first image is read."""
-    return CheckpointRecord(
-        format=FORMAT,
-        network=network,
-        labels=source.labels,
-        preprocessing=_plain(network),
-        source=source_name,
-        training=training.reference(),
-        validation=None,
-        test=test.reference(),
-        test_top1=None,
-        options=options,
-        compute=None,
-        beginning=None if beginning is None else beginning.digest,
-        history=(),
-        best_epoch=0,
-        created=utc_now(),
-        versions=versions(),
-        weights=FileEntry("", 0),
-    )
-
-
-def _found(out: Path, record: CheckpointRecord) -> Checkpoint | None:
-    """Return the finished or unfinished run that `--resume` goes on with; None where there is none.
-
-    Raises:
-        UsageError: it was begun with other options, images or weights; the message says which.
-    """
-    place = next((place for place in (out, unfinished(out)) if (place / RECORD).is_file()), None)
-    if place is None:
-        return None
-    found = read_checkpoint(place)
-    theirs = found.record
-    complaints = differing(theirs.options, record.options)
-    complaints += [
+    beginning: Original | None,
+) -> list[str]:
+    """Say in what a run that was begun differs from what is asked for now."""
+    return differing(theirs.options, options) + [
         f"{what} {before} → {now}"
         for what, before, now in (
-            ("architecture", theirs.network.architecture, record.network.architecture),
-            ("training images", theirs.training.digest[:12], record.training.digest[:12]),
-            ("test images", theirs.test.digest[:12], record.test.digest[:12]),
-            ("--weights", theirs.beginning, record.beginning),
+            ("architecture", theirs.network.architecture, network.architecture),
+            ("training images", theirs.training.digest[:12], training.digest[:12]),
+            ("test images", theirs.test.digest[:12], test.digest[:12]),
+            ("--weights", theirs.beginning, None if beginning is None else beginning.digest),
         )
         if before != now
     ]
-    if complaints:
-        raise UsageError(f"{place} was begun otherwise ({'; '.join(complaints)}): use its options, or start over")
-    return found
 
 
 def _run(
-    network: Network, options: TrainingOptions, beginning: Beginning | None, *, device: torch.device, job: Job
+    network: Network, options: TrainingOptions, beginning: Original | None, *, device: torch.device, job: Job
 ) -> Run:
     torch.manual_seed(options.seed)
     module = build(network)
     if beginning is not None:
-        beginning.put_into(module, network)
+        begin_with(beginning, module, network)
     if options.freeze:
         freeze(module, network.architecture)
     return Run(module, options, device=device, job=job)
@@ -330,5 +315,4 @@ def _run(
 def _trained(record: CheckpointRecord, digest: str) -> Trained:
     if record.test_top1 is None:
         raise CheckpointError("this training is not finished")
-    seconds = sum(epoch.duration_s for epoch in record.history)
-    return Trained(digest, record.test_top1, record.test.images, record.best_epoch, seconds)
+    return Trained(digest, record.test_top1, record.test.images, record.best_epoch, record.duration_s)

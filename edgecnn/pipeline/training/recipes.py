@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 from edgecnn.errors import UsageError
 
+CACHE_MIB = 2048
+"""Images are kept in memory up to this size; no part of a recipe, because it changes no result."""
+
 
 def _option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edgecnn.errors import EdgecnnError, MissingExtra
+from edgecnn.errors import EdgecnnError
 from edgecnn.pipeline.training.checkpoint import Epoch
 
 Write = Callable[[int, Epoch], None]
@@ -15,16 +15,14 @@ def scalars(folder: Path | None) -> Iterator[Write]:
     """Yield what writes an epoch's figures, numbered from 1, as TensorBoard scalars; without a folder it does nothing.
 
     Raises:
-        MissingExtra: TensorBoard is not installed.
+        ModuleNotFoundError: TensorBoard is not installed.
         EdgecnnError: the folder cannot be written.
     """
     if folder is None:
         yield lambda number, epoch: None
         return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise MissingExtra("--tensorboard needs TensorBoard: pip install 'edgecnn[tensorboard]'") from None
+    from torch.utils.tensorboard import SummaryWriter  # only here: TensorBoard is an extra of its own
+
     try:
         writer = SummaryWriter(str(folder))
     except OSError as error:

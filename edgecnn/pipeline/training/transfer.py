@@ -1,6 +1,5 @@
 """Fine-tuning: start from weights that were trained before, with a new last layer for other classes."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
@@ -14,33 +13,7 @@ from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 
-@dataclass(frozen=True)
-class Beginning:
-    """Where a fine-tuning starts: weights, and the digest that a record names them by."""
-
-    original: Original
-
-    @property
-    def digest(self) -> str:
-        """See `Original.digest`."""
-        return self.original.digest
-
-    def put_into(self, network: nn.Module, described: Network) -> None:
-        """Copy the weights into a fresh network; for another number of classes its head keeps its fresh weights.
-
-        Raises:
-            CheckpointError: the weights do not fit; the message names the keys.
-        """
-        mine, name = network.state_dict(), described.architecture
-        found = dict(self.original.state)
-        if self.original.network.num_classes != described.num_classes:
-            heads = tuple(f"{head}." for head in get_architecture(name).heads)
-            found |= {key: value for key, value in mine.items() if key.startswith(heads)}
-        check_state(name, mine, found)
-        network.load_state_dict(mine | found)
-
-
-def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Beginning:
+def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Original:
     """Open what `--weights` names: a checkpoint folder, a file, or a torchvision weights entry.
 
     Raises:
@@ -50,13 +23,28 @@ def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Be
     path = Path(text)
     if not path.is_dir():
         wanted = WeightsOptions(image_size=options.image_size, stem=options.stem)
-        return Beginning(open_weights(architecture, text, wanted))
+        return open_weights(architecture, text, wanted)
     original = read_checkpoint(path).original
     if original.network.architecture != architecture:
         raise CheckpointError(f"{path} holds a {original.network.architecture}, not a {architecture}")
     if original.network.stem != options.stem:
         raise CheckpointError(f"{path} was trained with --stem {original.network.stem}, not {options.stem}")
-    return Beginning(original)
+    return original
+
+
+def begin_with(beginning: Original, network: nn.Module, described: Network) -> None:
+    """Copy weights into a fresh network; for another number of classes its heads keep their fresh ones.
+
+    Raises:
+        CheckpointError: the weights do not fit; the message names the keys.
+    """
+    mine, name = network.state_dict(), described.architecture
+    found = dict(beginning.state)
+    if beginning.network.num_classes != described.num_classes:
+        heads = tuple(f"{head}." for head in get_architecture(name).heads)
+        found |= {key: value for key, value in mine.items() if key.startswith(heads)}
+    check_state(name, mine, found)
+    network.load_state_dict(mine | found)
 
 
 def freeze(network: nn.Module, architecture: str) -> None:

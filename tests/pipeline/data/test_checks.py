@@ -6,9 +6,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edgecnn.pipeline.data.checks import complaints
+from edgecnn.pipeline.data.checks import complaints as complaints_of
 from edgecnn.pipeline.data.folder import ImageFolder
+from edgecnn.pipeline.data.source import DataSource
 from edgecnn.pipeline.data.sources import open_source
+
+
+def complaints(source: DataSource) -> list[str]:
+    return complaints_of(source, source.split("train"), source.split("test"))
 
 
 def pictures(folder: Path, count: int, *, grey: bool = False, seed: int = 0) -> None:
