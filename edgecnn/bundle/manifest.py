@@ -10,7 +10,7 @@ from edgecnn.bundle import schema
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import FormatTooNew, ManifestError, UnsafePath, UsageError
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 """Version of the format: a reader refuses a later major; a later minor adds only what older readers may ignore."""
 
 MANIFEST, MODEL, PROBE, PROOF = "manifest.json", "model.onnx", "probe.npz", "proof.json"
@@ -103,12 +103,21 @@ class DataReference:
 
 @dataclass(frozen=True)
 class CalibrationRecord:
-    """What the INT8 scales were computed from."""
+    """What the INT8 numbers were computed from, and how.
+
+    Attributes:
+        parent: digest of the FP32 bundle.
+        method: how the ranges of activations were chosen.
+        images: what they were chosen on.
+        seed: of the choice of images.
+        rounding: how weights were rounded: each to the `nearest` step, or those of a layer `together`.
+    """
 
     parent: str
     method: str
     images: DataReference
     seed: int
+    rounding: str = "nearest"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`edgecnn inspect`: what a network is made of, one line a layer."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,10 +24,33 @@ def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: 
 
     MACs are multiply-accumulates for one image, of convolutions and linear layers. The receptive field is the height
     and width, in pixels, of what one unit sees; a dash is the whole image. For a bundle it is the graph that runs on
-    the device: batch norms are folded, and `int8` stands where integers are computed.
+    the device: batch norms are folded, and `int8` stands where integers are computed; of an INT8 bundle also what
+    quantizing has done to each layer.
     """
     found = _inspect(subject, image_size, stem)
-    emit(found, _text(found), as_json=as_json)
+    quantized = _quantized(Path(subject))
+    text = _text(found)
+    if quantized is not None and quantized["layers"]:
+        from edgecnn.cli.layers import layers_text
+
+        title = "what quantizing has done to each layer (signal to noise; what leaving it in float would win):"
+        text += f"\n\n{title}\n{layers_text(quantized['layers'], quantized['float_tensors'])}"
+    from edgecnn.bundle.schema import plain
+
+    emit(plain(found) | {"quantization": plain(quantized)}, text, as_json=as_json)
+
+
+def _quantized(path: Path) -> "dict[str, Any] | None":
+    """Return what an INT8 bundle says of its layers; None for anything else."""
+    if not (path / "manifest.json").is_file():
+        return None
+    from edgecnn.bundle.store import open_bundle
+
+    bundle = open_bundle(path)
+    quantization = bundle.manifest.quantization
+    if quantization is None:
+        return None
+    return {"layers": bundle.proof().layers, "float_tensors": quantization.float_tensors}
 
 
 def _inspect(subject: str, image_size: int | None, stem: "Stem | None") -> "Inspection":

@@ -20,7 +20,12 @@ class Latency:
 
 
 def measure_latency(
-    sessions: Mapping[str, Session], images: np.ndarray, *, rounds: int = 15, runs: int = 20
+    sessions: Mapping[str, Session],
+    images: np.ndarray,
+    *,
+    rounds: int = 15,
+    runs: int = 20,
+    budget_s: float | None = None,
 ) -> dict[str, Latency]:
     """Time several sessions on the same batch, in turns.
 
@@ -29,7 +34,11 @@ def measure_latency(
         images: uint8 [N, H, W, C].
         rounds: how many turns each session gets.
         runs: timed runs of one turn, after as many untimed: the thread pools of the session before are still spinning.
+        budget_s: about how long it may take in all; slow networks then run fewer times, once a turn at least.
     """
+    if budget_s is not None:
+        turn_s = 2 * sum(_seconds(session, images) for session in sessions.values())
+        runs = max(1, min(runs, int(budget_s / rounds / turn_s)))
     times: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(rounds):
         for name, session in sessions.items():
@@ -40,6 +49,14 @@ def measure_latency(
                 session.run(images)
                 times[name].append((time.perf_counter() - start) * 1e3)
     return {name: _summary(values) for name, values in times.items()}
+
+
+def _seconds(session: Session, images: np.ndarray) -> float:
+    """Return the time of a second run: the first one prepares."""
+    session.run(images)
+    start = time.perf_counter()
+    session.run(images)
+    return time.perf_counter() - start
 
 
 def _summary(values: list[float]) -> Latency:

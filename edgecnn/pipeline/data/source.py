@@ -69,6 +69,10 @@ class Split:
         image = self.images[index]
         return "/".join(image.parts[-3:]) if isinstance(image, Path) else f"{self.name} image {index}"
 
+    def lazily(self, preprocessing: Preprocessing) -> "LazyPixels":
+        """Return what reads and preprocesses images whenever some are asked for, so that memory holds no more."""
+        return LazyPixels(self, preprocessing)
+
     def all_pixels(self, preprocessing: Preprocessing) -> np.ndarray:
         """Read and preprocess every image as uint8 [N, H, W, C]."""
         return self.pixels(range(len(self)), preprocessing)
@@ -112,6 +116,20 @@ class Split:
     def reference(self) -> DataReference:
         """Say which images these are, for a record."""
         return DataReference(self.source, self.name, len(self), self.digest)
+
+
+class LazyPixels:
+    """A split as if it were an array, uint8 [N, H, W, C]: a slice of it is read when it is taken."""
+
+    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
+        self._split = split
+        self._preprocessing = preprocessing
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def __getitem__(self, part: slice, /) -> np.ndarray:
+        return self._split.pixels(range(*part.indices(len(self))), self._preprocessing)
 
 
 class _Chosen:

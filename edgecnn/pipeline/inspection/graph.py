@@ -60,7 +60,8 @@ class _Walk:
         if node.op_type in (_QUANTIZE, _DEQUANTIZE, *_MOVES_NUMBERS):
             return None
         fused = node.op_type == "Relu" and node.input[0] in self._integer
-        integer = fused or (bool(data) and all(name in self._dequantized for name in data))
+        read = [*data, *node.input[1:2]] if node.op_type in _WEIGHTED else data
+        integer = fused or (bool(data) and self._dequantized.issuperset(read))
         if integer:
             self._integer.add(output)
         shape = self._shapes.get(output, ())

@@ -1,66 +1,96 @@
-"""What the activations of an FP32 graph look like on calibration images: streamed, so that memory stays constant."""
+"""Run calibration images through an FP32 graph, and let observers look at its tensors as they go by.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+No activation outlives its batch: memory is that of one batch, however many images there are.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import numpy as np
 import onnx
 import onnxruntime
 
-from edgecnn.bundle.manifest import INPUT_NAME
 from edgecnn.errors import EngineError
-from edgecnn.runtime.host import usable_cores
+from edgecnn.pipeline.quantization.trial import Pixels, open_session, run
+from edgecnn.progress import Progress, silent
+
+_BATCH_MIB = 32
+"""Activations of a batch, where nobody says how large it is to be."""
+_LARGEST_BATCH = 32
 
 
-@dataclass(frozen=True)
-class Range:
-    """Smallest and largest value that a tensor took."""
+class Observer(Protocol):
+    """Whatever wants to see a tensor's values."""
 
-    low: float
-    high: float
+    def update(self, values: np.ndarray) -> None:
+        """Look at the values of one batch, float32 [N, …]."""
+        ...
 
 
-def observe_ranges(model: onnx.ModelProto, tensors: Iterable[str], batches: Iterable[np.ndarray]) -> dict[str, Range]:
-    """Run images through a graph and keep the range of each tensor (min-max calibration).
+class Calibration:
+    """Images, and an FP32 graph that they are run through as often as there is something to observe.
 
-    Args:
-        model: the FP32 graph.
-        tensors: names of the tensors to observe.
-        batches: uint8 [N, H, W, C] each.
-
-    Raises:
-        EngineError: ONNX Runtime failed, or a value is not finite.
+    Attributes:
+        blank: whether every image so far is of one colour.
     """
-    names = sorted(set(tensors))
-    session = _observing_session(model, names)
-    low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
-    for batch in batches:
-        try:
-            values = session.run(names, {INPUT_NAME: batch})
-        except Exception as error:  # ONNX Runtime's exceptions share no other base class
-            raise EngineError(f"ONNX Runtime failed on the calibration images: {_one_line(error)}") from None
-        low = np.minimum(low, [value.min() for value in values])
-        high = np.maximum(high, [value.max() for value in values])
-    for name, smallest, largest in zip(names, low, high, strict=True):
-        if not (np.isfinite(smallest) and np.isfinite(largest)):
-            raise EngineError(f"the values of {name} are not finite on the calibration images: the network is broken")
-    return {name: Range(float(low[i]), float(high[i])) for i, name in enumerate(names)}
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        images: Pixels,
+        *,
+        batch_size: int | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        """Begin.
+
+        Args:
+            model: the FP32 graph.
+            images: the calibration images.
+            batch_size: images a run; None for as many as fit a few MiB of activations.
+            progress: told of every batch.
+        """
+        self._model = model
+        self._images = images
+        self._batch_size = batch_size
+        self._progress = progress
+        self.blank = True
+
+    def observe(self, observers: Mapping[str, Iterable[Observer]], stage: str = "calibrating") -> None:
+        """Show every observer the tensor that it is listed under, a batch of images at a time.
+
+        Raises:
+            EngineError: ONNX Runtime failed, or a value is not finite.
+        """
+        names = sorted(observers)
+        session = _observing_session(self._model, names)
+        total = len(self._images)
+        start = 0
+        size = self._batch_size or 1  # the first image shows how large the activations are
+        while start < total:
+            self._progress(stage, start, total)
+            end = min(start + size, total)
+            images = self._images[start:end]
+            self.blank = self.blank and bool((images == images[:, :1, :1]).all())
+            values = run(session, names, images)
+            if self._batch_size is None and start == 0:
+                per_image = sum(each.nbytes for each in values)
+                size = max(1, min(_LARGEST_BATCH, _BATCH_MIB * 2**20 // max(per_image, 1)))
+            for name, value in zip(names, values, strict=True):
+                if not np.isfinite(value.min() + value.max()):
+                    raise EngineError(f"the values of {name} are not finite on the calibration images: it is broken")
+                for observer in observers[name]:
+                    observer.update(value)
+            start = end
+        self._progress(stage, total, total)
 
 
 def _observing_session(model: onnx.ModelProto, names: list[str]) -> onnxruntime.InferenceSession:
     """Load the graph with the observed tensors as outputs."""
-    observed = onnx.ModelProto()
-    observed.CopyFrom(model)
-    present = {output.name for output in observed.graph.output}
-    observed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3
-    settings.intra_op_num_threads = usable_cores()
+    outputs = len(model.graph.output)
+    present = {output.name for output in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
     try:
-        return onnxruntime.InferenceSession(observed.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # see above
-        raise EngineError(f"ONNX Runtime cannot load the graph: {_one_line(error)}") from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+        return open_session(model)
+    finally:
+        del model.graph.output[outputs:]

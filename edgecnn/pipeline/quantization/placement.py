@@ -3,9 +3,12 @@
 An engine fuses an operator into an INT8 kernel where all its inputs come out of a DequantizeLinear and its output
 goes into a QuantizeLinear. A ReLU behind a convolution belongs to it, so nothing stands between the two. An operator
 that only moves or selects values (pooling by maximum, reshaping) keeps its input's scale. The logits stay in float:
-quantizing them costs agreement and gains nothing.
+quantizing them costs agreement and gains nothing. A layer left in float because INT8 costs too much there sees what it
+saw in FP32: nothing is quantized for it alone.
 """
 
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -14,6 +17,9 @@ _WEIGHTED = frozenset({"Conv", "Gemm"})
 _KEEPS_SCALE = frozenset({"MaxPool", "Reshape", "Flatten"})
 _COMPUTES = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool"})
 _FUSED_ACTIVATION = "Relu"
+
+_SMALL, _SMALL_LAST = 1 << 14, 1 << 16
+"""Weights of a linear layer, and of the last one, that is not worth quantizing: a processor's cache holds them."""
 
 
 @dataclass(frozen=True)
@@ -25,39 +31,97 @@ class Placement:
         weights: initializers of convolutions and linear layers; the output channel is axis 0 of each.
         biases: bias initializer to the activation and the weight whose scales it is the product of.
         float_tensors: what stays in float32, and why.
+        exact: outputs of the operators that read float tensors even where those are quantized for others.
     """
 
     activations: dict[str, str]
     weights: tuple[str, ...]
     biases: dict[str, tuple[str, str]]
     float_tensors: dict[str, str]
+    exact: frozenset[str]
 
 
-def place(graph: onnx.GraphProto) -> Placement:
-    """Decide where Q/DQ pairs stand."""
-    constants = {initializer.name for initializer in graph.initializer}
+def module_of(node: onnx.NodeProto) -> str:
+    """Return the PyTorch module that a node came from; empty where it came from a function."""
+    return node.name.rpartition("/")[0]
+
+
+def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None) -> Placement:
+    """Decide where Q/DQ pairs stand.
+
+    Args:
+        graph: the FP32 graph.
+        float_layers: modules whose weighted operator stays in float, and why.
+    """
+    sizes = {initializer.name: math.prod(initializer.dims) for initializer in graph.initializer}
     outputs = {output.name for output in graph.output}
+    reasons = dict.fromkeys(sorted(outputs), "logits: quantizing them changes answers and makes nothing faster")
     relu_of = _fused_activations(graph, outputs)
     activations: dict[str, str] = {}
     weights: list[str] = []
     biases: dict[str, tuple[str, str]] = {}
+    integer: list[onnx.NodeProto] = []
+    spared: set[str] = set()
     for node in graph.node:
-        keeps = node.op_type in _KEEPS_SCALE
-        if node.op_type in _WEIGHTED:
+        keeps, weighted = node.op_type in _KEEPS_SCALE, node.op_type in _WEIGHTED
+        if weighted:
+            asked = (float_layers or {}).get(module_of(node))
+            reason = asked or _too_small(node, sizes, outputs)
+            if asked:
+                spared.add(node.output[0])
+            if reason:
+                reasons[node.input[1]] = reason
+                continue
             weights.append(node.input[1])
             if len(node.input) > 2 and node.input[2]:
                 biases[node.input[2]] = (node.input[0], node.input[1])
         elif node.op_type not in _COMPUTES and not (keeps and node.input[0] in activations):
             continue
-        inputs = node.input[:1] if node.op_type in _WEIGHTED or keeps else node.input
-        for name in inputs:
-            if name not in constants:
+        integer.append(node)
+        for name in node.input[:1] if weighted or keeps else node.input:
+            if name not in sizes:
                 activations.setdefault(name, name)
         output = relu_of.get(node.output[0], node.output[0])
         if output not in outputs:
             activations[output] = activations[node.input[0]] if keeps else output
-    reasons = dict.fromkeys(sorted(outputs), "logits: quantizing them changes answers and makes nothing faster")
-    return Placement(activations, tuple(weights), biases, reasons)
+    demand = _Demand(graph, spared)
+    activations = {name: shared for name, shared in activations.items() if demand.of(name)}
+    exact = frozenset(node.output[0] for node in graph.node if demand.spares(node))
+    return Placement(activations, tuple(weights), biases, reasons, exact)
+
+
+def _too_small(node: onnx.NodeProto, sizes: Mapping[str, int], outputs: Collection[str]) -> str | None:
+    """Say why a linear layer is not worth quantizing; None where it is."""
+    if node.op_type != "Gemm":
+        return None
+    if node.output[0] in outputs and sizes[node.input[1]] <= _SMALL_LAST:
+        return "last layer: so few weights make nothing faster in INT8, and their errors reach the logits as they are"
+    if sizes[node.input[1]] <= _SMALL:
+        return "small linear layer: so few weights make nothing faster in INT8"
+    return None
+
+
+class _Demand:
+    """For whom a tensor is quantized: for all that read it but the layers that are spared, and what serves only those.
+
+    A float operator that is not spared (an average, a small last layer) reads quantized values: without the
+    QuantizeLinear before it, what makes them would not run in INT8.
+    """
+
+    def __init__(self, graph: onnx.GraphProto, spared: Collection[str]) -> None:
+        self._spared = spared
+        self._readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self._readers.setdefault(name, []).append(node)
+
+    def of(self, name: str) -> bool:
+        """Whether anything reads a tensor quantized."""
+        return any(not self.spares(reader) for reader in self._readers.get(name, []))
+
+    def spares(self, node: onnx.NodeProto) -> bool:
+        """Whether an operator is a spared layer, or only moves values for such layers."""
+        return node.output[0] in self._spared or (node.op_type in _KEEPS_SCALE and not self.of(node.output[0]))
 
 
 def _fused_activations(graph: onnx.GraphProto, outputs: set[str]) -> dict[str, str]:

@@ -5,31 +5,74 @@ al., Quantization and Training of Neural Networks for Efficient Integer-Arithmet
 real = scale · (integer - zero_point).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 _BIAS_LIMIT = 2**30
 """Half of int32: the other half is for the sum of the products."""
-FULL_RANGE = 127
-PORTABLE_RANGE = 64
-"""Largest weight magnitude at which two products with uint8 cannot overflow 16 bits: 2 · 255 · 64 = 32,640."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Smallest and largest value of a tensor."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class ActivationQuantization:
-    """One scale and zero point for a whole tensor of uint8."""
+    """One scale and zero point for a whole tensor: uint8, or int8 with the zero point 0 where it is symmetric."""
 
     scale: float
     zero_point: int
+    symmetric: bool = False
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """Type of the integers."""
+        return np.int8 if self.symmetric else np.uint8
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest integer."""
+        return (-128, 127) if self.symmetric else (0, 255)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Smallest and largest value that an integer stands for."""
+        lowest, highest = self.limits
+        return (lowest - self.zero_point) * self.scale, (highest - self.zero_point) * self.scale
+
+    def integers(self, values: np.ndarray) -> np.ndarray:
+        """Quantize: whole numbers, of the values' shape and type."""
+        result: np.ndarray = np.clip(np.rint(values / self.scale) + self.zero_point, *self.limits)
+        return result
+
+    def rounded(self, values: np.ndarray) -> np.ndarray:
+        """Return the values that quantizing makes of these, in their own type."""
+        result: np.ndarray = ((self.integers(values) - self.zero_point) * self.scale).astype(values.dtype)
+        return result
 
 
 @dataclass(frozen=True)
 class WeightQuantization:
-    """One scale for each output channel (axis 0) of signed 8-bit weights without zero point; `limit` bounds them."""
+    """Signed 8-bit weights without zero point, one scale for each output channel (axis 0).
+
+    Attributes:
+        scales: float32 [O].
+        integers: int8, of the weights' shape.
+    """
 
     scales: np.ndarray
-    limit: int
+    integers: np.ndarray
+
+    def rounded(self) -> np.ndarray:
+        """Return the values that the integers stand for, float32."""
+        column = self.scales.reshape(-1, *[1] * (self.integers.ndim - 1))
+        result: np.ndarray = (self.integers * column).astype(np.float32)
+        return result
 
 
 @dataclass(frozen=True)
@@ -39,27 +82,30 @@ class QuantizationPlan:
     Attributes:
         activations: tensor name to quantization.
         weights: initializer name to quantization.
+        biases: initializer name to the float values that take the place of its own.
         float_tensors: what stays in float32, and why.
     """
 
     activations: dict[str, ActivationQuantization]
     weights: dict[str, WeightQuantization]
     float_tensors: dict[str, str]
+    biases: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def activation_quantization(low: float, high: float) -> ActivationQuantization:
-    """Fit uint8 to a range; zero is always exactly representable, so that padding is exact (Jacob et al., 2.1)."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = float(np.float32((high - low) / 255))
+def activation_quantization(values: Range, *, symmetric: bool = False) -> ActivationQuantization:
+    """Fit 8 bits to a range; zero is always exactly representable, so that padding is exact (Jacob et al., 2.1)."""
+    low, high = min(values.low, 0.0), max(values.high, 0.0)
+    scale = float(np.float32(max(-low, high) / 127 if symmetric else (high - low) / 255))
     if scale < np.finfo(np.float32).tiny:  # a tensor of zeros: it needs no scale, but ONNX forbids 0
         scale = 1.0
-    return ActivationQuantization(scale, int(np.clip(round(-low / scale), 0, 255)))
+    zero_point = 0 if symmetric else int(np.clip(round(-low / scale), 0, 255))
+    return ActivationQuantization(scale, zero_point, symmetric)
 
 
-def weight_quantization(
+def weight_scales(
     weights: np.ndarray, limit: int, *, bias: np.ndarray | None = None, input_scale: float = 1.0
-) -> WeightQuantization:
-    """Fit each output channel (axis 0) to -limit..limit by its largest magnitude.
+) -> np.ndarray:
+    """Fit each output channel (axis 0) to -limit..limit by its largest magnitude; returns float32 [O].
 
     A bias is an int32 with the scale `input_scale` · weight scale. Where a channel is all but dead, its weights' scale
     would be so small that the bias overflows; then the bias decides, and takes the upper half of the range.
@@ -68,4 +114,11 @@ def weight_quantization(
     if bias is not None:
         scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / (input_scale * _BIAS_LIMIT))
     scales[scales < np.finfo(np.float32).tiny] = 1.0  # nothing but zeros: they need no scale, but ONNX forbids 0
-    return WeightQuantization(scales.astype(np.float32), limit)
+    result: np.ndarray = scales.astype(np.float32)
+    return result
+
+
+def nearest(weights: np.ndarray, scales: np.ndarray, limit: int) -> WeightQuantization:
+    """Round every weight to the nearest of its channel's steps."""
+    column = scales.reshape(-1, *[1] * (weights.ndim - 1)).astype(np.float64)
+    return WeightQuantization(scales, np.clip(np.rint(weights / column), -limit, limit).astype(np.int8))

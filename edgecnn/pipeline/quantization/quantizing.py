@@ -2,53 +2,58 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from edgecnn.bundle.folder import check_output
-from edgecnn.bundle.manifest import MANIFEST, CalibrationRecord, Manifest, Provenance, Quantization, check_name, utc_now
+from edgecnn.bundle.manifest import (
+    MAJOR,
+    MANIFEST,
+    MINOR,
+    CalibrationRecord,
+    Format,
+    Manifest,
+    Provenance,
+    Quantization,
+    check_name,
+    utc_now,
+)
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.probe import Probe
-from edgecnn.bundle.proof import Proof
+from edgecnn.bundle.proof import GateRecord, Proof
 from edgecnn.bundle.store import Bundle, create_bundle
+from edgecnn.bundle.weight_range import PORTABLE_RANGE
 from edgecnn.errors import ProofFailed, SourceError, TestSplitRefused, UsageError
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.proving import engine_sessions, evaluate, make_probe, make_proof
-from edgecnn.pipeline.quantization.calibration import observe_ranges
+from edgecnn.pipeline.quantization.building import Built, build
+from edgecnn.pipeline.quantization.gate import Gate
 from edgecnn.pipeline.quantization.options import QuantizationOptions
-from edgecnn.pipeline.quantization.placement import Placement, place
-from edgecnn.pipeline.quantization.plan import (
-    FULL_RANGE,
-    PORTABLE_RANGE,
-    QuantizationPlan,
-    activation_quantization,
-    weight_quantization,
-)
-from edgecnn.pipeline.quantization.recipe import CalibrationImages
-from edgecnn.pipeline.quantization.rewriting import rewrite
+from edgecnn.pipeline.quantization.recipe import CalibrationImages, held_out, short_digests
+from edgecnn.pipeline.quantization.verdict import Verdict, conclude, judge_engines
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.backend import Session
 from edgecnn.runtime.verification import replay
 
-METHOD = "minmax"
-
 WORTHY_AGREEMENT = 0.95
 """Below this fraction of equal answers a bundle is written with a warning: something is wrong with its calibration."""
 
 _OVERLAP = 0.01
+_NO_GATE = 100.0  # points: any drop is allowed
+_UNGATED = "calibration took every training image, so none is left to hold the gate on: lower --count, or --gate-data"
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """The INT8 bundle, and one line for each engine on which this machine does not hold its proof."""
+    """The INT8 bundle, one line for each doubt about it, and what it costs and gains on this machine."""
 
     bundle: Bundle
     warnings: tuple[str, ...]
+    verdict: Verdict
 
 
 def quantize(
@@ -57,7 +62,9 @@ def quantize(
     out: Path,
     *,
     data: DataSource | None = None,
+    gate_data: DataSource | None = None,
     options: QuantizationOptions | None = None,
+    analyze: bool = False,
     command: str = "edgecnn.pipeline.quantization",
     force: bool = False,
     strict: bool = False,
@@ -70,7 +77,9 @@ def quantize(
         calibration: training images that decide the scales.
         out: the new bundle's folder; its name is the bundle's name.
         data: whose test split the proof is measured on; by default the calibration's source.
+        gate_data: whose training split the gate is held on; by default the calibration's source.
         options: how to quantize.
+        analyze: try every layer in float, and say in the proof what that wins.
         command: for the record.
         force: replace an existing bundle.
         strict: refuse to write a bundle that there is a warning about.
@@ -80,7 +89,8 @@ def quantize(
         UsageError: `parent` is not FP32, or `out` stands already or cannot name a bundle.
         TestSplitRefused: the calibration images are those that the result would be judged on.
         SourceError: images are missing, or have other classes.
-        ProofFailed: the errors are so large that the probe decides nothing, or `strict` and there is a warning.
+        ProofFailed: the gate cannot be met, the errors are so large that the probe decides nothing, or `strict` and
+            there is a warning.
     """
     options = options or QuantizationOptions()
     check_name(out.name)
@@ -89,22 +99,25 @@ def quantize(
     if manifest.precision != "fp32":
         raise UsageError(f"{parent.path} is {manifest.precision} already: quantize the FP32 bundle that it came from")
     source = data or calibration.source
-    for labels in (source.labels, calibration.source.labels):
+    for labels in {source.labels, calibration.source.labels, (gate_data or source).labels}:
         if labels != manifest.labels:
             raise SourceError(f"the images have the classes {', '.join(labels[:5])}…, not those of {parent.path}")
     test = source.split("test")
     overlap = _check_overlap(calibration.chosen, test)
-    model = onnx.load(str(parent.model))
-    placement = place(model.graph)
-    batches = _batches(calibration.chosen, manifest.preprocessing, options.batch_size, progress)
-    ranges = observe_ranges(model, placement.activations.values(), batches)
-    limit = FULL_RANGE if options.full_range else PORTABLE_RANGE
-    plan = make_plan(model, placement, {name: (r.low, r.high) for name, r in ranges.items()}, limit)
-    quantized = rewrite(model, placement, plan).SerializeToString()
+    gate = _gate(parent, calibration, gate_data, options)
+    built = build(
+        onnx.load(str(parent.model)),
+        calibration.chosen.lazily(manifest.preprocessing),
+        options=options,
+        gate=None if gate is None else gate[0],
+        analyze=analyze,
+        progress=progress,
+    )
+    content = built.model.SerializeToString()
     probe = parent.probe()
     with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
         path = Path(folder) / "model.onnx"
-        path.write_bytes(quantized)
+        path.write_bytes(content)
         with engine_sessions(path) as sessions, engine_sessions(parent.model) as originals:
             name, original = next(iter(originals.items()))
             evaluation = evaluate(
@@ -116,43 +129,50 @@ def quantize(
             )
             # The parent was held to PyTorch within 1e-4 of the spread, and its proof travels with its digest.
             reference = f"fp32 bundle {parent.digest} on {name}"
-            proof = make_proof(reference, evaluation, evaluation.logits["original"], sessions)
+            proof = dataclasses.replace(
+                make_proof(reference, evaluation, evaluation.logits["original"], sessions),
+                layers=built.layers,
+                calibration_images=short_digests(calibration.chosen),
+                gate=None if gate is None else _gate_record(built, *gate),
+            )
             probe = make_probe(sessions, probe.images, probe.logits, probe.encoded)
             warnings = (
                 *_doubts(proof),
-                *_machine_warnings(probe, sessions, manifest.preprocessing, limit),
+                *_machine_warnings(probe, sessions, manifest.preprocessing, options.weight_limit),
                 *overlap,
+                *(() if gate is not None or options.max_drop >= _NO_GATE else (_UNGATED,)),
             )
+            engines = judge_engines(sessions, originals, evaluation, probe.images[:1])
     if strict and warnings:
         raise ProofFailed(f"{warnings[0]}; no bundle was written (--strict)")
-    sealed = _manifest(parent, out.name, calibration=calibration, limit=limit, placement=placement, command=command)
-    bundle = create_bundle(out, manifest=sealed, model=quantized, probe=probe, proof=proof, force=force)
-    return Quantized(bundle, warnings)
+    sealed = _manifest(parent, out.name, calibration=calibration, options=options, built=built, command=command)
+    bundle = create_bundle(out, manifest=sealed, model=content, probe=probe, proof=proof, force=force)
+    return Quantized(bundle, warnings, conclude(engines, parent.size_bytes, bundle.size_bytes))
 
 
-def make_plan(
-    model: onnx.ModelProto, placement: Placement, ranges: dict[str, tuple[float, float]], limit: int
-) -> QuantizationPlan:
-    """Turn ranges into a plan.
+def _gate(
+    parent: Bundle, calibration: CalibrationImages, data: DataSource | None, options: QuantizationOptions
+) -> tuple[Gate, Split] | None:
+    """Choose the images of the gate; None where nothing is asked, or no training image is left.
 
-    Args:
-        model: the FP32 graph.
-        placement: which tensors are quantized.
-        ranges: smallest and largest value of each tensor that has a range of its own.
-        limit: largest magnitude of a quantized weight.
+    Raises:
+        UsageError: so few images cannot certify what is asked.
     """
-    constants = {initializer.name: onnx.numpy_helper.to_array(initializer) for initializer in model.graph.initializer}
-    activations = {name: activation_quantization(*ranges[shared]) for name, shared in placement.activations.items()}
-    bias_of = {weight: (bias, activation) for bias, (activation, weight) in placement.biases.items()}
-    weights = {}
-    for name in placement.weights:
-        bias, activation = bias_of.get(name, (None, None))
-        if bias is None or activation not in activations:
-            weights[name] = weight_quantization(constants[name], limit)
-        else:
-            scale = activations[activation].scale
-            weights[name] = weight_quantization(constants[name], limit, bias=constants[bias], input_scale=scale)
-    return QuantizationPlan(activations, weights, placement.float_tensors)
+    if options.max_drop >= _NO_GATE:
+        return None
+    source = data or calibration.source
+    split = held_out(source.split("train"), calibration.chosen, options.gate_count, calibration.seed)
+    if not len(split):
+        return None
+    gate = Gate(split.lazily(parent.manifest.preprocessing), split.targets, options.max_drop / 100, options.certify)
+    gate.check()
+    return gate, split
+
+
+def _gate_record(built: Built, gate: Gate, split: Split) -> GateRecord | None:
+    if built.gated is None:
+        return None
+    return GateRecord(split.reference(), gate.max_drop, gate.certify, built.gated.before, built.gated.after)
 
 
 def _check_overlap(chosen: Split, test: Split) -> tuple[str, ...]:
@@ -199,22 +219,27 @@ def _machine_warnings(
     )
 
 
-def _batches(split: Split, preprocessing: Preprocessing, size: int, progress: Progress) -> Iterator[np.ndarray]:
-    for start in range(0, len(split), size):
-        progress("calibrating", start, len(split))
-        yield split.pixels(range(start, min(start + size, len(split))), preprocessing)
-    progress("calibrating", len(split), len(split))
-
-
 def _manifest(
-    parent: Bundle, name: str, *, calibration: CalibrationImages, limit: int, placement: Placement, command: str
+    parent: Bundle,
+    name: str,
+    *,
+    calibration: CalibrationImages,
+    options: QuantizationOptions,
+    built: Built,
+    command: str,
 ) -> Manifest:
     inherited = parent.manifest.provenance
+    record = CalibrationRecord(
+        parent.digest, options.method, calibration.chosen.reference(), calibration.seed, options.rounding
+    )
     return dataclasses.replace(
         parent.manifest,
+        format=Format(MAJOR, MINOR),
         name=name,
         precision="int8",
-        quantization=Quantization("uint8", "int8", limit, placement.float_tensors),
+        quantization=Quantization(
+            "int8" if options.symmetric else "uint8", "int8", options.weight_limit, built.placement.float_tensors
+        ),
         provenance=Provenance(
             created=utc_now(),
             command=command,
@@ -222,6 +247,6 @@ def _manifest(
             checkpoint=inherited.checkpoint,
             training=inherited.training,
             opset=inherited.opset,
-            calibration=CalibrationRecord(parent.digest, METHOD, calibration.chosen.reference(), calibration.seed),
+            calibration=record,
         ),
     )

@@ -4,6 +4,7 @@ Calibration sees training images only: scales that were fitted to the test image
 """
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +109,33 @@ def read_recipe(path: Path) -> CalibrationRecipe:
 
 
 def choose(split: Split, count: int, seed: int) -> Split:
-    """Choose `count` images at random, or all where there are fewer; the same seed chooses the same images."""
+    """Choose `count` images at random, or all where there are fewer; the same seed chooses the same images.
+
+    The classes take turns, so that each is seen alike: a class that calibration has not seen may clip.
+    """
+    return split.subset(_turns(split, seed)[:count])
+
+
+def held_out(split: Split, calibration: Split, count: int, seed: int) -> Split:
+    """Choose `count` images likewise, none of which calibration has seen."""
+    seen = {calibration.images.digest(i) for i in range(len(calibration))}
+    fresh = (index for index in _turns(split, seed) if split.images.digest(index) not in seen)
+    return split.subset(list(itertools.islice(fresh, count)))
+
+
+def short_digests(split: Split) -> tuple[str, ...]:
+    """Return the first 16 hexadecimal digits of each image's digest, as a proof keeps them."""
+    return tuple(split.images.digest(index).hex()[:16] for index in range(len(split)))
+
+
+def _turns(split: Split, seed: int) -> list[int]:
+    """Return every index in a random order in which the classes take turns."""
     order = np.random.default_rng(seed).permutation(len(split))
-    return split.subset([int(index) for index in order[:count]])
+    if split.targets is None:
+        return [int(index) for index in order]
+    targets = split.targets[order]
+    turn = np.empty(len(order), np.int64)
+    for target in np.unique(targets):
+        members = np.flatnonzero(targets == target)
+        turn[members] = np.arange(len(members))
+    return [int(index) for index in order[np.argsort(turn, kind="stable")]]

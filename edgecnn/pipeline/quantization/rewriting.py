@@ -4,12 +4,14 @@ An activation gets a QuantizeLinear and a DequantizeLinear behind the operator t
 integer initializers with a DequantizeLinear. Names stay those of the PyTorch modules.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from edgecnn.pipeline.quantization.placement import Placement
-from edgecnn.pipeline.quantization.plan import QuantizationPlan
+from edgecnn.pipeline.quantization.plan import ActivationQuantization, QuantizationPlan
 
 _INT32_LIMIT = 2**31 - 1
 
@@ -20,15 +22,17 @@ def rewrite(model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan
     result.CopyFrom(model)
     rewriter = _Rewriter(result.graph)
     for name, activation in plan.activations.items():
-        rewriter.quantize_activation(name, activation.scale, activation.zero_point)
+        rewriter.quantize_activation(name, activation)
     for name, weight in plan.weights.items():
-        rewriter.quantize_constant(name, weight.scales, weight.limit, np.int8)
+        rewriter.replace_constant(name, weight.integers, weight.scales)
     for name, (activation_name, weight_name) in placement.biases.items():
         if activation_name in plan.activations and weight_name in plan.weights:
             # The accumulator's scale, so that the integer kernel adds the bias as it is.
             scales = plan.activations[activation_name].scale * plan.weights[weight_name].scales
-            rewriter.quantize_constant(name, scales.astype(np.float32), _INT32_LIMIT, np.int32)
-    rewriter.finish()
+            bias = plan.biases[name].astype(np.float64) if name in plan.biases else rewriter.constant(name)
+            integers = np.clip(np.rint(bias / scales), -_INT32_LIMIT, _INT32_LIMIT).astype(np.int32)
+            rewriter.replace_constant(name, integers, scales.astype(np.float32))
+    rewriter.finish(placement.exact)
     onnx.checker.check_model(result, full_check=True)
     return result
 
@@ -43,11 +47,15 @@ class _Rewriter:
         self._behind: dict[str, list[onnx.NodeProto]] = {}  # tensor to the nodes that follow its maker
         self._first: list[onnx.NodeProto] = []  # nodes that read constants only
 
-    def quantize_activation(self, name: str, scale: float, zero_point: int) -> None:
+    def constant(self, name: str) -> np.ndarray:
+        """Return an initializer's values, float64."""
+        return numpy_helper.to_array(self._constants[name]).astype(np.float64)
+
+    def quantize_activation(self, name: str, quantization: ActivationQuantization) -> None:
         """Put a Q/DQ pair behind a tensor."""
         numbers = [
-            self._add(f"{name}/scale", np.float32(scale)),
-            self._add(f"{name}/zero_point", np.uint8(zero_point)),
+            self._add(f"{name}/scale", np.float32(quantization.scale)),
+            self._add(f"{name}/zero_point", quantization.dtype(quantization.zero_point)),
         ]
         quantized, dequantized = f"{name}/quantized", f"{name}/dequantized"
         self._behind[name] = [
@@ -56,16 +64,13 @@ class _Rewriter:
         ]
         self._replaced[name] = dequantized
 
-    def quantize_constant(self, name: str, scales: np.ndarray, limit: int, kind: type) -> None:
+    def replace_constant(self, name: str, integers: np.ndarray, scales: np.ndarray) -> None:
         """Replace an initializer by integers and a DequantizeLinear, one scale for each index of axis 0."""
-        values = numpy_helper.to_array(self._constants[name]).astype(np.float64)
-        column = scales.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float64)
-        integers: np.ndarray = np.clip(np.rint(values / column), -limit, limit).astype(kind)
         self._graph.initializer.remove(self._constants[name])
         inputs = [
             self._add(f"{name}/quantized", integers),
             self._add(f"{name}/scale", scales),
-            self._add(f"{name}/zero_point", np.zeros(scales.shape, kind)),
+            self._add(f"{name}/zero_point", np.zeros(scales.shape, integers.dtype)),
         ]
         dequantized = f"{name}/dequantized"
         self._first.append(
@@ -73,11 +78,12 @@ class _Rewriter:
         )
         self._replaced[name] = dequantized
 
-    def finish(self) -> None:
-        """Put the nodes in order and let every reader read the dequantized tensors."""
+    def finish(self, exact: Collection[str]) -> None:
+        """Put the nodes in order and let every reader read the dequantized tensors, but for those that are `exact`."""
         nodes = list(self._first)
         for node in self._graph.node:
-            node.input[:] = [self._replaced.get(name, name) for name in node.input]
+            if node.output[0] not in exact:
+                node.input[:] = [self._replaced.get(name, name) for name in node.input]
             nodes.append(node)
             for output in node.output:
                 nodes += self._behind.get(output, [])

@@ -6,10 +6,10 @@ from onnx import TensorProto, helper
 from edgecnn.pipeline.quantization.placement import place
 
 
-def graph(nodes: list[onnx.NodeProto], constants: tuple[str, ...]) -> onnx.GraphProto:
+def graph(nodes: list[onnx.NodeProto], constants: tuple[str, ...], size: int = 1 << 17) -> onnx.GraphProto:
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [None, 2, 4, 4])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [None, 2])
-    initializers = [helper.make_tensor(name, TensorProto.FLOAT, [1], [1.0]) for name in constants]
+    initializers = [onnx.TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[size]) for name in constants]
     return helper.make_graph(nodes, "test", [image], [logits], initializers)
 
 
@@ -58,3 +58,41 @@ def test_the_branches_of_an_inception_module_are_quantized_before_and_after_thei
         "joined": "joined",
         "pooled": "pooled",
     }
+
+
+def test_a_small_last_layer_stays_in_float_and_the_layer_before_it_runs_in_int8():
+    nodes = [
+        helper.make_node("Gemm", ["image", "w1", "b1"], ["g1"], "fc1/Gemm"),
+        helper.make_node("Relu", ["g1"], ["r1"]),
+        helper.make_node("Gemm", ["r1", "w2", "b2"], ["logits"], "fc2/Gemm"),
+    ]
+    found = place(graph(nodes, ("w1", "b1", "w2", "b2"), size=1 << 15))
+    assert found.weights == ("w1",)
+    assert found.activations == {"image": "image", "r1": "r1"}
+    assert "last layer" in found.float_tensors["w2"]
+    assert not found.exact
+
+
+def test_a_convolution_before_a_float_operator_still_runs_in_int8():
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"]),
+        helper.make_node("ReduceMean", ["c1"], ["mean"]),
+        helper.make_node("Gemm", ["mean", "w2"], ["logits"]),
+    ]
+    assert set(place(graph(nodes, ("w1", "w2"), size=840)).activations) == {"image", "c1"}
+
+
+def test_a_layer_left_in_float_sees_its_input_in_float_while_others_see_it_quantized():
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"], "first/Conv"),
+        helper.make_node("Conv", ["c1", "w2"], ["c2"], "left/Conv"),
+        helper.make_node("Conv", ["c1", "w3"], ["c3"], "right/Conv"),
+        helper.make_node("Add", ["c2", "c3"], ["logits"]),
+    ]
+    shared = place(graph(nodes, ("w1", "w2", "w3")), {"left": "asked"})
+    assert shared.weights == ("w1", "w3")
+    assert shared.float_tensors["w2"] == "asked"
+    assert "c1" in shared.activations
+    assert shared.exact == {"c2"}
+    alone = place(graph(nodes, ("w1", "w2", "w3")), {"left": "asked", "right": "asked"})
+    assert "c1" not in alone.activations

@@ -1,0 +1,123 @@
+"""Which layer is to blame: per layer, by its PyTorch name, what quantizing it does.
+
+The noise of weights and of activations tells what a layer adds; only trying the network with that layer in float
+tells what it would win.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+
+from edgecnn.bundle.proof import LayerReport
+from edgecnn.pipeline.quantization.histogram import Histogram
+from edgecnn.pipeline.quantization.placement import Placement, module_of, place
+from edgecnn.pipeline.quantization.plan import ActivationQuantization, QuantizationPlan
+from edgecnn.pipeline.quantization.rewriting import rewrite
+from edgecnn.pipeline.quantization.trial import trial_logits
+from edgecnn.progress import Progress, silent
+
+
+def report_layers(
+    model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan, histograms: Mapping[str, Histogram]
+) -> tuple[LayerReport, ...]:
+    """Describe every quantized layer, in the graph's order.
+
+    Args:
+        model: the FP32 graph.
+        placement: which tensors are quantized.
+        plan: how.
+        histograms: of each tensor that has a range of its own.
+    """
+    constants = {initializer.name: initializer for initializer in model.graph.initializer}
+    reports = []
+    for node in model.graph.node:
+        if len(node.input) < 2 or node.input[1] not in plan.weights:
+            continue
+        histogram, quantization = histograms[placement.activations[node.input[0]]], plan.activations[node.input[0]]
+        weights = onnx.numpy_helper.to_array(constants[node.input[1]])
+        reports.append(
+            LayerReport(
+                layer=module_of(node),
+                weight_snr_db=_decibels(weights, plan.weights[node.input[1]].rounded() - weights),
+                input_snr_db=_input_snr(histogram, quantization),
+                input_low=histogram.low,
+                input_high=histogram.high,
+                clipped=_clipped(histogram, quantization),
+            )
+        )
+    return tuple(reports)
+
+
+def with_wins(
+    reports: tuple[LayerReport, ...],
+    model: onnx.ModelProto,
+    placement: Placement,
+    plan: QuantizationPlan,
+    *,
+    images: np.ndarray,
+    progress: Progress = silent,
+) -> tuple[LayerReport, ...]:
+    """Try the network with each layer in float, and sort the layers by what that wins, most first.
+
+    Args:
+        reports: of the layers.
+        model: the FP32 graph.
+        placement: which tensors are quantized.
+        plan: how.
+        images: uint8 [N, H, W, C]; a few dozen tell enough.
+        progress: told of every layer.
+    """
+    expected = trial_logits(model, images)
+
+    def error(layers: Mapping[str, str]) -> float:
+        logits = trial_logits(rewrite(model, *leave_in_float(model, placement, plan, layers)), images)
+        return float(np.mean((logits.astype(np.float64) - expected) ** 2))
+
+    whole = error({})
+    found = []
+    for number, report in enumerate(reports):
+        progress("analysing layers", number, len(reports))
+        won = math.sqrt(whole) - math.sqrt(error({report.layer: "tried"}))
+        found.append(dataclasses.replace(report, float_wins=won))
+    progress("analysing layers", len(reports), len(reports))
+    return tuple(sorted(found, key=lambda report: -(report.float_wins or 0.0)))
+
+
+def leave_in_float(
+    model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan, layers: Mapping[str, str]
+) -> tuple[Placement, QuantizationPlan]:
+    """Return placement and plan with some layers, and why, left in float; all other numbers stay."""
+    fewer = place(model.graph, layers)
+    # What is quantized beside a float layer may have had its scale from a tensor that is no longer quantized.
+    fewer = dataclasses.replace(fewer, activations={name: placement.activations[name] for name in fewer.activations})
+    return fewer, dataclasses.replace(
+        plan,
+        activations={name: plan.activations[name] for name in fewer.activations},
+        weights={name: plan.weights[name] for name in fewer.weights},
+        biases={name: value for name, value in plan.biases.items() if name in fewer.biases},
+        float_tensors=fewer.float_tensors,
+    )
+
+
+def _input_snr(histogram: Histogram, quantization: ActivationQuantization) -> float | None:
+    counts, centers = histogram.counts, histogram.centers
+    repeated = np.sqrt(counts)
+    return _decibels(centers * repeated, (quantization.rounded(centers) - centers) * repeated)
+
+
+def _clipped(histogram: Histogram, quantization: ActivationQuantization) -> float:
+    """Return the share of values beyond the quantized range, to within a bin."""
+    ends = np.array(quantization.ends)
+    beyond = (histogram.centers < ends[0] - quantization.scale / 2) | (
+        histogram.centers > ends[1] + quantization.scale / 2
+    )
+    return float(histogram.counts[beyond].sum() / histogram.counts.sum())
+
+
+def _decibels(signal: np.ndarray, noise: np.ndarray) -> float | None:
+    """Return a signal-to-noise ratio; None where there is no signal or no noise."""
+    power, lost = (float(np.sum(values.astype(np.float64) ** 2)) for values in (signal, noise))
+    return 10 * math.log10(power / lost) if power > 0 and lost > 0 else None

@@ -1,0 +1,89 @@
+"""Build the INT8 graph: calibrate, round, and leave in float what the gate demands."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from edgecnn.bundle.proof import LayerReport
+from edgecnn.errors import BundleError, UsageError
+from edgecnn.pipeline.quantization.analysis import report_layers, with_wins
+from edgecnn.pipeline.quantization.calibration import Calibration
+from edgecnn.pipeline.quantization.gate import Gate, Gated, pass_gate
+from edgecnn.pipeline.quantization.histogram import Histogram
+from edgecnn.pipeline.quantization.options import QuantizationOptions
+from edgecnn.pipeline.quantization.placement import Placement, place
+from edgecnn.pipeline.quantization.planning import plan_from, round_weights
+from edgecnn.pipeline.quantization.rewriting import rewrite
+from edgecnn.pipeline.quantization.trial import Pixels
+from edgecnn.progress import Progress, silent
+
+_ANALYSED = 64  # calibration images on which each layer is tried in float
+
+
+@dataclass(frozen=True)
+class Built:
+    """The INT8 graph, what was quantized in it, what that did to each layer, and what the gate measured."""
+
+    model: onnx.ModelProto
+    placement: Placement
+    layers: tuple[LayerReport, ...]
+    gated: Gated | None
+
+
+def build(
+    model: onnx.ModelProto,
+    images: Pixels,
+    *,
+    options: QuantizationOptions,
+    gate: Gate | None = None,
+    analyze: bool = False,
+    progress: Progress = silent,
+) -> Built:
+    """Quantize a graph.
+
+    Args:
+        model: the FP32 graph.
+        images: the calibration images.
+        options: how.
+        gate: what the result may cost; None asks nothing.
+        analyze: try each layer in float, whether the gate needs it or not.
+        progress: told of every stage.
+
+    Raises:
+        BundleError: the graph's weights are not finite.
+        UsageError: the calibration images are blank, or nothing in the graph can be quantized.
+        EngineError: a value is not finite on the calibration images.
+        ProofFailed: the gate cannot be met.
+    """
+    placement = place(model.graph)
+    _check_weights(model)
+    if not placement.weights:
+        raise UsageError(
+            "no layer of this network can be quantized: it has no convolution, and its last layer is small"
+        )
+    calibration = Calibration(model, images, batch_size=options.batch_size, progress=progress)
+    histograms = {name: Histogram() for name in set(placement.activations.values())}
+    calibration.observe({name: [histogram] for name, histogram in histograms.items()})
+    if calibration.blank:
+        raise UsageError("the calibration images are blank: each is of one colour; name real images")
+    plan = plan_from(model, placement, histograms, options)
+    if options.rounding == "together":
+        plan = round_weights(model, placement, plan, calibration, options)
+    layers = report_layers(model, placement, plan, histograms)
+    if analyze:
+        sample = images[:_ANALYSED]
+        layers = with_wins(layers, model, placement, plan, images=sample, progress=progress)
+    gated = None if gate is None else pass_gate(gate, model, placement, plan, layers=layers, progress=progress)
+    if gated is not None:
+        placement, plan, layers = gated.placement, gated.plan, gated.layers
+    return Built(rewrite(model, placement, plan), placement, layers, gated)
+
+
+def _check_weights(model: onnx.ModelProto) -> None:
+    for initializer in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(initializer)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise BundleError(
+                f"{initializer.name} has values that are not finite: the network is broken, train or export it again"
+            )

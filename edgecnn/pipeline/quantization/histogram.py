@@ -1,0 +1,79 @@
+"""How the values of a tensor are distributed: a histogram that grows with them, so that none has to be kept.
+
+A bin's width is a power of two and its edges are multiples of that width. So bins merge in pairs without a value
+changing its bin, and the histogram is the same in whatever order and portions the values came.
+"""
+
+import math
+
+import numpy as np
+
+BINS = 4096
+"""At most so many; more than half as many, but for a tensor of nearly one value."""
+
+_CHUNK = 1 << 16  # values at a time: they and their bins' numbers stay in the processor's cache
+_NARROWEST = -100  # exponent of the narrowest bin: its inverse is still a float32
+
+
+class Histogram:
+    """Counts of values, and the exact smallest and largest.
+
+    Attributes:
+        low: smallest value; infinite before the first.
+        high: largest value, likewise.
+    """
+
+    def __init__(self) -> None:
+        self.low, self.high = math.inf, -math.inf
+        self._exponent = _NARROWEST
+        self._first = 0  # number of the first bin: it begins at that multiple of the width
+        self._counts = np.zeros(1, np.int64)
+
+    @property
+    def width(self) -> float:
+        """Width of a bin."""
+        return math.ldexp(1.0, self._exponent)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Values in each bin, int64 [B]."""
+        return self._counts
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Edges of the bins, float64 [B + 1]; a value on an edge counts above it."""
+        return (self._first + np.arange(len(self._counts) + 1)) * self.width
+
+    @property
+    def centers(self) -> np.ndarray:
+        """Centres of the bins within the range, float64 [B]: what the values in them are taken to be.
+
+        The bin of zero stands for zero itself: behind a ReLU most values are exactly that.
+        """
+        edges = np.clip(self.edges, self.low, self.high)
+        centers: np.ndarray = (edges[:-1] + edges[1:]) / 2
+        zero = -self._first
+        if 0 <= zero < len(centers) and self.low == 0:
+            centers[zero] = 0.0
+        return centers
+
+    def update(self, values: np.ndarray) -> None:
+        """Count finite float32 values of any shape."""
+        flat = values.reshape(-1)
+        self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
+        self._widen(min(self.low, 0.0), max(self.high, 0.0))
+        scale = np.float32(math.ldexp(1.0, -self._exponent))
+        for start in range(0, len(flat), _CHUNK):
+            bins = np.floor(flat[start : start + _CHUNK] * scale).astype(np.int32) - self._first
+            self._counts += np.bincount(bins, minlength=len(self._counts))
+
+    def _widen(self, low: float, high: float) -> None:
+        """Make room for a range that holds zero and whatever was counted so far."""
+        exponent = self._exponent
+        while math.floor(math.ldexp(high, -exponent)) - math.floor(math.ldexp(low, -exponent)) >= BINS:
+            exponent += 1
+        merged = np.arange(len(self._counts)) + self._first >> exponent - self._exponent
+        first, last = math.floor(math.ldexp(low, -exponent)), math.floor(math.ldexp(high, -exponent))
+        counts = np.zeros(last - first + 1, np.int64)
+        np.add.at(counts, merged - first, self._counts)
+        self._exponent, self._first, self._counts = exponent, first, counts

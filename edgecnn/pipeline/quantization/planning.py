@@ -1,0 +1,103 @@
+"""Make a `QuantizationPlan` from calibration images: thresholds for activations, integers for weights."""
+
+import dataclasses
+
+import numpy as np
+import onnx
+
+from edgecnn.pipeline.quantization.calibration import Calibration
+from edgecnn.pipeline.quantization.histogram import Histogram
+from edgecnn.pipeline.quantization.moments import Moments, layers
+from edgecnn.pipeline.quantization.options import QuantizationOptions
+from edgecnn.pipeline.quantization.placement import Placement
+from edgecnn.pipeline.quantization.plan import QuantizationPlan, activation_quantization, nearest, weight_scales
+from edgecnn.pipeline.quantization.rounding import round_together
+from edgecnn.pipeline.quantization.thresholds import threshold
+
+_MOMENTS_MIB = 96
+"""Second moments that are gathered at once; where a network has more, its images run through it again."""
+
+
+def plan_from(
+    model: onnx.ModelProto, placement: Placement, histograms: dict[str, Histogram], options: QuantizationOptions
+) -> QuantizationPlan:
+    """Turn histograms into a plan whose weights are rounded one by one.
+
+    Args:
+        model: the FP32 graph.
+        placement: which tensors are quantized.
+        histograms: of each tensor that has a range of its own.
+        options: method, scheme and range.
+    """
+    found = {
+        name: activation_quantization(
+            threshold(histogram, options.method, percentile=options.percentile, symmetric=options.symmetric),
+            symmetric=options.symmetric,
+        )
+        for name, histogram in histograms.items()
+    }
+    activations = {name: found[shared] for name, shared in placement.activations.items()}
+    constants = {initializer.name: initializer for initializer in model.graph.initializer}
+    bias_of = {weight: (bias, activation) for bias, (activation, weight) in placement.biases.items()}
+    weights = {}
+    for name in placement.weights:
+        values = onnx.numpy_helper.to_array(constants[name])
+        bias, activation = bias_of.get(name, (None, None))
+        if bias is None or activation not in activations:
+            scales = weight_scales(values, options.weight_limit)
+        else:
+            scales = weight_scales(
+                values,
+                options.weight_limit,
+                bias=onnx.numpy_helper.to_array(constants[bias]),
+                input_scale=activations[activation].scale,
+            )
+        weights[name] = nearest(values, scales, options.weight_limit)
+    return QuantizationPlan(activations, weights, placement.float_tensors)
+
+
+def round_weights(
+    model: onnx.ModelProto,
+    placement: Placement,
+    plan: QuantizationPlan,
+    calibration: Calibration,
+    options: QuantizationOptions,
+) -> QuantizationPlan:
+    """Round the weights of each layer together, and let its bias take what error is left in the mean."""
+    constants = {initializer.name: initializer for initializer in model.graph.initializer}
+    bias_of = {weight: bias for bias, (_, weight) in placement.biases.items()}
+    weights, biases = dict(plan.weights), dict(plan.biases)
+    for group in _groups(model.graph, plan):
+        moments = {
+            node.input[1]: Moments(node, tuple(constants[node.input[1]].dims), plan.activations[node.input[0]])
+            for node in group
+        }
+        observers: dict[str, list[Moments]] = {}
+        for node in group:
+            observers.setdefault(node.input[0], []).append(moments[node.input[1]])
+        calibration.observe(observers, "rounding")
+        for name, seen in moments.items():
+            values = onnx.numpy_helper.to_array(constants[name])
+            weights[name], correction = round_together(
+                values, plan.weights[name].scales, options.weight_limit, seen.means()
+            )
+            if name in bias_of:
+                bias = onnx.numpy_helper.to_array(constants[bias_of[name]])
+                moved = values.reshape(len(values), -1).astype(np.float64) @ seen.shift()
+                biases[bias_of[name]] = (bias + correction + moved).astype(np.float32)
+    return dataclasses.replace(plan, weights=weights, biases=biases)
+
+
+def _groups(graph: onnx.GraphProto, plan: QuantizationPlan) -> list[list[onnx.NodeProto]]:
+    """Part the layers into groups whose moments fit into memory together."""
+    sizes = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
+    groups: list[list[onnx.NodeProto]] = []
+    room = 0
+    for node in layers(graph, plan.weights):
+        needed = Moments.size_bytes(sizes[node.input[1]])
+        if not groups or needed > room:
+            groups.append([])
+            room = _MOMENTS_MIB * 2**20
+        groups[-1].append(node)
+        room -= needed
+    return groups

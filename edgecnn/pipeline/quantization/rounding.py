@@ -1,0 +1,61 @@
+"""Round the weights of a layer together, so that the errors of one weight are made good by those that follow.
+
+Optimal Brain Quantization for whole layers: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative
+Pre-trained Transformers, 2023 (sections 3 and 4). The bias stands last and is not rounded: it takes what error is left
+in the mean, which is bias correction (Nagel et al., Data-Free Quantization, 2019, section 4.2) for nothing.
+"""
+
+import numpy as np
+
+from edgecnn.pipeline.quantization.plan import WeightQuantization
+
+_DAMPING = 0.01  # of the mean second moment: directions that the images do not show are held where they are
+_PANEL = 64  # columns whose errors are spread among themselves before the rest hears of them
+
+
+def round_together(
+    weights: np.ndarray, scales: np.ndarray, limit: int, moments: list[np.ndarray]
+) -> tuple[WeightQuantization, np.ndarray]:
+    """Round a layer's weights by what its inputs look like.
+
+    Args:
+        weights: float32 [O, …].
+        scales: float32 [O].
+        limit: largest magnitude of an integer.
+        moments: of each block of columns, in order, the second moments of its inputs and of a constant 1 behind them:
+            float [B + 1, B + 1]. Errors stay within their block.
+
+    Returns the integers, and what to add to the bias, float32 [O].
+    """
+    columns = weights.reshape(len(weights), -1).T.astype(np.float64)  # [K, O]: a column of the layer is a row here
+    integers = np.empty(columns.shape, np.int8)
+    correction = np.zeros(len(weights))
+    start = 0
+    for moment in moments:
+        end = start + len(moment) - 1
+        correction += _round_block(columns[start:end], scales.astype(np.float64), limit, moment, integers[start:end])
+        start = end
+    return WeightQuantization(scales, integers.T.reshape(weights.shape)), correction.astype(np.float32)
+
+
+def _round_block(
+    columns: np.ndarray, scales: np.ndarray, limit: int, moment: np.ndarray, integers: np.ndarray
+) -> np.ndarray:
+    """Round the columns of one block into `integers`, and return the correction of the bias."""
+    size = len(columns)
+    damped = moment.astype(np.float64)
+    damped[np.diag_indices(size)] += _DAMPING * max(np.trace(damped[:size, :size]) / size, np.finfo(np.float32).tiny)
+    order = np.append(np.argsort(-np.diag(damped)[:size], kind="stable"), size)  # the weightiest first, the bias last
+    spreading = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
+    values = np.vstack([columns[order[:size]], np.zeros(len(scales))])
+    for start in range(0, size, _PANEL):
+        end = min(start + _PANEL, size)
+        errors = np.empty((end - start, len(scales)))
+        for row in range(start, end):
+            rounded = np.clip(np.rint(values[row] / scales), -limit, limit)
+            integers[order[row]] = rounded
+            errors[row - start] = (values[row] - rounded * scales) / spreading[row, row]
+            values[row + 1 : end] -= np.outer(spreading[row, row + 1 : end], errors[row - start])
+        values[end:] -= spreading[start:end, end:].T @ errors
+    correction: np.ndarray = values[size]
+    return correction

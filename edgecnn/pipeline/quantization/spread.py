@@ -1,0 +1,74 @@
+"""How much a result owes to the luck of its calibration images: the same bundle from several choices of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.pipeline.data.source import DataSource
+from edgecnn.pipeline.quantization.building import build
+from edgecnn.pipeline.quantization.options import QuantizationOptions
+from edgecnn.pipeline.quantization.recipe import CalibrationImages, choose
+from edgecnn.pipeline.quantization.trial import trial_logits
+from edgecnn.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """What came of one choice of calibration images, before the gate.
+
+    Attributes:
+        seed: of the choice.
+        top1: fraction of right answers; None where the targets are unknown.
+        agreement: fraction of answers that are the original's.
+        rms_error: root mean square error of the logits.
+    """
+
+    seed: int
+    top1: float | None
+    agreement: float
+    rms_error: float
+
+
+def spread_over_seeds(
+    parent: Bundle,
+    calibration: CalibrationImages,
+    seeds: int,
+    *,
+    data: DataSource | None = None,
+    options: QuantizationOptions | None = None,
+    progress: Progress = silent,
+) -> tuple[SeedResult, ...]:
+    """Quantize with several choices of as many calibration images, and measure each on the test split.
+
+    Args:
+        parent: the FP32 bundle.
+        calibration: the first choice; the others have the seeds that follow.
+        seeds: how many choices.
+        data: whose test split; by default the calibration's source.
+        options: how to quantize.
+        progress: told of every stage.
+    """
+    model, preprocessing = onnx.load(str(parent.model)), parent.manifest.preprocessing
+    test = (data or calibration.source).split("test")
+    images = test.lazily(preprocessing)
+    expected = trial_logits(model, images)
+    results = []
+    for number in range(seeds):
+        progress("trying seeds", number, seeds)
+        seed = calibration.seed + number
+        chosen = choose(calibration.source.split("train"), len(calibration.chosen), seed)
+        built = build(model, chosen.lazily(preprocessing), options=options or QuantizationOptions())
+        logits = trial_logits(built.model, images)
+        answers = logits.argmax(axis=1)
+        results.append(
+            SeedResult(
+                seed,
+                None if test.targets is None else float((answers == test.targets).mean()),
+                float((answers == expected.argmax(axis=1)).mean()),
+                float(np.sqrt(np.mean((logits.astype(np.float64) - expected) ** 2))),
+            )
+        )
+    progress("trying seeds", seeds, seeds)
+    return tuple(results)

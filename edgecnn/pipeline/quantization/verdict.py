@@ -1,0 +1,98 @@
+"""The truth about an INT8 bundle: what it costs in answers, and what it gains in size and time on this machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.bundle.proof import PairedDrop
+from edgecnn.pipeline.proving import Evaluation
+from edgecnn.runtime.backend import Session
+from edgecnn.runtime.benchmark import Latency, measure_latency
+from edgecnn.runtime.paired import paired_drop
+
+_WORTH = 0.95
+"""INT8 is worth it in time where it takes less than this of FP32's: nearer than that is noise."""
+
+
+@dataclass(frozen=True)
+class EngineVerdict:
+    """One engine's FP32 and INT8 side by side.
+
+    Attributes:
+        engine: its name.
+        drop: of top-1 against the original, paired; None where the targets are unknown.
+        agreement: fraction of answers that are the original's.
+        fp32: latency of one image.
+        int8: latency of one image.
+        faster: how many times as fast INT8 is.
+    """
+
+    engine: str
+    drop: PairedDrop | None
+    agreement: float
+    fp32: Latency
+    int8: Latency
+    faster: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What INT8 costs and gains here.
+
+    Attributes:
+        engines: each installed engine.
+        fp32_bytes: size of the FP32 bundle.
+        int8_bytes: size of the INT8 bundle.
+        conclusion: one sentence: whether INT8 is worth it on this machine.
+    """
+
+    engines: tuple[EngineVerdict, ...]
+    fp32_bytes: int
+    int8_bytes: int
+    conclusion: str
+
+
+def judge_engines(
+    sessions: Mapping[str, Session], originals: Mapping[str, Session], evaluation: Evaluation, image: np.ndarray
+) -> tuple[EngineVerdict, ...]:
+    """Compare FP32 and INT8 on every engine; latencies are measured in turns.
+
+    Args:
+        sessions: engine to the INT8 graph.
+        originals: engine to the FP32 graph.
+        evaluation: logits of `sessions` and of `original`.
+        image: uint8 [1, H, W, C].
+    """
+    expected = evaluation.logits["original"].argmax(axis=1)
+    verdicts = []
+    for name, session in sessions.items():
+        latencies = measure_latency({"fp32": originals[name], "int8": session}, image, budget_s=2.0)
+        answers = evaluation.logits[name].argmax(axis=1)
+        targets = evaluation.targets
+        verdicts.append(
+            EngineVerdict(
+                engine=name,
+                drop=None if targets is None else paired_drop(expected == targets, answers == targets),
+                agreement=float((answers == expected).mean()),
+                fp32=latencies["fp32"],
+                int8=latencies["int8"],
+                faster=latencies["fp32"].median_ms / latencies["int8"].median_ms,
+            )
+        )
+    return tuple(verdicts)
+
+
+def conclude(engines: tuple[EngineVerdict, ...], fp32_bytes: int, int8_bytes: int) -> Verdict:
+    """Say plainly whether INT8 is worth it here: the fastest INT8 against the fastest FP32."""
+    fp32 = min(engines, key=lambda each: each.fp32.median_ms)
+    int8 = min(engines, key=lambda each: each.int8.median_ms)
+    ratio = int8.int8.median_ms / fp32.fp32.median_ms
+    smaller = f"{fp32_bytes / int8_bytes:.1f} × smaller"
+    if ratio < _WORTH:
+        text = f"INT8 on {int8.engine} is {1 / ratio:.1f} × faster here than FP32 on {fp32.engine}, and {smaller}"
+    elif ratio <= 1 / _WORTH:
+        text = f"INT8 is no faster here than FP32; it is {smaller}"
+    else:
+        text = f"keep FP32 on this machine: INT8 is {ratio:.1f} × slower ({int8.engine}); it is {smaller}"
+    return Verdict(engines, fp32_bytes, int8_bytes, text)

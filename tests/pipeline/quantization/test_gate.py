@@ -1,0 +1,118 @@
+"""The gate finds the layer that ruins a network, leaves it in float, and says so."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from edgecnn.bundle.store import Bundle, create_bundle
+from edgecnn.errors import ProofFailed, UsageError
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.quantization.building import build
+from edgecnn.pipeline.quantization.gate import Gate
+from edgecnn.pipeline.quantization.options import QuantizationOptions
+from edgecnn.pipeline.quantization.quantizing import quantize
+from edgecnn.pipeline.quantization.recipe import held_out, open_calibration
+from edgecnn.pipeline.quantization.trial import trial_logits
+
+FACTOR = 1000.0
+
+
+@pytest.fixture(scope="module")
+def planted(fp32_bundle: Bundle) -> onnx.ModelProto:
+    """LeNet with one channel between its convolutions 1,000 times as large, and read 1,000 times as weakly."""
+    model = onnx.load(str(fp32_bundle.model))
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor).copy()
+        if tensor.name in ("conv1.weight", "conv1.bias"):
+            values[2] *= FACTOR
+        elif tensor.name == "conv2.weight":
+            values[:, 2] /= FACTOR
+        else:
+            continue
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return model
+
+
+def gate(bundle: Bundle, *, max_drop: float, certify: bool = False, count: int = 600) -> Gate:
+    calibration = open_calibration("digits")
+    split = held_out(calibration.source.split("train"), calibration.chosen, count, 0)
+    return Gate(split.all_pixels(bundle.manifest.preprocessing), split.targets, max_drop, certify)
+
+
+def calibration_images(bundle: Bundle) -> np.ndarray:
+    return open_calibration("digits").chosen.all_pixels(bundle.manifest.preprocessing)
+
+
+def test_the_planted_network_is_still_the_original(planted: onnx.ModelProto, fp32_bundle: Bundle):
+    images = fp32_bundle.probe().images
+    assert trial_logits(planted, images) == pytest.approx(fp32_bundle.probe().logits, abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["minmax", "mse"])
+def test_a_planted_layer_is_found_by_name_and_cured(planted: onnx.ModelProto, fp32_bundle: Bundle, method: str):
+    asked = gate(fp32_bundle, max_drop=0.001)
+    found = build(planted, calibration_images(fp32_bundle), options=QuantizationOptions(method=method), gate=asked)
+    assert found.gated is not None
+    assert found.gated.before.drop > 0.02
+    assert found.layers[0].layer == "conv2"
+    assert found.layers[0].float_wins is not None
+    assert found.layers[0].float_wins > 5 * max(abs(layer.float_wins or 0) for layer in found.layers[1:])
+    assert set(found.gated.left) == {"conv2"}
+    assert "gate" in found.placement.float_tensors["conv2.weight"]
+    assert found.gated.after.drop <= 0.001
+    test = open_source("digits").split("test")
+    answers = trial_logits(found.model, test.all_pixels(fp32_bundle.manifest.preprocessing)).argmax(axis=1)
+    assert np.mean(answers == test.targets) >= 0.99
+
+
+def test_a_sound_network_keeps_every_layer_in_int8(fp32_bundle: Bundle):
+    model = onnx.load(str(fp32_bundle.model))
+    found = build(
+        model, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=gate(fp32_bundle, max_drop=0.001)
+    )
+    assert found.gated is not None
+    assert found.gated.left == {}
+    assert found.gated.before == found.gated.after
+
+
+def test_certifying_says_first_how_many_images_it_would_take(fp32_bundle: Bundle):
+    with pytest.raises(UsageError, match=r"certify a drop of 0\.64 points at best, 0\.1 are asked for: about 38\d\d"):
+        gate(fp32_bundle, max_drop=0.001, certify=True).check()
+
+
+def test_certifying_bounds_the_limit_of_the_drop(planted: onnx.ModelProto, fp32_bundle: Bundle):
+    asked = gate(fp32_bundle, max_drop=0.01, certify=True)
+    asked.check()
+    found = build(planted, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=asked)
+    assert found.gated is not None
+    assert found.gated.after.high <= 0.01 < found.gated.before.high
+
+
+def test_a_gate_that_cannot_be_met_leaves_no_bundle(fp32_bundle: Bundle, planted: onnx.ModelProto, tmp_path: Path):
+    # Every convolution is planted: whichever is left in float, another one ruins the answers.
+    broken = onnx.ModelProto()
+    broken.CopyFrom(planted)
+    for tensor in broken.graph.initializer:
+        values = numpy_helper.to_array(tensor).copy()
+        if tensor.name in ("conv2.weight", "conv2.bias"):
+            values[3] *= FACTOR
+        elif tensor.name == "fc1.weight":
+            values[:, 75:100] /= FACTOR  # the 25 places of that channel
+        else:
+            continue
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    parent = create_bundle(
+        tmp_path / "fp32",
+        manifest=fp32_bundle.manifest,
+        model=broken.SerializeToString(),
+        probe=fp32_bundle.probe(),
+        proof=fp32_bundle.proof(),
+    )
+    out = tmp_path / "int8"
+    impossible = QuantizationOptions(max_drop=0.0, percentile=51.0, method="percentile")
+    with pytest.raises(ProofFailed, match="leaving layers in float does not cure it"):
+        quantize(parent, open_calibration("digits"), out, options=impossible)
+    assert not out.exists()
