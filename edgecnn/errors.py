@@ -36,6 +36,10 @@ class EdgecnnError(Exception):
     exit_code = 1
 
 
+class SaturationWarning(UserWarning):
+    """INT8 sums overflow on this machine: the answers may not be the original's."""
+
+
 class UsageError(EdgecnnError):
     """What was asked for cannot be, whatever the machine."""
 

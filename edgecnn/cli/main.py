@@ -4,7 +4,7 @@ import io
 import os
 import sys
 import warnings
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -13,11 +13,12 @@ from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
 from edgecnn.cli.inspect import inspect
 from edgecnn.cli.models import models
+from edgecnn.cli.output import warn
 from edgecnn.cli.predict import predict
 from edgecnn.cli.quantize import quantize
 from edgecnn.cli.train import train
 from edgecnn.cli.verify import verify
-from edgecnn.errors import EdgecnnError
+from edgecnn.errors import EdgecnnError, SaturationWarning
 
 _EXTRA_OF = dict.fromkeys(
     ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "sklearn", "safetensors", "matplotlib"), "pipeline"
@@ -55,6 +56,8 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     # Pillow warns of damaged EXIF data and of huge images; what matters of that becomes an error line of ours.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    warnings.filterwarnings("always", category=SaturationWarning)
+    warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):  # a label in a script that the terminal's encoding does not have
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -81,6 +84,21 @@ def main() -> NoReturn:
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print our own warnings as one line like any other; Python's way for the rest."""
+    if issubclass(category, SaturationWarning):
+        warn(str(message))
+    else:
+        click.echo(warnings.formatwarning(message, category, filename, lineno, line), file=file, err=True, nl=False)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from edgecnn.cli.options import json_option, session_options
+from edgecnn.cli.options import json_option, session_options, strict_option
 from edgecnn.cli.output import emit
 from edgecnn.errors import EdgecnnError, ImageError
 
@@ -15,8 +15,9 @@ from edgecnn.errors import EdgecnnError, ImageError
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels to list.")
 @session_options
+@strict_option
 @json_option
-def predict(bundle: Path, images: tuple[Path, ...], top: int, as_json: bool, **session: Any) -> None:
+def predict(bundle: Path, images: tuple[Path, ...], top: int, strict: bool, as_json: bool, **session: Any) -> None:
     """Classify image files (JPEG, PNG, BMP) with BUNDLE.
 
     An image that cannot be read gets a line on stderr, and the others are still answered; the exit code is then 1.
@@ -25,7 +26,7 @@ def predict(bundle: Path, images: tuple[Path, ...], top: int, as_json: bool, **s
 
     answers: list[dict[str, Any]] = []
     broken = 0
-    with load(bundle, **session) as classifier:
+    with load(bundle, strict=strict, **session) as classifier:
         for image in images:
             try:
                 prediction = classifier.predict(image, top=top)

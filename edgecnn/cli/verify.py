@@ -62,7 +62,7 @@ def verify(
         check_outside_bundles(evidence)
     opened = open_bundle(bundle)
     backend = session.pop("backend")
-    running = open_session(opened, backend=backend, options=SessionOptions(**session))
+    running = open_session(opened, backend=backend, options=SessionOptions(**session), strict=strict)
     try:
         probe = replay(opened.probe(), running, opened.manifest.preprocessing)
         compared = None if data is None or reference is None else _compare(opened, running, data, reference)

@@ -22,6 +22,7 @@ from edgecnn.progress import Progress, silent
 from edgecnn.runtime.backend import Session, SessionOptions
 from edgecnn.runtime.backends import NAMES, get_backend, installed
 from edgecnn.runtime.classifier import run_batches
+from edgecnn.runtime.saturation import without_saturation
 from edgecnn.runtime.verification import compare
 
 PARITY_BATCHES = (1, 3, 8)
@@ -42,8 +43,12 @@ class Evaluation:
 
 
 @contextlib.contextmanager
-def engine_sessions(model: Path) -> Iterator[dict[str, Session]]:
+def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[str, Session]]:
     """Open a graph on every installed engine, on the CPU in FP32.
+
+    Args:
+        model: the graph.
+        full_range: whether its weights may saturate: engines that can then sum exactly, as when a bundle is loaded.
 
     Raises:
         EngineMissing: none is installed.
@@ -55,7 +60,8 @@ def engine_sessions(model: Path) -> Iterator[dict[str, Session]]:
     with contextlib.ExitStack() as stack:
         sessions: dict[str, Session] = {}
         for name in names:
-            sessions[name] = get_backend(name).open(model, SessionOptions())
+            backend, options = get_backend(name), SessionOptions()
+            sessions[name] = backend.open(model, without_saturation(backend, options) if full_range else options)
             stack.callback(sessions[name].close)
         yield sessions
 

@@ -36,12 +36,14 @@ class SessionOptions:
         precision: what float operators compute in; INT8 operators stay INT8.
         threads: None for as many as the process may really use.
         concurrency: how many threads will be inside `run` at once.
+        exact_int8: whether 8-bit products are summed exactly where the processor's fastest way would saturate.
     """
 
     device: str = "cpu"
     precision: Precision = "fp32"
     threads: int | None = None
     concurrency: int = 1
+    exact_int8: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,12 @@ class Backend(Protocol):
     Attributes:
         name: as in `--backend`.
         symmetric_int8_only: kinds of device that compute INT8 only without zero points.
+        has_exact_int8: whether it can sum 8-bit products exactly on every CPU; `open` ignores the wish where it cannot.
     """
 
     name: str
     symmetric_int8_only: frozenset[str]
+    has_exact_int8: bool
 
     def devices(self) -> tuple[Device, ...]:
         """List what this machine has and this engine can open."""

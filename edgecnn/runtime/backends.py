@@ -6,10 +6,13 @@ An engine that was asked for by name or by device is opened or refused; only `au
 import importlib
 import importlib.util
 import re
+import warnings
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import EngineError, EngineMissing, UsageError
+from edgecnn.bundle.weight_range import PORTABLE_RANGE
+from edgecnn.errors import EngineError, EngineMissing, SaturationWarning, UsageError
 from edgecnn.runtime.backend import DEVICES, Backend, Session, SessionOptions, device_kind
+from edgecnn.runtime.saturation import saturating, without_saturation
 
 _BACKENDS = {
     "onnxruntime": ("edgecnn.runtime.onnxruntime", "OnnxRuntimeBackend"),
@@ -70,8 +73,13 @@ def choose_backend(name: str, device: str) -> Backend:
     return get_backend(names[0])
 
 
-def open_session(bundle: Bundle, *, backend: str = "auto", options: SessionOptions | None = None) -> Session:
+def open_session(
+    bundle: Bundle, *, backend: str = "auto", options: SessionOptions | None = None, strict: bool = False
+) -> Session:
     """Load a bundle's graph into an engine.
+
+    Weights beyond ±64 saturate on some processors: where they do here, the engine is told to sum exactly if it can;
+    where it cannot, there is a `SaturationWarning`, or with `strict` an `EngineError`.
 
     Raises:
         UsageError: there is no such engine or device, or no such number of threads.
@@ -88,4 +96,21 @@ def open_session(bundle: Bundle, *, backend: str = "auto", options: SessionOptio
             f"{options.device} computes INT8 without zero points only, and {bundle.path} has asymmetric activations: "
             f"run its FP32 bundle there"
         )
+    if quantization and quantization.weight_limit > PORTABLE_RANGE:
+        options = _guarded(bundle, engine, options, strict)
     return engine.open(bundle.model, options)
+
+
+def _guarded(bundle: Bundle, engine: Backend, options: SessionOptions, strict: bool) -> SessionOptions:
+    """Return options under which full-range weights are summed exactly, or say that there are none."""
+    exact = without_saturation(engine, options)
+    operators = saturating(engine, exact)
+    if operators:
+        message = (
+            f"full-range weights saturate on {engine.name} here ({', '.join(operators)}): the answers of {bundle.path} "
+            f"may not be the original's; verify them, quantize without --full-range, or use another engine"
+        )
+        if strict:
+            raise EngineError(message)
+        warnings.warn(message, SaturationWarning, stacklevel=3)
+    return exact

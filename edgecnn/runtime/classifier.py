@@ -134,6 +134,7 @@ def load(
     device: str = "cpu",
     precision: Precision = "fp32",
     threads: int | None = None,
+    strict: bool = False,
 ) -> Classifier:
     """Open a bundle on an engine.
 
@@ -143,6 +144,7 @@ def load(
         device: `cpu`, `cuda`, `tensorrt`, `gpu`, `npu` or `auto`.
         precision: what float operators compute in; an FP32 bundle runs in FP32 unless this asks for another.
         threads: None for as many as this process may use.
+        strict: raise an `EngineError` where full-range INT8 weights saturate here, instead of a `SaturationWarning`.
 
     Raises:
         BundleError: the folder is not an intact bundle.
@@ -150,7 +152,7 @@ def load(
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     options = SessionOptions(device=device, precision=precision, threads=threads)
-    return Classifier(opened, open_session(opened, backend=backend, options=options))
+    return Classifier(opened, open_session(opened, backend=backend, options=options, strict=strict))
 
 
 def run_batches(session: Session, images: np.ndarray, *, classes: int, batch: int = MAX_BATCH) -> np.ndarray:

@@ -37,6 +37,7 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
     symmetric_int8_only = frozenset({"tensorrt"})
+    has_exact_int8 = True
 
     def devices(self) -> tuple[Device, ...]:
         """List the devices whose execution provider this build has; `open` shows whether the hardware is there."""
@@ -47,7 +48,7 @@ class OnnxRuntimeBackend:
         """Load a graph; see `Backend.open`."""
         kind = device_kind(options.device)
         self._check(kind, options)
-        settings = _settings(kind, options.threads or usable_cores())
+        settings = _settings(kind, options)
         provider = (_PROVIDERS[kind], _provider_options(kind, options))
         try:
             session = onnxruntime.InferenceSession(str(model), settings, providers=[provider])
@@ -101,11 +102,13 @@ class OnnxRuntimeSession:
         self._session = None
 
 
-def _settings(kind: str, threads: int) -> Any:
+def _settings(kind: str, options: SessionOptions) -> Any:
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads
+    settings.intra_op_num_threads = options.threads or usable_cores()
     settings.inter_op_num_threads = 1
     settings.log_severity_level = _LOG_ERRORS
+    if options.exact_int8:
+        settings.add_session_config_entry("session.x64quantprecision", "1")
     if kind != "cpu":
         # Operators that the device cannot run would silently run on the CPU.
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")

@@ -23,6 +23,7 @@ class OpenVinoBackend:
 
     name = "openvino"
     symmetric_int8_only: frozenset[str] = frozenset()
+    has_exact_int8 = False
 
     def __init__(self) -> None:
         self._core = openvino.Core()

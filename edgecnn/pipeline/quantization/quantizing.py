@@ -118,7 +118,10 @@ def quantize(
     with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(content)
-        with engine_sessions(path) as sessions, engine_sessions(parent.model) as originals:
+        with (
+            engine_sessions(path, full_range=options.full_range) as sessions,
+            engine_sessions(parent.model) as originals,
+        ):
             name, original = next(iter(originals.items()))
             evaluation = evaluate(
                 {**sessions, "original": original},

@@ -1,0 +1,121 @@
+"""Where INT8 sums saturate it is found out by running them; the cure is taken, or the user is told."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EngineError, SaturationWarning
+from edgecnn.runtime.backend import Device, SessionInfo, SessionOptions
+from edgecnn.runtime.backends import get_backend, installed, open_session
+from edgecnn.runtime.saturation import saturating, without_saturation
+from edgecnn.runtime.verification import replay
+
+ENGINES = pytest.mark.parametrize("engine", installed())
+
+
+@pytest.fixture(scope="module")
+def full_range(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle with weights up to ±127."""
+    from edgecnn.pipeline.quantization.options import QuantizationOptions
+    from edgecnn.pipeline.quantization.quantizing import quantize
+    from edgecnn.pipeline.quantization.recipe import open_calibration
+
+    out = tmp_path_factory.mktemp("full") / "full-range"
+    return quantize(fp32_bundle, open_calibration("digits"), out, options=QuantizationOptions(full_range=True)).bundle
+
+
+class Saturating:
+    """An engine whose convolutions saturate, and which cannot help it."""
+
+    name = "fake"
+    symmetric_int8_only: frozenset[str] = frozenset()
+    has_exact_int8 = False
+
+    def devices(self) -> tuple[Device, ...]:
+        return (Device("cpu", "fake"),)
+
+    def open(self, model: Path, options: SessionOptions) -> "Sums":
+        return Sums(exact=options.exact_int8)
+
+
+class Curable(Saturating):
+    """The same, with a slower way that is exact."""
+
+    name = "curable"
+    has_exact_int8 = True
+
+
+class Sums:
+    concurrency = 1
+    info = SessionInfo("fake", "0", "cpu", "fp32", 1)
+
+    def __init__(self, *, exact: bool) -> None:
+        self._exact = exact
+
+    def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        sums = np.ones((1, 32), np.float32)
+        sums[:, :16] = 1.0 if self._exact else 0.506
+        return sums
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_operators_that_saturate_are_named():
+    assert saturating(Saturating(), SessionOptions()) == ("convolution",)
+
+
+def test_only_processors_saturate():
+    assert saturating(Saturating(), SessionOptions(device="gpu")) == ()
+
+
+def test_exact_sums_are_asked_for_where_they_help_and_only_there():
+    assert without_saturation(Curable(), SessionOptions()).exact_int8
+    assert not without_saturation(Saturating(), SessionOptions()).exact_int8
+    assert saturating(Curable(), without_saturation(Curable(), SessionOptions())) == ()
+
+
+def test_onnx_runtime_can_always_sum_exactly():
+    assert saturating(get_backend("onnxruntime"), SessionOptions(exact_int8=True)) == ()
+
+
+def test_a_full_range_bundle_holds_its_proof_on_onnx_runtime_whatever_the_processor(full_range: Bundle):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        session = open_session(full_range, backend="onnxruntime", strict=True)
+    assert replay(full_range.probe(), session, full_range.manifest.preprocessing).holds
+
+
+@ENGINES
+def test_an_engine_that_saturates_without_cure_warns_and_strictly_refuses(engine: str, full_range: Bundle):
+    backend = get_backend(engine)
+    if saturating(backend, without_saturation(backend, SessionOptions())):
+        with pytest.warns(SaturationWarning, match=f"full-range weights saturate on {engine} here"):
+            open_session(full_range, backend=engine)
+        with pytest.raises(EngineError, match="quantize without --full-range"):
+            open_session(full_range, backend=engine, strict=True)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            open_session(full_range, backend=engine, strict=True)
+
+
+@ENGINES
+def test_a_portable_bundle_is_opened_without_a_word(engine: str, committed: Bundle):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_session(committed, backend=engine, strict=True)
+
+
+def test_the_command_line_says_it_in_one_line(edgecnn, full_range: Bundle):
+    found = edgecnn("predict", full_range.path, "calibration/digits-sample/train/7/1.png", "--backend", "openvino")
+    expected = bool(saturating(get_backend("openvino"), SessionOptions()))
+    assert found.code == 0
+    assert found.err.startswith("warning: full-range weights") == expected
+    strict = edgecnn(
+        "predict", full_range.path, "calibration/digits-sample/train/7/1.png", "--backend", "openvino", "--strict"
+    )
+    assert strict.code == (1 if expected else 0)
