@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import json_option, session_options
-from edgecnn.cli.output import columns, emit, percent, progress_bar
+from edgecnn.cli.options import json_option, session_options, strict_option
+from edgecnn.cli.output import columns, emit, percent, progress_bar, warn
 from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
     from edgecnn.bundle.preprocessing import Preprocessing
+    from edgecnn.pipeline.data.source import Split
     from edgecnn.pipeline.evaluation.evaluating import Evaluated
     from edgecnn.pipeline.evaluation.metrics import Rate
     from edgecnn.pipeline.original import Original
@@ -33,6 +34,7 @@ _MOST_CLASSES = 20
     help="Write a checkpoint's logits, for `verify --reference` on devices without PyTorch.",
 )
 @session_options
+@strict_option
 @json_option
 def evaluate(
     subject: Path,
@@ -40,6 +42,7 @@ def evaluate(
     split: str,
     plot: Path | None,
     save_logits: Path | None,
+    strict: bool,
     as_json: bool,
     **session: Any,
 ) -> None:
@@ -64,9 +67,11 @@ def evaluate(
     if save_logits is not None:
         check_outside_bundles(save_logits)
     images = open_source(source)
+    if is_bundle:
+        _warn_of_calibration(subject, images.split(split), strict=strict)
     original = None if is_bundle else _open_original(subject, session)
     running, labels, preprocessing = (
-        _run_bundle(subject, session) if original is None else _run_original(original, session)
+        _run_bundle(subject, session, strict=strict) if original is None else _run_original(original, session)
     )
     try:
         with progress_bar() as progress:
@@ -92,6 +97,15 @@ def evaluate(
     emit(found, _text(found), as_json=as_json)
 
 
+def _warn_of_calibration(path: Path, split: "Split", *, strict: bool) -> None:
+    from edgecnn.bundle.store import open_bundle
+    from edgecnn.pipeline.quantization.recipe import overlap_warning
+
+    warning = overlap_warning(open_bundle(path), split)
+    if warning:
+        warn(warning, strict=strict)
+
+
 def _open_original(checkpoint: Path, session: dict[str, Any]) -> "Original":
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
@@ -106,14 +120,14 @@ def _run_original(original: "Original", session: dict[str, Any]) -> "Runnable":
     return Reference(original, threads=session["threads"]), original.labels, original.preprocessing
 
 
-def _run_bundle(path: Path, session: dict[str, Any]) -> "Runnable":
+def _run_bundle(path: Path, session: dict[str, Any], *, strict: bool) -> "Runnable":
     from edgecnn.bundle.store import open_bundle
     from edgecnn.runtime.backend import SessionOptions
     from edgecnn.runtime.backends import open_session
 
     bundle = open_bundle(path)
     backend = session.pop("backend")
-    running = open_session(bundle, backend=backend, options=SessionOptions(**session))
+    running = open_session(bundle, backend=backend, options=SessionOptions(**session), strict=strict)
     return running, bundle.manifest.labels, bundle.manifest.preprocessing
 
 

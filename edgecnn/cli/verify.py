@@ -65,7 +65,9 @@ def verify(
     running = open_session(opened, backend=backend, options=SessionOptions(**session), strict=strict)
     try:
         probe = replay(opened.probe(), running, opened.manifest.preprocessing)
-        compared = None if data is None or reference is None else _compare(opened, running, data, reference)
+        compared = (
+            None if data is None or reference is None else _compare(opened, running, data, reference, strict=strict)
+        )
     finally:
         running.close()
     comparison = compared[1] if compared else None
@@ -90,7 +92,7 @@ def verify(
 
 
 def _compare(
-    bundle: "Bundle", session: "Session", data: str, reference: Path
+    bundle: "Bundle", session: "Session", data: str, reference: Path, *, strict: bool
 ) -> tuple["DataReference", "Comparison", str]:
     """Run a test split through the session and the PyTorch original."""
     from edgecnn.pipeline.data.sources import open_source
@@ -117,6 +119,11 @@ def _compare(
     if source.labels != bundle.manifest.labels:
         raise UsageError(f"{data} has other classes than {bundle.path}: name the data that it was trained on")
     split = source.split("test")
+    from edgecnn.pipeline.quantization.recipe import overlap_warning
+
+    warning = overlap_warning(bundle, split)
+    if warning:
+        warn(warning, strict=strict)
     if recorded is not None and recorded.images_digest != split.digest:
         raise UsageError(f"{reference} was recorded on other images than the test split of {data}")
     with progress_bar() as progress:

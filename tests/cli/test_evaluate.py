@@ -109,3 +109,12 @@ def test_something_that_is_neither_is_said_so(edgecnn: Callable, tmp_path: Path)
     result = edgecnn("evaluate", tmp_path / "nothing", "--data", "digits")
     assert result.code == 1
     assert "is not a checkpoint" in result.error
+
+
+def test_an_evaluation_on_calibration_images_says_so(edgecnn, int8_bundle: Bundle, fp32_bundle: Bundle):
+    seen = edgecnn("evaluate", int8_bundle.path, "--data", "digits", "--split", "train")
+    assert seen.code == 0
+    assert "was calibrated with 300 of these" in seen.err
+    assert edgecnn("evaluate", int8_bundle.path, "--data", "digits", "--split", "train", "--strict").code == 1
+    assert "calibrated" not in edgecnn("evaluate", int8_bundle.path, "--data", "digits").err
+    assert "calibrated" not in edgecnn("evaluate", fp32_bundle.path, "--data", "digits", "--split", "train").err

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle import schema
+from edgecnn.bundle.store import Bundle
 from edgecnn.errors import SourceError, TestSplitRefused, UsageError
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.data.sources import open_source
@@ -126,6 +127,15 @@ def held_out(split: Split, calibration: Split, count: int, seed: int) -> Split:
 def short_digests(split: Split) -> tuple[str, ...]:
     """Return the first 16 hexadecimal digits of each image's digest, as a proof keeps them."""
     return tuple(split.images.digest(index).hex()[:16] for index in range(len(split)))
+
+
+def overlap_warning(bundle: Bundle, split: Split) -> str | None:
+    """Say how many images an INT8 bundle was calibrated with; None where it is none of them."""
+    seen = set(bundle.proof().calibration_images)
+    shared = sum(digest in seen for digest in short_digests(split)) if seen else 0
+    if not shared:
+        return None
+    return f"{bundle.path} was calibrated with {shared} of these {len(split)} images: they flatter it"
 
 
 def _turns(split: Split, seed: int) -> list[int]:

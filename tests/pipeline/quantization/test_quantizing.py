@@ -103,6 +103,7 @@ def test_the_proof_and_the_parent_stand_in_the_bundle(int8_bundle: Bundle, fp32_
         assert replay(int8_bundle.probe(), session, int8_bundle.manifest.preprocessing).holds
 
 
+@pytest.mark.filterwarnings("ignore::edgecnn.errors.SaturationWarning")
 def test_the_full_range_holds_its_proof_or_says_that_it_does_not(fp32_bundle: Bundle, tmp_path: Path):
     options = QuantizationOptions(full_range=True)
     made = quantize(fp32_bundle, open_calibration("digits"), tmp_path / "full", options=options)
