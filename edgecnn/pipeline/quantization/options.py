@@ -19,7 +19,7 @@ class QuantizationOptions:
     )
     percentile: float = _option(99.99, "Of the method percentile: so many percent of the values stay in the range.")
     scheme: Literal["asymmetric", "symmetric"] = _option(
-        "asymmetric", "symmetric has no zero points, as TensorRT and NPUs want it; it costs half a bit behind a ReLU."
+        "asymmetric", "symmetric has no zero points, as TensorRT and NPUs want it; it costs a bit behind a ReLU."
     )
     full_range: bool = _option(False, "Weights up to ±127: CPUs without VNNI then answer differently.")
     rounding: Literal["nearest", "together"] = _option(
