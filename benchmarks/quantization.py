@@ -270,41 +270,43 @@ def page(result: dict[str, Any]) -> str:
     ]
     if "fidelity" in result:
         lines += ["", "## Fidelity: Fashion-MNIST, 10,000 test images, 300 calibration images", ""]
-        header = (
-            "network",
-            "engine",
-            "quantizer",
-            "top-1 (FP32)",
-            "drop, points",
-            "agreement",
-            "RMS error",
-            "only ours / only theirs agrees",
-        )
-        lines += [f"| {' | '.join(header)} |"]
-        lines += ["|---|---|---|---|---|---|---|---|"]
-        for row in result["fidelity"]:
-            lines.append(
-                f"| {row['network']} | {row['engine']} | {row['quantizer']} "
+        lines += table(
+            "network | engine | quantizer | top-1 (FP32) | drop, points | agreement | RMS error "
+            "| only ours / only theirs agrees",
+            [
+                f"{row['network']} | {row['engine']} | {row['quantizer']} "
                 f"| {row['top1']:.2%} ({row['original_top1']:.2%}) "
                 f"| [{row['drop_low'] * 100:.2f}, {row['drop_high'] * 100:.2f}] | {row['agreement']:.2%} "
-                f"| {row['rms_error']:.4f} | {row['ours_better']} / {row['theirs_better']} |"
-            )
+                f"| {row['rms_error']:.4f} | {row['ours_better']} / {row['theirs_better']}"
+                for row in result["fidelity"]
+            ],
+        )
     if "latency" in result:
         lines += ["", "## Latency: 224 × 224, batch 1, random weights, median [quartiles] ms", ""]
-        lines += ["| network | engine | quantizer | latency |", "|---|---|---|---|"]
-        for row in result["latency"]:
-            lines.append(
-                f"| {row['network']} | {row['engine']} | {row['quantizer']} "
-                f"| {row['median_ms']:.2f} [{row['lower_ms']:.2f}, {row['upper_ms']:.2f}] |"
-            )
+        lines += table(
+            "network | engine | quantizer | latency",
+            [
+                f"{row['network']} | {row['engine']} | {row['quantizer']} "
+                f"| {row['median_ms']:.2f} [{row['lower_ms']:.2f}, {row['upper_ms']:.2f}]"
+                for row in result["latency"]
+            ],
+        )
     if "calibration" in result:
         lines += ["", "## Calibration: ResNet-18 at 224 × 224, the whole process", ""]
-        lines += ["| tool | method | images | seconds | peak, MB |", "|---|---|---|---|---|"]
-        for row in result["calibration"]:
-            lines.append(
-                f"| {row['tool']} | {row['method']} | {row['images']} | {row['seconds']:.1f} | {row['peak_mb']:.0f} |"
-            )
+        lines += table(
+            "tool | method | images | seconds | peak, MB",
+            [
+                f"{row['tool']} | {row['method']} | {row['images']} | {row['seconds']:.1f} | {row['peak_mb']:.0f}"
+                for row in result["calibration"]
+            ],
+        )
     return "\n".join(lines) + "\n"
+
+
+def table(header: str, rows: list[str]) -> list[str]:
+    """Return the lines of a Markdown table whose cells are parted by bars already."""
+    rule = "---|" * (header.count("|") + 1)
+    return [f"| {header} |", f"|{rule}", *(f"| {row} |" for row in rows)]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
     from edgecnn.bundle.preprocessing import Preprocessing
+    from edgecnn.bundle.store import Bundle
     from edgecnn.pipeline.data.source import Split
     from edgecnn.pipeline.evaluation.evaluating import Evaluated
     from edgecnn.pipeline.evaluation.metrics import Rate
@@ -67,12 +68,13 @@ def evaluate(
     if save_logits is not None:
         check_outside_bundles(save_logits)
     images = open_source(source)
-    if is_bundle:
-        _warn_of_calibration(subject, images.split(split), strict=strict)
-    original = None if is_bundle else _open_original(subject, session)
-    running, labels, preprocessing = (
-        _run_bundle(subject, session, strict=strict) if original is None else _run_original(original, session)
-    )
+    bundle = _open_bundle(subject, images.split(split), strict=strict) if is_bundle else None
+    original = None
+    if bundle is not None:
+        running, labels, preprocessing = _run_bundle(bundle, session, strict=strict)
+    else:
+        original = _open_original(subject, session)
+        running, labels, preprocessing = _run_original(original, session)
     try:
         with progress_bar() as progress:
             found, logits = evaluate_session(
@@ -97,15 +99,6 @@ def evaluate(
     emit(found, _text(found), as_json=as_json)
 
 
-def _warn_of_calibration(path: Path, split: "Split", *, strict: bool) -> None:
-    from edgecnn.bundle.store import open_bundle
-    from edgecnn.pipeline.quantization.recipe import overlap_warning
-
-    warning = overlap_warning(open_bundle(path), split)
-    if warning:
-        warn(warning, strict=strict)
-
-
 def _open_original(checkpoint: Path, session: dict[str, Any]) -> "Original":
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
@@ -120,12 +113,22 @@ def _run_original(original: "Original", session: dict[str, Any]) -> "Runnable":
     return Reference(original, threads=session["threads"]), original.labels, original.preprocessing
 
 
-def _run_bundle(path: Path, session: dict[str, Any], *, strict: bool) -> "Runnable":
+def _open_bundle(path: Path, split: "Split", *, strict: bool) -> "Bundle":
+    """Open a bundle, and say so where it was calibrated with images that it is judged on."""
     from edgecnn.bundle.store import open_bundle
+    from edgecnn.pipeline.quantization.recipe import overlap_warning
+
+    bundle = open_bundle(path)
+    warning = overlap_warning(bundle, split)
+    if warning:
+        warn(warning, strict=strict)
+    return bundle
+
+
+def _run_bundle(bundle: "Bundle", session: dict[str, Any], *, strict: bool) -> "Runnable":
     from edgecnn.runtime.backend import SessionOptions
     from edgecnn.runtime.backends import open_session
 
-    bundle = open_bundle(path)
     backend = session.pop("backend")
     running = open_session(bundle, backend=backend, options=SessionOptions(**session), strict=strict)
     return running, bundle.manifest.labels, bundle.manifest.preprocessing

@@ -11,6 +11,7 @@ from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
     from edgecnn.bundle.manifest import Stem
+    from edgecnn.bundle.store import Bundle
     from edgecnn.pipeline.inspection.layers import Inspection, Layer
 
 
@@ -27,8 +28,7 @@ def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: 
     the device: batch norms are folded, and `int8` stands where integers are computed; of an INT8 bundle also what
     quantizing has done to each layer.
     """
-    found = _inspect(subject, image_size, stem)
-    quantized = _quantized(Path(subject))
+    found, quantized = _inspect(subject, image_size, stem)
     text = _text(found)
     if quantized is not None and quantized["layers"]:
         from edgecnn.cli.layers import layers_text
@@ -40,20 +40,16 @@ def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: 
     emit(plain(found) | {"quantization": plain(quantized)}, text, as_json=as_json)
 
 
-def _quantized(path: Path) -> "dict[str, Any] | None":
-    """Return what an INT8 bundle says of its layers; None for anything else."""
-    if not (path / "manifest.json").is_file():
-        return None
-    from edgecnn.bundle.store import open_bundle
-
-    bundle = open_bundle(path)
+def _quantized(bundle: "Bundle") -> "dict[str, Any] | None":
+    """Return what an INT8 bundle says of its layers; None for FP32."""
     quantization = bundle.manifest.quantization
     if quantization is None:
         return None
     return {"layers": bundle.proof().layers, "float_tensors": quantization.float_tensors}
 
 
-def _inspect(subject: str, image_size: int | None, stem: "Stem | None") -> "Inspection":
+def _inspect(subject: str, image_size: int | None, stem: "Stem | None") -> "tuple[Inspection, dict[str, Any] | None]":
+    """Inspect whatever it is; of an INT8 bundle also return what quantizing has done."""
     path = Path(subject)
     if (path.exists() or "/" in subject) and (image_size, stem) != (None, None):
         raise UsageError("--image-size and --stem are for an architecture: a checkpoint or bundle has its own")
@@ -61,16 +57,17 @@ def _inspect(subject: str, image_size: int | None, stem: "Stem | None") -> "Insp
         from edgecnn.pipeline.inspection.network import inspect_network
         from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
-        return inspect_network(read_checkpoint(path).record.network, path.name)
+        return inspect_network(read_checkpoint(path).record.network, path.name), None
     if path.exists() or "/" in subject:
         from edgecnn.bundle.store import open_bundle
         from edgecnn.pipeline.inspection.graph import inspect_bundle
 
-        return inspect_bundle(open_bundle(path))
+        bundle = open_bundle(path)
+        return inspect_bundle(bundle), _quantized(bundle)
     from edgecnn.pipeline.inspection.network import inspect_network
     from edgecnn.pipeline.models.registry import get_architecture
 
-    return inspect_network(get_architecture(subject).usual(image_size=image_size, stem=stem or "standard"))
+    return inspect_network(get_architecture(subject).usual(image_size=image_size, stem=stem or "standard")), None
 
 
 def _text(found: "Inspection") -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgecnn.bundle.proof import PairedDrop
 
-_Z_95 = 1.959963984540054
+Z_95 = 1.959963984540054
 """The standard normal distribution holds 95 % within this many deviations."""
 
 
@@ -40,7 +40,7 @@ def paired_interval(lost: int, won: int, images: int) -> tuple[float, float]:
             low, high = (middle, high) if _score(lost, won, images, middle) > wanted else (low, middle)
         return (low + high) / 2
 
-    return end(-1.0, drop, _Z_95), end(drop, 1.0, -_Z_95)
+    return end(-1.0, drop, Z_95), end(drop, 1.0, -Z_95)
 
 
 def certifiable(images: int) -> float:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_Z_95 = 1.959963984540054
-"""The standard normal distribution holds 95 % within this many deviations."""
+from edgecnn.runtime.paired import Z_95
 
 BINS = 15
 """Of the calibration error, as in the paper."""
@@ -112,9 +111,9 @@ def wilson(right: int, images: int) -> tuple[float, float]:
     """
     if not images:
         return 0.0, 1.0
-    share, squared = right / images, _Z_95**2 / images
+    share, squared = right / images, Z_95**2 / images
     centre = share + squared / 2
-    half = _Z_95 * math.sqrt(share * (1 - share) / images + squared / (4 * images))
+    half = Z_95 * math.sqrt(share * (1 - share) / images + squared / (4 * images))
     return max(0.0, (centre - half) / (1 + squared)), min(1.0, (centre + half) / (1 + squared))
 
 
