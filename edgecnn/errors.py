@@ -18,7 +18,8 @@
     │   ├── UnsafePath              1   a name that leaves the folder, or a link inside it
     │   ├── FileMissing             1   a file that the manifest names is not there
     │   ├── UnexpectedFile          1   a file that the manifest does not name
-    │   └── DigestMismatch          1   a file whose bytes are not those that were sealed
+    │   ├── DigestMismatch          1   a file whose bytes are not those that were sealed
+    │   └── WeightBeyondRange       1   INT8 weights that are larger than the manifest claims
     ├── EngineError                 1   an engine refused or failed
     │   ├── EngineMissing           1   the package is not installed
     │   ├── DeviceUnavailable       1   this machine or engine does not have the device
@@ -106,6 +107,10 @@ class UnexpectedFile(BundleError):
 
 class DigestMismatch(BundleError):
     """A file whose bytes are not those that were sealed."""
+
+
+class WeightBeyondRange(BundleError):
+    """An INT8 weight is larger than the manifest claims, so that sums of 16 bits may overflow after all."""
 
 
 class EngineError(EdgecnnError):

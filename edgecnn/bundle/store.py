@@ -1,4 +1,7 @@
-"""Create and open bundles: sealed folders whose digest is the sha256 of their manifest."""
+"""Create and open bundles: sealed folders whose digest is the sha256 of their manifest.
+
+What an INT8 bundle claims of its weights is proven each time: a seal says only that nothing has changed since.
+"""
 
 import dataclasses
 import hashlib
@@ -6,6 +9,8 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from edgecnn.bundle import schema
 from edgecnn.bundle.folder import write_folder
@@ -21,6 +26,7 @@ from edgecnn.bundle.manifest import (
 )
 from edgecnn.bundle.probe import Probe
 from edgecnn.bundle.proof import Proof
+from edgecnn.bundle.weights import check_weights
 from edgecnn.errors import (
     BundleError,
     BundleNotFound,
@@ -34,7 +40,7 @@ from edgecnn.errors import (
 
 @dataclass(frozen=True)
 class Bundle:
-    """An intact bundle: every byte was compared with its digest when it was opened."""
+    """An intact bundle: every byte was compared with its digest when it was opened, every weight with its range."""
 
     path: Path
     manifest: Manifest
@@ -92,6 +98,8 @@ def open_bundle(path: str | Path) -> Bundle:
     _check_no_strangers(path, manifest)
     for name, entry in manifest.files.items():
         _check_file(path / name, entry)
+    if manifest.quantization is not None:
+        check_weights(_mapped(path / MODEL), manifest.quantization.weight_limit, path=path / MODEL)
     return Bundle(path, manifest, hashlib.sha256(content).hexdigest())
 
 
@@ -102,15 +110,28 @@ def create_bundle(
 
     Raises:
         OutputExists: `out` stands already and `force` is false.
+        WeightBeyondRange: a weight is larger than the manifest claims.
         EdgecnnError: the system refused, for example a full disk; nothing has changed then.
     """
     check_name(manifest.name)
+    if manifest.quantization is not None:
+        check_weights(np.frombuffer(model, np.uint8), manifest.quantization.weight_limit, path=out / MODEL)
     files: Mapping[str, bytes] = {MODEL: model, PROBE: probe.to_bytes(), PROOF: schema.dump(proof).encode()}
     entries = {name: FileEntry(digest_bytes(content), len(content)) for name, content in files.items()}
     sealed = dataclasses.replace(manifest, files=entries)
     content = schema.dump(sealed).encode()
     write_folder(out, {**files, MANIFEST: content}, marker=MANIFEST, force=force)
     return Bundle(out, sealed, digest_bytes(content))
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """Return a file's bytes, uint8, without a copy of them in memory."""
+    try:
+        return np.memmap(path, np.uint8, "r")
+    except ValueError:  # it is empty
+        return np.zeros(0, np.uint8)
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from None
 
 
 def digest_bytes(content: bytes) -> str:

@@ -1,0 +1,146 @@
+"""What a bundle claims of its weights is proven from the bytes of its graph, without the ONNX package."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
+from edgecnn.bundle.weights import check_weights
+from edgecnn.errors import BundleError, WeightBeyondRange
+
+MODEL = Path("bundle/model.onnx")
+
+
+def content(model: onnx.ModelProto) -> np.ndarray:
+    return np.frombuffer(model.SerializeToString(), np.uint8)
+
+
+def graph(
+    initializers: list[onnx.TensorProto] | None = None, nodes: list[onnx.NodeProto] | None = None
+) -> onnx.ModelProto:
+    return helper.make_model(helper.make_graph(nodes or [], "g", [], [], initializers or []))
+
+
+def weights(*values: int, name: str = "conv1.weight/quantized") -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array([values], np.int8), name)
+
+
+@pytest.mark.parametrize("values", [(65, 0), (0, -65), (-128,), (127,)])
+def test_a_weight_beyond_the_claim_is_found_by_name(values: tuple[int, ...]):
+    with pytest.raises(WeightBeyondRange, match=r"'conv1\.weight/quantized' reach \d+, the manifest claims at most 64"):
+        check_weights(content(graph([weights(1), weights(*values)])), 64, path=MODEL)
+
+
+def test_weights_at_the_ends_of_the_claim_are_proven():
+    check_weights(content(graph([weights(64, -64), weights()])), 64, path=MODEL)
+    check_weights(content(graph([weights(127, -127)])), 127, path=MODEL)
+
+
+@given(st.lists(st.integers(-128, 127), min_size=1), st.integers(1, 127))
+def test_the_largest_magnitude_decides(values: list[int], limit: int):
+    model = content(graph([weights(*values)]))
+    if max(map(abs, values)) > limit:
+        with pytest.raises(WeightBeyondRange):
+            check_weights(model, limit, path=MODEL)
+    else:
+        check_weights(model, limit, path=MODEL)
+
+
+def constant(tensor: onnx.TensorProto) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], ["c"], value=tensor)
+
+
+def inside_a_branch(tensor: onnx.TensorProto) -> onnx.NodeProto:
+    branch = helper.make_graph([constant(tensor)], "branch", [], [])
+    return helper.make_node("If", ["condition"], ["y"], then_branch=branch, else_branch=branch)
+
+
+@pytest.mark.parametrize("hide", [constant, inside_a_branch])
+def test_weights_are_found_wherever_a_graph_can_hide_them(hide):
+    with pytest.raises(WeightBeyondRange, match="reach 100"):
+        check_weights(content(graph(nodes=[hide(weights(100))])), 64, path=MODEL)
+
+
+def test_weights_are_found_in_a_function():
+    model = graph()
+    node = constant(weights(100))
+    model.functions.append(helper.make_function("d", "f", [], ["c"], [node], [helper.make_opsetid("", 18)]))
+    with pytest.raises(WeightBeyondRange, match="reach 100"):
+        check_weights(content(model), 64, path=MODEL)
+
+
+def as_numbers() -> onnx.TensorProto:
+    return helper.make_tensor("w", TensorProto.INT8, [1, 2], [1, 2])  # not in raw_data
+
+
+def elsewhere() -> onnx.TensorProto:
+    tensor = onnx.TensorProto(name="w", data_type=TensorProto.INT8, dims=[1, 2])
+    tensor.data_location = TensorProto.EXTERNAL
+    return tensor
+
+
+def unsigned() -> onnx.TensorProto:
+    return numpy_helper.from_array(np.zeros((1, 2), np.uint8), "w")
+
+
+@pytest.mark.parametrize("tensor", [as_numbers, elsewhere, unsigned])
+def test_weights_of_which_nothing_can_be_said_are_refused(tensor):
+    with pytest.raises(WeightBeyondRange, match="nothing is proven of the 8-bit weights 'w'"):
+        check_weights(content(graph([tensor()])), 64, path=MODEL)
+
+
+def test_other_tensors_may_hold_what_they_want():
+    others = [
+        numpy_helper.from_array(np.array(200, np.uint8), "image/zero_point"),
+        numpy_helper.from_array(np.array([[1000]], np.int32), "bias"),
+        numpy_helper.from_array(np.array([[1000.0]], np.float32), "fc.weight"),
+    ]
+    check_weights(content(graph(others)), 64, path=MODEL)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_graph_or_a_clear_error(damage: bytes):
+    with contextlib.suppress(BundleError):  # and no other error
+        check_weights(np.frombuffer(damage, np.uint8), 64, path=MODEL)
+
+
+@given(st.data())
+def test_a_damaged_graph_is_a_clear_error_or_still_proven(data: st.DataObject):
+    damaged = content(graph([weights(5, 6), weights(7)], [constant(weights(8))])).copy()
+    damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(BundleError):
+        check_weights(damaged[: data.draw(st.integers(0, len(damaged)))], 64, path=MODEL)
+
+
+def claiming(bundle: Bundle, limit: int) -> dict:
+    assert bundle.manifest.quantization is not None
+    quantization = dataclasses.replace(bundle.manifest.quantization, weight_limit=limit)
+    return {
+        "manifest": dataclasses.replace(bundle.manifest, quantization=quantization),
+        "model": bundle.model.read_bytes(),
+        "probe": bundle.probe(),
+        "proof": bundle.proof(),
+    }
+
+
+def test_a_bundle_that_claims_more_than_holds_is_not_written(committed: Bundle, tmp_path: Path):
+    with pytest.raises(WeightBeyondRange, match="reach 64, the manifest claims at most 63"):
+        create_bundle(tmp_path / "b", **claiming(committed, 63))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sealed_bundle_that_claims_more_than_holds_is_not_opened(
+    committed: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("edgecnn.bundle.store.check_weights", lambda *_, **__: None)  # another program sealed it
+    create_bundle(tmp_path / "b", **claiming(committed, 63))
+    monkeypatch.undo()
+    with pytest.raises(WeightBeyondRange, match=r"model\.onnx: the weights '.*' reach 64"):
+        open_bundle(tmp_path / "b")
