@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Where the record goes. [default: in $XDG_STATE_HOME/edgecnn/evidence]",
 )
+@click.option(
+    "--simulate",
+    type=click.Choice(["avx2"]),
+    help="Predict how a CPU without VNNI would answer, whose INT8 sums saturate; no record is written.",
+)
 @session_options
 @strict_option
 @json_option
@@ -39,6 +44,7 @@ def verify(
     data: str | None,
     reference: Path | None,
     evidence: Path | None,
+    simulate: str | None,
     strict: bool,
     as_json: bool,
     **session: Any,
@@ -53,16 +59,15 @@ def verify(
     from edgecnn.bundle.folder import check_outside_bundles
     from edgecnn.bundle.manifest import utc_now
     from edgecnn.bundle.store import open_bundle
-    from edgecnn.runtime.backend import SessionOptions
-    from edgecnn.runtime.backends import open_session
     from edgecnn.runtime.evidence import Evidence
     from edgecnn.runtime.verification import data_failures, replay
 
     if evidence is not None:
+        if simulate:
+            raise UsageError("--evidence records what was measured, --simulate only predicts: leave one of them out")
         check_outside_bundles(evidence)
     opened = open_bundle(bundle)
-    backend = session.pop("backend")
-    running = open_session(opened, backend=backend, options=SessionOptions(**session), strict=strict)
+    running = _open(opened, session, simulated=simulate is not None, strict=strict)
     try:
         probe = replay(opened.probe(), running, opened.manifest.preprocessing)
         compared = (
@@ -83,12 +88,37 @@ def verify(
         comparison=comparison,
         holds=not failures,
     )
-    emit(found, _text(found, opened), as_json=as_json)
-    # A proof that fails is the news; a record that cannot be written is told beside it.
-    _record(evidence, found, opened, strict=(strict or evidence is not None) and not failures)
+    text = _text(found, opened)
+    if simulate:
+        from edgecnn.pipeline.quantization.simulation import PAIRING
+
+        text += f"\n  predicted, not run: saturating as in {PAIRING}"
+    emit(found, text, as_json=as_json)
+    if not simulate:
+        # A proof that fails is the news; a record that cannot be written is told beside it.
+        _record(evidence, found, opened, strict=(strict or evidence is not None) and not failures)
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        raise ProofFailed(f"the proof of {bundle} does not hold on {running.info.engine} here: {failures[0]}{more}")
+        where = f"{running.info.engine} here" if not simulate else "a CPU without VNNI"
+        raise ProofFailed(f"the proof of {bundle} does not hold on {where}: {failures[0]}{more}")
+
+
+def _open(bundle: "Bundle", session: dict[str, Any], *, simulated: bool, strict: bool) -> "Session":
+    """Load the graph into the engine that the session options name, or into the simulation."""
+    from edgecnn.runtime.backend import SessionOptions
+    from edgecnn.runtime.backends import open_session
+
+    backend = session.pop("backend")
+    options = SessionOptions(**session)
+    if not simulated:
+        return open_session(bundle, backend=backend, options=options, strict=strict)
+    if (backend, options) != ("auto", SessionOptions()):
+        raise UsageError("--simulate runs on no engine of this machine: leave out how one would be opened")
+    if bundle.manifest.quantization is None:
+        raise UsageError(f"{bundle.path} is FP32: --simulate predicts how INT8 sums saturate")
+    from edgecnn.pipeline.quantization.simulation import simulate
+
+    return simulate(bundle.model)
 
 
 def _compare(

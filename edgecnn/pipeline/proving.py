@@ -5,6 +5,7 @@ This is why `pipeline` may import `runtime`: to prove a result on the engines th
 
 import contextlib
 import io
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle.decoding import decode
-from edgecnn.bundle.manifest import DataReference
+from edgecnn.bundle.manifest import MODEL, DataReference
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.probe import IMAGES, EncodedImage, Probe, spread, tolerance_from
 from edgecnn.bundle.proof import EngineProof, Proof
-from edgecnn.errors import EngineMissing, ProofFailed
+from edgecnn.errors import EdgecnnError, EngineMissing, ProofFailed
 from edgecnn.pipeline.data.source import Split
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.backend import Session, SessionOptions
@@ -40,6 +41,26 @@ class Evaluation:
     data: DataReference
     targets: np.ndarray | None
     logits: dict[str, np.ndarray]
+
+
+@contextlib.contextmanager
+def temporary_graph(content: bytes) -> Iterator[Path]:
+    """Yield a file that holds a graph as long as it is being proven: engines load files.
+
+    Raises:
+        EdgecnnError: the system refused, for example a full disk.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgecnn-"))
+            path = Path(folder) / MODEL
+            path.write_bytes(content)
+        except OSError as error:
+            raise EdgecnnError(
+                f"cannot write a graph of {len(content) / 1e6:.1f} MB to {tempfile.gettempdir()}: {error.strerror} "
+                f"(errno {error.errno}); free some space, or name another folder with TMPDIR"
+            ) from None
+        yield path
 
 
 @contextlib.contextmanager

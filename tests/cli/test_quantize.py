@@ -1,6 +1,9 @@
 """What `edgecnn quantize` says at its end: the layers, the gate, the spread, and whether INT8 is worth it."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,90 @@ def test_what_cannot_be_asked_is_a_usage_error(edgecnn, fp32_bundle: Bundle, tmp
     assert found.code in (1, 2)
     assert expected in found.error
     assert not (tmp_path / "q").exists()
+
+
+def test_full_range_weights_come_with_a_warning_about_other_processors(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+    options = ("--calibration", "digits", "--out", tmp_path / "q", "--full-range", "--max-drop", "100")
+    found = edgecnn("quantize", fp32_bundle.path, *options)
+    assert found.code == 0
+    assert "warning: a processor without VNNI would not hold the proof" in found.err
+    assert "predicted for ONNX Runtime's AVX2 kernels" in found.err
+    strict = edgecnn("quantize", fp32_bundle.path, *options, "--force", "--strict")
+    assert strict.code == 3
+
+
+def test_images_without_a_training_split_calibrate_nothing(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+    (tmp_path / "images" / "test" / "0").mkdir(parents=True)
+    found = edgecnn("quantize", fp32_bundle.path, "--calibration", tmp_path / "images", "--out", tmp_path / "q")
+    assert found.code in (1, 2)
+    assert "train" in found.error
+    assert not (tmp_path / "q").exists()
+
+
+RUN = "from edgecnn.cli.main import main\nmain()"
+KILLED = """
+import os, signal
+real, left = os.fsync, {}
+def fsync(descriptor):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(descriptor)
+os.fsync = fsync
+"""
+FULL = """
+import os, resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+def fill():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+"""
+FULL_FROM_THE_START = f"{FULL}\nfill()"
+FULL_AFTER_THE_FIRST_FILE = f"{FULL}\nos.fsync = lambda _: fill()"
+
+
+def again(before: str, parent: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """Quantize over what stands at `out`, in a process of its own."""
+    options = ["--calibration", "digits", "--count", "30", "--max-drop", "100", "--force", "--seed", "7"]
+    command = ["quantize", str(parent), "--out", str(out), *options]
+    code = f"import sys\nsys.argv = ['edgecnn', *{command!r}]\n{before}\n{RUN}"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def standing(int8_bundle: Bundle, tmp_path: Path) -> Bundle:
+    """A good bundle at the place where the next one is to stand."""
+    import shutil
+
+    return open_bundle(shutil.copytree(int8_bundle.path, tmp_path / int8_bundle.path.name))
+
+
+@pytest.mark.parametrize("moment", [1, 3, 5])
+def test_a_kill_while_the_bundle_is_written_leaves_the_old_one_and_the_next_run_clears_up(
+    fp32_bundle: Bundle, standing: Bundle, moment: int
+):
+    killed = again(KILLED.format(moment), fp32_bundle.path, standing.path)
+    assert killed.returncode == -signal.SIGKILL
+    assert open_bundle(standing.path).digest == standing.digest
+    assert len(list(standing.path.parent.iterdir())) == 2, "the unfinished one is not there to be cleared"
+    assert again("", fp32_bundle.path, standing.path).returncode == 0
+    assert open_bundle(standing.path).digest != standing.digest
+    assert [each.name for each in standing.path.parent.iterdir()] == [standing.path.name]
+
+
+@pytest.mark.parametrize(
+    ("full", "expected"),
+    [
+        (FULL_FROM_THE_START, "or name another folder with TMPDIR"),
+        (FULL_AFTER_THE_FIRST_FILE, "what stood there is unchanged"),
+    ],
+)
+def test_a_full_disk_leaves_the_old_bundle_and_says_so(fp32_bundle: Bundle, standing: Bundle, full: str, expected: str):
+    found = again(full, fp32_bundle.path, standing.path)
+    assert found.returncode == 1
+    (line,) = found.stderr.splitlines()
+    assert line.startswith("error: cannot write")
+    assert "errno 27" in line
+    assert expected in line
+    assert open_bundle(standing.path).digest == standing.digest
+    assert [each.name for each in standing.path.parent.iterdir()] == [standing.path.name]

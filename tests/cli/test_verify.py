@@ -152,3 +152,50 @@ def test_without_a_home_folder_a_bundle_is_still_verified(edgecnn, committed: Bu
     monkeypatch.setattr(Path, "home", classmethod(nobody))
     result = edgecnn("verify", committed.path)
     assert (result.code, "set HOME" in result.err) == (0, True)
+
+
+@pytest.fixture(scope="module")
+def full_range(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    from edgecnn.pipeline.quantization.options import QuantizationOptions
+    from edgecnn.pipeline.quantization.quantizing import quantize
+    from edgecnn.pipeline.quantization.recipe import open_calibration
+
+    out = tmp_path_factory.mktemp("full") / "full-range"
+    return quantize(fp32_bundle, open_calibration("digits"), out, options=QuantizationOptions(full_range=True)).bundle
+
+
+def test_a_full_range_bundle_is_predicted_to_fail_on_a_processor_without_vnni(edgecnn, full_range: Bundle, tmp_path):
+    result = edgecnn("verify", full_range.path, "--simulate", "avx2")
+    assert result.code == 3
+    assert "does not hold on a CPU without VNNI" in result.error
+    assert "simulated-avx2" in result.out
+    assert "predicted, not run: saturating as in ONNX Runtime's AVX2 kernels" in result.out
+    assert not (tmp_path / "state").exists()  # a prediction is no evidence
+
+
+def test_a_portable_bundle_is_predicted_to_hold(edgecnn, committed: Bundle):
+    result = edgecnn("verify", committed.path, "--simulate", "avx2", "--json")
+    assert result.code == 0
+    assert json.loads(result.out)["holds"] is True
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--evidence", "here.json"), "--simulate only predicts"),
+        (("--backend", "openvino"), "runs on no engine"),
+        (("--threads", "1"), "runs on no engine"),
+        (("--simulate", "nehalem"), "is not"),
+    ],
+)
+def test_what_a_simulation_cannot_do_is_a_usage_error(edgecnn, committed: Bundle, options: tuple, message: str):
+    result = edgecnn("verify", committed.path, "--simulate", "avx2", *options)
+    assert result.code == 2
+    assert message in result.err
+    assert not Path("here.json").exists()
+
+
+def test_an_fp32_bundle_has_nothing_to_simulate(edgecnn, fp32_bundle: Bundle):
+    result = edgecnn("verify", fp32_bundle.path, "--simulate", "avx2")
+    assert result.code == 2
+    assert "is FP32" in result.error

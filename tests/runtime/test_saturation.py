@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emulation import HASWELL, NEHALEM, Processor, emulated_logits
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError, SaturationWarning
@@ -14,6 +15,7 @@ from edgecnn.runtime.saturation import saturating, without_saturation
 from edgecnn.runtime.verification import replay
 
 ENGINES = pytest.mark.parametrize("engine", installed())
+EMULATED = pytest.mark.skipif(HASWELL.missing() is not None, reason=HASWELL.missing() or "")
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,52 @@ def test_an_engine_that_saturates_without_cure_warns_and_strictly_refuses(engine
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             open_session(full_range, backend=engine, strict=True)
+
+
+def emulated_verify(processor: Processor, bundle: Bundle, engine: str) -> tuple[int, str, str]:
+    done = processor.run("-m", "edgecnn", "verify", str(bundle.path), "--backend", engine)
+    errors = [line for line in done.stderr.splitlines() if "TCG" not in line]
+    return done.returncode, done.stdout, "\n".join(errors)
+
+
+@EMULATED
+@pytest.mark.parametrize(
+    ("processor", "expected"), [(HASWELL, "('convolution', 'matrix product')"), (NEHALEM, "()")], ids=["avx2", "sse4"]
+)
+def test_saturation_is_found_where_it_is(processor: Processor, expected: str):
+    code = "from edgecnn.runtime.backends import get_backend\nfrom edgecnn.runtime.backend import SessionOptions\n"
+    code += "from edgecnn.runtime.saturation import saturating\n"
+    code += "print(saturating(get_backend('onnxruntime'), SessionOptions()))"
+    assert processor.run("-c", code).stdout.strip() == expected
+
+
+@EMULATED
+def test_the_simulation_predicts_what_a_processor_without_vnni_answers(full_range: Bundle):
+    from edgecnn.pipeline.quantization.simulation import simulate
+
+    images = full_range.probe().images
+    exact = get_backend("onnxruntime").open(full_range.model, SessionOptions(exact_int8=True)).run(images)
+    lost = np.abs(emulated_logits(HASWELL, full_range.model, images) - exact).max(axis=1)
+    predicted = np.abs(simulate(full_range.model).run(images) - exact).max(axis=1)
+    assert lost.max() > 0.1
+    assert np.mean(np.isclose(predicted, lost, atol=1e-4)) >= 0.9  # a value at half a step may round either way
+    np.testing.assert_allclose(predicted, lost, atol=0.2)
+
+
+@EMULATED
+def test_a_full_range_bundle_is_cured_on_a_processor_without_vnni(full_range: Bundle):
+    code, out, err = emulated_verify(HASWELL, full_range, "onnxruntime")
+    assert code == 0, err
+    assert "the proof holds" in out
+
+
+@EMULATED
+@pytest.mark.parametrize("processor", [HASWELL, NEHALEM], ids=["avx2", "sse4"])
+@ENGINES
+def test_a_portable_bundle_holds_its_proof_on_older_processors(processor: Processor, engine: str, committed: Bundle):
+    code, out, err = emulated_verify(processor, committed, engine)
+    assert code == 0, err
+    assert "the proof holds" in out
 
 
 @ENGINES

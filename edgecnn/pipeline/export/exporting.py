@@ -1,7 +1,6 @@
 """`edgecnn export`: a checkpoint becomes a proven FP32 bundle, or nothing."""
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,7 @@ from edgecnn.pipeline.proving import (
     evaluate,
     make_probe,
     make_proof,
+    temporary_graph,
 )
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.versions import versions
@@ -75,22 +75,19 @@ def export(
     shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
     progress("exporting", 0, 1)
     model = to_onnx(original.module(), original.preprocessing, shape).SerializeToString()
-    with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(model)
-        with engine_sessions(path) as sessions:
-            logits = reference.logits_of(probe_split.images[i] for i in range(len(probe_split)))
-            check_parity(sessions, images, logits)
-            encoded = _encoded_images(probe_split, original.preprocessing, reference)
-            probe = make_probe(sessions, images, logits, encoded)
-            evaluation = evaluate(
-                {**sessions, "pytorch": reference},
-                test,
-                original.preprocessing,
-                classes=len(original.labels),
-                progress=progress,
-            )
-            proof = make_proof(f"pytorch {reference.info.version}", evaluation, evaluation.logits["pytorch"], sessions)
+    with temporary_graph(model) as path, engine_sessions(path) as sessions:
+        logits = reference.logits_of(probe_split.images[i] for i in range(len(probe_split)))
+        check_parity(sessions, images, logits)
+        encoded = _encoded_images(probe_split, original.preprocessing, reference)
+        probe = make_probe(sessions, images, logits, encoded)
+        evaluation = evaluate(
+            {**sessions, "pytorch": reference},
+            test,
+            original.preprocessing,
+            classes=len(original.labels),
+            progress=progress,
+        )
+        proof = make_proof(f"pytorch {reference.info.version}", evaluation, evaluation.logits["pytorch"], sessions)
     manifest = _manifest(original, out.name, shape, command)
     return create_bundle(out, manifest=manifest, model=model, probe=probe, proof=proof, force=force)
 

@@ -1,8 +1,6 @@
 """`edgecnn quantize`: a proven FP32 bundle becomes a proven INT8 bundle."""
 
 import dataclasses
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,28 +19,20 @@ from edgecnn.bundle.manifest import (
     check_name,
     utc_now,
 )
-from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.bundle.probe import Probe
-from edgecnn.bundle.proof import GateRecord, Proof
+from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle, create_bundle
-from edgecnn.bundle.weight_range import PORTABLE_RANGE
-from edgecnn.errors import ProofFailed, SourceError, TestSplitRefused, UsageError
+from edgecnn.errors import ProofFailed, SourceError, UsageError
 from edgecnn.pipeline.data.source import DataSource, Split
-from edgecnn.pipeline.proving import engine_sessions, evaluate, make_probe, make_proof
+from edgecnn.pipeline.proving import engine_sessions, evaluate, make_probe, make_proof, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
+from edgecnn.pipeline.quantization.doubts import agreement_doubts, check_overlap, machine_doubts, saturation_doubts
 from edgecnn.pipeline.quantization.gate import Gate
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.recipe import CalibrationImages, held_out, short_digests
 from edgecnn.pipeline.quantization.verdict import Verdict, conclude, judge_engines
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.backend import Session
-from edgecnn.runtime.verification import replay
 
-WORTHY_AGREEMENT = 0.95
-"""Below this fraction of equal answers a bundle is written with a warning: something is wrong with its calibration."""
-
-_OVERLAP = 0.01
 _NO_GATE = 100.0  # points: any drop is allowed
 _UNGATED = "calibration took every training image, so none is left to hold the gate on: lower --count, or --gate-data"
 
@@ -103,7 +93,7 @@ def quantize(
         if labels != manifest.labels:
             raise SourceError(f"the images have the classes {', '.join(labels[:5])}…, not those of {parent.path}")
     test = source.split("test")
-    overlap = _check_overlap(calibration.chosen, test)
+    overlap = check_overlap(calibration.chosen, test)
     gate = _gate(parent, calibration, gate_data, options)
     built = build(
         onnx.load(str(parent.model)),
@@ -115,37 +105,36 @@ def quantize(
     )
     content = built.model.SerializeToString()
     probe = parent.probe()
-    with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(content)
-        with (
-            engine_sessions(path, full_range=options.full_range) as sessions,
-            engine_sessions(parent.model) as originals,
-        ):
-            name, original = next(iter(originals.items()))
-            evaluation = evaluate(
-                {**sessions, "original": original},
-                test,
-                manifest.preprocessing,
-                classes=len(manifest.labels),
-                progress=progress,
-            )
-            # The parent was held to PyTorch within 1e-4 of the spread, and its proof travels with its digest.
-            reference = f"fp32 bundle {parent.digest} on {name}"
-            proof = dataclasses.replace(
-                make_proof(reference, evaluation, evaluation.logits["original"], sessions),
-                layers=built.layers,
-                calibration_images=short_digests(calibration.chosen),
-                gate=None if gate is None else _gate_record(built, *gate),
-            )
-            probe = make_probe(sessions, probe.images, probe.logits, probe.encoded)
-            warnings = (
-                *_doubts(proof),
-                *_machine_warnings(probe, sessions, manifest.preprocessing, options.weight_limit),
-                *overlap,
-                *(() if gate is not None or options.max_drop >= _NO_GATE else (_UNGATED,)),
-            )
-            engines = judge_engines(sessions, originals, evaluation, probe.images[:1])
+    with (
+        temporary_graph(content) as path,
+        engine_sessions(path, full_range=options.full_range) as sessions,
+        engine_sessions(parent.model) as originals,
+    ):
+        name, original = next(iter(originals.items()))
+        evaluation = evaluate(
+            {**sessions, "original": original},
+            test,
+            manifest.preprocessing,
+            classes=len(manifest.labels),
+            progress=progress,
+        )
+        # The parent was held to PyTorch within 1e-4 of the spread, and its proof travels with its digest.
+        reference = f"fp32 bundle {parent.digest} on {name}"
+        proof = dataclasses.replace(
+            make_proof(reference, evaluation, evaluation.logits["original"], sessions),
+            layers=built.layers,
+            calibration_images=short_digests(calibration.chosen),
+            gate=None if gate is None else _gate_record(built, *gate),
+        )
+        probe = make_probe(sessions, probe.images, probe.logits, probe.encoded)
+        warnings = (
+            *agreement_doubts(proof),
+            *machine_doubts(probe, sessions, manifest.preprocessing, options.weight_limit),
+            *(saturation_doubts(built.model, probe, manifest.preprocessing) if options.full_range else ()),
+            *overlap,
+            *(() if gate is not None or options.max_drop >= _NO_GATE else (_UNGATED,)),
+        )
+        engines = judge_engines(sessions, originals, evaluation, probe.images[:1])
     if strict and warnings:
         raise ProofFailed(f"{warnings[0]}; no bundle was written (--strict)")
     sealed = _manifest(parent, out.name, calibration=calibration, options=options, built=built, command=command)
@@ -176,50 +165,6 @@ def _gate_record(built: Built, gate: Gate, split: Split) -> GateRecord | None:
     if built.gated is None:
         return None
     return GateRecord(split.reference(), gate.max_drop, gate.certify, built.gated.before, built.gated.after)
-
-
-def _check_overlap(chosen: Split, test: Split) -> tuple[str, ...]:
-    """Refuse to calibrate on test images; a few that stand in both splits, as in many public sets, are told."""
-    tested = {test.images.digest(i) for i in range(len(test))}
-    shared = sum(chosen.images.digest(i) in tested for i in range(len(chosen)))
-    told = f"{shared} of the {len(chosen)} calibration images are test images too"
-    if shared > _OVERLAP * len(chosen):
-        raise TestSplitRefused(f"{told}: the result would be judged on what it was fitted to; name training images")
-    return (told,) if shared else ()
-
-
-def _doubts(proof: Proof) -> tuple[str, ...]:
-    """Say it where quantization itself has cost too many answers: on the best engine, whatever the processor."""
-    best = max(proof.engines, key=lambda engine: engine.comparison.agreement)
-    agreement = best.comparison.agreement
-    if agreement >= WORTHY_AGREEMENT:
-        return ()
-    return (
-        f"only {agreement:.2%} of the INT8 answers are those of the FP32 bundle on {best.engine}: are the calibration "
-        f"images like those of its use, and enough?",
-    )
-
-
-def _machine_warnings(
-    probe: Probe, sessions: Mapping[str, Session], preprocessing: Preprocessing, limit: int
-) -> tuple[str, ...]:
-    """Name the engines that do not hold the new proof here: what saturates on this processor may not on the device.
-
-    Raises:
-        ProofFailed: the probe decides nothing, on any engine.
-    """
-    results = {name: replay(probe, session, preprocessing) for name, session in sessions.items()}
-    if not any(result.decided for result in results.values()):
-        raise ProofFailed(
-            f"the INT8 logits are off by {probe.tolerance / 2:.3g}, more than half of any answer's margin: the probe "
-            f"would prove nothing, so no bundle was written; are the calibration images like those of its use?"
-        )
-    reason = f"; weights beyond ±{PORTABLE_RANGE} saturate on processors without VNNI" if limit > PORTABLE_RANGE else ""
-    return tuple(
-        f"on {name} this processor does not hold the proof: {result.failures[0]}{reason}"
-        for name, result in results.items()
-        if not result.holds
-    )
 
 
 def _manifest(

@@ -1,0 +1,132 @@
+"""The simulation saturates exactly where a processor that adds pairs of products in 16 bits does."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EngineError, UsageError
+from edgecnn.pipeline.quantization.building import build
+from edgecnn.pipeline.quantization.options import QuantizationOptions
+from edgecnn.pipeline.quantization.simulation import SimulatedSession, saturated
+
+ZERO_POINT = 3
+
+
+def layer(kind: str, weights: np.ndarray, size: int, **attributes: object) -> onnx.ModelProto:
+    """A graph of one INT8 layer on a uint8 image, all scales 1: its outputs are the integer sums."""
+    channels = weights.shape[1] if kind == "Conv" else weights.shape[1] // size**2
+    constants = {
+        "one": np.float32(1),
+        "zero_point": np.uint8(ZERO_POINT),
+        "weights": weights,
+        "steps": np.ones(len(weights), np.float32),
+        "zeros": np.zeros(len(weights), np.int8),
+    }
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["floats"], ["planar"], perm=[0, 3, 1, 2]),
+        *([] if kind == "Conv" else [helper.make_node("Flatten", ["planar"], ["flat"])]),
+        helper.make_node("QuantizeLinear", ["planar" if kind == "Conv" else "flat", "one", "zero_point"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "one", "zero_point"], ["x"]),
+        helper.make_node("DequantizeLinear", ["weights", "steps", "zeros"], ["w"], axis=0),
+        helper.make_node(kind, ["x", "w"], ["logits"], "layer", **attributes),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", size, size, channels])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [None] * (4 if kind == "Conv" else 2))
+    graph = helper.make_graph(
+        nodes, "g", [image], [logits], [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def extreme(*shape: int) -> np.ndarray:
+    """Random full-range weights, most of them at the ends of the range."""
+    return np.clip(np.random.default_rng(0).normal(0, 120, shape), -127, 127).astype(np.int8)
+
+
+def bright(count: int, size: int, channels: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(120, 250, (count, size, size, channels)).astype(np.uint8)
+
+
+def added_in_pairs(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sum up products as the processor does: int64 [P, K] and [O, K] to [P, O], pair after pair in 16 bits."""
+    products = inputs[:, None, :].astype(np.int64) * weights[None].astype(np.int64)
+    if products.shape[2] % 2:
+        products = np.pad(products, ((0, 0), (0, 0), (0, 1)))
+    return np.clip(products[..., 0::2] + products[..., 1::2], -(2**15), 2**15 - 1).sum(axis=2)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pad", "dilation"), [(1, 1, 0, 1), (3, 1, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2)]
+)
+def test_a_convolution_adds_neighbouring_channels_in_16_bits(
+    channels: int, kernel: int, stride: int, pad: int, dilation: int
+):
+    weights, images = extreme(4, channels, kernel, kernel), bright(2, 7, channels)
+    attributes = {"strides": [stride] * 2, "pads": [pad] * 4, "dilations": [dilation] * 2, "kernel_shape": [kernel] * 2}
+    found = SimulatedSession(layer("Conv", weights, 7, **attributes)).run(images)
+    stored = np.pad(images + ZERO_POINT, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=ZERO_POINT)
+    span = dilation * (kernel - 1) + 1
+    windows = np.lib.stride_tricks.sliding_window_view(stored, (span, span), axis=(1, 2))
+    windows = windows[:, ::stride, ::stride, :, ::dilation, ::dilation].transpose(0, 1, 2, 4, 5, 3)  # channels last
+    rows = windows.reshape(-1, kernel * kernel * channels)
+    flat = weights.transpose(0, 2, 3, 1).reshape(4, -1)
+    expected = added_in_pairs(rows, flat) - ZERO_POINT * flat.astype(np.int64).sum(axis=1)
+    expected = expected.reshape(*windows.shape[:3], 4).transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(found, expected)
+    if kernel * channels > 1:
+        exact = rows.astype(np.int64) @ flat.T.astype(np.int64) - ZERO_POINT * flat.astype(np.int64).sum(axis=1)
+        assert (exact.reshape(*windows.shape[:3], 4).transpose(0, 3, 1, 2) != expected).any(), "nothing saturated"
+
+
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_a_linear_layer_adds_neighbouring_inputs_in_16_bits(transposed: int):
+    weights, images = extreme(5, 27), bright(3, 3, 3)
+    model = layer("Gemm", weights, 3, transB=1)
+    if not transposed:  # the weights lie the other way round, the steps along their second axis
+        (constant,) = [each for each in model.graph.initializer if each.name == "weights"]
+        constant.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(weights.T), "weights"))
+        (dequantize,) = [node for node in model.graph.node if "w" in node.output]
+        dequantize.attribute[0].i = 1
+        model.graph.node[-1].attribute[0].i = 0
+    flat = images.transpose(0, 3, 1, 2).reshape(3, -1).astype(np.int64)
+    expected = added_in_pairs(flat + ZERO_POINT, weights) - ZERO_POINT * weights.astype(np.int64).sum(axis=1)
+    np.testing.assert_array_equal(SimulatedSession(model).run(images), expected)
+    assert (expected != flat @ weights.T.astype(np.int64)).any(), "nothing saturated"
+
+
+def test_weights_within_the_portable_range_lose_nothing(fp32_bundle: Bundle):
+    model = build(onnx.load(str(fp32_bundle.model)), fp32_bundle.probe().images, options=QuantizationOptions()).model
+    assert saturated(model) == model
+
+
+def grouped() -> onnx.ModelProto:
+    return layer("Conv", extreme(4, 4, 3, 3)[:, :1], 7, group=4)
+
+
+def signed() -> onnx.ModelProto:
+    model = layer("Conv", extreme(4, 2, 3, 3), 7)
+    for constant in model.graph.initializer:
+        if constant.name == "zero_point":
+            constant.CopyFrom(numpy_helper.from_array(np.int8(0), "zero_point"))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"), [(grouped, "layer has groups"), (signed, "only uint8 activations are simulated")]
+)
+def test_what_no_kernel_is_known_of_is_refused(make: Callable[[], onnx.ModelProto], message: str):
+    with pytest.raises(UsageError, match=message):
+        saturated(make())
+
+
+def test_a_closed_session_says_so():
+    session = SimulatedSession(layer("Conv", extreme(4, 2, 3, 3), 7))
+    session.close()
+    with pytest.raises(EngineError, match="closed"):
+        session.run(bright(1, 7, 2))
