@@ -1,0 +1,124 @@
+"""Which operators really run in INT8: read back from what each engine has made of the graph."""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import pytest
+from realistic import realistic
+
+from edgecnn.bundle.preprocessing import Preprocessing, Resize
+from edgecnn.bundle.store import Bundle
+from edgecnn.pipeline.data.photographs import photographs
+from edgecnn.pipeline.export.graph import to_onnx
+from edgecnn.pipeline.models.registry import build as build_network
+from edgecnn.pipeline.models.registry import get_architecture
+from edgecnn.pipeline.quantization.building import build
+from edgecnn.pipeline.quantization.options import QuantizationOptions
+
+SIDE = 64
+INT8 = {"u8", "i8"}
+DATA = {"Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "FakeQuantize"}
+"""What OpenVINO's compiled graph holds beside operators: FakeQuantize is the quantization of the image."""
+
+
+def quantized(name: str, folder: Path) -> Path:
+    """A network with random weights and ten classes, in INT8."""
+    preprocessing = Preprocessing("RGB", Resize((SIDE, SIDE)), None, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    network = dataclasses.replace(get_architecture(name).usual(image_size=SIDE), num_classes=10)
+    model = to_onnx(realistic(build_network(network), size=SIDE).eval(), preprocessing, (SIDE, SIDE, 3))
+    pixels = photographs().pixels(range(4), preprocessing)
+    path = folder / f"{name}.onnx"
+    onnx.save(build(model, pixels, options=QuantizationOptions(rounding="nearest")).model, str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def residual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ResNet-18: 20 convolutions, 8 sums."""
+    return quantized("resnet18", tmp_path_factory.mktemp("residual"))
+
+
+@pytest.fixture(scope="module")
+def inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GoogLeNet: 57 convolutions, 9 concatenations, 13 poolings."""
+    return quantized("googlenet", tmp_path_factory.mktemp("inception"))
+
+
+def on_onnx_runtime(model: Path, folder: Path) -> Counter[str]:
+    """Operators of the graph as ONNX Runtime optimises it; QLinear… and Q… are its INT8 operators."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.optimized_model_filepath = str(folder / "optimized.onnx")
+    settings.log_severity_level = 3
+    onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(str(folder / "optimized.onnx")).graph.node)
+
+
+def on_openvino(model: Path) -> Counter[tuple[str, bool]]:
+    """Layers of OpenVINO's compiled graph, and whether they run in INT8."""
+    import openvino
+
+    compiled = openvino.Core().compile_model(str(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    facts = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    return Counter(
+        (fact["layerType"].astype(str), fact["runtimePrecision"].astype(str) in INT8)
+        for fact in facts
+        if fact["layerType"].astype(str) not in DATA
+    )
+
+
+def test_lenet_on_onnx_runtime_but_for_the_small_layers_at_its_end(int8_bundle: Bundle, tmp_path: Path):
+    found = on_onnx_runtime(int8_bundle.model, tmp_path)
+    assert (found["QLinearConv"], found["QGemm"], found["Conv"]) == (2, 1, 0)
+    assert found["Gemm"] + found["FusedGemm"] == 2
+
+
+def test_lenet_on_openvino_but_for_the_small_layers_at_its_end(int8_bundle: Bundle):
+    found = on_openvino(int8_bundle.model)
+    assert (found["Convolution", True], found["Convolution", False]) == (2, 0)
+    assert (found["FullyConnected", True], found["FullyConnected", False]) == (1, 2)
+
+
+def test_a_residual_network_on_onnx_runtime_sums_and_pools_in_int8(residual: Path, tmp_path: Path):
+    found = on_onnx_runtime(residual, tmp_path)
+    assert (found["QLinearConv"], found["Conv"]) == (20, 0)
+    assert (found["QLinearAdd"], found["Add"]) == (8, 0)
+    assert found["NhwcMaxPool"] == 1
+    assert found["Relu"] == 0
+    assert found["Transpose"] <= 3  # nothing goes back and forth between layouts
+    assert (found["QuantizeLinear"], found["DequantizeLinear"]) == (
+        1,
+        1,
+    )  # of the image; for the mean before the logits
+
+
+def test_a_residual_network_on_openvino_sums_within_its_convolutions(residual: Path):
+    found = on_openvino(residual)
+    assert (found["Convolution", True], found["Convolution", False]) == (20, 0)
+    assert found["Pooling", True] == 1
+    assert {kind for kind, _ in found} <= {"Convolution", "Pooling", "Reduce", "FullyConnected"}
+
+
+def test_an_inception_network_on_onnx_runtime_joins_and_pools_in_int8(inception: Path, tmp_path: Path):
+    found = on_onnx_runtime(inception, tmp_path)
+    assert (found["QLinearConv"], found["Conv"]) == (57, 0)
+    assert (found["QLinearConcat"], found["Concat"]) == (9, 0)
+    assert (found["NhwcMaxPool"], found["MaxPool"]) == (13, 0)
+    assert found["Relu"] == 0
+    assert found["Transpose"] <= 3
+
+
+def test_an_inception_network_on_openvino_joins_and_pools_in_int8(inception: Path):
+    found = on_openvino(inception)
+    assert (found["Convolution", True], found["Convolution", False]) == (57, 0)
+    assert (found["Concatenation", True], found["Concatenation", False]) == (9, 0)
+    assert (found["Pooling", True], found["Pooling", False]) == (13, 0)
+
+
+def test_the_logits_are_float_on_both_engines(residual: Path, tmp_path: Path):
+    ort, openvino = on_onnx_runtime(residual, tmp_path), on_openvino(residual)
+    assert ort["Gemm"] + ort["FusedGemm"] == 1  # ten classes: the small last layer
+    assert openvino["FullyConnected", False] == 1
