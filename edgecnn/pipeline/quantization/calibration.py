@@ -66,16 +66,16 @@ class Calibration:
         session = _observing_session(self._model, names)
         total = len(self._images)
         start = 0
-        size = self._batch_size or 1  # the first image shows how large the activations are
         while start < total:
             self._progress(stage, start, total)
-            end = min(start + size, total)
+            end = min(start + (self._batch_size or 1), total)  # the first image shows how large the activations are
             images = self._images[start:end]
             self.blank = self.blank and bool((images == images[:, :1, :1]).all())
             values = run(session, names, images)
-            if self._batch_size is None and start == 0:
+            if self._batch_size is None:
+                # Kept for later passes: what they observe may be smaller, but the engine computes all of it again.
                 per_image = sum(each.nbytes for each in values)
-                size = max(1, min(_LARGEST_BATCH, _BATCH_MIB * 2**20 // max(per_image, 1)))
+                self._batch_size = max(1, min(_LARGEST_BATCH, _BATCH_MIB * 2**20 // max(per_image, 1)))
             for name, value in zip(names, values, strict=True):
                 if not np.isfinite(value.min() + value.max()):
                     raise EngineError(f"the values of {name} are not finite on the calibration images: it is broken")
