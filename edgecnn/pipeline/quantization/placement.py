@@ -3,8 +3,9 @@
 An engine fuses an operator into an INT8 kernel where all its inputs come out of a DequantizeLinear and its output
 goes into a QuantizeLinear. A ReLU behind a convolution belongs to it, so nothing stands between the two. An operator
 that only moves or selects values (pooling by maximum, reshaping) keeps its input's scale. The logits stay in float:
-quantizing them costs agreement and gains nothing. A layer left in float because INT8 costs too much there sees what it
-saw in FP32: nothing is quantized for it alone.
+quantizing them costs agreement and gains nothing. So does what a linear layer gives to float operators alone: both
+engines multiply integers and give the sums as floats, which they do not for convolutions. A layer left in float because
+INT8 costs too much there sees what it saw in FP32: nothing is quantized for it alone.
 """
 
 import math
@@ -32,6 +33,7 @@ class Placement:
         biases: bias initializer to the activation and the weight whose scales it is the product of.
         float_tensors: what stays in float32, and why.
         exact: outputs of the operators that read float tensors even where those are quantized for others.
+        float_relus: outputs of the ReLUs behind linear layers in INT8 whose sums stay in float.
     """
 
     activations: dict[str, str]
@@ -39,6 +41,7 @@ class Placement:
     biases: dict[str, tuple[str, str]]
     float_tensors: dict[str, str]
     exact: frozenset[str]
+    float_relus: frozenset[str]
 
 
 def module_of(node: onnx.NodeProto) -> str:
@@ -60,15 +63,14 @@ def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None)
     activations: dict[str, str] = {}
     weights: list[str] = []
     biases: dict[str, tuple[str, str]] = {}
-    integer: list[onnx.NodeProto] = []
-    spared: set[str] = set()
+    demand = _Demand(graph)
     for node in graph.node:
         keeps, weighted = node.op_type in _KEEPS_SCALE, node.op_type in _WEIGHTED
         if weighted:
             asked = (float_layers or {}).get(module_of(node))
             reason = asked or _too_small(node, sizes, outputs)
             if asked:
-                spared.add(node.output[0])
+                demand.spare(node)
             if reason:
                 reasons[node.input[1]] = reason
                 continue
@@ -76,18 +78,22 @@ def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None)
             if len(node.input) > 2 and node.input[2]:
                 biases[node.input[2]] = (node.input[0], node.input[1])
         elif node.op_type not in _COMPUTES and not (keeps and node.input[0] in activations):
+            if not activations.keys().isdisjoint(node.input) and node.output[0] not in relu_of.values():
+                reasons.setdefault(node.output[0], f"{node.op_type}: has no INT8 form that both engines run")
             continue
-        integer.append(node)
+        demand.integer.add(node.output[0])
         for name in node.input[:1] if weighted or keeps else node.input:
             if name not in sizes:
                 activations.setdefault(name, name)
         output = relu_of.get(node.output[0], node.output[0])
         if output not in outputs:
             activations[output] = activations[node.input[0]] if keeps else output
-    demand = _Demand(graph, spared)
+        if node.op_type == "Gemm":
+            demand.only_of_integers.add(output)
     activations = {name: shared for name, shared in activations.items() if demand.of(name)}
     exact = frozenset(node.output[0] for node in graph.node if demand.spares(node))
-    return Placement(activations, tuple(weights), biases, reasons, exact)
+    float_relus = frozenset(demand.only_of_integers & set(relu_of.values()) - activations.keys())
+    return Placement(activations, tuple(weights), biases, reasons, exact, float_relus)
 
 
 def _too_small(node: onnx.NodeProto, sizes: Mapping[str, int], outputs: Collection[str]) -> str | None:
@@ -105,19 +111,32 @@ class _Demand:
     """For whom a tensor is quantized: for all that read it but the layers that are spared, and what serves only those.
 
     A float operator that is not spared (an average, a small last layer) reads quantized values: without the
-    QuantizeLinear before it, what makes them would not run in INT8.
+    QuantizeLinear before it, what makes them would not run in INT8. A linear layer does without.
+
+    Attributes:
+        integer: outputs of the operators that run in INT8.
+        only_of_integers: tensors that nothing but those may ask for.
     """
 
-    def __init__(self, graph: onnx.GraphProto, spared: Collection[str]) -> None:
-        self._spared = spared
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.integer: set[str] = set()
+        self.only_of_integers: set[str] = set()
+        self._spared: set[str] = set()
         self._readers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
                 self._readers.setdefault(name, []).append(node)
 
+    def spare(self, node: onnx.NodeProto) -> None:
+        """Note a layer that nothing is to be quantized for."""
+        self._spared.add(node.output[0])
+
     def of(self, name: str) -> bool:
         """Whether anything reads a tensor quantized."""
-        return any(not self.spares(reader) for reader in self._readers.get(name, []))
+        return any(
+            not self.spares(reader) and (name not in self.only_of_integers or reader.output[0] in self.integer)
+            for reader in self._readers.get(name, [])
+        )
 
     def spares(self, node: onnx.NodeProto) -> bool:
         """Whether an operator is a spared layer, or only moves values for such layers."""

@@ -4,8 +4,6 @@ An activation gets a QuantizeLinear and a DequantizeLinear behind the operator t
 integer initializers with a DequantizeLinear. Names stay those of the PyTorch modules.
 """
 
-from collections.abc import Collection
-
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -32,7 +30,7 @@ def rewrite(model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan
             bias = plan.biases[name].astype(np.float64) if name in plan.biases else rewriter.constant(name)
             integers = np.clip(np.rint(bias / scales), -_INT32_LIMIT, _INT32_LIMIT).astype(np.int32)
             rewriter.replace_constant(name, integers, scales.astype(np.float32))
-    rewriter.finish(placement.exact)
+    rewriter.finish(placement)
     onnx.checker.check_model(result, full_check=True)
     return result
 
@@ -78,11 +76,13 @@ class _Rewriter:
         )
         self._replaced[name] = dequantized
 
-    def finish(self, exact: Collection[str]) -> None:
-        """Put the nodes in order and let every reader read the dequantized tensors, but for those that are `exact`."""
+    def finish(self, placement: Placement) -> None:
+        """Put the nodes in order and let every reader read the dequantized tensors, but for those that are exact."""
         nodes = list(self._first)
         for node in self._graph.node:
-            if node.output[0] not in exact:
+            if node.output[0] in placement.float_relus:
+                self._spell_out(node)
+            if node.output[0] not in placement.exact:
                 node.input[:] = [self._replaced.get(name, name) for name in node.input]
             nodes.append(node)
             for output in node.output:
@@ -91,6 +91,15 @@ class _Rewriter:
         del self._graph.node[:]
         self._graph.node.extend(ordered)
         del self._graph.value_info[:]
+
+    def _spell_out(self, relu: onnx.NodeProto) -> None:
+        """Write a ReLU as the maximum with zero.
+
+        ONNX Runtime 1.32 makes one float operator of a linear layer and its ReLU where no QuantizeLinear follows, and
+        would multiply floats.
+        """
+        relu.op_type = "Max"
+        relu.input.append(self._add(f"{relu.output[0]}/zero", np.float32(0)))
 
     def _add(self, name: str, value: np.ndarray | np.generic) -> str:
         self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))

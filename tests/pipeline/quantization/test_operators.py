@@ -82,6 +82,16 @@ def test_lenet_on_openvino_but_for_the_small_layers_at_its_end(int8_bundle: Bund
     assert (found["FullyConnected", True], found["FullyConnected", False]) == (1, 2)
 
 
+def test_a_linear_layer_gives_float_operators_its_sums_as_they_are(int8_bundle: Bundle):
+    nodes = onnx.load(str(int8_bundle.model)).graph.node
+    makers = {output: node for node in nodes for output in node.output}
+    (last_integer,) = [node for node in nodes if node.name == "fc1/Gemm"]
+    (relu,) = [node for node in nodes if last_integer.output[0] in node.input]
+    (reader,) = [node for node in nodes if relu.output[0] in node.input]
+    assert makers[last_integer.input[0]].op_type == "DequantizeLinear"
+    assert (relu.op_type, reader.name) == ("Max", "fc2/Gemm")
+
+
 def test_a_residual_network_on_onnx_runtime_sums_and_pools_in_int8(residual: Path, tmp_path: Path):
     found = on_onnx_runtime(residual, tmp_path)
     assert (found["QLinearConv"], found["Conv"]) == (20, 0)

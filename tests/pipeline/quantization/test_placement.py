@@ -68,9 +68,23 @@ def test_a_small_last_layer_stays_in_float_and_the_layer_before_it_runs_in_int8(
     ]
     found = place(graph(nodes, ("w1", "b1", "w2", "b2"), size=1 << 15))
     assert found.weights == ("w1",)
-    assert found.activations == {"image": "image", "r1": "r1"}
+    assert found.activations == {"image": "image"}  # its sums are floats: rounding them again would gain nothing
+    assert found.float_relus == {"r1"}
     assert "last layer" in found.float_tensors["w2"]
     assert not found.exact
+
+
+def test_a_linear_layer_before_one_in_int8_is_quantized():
+    nodes = [
+        helper.make_node("Gemm", ["image", "w1", "b1"], ["g1"], "fc1/Gemm"),
+        helper.make_node("Relu", ["g1"], ["r1"]),
+        helper.make_node("Gemm", ["r1", "w2", "b2"], ["g2"], "fc2/Gemm"),
+        helper.make_node("Relu", ["g2"], ["r2"]),
+        helper.make_node("Gemm", ["r2", "w3", "b3"], ["logits"], "fc3/Gemm"),
+    ]
+    found = place(graph(nodes, ("w1", "b1", "w2", "b2", "w3", "b3"), size=1 << 15), {"fc3": "asked"})
+    assert found.activations == {"image": "image", "r1": "r1"}
+    assert found.float_relus == {"r2"}
 
 
 def test_a_convolution_before_a_float_operator_still_runs_in_int8():

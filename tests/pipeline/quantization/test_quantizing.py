@@ -189,6 +189,17 @@ def test_a_channel_of_zeros_is_quantized(fp32_bundle: Bundle):
     assert np.abs(found - trial_logits(model, images)).max() < 0.5
 
 
+def test_an_operator_without_int8_form_stays_in_float_and_is_named(fp32_bundle: Bundle):
+    model = onnx.load(str(fp32_bundle.model))
+    (first,) = [node for node in model.graph.node if node.name == "relu/Relu"]
+    first.op_type = "Softplus"
+    images = fp32_bundle.probe().images
+    found = build(model, images, options=QuantizationOptions())
+    assert found.placement.float_tensors[first.output[0]] == "Softplus: has no INT8 form that both engines run"
+    assert len(found.placement.weights) == 3
+    assert np.abs(trial_logits(found.model, images) - trial_logits(model, images)).max() < 0.5
+
+
 @pytest.mark.parametrize("images", [1, 2])
 def test_one_image_calibrates_too(fp32_bundle: Bundle, images: int):
     model, pixels = onnx.load(str(fp32_bundle.model)), fp32_bundle.probe().images
