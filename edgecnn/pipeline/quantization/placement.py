@@ -3,9 +3,10 @@
 An engine fuses an operator into an INT8 kernel where all its inputs come out of a DequantizeLinear and its output
 goes into a QuantizeLinear. A ReLU behind a convolution belongs to it, so nothing stands between the two. An operator
 that only moves or selects values (pooling by maximum, reshaping) keeps its input's scale. The logits stay in float:
-quantizing them costs agreement and gains nothing. So does what a linear layer gives to float operators alone: both
-engines multiply integers and give the sums as floats, which they do not for convolutions. A layer left in float because
-INT8 costs too much there sees what it saw in FP32: nothing is quantized for it alone.
+quantizing them costs agreement and gains nothing. So does what a linear layer or a sum gives to float operators alone,
+as before the last average of a residual network: engines multiply integers and give floats there, and a sum is soon
+computed. A convolution they run in INT8 only before a QuantizeLinear. A layer left in float because INT8 costs too much
+there sees what it saw in FP32: nothing is quantized for it alone.
 """
 
 import math
@@ -17,6 +18,7 @@ import onnx
 _WEIGHTED = frozenset({"Conv", "Gemm"})
 _KEEPS_SCALE = frozenset({"MaxPool", "Reshape", "Flatten"})
 _COMPUTES = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool"})
+_GIVES_FLOATS = frozenset({"Gemm", "Add"})
 _FUSED_ACTIVATION = "Relu"
 
 _SMALL, _SMALL_LAST = 1 << 14, 1 << 16
@@ -88,11 +90,12 @@ def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None)
         output = relu_of.get(node.output[0], node.output[0])
         if output not in outputs:
             activations[output] = activations[node.input[0]] if keeps else output
-        if node.op_type == "Gemm":
+        if node.op_type in _GIVES_FLOATS:
             demand.only_of_integers.add(output)
     activations = {name: shared for name, shared in activations.items() if demand.of(name)}
     exact = frozenset(node.output[0] for node in graph.node if demand.spares(node))
-    float_relus = frozenset(demand.only_of_integers & set(relu_of.values()) - activations.keys())
+    linear = {relu_of.get(node.output[0]) for node in graph.node if node.op_type == "Gemm"} & demand.only_of_integers
+    float_relus = frozenset(linear - activations.keys())
     return Placement(activations, tuple(weights), biases, reasons, exact, float_relus)
 
 

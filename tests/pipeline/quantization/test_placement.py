@@ -96,6 +96,20 @@ def test_a_convolution_before_a_float_operator_still_runs_in_int8():
     assert set(place(graph(nodes, ("w1", "w2"), size=840)).activations) == {"image", "c1"}
 
 
+def test_a_sum_before_a_float_operator_stays_in_float_and_what_it_adds_is_quantized():
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"]),
+        helper.make_node("Add", ["c1", "image"], ["sum"]),
+        helper.make_node("Relu", ["sum"], ["r1"]),
+        helper.make_node("ReduceMean", ["r1"], ["mean"]),
+        helper.make_node("Gemm", ["mean", "w2"], ["logits"]),
+    ]
+    found = place(graph(nodes, ("w1", "w2"), size=840))
+    assert set(found.activations) == {"image", "c1"}
+    assert not found.float_relus  # an engine takes such a ReLU into the sum
+    assert "ReduceMean" in found.float_tensors["mean"]
+
+
 def test_a_layer_left_in_float_sees_its_input_in_float_while_others_see_it_quantized():
     nodes = [
         helper.make_node("Conv", ["image", "w1"], ["c1"], "first/Conv"),
