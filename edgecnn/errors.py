@@ -26,9 +26,12 @@
     │   └── PrecisionUnavailable    1   the device does not compute in that precision
     ├── MissingExtra                1   a part of edgecnn that is not installed here
     └── ProofFailed                 3   it ran, but the answers are not the original's
+        └── GateFailed              3   INT8 costs more answers than were allowed
 
 A message is one line: what was expected, what was found, what to do.
 """
+
+from typing import Any
 
 
 class EdgecnnError(Exception):
@@ -137,3 +140,17 @@ class ProofFailed(EdgecnnError):
     """It ran, but the answers are not those of the PyTorch original."""
 
     exit_code = 3
+
+
+class GateFailed(ProofFailed):
+    """INT8 costs more answers than were allowed, whichever layers are left in float.
+
+    Attributes:
+        layers: the `LayerReport` of each layer, worst first.
+        drop: the `PairedDrop` with all of them in INT8.
+    """
+
+    def __init__(self, message: str, *, layers: tuple[Any, ...], drop: Any) -> None:
+        super().__init__(message)
+        self.layers = layers
+        self.drop = drop

@@ -17,4 +17,5 @@ def test_every_error_is_an_edgecnn_error():
 
 
 def error_classes() -> list[type[errors.EdgecnnError]]:
-    return [cls for cls in vars(errors).values() if inspect.isclass(cls) and not issubclass(cls, Warning)]
+    found = [cls for cls in vars(errors).values() if inspect.isclass(cls) and cls.__module__ == errors.__name__]
+    return [cls for cls in found if not issubclass(cls, Warning)]

@@ -33,7 +33,10 @@ def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: 
     if quantized is not None and quantized["layers"]:
         from edgecnn.cli.layers import layers_text
 
-        title = "what quantizing has done to each layer (signal to noise; what leaving it in float would win):"
+        wins = "what leaving it in float would win"
+        if all(layer.float_wins is None for layer in quantized["layers"]):
+            wins += ": only quantize --analyze tells"
+        title = f"what quantizing has done to each layer, worst first (signal to noise; {wins}):"
         text += f"\n\n{title}\n{layers_text(quantized['layers'], quantized['float_tensors'])}"
     from edgecnn.bundle.schema import plain
 
@@ -45,7 +48,9 @@ def _quantized(bundle: "Bundle") -> "dict[str, Any] | None":
     quantization = bundle.manifest.quantization
     if quantization is None:
         return None
-    return {"layers": bundle.proof().layers, "float_tensors": quantization.float_tensors}
+    from edgecnn.cli.layers import worst_first
+
+    return {"layers": worst_first(bundle.proof().layers), "float_tensors": quantization.float_tensors}
 
 
 def _inspect(subject: str, image_size: int | None, stem: "Stem | None") -> "tuple[Inspection, dict[str, Any] | None]":

@@ -1,5 +1,6 @@
 """What quantizing has done to each layer, and what INT8 costs and gains: as lines of text."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,15 @@ if TYPE_CHECKING:
     from edgecnn.pipeline.quantization.verdict import Verdict
 
 
+def worst_first(layers: "Sequence[LayerReport]") -> "list[LayerReport]":
+    """Sort layers by what leaving each in float would win; where that was not tried, by their signal-to-noise ratio."""
+    if any(layer.float_wins is not None for layer in layers):
+        return sorted(layers, key=lambda layer: -(layer.float_wins or 0.0))
+    return sorted(layers, key=lambda layer: min(layer.weight_snr_db or math.inf, layer.input_snr_db or math.inf))
+
+
 def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) -> str:
-    """Return a table, one line a layer; `left_in_float` is the manifest's."""
+    """Return a table, one line a layer, the worst first; `left_in_float` is the manifest's."""
     header = ("layer", "weights dB", "input dB", "input from", "to", "clipped", "float wins", "")
     rows = [
         (
@@ -25,7 +33,7 @@ def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) 
             "" if layer.float_wins is None else f"{layer.float_wins:+.3g}",
             "float" if f"{layer.layer}.weight" in left_in_float else "",
         )
-        for layer in layers
+        for layer in worst_first(layers)
     ]
     return columns([header, *rows], right=(1, 2, 3, 4, 5, 6))
 

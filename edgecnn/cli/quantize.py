@@ -1,5 +1,7 @@
 """`edgecnn quantize`: an FP32 bundle in, an INT8 bundle out."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import click
 
 from edgecnn.cli.options import command_line, dataclass_options, force_option, json_option, out_option, strict_option
 from edgecnn.cli.output import emit, progress_bar, warn
-from edgecnn.errors import UsageError
+from edgecnn.errors import GateFailed, UsageError
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 
 
@@ -64,7 +66,7 @@ def quantize(
         raise UsageError(str(error)) from None
     parent, images = open_bundle(bundle), open_calibration(calibration, count=count, seed=seed)
     source = None if data is None else open_source(data)
-    with progress_bar() as progress:
+    with _report_of_a_failed_gate(as_json), progress_bar() as progress:
         quantized = run(
             parent,
             images,
@@ -97,3 +99,15 @@ def quantize(
     emit(summary, "\n".join([*lines, verdict_text(quantized.verdict)]), as_json=as_json)
     for warning in quantized.warnings:
         warn(warning)
+
+
+@contextlib.contextmanager
+def _report_of_a_failed_gate(as_json: bool) -> Iterator[None]:
+    """Print what was found of each layer where no bundle came of it, for that is what the user needs now."""
+    try:
+        yield
+    except GateFailed as error:
+        from edgecnn.cli.layers import layers_text
+
+        emit({"layers": error.layers, "drop": error.drop}, layers_text(error.layers, {}), as_json=as_json)
+        raise

@@ -55,5 +55,8 @@ def test_an_int8_bundle_says_what_quantizing_did_to_each_layer(edgecnn, int8_bun
     text = edgecnn("inspect", int8_bundle.path).out
     assert "what quantizing has done to each layer" in text
     found = json.loads(edgecnn("inspect", int8_bundle.path, "--json").out)["quantization"]
-    assert [layer["layer"] for layer in found["layers"]] == ["conv1", "conv2", "fc1"]
+    assert {layer["layer"] for layer in found["layers"]} == {"conv1", "conv2", "fc1"}
+    ratios = [min(layer["weight_snr_db"], layer["input_snr_db"]) for layer in found["layers"]]
+    assert ratios == sorted(ratios), "the worst layer comes first"
+    assert "only quantize --analyze tells" in text
     assert found["float_tensors"]["fc3.weight"].startswith("last layer")

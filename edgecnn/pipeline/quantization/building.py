@@ -54,7 +54,7 @@ def build(
         BundleError: the graph's weights are not finite.
         UsageError: the calibration images are blank, or nothing in the graph can be quantized.
         EngineError: a value is not finite on the calibration images.
-        ProofFailed: the gate cannot be met.
+        GateFailed: the gate cannot be met.
     """
     placement = place(model.graph)
     _check_weights(model)

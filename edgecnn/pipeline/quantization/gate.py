@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from edgecnn.bundle.proof import LayerReport, PairedDrop
-from edgecnn.errors import ProofFailed, UsageError
+from edgecnn.errors import GateFailed, UsageError
 from edgecnn.pipeline.quantization.analysis import leave_in_float, with_wins
 from edgecnn.pipeline.quantization.placement import Placement
 from edgecnn.pipeline.quantization.plan import QuantizationPlan
@@ -85,7 +85,7 @@ def pass_gate(
     """Leave as few layers in float as the gate demands.
 
     Raises:
-        ProofFailed: not even the last quantized layer may stay.
+        GateFailed: not even the last quantized layer may stay.
     """
     right = _rightness(gate, model)
 
@@ -103,10 +103,12 @@ def pass_gate(
         count = _fewest(lambda tried: passes(measure(tried)), len(layers) - 1)
         if count is None:
             worst = layers[0]
-            raise ProofFailed(
+            raise GateFailed(
                 f"INT8 costs {before.drop * 100:.2f} points of top-1 [{before.low * 100:.2f}, {before.high * 100:.2f}] "
                 f"on {before.images} held-out images, {gate.max_drop * 100:g} are allowed, and leaving layers in float "
-                f"does not cure it (worst: {worst.layer}); no bundle was written"
+                f"does not cure it (worst: {worst.layer}); no bundle was written",
+                layers=layers,
+                drop=before,
             )
         after = measure(count)
     left = _reasons(layers[:count], gate)

@@ -65,6 +65,7 @@ def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None)
     activations: dict[str, str] = {}
     weights: list[str] = []
     biases: dict[str, tuple[str, str]] = {}
+    linear_relus: set[str] = set()
     demand = _Demand(graph)
     for node in graph.node:
         keeps, weighted = node.op_type in _KEEPS_SCALE, node.op_type in _WEIGHTED
@@ -92,11 +93,11 @@ def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None)
             activations[output] = activations[node.input[0]] if keeps else output
         if node.op_type in _GIVES_FLOATS:
             demand.only_of_integers.add(output)
+        if node.op_type == "Gemm" and node.output[0] in relu_of:
+            linear_relus.add(output)
     activations = {name: shared for name, shared in activations.items() if demand.of(name)}
     exact = frozenset(node.output[0] for node in graph.node if demand.spares(node))
-    linear = {relu_of.get(node.output[0]) for node in graph.node if node.op_type == "Gemm"} & demand.only_of_integers
-    float_relus = frozenset(linear - activations.keys())
-    return Placement(activations, tuple(weights), biases, reasons, exact, float_relus)
+    return Placement(activations, tuple(weights), biases, reasons, exact, frozenset(linear_relus - activations.keys()))
 
 
 def _too_small(node: onnx.NodeProto, sizes: Mapping[str, int], outputs: Collection[str]) -> str | None:

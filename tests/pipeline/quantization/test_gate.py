@@ -1,5 +1,6 @@
 """The gate finds the layer that ruins a network, leaves it in float, and says so."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgecnn.bundle.store import Bundle, create_bundle
-from edgecnn.errors import ProofFailed, UsageError
+from edgecnn.errors import GateFailed, UsageError
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.gate import Gate
@@ -91,7 +92,9 @@ def test_certifying_bounds_the_limit_of_the_drop(planted: onnx.ModelProto, fp32_
     assert found.gated.after.high <= 0.01 < found.gated.before.high
 
 
-def test_a_gate_that_cannot_be_met_leaves_no_bundle(fp32_bundle: Bundle, planted: onnx.ModelProto, tmp_path: Path):
+@pytest.fixture
+def ruined(fp32_bundle: Bundle, planted: onnx.ModelProto, tmp_path: Path) -> Bundle:
+    """An FP32 bundle that no single layer in float can save."""
     # Every convolution is planted: whichever is left in float, another one ruins the answers.
     broken = onnx.ModelProto()
     broken.CopyFrom(planted)
@@ -104,15 +107,35 @@ def test_a_gate_that_cannot_be_met_leaves_no_bundle(fp32_bundle: Bundle, planted
         else:
             continue
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    parent = create_bundle(
+    return create_bundle(
         tmp_path / "fp32",
         manifest=fp32_bundle.manifest,
         model=broken.SerializeToString(),
         probe=fp32_bundle.probe(),
         proof=fp32_bundle.proof(),
     )
-    out = tmp_path / "int8"
+
+
+def test_a_gate_that_cannot_be_met_leaves_no_bundle(ruined: Bundle, tmp_path: Path):
     impossible = QuantizationOptions(max_drop=0.0, percentile=51.0, method="percentile")
-    with pytest.raises(ProofFailed, match="leaving layers in float does not cure it"):
-        quantize(parent, open_calibration("digits"), out, options=impossible)
-    assert not out.exists()
+    with pytest.raises(GateFailed, match="leaving layers in float does not cure it") as failed:
+        quantize(ruined, open_calibration("digits"), tmp_path / "int8", options=impossible)
+    assert {layer.layer for layer in failed.value.layers} == {"conv1", "conv2", "fc1"}
+    assert failed.value.drop.drop > 0
+    assert not (tmp_path / "int8").exists()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_gate_that_cannot_be_met_ends_with_its_report(edgecnn, ruined: Bundle, tmp_path: Path, as_json: bool):
+    options = ("--method", "percentile", "--percentile", "51", "--max-drop", "0", *(["--json"] if as_json else []))
+    found = edgecnn("quantize", ruined.path, "--calibration", "digits", "--out", tmp_path / "int8", *options)
+    assert found.code == 3
+    assert "does not cure it" in found.error
+    if as_json:
+        layers = json.loads(found.out)["layers"]
+        assert {layer["layer"] for layer in layers} == {"conv1", "conv2", "fc1"}
+        assert all(layer["float_wins"] is not None for layer in layers)
+    else:
+        assert "float wins" in found.out
+        assert "conv2" in found.out
+    assert not (tmp_path / "int8").exists()
