@@ -7,6 +7,7 @@ time is not. Needs Debian's `qemu-user-static`; for ARM also root, to download t
 """
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,8 @@ class Processor:
 
     def missing(self) -> str | None:
         """Say what is not here that running on it needs; None where all is."""
+        if self.machine == "x86_64" and platform.machine() != self.machine:
+            return f"this interpreter is one for {platform.machine()}"
         if shutil.which(self.emulator) is None:
             return "QEMU is not installed: apt-get install qemu-user-static"
         if self.machine == "aarch64" and not (ARM / "proc" / "cpuinfo").is_file():
@@ -121,7 +124,7 @@ np.save(logits, np.concatenate([session.run(images[start : start + 8]) for start
 
 
 def emulated_logits(
-    processor: Processor, model: Path, images: np.ndarray, *, engine: str = "onnxruntime"
+    processor: Processor, model: Path, *, images: np.ndarray, engine: str = "onnxruntime"
 ) -> np.ndarray:
     """Run a graph there, as an engine is by default: nothing protects its integer sums but its weights.
 

@@ -143,7 +143,7 @@ class ProofFailed(EdgecnnError):
 
 
 class GateFailed(ProofFailed):
-    """INT8 costs more answers than were allowed, whichever layers are left in float.
+    """INT8 costs more answers than were allowed, also with the worst layers in float.
 
     Attributes:
         layers: the `LayerReport` of each layer, worst first.

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 
 def worst_first(layers: "Sequence[LayerReport]") -> "list[LayerReport]":
-    """Sort layers by what leaving each in float would win; where that was not tried, by their signal-to-noise ratio."""
+    """Sort layers by their signal-to-noise ratio; where each was tried in float, they stand in order already."""
     if any(layer.float_wins is not None for layer in layers):
-        return sorted(layers, key=lambda layer: -(layer.float_wins or 0.0))
-    return sorted(layers, key=lambda layer: min(layer.weight_snr_db or math.inf, layer.input_snr_db or math.inf))
+        return list(layers)
+
+    def ratio(layer: "LayerReport") -> float:
+        return min(math.inf if each is None else each for each in (layer.weight_snr_db, layer.input_snr_db))
+
+    return sorted(layers, key=ratio)
 
 
 def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) -> str:
-    """Return a table, one line a layer, the worst first; `left_in_float` is the manifest's."""
+    """Return a table, one line a layer, in their order; `left_in_float` is the manifest's."""
     header = ("layer", "weights dB", "input dB", "input from", "to", "clipped", "float wins", "")
     rows = [
         (
@@ -33,7 +37,7 @@ def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) 
             "" if layer.float_wins is None else f"{layer.float_wins:+.3g}",
             "float" if f"{layer.layer}.weight" in left_in_float else "",
         )
-        for layer in worst_first(layers)
+        for layer in layers
     ]
     return columns([header, *rows], right=(1, 2, 3, 4, 5, 6))
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--simulate",
     type=click.Choice(["avx2"]),
-    help="Predict how a CPU without VNNI would answer, whose INT8 sums saturate; no record is written.",
+    help="Predict how an x86 CPU without VNNI would answer, whose INT8 sums saturate; no record is written.",
 )
 @session_options
 @strict_option
@@ -99,7 +99,7 @@ def verify(
         _record(evidence, found, opened, strict=(strict or evidence is not None) and not failures)
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        where = f"{running.info.engine} here" if not simulate else "a CPU without VNNI"
+        where = f"{running.info.engine} here" if not simulate else "a CPU whose INT8 sums saturate"
         raise ProofFailed(f"the proof of {bundle} does not hold on {where}: {failures[0]}{more}")
 
 

@@ -57,7 +57,7 @@ def temporary_graph(content: bytes) -> Iterator[Path]:
             path.write_bytes(content)
         except OSError as error:
             raise EdgecnnError(
-                f"cannot write a graph of {len(content) / 1e6:.1f} MB to {tempfile.gettempdir()}: {error.strerror} "
+                f"cannot write a graph of {len(content) / 1e6:.1f} MB to a temporary folder: {error.strerror} "
                 f"(errno {error.errno}); free some space, or name another folder with TMPDIR"
             ) from None
         yield path

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -90,10 +91,61 @@ def unsigned() -> onnx.TensorProto:
     return numpy_helper.from_array(np.zeros((1, 2), np.uint8), "w")
 
 
-@pytest.mark.parametrize("tensor", [as_numbers, elsewhere, unsigned])
+def here_and_elsewhere() -> onnx.TensorProto:
+    tensor = weights(1, 2, name="w")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="model.onnx")
+    return tensor
+
+
+@pytest.mark.parametrize("tensor", [as_numbers, elsewhere, here_and_elsewhere, unsigned])
 def test_weights_of_which_nothing_can_be_said_are_refused(tensor):
     with pytest.raises(WeightBeyondRange, match="nothing is proven of the 8-bit weights 'w'"):
         check_weights(content(graph([tensor()])), 64, path=MODEL)
+
+
+@pytest.mark.parametrize("operator", ["QuantizeLinear", "Cast"])
+def test_weights_that_the_graph_computes_are_refused(operator: str):
+    floats = [numpy_helper.from_array(np.ones((2, 2), np.float32), "floats")]
+    nodes = [helper.make_node("Reshape", ["floats"], ["moved"]), helper.make_node(operator, ["moved"], ["w"])]
+    with pytest.raises(WeightBeyondRange, match="nothing is proven of the weights w, which are computed"):
+        check_weights(content(graph(floats, nodes)), 64, path=MODEL)
+
+
+def test_what_is_computed_from_the_image_is_no_weight():
+    check_weights(content(graph(nodes=[helper.make_node("QuantizeLinear", ["image"], ["q"])])), 64, path=MODEL)
+
+
+def field(number: int, value: bytes) -> bytes:
+    """A field of a message, as it stands in a file."""
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    return bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80]) + varint(value >> 7)
+
+
+SMALL, LARGE = bytes([1, 2]), bytes([100, 129])
+DIMS = b"\x08\x02"
+
+
+def test_a_type_that_readers_cut_to_32_bits_does_not_hide_weights():
+    tensor = DIMS + b"\x10" + varint(3 + 2**32) + field(9, LARGE)
+    with pytest.raises(WeightBeyondRange, match="type is unknown"):
+        check_weights(np.frombuffer(field(7, field(5, tensor)), np.uint8), 64, path=MODEL)
+
+
+def test_a_field_number_that_readers_cut_to_32_bits_does_not_hide_weights():
+    tensor = DIMS + b"\x10\x03" + field(9, LARGE)
+    with pytest.raises(BundleError, match="is no ONNX graph"):
+        check_weights(np.frombuffer(field(7, field(5 + 2**29, tensor)), np.uint8), 64, path=MODEL)
+
+
+def test_a_tensor_that_readers_put_together_from_parts_does_not_hide_weights():
+    parts = field(5, DIMS + b"\x10\x03" + field(9, SMALL)) + field(5, field(9, LARGE))
+    node = field(5, parts)  # an attribute with its tensor written twice
+    with pytest.raises(WeightBeyondRange, match="type is unknown"):
+        check_weights(np.frombuffer(field(7, field(1, node)), np.uint8), 64, path=MODEL)
 
 
 def test_other_tensors_may_hold_what_they_want():
@@ -112,11 +164,17 @@ def test_any_bytes_are_a_graph_or_a_clear_error(damage: bytes):
 
 
 @given(st.data())
-def test_a_damaged_graph_is_a_clear_error_or_still_proven(data: st.DataObject):
+def test_a_damaged_graph_is_refused_or_still_proven(data: st.DataObject):
     damaged = content(graph([weights(5, 6), weights(7)], [constant(weights(8))])).copy()
     damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    with contextlib.suppress(BundleError):
-        check_weights(damaged[: data.draw(st.integers(0, len(damaged)))], 64, path=MODEL)
+    try:
+        check_weights(damaged, 64, path=MODEL)
+    except BundleError:
+        return
+    with contextlib.suppress(DecodeError):  # what cannot be read holds no weight
+        for tensor in onnx.ModelProto.FromString(damaged.tobytes()).graph.initializer:
+            if tensor.data_type == TensorProto.INT8:
+                assert np.abs(np.frombuffer(tensor.raw_data, np.int8).astype(int)).max(initial=0) <= 64
 
 
 def claiming(bundle: Bundle, limit: int) -> dict:

@@ -130,6 +130,8 @@ def _rightness(gate: Gate, model: onnx.ModelProto) -> Callable[[onnx.ModelProto]
 
 def _fewest(passes: Callable[[int], bool], most: int) -> int | None:
     """Return the smallest count above 0 that passes, None where `most` does not: twice as many, then between."""
+    if most < 1:
+        return None
     failed, count = 0, 1
     while not passes(count):
         if count >= most:

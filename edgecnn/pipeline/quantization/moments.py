@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 import onnx
-from onnx import helper
 
+from edgecnn.pipeline.quantization.placement import attribute
 from edgecnn.pipeline.quantization.plan import ActivationQuantization
 
 BLOCK = 576
@@ -78,11 +78,10 @@ class _Window:
     """What a convolution's kernel sees, at places drawn at random."""
 
     def __init__(self, node: onnx.NodeProto, kernel: tuple[int, ...]) -> None:
-        found = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
         self._kernel = kernel
-        self._strides = found.get("strides", [1, 1])
-        self._dilations = found.get("dilations", [1, 1])
-        top, left, bottom, right = found.get("pads", [0, 0, 0, 0])
+        self._strides = attribute(node, "strides", [1, 1])
+        self._dilations = attribute(node, "dilations", [1, 1])
+        top, left, bottom, right = attribute(node, "pads", [0, 0, 0, 0])
         self._pads = ((0, 0), (top, bottom), (left, right))
 
     def sample(self, image: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
@@ -100,7 +99,5 @@ class _Window:
 def layers(graph: onnx.GraphProto, weights: Collection[str]) -> Iterator[onnx.NodeProto]:
     """List the nodes of some weights that can be rounded together: those of one group."""
     for node in graph.node:
-        if len(node.input) > 1 and node.input[1] in weights:
-            groups = [attribute.i for attribute in node.attribute if attribute.name == "group"]
-            if groups in ([], [1]):
-                yield node
+        if len(node.input) > 1 and node.input[1] in weights and attribute(node, "group", 1) == 1:
+            yield node

@@ -21,7 +21,9 @@ class QuantizationOptions:
     scheme: Literal["asymmetric", "symmetric"] = _option(
         "asymmetric", "symmetric has no zero points, as TensorRT and NPUs want it; it costs a bit behind a ReLU."
     )
-    full_range: bool = _option(False, "Weights up to ±127: CPUs without VNNI then answer differently.")
+    full_range: bool = _option(
+        False, "Weights up to ±127: x86 CPUs without VNNI answer differently, unless told to sum exactly."
+    )
     rounding: Literal["nearest", "together"] = _option(
         "together", "together: a layer's weights make good each other's errors, its bias what is left."
     )

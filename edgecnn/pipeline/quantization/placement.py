@@ -12,8 +12,10 @@ there sees what it saw in FP32: nothing is quantized for it alone.
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
+from onnx import helper
 
 _WEIGHTED = frozenset({"Conv", "Gemm"})
 _KEEPS_SCALE = frozenset({"MaxPool", "Reshape", "Flatten"})
@@ -51,6 +53,20 @@ def module_of(node: onnx.NodeProto) -> str:
     return node.name.rpartition("/")[0]
 
 
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """Return an attribute of a node; the default where it has none."""
+    return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
+
+
+def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """Map each tensor to the nodes that read it."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return readers
+
+
 def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None) -> Placement:
     """Decide where Q/DQ pairs stand.
 
@@ -81,8 +97,6 @@ def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None)
             if len(node.input) > 2 and node.input[2]:
                 biases[node.input[2]] = (node.input[0], node.input[1])
         elif node.op_type not in _COMPUTES and not (keeps and node.input[0] in activations):
-            if not activations.keys().isdisjoint(node.input) and node.output[0] not in relu_of.values():
-                reasons.setdefault(node.output[0], f"{node.op_type}: has no INT8 form that both engines run")
             continue
         demand.integer.add(node.output[0])
         for name in node.input[:1] if weighted or keeps else node.input:
@@ -97,6 +111,7 @@ def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None)
             linear_relus.add(output)
     activations = {name: shared for name, shared in activations.items() if demand.of(name)}
     exact = frozenset(node.output[0] for node in graph.node if demand.spares(node))
+    reasons |= _without_int8(graph, activations)
     return Placement(activations, tuple(weights), biases, reasons, exact, frozenset(linear_relus - activations.keys()))
 
 
@@ -109,6 +124,16 @@ def _too_small(node: onnx.NodeProto, sizes: Mapping[str, int], outputs: Collecti
     if sizes[node.input[1]] <= _SMALL:
         return "small linear layer: so few weights make nothing faster in INT8"
     return None
+
+
+def _without_int8(graph: onnx.GraphProto, activations: Collection[str]) -> dict[str, str]:
+    """Say of the operators between integers that compute floats, and nobody's choice, why they do."""
+    known = {_FUSED_ACTIVATION, *_WEIGHTED, *_COMPUTES, *_KEEPS_SCALE}
+    return {
+        node.output[0]: f"{node.op_type}: has no INT8 form that both engines run"
+        for node in graph.node
+        if node.op_type not in known and any(name in activations for name in node.input)
+    }
 
 
 class _Demand:
@@ -126,10 +151,7 @@ class _Demand:
         self.integer: set[str] = set()
         self.only_of_integers: set[str] = set()
         self._spared: set[str] = set()
-        self._readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in graph.node:
-            for name in node.input:
-                self._readers.setdefault(name, []).append(node)
+        self._readers = readers_of(graph)
 
     def spare(self, node: onnx.NodeProto) -> None:
         """Note a layer that nothing is to be quantized for."""
@@ -149,12 +171,8 @@ class _Demand:
 
 def _fused_activations(graph: onnx.GraphProto, outputs: set[str]) -> dict[str, str]:
     """Map an operator's output to that of the ReLU which alone reads it."""
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
     return {
         name: nodes[0].output[0]
-        for name, nodes in readers.items()
+        for name, nodes in readers_of(graph).items()
         if len(nodes) == 1 and nodes[0].op_type == _FUSED_ACTIVATION and name not in outputs
     }

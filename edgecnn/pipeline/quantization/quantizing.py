@@ -129,8 +129,12 @@ def quantize(
         probe = make_probe(sessions, probe.images, probe.logits, probe.encoded)
         warnings = (
             *agreement_doubts(proof),
-            *machine_doubts(probe, sessions, manifest.preprocessing, options.weight_limit),
-            *(saturation_doubts(built.model, probe, manifest.preprocessing) if options.full_range else ()),
+            *machine_doubts(probe, sessions, preprocessing=manifest.preprocessing, full_range=options.full_range),
+            *(
+                saturation_doubts(built.model, probe, preprocessing=manifest.preprocessing)
+                if options.full_range
+                else ()
+            ),
             *overlap,
             *(() if gate is not None or options.max_drop >= _NO_GATE else (_UNGATED,)),
         )

@@ -63,7 +63,7 @@ def run(session: onnxruntime.InferenceSession, names: list[str] | None, images: 
     try:
         return [np.asarray(value) for value in session.run(names, {INPUT_NAME: images})]
     except Exception as error:  # see above
-        raise EngineError(f"ONNX Runtime failed on the calibration images: {_one_line(error)}") from None
+        raise EngineError(f"ONNX Runtime failed: {_one_line(error)}") from None
 
 
 def _one_line(error: Exception) -> str:

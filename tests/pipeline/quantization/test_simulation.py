@@ -1,23 +1,26 @@
 """The simulation saturates exactly where a processor that adds pairs of products in 16 bits does."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from emulation import HASWELL, emulated_logits
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import EngineError, UsageError
+from edgecnn.errors import BundleError, EngineError, UsageError
 from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.options import QuantizationOptions
-from edgecnn.pipeline.quantization.simulation import SimulatedSession, saturated
+from edgecnn.pipeline.quantization.simulation import SimulatedSession, saturated, simulate
+from edgecnn.pipeline.quantization.trial import open_session, run
 
 ZERO_POINT = 3
 
 
 def layer(kind: str, weights: np.ndarray, size: int, **attributes: object) -> onnx.ModelProto:
-    """A graph of one INT8 layer on a uint8 image, all scales 1: its outputs are the integer sums."""
+    """A graph of one INT8 layer on a uint8 image, all scales 1 but the output's: `sums` are the integer sums."""
     channels = weights.shape[1] if kind == "Conv" else weights.shape[1] // size**2
     constants = {
         "one": np.float32(1),
@@ -25,6 +28,8 @@ def layer(kind: str, weights: np.ndarray, size: int, **attributes: object) -> on
         "weights": weights,
         "steps": np.ones(len(weights), np.float32),
         "zeros": np.zeros(len(weights), np.int8),
+        "coarse": np.float32(4096),
+        "middle": np.uint8(128),
     }
     nodes = [
         helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
@@ -33,7 +38,9 @@ def layer(kind: str, weights: np.ndarray, size: int, **attributes: object) -> on
         helper.make_node("QuantizeLinear", ["planar" if kind == "Conv" else "flat", "one", "zero_point"], ["q"]),
         helper.make_node("DequantizeLinear", ["q", "one", "zero_point"], ["x"]),
         helper.make_node("DequantizeLinear", ["weights", "steps", "zeros"], ["w"], axis=0),
-        helper.make_node(kind, ["x", "w"], ["logits"], "layer", **attributes),
+        helper.make_node(kind, ["x", "w"], ["sums"], "layer", **attributes),
+        helper.make_node("QuantizeLinear", ["sums", "coarse", "middle"], ["rounded"]),
+        helper.make_node("DequantizeLinear", ["rounded", "coarse", "middle"], ["logits"]),
     ]
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", size, size, channels])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [None] * (4 if kind == "Conv" else 2))
@@ -41,6 +48,13 @@ def layer(kind: str, weights: np.ndarray, size: int, **attributes: object) -> on
         nodes, "g", [image], [logits], [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def sums(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
+    """What a layer's sums are predicted to be."""
+    predicted = saturated(model)
+    predicted.graph.output.append(onnx.ValueInfoProto(name="sums"))
+    return run(open_session(predicted), ["sums"], images)[0]
 
 
 def extreme(*shape: int) -> np.ndarray:
@@ -69,7 +83,7 @@ def test_a_convolution_adds_neighbouring_channels_in_16_bits(
 ):
     weights, images = extreme(4, channels, kernel, kernel), bright(2, 7, channels)
     attributes = {"strides": [stride] * 2, "pads": [pad] * 4, "dilations": [dilation] * 2, "kernel_shape": [kernel] * 2}
-    found = SimulatedSession(layer("Conv", weights, 7, **attributes)).run(images)
+    found = sums(layer("Conv", weights, 7, **attributes), images)
     stored = np.pad(images + ZERO_POINT, ((0, 0), (pad, pad), (pad, pad), (0, 0)), constant_values=ZERO_POINT)
     span = dilation * (kernel - 1) + 1
     windows = np.lib.stride_tricks.sliding_window_view(stored, (span, span), axis=(1, 2))
@@ -93,10 +107,11 @@ def test_a_linear_layer_adds_neighbouring_inputs_in_16_bits(transposed: int):
         constant.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(weights.T), "weights"))
         (dequantize,) = [node for node in model.graph.node if "w" in node.output]
         dequantize.attribute[0].i = 1
-        model.graph.node[-1].attribute[0].i = 0
+        (gemm,) = [node for node in model.graph.node if node.op_type == "Gemm"]
+        gemm.attribute[0].i = 0
     flat = images.transpose(0, 3, 1, 2).reshape(3, -1).astype(np.int64)
     expected = added_in_pairs(flat + ZERO_POINT, weights) - ZERO_POINT * weights.astype(np.int64).sum(axis=1)
-    np.testing.assert_array_equal(SimulatedSession(model).run(images), expected)
+    np.testing.assert_array_equal(sums(model, images), expected)
     assert (expected != flat @ weights.T.astype(np.int64)).any(), "nothing saturated"
 
 
@@ -105,8 +120,23 @@ def test_weights_within_the_portable_range_lose_nothing(fp32_bundle: Bundle):
     assert saturated(model) == model
 
 
+def test_a_convolution_whose_output_is_not_quantized_runs_in_float_and_loses_nothing():
+    model = layer("Conv", extreme(4, 2, 3, 3), 7)
+    del model.graph.node[-2:]  # as before a layer that the gate left in float
+    model.graph.node[-1].output[0] = "logits"
+    assert saturated(model) == model
+
+
 def grouped() -> onnx.ModelProto:
-    return layer("Conv", extreme(4, 4, 3, 3)[:, :1], 7, group=4)
+    return layer("Conv", extreme(4, 4, 3, 3)[:, :2], 7, group=2)
+
+
+def halved() -> onnx.ModelProto:
+    return layer("Gemm", extreme(5, 27), 3, transB=1, alpha=0.5)
+
+
+def padded() -> onnx.ModelProto:
+    return layer("Conv", extreme(4, 2, 3, 3), 7, auto_pad="SAME_UPPER")
 
 
 def signed() -> onnx.ModelProto:
@@ -118,11 +148,46 @@ def signed() -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize(
-    ("make", "message"), [(grouped, "layer has groups"), (signed, "only uint8 activations are simulated")]
+    ("make", "message"),
+    [
+        (grouped, "layer saturates, with group 2"),
+        (halved, "layer saturates, with alpha 0.5"),
+        (padded, "layer saturates, with auto_pad"),
+        (signed, "layer saturates, with signed activations"),
+    ],
 )
 def test_what_no_kernel_is_known_of_is_refused(make: Callable[[], onnx.ModelProto], message: str):
     with pytest.raises(UsageError, match=message):
         saturated(make())
+
+
+def test_a_layer_of_which_every_pair_saturates_is_simulated():
+    images = np.full((1, 8, 8, 8), 255 - ZERO_POINT, np.uint8)
+    found = sums(layer("Gemm", np.full((512, 512), 127, np.int8), 8, transB=1), images)
+    np.testing.assert_array_equal(found, np.full((1, 512), 256 * (2**15 - 1) - ZERO_POINT * 127 * 512))
+
+
+def test_a_file_that_is_no_graph_is_one_clear_line(tmp_path: Path):
+    (tmp_path / "model.onnx").write_bytes(b"nothing")
+    with pytest.raises(BundleError, match=r"cannot read .*model\.onnx"):
+        simulate(tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(HASWELL.missing() is not None, reason=HASWELL.missing() or "")
+@pytest.mark.parametrize(("channels", "kernel"), [(3, 3), (4, 3), (64, 3), (64, 1)])
+def test_onnx_runtime_on_a_processor_without_vnni_gives_the_simulated_numbers(
+    tmp_path: Path, channels: int, kernel: int
+):
+    model = layer("Conv", extreme(16, channels, kernel, kernel), 7, kernel_shape=[kernel] * 2)
+    for constant in model.graph.initializer:
+        if constant.name == "coarse":
+            constant.CopyFrom(numpy_helper.from_array(np.float32(32 * channels * kernel), "coarse"))
+    onnx.save(model, str(tmp_path / "layer.onnx"))
+    images = bright(2, 7, channels)
+    found = emulated_logits(HASWELL, tmp_path / "layer.onnx", images=images)
+    np.testing.assert_array_equal(SimulatedSession(model).run(images), found)
+    assert (found != run(open_session(model), None, images)[0]).any(), "nothing saturated"
 
 
 def test_a_closed_session_says_so():
