@@ -1,10 +1,16 @@
 """Random networks that behave as trained ones do: for tests and benchmarks that must not wait for training."""
 
+import numpy as np
+import onnx
 import torch
 
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.pipeline.data.photographs import photographs as real_photographs
+from edgecnn.pipeline.export.graph import to_onnx
+from edgecnn.pipeline.models.registry import build, get_architecture
 from edgecnn.pipeline.reference import network_input
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def realistic(network: torch.nn.Module, *, size: int = 64, channels: int = 3) -> torch.nn.Module:
@@ -38,6 +44,13 @@ def realistic(network: torch.nn.Module, *, size: int = 64, channels: int = 3) ->
 
 def photographs(size: int, channels: int = 3, *, count: int = 16) -> torch.Tensor:
     """Real photographs, normalised: float32 [count, channels, size, size]."""
-    preprocessing = Preprocessing("RGB", Resize((size, size)), None, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    preprocessing = Preprocessing("RGB", Resize((size, size)), None, *_IMAGENET)
     pixels = real_photographs().pixels(range(count), preprocessing)
     return network_input(pixels, preprocessing)[:, :channels]
+
+
+def random_graph(name: str) -> tuple[onnx.ModelProto, np.ndarray]:
+    """Return an architecture with random weights at 224, and photographs, uint8 [N, 224, 224, 3]."""
+    preprocessing = Preprocessing("RGB", Resize((224, 224)), None, *_IMAGENET)
+    network = realistic(build(get_architecture(name).usual()), size=224 if name in ("alexnet", "vgg16") else 64)
+    return to_onnx(network.eval(), preprocessing, (224, 224, 3)), real_photographs().pixels(range(16), preprocessing)

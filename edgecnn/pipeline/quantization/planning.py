@@ -14,7 +14,7 @@ from edgecnn.pipeline.quantization.plan import QuantizationPlan, activation_quan
 from edgecnn.pipeline.quantization.rounding import round_together
 from edgecnn.pipeline.quantization.thresholds import threshold
 
-_MOMENTS_MIB = 96
+_MOMENTS_MIB = 48
 """Second moments that are gathered at once; where a network has more, its images run through it again."""
 
 
