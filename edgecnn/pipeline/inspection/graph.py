@@ -97,6 +97,8 @@ class _Walk:
 
 
 def _kind(node: onnx.NodeProto) -> str:
+    if node.op_type == "Max":  # quantizing spells a ReLU out where an engine would take it into a float operator
+        return "Relu"
     return window(node.op_type, *_window(node)) if node.op_type in _SLIDING else node.op_type
 
 

@@ -128,6 +128,7 @@ def test_an_int8_graph_is_counted_like_its_parent_and_says_what_runs_in_integers
     assert {layer.precision for layer in floats.layers} == {"float32"}
     assert [layer.name for layer in integers.layers if layer.precision == "float32"] == [
         "normalize",
+        "relu",
         "fc2",
         "relu",
         "fc3",
@@ -136,11 +137,15 @@ def test_an_int8_graph_is_counted_like_its_parent_and_says_what_runs_in_integers
     assert set(relus[:2]) == {"int8"}
 
 
-def test_a_graph_that_cannot_be_read_is_a_bundle_error(committed: Bundle, tmp_path: Path):
+def test_a_graph_that_cannot_be_read_is_a_bundle_error(fp32_bundle: Bundle, tmp_path: Path):
     from edgecnn.bundle.store import create_bundle
 
     made = create_bundle(
-        tmp_path / "b", manifest=committed.manifest, model=b"\x08", probe=committed.probe(), proof=committed.proof()
+        tmp_path / "b",
+        manifest=fp32_bundle.manifest,
+        model=b"\x08",
+        probe=fp32_bundle.probe(),
+        proof=fp32_bundle.proof(),
     )
     with pytest.raises(BundleError, match=r"model\.onnx"):
         inspect_bundle(open_bundle(made.path))

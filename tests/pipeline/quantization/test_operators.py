@@ -99,10 +99,7 @@ def test_a_residual_network_on_onnx_runtime_sums_and_pools_in_int8(residual: Pat
     assert found["NhwcMaxPool"] == 1
     assert found["Relu"] == 1
     assert found["Transpose"] <= 4  # two of the image, two before the last sum: nothing goes back and forth between
-    assert (found["QuantizeLinear"], found["DequantizeLinear"]) == (
-        1,
-        1,
-    )  # of the image; for the mean before the logits
+    assert (found["QuantizeLinear"], found["DequantizeLinear"]) == (1, 2)  # of the image; before the last sum
 
 
 def test_a_residual_network_on_openvino_sums_within_its_convolutions(residual: Path):
