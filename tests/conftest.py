@@ -12,6 +12,8 @@ import pytest
 # `edgecnn` sets this at import; a test that imports an engine before it must not call anybody either.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+from emulation import HASWELL
+
 from edgecnn.bundle.store import Bundle, open_bundle
 
 REPOSITORY = Path(__file__).parent.parent
@@ -59,6 +61,23 @@ def int8_bundle(fp32_bundle: Bundle) -> Bundle:
 
     recipe = open_calibration(str(REPOSITORY / "calibration" / "digits.json"))
     return quantize(fp32_bundle, recipe, fp32_bundle.path.parent / "lenet-digits-int8").bundle
+
+
+@pytest.fixture(scope="session")
+def full_range(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The INT8 bundle with weights up to ±127: where it is exact depends on the processor."""
+    from edgecnn.pipeline.quantization.options import QuantizationOptions
+    from edgecnn.pipeline.quantization.quantizing import quantize
+    from edgecnn.pipeline.quantization.recipe import open_calibration
+
+    out = tmp_path_factory.mktemp("full") / "full-range"
+    return quantize(fp32_bundle, open_calibration("digits"), out, options=QuantizationOptions(full_range=True)).bundle
+
+
+def emulated(test: Callable) -> Callable:
+    """Mark a test that runs on an emulated x86 processor: it needs QEMU, and seconds."""
+    missing = HASWELL.missing()
+    return pytest.mark.slow(pytest.mark.skipif(missing is not None, reason=missing or "")(test))
 
 
 @pytest.fixture

@@ -124,16 +124,6 @@ def create_bundle(
     return Bundle(out, sealed, digest_bytes(content))
 
 
-def _mapped(path: Path) -> np.ndarray:
-    """Return a file's bytes, uint8, without a copy of them in memory."""
-    try:
-        return np.memmap(path, np.uint8, "r")
-    except ValueError:  # it is empty
-        return np.zeros(0, np.uint8)
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}") from None
-
-
 def digest_bytes(content: bytes) -> str:
     """Return the sha256 of some bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
@@ -189,3 +179,13 @@ def _check_file(path: Path, entry: FileEntry) -> None:
         raise BundleError(f"cannot read {path}: {error.strerror}") from None
     if digest != entry.sha256:
         raise DigestMismatch(f"{path} has changed since it was sealed (sha256 differs): copy the bundle again")
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """Return a file's bytes, uint8, without a copy of them in memory."""
+    try:
+        return np.memmap(path, np.uint8, "r")
+    except ValueError:  # it is empty
+        return np.zeros(0, np.uint8)
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from None

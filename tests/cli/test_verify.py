@@ -154,16 +154,6 @@ def test_without_a_home_folder_a_bundle_is_still_verified(edgecnn, committed: Bu
     assert (result.code, "set HOME" in result.err) == (0, True)
 
 
-@pytest.fixture(scope="module")
-def full_range(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    from edgecnn.pipeline.quantization.options import QuantizationOptions
-    from edgecnn.pipeline.quantization.quantizing import quantize
-    from edgecnn.pipeline.quantization.recipe import open_calibration
-
-    out = tmp_path_factory.mktemp("full") / "full-range"
-    return quantize(fp32_bundle, open_calibration("digits"), out, options=QuantizationOptions(full_range=True)).bundle
-
-
 def test_a_full_range_bundle_is_predicted_to_fail_on_a_processor_without_vnni(edgecnn, full_range: Bundle, tmp_path):
     result = edgecnn("verify", full_range.path, "--simulate", "avx2")
     assert result.code == 3

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import emulated
 from emulation import HASWELL, NEHALEM, Processor, emulated_logits
 
 from edgecnn.bundle.store import Bundle
@@ -15,23 +16,6 @@ from edgecnn.runtime.saturation import saturating, without_saturation
 from edgecnn.runtime.verification import replay
 
 ENGINES = pytest.mark.parametrize("engine", installed())
-_MISSING = HASWELL.missing()
-
-
-def emulated(test):
-    """Mark a test that needs QEMU, which takes seconds."""
-    return pytest.mark.slow(pytest.mark.skipif(_MISSING is not None, reason=_MISSING or "")(test))
-
-
-@pytest.fixture(scope="module")
-def full_range(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle with weights up to ±127."""
-    from edgecnn.pipeline.quantization.options import QuantizationOptions
-    from edgecnn.pipeline.quantization.quantizing import quantize
-    from edgecnn.pipeline.quantization.recipe import open_calibration
-
-    out = tmp_path_factory.mktemp("full") / "full-range"
-    return quantize(fp32_bundle, open_calibration("digits"), out, options=QuantizationOptions(full_range=True)).bundle
 
 
 class Saturating:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import GateFailed, UsageError
@@ -90,6 +90,42 @@ def test_certifying_bounds_the_limit_of_the_drop(planted: onnx.ModelProto, fp32_
     found = build(planted, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=asked)
     assert found.gated is not None
     assert found.gated.after.high <= 0.01 < found.gated.before.high
+
+
+def one_layer() -> onnx.ModelProto:
+    """A graph whose only layer has one channel 1,000 times as large: in INT8 it cannot tell bright from dark."""
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["planar"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["planar"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["floats", "scale"], ["scaled"]),
+        helper.make_node("Conv", ["scaled", "conv.weight"], ["maps"], "conv/Conv", kernel_shape=[1, 1]),
+        helper.make_node("ReduceMean", ["maps", "axes"], ["means"], keepdims=0),
+        helper.make_node("Gemm", ["means", "fc.weight", "fc.bias"], ["logits"], "fc/Gemm", transB=1),
+    ]
+    constants = {
+        "scale": np.float32(1 / 255),
+        "axes": np.array([2, 3], np.int64),
+        "conv.weight": np.array([1, FACTOR], np.float32).reshape(2, 1, 1, 1),
+        "fc.weight": np.array([[1, 0], [0, 0]], np.float32),
+        "fc.bias": np.array([0, 0.5], np.float32),
+    }
+    ends = [
+        helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 8, 8, 1]),
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 2]),
+    ]
+    initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], initializers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def test_the_last_layer_in_int8_is_not_given_up():
+    brightness = np.linspace(0, 250, 40).astype(np.uint8).reshape(-1, 1, 1, 1)
+    images = np.ascontiguousarray(np.broadcast_to(brightness, (40, 8, 8, 1))).copy()
+    images[:, 0] += 1  # not of one colour
+    asked = Gate(images, None, 0.0, certify=False)
+    with pytest.raises(GateFailed, match="worst: conv") as failed:
+        build(one_layer(), images, options=QuantizationOptions(method="minmax"), gate=asked)
+    assert failed.value.layers[0].float_wins > 0  # it would cure it, but nothing in INT8 would be left
 
 
 @pytest.fixture

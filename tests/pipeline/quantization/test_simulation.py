@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from conftest import emulated
 from emulation import HASWELL, emulated_logits
 from onnx import TensorProto, helper, numpy_helper
 
@@ -173,8 +174,7 @@ def test_a_file_that_is_no_graph_is_one_clear_line(tmp_path: Path):
         simulate(tmp_path / "model.onnx")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(HASWELL.missing() is not None, reason=HASWELL.missing() or "")
+@emulated
 @pytest.mark.parametrize(("channels", "kernel"), [(3, 3), (4, 3), (64, 3), (64, 1)])
 def test_onnx_runtime_on_a_processor_without_vnni_gives_the_simulated_numbers(
     tmp_path: Path, channels: int, kernel: int
