@@ -26,6 +26,7 @@ from edgecnn.pipeline.versions import versions
 from edgecnn.runtime.backend import SessionOptions
 from edgecnn.runtime.backends import get_backend
 from edgecnn.runtime.benchmark import measure_latency
+from edgecnn.runtime.processor import processor
 
 RESULT = Path(__file__).parent / "results" / "quantization.json"
 NETWORKS = ("alexnet", "vgg16", "googlenet", "resnet18", "resnet50")
@@ -70,14 +71,9 @@ def main() -> None:
 
 
 def this_processor() -> str:
-    """Return the processor's name and what of its instructions matters to INT8."""
-    facts: dict[str, str] = {}
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        facts.setdefault(key.strip(), value.strip())
-    flags = set(facts.get("flags", "").split())
-    wanted = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx_vnni": "VNNI", "avx512_bf16": "BF16"}
-    return ", ".join([facts.get("model name", "unknown"), *dict.fromkeys(wanted[f] for f in wanted if f in flags)])
+    """Return the processor's name and its instruction sets."""
+    found = processor()
+    return ", ".join((found.name, *found.features))
 
 
 def page(result: dict[str, Any]) -> str:
