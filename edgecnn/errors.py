@@ -40,8 +40,16 @@ class EdgecnnError(Exception):
     exit_code = 1
 
 
-class SaturationWarning(UserWarning):
+class EdgecnnWarning(UserWarning):
+    """Base of the warnings; the command line prints one as a line."""
+
+
+class SaturationWarning(EdgecnnWarning):
     """INT8 sums overflow on this machine: the answers may not be the original's."""
+
+
+class CacheWarning(EdgecnnWarning):
+    """What was to be kept for the next start could not be written; this start goes on without."""
 
 
 class UsageError(EdgecnnError):

@@ -22,8 +22,9 @@ COMMITTED = REPOSITORY / "exported" / "lenet-digits-int8"
 
 @pytest.fixture(autouse=True)
 def _state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep records of evidence out of the user's home."""
+    """Keep records, profiles and compiled graphs out of the user's home."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

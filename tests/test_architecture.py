@@ -33,6 +33,7 @@ THIRD_PARTY = {
     "bundle": {"numpy", "PIL"},
     "runtime/onnxruntime": {"numpy", "onnxruntime"},
     "runtime/openvino": {"numpy", "openvino"},
+    "runtime/openvino_session": {"numpy", "openvino"},
     "runtime": {"numpy", "PIL"},
     "pipeline/models": {"torch"},
     "pipeline/data/public_sets": {"torchvision"},

@@ -81,13 +81,27 @@ def write_folder(out: Path, files: Mapping[str, bytes], *, marker: str, force: b
         OutputExists: `out` stands already and `force` is false.
         EdgecnnError: the system refused, for example a full disk; nothing has changed then.
     """
+    with new_folder(out, marker=marker, force=force) as new:
+        for name, content in files.items():
+            _write_file(new / name, content)
+
+
+@contextlib.contextmanager
+def new_folder(out: Path, *, marker: str, force: bool = False) -> Iterator[Path]:
+    """Yield an empty folder that becomes `out`, whole, when the block ends; an error in the block leaves nothing.
+
+    The block's files must be synced to disk already, which `sync_file` does for those that others have written.
+
+    Raises:
+        OutputExists: `out` stands already and `force` is false.
+        EdgecnnError: the system refused, for example a full disk; nothing has changed then.
+    """
     check_output(out, marker=marker, force=force)
     try:
         if not out.parent.is_dir():
             out.parent.mkdir(parents=True)
         with _workspace(out) as new:
-            for name, content in files.items():
-                _write_file(new / name, content)
+            yield new
             _sync_folder(new)
             _put(new, out, force=force)
     except OSError as error:
@@ -98,6 +112,15 @@ def write_folder(out: Path, files: Mapping[str, bytes], *, marker: str, force: b
         _sync_folder(out.parent)
     except OSError as error:
         raise EdgecnnError(f"{out} is written, but may not survive a power cut: {error.strerror}") from error
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    descriptor = os.open(path, os.O_RDWR | _BINARY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -18,7 +18,7 @@ from edgecnn.cli.predict import predict
 from edgecnn.cli.quantize import quantize
 from edgecnn.cli.train import train
 from edgecnn.cli.verify import verify
-from edgecnn.errors import EdgecnnError, SaturationWarning
+from edgecnn.errors import EdgecnnError, EdgecnnWarning
 
 _EXTRA_OF = dict.fromkeys(
     ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "sklearn", "safetensors", "matplotlib"), "pipeline"
@@ -56,7 +56,7 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     # Pillow warns of damaged EXIF data and of huge images; what matters of that becomes an error line of ours.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    warnings.filterwarnings("always", category=SaturationWarning)
+    warnings.filterwarnings("always", category=EdgecnnWarning)
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):  # a label in a script that the terminal's encoding does not have
         if isinstance(stream, io.TextIOWrapper):
@@ -95,7 +95,7 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Print our own warnings as one line like any other; Python's way for the rest."""
-    if issubclass(category, SaturationWarning):
+    if issubclass(category, EdgecnnWarning):
         warn(str(message))
     else:
         click.echo(warnings.formatwarning(message, category, filename, lineno, line), file=file, err=True, nl=False)

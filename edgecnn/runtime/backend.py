@@ -4,13 +4,16 @@ Protocols rather than base classes, so that the PyTorch reference in `pipeline/`
 outside. A backend translates its engine's errors into ours, in its own file.
 """
 
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from edgecnn.errors import EngineError
+from edgecnn.runtime.engine_cache import CacheSlot
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16", "fp16")
@@ -37,6 +40,7 @@ class SessionOptions:
         threads: None for as many as the process may really use.
         concurrency: how many threads will be inside `run` at once.
         exact_int8: whether 8-bit products are summed exactly where the processor's fastest way would saturate.
+        cache: where the compiled graph is kept between processes, or None; engines that keep none ignore it.
     """
 
     device: str = "cpu"
@@ -44,6 +48,7 @@ class SessionOptions:
     threads: int | None = None
     concurrency: int = 1
     exact_int8: bool = False
+    cache: CacheSlot | None = None
 
 
 @dataclass(frozen=True)
@@ -84,16 +89,27 @@ class Session(Protocol):
         ...
 
 
+@runtime_checkable
+class StreamingSession(Session, Protocol):
+    """A session of an engine that has a queue of its own for many batches; see `streaming.stream`."""
+
+    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the logits of batches, in their order, as many of them running at once as the engine has room for."""
+        ...
+
+
 class Backend(Protocol):
     """An engine.
 
     Attributes:
         name: as in `--backend`.
+        version: of the package that is installed.
         symmetric_int8_only: kinds of device that compute INT8 only without zero points.
         has_exact_int8: whether it can sum 8-bit products exactly on every CPU; `open` ignores the wish where it cannot.
     """
 
     name: str
+    version: str
     symmetric_int8_only: frozenset[str]
     has_exact_int8: bool
 
@@ -124,6 +140,19 @@ def deliver(logits: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         raise EngineError(f"the graph gives logits {list(logits.shape)} where {list(out.shape)} are expected")
     np.copyto(out, logits)
     return out
+
+
+def check_process(opened_in: int) -> None:
+    """Refuse a session in a process that was forked after it was opened: the engine's threads have not come along.
+
+    Args:
+        opened_in: id of the process that opened the session.
+
+    Raises:
+        EngineError: this is another process. Running would wait for ever.
+    """
+    if os.getpid() != opened_in:
+        raise EngineError("this session was opened before the process forked: open the bundle in each child itself")
 
 
 def device_kind(device: str) -> str:

@@ -3,15 +3,19 @@
 An engine that was asked for by name or by device is opened or refused; only `auto` chooses.
 """
 
+import dataclasses
 import importlib
 import importlib.util
 import re
 import warnings
 
+from edgecnn.bundle.manifest import MODEL
 from edgecnn.bundle.store import Bundle
 from edgecnn.bundle.weight_range import PORTABLE_RANGE
 from edgecnn.errors import EngineError, EngineMissing, SaturationWarning, UsageError
 from edgecnn.runtime.backend import DEVICES, Backend, Session, SessionOptions, device_kind
+from edgecnn.runtime.engine_cache import CacheSlot, cache_key
+from edgecnn.runtime.host import usable_cores
 from edgecnn.runtime.saturation import saturating, without_saturation
 
 _BACKENDS = {
@@ -74,12 +78,19 @@ def choose_backend(name: str, device: str) -> Backend:
 
 
 def open_session(
-    bundle: Bundle, *, backend: str = "auto", options: SessionOptions | None = None, strict: bool = False
+    bundle: Bundle,
+    *,
+    backend: str = "auto",
+    options: SessionOptions | None = None,
+    strict: bool = False,
+    cache: bool = False,
 ) -> Session:
     """Load a bundle's graph into an engine.
 
     Weights beyond ±64 saturate on some processors: where they do here, the engine is told to sum exactly if it can;
     where it cannot, there is a `SaturationWarning`, or with `strict` an `EngineError`.
+
+    With `cache` the compiled graph is kept in `$XDG_CACHE_HOME/edgecnn/engines` for the next start.
 
     Raises:
         UsageError: there is no such engine or device, or no such number of threads.
@@ -98,7 +109,16 @@ def open_session(
         )
     if quantization and quantization.weight_limit > PORTABLE_RANGE:
         options = _guarded(bundle, engine, options, strict)
+    if cache:
+        options = dataclasses.replace(options, cache=_slot(bundle, engine, options))
     return engine.open(bundle.model, options)
+
+
+def _slot(bundle: Bundle, engine: Backend, options: SessionOptions) -> CacheSlot:
+    """Return the place of the graph as this engine compiles it under these options."""
+    threads = options.threads or usable_cores()
+    text = f"{options.device} {options.precision} {threads} × {options.concurrency} exact={options.exact_int8}"
+    return CacheSlot(cache_key(bundle.manifest.files[MODEL].sha256, engine.name, engine.version, text))
 
 
 def _guarded(bundle: Bundle, engine: Backend, options: SessionOptions, strict: bool) -> SessionOptions:

@@ -4,7 +4,6 @@ A bundle never changes, so its evidence lies elsewhere: in `$XDG_STATE_HOME/edge
 A record names the digest of the bundle that it is about; about any other bundle it is stale.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from edgecnn.bundle.proof import Comparison
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError
 from edgecnn.runtime.backend import SessionInfo
+from edgecnn.runtime.places import state_folder
 from edgecnn.runtime.verification import ProbeResult
 
 
@@ -55,11 +55,7 @@ def default_path(bundle: Bundle, engine: str) -> Path:
     Raises:
         EdgecnnError: this user has no home folder, and `XDG_STATE_HOME` is not set.
     """
-    try:
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    except RuntimeError:
-        raise EdgecnnError("there is no home folder for the record: set HOME, or name a file with --evidence") from None
-    return Path(state) / "edgecnn" / "evidence" / f"{bundle.manifest.name}.{engine}.json"
+    return state_folder() / "evidence" / f"{bundle.manifest.name}.{engine}.json"
 
 
 def read_evidence(path: Path) -> Evidence | None:

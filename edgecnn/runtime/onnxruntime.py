@@ -13,10 +13,12 @@ from edgecnn.runtime.backend import (
     Precision,
     SessionInfo,
     SessionOptions,
+    check_process,
     deliver,
     device_index,
     device_kind,
 )
+from edgecnn.runtime.engine_cache import CacheSlot
 from edgecnn.runtime.host import usable_cores
 
 _PROVIDERS = {
@@ -30,12 +32,15 @@ _PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "tensorrt": ("fp32", "fp16"),
 }
 _LOG_ERRORS = 3
+_OPTIMIZED, _PACKED = "model.onnx", "weights.bin"
+"""The files of a compiled graph; the second alone makes loading quick: its weights lie as the kernels read them."""
 
 
 class OnnxRuntimeBackend:
     """ONNX Runtime."""
 
     name = "onnxruntime"
+    version = onnxruntime.__version__
     symmetric_int8_only = frozenset({"tensorrt"})
     has_exact_int8 = True
 
@@ -48,12 +53,8 @@ class OnnxRuntimeBackend:
         """Load a graph; see `Backend.open`."""
         kind = device_kind(options.device)
         self._check(kind, options)
-        settings = _settings(kind, options)
-        provider = (_PROVIDERS[kind], _provider_options(kind, options))
-        try:
-            session = onnxruntime.InferenceSession(str(model), settings, providers=[provider])
-        except Exception as error:  # its exceptions share no base class but this one
-            raise EngineError(f"ONNX Runtime cannot load {model}: {_first_line(error)}") from None
+        session = _load_cached(model, options, options.cache) if options.cache and kind == "cpu" else None
+        session = session or _load(model, _settings(options), options)
         session.disable_fallback()
         if session.get_providers()[0] != _PROVIDERS[kind]:
             raise DeviceUnavailable(
@@ -61,7 +62,7 @@ class OnnxRuntimeBackend:
                 f"check the driver, or use --device cpu"
             )
         threads = session.get_session_options().intra_op_num_threads
-        info = SessionInfo(self.name, onnxruntime.__version__, options.device, options.precision, threads)
+        info = SessionInfo(self.name, self.version, options.device, options.precision, threads)
         return OnnxRuntimeSession(session, info, options.concurrency)
 
     def _check(self, kind: str, options: SessionOptions) -> None:
@@ -85,12 +86,14 @@ class OnnxRuntimeSession:
         self.info = info
         self.concurrency = concurrency
         self._session = session
+        self._process = os.getpid()
         self._input = session.get_inputs()[0].name
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """See `Session.run`."""
         if self._session is None:
             raise EngineError("this session is closed: open the bundle again")
+        check_process(self._process)
         try:
             logits: np.ndarray = self._session.run(None, {self._input: np.ascontiguousarray(images)})[0]
         except Exception as error:  # see above
@@ -102,14 +105,47 @@ class OnnxRuntimeSession:
         self._session = None
 
 
-def _settings(kind: str, options: SessionOptions) -> Any:
+def _load(model: Path, settings: Any, options: SessionOptions) -> Any:
+    kind = device_kind(options.device)
+    provider = (_PROVIDERS[kind], _provider_options(kind, options))
+    try:
+        return onnxruntime.InferenceSession(str(model), settings, providers=[provider])
+    except Exception as error:  # its exceptions share no base class but this one
+        raise EngineError(f"ONNX Runtime cannot load {model}: {_first_line(error)}") from None
+
+
+def _load_cached(model: Path, options: SessionOptions, cache: CacheSlot) -> Any | None:
+    """Load the optimised graph and its packed weights if they are kept, else keep them; None where neither is done."""
+    settings = _settings(options)
+    kept = cache.read()
+    if kept is not None:
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            return _load(kept / _OPTIMIZED, settings, options)
+        except EngineError:
+            cache.drop()
+            return None
+    session = None
+
+    def fill(folder: Path) -> None:
+        nonlocal session
+        settings.optimized_model_filepath = str(folder / _OPTIMIZED)
+        settings.add_session_config_entry("session.optimized_model_external_initializers_file_name", _PACKED)
+        settings.add_session_config_entry("session.save_external_prepacked_constant_initializers", "1")
+        session = _load(model, settings, options)
+
+    cache.write(fill)
+    return session
+
+
+def _settings(options: SessionOptions) -> Any:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads or usable_cores()
     settings.inter_op_num_threads = 1
     settings.log_severity_level = _LOG_ERRORS
     if options.exact_int8:
         settings.add_session_config_entry("session.x64quantprecision", "1")
-    if kind != "cpu":
+    if device_kind(options.device) != "cpu":
         # Operators that the device cannot run would silently run on the CPU.
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return settings

@@ -1,6 +1,5 @@
-"""OpenVINO behind the backend protocol: CPU, GPU, NPU, AUTO. The only file that imports it."""
+"""OpenVINO behind the backend protocol: CPU, GPU, NPU, AUTO. A graph that is open: `openvino_session`."""
 
-import queue
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +7,15 @@ import numpy as np
 import openvino
 
 from edgecnn.errors import DeviceUnavailable, EngineError, PrecisionUnavailable
-from edgecnn.runtime.backend import Device, Precision, SessionInfo, SessionOptions, deliver, device_kind
+from edgecnn.runtime.backend import Device, Precision, SessionInfo, SessionOptions, device_kind
 from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.openvino_session import OpenVinoSession, reason
 
 _KINDS = ("cpu", "gpu", "npu", "auto")
 _AUTO = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_STARTUP_FALLBACK": False}
 """Without the second, AUTO answers from the CPU until its real choice is compiled, and names the CPU when asked."""
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_COMPILED = "model.blob"
 _PRECISIONS: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
 
@@ -22,6 +23,7 @@ class OpenVinoBackend:
     """OpenVINO."""
 
     name = "openvino"
+    version = openvino.__version__
     symmetric_int8_only: frozenset[str] = frozenset()
     has_exact_int8 = False
 
@@ -40,20 +42,42 @@ class OpenVinoBackend:
         """Load a graph; see `Backend.open`."""
         kind = device_kind(options.device)
         self._check(kind, options)
-        try:
-            graph = self._core.read_model(str(model))
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot load {model}: {_last_line(error)}") from None
         device = options.device
         try:
             if kind == "auto":  # ask the engine which one it takes: AUTO itself does not tell the precision that runs
-                chosen = self._core.compile_model(graph, "AUTO", _AUTO)
+                chosen = self._core.compile_model(self._core.read_model(str(model)), "AUTO", _AUTO)
                 device = _opened(chosen)[0]
-            settings = _settings(device_kind(device), options)
-            compiled = self._core.compile_model(graph, _device_name(device), settings)
+            content, compiled = self._load_cached(device, options)
+            compiled = compiled or self._compile(model, device, options)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot compile {model} for {device}: {_last_line(error)}") from None
-        return OpenVinoSession(compiled, _check_opened(compiled, device, options), options.concurrency)
+            raise EngineError(f"OpenVINO cannot load {model} for {device}: {reason(error)}") from None
+        info = _check_opened(compiled, device, options)
+        return OpenVinoSession(compiled, info, options.concurrency, weights=content)
+
+    def _compile(self, model: Path, device: str, options: SessionOptions) -> Any:
+        settings = _settings(device_kind(device), options)
+        compiled = self._core.compile_model(self._core.read_model(str(model)), _device_name(device), settings)
+        if options.cache is not None:
+            options.cache.write(lambda folder: _keep(compiled, folder / _COMPILED))
+        return compiled
+
+    def _load_cached(self, device: str, options: SessionOptions) -> tuple[np.ndarray, Any] | tuple[None, None]:
+        """Load the compiled graph if it is kept: its file, mapped into memory, where the weights stay, and the graph.
+
+        OpenVINO's own `CACHE_DIR` reads and hashes the ONNX graph first, and gains nothing on a CPU for it.
+        """
+        kept = options.cache.read() if options.cache else None
+        if options.cache is None or kept is None:
+            return None, None
+        try:
+            # Its tensors must be writable; what would be written goes to a copy of the page.
+            content = np.memmap(kept / _COMPILED, dtype=np.uint8, mode="c")
+            tensor = openvino.Tensor(content, shared_memory=True)
+            settings = _settings(device_kind(device), options)
+            return content, self._core.import_model(tensor, _device_name(device), settings)
+        except (OSError, ValueError, RuntimeError):
+            options.cache.drop()
+            return None, None
 
     def _check(self, kind: str, options: SessionOptions) -> None:
         found = [device.name for device in self.devices()]
@@ -64,39 +88,6 @@ class OpenVinoBackend:
             raise PrecisionUnavailable(
                 f"OpenVINO computes in {', '.join(_HINTS)}, not in {options.precision}: ask for --precision fp32"
             )
-
-
-class OpenVinoSession:
-    """A graph in OpenVINO, with one infer request for each thread that may be inside `run`."""
-
-    def __init__(self, compiled: Any, info: SessionInfo, concurrency: int) -> None:
-        self.info = info
-        self.concurrency = concurrency
-        self._requests: queue.SimpleQueue[Any] | None = queue.SimpleQueue()
-        for _ in range(concurrency):
-            self._requests.put(compiled.create_infer_request())
-
-    def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-        """See `Session.run`."""
-        if self._requests is None:
-            raise EngineError("this session is closed: open the bundle again")
-        if images.dtype != np.uint8:  # OpenVINO would convert other types without a word
-            raise EngineError(f"OpenVINO failed: images must be uint8, found {images.dtype}")
-        requests = self._requests
-        request = requests.get()
-        try:
-            request.infer([np.ascontiguousarray(images)], share_inputs=True)
-            # The result lies in the request's own memory, which the next run overwrites.
-            logits: np.ndarray = request.get_output_tensor(0).data
-            return logits.copy() if out is None else deliver(logits, out)
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed: {_last_line(error)}") from None
-        finally:
-            requests.put(request)
-
-    def close(self) -> None:
-        """See `Session.close`."""
-        self._requests = None
 
 
 def _settings(kind: str, options: SessionOptions) -> dict[str, Any]:
@@ -125,6 +116,14 @@ def _check_opened(compiled: Any, device: str, options: SessionOptions) -> Sessio
     return SessionInfo("openvino", openvino.__version__, opened[0], options.precision, threads)
 
 
+def _keep(compiled: Any, path: Path) -> None:
+    try:
+        content = compiled.export_model()
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot export what it compiled: {reason(error)}") from None
+    path.write_bytes(content.getbuffer())
+
+
 def _opened(compiled: Any) -> list[str]:
     """Return the devices that a compiled graph really runs on, as `--device` writes them."""
     names = compiled.get_property("EXECUTION_DEVICES")
@@ -133,10 +132,3 @@ def _opened(compiled: Any) -> list[str]:
 
 def _device_name(device: str) -> str:
     return device.upper().replace(":", ".")
-
-
-def _last_line(error: Exception) -> str:
-    """Return the reason of an OpenVINO error: its texts begin with source lines and end with the reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reasons = [line for line in lines if not line.startswith(("Exception from", "Check "))]
-    return " ".join(reasons or lines)[:300]

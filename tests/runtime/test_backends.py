@@ -1,5 +1,7 @@
 """One contract for every backend and every device that this machine has; and what is refused."""
 
+import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -113,6 +115,49 @@ def test_several_threads_may_run_at_once(engine: str, committed: Bundle):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@ENGINES
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_session_that_was_opened_before_a_fork_is_refused_in_the_child(engine: str, committed: Bundle):
+    session = open_session(committed, backend=engine)
+    images = committed.probe().images
+    expected = session.run(images)
+    child = os.fork()
+    if child == 0:  # no assert here: the child must end without pytest
+        try:
+            session.run(images)
+        except EngineError as error:
+            os._exit(7 if "forked" in str(error) else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    np.testing.assert_array_equal(session.run(images), expected)
+
+
+@ENGINES
+def test_a_child_that_opens_the_bundle_itself_is_answered(engine: str, committed: Bundle):
+    code = f"""
+import os, edgecnn
+edgecnn.open_bundle({str(committed.path)!r})
+child = os.fork()
+bundle = edgecnn.open_bundle({str(committed.path)!r})
+classifier = edgecnn.load(bundle, backend={engine!r})
+assert len(classifier.logits(bundle.probe().images)) == 32
+if child:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@ENGINES
+def test_images_that_are_changed_in_place_are_answered_anew(engine: str, committed: Bundle):
+    session = open_session(committed, backend=engine)
+    for images in (committed.probe().images[:1].copy(), np.tile(committed.probe().images, (4, 1, 1, 1))):
+        before = session.run(images)
+        images[:] = 255 - images
+        after = session.run(images)
+        assert not np.array_equal(before, after)
+        np.testing.assert_array_equal(after, session.run(images.copy()))
 
 
 @ENGINES
