@@ -27,12 +27,10 @@ def predict(bundle: Path, images: tuple[Path, ...], top: int, strict: bool, as_j
     answers: list[dict[str, Any]] = []
     broken = 0
     with load(bundle, strict=strict, **session) as classifier:
-        for image in images:
-            try:
-                prediction = classifier.predict(image, top=top)
-            except ImageError as error:
+        for image, prediction in zip(images, classifier.predictions(images, top=top), strict=True):
+            if isinstance(prediction, ImageError):
                 broken += 1
-                click.echo(f"error: {error}", err=True)
+                click.echo(f"error: {prediction}", err=True)
                 continue
             ranked = [{"label": label, "probability": probability} for label, probability in prediction.top]
             answers.append(

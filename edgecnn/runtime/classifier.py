@@ -1,6 +1,8 @@
 """The Python inference API: `load` a bundle, ask a `Classifier`, get a `Prediction`."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -10,9 +12,12 @@ import numpy as np
 
 from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.store import Bundle, open_bundle
-from edgecnn.errors import EngineError, UsageError
+from edgecnn.errors import EngineError, ImageError, UsageError
 from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions
 from edgecnn.runtime.backends import open_session
+from edgecnn.runtime.decoding import Decoded, decode_ahead
+from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.streaming import stream
 
 MAX_BATCH = 32
 """How many images run at once: more cost memory and gain nothing on a CPU."""
@@ -36,11 +41,16 @@ class Prediction:
 
 
 class Classifier:
-    """A loaded bundle. Safe to call from one thread at a time; close it, or use it in a `with` block."""
+    """A loaded bundle. Any number of threads may use it at once; close it, or use it in a `with` block.
+
+    A process that is forked after loading must load for itself: engines have threads, and those are not forked.
+    """
 
     def __init__(self, bundle: Bundle, session: Session) -> None:
         self.bundle = bundle
         self._session = session
+        self._image_shape = bundle.manifest.image_shape
+        self._classes = bundle.classes
 
     @property
     def info(self) -> SessionInfo:
@@ -71,11 +81,27 @@ class Classifier:
             ImageError: an image cannot be decoded.
             EngineError: the engine failed.
         """
-        if top < 1:
-            raise UsageError(f"top must be at least 1, found {top}")
+        _check_top(top)
         if isinstance(images, Sequence) and not isinstance(images, str | bytes | bytearray | memoryview):
-            return self._predict(images, top)
-        return self._predict([images], top)[0]
+            return list(map(_answer, self.predictions(images, top=top)))
+        pixels = self.bundle.manifest.preprocessing.image(images)
+        return self._prediction(self.logits(pixels[None])[0], top)
+
+    def predictions(self, images: Iterable[ImageLike], *, top: int = 5) -> Iterator[Prediction | ImageError]:
+        """Classify images as they come, however many: threads decode the next ones while the engine runs.
+
+        Args:
+            images: as `predict` takes them; drawn in the caller's thread, a few batches ahead.
+            top: how many labels each prediction lists.
+
+        Yields:
+            For each image, in their order, its prediction, or the error of one that cannot be decoded.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        _check_top(top)
+        return self._predictions(images, top)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Compute logits of preprocessed images.
@@ -90,15 +116,16 @@ class Classifier:
             UsageError: the images have another shape or type.
             EngineError: the engine failed.
         """
-        expected = self.bundle.manifest.image_shape
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self._image_shape:
             raise UsageError(
-                f"expected uint8 [N, {', '.join(map(str, expected))}], found {images.dtype} {list(images.shape)}; "
-                f"predict() resizes and converts"
+                f"expected uint8 [N, {', '.join(map(str, self._image_shape))}], found {images.dtype} "
+                f"{list(images.shape)}; predict() resizes and converts"
             )
-        logits = run_batches(self._session, images, classes=len(self.labels))
-        if not np.isfinite(logits).all():
-            raise EngineError(f"{self.info.engine} gives logits that are not finite: verify {self.bundle.path} here")
+        if 1 <= len(images) <= MAX_BATCH:
+            logits = self._session.run(images)
+        else:
+            logits = run_batches(self._session, images, classes=self._classes)
+        self._check(logits, len(images))
         return logits
 
     def close(self) -> None:
@@ -111,13 +138,34 @@ class Classifier:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _predict(self, images: Iterable[ImageLike], top: int) -> list[Prediction]:
-        images = list(images)
-        predictions = []
-        for start in range(0, len(images), MAX_BATCH):  # only one batch of pixels in memory at a time
-            pixels = self.bundle.manifest.preprocessing.images(images[start : start + MAX_BATCH])
-            predictions += [self._prediction(logits, top) for logits in self.logits(pixels)]
-        return predictions
+    def _predictions(self, images: Iterable[ImageLike], top: int) -> Iterator[Prediction | ImageError]:
+        running: deque[Decoded] = deque()
+
+        def batches() -> Iterator[np.ndarray]:
+            for decoded in decode_ahead(images, self.bundle.manifest.preprocessing, workers=usable_cores()):
+                running.append(decoded)
+                if len(decoded.pixels):
+                    yield decoded.pixels
+
+        for logits in stream(self._session, batches()):
+            while not len(running[0].pixels):
+                yield from _errors(running.popleft())
+            decoded = running.popleft()
+            self._check(logits, len(decoded.pixels))
+            rows = iter(logits)
+            for error in decoded.errors:
+                yield error or self._prediction(next(rows), top)
+        for decoded in running:
+            yield from _errors(decoded)
+
+    def _check(self, logits: np.ndarray, images: int) -> None:
+        if logits.shape != (images, self._classes):
+            raise EngineError(
+                f"the graph gives logits {list(logits.shape)} where {[images, self._classes]} are expected"
+            )
+        # One finite sum of squares proves them all, in half the time; it may overflow where the logits do not.
+        if not (math.isfinite(np.vdot(logits, logits)) or np.isfinite(logits).all()):
+            raise EngineError(f"{self.info.engine} gives logits that are not finite: verify {self.bundle.path} here")
 
     def _prediction(self, logits: np.ndarray, top: int) -> Prediction:
         probabilities = softmax(logits)
@@ -135,6 +183,7 @@ def load(
     precision: Precision = "fp32",
     threads: int | None = None,
     strict: bool = False,
+    cache: bool = False,
 ) -> Classifier:
     """Open a bundle on an engine.
 
@@ -145,6 +194,7 @@ def load(
         precision: what float operators compute in; an FP32 bundle runs in FP32 unless this asks for another.
         threads: None for as many as this process may use.
         strict: raise an `EngineError` where full-range INT8 weights saturate here, instead of a `SaturationWarning`.
+        cache: keep the compiled graph in `$XDG_CACHE_HOME/edgecnn` for the next start; see `engine_cache`.
 
     Raises:
         BundleError: the folder is not an intact bundle.
@@ -152,7 +202,22 @@ def load(
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     options = SessionOptions(device=device, precision=precision, threads=threads)
-    return Classifier(opened, open_session(opened, backend=backend, options=options, strict=strict))
+    return Classifier(opened, open_session(opened, backend=backend, options=options, strict=strict, cache=cache))
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise UsageError(f"top must be at least 1, found {top}")
+
+
+def _answer(prediction: Prediction | ImageError) -> Prediction:
+    if isinstance(prediction, ImageError):
+        raise prediction
+    return prediction
+
+
+def _errors(decoded: Decoded) -> Iterator[ImageError]:
+    return (error for error in decoded.errors if error is not None)
 
 
 def run_batches(session: Session, images: np.ndarray, *, classes: int, batch: int = MAX_BATCH) -> np.ndarray:

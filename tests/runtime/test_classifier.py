@@ -1,6 +1,8 @@
 """The Python inference API on the committed bundle and real digits."""
 
 import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +10,14 @@ import pytest
 from PIL import Image
 
 import edgecnn
+from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError, ImageError, UsageError
 from edgecnn.runtime.backend import SessionInfo
 from edgecnn.runtime.backends import installed
 from edgecnn.runtime.classifier import Classifier, Prediction, softmax
+from edgecnn.runtime.decoding import CHUNK
+from edgecnn.runtime.host import usable_cores
 
 BUNDLE = Path(__file__).parents[2] / "exported" / "lenet-digits-int8"
 
@@ -75,6 +80,57 @@ def test_an_image_that_cannot_be_read_is_named(classifier: Classifier, tmp_path:
         classifier.predict(tmp_path / "nowhere.png")
 
 
+def test_images_are_answered_as_they_come_and_broken_ones_in_their_place(classifier: Classifier, seven: np.ndarray):
+    def camera() -> Iterator[ImageLike]:
+        for number in range(100):
+            yield b"no image" if number % 9 == 4 else seven
+
+    answers = list(classifier.predictions(camera()))
+    assert len(answers) == 100
+    for number, answer in enumerate(answers):
+        if number % 9 == 4:
+            assert isinstance(answer, ImageError)
+        else:
+            assert isinstance(answer, Prediction)
+            assert answer.label == "7"
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 40])
+def test_images_that_are_all_broken_are_all_told(classifier: Classifier, count: int):
+    answers = list(classifier.predictions([b"no image"] * count))
+    assert [type(answer) for answer in answers] == [ImageError] * count
+
+
+def test_the_first_broken_image_of_a_list_is_raised(classifier: Classifier, seven: np.ndarray, tmp_path: Path):
+    with pytest.raises(ImageError, match=r"first\.png"):
+        classifier.predict([seven, tmp_path / "first.png", tmp_path / "second.png"])
+
+
+def test_a_camera_that_never_ends_is_read_only_a_little_ahead(classifier: Classifier, seven: np.ndarray):
+    drawn = 0
+
+    def camera() -> Iterator[ImageLike]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield seven
+
+    for _, _answer in zip(range(20), classifier.predictions(camera()), strict=False):
+        pass
+    assert drawn <= 20 + 8 * CHUNK * usable_cores()
+
+
+def test_many_threads_may_use_one_classifier(classifier: Classifier):
+    probe = classifier.bundle.probe()
+    expected = classifier.logits(probe.images)
+    with ThreadPoolExecutor(8) as pool:
+        for logits in pool.map(classifier.logits, [probe.images] * 200):
+            np.testing.assert_array_equal(logits, expected)
+        labels = [prediction.label for prediction in classifier.predict(list(probe.images))]
+        for answers in pool.map(classifier.predict, [list(probe.images)] * 16):
+            assert [prediction.label for prediction in answers] == labels
+
+
 def test_a_classifier_closes_itself_at_the_end_of_a_with_block(seven: np.ndarray):
     with edgecnn.load(BUNDLE) as classifier:
         classifier.predict(seven)
@@ -99,9 +155,7 @@ def test_logits_that_are_not_finite_are_an_engine_error(committed: Bundle):
         concurrency = 1
 
         def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-            assert out is not None
-            out.fill(np.nan)
-            return out
+            return np.full((len(images), 10), np.nan, np.float32)
 
         def close(self) -> None:
             """Nothing to free."""
