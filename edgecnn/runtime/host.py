@@ -1,4 +1,4 @@
-"""What this process may use of its machine: cores by affinity and by cgroup quota, against those of the host.
+"""What this process may use of its machine: cores by affinity and by cgroup quota, and memory.
 
 Engines size their thread pools to the host; in a container with a quota of one core that makes them slower, not
 faster (microsoft/onnxruntime#29510).
@@ -18,7 +18,7 @@ def usable_cores(root: Path = Path("/")) -> int:
         root: where `/proc` and `/sys` stand.
     """
     quota = cgroup_quota(root)
-    cores = _affinity()
+    cores = affinity()
     return max(1, cores if quota is None else min(cores, int(quota)))
 
 
@@ -29,10 +29,43 @@ def cgroup_quota(root: Path = Path("/")) -> float | None:
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
-def _affinity() -> int:
+def affinity() -> int:
+    """Return how many cores the scheduler may put this process on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
+    return host_cores()
+
+
+def host_cores() -> int:
+    """Return how many cores the machine has, whoever may use them."""
     return os.cpu_count() or 1
+
+
+def memory_limit(root: Path = Path("/")) -> int | None:
+    """Return the bytes of memory that this process may use; None where the system does not tell.
+
+    The tightest limit of its control group and the group's parents (v2 `memory.max`, v1 `memory.limit_in_bytes`), or
+    all that the machine has.
+
+    Args:
+        root: where `/proc` and `/sys` stand.
+    """
+    limits = [_bytes(folder / "memory.max") for folder in _groups(root, "", "sys/fs/cgroup")]
+    limits += [_bytes(folder / "memory.limit_in_bytes") for folder in _groups(root, "memory", "sys/fs/cgroup/memory")]
+    return min((limit for limit in (*limits, physical_memory(root)) if limit is not None), default=None)
+
+
+def physical_memory(root: Path = Path("/")) -> int | None:
+    """Return the bytes of memory that the machine has; None where the system does not tell."""
+    try:
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        pass
+    try:  # macOS has no /proc; Windows has no sysconf
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def _groups(root: Path, controller: str, mount: str) -> list[Path]:
@@ -66,4 +99,13 @@ def _v1_quota(folder: Path) -> float | None:
         period = int((folder / "cpu.cfs_period_us").read_text())
         return quota / period if quota > 0 else None
     except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _bytes(file: Path) -> int | None:
+    """Read a limit; v2 writes `max` for none, v1 a number beyond any machine's memory."""
+    try:
+        limit = int(file.read_text())
+        return limit if limit >= 0 else None
+    except (OSError, ValueError):
         return None

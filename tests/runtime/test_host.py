@@ -1,11 +1,11 @@
-"""Cores by affinity and by quota, read from `/proc` and `/sys` trees as kernels and containers lay them out."""
+"""Cores by affinity and by quota, and memory, from `/proc` and `/sys` as kernels and containers lay them out."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from edgecnn.runtime.host import cgroup_quota, usable_cores
+from edgecnn.runtime.host import affinity, cgroup_quota, host_cores, memory_limit, physical_memory, usable_cores
 
 V2 = "0::/user.slice/job.scope\n"
 V1 = "12:cpuset:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n"
@@ -112,3 +112,58 @@ def test_an_affinity_to_one_core_is_one_core(tmp_path: Path):
 
 def test_this_machine_has_at_least_one_usable_core():
     assert 1 <= usable_cores() <= len(os.sched_getaffinity(0))
+    assert affinity() <= host_cores()
+
+
+MEMINFO = {"proc/meminfo": "MemTotal:        8000000 kB\nMemFree:         1000000 kB\n"}
+ALL = 8_000_000 * 1024
+V1_MEMORY = "9:memory:/docker/abc\n"
+UNLIMITED = "9223372036854771712\n"  # what v1 kernels write for no limit
+
+
+def limited(group: str, *, parent: str = "max\n") -> dict[str, str]:
+    return {"sys/fs/cgroup/user.slice/job.scope/memory.max": group, "sys/fs/cgroup/user.slice/memory.max": parent}
+
+
+def v1_limited(group: str, *, folder: str = "docker/abc") -> dict[str, str]:
+    return {str(Path("sys/fs/cgroup/memory") / folder / "memory.limit_in_bytes"): group}
+
+
+MEMORY: dict[str, tuple[str | None, dict[str, str], int]] = {
+    "v2, a limit on the group": (V2, limited("536870912\n"), 2**29),
+    "v2, a limit on the parent": (V2, limited("max\n", parent="536870912\n"), 2**29),
+    "v2, the tighter limit on the parent": (V2, limited("1073741824", parent="536870912"), 2**29),
+    "v2, no limit": (V2, limited("max\n"), ALL),
+    "v2, a limit beyond the machine": (V2, limited("1000000000000000"), ALL),
+    "v2, in a container with its own namespace": ("0::/\n", {"sys/fs/cgroup/memory.max": "536870912"}, 2**29),
+    "v1, a limit": (V1_MEMORY, v1_limited("536870912\n"), 2**29),
+    "v1, no limit": (V1_MEMORY, v1_limited(UNLIMITED), ALL),
+    "v1, a limit on the parent": (V1_MEMORY, v1_limited(UNLIMITED) | v1_limited("1048576", folder="docker"), 2**20),
+    "v1, in a container the group is the mount": (V1_MEMORY, v1_limited("536870912", folder=""), 2**29),
+    "v1, another controller's files": (V1, v1_limited("536870912"), ALL),
+    "v1 and v2 side by side": (V1_MEMORY + V2, v1_limited("1073741824") | limited("536870912"), 2**29),
+    "an empty limit": (V2, limited(""), ALL),
+    "a limit of words": (V2, limited("much"), ALL),
+    "a limit below nothing": (V2, limited("-1"), ALL),
+    "a malformed limit does not hide the parent's": (V2, limited("much", parent="536870912"), 2**29),
+    "no control groups": (None, {}, ALL),
+}
+
+
+@pytest.mark.parametrize("layout", MEMORY)
+def test_memory_is_the_tightest_limit_or_all_that_there_is(layout: str, tmp_path: Path):
+    groups, files, expected = MEMORY[layout]
+    assert memory_limit(machine(tmp_path, groups, files | MEMINFO)) == expected
+
+
+@pytest.mark.parametrize("meminfo", [None, "", "MemTotal:\n", "MemTotal: much kB\n", "MemFree: 1 kB\n"])
+def test_without_a_readable_total_the_system_is_asked(meminfo: str | None, tmp_path: Path):
+    files = {} if meminfo is None else {"proc/meminfo": meminfo}
+    assert physical_memory(machine(tmp_path, None, files)) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_this_machine_has_memory():
+    limit, physical = memory_limit(), physical_memory()
+    assert limit is not None
+    assert physical is not None
+    assert 0 < limit <= physical
