@@ -117,6 +117,14 @@ class Backend(Protocol):
         """List what this machine has and this engine can open."""
         ...
 
+    def default_precision(self, model: Path, device: str) -> Precision | None:
+        """Return what the engine computes a graph in when nobody asks, as other programs do; None if it does not tell.
+
+        Raises:
+            EngineError: the device is not there, or the engine refused the graph.
+        """
+        ...
+
     def open(self, model: Path, options: SessionOptions) -> Session:
         """Load a graph.
 

@@ -49,6 +49,10 @@ class OnnxRuntimeBackend:
         available = onnxruntime.get_available_providers()
         return tuple(Device(kind, provider) for kind, provider in _PROVIDERS.items() if provider in available)
 
+    def default_precision(self, model: Path, device: str) -> Precision | None:
+        """See `Backend.default_precision`; on GPUs it is the hardware's affair, and the engine does not tell."""
+        return "fp32" if device_kind(device) == "cpu" else None
+
     def open(self, model: Path, options: SessionOptions) -> "OnnxRuntimeSession":
         """Load a graph; see `Backend.open`."""
         kind = device_kind(options.device)

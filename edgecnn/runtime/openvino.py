@@ -38,6 +38,16 @@ class OpenVinoBackend:
         ]
         return (*found, Device("auto", "the engine's choice"))
 
+    def default_precision(self, model: Path, device: str) -> Precision | None:
+        """See `Backend.default_precision`; AUTO does not tell."""
+        if device_kind(device) == "auto":
+            return None
+        try:
+            compiled = self._core.compile_model(self._core.read_model(str(model)), _device_name(device))
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot load {model} for {device}: {reason(error)}") from None
+        return _PRECISIONS.get(_precision_hint(compiled))
+
     def open(self, model: Path, options: SessionOptions) -> "OpenVinoSession":
         """Load a graph; see `Backend.open`."""
         kind = device_kind(options.device)
@@ -104,8 +114,7 @@ def _check_opened(compiled: Any, device: str, options: SessionOptions) -> Sessio
     kind, opened = device_kind(device), _opened(compiled)
     if not all(name.startswith(kind) for name in opened):
         raise DeviceUnavailable(f"OpenVINO opened {', '.join(opened)} where {device} was asked for")
-    hint = compiled.get_property("INFERENCE_PRECISION_HINT")
-    found = hint.get_type_name() if hasattr(hint, "get_type_name") else str(hint)
+    found = _precision_hint(compiled)
     precision = _PRECISIONS.get(found)
     if precision != options.precision:
         raise PrecisionUnavailable(
@@ -114,6 +123,12 @@ def _check_opened(compiled: Any, device: str, options: SessionOptions) -> Sessio
         )
     threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) // options.concurrency if kind == "cpu" else 1
     return SessionInfo("openvino", openvino.__version__, opened[0], options.precision, threads)
+
+
+def _precision_hint(compiled: Any) -> str:
+    """Return what a compiled graph computes in, as the engine writes it."""
+    hint = compiled.get_property("INFERENCE_PRECISION_HINT")
+    return hint.get_type_name() if hasattr(hint, "get_type_name") else str(hint)
 
 
 def _keep(compiled: Any, path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import DeviceUnavailable, EngineError, EngineMissing, PrecisionUnavailable, UsageError
 from edgecnn.runtime import backends
-from edgecnn.runtime.backend import Session, SessionOptions
+from edgecnn.runtime.backend import PRECISIONS, Session, SessionOptions
 from edgecnn.runtime.backends import choose_backend, get_backend, installed, open_session
 
 PAIRS = [(name, device.name) for name in installed() for device in get_backend(name).devices()]
@@ -221,6 +221,20 @@ def test_openvino_runs_an_fp32_bundle_in_fp32_unless_asked_otherwise(fp32_bundle
 def test_asymmetric_int8_is_refused_on_tensorrt(committed: Bundle):
     with pytest.raises(EngineError, match="FP32 bundle"):
         open_session(committed, backend="onnxruntime", options=SessionOptions(device="tensorrt"))
+
+
+@pytest.mark.parametrize(("engine", "device"), PAIRS)
+def test_what_an_engine_computes_in_unasked_is_one_of_our_precisions_or_not_told(
+    engine: str, device: str, committed: Bundle
+):
+    found = get_backend(engine).default_precision(committed.model, device)
+    assert found in PRECISIONS if device == "cpu" else found in (None, *PRECISIONS)
+
+
+def test_a_device_that_is_not_there_has_no_default_precision(committed: Bundle):
+    with pytest.raises(EngineError, match="npu") as raised:
+        get_backend("openvino").default_precision(committed.model, "npu")
+    assert "\n" not in str(raised.value)
 
 
 def test_an_engine_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
