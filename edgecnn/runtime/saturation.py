@@ -13,9 +13,10 @@ import numpy as np
 
 from edgecnn.runtime.backend import Backend, SessionOptions, device_kind
 
-_GRAPH = Path(__file__).with_name("saturation.onnx")
+GRAPH = Path(__file__).with_name("saturation.onnx")
 """Written by scripts/saturation_graph.py: the outputs of a convolution and of a matrix product, every one of them 1."""
-_SHAPE = (1, 4, 4, 64)
+SHAPE = (1, 4, 4, 64)
+"""Of the images that it takes."""
 _EXACT = 0.99
 
 
@@ -41,9 +42,9 @@ def saturating(backend: Backend, options: SessionOptions) -> tuple[str, ...]:
 
 @cache
 def _saturating(kind: type[Backend], name: str, device: str, exact: bool) -> tuple[str, ...]:
-    session = kind().open(_GRAPH, SessionOptions(device=device, threads=1, exact_int8=exact))
+    session = kind().open(GRAPH, SessionOptions(device=device, threads=1, exact_int8=exact))
     try:
-        sums = session.run(np.full(_SHAPE, 255, np.uint8))[0]
+        sums = session.run(np.full(SHAPE, 255, np.uint8))[0]
     finally:
         session.close()
     half = len(sums) // 2
