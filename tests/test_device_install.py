@@ -87,6 +87,13 @@ def test_the_committed_bundle_verifies_there(device: Path, tmp_path: Path):
     assert json.loads(done.stdout)["holds"] is True
 
 
+def test_the_doctor_examines_its_engine_there(device: Path, tmp_path: Path):
+    done = run(device, "-m", "edgecnn", "doctor", "--json", cwd=tmp_path)
+    ours, theirs = json.loads(done.stdout)["engines"]
+    assert (ours["engine"], ours["problem"]) == ("onnxruntime", None)
+    assert theirs["problem"] == "not installed: pip install 'edgecnn[openvino]'"
+
+
 def test_a_digit_is_predicted_there_and_neither_torch_nor_onnx_is_loaded(device: Path, tmp_path: Path):
     code = (
         f"import edgecnn, sys\nc = edgecnn.load({str(BUNDLE)!r})\n"

@@ -9,6 +9,7 @@ from typing import NoReturn, TextIO
 import click
 
 from edgecnn import __version__
+from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
 from edgecnn.cli.inspect import inspect
@@ -37,6 +38,7 @@ verify     bundle                       -> does it answer here as the original d
 predict    bundle, image                -> label
 models     the architectures, and what each costs
 inspect    architecture, checkpoint or bundle -> its layers
+doctor     -> what this machine is, and what edgecnn will do on it
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 ran but the proof did not hold.
 """  # after \b click keeps the lines as they are
@@ -48,7 +50,7 @@ def cli() -> None:
     """Run a command."""
 
 
-for command in (models, train, evaluate, export, quantize, verify, predict, inspect):
+for command in (models, train, evaluate, export, quantize, verify, predict, inspect, doctor):
     cli.add_command(command)
 
 

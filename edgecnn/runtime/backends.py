@@ -29,6 +29,8 @@ NAMES = tuple(_BACKENDS)
 _OWNERS = {"cuda": "onnxruntime", "tensorrt": "onnxruntime", "gpu": "openvino", "npu": "openvino", "auto": "openvino"}
 """Kinds of device that only one engine drives."""
 
+NONE_INSTALLED = "no engine is installed: pip install 'edgecnn[onnxruntime]' or 'edgecnn[openvino]'"
+
 _DEVICE = re.compile(rf"({'|'.join(DEVICES)})|(cuda|tensorrt|gpu):\d{{1,3}}")
 
 
@@ -73,7 +75,7 @@ def choose_backend(name: str, device: str) -> Backend:
         return get_backend(_OWNERS[device_kind(device)])
     names = installed()
     if not names:
-        raise EngineMissing("no engine is installed: pip install 'edgecnn[onnxruntime]' or 'edgecnn[openvino]'")
+        raise EngineMissing(NONE_INSTALLED)
     return get_backend(names[0])
 
 

@@ -1,0 +1,98 @@
+"""`edgecnn doctor`: what this machine is, and what edgecnn will do on it."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from edgecnn.cli.options import json_option
+from edgecnn.cli.output import columns, emit
+
+if TYPE_CHECKING:
+    from edgecnn.runtime.diagnosis import Diagnosis
+    from edgecnn.runtime.examination import Examination, Trial
+    from edgecnn.runtime.machine import Machine
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Say what this machine is, and what edgecnn will do on it.
+
+    Processor, cores and memory that may be used; for each engine and device what each precision really runs as, and
+    whether INT8 saturates, found by running a small graph; known hazards, and what to do. Exit 1 where nothing runs.
+    """
+    from edgecnn.runtime.diagnosis import diagnose, require_engine
+
+    found = diagnose()
+    emit(found, _text(found), as_json=as_json)
+    require_engine(found)
+
+
+def _text(diagnosis: "Diagnosis") -> str:
+    lines = [columns(_facts(diagnosis.machine))]
+    for engine in diagnosis.engines:
+        lines += ["", _engine(engine)]
+    lines += ["", "hazards" if diagnosis.hazards else "no known hazards"]
+    lines += [f"  - {hazard.message}" for hazard in diagnosis.hazards]
+    return "\n".join(lines)
+
+
+def _facts(machine: "Machine") -> list[tuple[str, str]]:
+    quota = "no quota" if machine.quota is None else f"quota {machine.quota:g}"
+    cores = f"{machine.usable_cores} of {machine.host_cores} used (affinity {machine.affinity}, {quota})"
+    emulated = [("emulated by", machine.emulator)] if machine.emulator else []
+    return [
+        ("processor", machine.processor.name),
+        ("architecture", machine.processor.architecture),
+        ("instruction sets", ", ".join(machine.processor.features) or "not told by this system"),
+        *emulated,
+        ("cores", cores),
+        ("memory", f"{_memory(machine.memory_bytes)} of {_memory(machine.physical_memory_bytes)} may be used"),
+        ("system", f"{machine.system}, Python {machine.python}"),
+    ]
+
+
+def _memory(count: int | None) -> str:
+    if count is None:
+        return "an unknown amount"
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def _engine(engine: "Examination") -> str:
+    title = f"{engine.engine} {engine.version or ''}".rstrip()
+    if engine.problem:
+        packages = f" ({', '.join(engine.packages)})" if engine.packages else ""
+        return f"{title}{packages}: {engine.problem}"
+    precisions = [trial.precision for trial in engine.devices[0].trials] if engine.devices else []
+    rows = [("  device", *precisions, "threads", "default", "what it is")]
+    for device in engine.devices:
+        sessions = [trial.session for trial in device.trials if trial.session]
+        rows.append(
+            (
+                f"  {device.name}",
+                *(_runs_as(trial, device.name) for trial in device.trials),
+                str(sessions[0].threads) if sessions else "",
+                device.default_precision or "not told",
+                device.description,
+            )
+        )
+    reasons = [
+        f"  {device.name} runs nothing: {device.trials[0].refusal}" for device in engine.devices if not device.runs
+    ]
+    return "\n".join([title, columns(rows), *reasons, f"  {_int8(engine)}"])
+
+
+def _runs_as(trial: "Trial", device: str) -> str:
+    if trial.session is None:
+        return "refused"
+    elsewhere = f" on {trial.session.device}" if trial.session.device != device else ""
+    return f"{trial.session.precision}{elsewhere}"
+
+
+def _int8(engine: "Examination") -> str:
+    if engine.saturates is None:
+        return "full-range INT8 weights: nothing ran on the CPU"
+    if not engine.saturates:
+        return "full-range INT8 weights: summed exactly"
+    cure = "and cannot be helped" if engine.saturates_anyway else "unless told otherwise, as edgecnn does"
+    return f"full-range INT8 weights: saturate in {' and '.join(engine.saturates)}, {cure}"

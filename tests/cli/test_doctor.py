@@ -1,0 +1,90 @@
+"""`edgecnn doctor`: what this machine is, and what edgecnn will do on it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import emulated
+from emulation import HASWELL
+
+from edgecnn.bundle.schema import read
+from edgecnn.runtime import diagnosis
+from edgecnn.runtime.diagnosis import Diagnosis, diagnose
+from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.processor import processor
+
+
+def test_it_tells_processor_engines_and_hazards(edgecnn):
+    result = edgecnn("doctor")
+    assert (result.code, result.err) == (0, "")
+    assert processor().name in result.out
+    for word in ("instruction sets", f"{usable_cores()} of", "GiB", "onnxruntime 1.", "openvino 20", "full-range INT8"):
+        assert word in result.out
+    assert "emulated by" not in result.out
+
+
+def test_json_is_the_whole_diagnosis(edgecnn):
+    result = edgecnn("doctor", "--json")
+    assert result.code == 0
+    assert read(Diagnosis, json.loads(result.out)) == diagnose()
+
+
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="needs taskset")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_an_affinity_to_one_core_is_what_engines_get():
+    core = str(min(os.sched_getaffinity(0)))
+    done = subprocess.run(
+        ["taskset", "-c", core, sys.executable, "-m", "edgecnn", "doctor", "--json"], capture_output=True, check=True
+    )
+    found = read(Diagnosis, json.loads(done.stdout))
+    assert (found.machine.affinity, found.machine.usable_cores) == (1, 1)
+    assert {hazard.name for hazard in found.hazards} >= {"affinity", "one-core"}
+    cpus = [device for engine in found.engines for device in engine.devices if device.name == "cpu"]
+    assert [trial.session.threads for cpu in cpus for trial in cpu.trials if trial.session]
+    assert all(trial.session.threads == 1 for cpu in cpus for trial in cpu.trials if trial.session)
+
+
+def test_without_an_engine_the_result_is_printed_and_then_one_error(edgecnn, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(diagnosis, "installed", lambda: ())
+    result = edgecnn("doctor")
+    assert result.code == 1
+    assert "onnxruntime: not installed: pip install 'edgecnn[onnxruntime]'" in result.out
+    assert result.error.startswith("error: no engine is installed: pip install")
+
+
+def test_engines_that_cannot_be_imported_are_told_and_nothing_runs(
+    edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("onnxruntime", "openvino"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('libsystem.so.1 is not there')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    result = edgecnn("doctor", "--json")
+    assert result.code == 1
+    assert result.error.startswith("error: no engine runs a graph here: onnxruntime: ")
+    assert [engine["problem"] is None for engine in json.loads(result.out)["engines"]] == [False, False]
+
+
+def test_an_engine_that_kills_its_process_kills_neither_the_command_nor_the_others(
+    edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "openvino.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    result = edgecnn("doctor")
+    assert (result.code, result.err) == (0, "")
+    (line,) = (line for line in result.out.splitlines() if line.startswith("openvino"))
+    assert line.endswith(": crashed: signal SIGSEGV")
+    assert "onnxruntime 1." in result.out
+
+
+@emulated
+def test_an_emulated_processor_saturates_although_the_kernel_claims_vnni():
+    done = HASWELL.run("-m", "edgecnn", "doctor", "--json")
+    found = read(Diagnosis, json.loads(done.stdout))
+    assert found.machine.emulator == "qemu-x86_64-static -cpu Haswell"
+    assert [engine.saturates for engine in found.engines] == [("convolution", "matrix product")] * 2
+    assert [bool(engine.saturates_anyway) for engine in found.engines] == [False, True]
+    assert "emulated" in [hazard.name for hazard in found.hazards]
