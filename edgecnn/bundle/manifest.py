@@ -10,7 +10,7 @@ from edgecnn.bundle import schema
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import FormatTooNew, ManifestError, UnsafePath, UsageError
 
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 """Version of the format: a reader refuses a later major; a later minor adds only what older readers may ignore."""
 
 MANIFEST, MODEL, PROBE, PROOF = "manifest.json", "model.onnx", "probe.npz", "proof.json"
@@ -151,6 +151,8 @@ class Manifest:
         original: digest of the PyTorch original: checkpoint, preprocessing and labels. It ties together the bundles
             of one model.
         labels: class names in the order of the logits.
+        macs: multiply-accumulates of the graph for one image, of convolutions and matrix products; None where an
+            edgecnn wrote it that did not count them (format 1.1 and earlier).
         files: every other file of the bundle.
         annotations: free for others; edgecnn writes and reads nothing there.
     """
@@ -166,6 +168,7 @@ class Manifest:
     output: TensorSpec
     preprocessing: Preprocessing
     provenance: Provenance
+    macs: int | None = None
     files: dict[str, FileEntry] = field(default_factory=dict)
     annotations: dict[str, Any] = field(default_factory=dict)
 
@@ -177,6 +180,8 @@ class Manifest:
             raise ValueError(f"{len(self.labels)} labels do not fit an output of {list(self.output.shape)}")
         if (self.precision == "int8") != (self.quantization is not None):
             raise ValueError(f"precision is {self.precision}, yet quantization is {self.quantization}")
+        if self.macs is not None and self.macs < 0:
+            raise ValueError(f"macs must be at least 0, found {self.macs}")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

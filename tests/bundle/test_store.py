@@ -130,6 +130,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
         errors.ManifestError,
         "model.onnx",
     ),
+    "work that cannot be": (lambda b: edit_manifest(b, lambda m: m.update(macs=-1)), errors.ManifestError, "macs"),
     "labels that do not fit": (
         lambda b: edit_manifest(b, lambda m: m["labels"].append("10")),
         errors.ManifestError,
@@ -181,6 +182,11 @@ def test_a_place_with_no_bundle_says_what_is_there(tmp_path: Path):
 def test_a_folder_of_bundles_is_not_a_bundle_and_names_those_inside(bundle_copy: Path):
     with pytest.raises(errors.BundleNotFound, match="lenet-digits-int8"):
         open_bundle(bundle_copy.parent)
+
+
+def test_a_bundle_of_an_earlier_minor_format_opens_and_tells_no_work(bundle_copy: Path):
+    edit_manifest(bundle_copy, lambda m: (m.update(format={"major": 1, "minor": 1}), m.pop("macs")))
+    assert open_bundle(bundle_copy).manifest.macs is None
 
 
 def test_annotations_are_left_to_others(bundle_copy: Path):

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from edgecnn.bundle.folder import check_output
 from edgecnn.bundle.manifest import (
@@ -25,6 +26,7 @@ from edgecnn.pipeline.data.photographs import photographs
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.graph import OPSET, to_onnx
+from edgecnn.pipeline.inspection.graph import count_macs
 from edgecnn.pipeline.original import Original
 from edgecnn.pipeline.proving import (
     check_parity,
@@ -74,7 +76,8 @@ def export(
     images = probe_split.all_pixels(original.preprocessing)
     shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
     progress("exporting", 0, 1)
-    model = to_onnx(original.module(), original.preprocessing, shape).SerializeToString()
+    graph = to_onnx(original.module(), original.preprocessing, shape)
+    model = graph.SerializeToString()
     with temporary_graph(model) as path, engine_sessions(path) as sessions:
         logits = reference.logits_of(probe_split.images[i] for i in range(len(probe_split)))
         check_parity(sessions, images, logits)
@@ -88,7 +91,7 @@ def export(
             progress=progress,
         )
         proof = make_proof(f"pytorch {reference.info.version}", evaluation, evaluation.logits["pytorch"], sessions)
-    manifest = _manifest(original, out.name, shape, command)
+    manifest = _manifest(original, out.name, graph, shape=shape, command=command)
     return create_bundle(out, manifest=manifest, model=model, probe=probe, proof=proof, force=force)
 
 
@@ -116,7 +119,9 @@ def _encoded_images(split: Split, preprocessing: Preprocessing, reference: Refer
     return encoded
 
 
-def _manifest(original: Original, name: str, shape: tuple[int, int, int], command: str) -> Manifest:
+def _manifest(
+    original: Original, name: str, graph: onnx.ModelProto, *, shape: tuple[int, int, int], command: str
+) -> Manifest:
     image, logits = tensor_specs(shape, len(original.labels))
     return Manifest(
         format=Format(MAJOR, MINOR),
@@ -137,4 +142,5 @@ def _manifest(original: Original, name: str, shape: tuple[int, int, int], comman
             training=original.training,
             opset=OPSET,
         ),
+        macs=count_macs(graph),
     )

@@ -26,12 +26,28 @@ def inspect_bundle(bundle: Bundle) -> Inspection:
         BundleError: the graph cannot be read.
     """
     try:
-        model = onnx.shape_inference.infer_shapes(onnx.load(str(bundle.model)), strict_mode=True)
+        layers = _layers(onnx.load(str(bundle.model)))
     except Exception as error:  # protobuf's and onnx's own, which share no base class
         raise BundleError(f"cannot read {bundle.model}: {' '.join(str(error).split())[:200]}") from None
-    walk = _Walk(model.graph)
-    layers = [layer for node in model.graph.node if (layer := walk.node(node)) is not None]
     return summed(bundle.manifest.name, bundle.manifest.image_shape, layers)
+
+
+def count_macs(model: onnx.ModelProto) -> int:
+    """Count the multiply-accumulates of a graph for one image: what `inspect_bundle` says in total.
+
+    Raises:
+        BundleError: the shapes in the graph contradict each other.
+    """
+    try:
+        return sum(layer.macs for layer in _layers(model))
+    except onnx.shape_inference.InferenceError as error:
+        raise BundleError(f"cannot count the graph's work: {' '.join(str(error).split())[:200]}") from None
+
+
+def _layers(model: onnx.ModelProto) -> list[Layer]:
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    walk = _Walk(graph)
+    return [layer for node in graph.node if (layer := walk.node(node)) is not None]
 
 
 class _Walk:

@@ -23,6 +23,7 @@ from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, SourceError, UsageError
 from edgecnn.pipeline.data.source import DataSource, Split
+from edgecnn.pipeline.inspection.graph import count_macs
 from edgecnn.pipeline.proving import engine_sessions, evaluate, make_probe, make_proof, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
 from edgecnn.pipeline.quantization.doubts import agreement_doubts, check_overlap, machine_doubts, saturation_doubts
@@ -201,4 +202,6 @@ def _manifest(
             opset=inherited.opset,
             calibration=record,
         ),
+        # Quantizing adds no multiplication: what an older edgecnn did not count is counted in its graph.
+        macs=count_macs(built.model) if parent.manifest.macs is None else parent.manifest.macs,
     )

@@ -14,6 +14,7 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError, OutputExists, ProofFailed, SourceError, UsageError
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.exporting import export
+from edgecnn.pipeline.inspection.network import inspect_network
 from edgecnn.pipeline.models import registry
 from edgecnn.pipeline.models.lenet import LeNet
 from edgecnn.pipeline.proving import PARITY_BATCHES, PARITY_TOLERANCE
@@ -45,6 +46,10 @@ def test_the_proof_holds_figures_of_every_engine(fp32_bundle: Bundle):
     assert proof.reference.startswith("pytorch")
     assert proof.data.images == 385
     assert all(engine.comparison.agreement == 1 and engine.precision == "fp32" for engine in proof.engines)
+
+
+def test_the_manifest_tells_the_work_of_one_image(fp32_bundle: Bundle):
+    assert fp32_bundle.manifest.macs == inspect_network(fp32_bundle.manifest.network).macs
 
 
 def test_the_probe_holds_pytorchs_own_logits(fp32_bundle: Bundle, checkpoint_path: Path):
