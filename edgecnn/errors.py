@@ -22,6 +22,7 @@
     │   └── WeightBeyondRange       1   INT8 weights that are larger than the manifest claims
     ├── EngineError                 1   an engine refused or failed
     │   ├── EngineMissing           1   the package is not installed
+    │   ├── EngineCrashed           1   its process died, or did not answer any more
     │   ├── DeviceUnavailable       1   this machine or engine does not have the device
     │   └── PrecisionUnavailable    1   the device does not compute in that precision
     ├── MissingExtra                1   a part of edgecnn that is not installed here
@@ -130,6 +131,10 @@ class EngineError(EdgecnnError):
 
 class EngineMissing(EngineError):
     """The engine's package is not installed."""
+
+
+class EngineCrashed(EngineError):
+    """An engine took its process down, or did not answer any more."""
 
 
 class DeviceUnavailable(EngineError):

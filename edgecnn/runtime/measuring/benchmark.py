@@ -1,0 +1,178 @@
+"""Latency, throughput and memory of bundles under every setting that was asked for, in one interleaved run."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgecnn.bundle.manifest import utc_now
+from edgecnn.bundle.store import Bundle
+from edgecnn.progress import Progress, silent
+from edgecnn.runtime.measuring.candidate import Candidate
+from edgecnn.runtime.measuring.estimates import Speed, speed
+from edgecnn.runtime.measuring.setting import PYTORCH, Setting
+from edgecnn.runtime.measuring.turn import Turn, interleave
+from edgecnn.runtime.site import Site, this_site
+
+ROUNDS = 12
+TURN_S = 0.25
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One bundle under one setting.
+
+    Attributes:
+        bundle: its name.
+        digest: of the bundle.
+        model_precision: `fp32` or `int8`, of the bundle.
+        setting: how it ran.
+        version: of the engine.
+        warm_up_runs: how many runs came before the first that counts.
+        steady: whether their times showed no trend at the end.
+        open_s: how long opening took, reading and proving the bundle included.
+        resident_bytes: memory of the process that ran it, everything included.
+        speed: times and throughput.
+        peak_share: the operations of a second, as a fraction of this machine's measured peak in that precision; None
+            where either is unknown.
+        notes: warnings of the session.
+    """
+
+    bundle: str
+    digest: str
+    model_precision: str
+    setting: Setting
+    version: str
+    warm_up_runs: int
+    steady: bool
+    open_s: float
+    resident_bytes: int
+    speed: Speed
+    peak_share: float | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A setting under which a bundle does not run here, and why."""
+
+    bundle: str
+    setting: Setting
+    reason: str
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The whole of a run.
+
+    Attributes:
+        site: where.
+        measured_at: UTC time, ISO 8601.
+        peaks: operations of a second that this machine has reached, by precision and number of threads in all.
+        results: in the order in which they were asked for.
+        failed: what did not run.
+    """
+
+    site: Site
+    measured_at: str
+    peaks: dict[str, float]
+    results: tuple[Measured, ...]
+    failed: tuple[Failed, ...]
+
+
+Peak = Callable[[str, int], float]
+
+
+def settings(
+    backends: Iterable[str],
+    *,
+    precisions: Iterable[str] = ("fp32",),
+    threads: Iterable[int],
+    streams: Iterable[int] = (1,),
+    batches: Iterable[int] = (1,),
+) -> list[Setting]:
+    """Return every combination."""
+    combinations = itertools.product(backends, precisions, threads, streams, batches)
+    return [
+        Setting(backend, precision=precision, threads=count, streams=streams_, batch=batch)  # type: ignore[arg-type]
+        for backend, precision, count, streams_, batch in combinations
+    ]
+
+
+def benchmark(
+    bundles: Sequence[Bundle],
+    candidates: Sequence[Setting],
+    *,
+    rounds: int = ROUNDS,
+    turn_s: float = TURN_S,
+    modules: Mapping[str, str] | None = None,
+    peak: Peak | None = None,
+    progress: Progress = silent,
+) -> Benchmark:
+    """Measure every bundle under every setting, in turns; each in a process of its own.
+
+    Args:
+        bundles: what runs.
+        candidates: how.
+        rounds: turns of each; the bootstrap resamples them.
+        turn_s: seconds of one turn.
+        modules: backend to the module that runs it, for what is no engine.
+        peak: returns the operations of a second that this machine reaches in a precision with so many threads.
+        progress: told after each step.
+    """
+    entered = [
+        Candidate(bundle, setting, modules=modules) for bundle, setting in itertools.product(bundles, candidates)
+    ]
+    with contextlib.ExitStack() as stack:
+        for number, candidate in enumerate(entered):
+            progress("opening", number, len(entered), str(candidate))
+            stack.enter_context(candidate).open()
+        progress("opening", len(entered), len(entered))
+        running = [candidate for candidate in entered if candidate.failure is None]
+        turns = interleave(running, rounds=rounds, seconds=turn_s, progress=progress)
+        memory = [candidate.resident_bytes() for candidate in running]
+    reached = _peaks(running, peak)
+    results = tuple(
+        _measured(candidate, took, resident or 0, reached)
+        for candidate, took, resident in zip(running, turns, memory, strict=True)
+        if candidate.failure is None
+    )
+    failed = tuple(Failed(c.bundle.manifest.name, c.setting, c.failure) for c in entered if c.failure is not None)
+    return Benchmark(this_site(), utc_now(), {f"{p}, {n}": v for (p, n), v in reached.items()}, results, failed)
+
+
+def _peaks(candidates: Iterable[Candidate], peak: Peak | None) -> dict[tuple[str, int], float]:
+    """Measure what this machine reaches in each precision and number of threads that the candidates use."""
+    if peak is None:
+        return {}
+    wanted = dict.fromkeys(_peak_key(candidate) for candidate in candidates if candidate.bundle.manifest.macs)
+    return {key: peak(*key) for key in wanted}
+
+
+def _peak_key(candidate: Candidate) -> tuple[str, int]:
+    setting, manifest = candidate.setting, candidate.bundle.manifest
+    is_int8 = manifest.precision == "int8" and setting.backend != PYTORCH
+    return "int8" if is_int8 else setting.precision, setting.threads * setting.streams
+
+
+def _measured(
+    candidate: Candidate, turns: Sequence[Turn], resident: int, peaks: dict[tuple[str, int], float]
+) -> Measured:
+    manifest, info, warmed = candidate.bundle.manifest, candidate.session, candidate.warmed
+    assert info is not None
+    assert warmed is not None
+    found, peak = speed(turns), peaks.get(_peak_key(candidate))
+    return Measured(
+        bundle=manifest.name,
+        digest=candidate.bundle.digest,
+        model_precision=manifest.precision,
+        setting=candidate.setting,
+        version=info.version,
+        warm_up_runs=warmed.runs,
+        steady=warmed.steady,
+        open_s=candidate.open_s,
+        resident_bytes=resident,
+        speed=found,
+        peak_share=2 * manifest.macs * found.images_per_s.value / peak if manifest.macs and peak else None,
+        notes=candidate.notes,
+    )

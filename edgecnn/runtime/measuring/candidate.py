@@ -1,0 +1,96 @@
+"""A bundle under one setting, from opening to its last turn; what goes wrong with it stays with it."""
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EngineError
+from edgecnn.runtime.backend import SessionInfo
+from edgecnn.runtime.measuring.process import Worker
+from edgecnn.runtime.measuring.setting import Setting
+from edgecnn.runtime.measuring.steady import LIMIT_S, WarmUp
+from edgecnn.runtime.measuring.turn import Turn
+from edgecnn.runtime.verification import ProbeResult
+
+
+class Candidate:
+    """What is measured, in a process of its own; a `Runner`.
+
+    Attributes:
+        bundle: what runs.
+        setting: how.
+        failure: why it does not run here, or does not any more; None while it does.
+    """
+
+    def __init__(self, bundle: Bundle, setting: Setting, *, modules: Mapping[str, str] | None = None) -> None:
+        """Args: `modules` is as in `Worker`."""
+        self.bundle = bundle
+        self.setting = setting
+        self.failure: str | None = None
+        self.session: SessionInfo | None = None
+        self.warmed: WarmUp | None = None
+        self.open_s = 0.0
+        self.notes: tuple[str, ...] = ()
+        self._modules = modules
+        self._worker: Worker | None = None
+
+    def __str__(self) -> str:
+        return f"{self.bundle.manifest.name} ({self.bundle.manifest.precision}) on {self.setting}"
+
+    def open(self, *, warm_up_s: float = LIMIT_S) -> bool:
+        """Open it and run until it is steady; false where that fails."""
+        if self.failure is not None:
+            return False
+        if self._worker is None:
+            try:
+                self._worker = worker = Worker(self.bundle.path, self.setting, modules=self._modules)
+                self.session, self.open_s, self.notes = (
+                    worker.opened.session,
+                    worker.opened.seconds,
+                    worker.opened.notes,
+                )
+                self.warmed = worker.warm_up(warm_up_s)
+            except EngineError as error:
+                self._fail(error)
+                return False
+        return True
+
+    def turn(self, seconds: float) -> Turn | None:
+        """See `Runner`."""
+        try:
+            return None if self._worker is None else self._worker.turn(seconds)
+        except EngineError as error:
+            self._fail(error)
+            return None
+
+    def replay(self) -> ProbeResult | None:
+        """Replay the bundle's probe; None where the engine fails."""
+        try:
+            return None if self._worker is None else self._worker.replay()
+        except EngineError as error:
+            self._fail(error)
+            return None
+
+    def resident_bytes(self) -> int | None:
+        """Return the memory of its process; None where there is none any more."""
+        try:
+            return None if self._worker is None else self._worker.resident_bytes()
+        except EngineError as error:
+            self._fail(error)
+            return None
+
+    def close(self) -> None:
+        """End its process; it can be opened again."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def __enter__(self) -> "Candidate":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _fail(self, error: EngineError) -> None:
+        self.failure = str(error)
+        self.close()

@@ -1,0 +1,141 @@
+"""The other end of a worker: one candidate in a process of its own, as a `Runner`."""
+
+import contextlib
+import json
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from edgecnn.bundle import schema
+from edgecnn.errors import EngineCrashed, EngineError
+from edgecnn.runtime.measuring.setting import Setting
+from edgecnn.runtime.measuring.steady import LIMIT_S, WarmUp
+from edgecnn.runtime.measuring.turn import Turn
+from edgecnn.runtime.measuring.worker import Opened
+from edgecnn.runtime.processor import emulated_command
+from edgecnn.runtime.verification import ProbeResult
+
+WORKER = "edgecnn.runtime.measuring.worker"
+TIMEOUT_S = 120.0
+"""Of one answer, beyond the time that was asked for; a large network on a small device opens slowly."""
+
+T = TypeVar("T")
+
+
+class Worker:
+    """A candidate that runs in a process of its own; close it, or use it in a `with` block."""
+
+    def __init__(
+        self,
+        path: Path,
+        setting: Setting,
+        *,
+        modules: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        """Start the process and open the bundle in it.
+
+        Args:
+            path: of what runs: a bundle, or what the module opens.
+            setting: how.
+            modules: backend to the module whose process runs it, for what is not an engine.
+            timeout_s: how long an answer may take.
+
+        Raises:
+            EngineCrashed: the process died, or did not answer.
+            EngineError: the engine refused the bundle or the setting.
+        """
+        self.setting = setting
+        self._timeout_s = timeout_s
+        module = (modules or {}).get(setting.backend, WORKER)
+        arguments = [str(path), json.dumps(schema.plain(setting))]
+        self._process = subprocess.Popen(
+            [*emulated_command(), sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+        try:
+            self.opened = self._answer(Opened, timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def warm_up(self, limit_s: float = LIMIT_S) -> WarmUp:
+        """Run until the times show no trend."""
+        return self._ask({"warm_up": limit_s}, WarmUp, limit_s)
+
+    def turn(self, seconds: float) -> Turn:
+        """See `Runner`."""
+        return self._ask({"turn": seconds}, Turn, seconds)
+
+    def replay(self) -> ProbeResult:
+        """Replay the bundle's probe."""
+        return self._ask({"replay": 0}, ProbeResult, 0)
+
+    def resident_bytes(self) -> int:
+        """Return the memory that the process has now."""
+        return self._ask({"memory": 0}, dict[str, int], 0)["resident_bytes"]
+
+    def close(self) -> None:
+        """End the process."""
+        with contextlib.suppress(OSError):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _ask(self, command: dict[str, float], cls: type[T], seconds: float) -> T:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has died: the answer, which is none, tells how
+            self._process.stdin.write(json.dumps(command) + "\n")
+            self._process.stdin.flush()
+        return self._answer(cls, seconds + self._timeout_s)
+
+    def _answer(self, cls: type[T], timeout_s: float) -> T:
+        try:
+            line = self._answers.get(timeout=timeout_s)
+        except queue.Empty:
+            self._process.kill()
+            raise EngineCrashed(f"{self.setting.backend} did not answer within {timeout_s:.0f} s") from None
+        if not line:
+            raise EngineCrashed(f"{self.setting.backend} crashed: {_how_it_ended(self._process.wait())}")
+        document: dict[str, Any] = json.loads(line)
+        if "error" in document:
+            raise EngineError(document["error"])
+        return schema.read(cls, document)
+
+    def _read(self) -> None:
+        """Pass answers on; the empty one at the end says that there are no more."""
+        assert self._process.stdout is not None
+        with self._process.stdout as answers:
+            for line in answers:
+                self._answers.put(line)
+        self._answers.put("")
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,74 @@
+"""When warm-up is over: when the times show no trend any more, not after a number that somebody once chose.
+
+The first runs of a graph pack weights, fill caches and raise the clock; on another machine that takes another number
+of them. The test is that of Mann, Nonparametric tests against trend, 1945, in Kendall's form.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+WINDOW = 10
+"""Points that must show no trend."""
+
+POINT_S = 0.01
+"""A point is the median of the runs of so many seconds, of one run at least: single short runs are mostly noise."""
+
+LEVEL = 0.05
+LIMIT_S = 5.0
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """What came before the first time that counts.
+
+    Attributes:
+        runs: how many.
+        seconds: how long they took.
+        steady: whether the last ones showed no trend; else the time for it was over.
+    """
+
+    runs: int
+    seconds: float
+    steady: bool
+
+
+def trend(values: Sequence[float]) -> float:
+    """Return the two-sided p-value of a rising or falling trend, by the Mann-Kendall test.
+
+    Args:
+        values: in order of time; ties are allowed.
+    """
+    count = len(values)
+    score = sum(_sign(values[j] - values[i]) for i in range(count) for j in range(i + 1, count))
+    ties = [values.count(value) for value in set(values)]
+    variance = (count * (count - 1) * (2 * count + 5) - sum(tie * (tie - 1) * (2 * tie + 5) for tie in ties)) / 18
+    if variance <= 0:
+        return 1.0
+    deviations = max(abs(score) - 1, 0) / math.sqrt(variance)  # less one: the score is discrete
+    return math.erfc(deviations / math.sqrt(2))
+
+
+def warm_up(
+    run: Callable[[], object], *, limit_s: float = LIMIT_S, clock: Callable[[], float] = time.perf_counter
+) -> WarmUp:
+    """Run until the last `WINDOW` points show no trend, or until the limit."""
+    points: list[float] = []
+    runs, begin = 0, clock()
+    while clock() - begin < limit_s:
+        times: list[float] = []
+        while not times or (sum(times) < POINT_S and clock() - begin < limit_s):
+            start = clock()
+            run()
+            times.append(clock() - start)
+        runs += len(times)
+        points.append(median(times))
+        if len(points) >= WINDOW and trend(points[-WINDOW:]) > LEVEL:
+            return WarmUp(runs, clock() - begin, steady=True)
+    return WarmUp(runs, clock() - begin, steady=False)
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
