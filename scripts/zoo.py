@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.bundle.schema import plain
-from edgecnn.pipeline.evaluation.metrics import wilson
 from edgecnn.pipeline.inspection.network import inspect_network
 from edgecnn.pipeline.training.checkpoint import RECORD, read_checkpoint
+from edgecnn.runtime.rates import wilson
 
 ZOO = Path("zoo")
 RESULT = Path("benchmarks/results/zoo.json")

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from edgecnn.bundle.store import Bundle
     from edgecnn.pipeline.data.source import Split
     from edgecnn.pipeline.evaluation.evaluating import Evaluated
-    from edgecnn.pipeline.evaluation.metrics import Rate
     from edgecnn.pipeline.original import Original
     from edgecnn.runtime.backend import Session
+    from edgecnn.runtime.rates import Rate
 
     Runnable = tuple[Session, tuple[str, ...], Preprocessing]
 

@@ -8,9 +8,7 @@ import math
 import numpy as np
 
 from edgecnn.bundle.proof import PairedDrop
-
-Z_95 = 1.959963984540054
-"""The standard normal distribution holds 95 % within this many deviations."""
+from edgecnn.runtime.rates import Z_95
 
 
 def paired_drop(before: np.ndarray, after: np.ndarray) -> PairedDrop:

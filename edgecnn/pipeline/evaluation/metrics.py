@@ -1,33 +1,14 @@
 """What logits and targets say of a classifier: accuracy with its uncertainty, confusion, calibration."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.runtime.paired import Z_95
+from edgecnn.runtime.classifier import softmax
+from edgecnn.runtime.rates import Rate, rate
 
 BINS = 15
 """Of the calibration error, as in the paper."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A fraction of images, with the 95 % interval of the rate behind it.
-
-    Attributes:
-        right: how many images.
-        images: out of how many.
-        value: their ratio; None where there are no images.
-        low: lower end of Wilson's 95 % interval.
-        high: upper end.
-    """
-
-    right: int
-    images: int
-    value: float | None
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -78,7 +59,7 @@ def measure(logits: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) ->
         targets: int64 [N].
         labels: K class names.
     """
-    probabilities = _softmax(logits)
+    probabilities = softmax(logits)
     answers = logits.argmax(axis=1)
     right = answers == targets
     classes = len(labels)
@@ -96,32 +77,6 @@ def measure(logits: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) ->
         per_class={label: rate(int(confusion[i, i]), int(confusion[i].sum())) for i, label in enumerate(labels)},
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
     )
-
-
-def rate(right: int, images: int) -> Rate:
-    """Return a fraction with its 95 % interval."""
-    low, high = wilson(right, images)
-    return Rate(right, images, right / images if images else None, low, high)
-
-
-def wilson(right: int, images: int) -> tuple[float, float]:
-    """Return Wilson's 95 % score interval of a rate: right near 0 and 1 too, where the normal one is not.
-
-    Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
-    """
-    if not images:
-        return 0.0, 1.0
-    share, squared = right / images, Z_95**2 / images
-    centre = share + squared / 2
-    half = Z_95 * math.sqrt(share * (1 - share) / images + squared / (4 * images))
-    return max(0.0, (centre - half) / (1 + squared)), min(1.0, (centre + half) / (1 + squared))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    wide = logits.astype(np.float64)
-    exponentials = np.exp(wide - wide.max(axis=1, keepdims=True))
-    result: np.ndarray = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return result
 
 
 def _among_five(logits: np.ndarray, targets: np.ndarray) -> int:

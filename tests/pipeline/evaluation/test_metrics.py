@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from sklearn import metrics as theirs
 
-from edgecnn.pipeline.evaluation.metrics import BINS, measure, rate, wilson
+from edgecnn.pipeline.evaluation.metrics import BINS, measure
 
 LABELS = tuple("abcdefgh")
 
@@ -36,17 +35,6 @@ def test_accuracies_confusion_and_loss_are_those_of_scikit_learn_and_pytorch():
 def test_top5_is_left_out_where_it_says_nothing():
     logits, targets = sample(classes=5)
     assert measure(logits, targets, LABELS[:5]).top5 is None
-
-
-@pytest.mark.parametrize(("right", "images"), [(0, 10), (10, 10), (9208, 10_000), (1, 3)])
-def test_the_interval_is_wilsons(right: int, images: int):
-    expected = stats.binomtest(right, images).proportion_ci(0.95, method="wilson")
-    assert wilson(right, images) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-def test_a_class_without_images_has_no_accuracy_and_every_possible_one():
-    assert rate(0, 0).value is None
-    assert (rate(0, 0).low, rate(0, 0).high) == (0, 1)
 
 
 def test_a_calibrated_classifier_has_no_calibration_error_and_a_boaster_has_much():
