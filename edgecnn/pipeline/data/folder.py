@@ -54,9 +54,9 @@ class ImageFolder:
                     f"{self._root} has {len(paths)} images, too few to keep some for {name}: "
                     f"divide it into train/ and test/"
                 )
-            return Split(self.name, name, images, targets).subset(chosen)
+            return Split(self.name, name, images, targets, self._root).subset(chosen)
         paths, targets = self._files(self._root / "train" if name == "train" else self._test_folder())
-        return Split(self.name, name, FileImages(paths), targets)
+        return Split(self.name, name, FileImages(paths), targets, self._root)
 
     def _test_folder(self) -> Path:
         for name in ("test", "val"):

@@ -43,12 +43,14 @@ class Split:
         name: `train` or `test`.
         images: read when they are needed.
         targets: int64 [N]; None where nobody knows them.
+        root: the folder that image files are named from; no record holds it.
     """
 
     source: str
     name: str
     images: Images
     targets: np.ndarray | None
+    root: Path | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -67,7 +69,9 @@ class Split:
     def name_of(self, index: int) -> str:
         """Name an image for a person: its path within the source where it has one, else its number."""
         image = self.images[index]
-        return "/".join(image.parts[-3:]) if isinstance(image, Path) else f"{self.name} image {index}"
+        if not isinstance(image, Path):
+            return f"{self.name} image {index}"
+        return "/".join(image.parts[-3:]) if self.root is None else image.relative_to(self.root).as_posix()
 
     def lazily(self, preprocessing: Preprocessing) -> "LazyPixels":
         """Return what reads and preprocesses images whenever some are asked for, so that memory holds no more."""
@@ -80,7 +84,7 @@ class Split:
     def subset(self, indices: Sequence[int]) -> "Split":
         """Return some of these images, in the order given, as a split of the same name."""
         targets = None if self.targets is None else self.targets[list(indices)]
-        return Split(self.source, self.name, _Chosen(self.images, indices), targets)
+        return Split(self.source, self.name, _Chosen(self.images, indices), targets, self.root)
 
     def parted(self, fraction: float) -> tuple["Split", "Split"]:
         """Cut off about this fraction of the images, chosen by their content; returns the rest, then those.

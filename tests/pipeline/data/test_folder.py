@@ -243,3 +243,10 @@ def test_one_image_is_too_few_to_keep_some_for_testing(tmp_path: Path):
 def test_a_folder_with_test_images_alone_is_refused(tmp_path: Path, part: str):
     with pytest.raises(SourceError, match="no train/"):
         ImageFolder(divided(tmp_path, part))
+
+
+def test_an_image_is_named_by_its_path_within_the_folder(tmp_path: Path):
+    add(divided(tmp_path / "deep", "train", "test") / "test" / "cat" / "tabby" / "young", 1, seed=99)
+    assert ImageFolder(tmp_path / "deep").split("test").name_of(3) == "test/cat/tabby/young/99-0.png"
+    chosen = ImageFolder(undivided(tmp_path / "flat")).split("test")
+    assert chosen.name_of(0) == names(chosen)[0]
