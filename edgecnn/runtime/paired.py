@@ -41,6 +41,21 @@ def paired_interval(lost: int, won: int, images: int) -> tuple[float, float]:
     return end(-1.0, drop, Z_95), end(drop, 1.0, -Z_95)
 
 
+def mcnemar(lost: int, won: int) -> float:
+    """Return the two-sided p-value of McNemar's exact test: were both equally good, how rare would so uneven pairs be?
+
+    McNemar, Note on the sampling error of the difference between correlated proportions or percentages, 1947; here the
+    binomial distribution itself in place of its chi-squared approximation, which few pairs do not follow. Doubling the
+    smaller tail is the usual exact form. Whole numbers throughout: nothing is rounded before the last division.
+    """
+    pairs = lost + won
+    term = tail = 1  # ways to choose which pairs the luckier one loses: none of them, then one more at a time
+    for chosen in range(min(lost, won)):
+        term = term * (pairs - chosen) // (chosen + 1)
+        tail += term
+    return min(1.0, 2 * tail / (1 << pairs))
+
+
 def certifiable(images: int) -> float:
     """Return the smallest drop that so many images can bound with 95 % confidence: that of no differing answer."""
     return paired_interval(0, 0, images)[1]
