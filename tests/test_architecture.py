@@ -14,7 +14,7 @@ OURS = {
     "errors": set(),
     "progress": set(),
     "bundle": {"errors", "bundle"},
-    "runtime": {"errors", "bundle", "runtime"},
+    "runtime": {"errors", "bundle", "progress", "runtime"},
     "pipeline/models": {"errors", "bundle", "pipeline/models"},
     "pipeline/data": {"errors", "bundle", "pipeline/data"},
     "pipeline/training": {"errors", "bundle", "progress", "pipeline"},
