@@ -87,6 +87,40 @@ def committed() -> Bundle:
 
 
 @dataclass(frozen=True)
+class OnADevice:
+    """What a device is given: an image folder, and a file of the original's logits on its test images."""
+
+    folder: Path
+    reference: Path
+
+
+@pytest.fixture
+def on_a_device(committed: Bundle, tmp_path: Path) -> OnADevice:
+    """The digits as files; in place of the original's answers the committed bundle's own, the first turned round."""
+    import numpy as np
+    from PIL import Image
+
+    from edgecnn import load
+    from edgecnn.pipeline.data.sources import open_source
+    from edgecnn.runtime.recorded import RecordedLogits
+
+    folder = tmp_path / "handwriting"
+    for name in ("train", "test"):
+        split = open_source("digits").split(name)
+        for index, target in enumerate(split.known_targets()):
+            place = folder / name / str(target)
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.asarray(split.images[index])).save(place / f"{index:04}.png")
+    images = open_source(str(folder)).split("test")
+    with load(committed) as classifier:
+        logits = classifier.logits(images.all_pixels(committed.manifest.preprocessing))
+    logits[0] *= -1
+    recorded = RecordedLogits(committed.manifest.original, "c" * 64, images.digest, logits)
+    recorded.write(tmp_path / "reference.npz")
+    return OnADevice(folder, tmp_path / "reference.npz")
+
+
+@dataclass(frozen=True)
 class Result:
     """What a command has said, and its exit code."""
 

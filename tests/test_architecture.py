@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import COMMITTED, OnADevice
 
 PACKAGE = Path(__file__).parent.parent / "edgecnn"
 
@@ -125,6 +126,16 @@ def test_quantization_and_data_load_no_torch():
     code = "import edgecnn.pipeline.quantization.quantizing, edgecnn.pipeline.data.sources as sources\n"
     code += "sources.open_source('digits').split('test')"
     assert loaded_by(code) & {"torch", "torchvision"} == set()
+
+
+def test_verifying_an_image_folder_against_recorded_logits_loads_one_engine_and_nothing_of_the_workstation(
+    on_a_device: OnADevice,
+):
+    arguments = ["verify", COMMITTED, "--backend", "onnxruntime", "--data", on_a_device.folder]
+    arguments += ["--reference", on_a_device.reference]
+    code = f"import sys; sys.argv = {['edgecnn', *map(str, arguments)]}\nfrom edgecnn.cli.main import main\n"
+    code += "try: main()\nexcept SystemExit as done: assert not done.code"
+    assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL", "onnxruntime"}
 
 
 def test_telemetry_is_off_before_onnx_runtime_is_imported(monkeypatch: pytest.MonkeyPatch):

@@ -16,6 +16,7 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
+from conftest import OnADevice
 from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parent.parent
@@ -92,6 +93,15 @@ def test_the_doctor_examines_its_engine_there(device: Path, tmp_path: Path):
     ours, theirs = json.loads(done.stdout)["engines"]
     assert (ours["engine"], ours["problem"]) == ("onnxruntime", None)
     assert theirs["problem"] == "not installed: pip install 'edgecnn[openvino]'"
+
+
+def test_an_image_folder_is_compared_there_with_the_originals_recorded_logits(
+    device: Path, on_a_device: OnADevice, tmp_path: Path
+):
+    data = ["--data", str(on_a_device.folder), "--reference", str(on_a_device.reference)]
+    done = run(device, "-m", "edgecnn", "verify", str(BUNDLE), *data, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["agreement"]["flips"][0]["image"] == "test/0/0007.png"
 
 
 def test_a_digit_is_predicted_there_and_neither_torch_nor_onnx_is_loaded(device: Path, tmp_path: Path):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecnn.cli.options import json_option, session_options, strict_option
-from edgecnn.cli.output import columns, emit, percent, progress_bar, warn
+from edgecnn.cli.output import columns, emit, percent, progress_bar, rate, warn
 from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from edgecnn.pipeline.evaluation.evaluating import Evaluated
     from edgecnn.pipeline.original import Original
     from edgecnn.runtime.backend import Session
-    from edgecnn.runtime.rates import Rate
 
     Runnable = tuple[Session, tuple[str, ...], Preprocessing]
 
@@ -139,23 +138,19 @@ def _text(found: "Evaluated") -> str:
     lines = [
         f"{found.subject} on {found.data.source} {found.data.split}, {found.data.images} images; "
         f"{session.engine} {session.version}, {session.device}, {session.precision}",
-        f"  top-1 {_rate(metrics.top1)}",
+        f"  top-1 {rate(metrics.top1)}",
     ]
     if metrics.top5 is not None:
-        lines.append(f"  top-5 {_rate(metrics.top5)}")
+        lines.append(f"  top-5 {rate(metrics.top5)}")
     lines.append(f"  loss {metrics.loss:.4f}, expected calibration error {percent(metrics.calibration_error)}")
     worst = sorted(metrics.per_class.items(), key=lambda item: 1.0 if item[1].value is None else item[1].value)
     labels = list(metrics.per_class)
     rows = []
-    for label, rate in worst[:_MOST_CLASSES]:
+    for label, own in worst[:_MOST_CLASSES]:
         row = metrics.confusion[labels.index(label)]
         wrong = max((count, other) for other, count in enumerate(row) if other != labels.index(label))
         taken = f"{wrong[0]} taken for {labels[wrong[1]]}" if wrong[0] else ""
-        rows.append((f"  {label}", _rate(rate), taken))
+        rows.append((f"  {label}", rate(own), taken))
     if len(worst) > _MOST_CLASSES:
         lines.append(f"  the {_MOST_CLASSES} worst of {len(worst)} classes:")
     return "\n".join([*lines, columns(rows)])
-
-
-def _rate(rate: "Rate") -> str:
-    return f"{percent(rate.value)} [{percent(rate.low)}, {percent(rate.high)}]"

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgecnn.cli.output import columns, percent
+from edgecnn.cli.output import columns, percent, points
 
 if TYPE_CHECKING:
-    from edgecnn.bundle.proof import GateRecord, LayerReport, PairedDrop
+    from edgecnn.bundle.proof import GateRecord, LayerReport
     from edgecnn.pipeline.quantization.spread import SeedResult
     from edgecnn.pipeline.quantization.verdict import Verdict
 
@@ -45,7 +45,7 @@ def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) 
 def verdict_text(verdict: "Verdict") -> str:
     """Return what INT8 costs and gains on each engine, and the conclusion."""
     lines = [
-        f"  {each.engine}: top-1 drop {_drop(each.drop)}, agreement {percent(each.agreement)}; one image "
+        f"  {each.engine}: top-1 drop {points(each.drop)}, agreement {percent(each.agreement)}; one image "
         f"{each.int8.median_ms:.3g} ms, FP32 {each.fp32.median_ms:.3g} ms ({each.faster:.2f} × as fast)"
         for each in verdict.engines
     ]
@@ -54,9 +54,9 @@ def verdict_text(verdict: "Verdict") -> str:
 
 def gate_text(gate: "GateRecord", left: Sequence[str]) -> str:
     """Return what the gate measured, and what it left in float."""
-    text = f"gate: drop {_drop(gate.before)} on {gate.before.images} held-out images, {gate.max_drop * 100:g} allowed"
+    text = f"gate: drop {points(gate.before)} on {gate.before.images} held-out images, {gate.max_drop * 100:g} allowed"
     if left:
-        text += f"; {_drop(gate.after)} with {', '.join(left)} in float"
+        text += f"; {points(gate.after)} with {', '.join(left)} in float"
     return text
 
 
@@ -66,12 +66,6 @@ def seeds_text(results: "Sequence[SeedResult]") -> str:
     text = f"{len(results)} calibration sets: agreement {percent(min(agreements))} to {percent(max(agreements))}"
     tops = [each.top1 for each in results if each.top1 is not None]
     return f"{text}, top-1 {percent(min(tops))} to {percent(max(tops))}" if tops else text
-
-
-def _drop(drop: "PairedDrop | None") -> str:
-    if drop is None:
-        return "unknown"
-    return f"{drop.drop * 100:+.2f} points [{drop.low * 100:+.2f}, {drop.high * 100:+.2f}]"
 
 
 def _decibels(value: float | None) -> str:

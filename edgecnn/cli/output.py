@@ -4,12 +4,16 @@ import contextlib
 import json
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgecnn.errors import EdgecnnError
 from edgecnn.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from edgecnn.bundle.proof import PairedDrop
+    from edgecnn.runtime.rates import Rate
 
 
 def emit(result: Any, text: str, *, as_json: bool) -> None:
@@ -53,6 +57,18 @@ def progress_bar(*, hidden: bool = False) -> Iterator[Progress]:
 def percent(fraction: float | None) -> str:
     """Write a fraction as the percentage that people read."""
     return "unknown" if fraction is None else f"{fraction:.2%}"
+
+
+def rate(found: "Rate") -> str:
+    """Write a rate with its interval."""
+    return f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}]"
+
+
+def points(drop: "PairedDrop | None") -> str:
+    """Write a drop of top-1 with its interval, in percentage points."""
+    if drop is None:
+        return "unknown"
+    return f"{drop.drop * 100:+.2f} points [{drop.low * 100:+.2f}, {drop.high * 100:+.2f}]"
 
 
 def number(value: float | None) -> str:

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecnn.cli.options import json_option, session_options, strict_option
-from edgecnn.cli.output import emit, number, percent, progress_bar, warn
+from edgecnn.cli.output import emit, warn
+from edgecnn.cli.verify_text import evidence_text
 from edgecnn.errors import EdgecnnError, ProofFailed, UsageError
 
 if TYPE_CHECKING:
-    from edgecnn.bundle.manifest import DataReference
-    from edgecnn.bundle.proof import Comparison
     from edgecnn.bundle.store import Bundle
-    from edgecnn.runtime.backend import Session
+    from edgecnn.runtime.backend import Session, SessionOptions
     from edgecnn.runtime.evidence import Evidence
 
 
@@ -51,44 +50,25 @@ def verify(
 ) -> None:
     """Replay BUNDLE's probe on an engine of this machine, its image files included.
 
-    With --data and --reference, compare with the PyTorch original on a whole test split. Exit 3 where the answers are
-    not the original's. The bundle itself is only read.
+    With --data and --reference, compare with the PyTorch original on a whole test split, with intervals and every image
+    that is answered differently; some of it runs again in other batches and with other threads, which must change
+    nothing. Exit 3 where the answers are not the original's. The bundle itself is only read.
     """
     if (data is None) != (reference is None):
         raise UsageError("--data and --reference go together: the images, and the checkpoint to compare with")
     from edgecnn.bundle.folder import check_outside_bundles
-    from edgecnn.bundle.manifest import utc_now
     from edgecnn.bundle.store import open_bundle
-    from edgecnn.runtime.evidence import Evidence
-    from edgecnn.runtime.verification import data_failures, replay
+    from edgecnn.runtime.backend import SessionOptions
 
     if evidence is not None:
         if simulate:
             raise UsageError("--evidence records what was measured, --simulate only predicts: leave one of them out")
         check_outside_bundles(evidence)
     opened = open_bundle(bundle)
-    running = _open(opened, session, simulated=simulate is not None, strict=strict)
-    try:
-        probe = replay(opened.probe(), running, opened.manifest.preprocessing)
-        compared = (
-            None if data is None or reference is None else _compare(opened, running, data, reference, strict=strict)
-        )
-    finally:
-        running.close()
-    comparison = compared[1] if compared else None
-    failures = probe.failures + (data_failures(comparison, opened) if comparison else ())
-    found = Evidence(
-        bundle=opened.digest,
-        name=opened.manifest.name,
-        measured=utc_now(),
-        session=running.info,
-        probe=probe,
-        data=compared[0] if compared else None,
-        reference=compared[2] if compared else None,
-        comparison=comparison,
-        holds=not failures,
-    )
-    text = _text(found, opened)
+    backend, options = session.pop("backend"), SessionOptions(**session)
+    running = _open(opened, backend, options, simulated=simulate is not None, strict=strict)
+    found, failures = _measure(opened, running, options, data=data, reference=reference, strict=strict)
+    text = evidence_text(found, opened)
     if simulate:
         from edgecnn.pipeline.quantization.simulation import PAIRING
 
@@ -99,17 +79,15 @@ def verify(
         _record(evidence, found, opened, strict=(strict or evidence is not None) and not failures)
     if failures:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        where = f"{running.info.engine} here" if not simulate else "a CPU whose INT8 sums saturate"
+        where = f"{found.session.engine} here" if not simulate else "a CPU whose INT8 sums saturate"
         raise ProofFailed(f"the proof of {bundle} does not hold on {where}: {failures[0]}{more}")
 
 
-def _open(bundle: "Bundle", session: dict[str, Any], *, simulated: bool, strict: bool) -> "Session":
+def _open(bundle: "Bundle", backend: str, options: "SessionOptions", *, simulated: bool, strict: bool) -> "Session":
     """Load the graph into the engine that the session options name, or into the simulation."""
     from edgecnn.runtime.backend import SessionOptions
     from edgecnn.runtime.backends import open_session
 
-    backend = session.pop("backend")
-    options = SessionOptions(**session)
     if not simulated:
         return open_session(bundle, backend=backend, options=options, strict=strict)
     if (backend, options) != ("auto", SessionOptions()):
@@ -121,51 +99,50 @@ def _open(bundle: "Bundle", session: dict[str, Any], *, simulated: bool, strict:
     return simulate(bundle.model)
 
 
-def _compare(
-    bundle: "Bundle", session: "Session", data: str, reference: Path, *, strict: bool
-) -> tuple["DataReference", "Comparison", str]:
-    """Run a test split through the session and the PyTorch original."""
-    from edgecnn.pipeline.data.sources import open_source
-    from edgecnn.pipeline.proving import evaluate
-    from edgecnn.runtime.verification import compare
+def _measure(
+    bundle: "Bundle",
+    running: "Session",
+    options: "SessionOptions",
+    *,
+    data: str | None,
+    reference: Path | None,
+    strict: bool,
+) -> tuple["Evidence", tuple[str, ...]]:
+    """Replay the probe, and compare on data where some is named; returns what was found, and what does not hold.
 
-    sessions: dict[str, Session] = {"bundle": session}
-    recorded = None
-    if reference.suffix == ".npz":
-        from edgecnn.runtime.recorded import read_recorded
+    The session is closed afterwards.
+    """
+    from edgecnn.bundle.manifest import utc_now
+    from edgecnn.cli.comparing import compare_batch_mates, compare_with_original
+    from edgecnn.runtime.evidence import Evidence
+    from edgecnn.runtime.verification import data_failures, replay
 
-        recorded = read_recorded(reference)
-        identity, digest = recorded.original, recorded.checkpoint
-    else:
-        from edgecnn.pipeline.reference import Reference
-        from edgecnn.pipeline.training.checkpoint import read_checkpoint
-
-        original = read_checkpoint(reference).original
-        identity, digest = original.identity, original.digest
-        sessions["original"] = Reference(original)
-    if identity != bundle.manifest.original:
-        raise UsageError(f"{reference} is not the original of {bundle.path}: name the one that it came from")
-    source = open_source(data)
-    if source.labels != bundle.manifest.labels:
-        raise UsageError(f"{data} has other classes than {bundle.path}: name the data that it was trained on")
-    split = source.split("test")
-    from edgecnn.pipeline.quantization.recipe import overlap_warning
-
-    warning = overlap_warning(bundle, split)
-    if warning:
-        warn(warning, strict=strict)
-    if recorded is not None and recorded.images_digest != split.digest:
-        raise UsageError(f"{reference} was recorded on other images than the test split of {data}")
-    with progress_bar() as progress:
-        evaluation = evaluate(
-            sessions,
-            split,
-            bundle.manifest.preprocessing,
-            classes=len(bundle.manifest.labels),
-            progress=progress,
-        )
-    expected = evaluation.logits["original"] if recorded is None else recorded.logits
-    return evaluation.data, compare(expected, evaluation.logits["bundle"], evaluation.targets), digest
+    compared = mates = None
+    try:
+        probe = replay(bundle.probe(), running, bundle.manifest.preprocessing)
+        if data is not None and reference is not None:
+            compared = compare_with_original(bundle, running, data, reference, strict=strict)
+    finally:
+        running.close()
+    failures = probe.failures
+    if compared is not None:
+        failures += data_failures(compared.comparison, bundle)
+        mates = compare_batch_mates(bundle, compared, running.info, options)
+        failures += mates.failures() if mates else ()
+    found = Evidence(
+        bundle=bundle.digest,
+        name=bundle.manifest.name,
+        measured=utc_now(),
+        session=running.info,
+        probe=probe,
+        data=compared.evaluation.data if compared else None,
+        reference=compared.reference if compared else None,
+        comparison=compared.comparison if compared else None,
+        holds=not failures,
+        agreement=compared.agreement if compared else None,
+        batch_mates=mates,
+    )
+    return found, failures
 
 
 def _record(named: Path | None, found: "Evidence", bundle: "Bundle", *, strict: bool) -> None:
@@ -184,24 +161,3 @@ def _record(named: Path | None, found: "Evidence", bundle: "Bundle", *, strict: 
             f"the record of {earlier.measured} in {place} was stale: it was about {earlier.bundle[:12]}…; replaced",
             strict=strict,
         )
-
-
-def _text(found: "Evidence", bundle: "Bundle") -> str:
-    session, probe = found.session, found.probe
-    lines = [
-        f"{found.name} ({bundle.manifest.precision}) on {session.engine} {session.version}, {session.device}: "
-        f"float layers in {session.precision}, {session.threads} threads",
-        f"  probe: {probe.images} images and {probe.encoded} image files, "
-        f"largest logit error {number(probe.max_error)} (allowed {probe.tolerance:.3g}); "
-        f"{probe.decided} answers are decided by more than that",
-    ]
-    if found.comparison and found.data:
-        compared = found.comparison
-        lines.append(
-            f"  {found.data.source} {found.data.split}: top-1 {percent(compared.top1)} "
-            f"(original {percent(compared.reference_top1)}), agreement {percent(compared.agreement)} on "
-            f"{compared.images} images, logit error {number(compared.max_error)} at most, "
-            f"{number(compared.rms_error)} RMS"
-        )
-    lines.append("  the proof holds" if found.holds else "  the proof does NOT hold")
-    return "\n".join(lines)

@@ -4,6 +4,7 @@ A bundle never changes, so its evidence lies elsewhere: in `$XDG_STATE_HOME/edge
 A record names the digest of the bundle that it is about; about any other bundle it is stale.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,14 @@ from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.proof import Comparison
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError
+from edgecnn.runtime.agreement import Agreement
 from edgecnn.runtime.backend import SessionInfo
+from edgecnn.runtime.batchmates import BatchMates
 from edgecnn.runtime.places import state_folder
 from edgecnn.runtime.verification import ProbeResult
+
+FLIPS = 1000
+"""How many flips a record keeps: more tell nobody more, and ImageNet's could fill megabytes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Evidence:
         reference: digest of the checkpoint that the comparison was held against, or None.
         comparison: the comparison, or None.
         holds: whether the proof held.
+        agreement: what the comparison says as statistics; None without one, and in records of an earlier edgecnn.
+        batch_mates: whether answers depend on each other, likewise; None for a simulation too.
     """
 
     bundle: str
@@ -43,6 +51,8 @@ class Evidence:
     reference: str | None
     comparison: Comparison | None
     holds: bool
+    agreement: Agreement | None = None
+    batch_mates: BatchMates | None = None
 
     def stale_for(self, bundle: Bundle) -> bool:
         """Whether this record is about another bundle."""
@@ -75,10 +85,12 @@ def read_evidence(path: Path) -> Evidence | None:
 
 
 def write_evidence(path: Path, evidence: Evidence) -> None:
-    """Write a record, replacing an earlier one in one step.
+    """Write a record, replacing an earlier one in one step; it keeps the first `FLIPS` flips.
 
     Raises:
         UsageError: the place lies inside a bundle.
         EdgecnnError: the system refused.
     """
+    if evidence.agreement is not None:
+        evidence = dataclasses.replace(evidence, agreement=evidence.agreement.limited(FLIPS))
     write_file(path, schema.dump(evidence).encode())

@@ -1,4 +1,4 @@
-"""`edgecnn verify`: the proof on this machine, its record, and exit code 3."""
+"""`edgecnn verify` without data: the proof on this machine, its record, and exit code 3."""
 
 import json
 from pathlib import Path

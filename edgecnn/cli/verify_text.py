@@ -1,0 +1,89 @@
+"""What `verify` has found, as lines of text."""
+
+from typing import TYPE_CHECKING
+
+from edgecnn.cli.output import columns, number, points, rate
+
+if TYPE_CHECKING:
+    from edgecnn.bundle.proof import Comparison
+    from edgecnn.bundle.store import Bundle
+    from edgecnn.runtime.agreement import Agreement, Flip
+    from edgecnn.runtime.batchmates import BatchMates
+    from edgecnn.runtime.evidence import Evidence
+
+_MOST_FLIPS = 10
+
+
+def evidence_text(found: "Evidence", bundle: "Bundle") -> str:
+    """Return a verification in a few lines."""
+    session, probe = found.session, found.probe
+    lines = [
+        f"{found.name} ({bundle.manifest.precision}) on {session.engine} {session.version}, {session.device}: "
+        f"float layers in {session.precision}, {session.threads} threads",
+        f"  probe: {probe.images} images and {probe.encoded} image files, "
+        f"largest logit error {number(probe.max_error)} (allowed {probe.tolerance:.3g}); "
+        f"{probe.decided} answers are decided by more than that",
+    ]
+    if found.data and found.comparison and found.agreement:
+        lines.append(f"  {found.data.source} {found.data.split}, {found.data.images} images:")
+        lines += [f"    {line}" for line in _agreement(found.agreement, found.comparison)]
+    if found.batch_mates:
+        lines.append(f"  {_batch_mates(found.batch_mates)}")
+    lines.append("  the proof holds" if found.holds else "  the proof does NOT hold")
+    return "\n".join(lines)
+
+
+def _agreement(found: "Agreement", comparison: "Comparison") -> list[str]:
+    lines = []
+    if found.top1 and found.reference_top1 and found.drop and found.mcnemar_p is not None:
+        lines += [
+            f"top-1 {rate(found.top1)}, original {rate(found.reference_top1)}",
+            f"drop {points(found.drop)}: {found.drop.lost} right answers lost, {found.drop.won} won; "
+            f"McNemar's exact test p {_probability(found.mcnemar_p)}",
+        ]
+    lines += [f"agreement {rate(found.agreement)}", _error(found, comparison)]
+    if found.flips:
+        differ = "1 answer differs" if found.flipped == 1 else f"{found.flipped} answers differ"
+        lines.append(f"{differ}; each with its margin, those that the original is surest of first:")
+        lines += [f"  {line}" for line in columns([_flip(flip) for flip in found.flips[:_MOST_FLIPS]]).splitlines()]
+    if found.flipped > _MOST_FLIPS:
+        lines.append(f"  and {found.flipped - _MOST_FLIPS} more (--json lists them)")
+    return lines
+
+
+def _error(found: "Agreement", comparison: "Comparison") -> str:
+    if found.kl_nats is None:
+        return "the logits are not finite"
+    return (
+        f"logit error {number(comparison.max_error)} at most, {number(comparison.rms_error)} RMS, "
+        f"logits spread by {number(comparison.spread)}; KL divergence {found.kl_nats:.3g} nats"
+    )
+
+
+def _flip(flip: "Flip") -> tuple[str, ...]:
+    return (
+        flip.image,
+        f"{flip.answer}, not finite" if flip.margin is None else f"{flip.answer} by {number(flip.margin)}",
+        f"original {flip.reference} by {number(flip.reference_margin)}",
+        "" if flip.target is None else f"right is {flip.target}",
+    )
+
+
+def _batch_mates(found: "BatchMates") -> str:
+    batches = _listed(sorted({run.batch for run in found.runs}))
+    threads = _listed(sorted({run.threads for run in found.runs}))
+    moved = found.worst.max_difference
+    worst = "a logit is not finite" if moved is None else f"a logit moves by {number(moved)} at most"
+    return (
+        f"batch mates: {found.images} images shuffled, at batch {batches}, with {threads} threads: "
+        f"{worst} (allowed {found.limit:.3g})"
+    )
+
+
+def _probability(p: float) -> str:
+    return f"= {p:.3g}" if p else "< 1e-300"  # smaller than every float, and yet not impossible
+
+
+def _listed(numbers: list[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,158 @@
+"""`edgecnn verify --data`: the statistics of a comparison, its flips, batch mates, and what a record keeps of it."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import OnADevice
+from networks import subtract_batch_mean
+
+from edgecnn.bundle.store import Bundle, create_bundle
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.classifier import run_batches
+from edgecnn.runtime.evidence import read_evidence
+from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.recorded import RecordedLogits, read_recorded
+
+
+@pytest.fixture
+def sociable(fp32_bundle: Bundle, tmp_path: Path) -> tuple[Bundle, Path]:
+    """An intact bundle whose answers depend on batch mates, and logits that it gives to the test digits in order."""
+    model = subtract_batch_mean(fp32_bundle.model)
+    (tmp_path / "model.onnx").write_bytes(model)
+    session = open_session(dataclasses.replace(fp32_bundle, path=tmp_path), backend="onnxruntime")
+    probe = fp32_bundle.probe()
+    logits = run_batches(session, probe.images, classes=10)
+    bundle = create_bundle(
+        tmp_path / "sociable",
+        manifest=fp32_bundle.manifest,
+        model=model,
+        probe=dataclasses.replace(probe, logits=logits, engine_logits={}, encoded=()),
+        proof=fp32_bundle.proof(),
+    )
+    split = open_source("digits").split("test")
+    found = run_batches(session, split.all_pixels(bundle.manifest.preprocessing), classes=10)
+    RecordedLogits(bundle.manifest.original, "c" * 64, split.digest, found).write(tmp_path / "reference.npz")
+    return bundle, tmp_path / "reference.npz"
+
+
+def compared(edgecnn, bundle: Bundle, given: OnADevice, *options: object):
+    return edgecnn("verify", bundle.path, "--data", given.folder, "--reference", given.reference, *options)
+
+
+@pytest.mark.parametrize("engine", installed())
+def test_a_comparison_is_told_as_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, engine: str):
+    result = compared(edgecnn, committed, on_a_device, "--backend", engine)
+    assert result.code == 0, result.err
+    for told in (
+        "handwriting test, 385 images:",
+        "top-1 99.74% [98.54%, 99.95%], original 99.48% [98.13%, 99.86%]",
+        "drop -0.26 points [-1.46, +0.73]: 0 right answers lost, 1 won; McNemar's exact test p = 1",
+        "agreement 99.74% [98.54%, 99.95%]",
+        "KL divergence",
+        "1 answer differs; each with its margin, those that the original is surest of first:",
+        "test/0/0007.png  0 by ",
+        "a logit moves by ",
+    ):
+        assert told in result.out, result.out
+    assert "more (--json" not in result.out
+
+
+def test_json_has_every_figure(edgecnn, committed: Bundle, on_a_device: OnADevice):
+    found = json.loads(compared(edgecnn, committed, on_a_device, "--backend", "onnxruntime", "--json").out)
+    agreement, mates = found["agreement"], found["batch_mates"]
+    assert agreement["agreement"]["right"] == 384
+    assert (agreement["drop"]["lost"], agreement["drop"]["won"], agreement["mcnemar_p"]) == (0, 1, 1)
+    assert agreement["kl_nats"] > 0
+    (flip,) = agreement["flips"]
+    assert (flip["image"], flip["index"], flip["answer"], flip["target"]) == ("test/0/0007.png", 0, "0", "0")
+    assert min(flip["margin"], flip["reference_margin"]) > 0
+    assert mates["images"] == 64
+    settings = [(run["threads"], run["batch"]) for run in mates["runs"]]
+    assert settings == [(threads, b) for threads in sorted({1, usable_cores()}) for b in (1, 3, 8, 32)]
+    assert all(run["max_difference"] <= mates["limit"] for run in mates["runs"])
+
+
+def test_many_flips_are_cut_in_the_text_and_all_in_json(edgecnn, committed: Bundle, on_a_device: OnADevice):
+    recorded = read_recorded(on_a_device.reference)
+    logits = recorded.logits.copy()
+    logits[:30] *= -1
+    dataclasses.replace(recorded, logits=logits).write(on_a_device.reference)
+    text = compared(edgecnn, committed, on_a_device)
+    assert text.code == 3
+    assert "of the answers agree with the original's" in text.error
+    found = json.loads(compared(edgecnn, committed, on_a_device, "--json").out)["agreement"]
+    assert len(found["flips"]) == found["flipped"] > 10
+    margins = [flip["reference_margin"] for flip in found["flips"]]
+    assert margins == sorted(margins, reverse=True)
+    assert text.out.count(".png  ") == 10
+    assert f"and {found['flipped'] - 10} more" in text.out
+
+
+def test_a_bundle_whose_answers_depend_on_batch_mates_exits_with_3(edgecnn, sociable: tuple[Bundle, Path]):
+    bundle, reference = sociable
+    command = ("verify", bundle.path, "--backend", "onnxruntime")
+    assert edgecnn(*command).code == 0  # in the batches that its proof was made with it answers as ever
+    result = edgecnn(*command, "--data", "digits", "--reference", reference)
+    assert result.code == 3
+    assert "answers depend on batch mates, batch size or threads: at batch 1 " in result.error
+    assert "agreement 100.00%" in result.out
+    assert "does NOT hold" in result.out
+
+
+def test_logits_that_are_not_finite_are_told_and_exit_with_3(
+    edgecnn, committed: Bundle, on_a_device: OnADevice, monkeypatch: pytest.MonkeyPatch
+):
+    from edgecnn.runtime.onnxruntime import OnnxRuntimeSession
+
+    real = OnnxRuntimeSession.run
+
+    def broken(self: OnnxRuntimeSession, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        logits = real(self, images, out=out)
+        logits[:, 3] = np.nan
+        return logits
+
+    monkeypatch.setattr(OnnxRuntimeSession, "run", broken)
+    result = compared(edgecnn, committed, on_a_device, "--backend", "onnxruntime")
+    assert (result.code, "not finite" in result.error) == (3, True)
+    assert "    the logits are not finite\n" in result.out
+    assert "a logit is not finite (allowed" in result.out
+    assert "  3, not finite" in result.out
+
+
+def test_the_record_keeps_the_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
+    result = compared(edgecnn, committed, on_a_device, "--evidence", tmp_path / "r.json", "--json")
+    assert json.loads(result.out) == json.loads((tmp_path / "r.json").read_text())
+    found = read_evidence(tmp_path / "r.json")
+    assert found is not None
+    assert found.agreement is not None
+    assert found.batch_mates is not None
+    assert found.agreement.flips[0].image == "test/0/0007.png"
+
+
+def test_a_record_of_an_earlier_edgecnn_is_replaced(edgecnn, committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
+    place = tmp_path / "r.json"
+    assert compared(edgecnn, committed, on_a_device, "--evidence", place).code == 0
+    earlier = json.loads(place.read_text())
+    del earlier["agreement"], earlier["batch_mates"]
+    place.write_text(json.dumps(earlier))
+    result = compared(edgecnn, committed, on_a_device, "--evidence", place, "--strict")
+    assert (result.code, result.err) == (0, "")
+    assert json.loads(place.read_text())["agreement"]["flipped"] == 1
+
+
+def test_a_simulation_has_statistics_and_no_batch_mates(edgecnn, committed: Bundle, on_a_device: OnADevice):
+    result = compared(edgecnn, committed, on_a_device, "--simulate", "avx2", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["agreement"]["agreement"]["images"] == 385
+    assert found["batch_mates"] is None
+
+
+def test_the_threads_that_were_asked_for_are_tried_too(edgecnn, committed: Bundle, on_a_device: OnADevice):
+    result = compared(edgecnn, committed, on_a_device, "--threads", 3, "--json")
+    threads = {run["threads"] for run in json.loads(result.out)["batch_mates"]["runs"]}
+    assert threads == {1, 3, usable_cores()}
