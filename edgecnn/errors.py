@@ -26,8 +26,9 @@
     │   ├── DeviceUnavailable       1   this machine or engine does not have the device
     │   └── PrecisionUnavailable    1   the device does not compute in that precision
     ├── MissingExtra                1   a part of edgecnn that is not installed here
-    └── ProofFailed                 3   it ran, but the answers are not the original's
-        └── GateFailed              3   INT8 costs more answers than were allowed
+    ├── ProofFailed                 3   it ran, but the answers are not the original's
+    │   └── GateFailed              3   INT8 costs more answers than were allowed
+    └── SlowerThanBefore            3   it ran, and is slower than in the benchmark that it was held against
 
 A message is one line: what was expected, what was found, what to do.
 """
@@ -167,3 +168,9 @@ class GateFailed(ProofFailed):
         super().__init__(message)
         self.layers = layers
         self.drop = drop
+
+
+class SlowerThanBefore(EdgecnnError):
+    """It ran, and is slower than in the benchmark that it was held against."""
+
+    exit_code = 3

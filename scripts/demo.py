@@ -17,8 +17,9 @@ from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.runtime.backend import Session
-from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.backends import installed
 from edgecnn.runtime.benchmark import Latency, measure_latency
+from edgecnn.runtime.opening import open_session
 
 HERE = Path("build/demo")
 CHECKPOINT = HERE / "lenet-digits"

@@ -75,6 +75,20 @@ def full_range(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) ->
     return quantize(fp32_bundle, open_calibration("digits"), out, options=QuantizationOptions(full_range=True)).bundle
 
 
+@pytest.fixture
+def fake_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put a package of that name, with the code that is given, in front of the real one for child processes."""
+
+    def make(code: str) -> None:
+        package = tmp_path / "fake" / "openvino"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text(code)
+        paths = [str(package.parent), os.environ.get("PYTHONPATH", "")]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+
+    return make
+
+
 def emulated(test: Callable) -> Callable:
     """Mark a test that runs on an emulated x86 processor: it needs QEMU, and seconds."""
     missing = HASWELL.missing()

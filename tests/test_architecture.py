@@ -45,6 +45,7 @@ THIRD_PARTY = {
     "pipeline/inspection/graph": {"onnx"},
     "pipeline/inspection": set(),
     "pipeline/evaluation/plot": {"numpy", "matplotlib"},
+    "pipeline/evaluation/speed_plot": {"matplotlib"},
     "pipeline/evaluation": {"numpy"},
     "pipeline/quantization": {"numpy", "onnx", "onnxruntime"},
     "pipeline/original": {"torch"},

@@ -99,7 +99,7 @@ def new_folder(out: Path, *, marker: str, force: bool = False) -> Iterator[Path]
     check_output(out, marker=marker, force=force)
     try:
         if not out.parent.is_dir():
-            out.parent.mkdir(parents=True)
+            out.parent.mkdir(parents=True, exist_ok=True)  # another process may be doing the same
         with _workspace(out) as new:
             yield new
             _sync_folder(new)

@@ -103,6 +103,23 @@ def open_bundle(path: str | Path) -> Bundle:
     return Bundle(path, manifest, hashlib.sha256(content).hexdigest())
 
 
+def is_bundle(path: Path) -> bool:
+    """Say whether a folder has the mark of a bundle; whether it is intact, `open_bundle` says."""
+    return (path / MANIFEST).is_file()
+
+
+def bundles_in(folder: Path) -> list[Path]:
+    """List the bundles that stand side by side in a folder, in the order of their names.
+
+    Raises:
+        BundleNotFound: it is no folder, or holds none.
+    """
+    found = sorted(child for child in folder.iterdir() if is_bundle(child)) if folder.is_dir() else []
+    if not found:
+        raise BundleNotFound(f"{folder} is neither a bundle nor a folder of bundles: expected folders with {MANIFEST}")
+    return found
+
+
 def create_bundle(
     out: Path, *, manifest: Manifest, model: bytes, probe: Probe, proof: Proof, force: bool = False
 ) -> Bundle:

@@ -85,8 +85,9 @@ def compare_batch_mates(
 
     None where `info` is no engine's: a simulation has no threads, and runs in batches of its own.
     """
-    from edgecnn.runtime.backends import NAMES, open_session
+    from edgecnn.runtime.backends import NAMES
     from edgecnn.runtime.batchmates import check_batch_mates, choose_images, thread_counts
+    from edgecnn.runtime.opening import open_session
 
     if info.engine not in NAMES:
         return None

@@ -126,7 +126,7 @@ def _open_bundle(path: Path, split: "Split", *, strict: bool) -> "Bundle":
 
 def _run_bundle(bundle: "Bundle", session: dict[str, Any], *, strict: bool) -> "Runnable":
     from edgecnn.runtime.backend import SessionOptions
-    from edgecnn.runtime.backends import open_session
+    from edgecnn.runtime.opening import open_session
 
     backend = session.pop("backend")
     running = open_session(bundle, backend=backend, options=SessionOptions(**session), strict=strict)

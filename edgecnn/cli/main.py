@@ -9,6 +9,7 @@ from typing import NoReturn, TextIO
 import click
 
 from edgecnn import __version__
+from edgecnn.cli.benchmark import benchmark
 from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
@@ -18,6 +19,7 @@ from edgecnn.cli.output import warn
 from edgecnn.cli.predict import predict
 from edgecnn.cli.quantize import quantize
 from edgecnn.cli.train import train
+from edgecnn.cli.tune import tune
 from edgecnn.cli.verify import verify
 from edgecnn.errors import EdgecnnError, EdgecnnWarning
 
@@ -36,11 +38,13 @@ export     checkpoint                   -> FP32 bundle, proven against PyTorch
 quantize   FP32 bundle                  -> INT8 bundle
 verify     bundle                       -> does it answer here as the original did?
 predict    bundle, image                -> label
+benchmark  bundles                      -> time, throughput and memory under every setting
+tune       bundles of one original      -> the fastest of them here, kept for this machine
 models     the architectures, and what each costs
 inspect    architecture, checkpoint or bundle -> its layers
 doctor     -> what this machine is, and what edgecnn will do on it
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 ran but the proof did not hold.
+Exit codes: 0 done, 1 failed, 2 usage, 3 ran, but the proof did not hold or it became slower.
 """  # after \b click keeps the lines as they are
 
 
@@ -50,7 +54,7 @@ def cli() -> None:
     """Run a command."""
 
 
-for command in (models, train, evaluate, export, quantize, verify, predict, inspect, doctor):
+for command in (models, train, evaluate, export, quantize, verify, predict, benchmark, tune, inspect, doctor):
     cli.add_command(command)
 
 

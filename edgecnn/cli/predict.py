@@ -11,14 +11,14 @@ from edgecnn.errors import EdgecnnError, ImageError
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", metavar="BUNDLE|FOLDER", type=click.Path(path_type=Path))
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels to list.")
 @session_options
 @strict_option
 @json_option
 def predict(bundle: Path, images: tuple[Path, ...], top: int, strict: bool, as_json: bool, **session: Any) -> None:
-    """Classify image files (JPEG, PNG, BMP) with BUNDLE.
+    """Classify image files (JPEG, PNG, BMP) with BUNDLE; of a FOLDER of bundles with the one that `tune` has chosen.
 
     An image that cannot be read gets a line on stderr, and the others are still answered; the exit code is then 1.
     """
@@ -36,7 +36,7 @@ def predict(bundle: Path, images: tuple[Path, ...], top: int, strict: bool, as_j
             answers.append(
                 {"image": str(image), "label": prediction.label, "index": prediction.index} | {"top": ranked}
             )
-        result = {"bundle": str(bundle), "session": vars(classifier.info), "predictions": answers}
+        result = {"bundle": str(classifier.bundle.path), "session": vars(classifier.info), "predictions": answers}
     if answers or as_json:
         emit(result, "\n".join(map(_line, answers)), as_json=as_json)
     if broken:

@@ -86,7 +86,7 @@ def verify(
 def _open(bundle: "Bundle", backend: str, options: "SessionOptions", *, simulated: bool, strict: bool) -> "Session":
     """Load the graph into the engine that the session options name, or into the simulation."""
     from edgecnn.runtime.backend import SessionOptions
-    from edgecnn.runtime.backends import open_session
+    from edgecnn.runtime.opening import open_session
 
     if not simulated:
         return open_session(bundle, backend=backend, options=options, strict=strict)

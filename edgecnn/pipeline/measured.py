@@ -14,8 +14,6 @@ from edgecnn.pipeline.reference import Reference
 from edgecnn.runtime.measuring.setting import Setting
 from edgecnn.runtime.measuring.worker import Subject, probe_batch, serve
 
-MODULE = "edgecnn.pipeline.measured"
-
 
 def original_of(path: Path, setting: Setting) -> Subject:
     """Build the network that a bundle came from, eager, in FP32 on the CPU.

@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import overload
@@ -11,13 +11,16 @@ from typing import overload
 import numpy as np
 
 from edgecnn.bundle.decoding import ImageLike
-from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.bundle.store import Bundle, is_bundle, open_bundle
 from edgecnn.errors import EngineError, ImageError, UsageError
 from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions
-from edgecnn.runtime.backends import open_session
 from edgecnn.runtime.decoding import Decoded, decode_ahead
 from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.measuring.setting import Setting
+from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.streaming import stream
+from edgecnn.runtime.tuning.choosing import choose
+from edgecnn.runtime.tuning.profile import Purpose, tuned_setting
 
 MAX_BATCH = 32
 """How many images run at once: more cost memory and gain nothing on a CPU."""
@@ -182,27 +185,45 @@ def load(
     device: str = "cpu",
     precision: Precision = "fp32",
     threads: int | None = None,
+    purpose: Purpose = "latency",
     strict: bool = False,
     cache: bool = False,
 ) -> Classifier:
-    """Open a bundle on an engine.
+    """Open a bundle on an engine; of a folder of bundles the one that `edgecnn tune` has found to be the best here.
 
     Args:
-        bundle: a bundle's folder.
-        backend: `auto`, `onnxruntime` or `openvino`.
+        bundle: a bundle's folder; or one in which the bundles of one original stand side by side.
+        backend: `auto`, `onnxruntime` or `openvino`; `auto` is what this machine's profile says, if there is one.
         device: `cpu`, `cuda`, `tensorrt`, `gpu`, `npu` or `auto`.
         precision: what float operators compute in; an FP32 bundle runs in FP32 unless this asks for another.
-        threads: None for as many as this process may use.
+        threads: None for as many as the profile says, or as this process may use.
+        purpose: which profile is meant: that of the `latency` of one image, or of the `throughput` of many, which runs
+            several at once.
         strict: raise an `EngineError` where full-range INT8 weights saturate here, instead of a `SaturationWarning`.
         cache: keep the compiled graph in `$XDG_CACHE_HOME/edgecnn` for the next start; see `engine_cache`.
 
     Raises:
-        BundleError: the folder is not an intact bundle.
+        BundleError: the folder is neither an intact bundle nor holds any.
+        UsageError: no profile says which of a folder's bundles is the best here.
         EngineError: the engine, device or precision is not there, or the engine refused the graph.
     """
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     options = SessionOptions(device=device, precision=precision, threads=threads)
+    opened, setting = _resolve(bundle, purpose)
+    if setting is not None and backend == "auto" and (device, precision) == ("cpu", "fp32"):
+        backend = setting.backend
+        options = replace(options, threads=threads or setting.threads, concurrency=setting.streams)
     return Classifier(opened, open_session(opened, backend=backend, options=options, strict=strict, cache=cache))
+
+
+def _resolve(bundle: str | Path | Bundle, purpose: Purpose) -> tuple[Bundle, Setting | None]:
+    """Return the bundle that is meant, and how it runs best here if that is known."""
+    if isinstance(bundle, Bundle):
+        return bundle, tuned_setting(bundle, purpose)
+    path = Path(bundle)
+    if path.is_dir() and not is_bundle(path) and any(map(is_bundle, path.iterdir())):
+        return choose(path, purpose)
+    opened = open_bundle(path)
+    return opened, tuned_setting(opened, purpose)
 
 
 def _check_top(top: int) -> None:

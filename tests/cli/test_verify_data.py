@@ -11,10 +11,11 @@ from networks import subtract_batch_mean
 
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.pipeline.data.sources import open_source
-from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.backends import installed
 from edgecnn.runtime.classifier import run_batches
 from edgecnn.runtime.evidence import read_evidence
 from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.recorded import RecordedLogits, read_recorded
 
 

@@ -13,7 +13,8 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.errors import DeviceUnavailable, EngineError, EngineMissing, PrecisionUnavailable, UsageError
 from edgecnn.runtime import backends
 from edgecnn.runtime.backend import PRECISIONS, Session, SessionOptions
-from edgecnn.runtime.backends import choose_backend, get_backend, installed, open_session
+from edgecnn.runtime.backends import choose_backend, get_backend, installed
+from edgecnn.runtime.opening import open_session
 
 PAIRS = [(name, device.name) for name in installed() for device in get_backend(name).devices()]
 ENGINES = pytest.mark.parametrize("engine", installed())

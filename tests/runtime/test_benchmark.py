@@ -4,8 +4,8 @@ import numpy as np
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.runtime.backend import SessionInfo
-from edgecnn.runtime.backends import open_session
 from edgecnn.runtime.benchmark import measure_latency
+from edgecnn.runtime.opening import open_session
 
 
 class Recorder:

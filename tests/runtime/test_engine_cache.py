@@ -11,8 +11,9 @@ from conftest import COMMITTED
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import CacheWarning
 from edgecnn.runtime import engine_cache
-from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.backends import installed
 from edgecnn.runtime.engine_cache import CacheKey, CacheSlot
+from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.places import cache_folder
 
 ENGINES = pytest.mark.parametrize("engine", installed())
@@ -129,7 +130,7 @@ CacheSlot(CacheKey("graph", "engine", "1", "cpu", "processor"), Path({str(tmp_pa
 def test_processes_share_the_cache_at_the_same_moment(engine: str, committed: Bundle):
     code = f"""
 import edgecnn, numpy as np
-from edgecnn.runtime.backends import open_session
+from edgecnn.runtime.opening import open_session
 bundle = edgecnn.open_bundle({str(COMMITTED)!r})
 session = open_session(bundle, backend={engine!r}, cache=True)
 assert np.abs(session.run(bundle.probe().images) - bundle.probe().logits).max() <= bundle.probe().tolerance

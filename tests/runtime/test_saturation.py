@@ -11,7 +11,8 @@ from emulation import HASWELL, NEHALEM, Processor, emulated_logits
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError, SaturationWarning
 from edgecnn.runtime.backend import Device, SessionInfo, SessionOptions
-from edgecnn.runtime.backends import get_backend, installed, open_session
+from edgecnn.runtime.backends import get_backend, installed
+from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.saturation import saturating, without_saturation
 from edgecnn.runtime.verification import replay
 

@@ -8,7 +8,8 @@ import pytest
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError
 from edgecnn.runtime.backend import Session, SessionOptions
-from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.backends import installed
+from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.streaming import stream
 
 

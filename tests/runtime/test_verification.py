@@ -8,7 +8,8 @@ import pytest
 from edgecnn.bundle.probe import Probe
 from edgecnn.bundle.store import Bundle
 from edgecnn.runtime.backend import SessionInfo
-from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.backends import installed
+from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification import ProbeResult, compare, data_failures, margins, replay
 
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from edgecnn.bundle.manifest import utc_now
 from edgecnn.bundle.store import Bundle
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.backend import device_kind
 from edgecnn.runtime.measuring.candidate import Candidate
 from edgecnn.runtime.measuring.estimates import Speed, speed
 from edgecnn.runtime.measuring.setting import PYTORCH, Setting
 from edgecnn.runtime.measuring.turn import Turn, interleave
+from edgecnn.runtime.measuring.yardstick import Yardstick
+from edgecnn.runtime.peak import Peak, PeakPrecision
 from edgecnn.runtime.site import Site, this_site
 
 ROUNDS = 12
@@ -68,19 +71,22 @@ class Benchmark:
     Attributes:
         site: where.
         measured_at: UTC time, ISO 8601.
-        peaks: operations of a second that this machine has reached, by precision and number of threads in all.
+        yardstick_ms: what the machine itself took in each round, see `Yardstick`.
+        peaks: operations of a second that this machine has reached, by precision and number of threads.
         results: in the order in which they were asked for.
         failed: what did not run.
     """
 
     site: Site
     measured_at: str
+    yardstick_ms: tuple[float, ...]
     peaks: dict[str, float]
     results: tuple[Measured, ...]
     failed: tuple[Failed, ...]
 
 
-Peak = Callable[[str, int], float]
+_PeakKey = tuple[PeakPrecision, int]
+PeakOf = Callable[[PeakPrecision, int], Peak]
 
 
 def settings(
@@ -106,7 +112,7 @@ def benchmark(
     rounds: int = ROUNDS,
     turn_s: float = TURN_S,
     modules: Mapping[str, str] | None = None,
-    peak: Peak | None = None,
+    peak: PeakOf | None = None,
     progress: Progress = silent,
 ) -> Benchmark:
     """Measure every bundle under every setting, in turns; each in a process of its own.
@@ -117,7 +123,7 @@ def benchmark(
         rounds: turns of each; the bootstrap resamples them.
         turn_s: seconds of one turn.
         modules: backend to the module that runs it, for what is no engine.
-        peak: returns the operations of a second that this machine reaches in a precision with so many threads.
+        peak: measures what this machine reaches in a precision with so many threads; None to leave it out.
         progress: told after each step.
     """
     entered = [
@@ -129,7 +135,7 @@ def benchmark(
             stack.enter_context(candidate).open()
         progress("opening", len(entered), len(entered))
         running = [candidate for candidate in entered if candidate.failure is None]
-        turns = interleave(running, rounds=rounds, seconds=turn_s, progress=progress)
+        *turns, yardstick = interleave([*running, Yardstick()], rounds=rounds, seconds=turn_s, progress=progress)
         memory = [candidate.resident_bytes() for candidate in running]
     reached = _peaks(running, peak)
     results = tuple(
@@ -138,30 +144,41 @@ def benchmark(
         if candidate.failure is None
     )
     failed = tuple(Failed(c.bundle.manifest.name, c.setting, c.failure) for c in entered if c.failure is not None)
-    return Benchmark(this_site(), utc_now(), {f"{p}, {n}": v for (p, n), v in reached.items()}, results, failed)
+    return Benchmark(
+        site=this_site(),
+        measured_at=utc_now(),
+        yardstick_ms=speed(yardstick).turns_ms,
+        peaks={f"{precision}, {threads} threads": value for (precision, threads), value in reached.items()},
+        results=results,
+        failed=failed,
+    )
 
 
-def _peaks(candidates: Iterable[Candidate], peak: Peak | None) -> dict[tuple[str, int], float]:
+def _peaks(candidates: Iterable[Candidate], peak: PeakOf | None) -> dict[_PeakKey, float]:
     """Measure what this machine reaches in each precision and number of threads that the candidates use."""
     if peak is None:
         return {}
-    wanted = dict.fromkeys(_peak_key(candidate) for candidate in candidates if candidate.bundle.manifest.macs)
-    return {key: peak(*key) for key in wanted}
+    keys = dict.fromkeys(key for candidate in candidates if (key := _peak_key(candidate)) is not None)
+    return {key: peak(*key).ops_per_s for key in keys}
 
 
-def _peak_key(candidate: Candidate) -> tuple[str, int]:
+def _peak_key(candidate: Candidate) -> _PeakKey | None:
+    """Return what a candidate's operations are to be held against; None where there is nothing."""
     setting, manifest = candidate.setting, candidate.bundle.manifest
-    is_int8 = manifest.precision == "int8" and setting.backend != PYTORCH
-    return "int8" if is_int8 else setting.precision, setting.threads * setting.streams
+    if manifest.macs is None or device_kind(setting.device) != "cpu":
+        return None
+    threads = setting.threads * setting.streams
+    if manifest.precision == "int8" and setting.backend != PYTORCH:
+        return "int8", threads
+    return ("bf16" if setting.precision == "bf16" else "fp32"), threads
 
 
-def _measured(
-    candidate: Candidate, turns: Sequence[Turn], resident: int, peaks: dict[tuple[str, int], float]
-) -> Measured:
+def _measured(candidate: Candidate, turns: Sequence[Turn], resident: int, peaks: dict[_PeakKey, float]) -> Measured:
     manifest, info, warmed = candidate.bundle.manifest, candidate.session, candidate.warmed
     assert info is not None
     assert warmed is not None
-    found, peak = speed(turns), peaks.get(_peak_key(candidate))
+    key = _peak_key(candidate)
+    found, peak = speed(turns), None if key is None else peaks.get(key)
     return Measured(
         bundle=manifest.name,
         digest=candidate.bundle.digest,

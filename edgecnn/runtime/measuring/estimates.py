@@ -78,18 +78,31 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> Estimate:
     return _estimate(lambda chosen: float(np.median(quotients[chosen])), _choices(len(quotients)))
 
 
-def change(before: Sequence[float], after: Sequence[float]) -> Estimate:
+@dataclass(frozen=True)
+class Rounds:
+    """What one candidate took in each round of a measurement, and what the machine's yardstick took in the same."""
+
+    times_ms: tuple[float, ...]
+    yardstick_ms: tuple[float, ...]
+
+
+def change(before: Rounds, after: Rounds) -> Estimate:
     """Estimate the relative change of the median between two measurements that were not interleaved.
 
-    Args:
-        before: one figure a round.
-        after: likewise, of another day.
+    What the yardstick has changed by is taken out: it is the machine's. The rounds of either day are resampled whole.
     """
-    old, new = np.array(before), np.array(after)
-    chosen_old, chosen_new = _choices(len(old)), _choices(len(new), seed=1)
-    found = [float(np.median(new[j]) / np.median(old[i]) - 1) for i, j in zip(chosen_old, chosen_new, strict=True)]
-    low, high = np.percentile(found, [LOW, HIGH])
-    return Estimate(float(np.median(new) / np.median(old) - 1), float(low), float(high))
+    old = [_corrected(before, chosen) for chosen in _choices(len(before.times_ms))]
+    new = [_corrected(after, chosen) for chosen in _choices(len(after.times_ms), seed=1)]
+    low, high = np.percentile(np.array(new) / np.array(old) - 1, [LOW, HIGH])
+    everything = [np.arange(len(each.times_ms)) for each in (before, after)]
+    value = _corrected(after, everything[1]) / _corrected(before, everything[0]) - 1
+    return Estimate(value, float(low), float(high))
+
+
+def _corrected(rounds: Rounds, chosen: np.ndarray) -> float:
+    """Return a median in units of the yardstick's."""
+    times, yardstick = np.array(rounds.times_ms), np.array(rounds.yardstick_ms)
+    return float(np.median(times[chosen]) / np.median(yardstick[chosen]))
 
 
 def _choices(count: int, seed: int = 0) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,11 +56,12 @@ class Worker:
         self._timeout_s = timeout_s
         module = (modules or {}).get(setting.backend, WORKER)
         arguments = [str(path), json.dumps(schema.plain(setting))]
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # until `close`
         self._process = subprocess.Popen(
             [*emulated_command(), sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._complaints,
             text=True,
         )
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -96,6 +98,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._complaints.close()
 
     def __enter__(self) -> "Worker":
         return self
@@ -117,7 +120,7 @@ class Worker:
             self._process.kill()
             raise EngineCrashed(f"{self.setting.backend} did not answer within {timeout_s:.0f} s") from None
         if not line:
-            raise EngineCrashed(f"{self.setting.backend} crashed: {_how_it_ended(self._process.wait())}")
+            raise EngineCrashed(f"{self.setting.backend} crashed: {self._how_it_ended()}")
         document: dict[str, Any] = json.loads(line)
         if "error" in document:
             raise EngineError(document["error"])
@@ -131,11 +134,11 @@ class Worker:
                 self._answers.put(line)
         self._answers.put("")
 
-
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
+    def _how_it_ended(self) -> str:
+        code = self._process.wait()
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return signal.Signals(-code).name
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode(errors="replace").split("\n")
+        return f"exit code {code}" + next((f", {line.strip()}" for line in reversed(lines) if line.strip()), "")

@@ -21,11 +21,11 @@ from edgecnn.bundle import schema
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import EdgecnnError
 from edgecnn.runtime.backend import Session, SessionInfo
-from edgecnn.runtime.backends import open_session
 from edgecnn.runtime.measuring.memory import resident_bytes
 from edgecnn.runtime.measuring.setting import Setting
 from edgecnn.runtime.measuring.steady import warm_up
 from edgecnn.runtime.measuring.turn import InProcess
+from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification import replay
 
 

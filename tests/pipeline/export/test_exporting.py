@@ -20,8 +20,9 @@ from edgecnn.pipeline.models.lenet import LeNet
 from edgecnn.pipeline.proving import PARITY_BATCHES, PARITY_TOLERANCE
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
-from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.backends import installed
 from edgecnn.runtime.classifier import run_batches
+from edgecnn.runtime.opening import open_session
 
 
 @pytest.mark.parametrize("engine", installed())

@@ -23,8 +23,9 @@ from edgecnn.pipeline.quantization.placement import place
 from edgecnn.pipeline.quantization.quantizing import quantize
 from edgecnn.pipeline.quantization.recipe import CalibrationImages, held_out, open_calibration, short_digests
 from edgecnn.pipeline.quantization.trial import trial_logits
-from edgecnn.runtime.backends import installed, open_session
+from edgecnn.runtime.backends import installed
 from edgecnn.runtime.classifier import run_batches
+from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification import replay
 
 CALIBRATION = Path(__file__).parents[3] / "calibration"

@@ -1,0 +1,91 @@
+"""`edgecnn tune`: which engine, bundle and setting is the fastest here, among those that answer well enough."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgecnn.cli.options import json_option
+from edgecnn.cli.output import columns, emit, progress_bar
+
+if TYPE_CHECKING:
+    from edgecnn.runtime.tuning.contest import Trial
+    from edgecnn.runtime.tuning.verdict import Tuned
+
+
+@click.command()
+@click.argument("bundles", metavar="FOLDER|BUNDLE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--for",
+    "purpose",
+    type=click.Choice(["latency", "throughput"]),
+    default="latency",
+    show_default=True,
+    help="The time of one image, or the images of a second.",
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    default=0.1,
+    show_default=True,
+    help="Points of top-1 that a bundle may have lost, by its own proof.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="Seconds that it may take, about.",
+)
+@json_option
+def tune(bundles: tuple[Path, ...], purpose: Any, max_drop: float, budget: float, as_json: bool) -> None:
+    """Measure the bundles of one original on every engine of this machine, and keep the best as this machine's profile.
+
+    A FOLDER is one that holds bundles side by side. The profile decides from then on what `--backend auto` runs on, how
+    many threads it takes, and which bundle a folder stands for. It holds for this processor, these cores and these
+    versions of the engines; after a change it is not used any more.
+    """
+    from edgecnn.bundle.store import open_bundle
+    from edgecnn.cli.bundles import bundle_paths, original_modules
+    from edgecnn.runtime.tuning.profile import write_profile
+    from edgecnn.runtime.tuning.tuning import tune as run
+
+    opened = [open_bundle(path) for path in bundle_paths(bundles)]
+    with progress_bar() as progress:
+        found = run(
+            opened,
+            purpose=purpose,
+            max_drop=max_drop,
+            budget_s=budget,
+            modules=original_modules(),
+            progress=progress,
+        )
+    place = write_profile(found.profile)
+    emit(found, f"{_text(found)}\nkept in {place}", as_json=as_json)
+
+
+def _text(found: "Tuned") -> str:
+    header = ("bundle", "setting", "p50 ms", "images/s", "runs", "")
+    rows = [_row(trial, found) for trial in sorted(found.trials, key=_order)]
+    return "\n".join([columns([header, *rows], right=(2, 3, 4)), "", found.profile.verdict])
+
+
+def _row(trial: "Trial", found: "Tuned") -> tuple[str, ...]:
+    choice = found.profile.choice
+    is_choice = (trial.digest, trial.setting) == (choice.bundle, choice.setting)
+    end = "chosen" if is_choice else trial.out or "slower"
+    if trial.speed is None:
+        return trial.bundle, str(trial.setting), "", "", "", end
+    speed = trial.speed
+    return (
+        trial.bundle,
+        str(trial.setting),
+        f"{speed.p50_ms.value:.3g} [{speed.p50_ms.low:.3g}, {speed.p50_ms.high:.3g}]",
+        f"{speed.images_per_s.value:.4g}",
+        str(speed.runs),
+        end,
+    )
+
+
+def _order(trial: "Trial") -> tuple[bool, float]:
+    return trial.speed is None, trial.speed.p50_ms.value / trial.setting.batch if trial.speed else 0.0

@@ -1,0 +1,38 @@
+"""One picture of a benchmark: how long one run takes and how many images a second that is, each with its interval."""
+
+import io
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from edgecnn.runtime.measuring.benchmark import Benchmark, Measured
+from edgecnn.runtime.measuring.estimates import Estimate
+
+_COLOURS = {"fp32": "#4c8cbf", "int8": "#d98032", "pytorch": "#888888"}
+
+
+def draw(benchmark: Benchmark) -> bytes:
+    """Draw a PNG."""
+    results = sorted(benchmark.results, key=lambda each: each.speed.images_per_s.value)
+    figure = Figure(figsize=(14, 1.5 + 0.35 * max(len(results), 3)), layout="constrained")
+    FigureCanvasAgg(figure)
+    engines = ", ".join(f"{name} {version.partition('-')[0]}" for name, version in benchmark.site.engines.items())
+    figure.suptitle(f"{benchmark.site.processor}, {benchmark.site.cores} cores; {engines}")
+    left, right = figure.subplots(1, 2, sharey=True)
+    _bars(left, results, [each.speed.p50_ms for each in results], "median time of one run, ms")
+    _bars(right, results, [each.speed.images_per_s for each in results], "images a second")
+    left.set_yticks(range(len(results)), [f"{each.bundle}, {each.setting}" for each in results])
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def _bars(axes: Any, results: list[Measured], figures: list[Estimate], label: str) -> None:
+    colours = [_COLOURS.get(each.setting.backend, _COLOURS[each.model_precision]) for each in results]
+    ends = [[f.value - f.low for f in figures], [f.high - f.value for f in figures]]
+    axes.barh(range(len(figures)), [f.value for f in figures], color=colours, xerr=ends, capsize=3)
+    for place, figure in enumerate(figures):
+        axes.text(figure.high, place, f" {figure.value:.4g}", va="center", fontsize=8)
+    axes.set(xlabel=label, xlim=(0, 1.15 * max((f.high for f in figures), default=1.0)))
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,97 @@
+"""Two benchmarks of different days: which differences are real, which are the machine's mood."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.bundle import schema
+from edgecnn.errors import EdgecnnError
+from edgecnn.runtime.measuring.benchmark import Benchmark, Measured
+from edgecnn.runtime.measuring.estimates import Estimate, Rounds, change
+from edgecnn.runtime.measuring.setting import Setting
+
+
+@dataclass(frozen=True)
+class Change:
+    """One bundle under one setting, then and now.
+
+    Attributes:
+        bundle: its name.
+        setting: how it ran.
+        same_bundle: whether it is the same, byte for byte, or only of that name.
+        before_ms: median time of one run then.
+        after_ms: now.
+        change: relative; 0.1 is a tenth slower.
+        verdict: `slower` or `faster` where the interval excludes 0, else `the same`.
+    """
+
+    bundle: str
+    setting: Setting
+    same_bundle: bool
+    before_ms: float
+    after_ms: float
+    change: Estimate
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What has changed since an earlier benchmark.
+
+    Attributes:
+        measured_at: when the earlier one was measured, UTC.
+        site: in what the place differs, or None.
+        changes: of what both have measured.
+        missing: what only the earlier one has measured.
+    """
+
+    measured_at: str
+    site: str | None
+    changes: tuple[Change, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def slower(self) -> tuple[Change, ...]:
+        """The regressions."""
+        return tuple(change for change in self.changes if change.verdict == "slower")
+
+
+def compare(before: Benchmark, after: Benchmark) -> Comparison:
+    """Hold a benchmark against an earlier one.
+
+    The two were not interleaved, so that whatever the machine did in between is in the difference. What it did to
+    everything alike is taken out by the yardstick that both have timed in every round.
+    """
+    earlier = {(each.bundle, each.setting): each for each in before.results}
+    now = {(each.bundle, each.setting): each for each in after.results}
+    shared = [(earlier[key], each) for key, each in now.items() if key in earlier]
+    missing = tuple(f"{name} on {setting}" for name, setting in earlier if (name, setting) not in now)
+    changes = tuple(_change(before, old, after, new) for old, new in shared)
+    return Comparison(before.measured_at, after.site.difference(before.site), changes, missing)
+
+
+def read_benchmark(path: Path) -> Benchmark:
+    """Read what `edgecnn benchmark --json` wrote.
+
+    Raises:
+        EdgecnnError: it is something else.
+    """
+    try:
+        return schema.parse(Benchmark, path.read_bytes())
+    except OSError as error:
+        raise EdgecnnError(f"cannot read {path}: {error.strerror}") from None
+    except schema.SchemaError as error:
+        raise EdgecnnError(f"{path} is no benchmark: {error}; `edgecnn benchmark --json` writes one") from None
+
+
+def _change(before: Benchmark, old: Measured, after: Benchmark, new: Measured) -> Change:
+    found = change(Rounds(old.speed.turns_ms, before.yardstick_ms), Rounds(new.speed.turns_ms, after.yardstick_ms))
+    verdict = "slower" if found.low > 0 else "faster" if found.high < 0 else "the same"
+    return Change(
+        bundle=new.bundle,
+        setting=new.setting,
+        same_bundle=old.digest == new.digest,
+        before_ms=old.speed.p50_ms.value,
+        after_ms=new.speed.p50_ms.value,
+        change=found,
+        verdict=verdict,
+    )

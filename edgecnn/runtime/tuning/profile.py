@@ -1,0 +1,119 @@
+"""What `edgecnn tune` has found on this machine, kept in `$XDG_CACHE_HOME/edgecnn/profiles`.
+
+A profile holds where it was measured: on this processor, with these cores, by these versions of the engines. Anywhere
+else it is stale and says nothing; so does a file that is damaged. Times are monotonic: no clock that jumps is in it but
+for the moment at which it was written, which nothing depends on.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edgecnn.bundle import schema
+from edgecnn.bundle.folder import write_file
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EdgecnnError
+from edgecnn.runtime.measuring.estimates import Estimate
+from edgecnn.runtime.measuring.setting import Setting
+from edgecnn.runtime.places import cache_folder
+from edgecnn.runtime.site import Site, this_site
+
+Purpose = Literal["latency", "throughput"]
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A bundle under the setting that suits it best.
+
+    Attributes:
+        bundle: digest.
+        setting: how it runs.
+        figure: median milliseconds of one image for `latency`, images a second for `throughput`.
+    """
+
+    bundle: str
+    setting: Setting
+    figure: Estimate
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What was found for the bundles of one original.
+
+    Attributes:
+        format: version of this file.
+        site: where it was measured.
+        original: digest of the PyTorch original.
+        purpose: what was asked for.
+        measured_at: UTC time, ISO 8601.
+        max_drop: points of top-1 that a bundle was allowed to lose.
+        bundles: digest to name, of all that were considered.
+        choice: the best of all.
+        best: digest to the best setting of each bundle that ran.
+        verdict: the choice in a sentence.
+    """
+
+    format: int
+    site: Site
+    original: str
+    purpose: Purpose
+    measured_at: str
+    max_drop: float
+    bundles: dict[str, str]
+    choice: Chosen
+    best: dict[str, Chosen]
+    verdict: str
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ValueError(f"format is {self.format}, this edgecnn reads {FORMAT}")
+
+
+def profile_path(original: str, purpose: Purpose) -> Path:
+    """Return where the profile of an original's bundles lies.
+
+    Raises:
+        EdgecnnError: this user has no home folder.
+    """
+    return cache_folder() / "profiles" / f"{original[:32]}.{purpose}.json"
+
+
+def write_profile(profile: Profile) -> Path:
+    """Write a profile, replacing an earlier one in one step; returns its place.
+
+    Raises:
+        EdgecnnError: the system refused.
+    """
+    path = profile_path(profile.original, profile.purpose)
+    write_file(path, schema.dump(profile).encode())
+    return path
+
+
+def read_profile(original: str, purpose: Purpose) -> tuple[Profile | None, str]:
+    """Read the profile that holds here; None where there is none, and the reason.
+
+    A file that is damaged, or that another machine or another version of an engine made, is none.
+    """
+    try:
+        path = profile_path(original, purpose)
+        profile = schema.parse(Profile, path.read_bytes())
+    except FileNotFoundError:
+        return None, "nothing was tuned here yet"
+    except (OSError, EdgecnnError) as error:
+        return None, f"the profile cannot be read: {error}"
+    except schema.SchemaError as error:
+        return None, f"{path} is no profile: {error}"
+    if (profile.original, profile.purpose) != (original, purpose):
+        return None, f"{path} is the profile of another original"
+    difference = this_site().difference(profile.site)
+    if difference is not None:
+        return None, f"the profile of {profile.measured_at} is stale: {difference}"
+    return profile, ""
+
+
+def tuned_setting(bundle: Bundle, purpose: Purpose) -> Setting | None:
+    """Return how a bundle runs best here, if that was measured and still holds."""
+    profile, _ = read_profile(bundle.manifest.original, purpose)
+    best = profile.best.get(bundle.digest) if profile else None
+    return best.setting if best else None

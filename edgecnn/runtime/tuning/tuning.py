@@ -1,0 +1,104 @@
+"""Find the fastest way to run a network here, among those whose answers are good enough."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from edgecnn.bundle.manifest import utc_now
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EngineMissing, UsageError
+from edgecnn.progress import Progress, silent
+from edgecnn.runtime.backends import NONE_INSTALLED, installed
+from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.measuring.candidate import Candidate
+from edgecnn.runtime.measuring.setting import PYTORCH, Setting
+from edgecnn.runtime.site import this_site
+from edgecnn.runtime.tuning.choosing import check_one_original
+from edgecnn.runtime.tuning.contest import Contestant
+from edgecnn.runtime.tuning.drop import drop_points
+from edgecnn.runtime.tuning.halving import FIRST_WARM_UP_S, Halving
+from edgecnn.runtime.tuning.profile import FORMAT, Chosen, Profile, Purpose
+from edgecnn.runtime.tuning.space import search_space
+from edgecnn.runtime.tuning.verdict import Tuned, decide, verdict
+
+MAX_DROP = 0.1
+BUDGET_S = 60.0
+_FIRST_SHARE = 0.5
+"""Of the time, after which those that were not tried yet are left out."""
+
+
+def tune(
+    bundles: Sequence[Bundle],
+    *,
+    purpose: Purpose = "latency",
+    max_drop: float = MAX_DROP,
+    budget_s: float = BUDGET_S,
+    modules: Mapping[str, str] | None = None,
+    progress: Progress = silent,
+    clock: Callable[[], float] = time.monotonic,
+) -> Tuned:
+    """Choose engine, bundle, threads, streams and batch size among the bundles of one original.
+
+    Args:
+        bundles: of one original.
+        purpose: `latency` of one image, or `throughput` of many.
+        max_drop: points of top-1 that a bundle may have lost by its own proof.
+        budget_s: about how long it may take in all.
+        modules: backend to the module that runs it; with `pytorch` in it the verdict is held against the original.
+        progress: told after each step.
+        clock: seconds that never go back.
+
+    Raises:
+        UsageError: there is no bundle, or they come from several originals.
+        EngineMissing: no engine is installed.
+        EngineError: nothing runs here, or nothing that does answers well enough.
+    """
+    if not bundles:
+        raise UsageError("there is no bundle to choose from: name one, or a folder of them")
+    check_one_original(bundles)
+    engines = installed()
+    if not engines:
+        raise EngineMissing(NONE_INSTALLED)
+    end = clock() + budget_s
+    space = search_space(bundles, engines, cores=usable_cores(), purpose=purpose)
+    field = [Contestant(Candidate(bundle, setting), purpose) for bundle, setting in space]
+    for contestant in field:
+        contestant.judge(drop_points(contestant.candidate.bundle, contestant.candidate.setting.backend), max_drop)
+    search = Halving(field, clock, progress)
+    search.try_each(end - (1 - _FIRST_SHARE) * budget_s)
+    with contextlib.ExitStack() as stack:
+        baseline = _baseline(bundles[0], purpose, modules, stack)
+        winner, gain = decide(search.compare(baseline, end, stack))
+    text = verdict(winner, gain, field, baseline)
+    return Tuned(_profile(winner, field, bundles, max_drop, text), tuple(c.trial() for c in field))
+
+
+def _baseline(
+    bundle: Bundle, purpose: Purpose, modules: Mapping[str, str] | None, stack: contextlib.ExitStack
+) -> Contestant | None:
+    """Start the PyTorch original, where it is installed."""
+    if PYTORCH not in (modules or {}):
+        return None
+    candidate = stack.enter_context(Candidate(bundle, Setting(PYTORCH, threads=usable_cores()), modules=modules))
+    return Contestant(candidate, purpose) if candidate.open(warm_up_s=FIRST_WARM_UP_S) else None
+
+
+def _profile(
+    winner: Contestant, field: Sequence[Contestant], bundles: Sequence[Bundle], max_drop: float, text: str
+) -> Profile:
+    best: dict[str, Chosen] = {}
+    for contestant in sorted((c for c in field if c.ran), key=lambda c: (c.out is not None, c.cost())):
+        best.setdefault(contestant.candidate.bundle.digest, contestant.chosen())
+    best[winner.candidate.bundle.digest] = winner.chosen()
+    return Profile(
+        format=FORMAT,
+        site=this_site(),
+        original=bundles[0].manifest.original,
+        purpose=winner.purpose,
+        measured_at=utc_now(),
+        max_drop=max_drop,
+        bundles={bundle.digest: bundle.manifest.name for bundle in bundles},
+        choice=winner.chosen(),
+        best=best,
+        verdict=text,
+    )

@@ -1,0 +1,97 @@
+"""`edgecnn benchmark`: tables, files, and exit 3 where an upgrade made something slower."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import COMMITTED
+from PIL import Image
+
+QUICK = ("--rounds", "4", "--turn", "0.02")
+ORT = ("--backend", "onnxruntime")
+
+
+def test_every_engine_and_the_original_stand_in_the_table(edgecnn: Callable):
+    result = edgecnn("benchmark", COMMITTED, *QUICK)
+    assert result.code == 0, result.err
+    for engine in ("onnxruntime", "openvino", "pytorch"):
+        assert any(
+            f"  {engine}, 2 threads" in line or f"  {engine}, 1 thread" in line for line in result.out.splitlines()
+        )
+    assert "measured peak: " in result.out
+    assert "MiB" in result.out
+
+
+def test_options_that_are_given_twice_are_combined_and_written_to_files(edgecnn: Callable, tmp_path: Path):
+    result = edgecnn(
+        "benchmark", COMMITTED, *QUICK, *ORT, "--threads", "1", "--batch", "1", "--batch", "4", "--streams", "1",
+        "--streams", "2", "--csv", tmp_path / "b.csv", "--plot", tmp_path / "b.png", "--json",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    found = json.loads(result.out)["results"]
+    combinations = {(each["setting"]["batch"], each["setting"]["streams"]) for each in found}
+    assert combinations == {(1, 1), (1, 2), (4, 1), (4, 2)}
+    with (tmp_path / "b.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["p50_ms"]) for row in rows] == [each["speed"]["p50_ms"]["value"] for each in found]
+    with Image.open(tmp_path / "b.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 1000
+
+
+@pytest.fixture
+def old(edgecnn: Callable, tmp_path: Path) -> Callable[[float], Path]:
+    """Measure, and return the record with every time changed by a factor."""
+    record = json.loads(edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--json").out)
+
+    def write(factor: float) -> Path:
+        changed = json.loads(json.dumps(record))
+        for each in changed["results"]:
+            each["speed"]["turns_ms"] = [time * factor for time in each["speed"]["turns_ms"]]
+        path = tmp_path / f"old-{factor}.json"
+        path.write_text(json.dumps(changed))
+        return path
+
+    return write
+
+
+def test_what_became_slower_is_exit_3_and_what_became_faster_is_not(edgecnn: Callable, old: Callable[[float], Path]):
+    slower = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", old(0.05))
+    assert slower.code == 3
+    assert "1 of 1 are slower" in slower.error
+    assert "slower" in slower.out
+    faster = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", old(20), "--json")
+    assert faster.code == 0, faster.err
+    assert json.loads(faster.out)["comparison"]["changes"][0]["verdict"] == "faster"
+
+
+def test_a_file_that_is_no_record_is_told_before_anything_is_measured(edgecnn: Callable, tmp_path: Path):
+    (tmp_path / "old.json").write_text("{}")
+    for name in ("old.json", "nowhere.json"):
+        result = edgecnn("benchmark", COMMITTED, "--compare", tmp_path / name)
+        assert result.code == 1
+        assert name in result.error
+
+
+MISTAKES = {
+    "an engine that does not exist": (("--backend", "tflite"), 2, "there is no backend 'tflite'"),
+    "a plot that is no PNG": (("--plot", "b.jpg"), 2, "expected a name that ends in .png"),
+    "a table that is no CSV": (("--csv", "b.xls"), 2, "expected a name that ends in .csv"),
+    "a file inside the bundle": (("--csv", COMMITTED / "b.csv"), 2, "is sealed"),
+}
+
+
+@pytest.mark.parametrize(("options", "code", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line(edgecnn: Callable, options: tuple, code: int, message: str):
+    result = edgecnn("benchmark", COMMITTED, *options)
+    assert result.code == code
+    assert message in result.error
+
+
+def test_a_precision_that_no_engine_has_is_told_for_each_and_fails(edgecnn: Callable):
+    result = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--precision", "bf16")
+    assert result.code == 1
+    assert "does not run on onnxruntime, bf16" in result.err
+    assert "nothing of what was asked for runs here" in result.error
