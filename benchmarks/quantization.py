@@ -12,10 +12,10 @@ one engine in turns. Calibration: ResNet-18 at 224 × 224, a process for each me
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from quantization_calibration import calibration
 from quantization_zoo import EMULATED, ENGINES, fidelity, processors
 from quantizers import QUANTIZERS
@@ -23,14 +23,14 @@ from realistic import random_graph
 
 from edgecnn.pipeline.proving import temporary_graph
 from edgecnn.pipeline.versions import versions
-from edgecnn.runtime.backend import SessionOptions
+from edgecnn.runtime.backend import Session, SessionOptions
 from edgecnn.runtime.backends import get_backend
-from edgecnn.runtime.benchmark import measure_latency
+from edgecnn.runtime.measuring.turn import InProcess, interleave
 from edgecnn.runtime.processor import processor
 
 RESULT = Path(__file__).parent / "results" / "quantization.json"
 NETWORKS = ("alexnet", "vgg16", "googlenet", "resnet18", "resnet50")
-_ROUNDS, _LATENCY_S = 25, 30.0
+_ROUNDS, _TURN_S = 25, 0.2
 
 
 def latency() -> list[dict[str, Any]]:
@@ -42,19 +42,32 @@ def latency() -> list[dict[str, Any]]:
             quantizer: quantize(model, pixels[:8]) for quantizer, quantize in QUANTIZERS.items()
         }
         for engine in ENGINES:
-            sessions = {}
+            sessions: dict[str, Session] = {}
             for quantizer, graph in graphs.items():
                 with temporary_graph(graph.SerializeToString()) as path:
                     sessions[quantizer] = get_backend(engine).open(path, SessionOptions())
-            found = measure_latency(sessions, pixels[:1], rounds=_ROUNDS, budget_s=_LATENCY_S)
-            best = min(found[peer].median_ms for peer in found if peer not in ("fp32", "edgecnn"))
+            found = quartiles(sessions, pixels[:1])
+            best = min(found[peer]["median_ms"] for peer in found if peer not in ("fp32", "edgecnn"))
             for quantizer, times in found.items():
                 rows.append(
-                    {"network": name, "engine": engine, "quantizer": quantizer, **asdict(times)}
-                    | {"ratio": times.median_ms / best}
+                    {"network": name, "engine": engine, "quantizer": quantizer, **times}
+                    | {"ratio": times["median_ms"] / best}
                 )
-            print(f"{name} on {engine}: ours {found['edgecnn'].median_ms:.2f} ms, best peer {best:.2f} ms", flush=True)
+            print(
+                f"{name} on {engine}: ours {found['edgecnn']['median_ms']:.2f} ms, best peer {best:.2f} ms", flush=True
+            )
     return rows
+
+
+def quartiles(sessions: dict[str, Session], images: np.ndarray) -> dict[str, dict[str, float]]:
+    """Time sessions in turns; returns of each the quartiles of one run in milliseconds."""
+    turns = interleave([InProcess(each, images) for each in sessions.values()], rounds=_ROUNDS, seconds=_TURN_S)
+    found = {}
+    for name, took in zip(sessions, turns, strict=True):
+        times = [time for turn in took for time in turn.times_ms]
+        lower, median, upper = np.percentile(times, [25, 50, 75])
+        found[name] = {"median_ms": median, "lower_ms": lower, "upper_ms": upper, "runs": len(times)}
+    return found
 
 
 PARTS = {"fidelity": fidelity, "processors": processors, "latency": latency, "calibration": calibration}

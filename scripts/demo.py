@@ -18,7 +18,8 @@ from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.runtime.backend import Session
 from edgecnn.runtime.backends import installed
-from edgecnn.runtime.benchmark import Latency, measure_latency
+from edgecnn.runtime.measuring.estimates import Estimate
+from edgecnn.runtime.measuring.latency import median_ms
 from edgecnn.runtime.opening import open_session
 
 HERE = Path("build/demo")
@@ -78,16 +79,16 @@ def write_digit() -> str:
     return str(open_source("digits").labels[test.known_targets()[0]])
 
 
-def latencies() -> dict[str, Latency]:
+def latencies() -> dict[str, Estimate]:
     """Time PyTorch and every bundle on every engine, interleaved, one image at a time."""
     sessions: dict[str, Session] = {"pytorch": Reference(read_checkpoint(CHECKPOINT).original)}
     for bundle in (FP32, INT8):
         for engine in installed():
             sessions[f"{bundle}{engine}"] = open_session(open_bundle(bundle), backend=engine)
-    return measure_latency(sessions, open_bundle(FP32).probe().images[:1])
+    return median_ms(sessions, open_bundle(FP32).probe().images[:1])
 
 
-def print_table(evidence: dict[tuple[Path, str], Any], times: dict[str, Latency]) -> None:
+def print_table(evidence: dict[tuple[Path, str], Any], times: dict[str, Estimate]) -> None:
     """Print the one table."""
     table = Table(title="LeNet on handwritten digits, one image at a time", title_justify="left")
     for column in ("precision", "engine", "top-1", "agreement with PyTorch", "size", "latency"):
@@ -113,9 +114,9 @@ def kib(size_bytes: int) -> str:
     return f"{size_bytes / 1024:.0f} KiB"
 
 
-def ms(latency: Latency) -> str:
-    """Write a median with its quartiles."""
-    return f"{latency.median_ms:.3f} ms [{latency.lower_ms:.3f}, {latency.upper_ms:.3f}]"
+def ms(latency: Estimate) -> str:
+    """Write a median with its 95 % interval."""
+    return f"{latency.value:.3f} ms [{latency.low:.3f}, {latency.high:.3f}]"
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def verdict_text(verdict: "Verdict") -> str:
     """Return what INT8 costs and gains on each engine, and the conclusion."""
     lines = [
         f"  {each.engine}: top-1 drop {points(each.drop)}, agreement {percent(each.agreement)}; one image "
-        f"{each.int8.median_ms:.3g} ms, FP32 {each.fp32.median_ms:.3g} ms ({each.faster:.2f} × as fast)"
+        f"{each.int8_ms.value:.3g} ms, FP32 {each.fp32_ms.value:.3g} ms ({each.faster:.2f} × as fast)"
         for each in verdict.engines
     ]
     return "\n".join([*lines, verdict.conclusion])

@@ -8,7 +8,8 @@ import numpy as np
 from edgecnn.bundle.proof import PairedDrop
 from edgecnn.pipeline.proving import Evaluation
 from edgecnn.runtime.backend import Session
-from edgecnn.runtime.benchmark import Latency, measure_latency
+from edgecnn.runtime.measuring.estimates import Estimate
+from edgecnn.runtime.measuring.latency import median_ms
 from edgecnn.runtime.paired import paired_drop
 
 _WORTH = 0.95
@@ -23,16 +24,16 @@ class EngineVerdict:
         engine: its name.
         drop: of top-1 against the original, paired; None where the targets are unknown.
         agreement: fraction of answers that are the original's.
-        fp32: latency of one image.
-        int8: latency of one image.
+        fp32_ms: median time of one image.
+        int8_ms: median time of one image.
         faster: how many times as fast INT8 is.
     """
 
     engine: str
     drop: PairedDrop | None
     agreement: float
-    fp32: Latency
-    int8: Latency
+    fp32_ms: Estimate
+    int8_ms: Estimate
     faster: float
 
 
@@ -67,7 +68,7 @@ def judge_engines(
     expected = evaluation.logits["original"].argmax(axis=1)
     verdicts = []
     for name, session in sessions.items():
-        latencies = measure_latency({"fp32": originals[name], "int8": session}, image, budget_s=2.0)
+        latencies = median_ms({"fp32": originals[name], "int8": session}, image)
         answers = evaluation.logits[name].argmax(axis=1)
         targets = evaluation.targets
         verdicts.append(
@@ -75,9 +76,9 @@ def judge_engines(
                 engine=name,
                 drop=None if targets is None else paired_drop(expected == targets, answers == targets),
                 agreement=float((answers == expected).mean()),
-                fp32=latencies["fp32"],
-                int8=latencies["int8"],
-                faster=latencies["fp32"].median_ms / latencies["int8"].median_ms,
+                fp32_ms=latencies["fp32"],
+                int8_ms=latencies["int8"],
+                faster=latencies["fp32"].value / latencies["int8"].value,
             )
         )
     return tuple(verdicts)
@@ -85,9 +86,9 @@ def judge_engines(
 
 def conclude(engines: tuple[EngineVerdict, ...], fp32_bytes: int, int8_bytes: int) -> Verdict:
     """Say plainly whether INT8 is worth it here: the fastest INT8 against the fastest FP32."""
-    fp32 = min(engines, key=lambda each: each.fp32.median_ms)
-    int8 = min(engines, key=lambda each: each.int8.median_ms)
-    ratio = int8.int8.median_ms / fp32.fp32.median_ms
+    fp32 = min(engines, key=lambda each: each.fp32_ms.value)
+    int8 = min(engines, key=lambda each: each.int8_ms.value)
+    ratio = int8.int8_ms.value / fp32.fp32_ms.value
     smaller = f"{fp32_bytes / int8_bytes:.1f} × smaller"
     if ratio < _WORTH:
         text = f"INT8 on {int8.engine} is {1 / ratio:.1f} × faster here than FP32 on {fp32.engine}, and {smaller}"
