@@ -4,7 +4,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from edgecnn.cli.output import columns
+from edgecnn.cli.output import columns, counted
 
 if TYPE_CHECKING:
     from edgecnn.runtime.measuring.benchmark import Benchmark, Measured
@@ -32,7 +32,8 @@ def benchmark_text(benchmark: "Benchmark") -> str:
         for each in ordered
     ]
     site = benchmark.site
-    lines = [f"{site.processor}, {site.cores} cores; {', '.join(f'{k} {v}' for k, v in site.engines.items())}"]
+    engines = ", ".join(f"{name} {version}" for name, version in site.engines.items())
+    lines = [f"{site.processor}, {counted(site.cores, 'core')}; {engines}"]
     if benchmark.peaks:
         peaks = (f"{name} {value / 1e9:.0f} GOP/s" for name, value in benchmark.peaks.items())
         lines.append(f"measured peak: {'; '.join(peaks)}")

@@ -76,6 +76,11 @@ def number(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.3g}"
 
 
+def counted(count: int, what: str) -> str:
+    """Write `1 core`, `2 cores`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def columns(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
     """Lay rows out in columns, those of `right` flush right; as wide as it must be, so that pipes see all of it."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

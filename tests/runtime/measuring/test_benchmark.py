@@ -42,7 +42,7 @@ def test_the_share_of_the_peak_is_the_work_of_a_second_over_it(measured: Benchma
     for each in measured.results:
         expected = 2 * int8_bundle.manifest.macs * each.speed.images_per_s.value / 1e12
         assert each.peak_share == pytest.approx(expected)
-    assert set(measured.peaks) == {f"{p}, {n} threads" for p in ("fp32", "int8") for n in (1, 2)}
+    assert set(measured.peaks) == {f"{p}, {n}" for p in ("fp32", "int8") for n in ("1 thread", "2 threads")}
 
 
 def test_what_does_not_run_here_is_told_and_the_others_go_on(committed: Bundle):
