@@ -1,0 +1,226 @@
+"""What `engines.py` has found out, as data and as a page."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.runtime.backend import Precision
+from edgecnn.runtime.measuring.estimates import HIGH, LOW, RESAMPLES, Estimate
+from edgecnn.runtime.measuring.setting import Setting
+
+EAGER, OURS = "PyTorch eager", "edgecnn"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run a network.
+
+    Attributes:
+        name: of the tool, and of the file.
+        precision: what float operators compute in.
+        threads: of a run; 0 is a default that the tool does not tell.
+        p50_ms: median time of one image.
+        p99_ms: 99th percentile.
+        turns_ms: median of each round.
+        steady: whether the times showed no trend when warm-up ended.
+        open_s: how long opening took; for torch.compile its code was kept by an earlier process.
+        resident_mb: memory of the process.
+    """
+
+    name: str
+    precision: Precision
+    threads: int
+    p50_ms: Estimate
+    p99_ms: Estimate
+    turns_ms: tuple[float, ...]
+    steady: bool
+    open_s: float
+    resident_mb: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One network.
+
+    Attributes:
+        network: its name.
+        processor: where, and its instruction sets.
+        measured_at: UTC time, ISO 8601.
+        versions: of every tool.
+        macs: multiply-accumulates of one image.
+        peak_ops_per_s: the most that this machine was seen to compute in INT8, two operations a multiply-accumulate.
+        bundle: precision of the bundle that tuning chose.
+        setting: how it runs.
+        verdict: what tuning says of it.
+        ways: ours first.
+        failed: the ways that do not run here, and why.
+        best_peer: the fastest of the others.
+        over_best_peer: its time over ours, of the same rounds.
+        over_eager: PyTorch's time over ours.
+        peak_share: what we compute in a second, as a fraction of the peak.
+    """
+
+    network: str
+    processor: str
+    measured_at: str
+    versions: dict[str, str]
+    macs: int
+    peak_ops_per_s: float
+    bundle: str
+    setting: Setting
+    verdict: str
+    ways: tuple[Way, ...]
+    failed: dict[str, str]
+    best_peer: str
+    over_best_peer: Estimate
+    over_eager: Estimate
+    peak_share: float
+
+    def way(self, name: str) -> Way | None:
+        """Return a way by its name; None where it does not run."""
+        return next((way for way in self.ways if way.name == name), None)
+
+    def quotients(self, slow: str, fast: str) -> np.ndarray:
+        """Return how many times as much one way takes as another, for each round."""
+        first, second = self.way(slow), self.way(fast)
+        assert first is not None
+        assert second is not None
+        found: np.ndarray = np.array(first.turns_ms) / np.array(second.turns_ms)
+        return found
+
+
+@dataclass(frozen=True)
+class Results:
+    """All networks that were measured, and the geometric means over them."""
+
+    networks: tuple[Result, ...]
+    over_best_peer: Estimate
+    over_eager: Estimate
+    best_peer_over_eager: Estimate
+
+
+def summary(networks: Iterable[Result]) -> Results:
+    """Put networks together."""
+    found = tuple(networks)
+    return Results(
+        networks=found,
+        over_best_peer=geometric_mean([each.quotients(each.best_peer, OURS) for each in found]),
+        over_eager=geometric_mean([each.quotients(EAGER, OURS) for each in found]),
+        best_peer_over_eager=geometric_mean([each.quotients(EAGER, each.best_peer) for each in found]),
+    )
+
+
+def geometric_mean(quotients: Sequence[np.ndarray]) -> Estimate:
+    """Estimate the geometric mean of several medians, with a 95 % interval.
+
+    Args:
+        quotients: for each network one figure a round; the rounds of each are resampled for themselves.
+    """
+    random = np.random.default_rng(0)
+
+    def mean(choose: Callable[[np.ndarray], np.ndarray]) -> float:
+        return float(np.exp(np.mean([np.log(np.median(choose(each))) for each in quotients])))
+
+    resampled = [mean(lambda values: random.choice(values, len(values))) for _ in range(RESAMPLES)]
+    low, high = np.percentile(resampled, [LOW, HIGH])
+    return Estimate(mean(lambda values: values), float(low), float(high))
+
+
+def page(results: Results, *, title: str) -> str:
+    """Write the tables: losses are in them."""
+    parts = [
+        title,
+        "## Milliseconds an image\n\n" + _times(results),
+        "## Ratios\n\n" + _ratios(results),
+        "## What tuning chose\n\n" + _choices(results),
+        "## Every way\n\n" + _details(results),
+        "## Where\n\n" + "\n".join(_where(each) for each in results.networks),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _times(results: Results) -> str:
+    names = list(dict.fromkeys(name for each in results.networks for name in (*_names(each), *each.failed)))
+    rows = []
+    for each in results.networks:
+        peers = [_cell(each.way(name), is_best=name == each.best_peer) for name in names if name != OURS]
+        ours = each.way(OURS)
+        assert ours is not None
+        rows.append([each.network, *peers, f"**{_ms(ours.p50_ms.value)}** {each.bundle.upper()}, {each.setting}"])
+    note = "\n\nThe best peer is in italics; —: does not run, see below."
+    return _table(["network", *(name for name in names if name != OURS), OURS], rows) + note
+
+
+def _names(result: Result) -> list[str]:
+    return [way.name for way in result.ways]
+
+
+def _cell(way: Way | None, *, is_best: bool) -> str:
+    if way is None:
+        return "—"
+    precision = "" if way.precision == "fp32" else f" ({way.precision})"
+    return f"*{_ms(way.p50_ms.value)}*{precision}" if is_best else _ms(way.p50_ms.value) + precision
+
+
+def _ratios(results: Results) -> str:
+    rows = [
+        [
+            each.network,
+            each.best_peer,
+            _ratio(each.over_best_peer),
+            _ratio(each.over_eager),
+            f"{each.peak_share:.1%} of {each.peak_ops_per_s / 1e9:.0f} GOP/s",
+        ]
+        for each in results.networks
+    ]
+    mean = ["geometric mean", f"{results.best_peer_over_eager.value:.2f} × as fast as PyTorch eager"]
+    rows.append([*mean, _ratio(results.over_best_peer), _ratio(results.over_eager), ""])
+    return _table(["network", "best peer", "best peer / edgecnn", "PyTorch eager / edgecnn", "INT8 peak"], rows)
+
+
+def _choices(results: Results) -> str:
+    rows = [[each.network, each.bundle.upper(), str(each.setting), each.verdict] for each in results.networks]
+    return _table(["network", "bundle", "setting", "verdict"], rows)
+
+
+def _details(results: Results) -> str:
+    rows = []
+    for each in results.networks:
+        for way in each.ways:
+            p50 = way.p50_ms
+            rows.append(
+                [
+                    each.network,
+                    way.name,
+                    way.precision,
+                    str(way.threads or "default"),
+                    f"{_ms(p50.value)} [{_ms(p50.low)}, {_ms(p50.high)}]",
+                    _ms(way.p99_ms.value),
+                    f"{way.resident_mb:.0f}",
+                    "yes" if way.steady else "no",
+                ]
+            )
+        rows += [[each.network, name, reason, "", "", "", "", ""] for name, reason in each.failed.items()]
+    header = ["network", "way", "float operators", "threads", "median, ms", "99th, ms", "memory, MB", "steady"]
+    return _table(header, rows)
+
+
+def _where(result: Result) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    return f"- {result.network}: {result.measured_at}, {result.processor}; {versions}"
+
+
+def _ms(value: float) -> str:
+    """Write milliseconds with three digits that count."""
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def _ratio(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

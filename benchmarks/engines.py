@@ -1,0 +1,216 @@
+"""Latency of seven networks as users of PyTorch, ONNX Runtime and OpenVINO run them, and by edgecnn's tuned choice.
+
+All ways to run a network are measured in one run, in turns, each in a process of its own: PyTorch eager and compiled;
+ONNX Runtime and OpenVINO on PyTorch's ONNX export, and on the INT8 models of their own quantizers, each with its
+defaults; edgecnn with what `tune` chooses of its FP32 and its INT8 bundle. Batch 1, random weights: time does not
+depend on them. Writes `results/engines.json` and `.md` after each network, which replaces its own rows only.
+
+    pip install nncf
+    python benchmarks/engines.py build [NETWORK…]    # into build/engines; what stands there is kept
+    python benchmarks/engines.py [NETWORK…]          # on a machine that has nothing else to do
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from engine_peers import COMPILED, FP32, KINDS, MODULE, NNCF_IR, NNCF_ONNX, ORT_INT8, bundle_path
+from engine_tables import EAGER, OURS, Result, Results, Way, page, summary
+
+from edgecnn.bundle import schema
+from edgecnn.bundle.manifest import utc_now
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import EngineError
+from edgecnn.pipeline.versions import versions
+from edgecnn.runtime.host import memory_limit, usable_cores
+from edgecnn.runtime.measuring.estimates import ratio, speed
+from edgecnn.runtime.measuring.process import Worker
+from edgecnn.runtime.measuring.setting import Setting
+from edgecnn.runtime.measuring.steady import WarmUp
+from edgecnn.runtime.measuring.turn import Turn, interleave
+from edgecnn.runtime.peak import machine_peak
+from edgecnn.runtime.site import this_site
+
+HERE = Path(__file__).resolve().parent
+MODELS = HERE.parent / "build" / "engines"
+RESULT = HERE / "results" / "engines.json"
+NETWORKS = ("lenet", "alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "resnet152")
+PEERS = {
+    EAGER: ("torch-eager", None),
+    "torch.compile": ("torch-compile", None),
+    "ONNX Runtime FP32": ("onnxruntime", FP32),
+    "OpenVINO default": ("openvino", FP32),
+    "OpenVINO f32": ("openvino-f32", FP32),
+    "`quantize_static` on ONNX Runtime": ("onnxruntime", ORT_INT8),
+    "`quantize_static` on OpenVINO": ("openvino", ORT_INT8),
+    "NNCF on OpenVINO": ("openvino", NNCF_IR),
+    "NNCF on ONNX Runtime": ("onnxruntime", NNCF_ONNX),
+}
+"""What the table calls it, to how `engine_peers.py` opens it, and which file; None is our FP32 bundle's network."""
+
+ROUNDS, TURN_S = 15, 0.3
+TUNING_S = 60.0
+_PEAKS = 3
+_TIMEOUT_S = 900.0  # torch.compile may have everything to compile
+_MEMORY_SHARE = 0.85
+
+TITLE = """# Engines side by side
+
+Written by `benchmarks/engines.py`. One image a run, LeNet 32 × 32, the others 224 × 224; random weights. All ways to
+run a network in one run, in turns, each in a process of its own, warmed up until its times showed no trend; the median,
+ratios of the same rounds, and 95 % intervals that resample rounds. The peers are given a float32 NCHW image, normalised
+already; edgecnn is given pixels, and normalises them inside the time that is measured. The peers run with their
+defaults, `f32` excepted; where float operators compute in less than FP32 it stands in brackets. The INT8 peak is the
+most that this machine was seen to compute in the same run."""
+
+
+def main() -> None:
+    """Build or measure the networks that are named, or all."""
+    is_build = sys.argv[1:2] == ["build"]
+    names = sys.argv[2 if is_build else 1 :] or list(NETWORKS)
+    unknown = set(names) - set(NETWORKS)
+    if unknown:
+        raise SystemExit(f"there is no network {', '.join(sorted(unknown))}: choose {', '.join(NETWORKS)}")
+    # The workers' module lies beside this file.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+    for name in names:
+        if is_build:
+            build(MODELS / name)
+        else:
+            write(measure(MODELS / name))
+
+
+def build(folder: Path) -> None:
+    """Make what does not stand yet; torch.compile's code too, which takes minutes."""
+    from engine_models import build_models
+
+    build_models(folder)
+    if not (folder / COMPILED).exists():
+        os.environ.pop("OMP_NUM_THREADS", None)  # the number of threads is written into that code
+        _open(folder, "torch.compile").close()
+        print(f"{folder.name}: torch.compile", flush=True)
+
+
+def measure(folder: Path) -> Result:
+    """Measure one network in every way."""
+    bundle, setting, verdict = tuned([open_bundle(bundle_path(folder, each)) for each in ("fp32", "int8")])
+    print(f"{folder.name}: {verdict}", flush=True)
+    failed: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        workers = {OURS: stack.enter_context(Worker(bundle.path, setting))}
+        for name in PEERS:
+            try:
+                workers[name] = stack.enter_context(_open(folder, name))
+            except EngineError as error:
+                failed[name] = str(error)
+        warmed = [worker.warm_up() for worker in workers.values()]
+        memory = [worker.resident_bytes() for worker in workers.values()]
+        _check_memory(memory)
+        peaks = _peaks()
+        turns = interleave(list(workers.values()), rounds=ROUNDS, seconds=TURN_S)
+        peaks += _peaks()
+        ways = [
+            _way(name, worker, warmed=warm, resident=bytes_, turns=taken)
+            for (name, worker), warm, bytes_, taken in zip(workers.items(), warmed, memory, turns, strict=True)
+        ]
+    return _result(folder.name, bundle, setting, verdict=verdict, ways=ways, failed=failed, peak=max(peaks))
+
+
+def tuned(bundles: Sequence[Bundle]) -> tuple[Bundle, Setting, str]:
+    """Let edgecnn choose among bundles, as its user would; returns the sentence that it says of it, too."""
+    from edgecnn.runtime.tuning.tuning import tune
+
+    profile = tune(bundles, purpose="latency", budget_s=TUNING_S).profile
+    chosen = next(bundle for bundle in bundles if bundle.digest == profile.choice.bundle)
+    return chosen, profile.choice.setting, profile.verdict
+
+
+def write(result: Result) -> None:
+    """Put one network's rows in the place of its old ones."""
+    old = schema.parse(Results, RESULT.read_bytes()).networks if RESULT.exists() else ()
+    found = {each.network: each for each in (*old, result)}
+    results = summary(found[name] for name in NETWORKS if name in found)
+    RESULT.write_text(schema.dump(results))
+    RESULT.with_suffix(".md").write_text(page(results, title=TITLE))
+
+
+def _open(folder: Path, name: str) -> Worker:
+    kind, file = PEERS[name]
+    path = folder / file if file else bundle_path(folder, "fp32")
+    return Worker(path, Setting(kind), modules=dict.fromkeys(KINDS, MODULE), timeout_s=_TIMEOUT_S)
+
+
+def _check_memory(resident: Sequence[int]) -> None:
+    """Stop where the machine would begin to swap: that would be timed."""
+    limit = memory_limit()
+    print(f"  {len(resident)} processes hold {sum(resident) / 1e9:.1f} of {(limit or 0) / 1e9:.1f} GB", flush=True)
+    if limit is not None and sum(resident) > _MEMORY_SHARE * limit:
+        raise SystemExit(f"the processes need more than {_MEMORY_SHARE:.0%} of this machine's memory")
+
+
+def _peaks() -> list[float]:
+    """Measure the INT8 peak a few times, while nobody else runs."""
+    return [machine_peak("int8", usable_cores()).ops_per_s for _ in range(_PEAKS)]
+
+
+def _way(name: str, worker: Worker, *, warmed: WarmUp, resident: int, turns: Sequence[Turn]) -> Way:
+    found, opened = speed(turns), worker.opened
+    return Way(
+        name=name,
+        precision=opened.session.precision,
+        threads=opened.session.threads,
+        p50_ms=found.p50_ms,
+        p99_ms=found.p99_ms,
+        turns_ms=found.turns_ms,
+        steady=warmed.steady,
+        open_s=opened.seconds,
+        resident_mb=resident / 1e6,
+    )
+
+
+def _result(
+    network: str,
+    bundle: Bundle,
+    setting: Setting,
+    *,
+    verdict: str,
+    ways: Sequence[Way],
+    failed: dict[str, str],
+    peak: float,
+) -> Result:
+    ours, *peers = ways
+    best = min(peers, key=lambda way: way.p50_ms.value)
+    (eager,) = (way for way in peers if way.name == EAGER)
+    site, macs = this_site(), bundle.manifest.macs
+    assert macs is not None
+    result = Result(
+        network=network,
+        processor=f"{site.processor}, {site.cores} cores, {', '.join(site.features)}",
+        measured_at=utc_now(),
+        versions=versions() | {"nncf": version("nncf")},
+        macs=macs,
+        peak_ops_per_s=peak,
+        bundle=bundle.manifest.precision,
+        setting=setting,
+        verdict=verdict,
+        ways=tuple(ways),
+        failed=failed,
+        best_peer=best.name,
+        over_best_peer=ratio(best.turns_ms, ours.turns_ms),
+        over_eager=ratio(eager.turns_ms, ours.turns_ms),
+        peak_share=2 * macs / (ours.p50_ms.value / 1e3) / peak,
+    )
+    print(
+        f"  {bundle.manifest.precision} on {setting}: {ours.p50_ms.value:.3f} ms; {best.name} takes "
+        f"{result.over_best_peer.value:.2f}, PyTorch {result.over_eager.value:.2f} times as long; "
+        f"{result.peak_share:.1%} of the INT8 peak",
+        flush=True,
+    )
+    return result
+
+
+if __name__ == "__main__":
+    main()
