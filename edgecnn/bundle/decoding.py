@@ -53,10 +53,10 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
         ImageTooLarge: it has more pixels than `max_pixels`.
     """
     if isinstance(image, np.ndarray):
-        return _convert(_from_array(image), mode)
+        return _convert(_from_array(image).copy(), mode)  # a grey one shares the array's memory
     if isinstance(image, Image.Image):
         try:
-            return _convert(image, mode)
+            return _convert(image.copy(), mode)
         except _DAMAGED as error:  # Pillow decodes a file that it has opened only now
             raise ImageError(f"the image is damaged: {error}") from None
     if isinstance(image, bytes | bytearray | memoryview):
@@ -136,8 +136,9 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _convert(picture: Image.Image, mode: Mode) -> Image.Image:
-    upright = ImageOps.exif_transpose(picture)  # a copy
-    upright.info.pop("transparency", None)  # alpha is dropped: Pillow would warn about a palette that has one
-    if upright.mode.startswith("I;16"):  # which Pillow would clip at 255
-        upright = Image.fromarray((np.asarray(upright).astype(np.uint16) >> 8).astype(np.uint8))
-    return upright.convert(mode)
+    """Turn a picture upright and into a mode; it is changed itself where that saves a copy of it."""
+    ImageOps.exif_transpose(picture, in_place=True)
+    picture.info.pop("transparency", None)  # alpha is dropped: Pillow would warn about a palette that has one
+    if picture.mode.startswith("I;16"):  # which Pillow would clip at 255
+        picture = Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
+    return picture if picture.mode == mode else picture.convert(mode)
