@@ -30,7 +30,7 @@ from edgecnn.runtime.opening import open_session
 CLAIM = 1.5
 """Times as many images a second as the first loop, on two cores, with the better engine and setting."""
 
-_FILES, _WIDTH, _HEIGHT, _QUALITY = 128, 500, 375, 90
+_FILES, _WIDTH, _HEIGHT, _QUALITY = 256, 500, 375, 90
 _ROUNDS = 15
 BYTES, NORMALISED = "torchvision, bytes", "torchvision, normalised"
 

@@ -1,7 +1,6 @@
 """The Python inference API: `load` a bundle, ask a `Classifier`, get a `Prediction`."""
 
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +12,9 @@ import numpy as np
 from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.store import Bundle, is_bundle, open_bundle
 from edgecnn.errors import EngineError, ImageError, UsageError
-from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions
-from edgecnn.runtime.decoding import Decoded, decode_ahead
+from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions, deliver
 from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.images import run_images
 from edgecnn.runtime.measuring.setting import Setting
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.streaming import stream
@@ -142,24 +141,14 @@ class Classifier:
         self.close()
 
     def _predictions(self, images: Iterable[ImageLike], top: int) -> Iterator[Prediction | ImageError]:
-        running: deque[Decoded] = deque()
-
-        def batches() -> Iterator[np.ndarray]:
-            for decoded in decode_ahead(images, self.bundle.manifest.preprocessing, workers=usable_cores()):
-                running.append(decoded)
-                if len(decoded.pixels):
-                    yield decoded.pixels
-
-        for logits in stream(self._session, batches()):
-            while not len(running[0].pixels):
-                yield from _errors(running.popleft())
-            decoded = running.popleft()
-            self._check(logits, len(decoded.pixels))
-            rows = iter(logits)
-            for error in decoded.errors:
+        workers = max(usable_cores(), self._session.concurrency)
+        preprocessing = self.bundle.manifest.preprocessing
+        for answered in run_images(self._session, images, preprocessing, workers=workers):
+            if len(answered.logits):
+                self._check(answered.logits, answered.errors.count(None))
+            rows = iter(answered.logits)
+            for error in answered.errors:
                 yield error or self._prediction(next(rows), top)
-        for decoded in running:
-            yield from _errors(decoded)
 
     def _check(self, logits: np.ndarray, images: int) -> None:
         if logits.shape != (images, self._classes):
@@ -237,15 +226,16 @@ def _answer(prediction: Prediction | ImageError) -> Prediction:
     return prediction
 
 
-def _errors(decoded: Decoded) -> Iterator[ImageError]:
-    return (error for error in decoded.errors if error is not None)
-
-
 def run_batches(session: Session, images: np.ndarray, *, classes: int, batch: int = MAX_BATCH) -> np.ndarray:
-    """Run uint8 [N, H, W, C] in batches; returns float32 [N, classes]."""
+    """Run uint8 [N, H, W, C] in batches, as many at once as the session has room for; returns float32 [N, classes]."""
     logits = np.empty((len(images), classes), dtype=np.float32)
-    for start in range(0, len(images), batch):
-        session.run(images[start : start + batch], out=logits[start : start + batch])
+    starts = range(0, len(images), batch)
+    if session.concurrency == 1:
+        for start in starts:
+            session.run(images[start : start + batch], out=logits[start : start + batch])
+    else:
+        for start, found in zip(starts, stream(session, (images[i : i + batch] for i in starts)), strict=True):
+            deliver(found, logits[start : start + batch])
     return logits
 
 

@@ -13,11 +13,12 @@ import edgecnn
 from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError, ImageError, UsageError
-from edgecnn.runtime.backend import SessionInfo
+from edgecnn.runtime.backend import SessionInfo, SessionOptions
 from edgecnn.runtime.backends import installed
 from edgecnn.runtime.classifier import Classifier, Prediction, softmax
-from edgecnn.runtime.decoding import CHUNK
 from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.images import CHUNK
+from edgecnn.runtime.opening import open_session
 
 BUNDLE = Path(__file__).parents[2] / "exported" / "lenet-digits-int8"
 
@@ -129,6 +130,15 @@ def test_many_threads_may_use_one_classifier(classifier: Classifier):
         labels = [prediction.label for prediction in classifier.predict(list(probe.images))]
         for answers in pool.map(classifier.predict, [list(probe.images)] * 16):
             assert [prediction.label for prediction in answers] == labels
+
+
+@pytest.mark.parametrize("engine", installed())
+def test_with_several_streams_many_images_have_the_same_logits(engine: str, committed: Bundle):
+    images = np.tile(committed.probe().images, (5, 1, 1, 1))
+    session = open_session(committed, backend=engine, options=SessionOptions(threads=1, concurrency=2))
+    with Classifier(committed, session) as several, edgecnn.load(committed, backend=engine, threads=1) as one:
+        np.testing.assert_array_equal(several.logits(images), one.logits(images))
+        assert several.predict(list(images)) == one.predict(list(images))
 
 
 def test_a_classifier_closes_itself_at_the_end_of_a_with_block(seven: np.ndarray):

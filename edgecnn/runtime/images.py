@@ -1,0 +1,106 @@
+"""Image files through a session: threads decode the next images while the engine runs the ones before.
+
+Each thread decodes a few images and runs them itself, so that no more threads want a core than there are: handing
+decoded images to others costs a twentieth, since decoder and engine then take turns on the same core and its cache.
+Pillow decodes and resizes outside of Python's lock, engines run outside of it too.
+"""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.bundle.decoding import ImageLike
+from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.errors import ImageError
+from edgecnn.runtime.backend import Session
+
+CHUNK = 8
+"""Images of a batch: more gain nothing on a CPU, and let the caller wait longer for the first."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Some images, decoded and run.
+
+    Attributes:
+        logits: float32 [M, K], of those that could be decoded.
+        errors: for each image, what was wrong with it, or None.
+    """
+
+    logits: np.ndarray
+    errors: tuple[ImageError | None, ...]
+
+
+def run_images(
+    session: Session, images: Iterable[ImageLike], preprocessing: Preprocessing, *, workers: int
+) -> Iterator[Answered]:
+    """Decode, preprocess and run images, however many; answers come in their order, a few images at a time.
+
+    Args:
+        session: where they run; as many at once as it has room for.
+        images: drawn in the caller's thread, a few batches ahead.
+        preprocessing: what each of them goes through.
+        workers: how many threads decode.
+
+    Raises:
+        EngineError: the engine failed.
+    """
+    room = threading.Semaphore(session.concurrency)
+
+    def answer(chunk: list[ImageLike]) -> Answered:
+        pixels, errors = _decode(chunk, preprocessing)
+        if not len(pixels):
+            return Answered(np.empty((0, 0), np.float32), errors)
+        with room:
+            return Answered(session.run(pixels), errors)
+
+    waiting: deque[Future[Answered]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="edgecnn-images") as pool:
+        try:
+            for chunk in _chunks(images, workers):
+                waiting.append(pool.submit(answer, chunk))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _decode(images: list[ImageLike], preprocessing: Preprocessing) -> tuple[np.ndarray, tuple[ImageError | None, ...]]:
+    """Return the pixels of those that can be decoded, uint8 [M, H, W, C], and for each image its error or None."""
+    pixels = np.empty((0, 0, 0, 0), np.uint8)
+    errors: list[ImageError | None] = []
+    for image in images:
+        try:
+            found = preprocessing.image(image)
+        except ImageError as error:
+            errors.append(error)
+            continue
+        if not len(pixels):
+            pixels = np.empty((len(images), *found.shape), np.uint8)
+        pixels[errors.count(None)] = found
+        errors.append(None)
+    return pixels[: errors.count(None)], tuple(errors)
+
+
+def _chunks(images: Iterable[ImageLike], workers: int) -> Iterator[list[ImageLike]]:
+    """Part images into batches, smaller ones towards an end that is known, so that no thread is left alone with many.
+
+    Polychronopoulos and Kuck, Guided Self-Scheduling, 1987.
+    """
+    left = len(images) if isinstance(images, Sequence) else None
+    rest = iter(images)
+    while True:
+        share = CHUNK if left is None else -(-left // workers)
+        chunk = list(itertools.islice(rest, max(1, min(CHUNK, share))))
+        if not chunk:
+            return
+        yield chunk
+        left = None if left is None else left - len(chunk)
