@@ -95,6 +95,25 @@ def test_the_doctor_examines_its_engine_there(device: Path, tmp_path: Path):
     assert theirs["problem"] == "not installed: pip install 'edgecnn[openvino]'"
 
 
+def test_a_bundle_is_measured_and_tuned_there_and_the_profile_is_followed(device: Path, tmp_path: Path):
+    measured = run(
+        device, "-m", "edgecnn", "benchmark", str(BUNDLE), "--rounds", "4", "--turn", "0.02", "--json", cwd=tmp_path
+    )
+    assert measured.returncode == 0, measured.stderr
+    assert [each["setting"]["backend"] for each in json.loads(measured.stdout)["results"]] == ["onnxruntime"]
+    tuned = run(device, "-m", "edgecnn", "tune", str(BUNDLE.parent), "--budget", "3", "--json", cwd=tmp_path)
+    assert tuned.returncode == 0, tuned.stderr
+    profile = json.loads(tuned.stdout)["profile"]
+    assert profile["site"]["engines"].keys() == {"onnxruntime"}
+    assert "PyTorch" not in profile["verdict"]
+    digit = REPOSITORY / "calibration/digits-sample/train/7/1.png"
+    answer = run(device, "-m", "edgecnn", "predict", str(BUNDLE.parent), str(digit), "--json", cwd=tmp_path)
+    assert json.loads(answer.stdout)["session"]["threads"] == profile["choice"]["setting"]["threads"]
+    plot = run(device, "-m", "edgecnn", "benchmark", str(BUNDLE), "--plot", str(tmp_path / "b.png"), cwd=tmp_path)
+    assert plot.returncode == 1
+    assert "pip install 'edgecnn[pipeline]'" in plot.stderr
+
+
 def test_an_image_folder_is_compared_there_with_the_originals_recorded_logits(
     device: Path, on_a_device: OnADevice, tmp_path: Path
 ):

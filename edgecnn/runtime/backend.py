@@ -40,6 +40,7 @@ class SessionOptions:
         threads: None for as many as the process may really use.
         concurrency: how many threads will be inside `run` at once.
         exact_int8: whether 8-bit products are summed exactly where the processor's fastest way would saturate.
+        one_by_one: whether nearly every run is of one image: an engine may compile for that, and runs more one by one.
         cache: where the compiled graph is kept between processes, or None; engines that keep none ignore it.
     """
 
@@ -48,6 +49,7 @@ class SessionOptions:
     threads: int | None = None
     concurrency: int = 1
     exact_int8: bool = False
+    one_by_one: bool = False
     cache: CacheSlot | None = None
 
 

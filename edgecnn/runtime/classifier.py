@@ -200,7 +200,7 @@ def load(
     opened, setting = _resolve(bundle, purpose)
     if setting is not None and backend == "auto" and (device, precision) == ("cpu", "fp32"):
         backend = setting.backend
-        options = replace(options, threads=threads or setting.threads, concurrency=setting.streams)
+        options = replace(setting.options, threads=threads or setting.threads)
     return Classifier(opened, open_session(opened, backend=backend, options=options, strict=strict, cache=cache))
 
 

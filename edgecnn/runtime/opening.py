@@ -62,13 +62,14 @@ def _as_tuned(bundle: Bundle, options: SessionOptions) -> tuple[str, SessionOpti
     setting = tuned_setting(bundle, "latency")
     if setting is None:
         return "auto", options
-    return setting.backend, dataclasses.replace(options, threads=options.threads or setting.threads)
+    return setting.backend, dataclasses.replace(setting.options, threads=options.threads or setting.threads)
 
 
 def _slot(bundle: Bundle, engine: Backend, options: SessionOptions) -> CacheSlot:
     """Return the place of the graph as this engine compiles it under these options."""
     threads = options.threads or usable_cores()
-    text = f"{options.device} {options.precision} {threads} × {options.concurrency} exact={options.exact_int8}"
+    text = f"{options.device} {options.precision} {threads} × {options.concurrency} exact={options.exact_int8} "
+    text += f"one={options.one_by_one}"
     return CacheSlot(cache_key(bundle.manifest.files[MODEL].sha256, engine.name, engine.version, text))
 
 

@@ -62,11 +62,16 @@ class OpenVinoBackend:
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load {model} for {device}: {reason(error)}") from None
         info = _check_opened(compiled, device, options)
-        return OpenVinoSession(compiled, info, options.concurrency, weights=content)
+        return OpenVinoSession(compiled, info, options.concurrency, one_by_one=options.one_by_one, weights=content)
 
     def _compile(self, model: Path, device: str, options: SessionOptions) -> Any:
         settings = _settings(device_kind(device), options)
-        compiled = self._core.compile_model(self._core.read_model(str(model)), _device_name(device), settings)
+        graph = self._core.read_model(str(model))
+        if options.one_by_one:  # shapes that are known need not be looked up at every operator: 3 to 35 % of a run
+            shape = graph.input(0).partial_shape
+            shape[0] = 1
+            graph.reshape(shape)
+        compiled = self._core.compile_model(graph, _device_name(device), settings)
         if options.cache is not None:
             options.cache.write(lambda folder: _keep(compiled, folder / _COMPILED))
         return compiled

@@ -22,12 +22,19 @@ class OpenVinoSession:
     """A graph in OpenVINO, with one infer request for each thread that may be inside `run`."""
 
     def __init__(
-        self, compiled: Any, info: SessionInfo, concurrency: int, *, weights: np.ndarray | None = None
+        self,
+        compiled: Any,
+        info: SessionInfo,
+        concurrency: int,
+        *,
+        one_by_one: bool = False,
+        weights: np.ndarray | None = None,
     ) -> None:
-        """Args: `weights` is the memory that a graph from the cache refers to."""
+        """Args: `one_by_one`: the graph takes one image; `weights`: memory that a graph from the cache refers to."""
         self.info = info
         self._weights = weights
         self.concurrency = concurrency
+        self._one_by_one = one_by_one
         self._process = os.getpid()
         self._compiled = compiled
         self._requests: queue.SimpleQueue[_Request] | None = queue.SimpleQueue()
@@ -43,7 +50,10 @@ class OpenVinoSession:
         _check_type(images)
         request = requests.get()
         try:
-            logits = request.infer(images)
+            if self._one_by_one and len(images) > 1:
+                logits = np.concatenate([request.infer(image[np.newaxis]).copy() for image in images])
+            else:
+                logits = request.infer(images)
             # They lie in the request's own memory, which its next run overwrites.
             return logits.copy() if out is None else deliver(logits, out)
         except RuntimeError as error:
@@ -59,6 +69,9 @@ class OpenVinoSession:
         if self._requests is None:
             raise EngineError(_CLOSED)
         check_process(self._process)
+        if self._one_by_one:
+            yield from map(self.run, batches)
+            return
         jobs = openvino.AsyncInferQueue(self._compiled, 2 * self.concurrency)
         jobs.set_callback(_finish)
         waiting: deque[_Job] = deque()

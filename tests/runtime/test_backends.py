@@ -15,6 +15,7 @@ from edgecnn.runtime import backends
 from edgecnn.runtime.backend import PRECISIONS, Session, SessionOptions
 from edgecnn.runtime.backends import choose_backend, get_backend, installed
 from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.streaming import stream
 
 PAIRS = [(name, device.name) for name in installed() for device in get_backend(name).devices()]
 ENGINES = pytest.mark.parametrize("engine", installed())
@@ -159,6 +160,23 @@ def test_images_that_are_changed_in_place_are_answered_anew(engine: str, committ
         after = session.run(images)
         assert not np.array_equal(before, after)
         np.testing.assert_array_equal(after, session.run(images.copy()))
+
+
+@ENGINES
+@pytest.mark.parametrize("cache", [False, True])
+def test_a_session_for_single_images_gives_the_same_logits_for_any_number(engine: str, cache: bool, committed: Bundle):
+    images = committed.probe().images
+    expected = open_session(committed, backend=engine, options=SessionOptions(threads=1)).run(images)
+    for _ in range(2):
+        session = open_session(
+            committed, backend=engine, options=SessionOptions(threads=1, one_by_one=True), cache=cache
+        )
+        for count in (1, 3, 32):
+            np.testing.assert_allclose(session.run(images[:count]), expected[:count], atol=1e-5)
+            out = np.empty((count, 10), np.float32)
+            session.run(images[:count], out=out)
+            np.testing.assert_allclose(out, expected[:count], atol=1e-5)
+        np.testing.assert_allclose(next(iter(stream(session, [images[:2], images[2:3]]))), expected[:2], atol=1e-5)
 
 
 @ENGINES

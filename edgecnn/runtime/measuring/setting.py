@@ -32,7 +32,11 @@ class Setting:
     def options(self) -> SessionOptions:
         """Return how its session is opened."""
         return SessionOptions(
-            device=self.device, precision=self.precision, threads=self.threads, concurrency=self.streams
+            device=self.device,
+            precision=self.precision,
+            threads=self.threads,
+            concurrency=self.streams,
+            one_by_one=self.batch == self.streams == 1,
         )
 
     def __str__(self) -> str:
