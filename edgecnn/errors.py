@@ -54,6 +54,10 @@ class CacheWarning(EdgecnnWarning):
     """What was to be kept for the next start could not be written; this start goes on without."""
 
 
+class ProfileWarning(EdgecnnWarning):
+    """What was tuned on this machine does not hold any more, or cannot be read: it is not used."""
+
+
 class UsageError(EdgecnnError):
     """What was asked for cannot be, whatever the machine."""
 

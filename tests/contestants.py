@@ -21,6 +21,8 @@ class FakeCandidate:
         self.bundle = bundle
         self.setting = Setting("engine")
         self.failure: str | None = None
+        self.crashed = False
+        self.notes: tuple[str, ...] = ()
         self._name, self._ms, self._left, self._answers = name, ms, dies_after, answers
 
     def __str__(self) -> str:

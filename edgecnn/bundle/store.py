@@ -109,12 +109,13 @@ def is_bundle(path: Path) -> bool:
 
 
 def bundles_in(folder: Path) -> list[Path]:
-    """List the bundles that stand side by side in a folder, in the order of their names.
+    """List the bundles that stand side by side in a folder, in the order of their names; one being written is hidden.
 
     Raises:
         BundleNotFound: it is no folder, or holds none.
     """
-    found = sorted(child for child in folder.iterdir() if is_bundle(child)) if folder.is_dir() else []
+    children = folder.iterdir() if folder.is_dir() else ()
+    found = sorted(child for child in children if is_bundle(child) and not child.name.startswith("."))
     if not found:
         raise BundleNotFound(f"{folder} is neither a bundle nor a folder of bundles: expected folders with {MANIFEST}")
     return found

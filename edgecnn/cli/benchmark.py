@@ -10,6 +10,7 @@ from edgecnn.cli.output import emit, progress_bar, warn
 from edgecnn.errors import EdgecnnError, SlowerThanBefore, UsageError
 
 if TYPE_CHECKING:
+    from edgecnn.runtime.measuring.comparison import Comparison
     from edgecnn.runtime.measuring.setting import Setting
 
 
@@ -50,7 +51,8 @@ def benchmark(
     """Measure latency, throughput and memory of BUNDLEs; options that are given several times are combined.
 
     Every candidate runs in a process of its own, in turns with all others, after its times have become steady.
-    Intervals are 95 %, bootstrapped over the turns. With several streams a time is that of one run among the others.
+    Intervals are 95 %, bootstrapped over the turns. With several streams a time includes waiting in the engine's queue,
+    which is not the same on every engine: compare images/s.
     --compare takes what --json wrote on another day: a difference is real where its interval excludes zero.
     """
     _check_name(plot, "--plot", ".png")
@@ -63,7 +65,7 @@ def benchmark(
     from edgecnn.runtime.measuring.benchmark import benchmark as run
     from edgecnn.runtime.measuring.comparison import compare as hold_against
     from edgecnn.runtime.measuring.comparison import read_benchmark
-    from edgecnn.runtime.peak import machine_peak
+    from edgecnn.runtime.measuring.peaks import peak_apart
 
     for place in (plot, csv_file):
         if place is not None:
@@ -81,24 +83,36 @@ def benchmark(
             rounds=rounds,
             turn_s=turn,
             modules=modules,
-            peak=machine_peak,
+            peak=peak_apart,
             progress=progress,
         )
+    changes = None if earlier is None else hold_against(earlier, found)
+    text = benchmark_text(found) if changes is None else f"{benchmark_text(found)}\n\n{comparison_text(changes)}"
+    emit(plain(found) if changes is None else plain(found) | {"comparison": plain(changes)}, text, as_json=as_json)
     if csv_file is not None:
         write_file(csv_file, csv_text(found).encode())
     if plot is not None and found.results:
         write_file(plot, draw(found))
-    changes = None if earlier is None else hold_against(earlier, found)
-    text = benchmark_text(found) if changes is None else f"{benchmark_text(found)}\n\n{comparison_text(changes)}"
-    emit(plain(found) if changes is None else plain(found) | {"comparison": plain(changes)}, text, as_json=as_json)
+    for note in dict.fromkeys(note for each in found.results for note in each.notes):
+        warn(note)
     for failed in found.failed:
         warn(f"{failed.bundle} does not run on {failed.setting}: {failed.reason}")
     if not found.results:
         raise EdgecnnError("nothing of what was asked for runs here; `edgecnn doctor` says what does")
-    if changes is not None and changes.slower:
+    if changes is not None:
+        _judge(changes, compare)
+
+
+def _judge(changes: "Comparison", earlier: Path | None) -> None:
+    """Fail where something is slower than before, does not run any more, or nothing could be compared."""
+    if changes.failed:
+        raise SlowerThanBefore(f"{len(changes.failed)} that ran in {earlier} do not run any more: {changes.failed[0]}")
+    if not changes.changes:
+        raise UsageError(f"{earlier} has measured none of these bundles under these settings: nothing can be compared")
+    if changes.slower:
         worst = max(changes.slower, key=lambda each: each.change.low)
         raise SlowerThanBefore(
-            f"{len(changes.slower)} of {len(changes.changes)} are slower than in {compare}; the worst: {worst.bundle} "
+            f"{len(changes.slower)} of {len(changes.changes)} are slower than in {earlier}; the worst: {worst.bundle} "
             f"on {worst.setting}, {worst.change.value:+.1%} [{worst.change.low:+.1%}, {worst.change.high:+.1%}]"
         )
 

@@ -57,6 +57,7 @@ def comparison_text(comparison: "Comparison") -> str:
         lines.append(f"  {comparison.site}")
     if rows:
         lines.append(columns(rows, right=(2, 3)))
+    lines += [f"  does not run any more: {name}" for name in comparison.failed]
     lines += [f"  not measured now: {name}" for name in comparison.missing]
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecnn.cli.options import json_option
-from edgecnn.cli.output import columns, emit, progress_bar
+from edgecnn.cli.output import columns, emit, progress_bar, warn
 
 if TYPE_CHECKING:
     from edgecnn.runtime.tuning.contest import Trial
@@ -60,8 +60,10 @@ def tune(bundles: tuple[Path, ...], purpose: Any, max_drop: float, budget: float
             modules=original_modules(),
             progress=progress,
         )
-    place = write_profile(found.profile)
-    emit(found, f"{_text(found)}\nkept in {place}", as_json=as_json)
+    emit(found, _text(found), as_json=as_json)
+    for note in dict.fromkeys(note for trial in found.trials for note in trial.notes):
+        warn(note)
+    click.echo(f"kept in {write_profile(found.profile)}", err=True)
 
 
 def _text(found: "Tuned") -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import overload
@@ -15,11 +15,10 @@ from edgecnn.errors import EngineError, ImageError, UsageError
 from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions, deliver
 from edgecnn.runtime.host import usable_cores
 from edgecnn.runtime.images import run_images
-from edgecnn.runtime.measuring.setting import Setting
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.streaming import stream
 from edgecnn.runtime.tuning.choosing import choose
-from edgecnn.runtime.tuning.profile import Purpose, tuned_setting
+from edgecnn.runtime.tuning.profile import Purpose
 
 MAX_BATCH = 32
 """How many images run at once: more cost memory and gain nothing on a CPU."""
@@ -103,6 +102,8 @@ class Classifier:
             EngineError: the engine failed.
         """
         _check_top(top)
+        if isinstance(images, str | bytes | bytearray | memoryview):
+            raise UsageError("predictions() takes several images: put the one into a list, or call predict()")
         return self._predictions(images, top)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
@@ -196,23 +197,20 @@ def load(
         UsageError: no profile says which of a folder's bundles is the best here.
         EngineError: the engine, device or precision is not there, or the engine refused the graph.
     """
+    opened = _resolve(bundle, purpose)
     options = SessionOptions(device=device, precision=precision, threads=threads)
-    opened, setting = _resolve(bundle, purpose)
-    if setting is not None and backend == "auto" and (device, precision) == ("cpu", "fp32"):
-        backend = setting.backend
-        options = replace(setting.options, threads=threads or setting.threads)
-    return Classifier(opened, open_session(opened, backend=backend, options=options, strict=strict, cache=cache))
+    session = open_session(opened, backend=backend, options=options, purpose=purpose, strict=strict, cache=cache)
+    return Classifier(opened, session)
 
 
-def _resolve(bundle: str | Path | Bundle, purpose: Purpose) -> tuple[Bundle, Setting | None]:
-    """Return the bundle that is meant, and how it runs best here if that is known."""
+def _resolve(bundle: str | Path | Bundle, purpose: Purpose) -> Bundle:
+    """Return the bundle that is meant."""
     if isinstance(bundle, Bundle):
-        return bundle, tuned_setting(bundle, purpose)
+        return bundle
     path = Path(bundle)
     if path.is_dir() and not is_bundle(path) and any(map(is_bundle, path.iterdir())):
         return choose(path, purpose)
-    opened = open_bundle(path)
-    return opened, tuned_setting(opened, purpose)
+    return open_bundle(path)
 
 
 def _check_top(top: int) -> None:

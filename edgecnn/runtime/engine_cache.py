@@ -7,6 +7,7 @@ processes may share it.
 """
 
 import hashlib
+import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from edgecnn.bundle.manifest import FileEntry
 from edgecnn.bundle.store import digest_file
 from edgecnn.errors import CacheWarning, EdgecnnError, OutputExists
 from edgecnn.runtime.places import cache_folder
-from edgecnn.runtime.processor import processor
+from edgecnn.runtime.processor import emulator, processor
 
 _ENTRY = "entry.json"
 
@@ -33,7 +34,7 @@ class CacheKey:
         engine: its name.
         version: of the engine.
         options: how the session is opened, as text.
-        processor: its name and instruction sets: engines choose their kernels by them.
+        processor: its name, instruction sets and emulator: engines choose their kernels by them.
     """
 
     graph: str
@@ -60,7 +61,7 @@ class CacheSlot:
 
     def read(self) -> Path | None:
         """Return the folder of what the engine wrote, every byte proven; None where there is none, or none intact."""
-        if not self._folder.exists():
+        if not os.path.lexists(self._folder):
             return None
         if self._intact():
             return self._folder
@@ -112,4 +113,4 @@ class CacheSlot:
 def cache_key(graph: str, engine: str, version: str, options: str) -> CacheKey:
     """Return the key of a graph's entry on this machine."""
     here = processor()
-    return CacheKey(graph, engine, version, options, ", ".join([here.name, *here.features]))
+    return CacheKey(graph, engine, version, options, ", ".join([here.name, *here.features, *emulator()]))

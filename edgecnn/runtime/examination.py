@@ -5,12 +5,10 @@ An engine that was built for another processor does not raise, it dies, and take
 """
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +16,7 @@ from edgecnn.bundle.schema import SchemaError, dump, parse
 from edgecnn.errors import EngineError
 from edgecnn.runtime.backend import PRECISIONS, Backend, Device, Precision, SessionInfo, SessionOptions
 from edgecnn.runtime.backends import get_backend
-from edgecnn.runtime.processor import emulated_command
+from edgecnn.runtime.child import child_command, child_environment, signal_name
 from edgecnn.runtime.saturation import GRAPH, SHAPE, saturating
 
 TIMEOUT_S = 120.0
@@ -113,13 +111,11 @@ def examine_apart(engine: str, *, command: Sequence[str] | None = None, timeout_
         command: the child's, for another than this module.
         timeout_s: how long it may take.
     """
-    # -P and this process's own path: the child must find the engine that edgecnn would, and no namesake in the
-    # working directory.
-    ours = (*emulated_command(), sys.executable, "-P", "-m", "edgecnn.runtime.examination", engine)
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1", "PYTHONPATH": path}
+    ours = child_command("edgecnn.runtime.examination", engine)
     try:
-        done = subprocess.run(command or ours, env=environment, capture_output=True, timeout=timeout_s, check=False)
+        done = subprocess.run(
+            command or ours, env=child_environment(), capture_output=True, timeout=timeout_s, check=False
+        )
     except subprocess.TimeoutExpired:
         return Examination(engine, problem=f"gave no answer within {timeout_s:g} s")
     if done.returncode:
@@ -131,8 +127,8 @@ def examine_apart(engine: str, *, command: Sequence[str] | None = None, timeout_
 
 
 def _failure(code: int, stderr: bytes) -> str:
-    if code < 0:
-        name = next((known.name for known in signal.Signals if known == -code), str(-code))
+    name = signal_name(code)
+    if name is not None:
         return f"crashed: signal {name}"
     lines = stderr.decode(errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")

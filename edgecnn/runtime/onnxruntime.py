@@ -95,12 +95,13 @@ class OnnxRuntimeSession:
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """See `Session.run`."""
-        if self._session is None:
+        session = self._session
+        if session is None:
             raise EngineError("this session is closed: open the bundle again")
         check_process(self._process)
         try:
-            logits: np.ndarray = self._session.run(None, {self._input: np.ascontiguousarray(images)})[0]
-        except Exception as error:  # see above
+            logits: np.ndarray = session.run(None, {self._input: np.ascontiguousarray(images)})[0]
+        except Exception as error:  # see `_load`
             raise EngineError(f"ONNX Runtime failed: {_first_line(error)}") from None
         return deliver(logits, out)
 

@@ -39,7 +39,7 @@ class OpenVinoSession:
         self._compiled = compiled
         self._requests: queue.SimpleQueue[_Request] | None = queue.SimpleQueue()
         for _ in range(concurrency):
-            self._requests.put(_Request(compiled.create_infer_request()))
+            self._requests.put(_Request(compiled.create_infer_request(), weights))
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """See `Session.run`."""
@@ -72,6 +72,7 @@ class OpenVinoSession:
         if self._one_by_one:
             yield from map(self.run, batches)
             return
+        weights = self._weights  # as in `_Request`
         jobs = openvino.AsyncInferQueue(self._compiled, 2 * self.concurrency)
         jobs.set_callback(_finish)
         waiting: deque[_Job] = deque()
@@ -90,6 +91,7 @@ class OpenVinoSession:
             raise EngineError(f"OpenVINO failed: {reason(error)}") from None
         finally:
             _drain(jobs)  # the images of every job that was started are read until its callback
+            del jobs, weights  # in this order
 
     def close(self) -> None:
         """See `Session.close`."""
@@ -103,8 +105,9 @@ class _Request:
     µs, and 40 at 224 × 224, where the copy takes 10. Larger batches are bound where they lie.
     """
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, weights: np.ndarray | None) -> None:
         self._request = request
+        self._weights = weights  # a run that is under way when the session is closed still reads them
         self._bound: np.ndarray | None = None
 
     def infer(self, images: np.ndarray) -> np.ndarray:

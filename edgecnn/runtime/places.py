@@ -25,7 +25,8 @@ def cache_folder() -> Path:
 
 
 def _place(variable: str, default: str) -> Path:
-    try:
-        return Path(os.environ.get(variable) or Path.home() / default) / "edgecnn"
+    named = os.environ.get(variable, "")
+    try:  # a relative path is to be ignored, says the specification
+        return Path(named if Path(named).is_absolute() else Path.home() / default) / "edgecnn"
     except RuntimeError:
         raise EdgecnnError(f"there is no home folder: set HOME or {variable}") from None

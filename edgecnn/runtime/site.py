@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgecnn.runtime.backends import installed
 from edgecnn.runtime.host import usable_cores
-from edgecnn.runtime.processor import processor
+from edgecnn.runtime.processor import emulator, processor
 
 _PACKAGES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("openvino",)}
 
@@ -17,19 +17,22 @@ class Site:
     Attributes:
         processor: its name.
         features: its instruction sets.
+        emulator: the command of the emulator that stands in for it, or None.
         cores: how many this process may keep busy.
         engines: engine to version, of those installed.
     """
 
     processor: str
     features: tuple[str, ...]
+    emulator: str | None
     cores: int
     engines: dict[str, str]
 
     def difference(self, other: "Site") -> str | None:
         """Say in what another site differs from this one; None where it does not."""
-        if (other.processor, other.features) != (self.processor, self.features):
-            return f"the processor was {other.processor}, here it is {self.processor}"
+        then, now = ((site.processor, ", ".join(site.features), site.emulator or "") for site in (other, self))
+        if then != now:
+            return f"the processor was {' '.join(filter(None, then))}, here it is {' '.join(filter(None, now))}"
         if other.cores != self.cores:
             return f"{other.cores} cores could be used, now {self.cores}"
         if other.engines != self.engines:
@@ -40,7 +43,8 @@ class Site:
 def this_site() -> Site:
     """Describe where this process runs; no engine is imported."""
     here = processor()
-    return Site(here.name, here.features, usable_cores(), {name: _version(name) for name in installed()})
+    engines = {name: _version(name) for name in installed()}
+    return Site(here.name, here.features, " ".join(emulator()) or None, usable_cores(), engines)
 
 
 def _version(engine: str) -> str:

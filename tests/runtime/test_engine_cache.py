@@ -9,7 +9,7 @@ import pytest
 from conftest import COMMITTED
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import CacheWarning
+from edgecnn.errors import CacheWarning, EdgecnnError
 from edgecnn.runtime import engine_cache
 from edgecnn.runtime.backends import installed
 from edgecnn.runtime.engine_cache import CacheKey, CacheSlot
@@ -138,6 +138,45 @@ assert np.abs(session.run(bundle.probe().images) - bundle.probe().logits).max() 
     running = [subprocess.Popen([sys.executable, "-W", "error", "-c", code]) for _ in range(4)]
     assert [process.wait() for process in running] == [0] * 4
     assert len(entries()) == 1
+
+
+@ENGINES
+def test_a_session_may_be_closed_while_others_run_a_graph_from_the_cache(engine: str):
+    code = f"""
+import threading, time, edgecnn
+from edgecnn.errors import EngineError
+edgecnn.load({str(COMMITTED)!r}, backend={engine!r}, cache=True).close()
+for _ in range(5):
+    classifier = edgecnn.load({str(COMMITTED)!r}, backend={engine!r}, cache=True)
+    images = classifier.bundle.probe().images
+    def run():
+        try:
+            while True:
+                classifier.logits(images)
+        except EngineError as error:
+            assert "closed" in str(error)
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads: thread.start()
+    time.sleep(0.05)
+    classifier.close()
+    for thread in threads: thread.join()
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_a_home_that_is_not_there_is_a_warning_and_the_session_opens(
+    committed: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("edgecnn.runtime.engine_cache.cache_folder", no_home)
+    for engine in installed():
+        with pytest.warns(CacheWarning, match="HOME"):
+            assert len(logits(committed, engine)) == 32
+
+
+def no_home() -> Path:
+    raise EdgecnnError("there is no home folder: set HOME or XDG_CACHE_HOME")
 
 
 def test_the_key_names_the_processor_and_the_engine():

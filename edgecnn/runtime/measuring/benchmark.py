@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,16 +10,18 @@ from edgecnn.bundle.manifest import utc_now
 from edgecnn.bundle.store import Bundle
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.backend import device_kind
+from edgecnn.runtime.host import memory_limit, usable_cores
 from edgecnn.runtime.measuring.candidate import Candidate
-from edgecnn.runtime.measuring.estimates import Speed, speed
+from edgecnn.runtime.measuring.estimates import Speed, medians_ms, speed
 from edgecnn.runtime.measuring.setting import PYTORCH, Setting
 from edgecnn.runtime.measuring.turn import Turn, interleave
 from edgecnn.runtime.measuring.yardstick import Yardstick
-from edgecnn.runtime.peak import Peak, PeakPrecision
+from edgecnn.runtime.peak import PeakPrecision
 from edgecnn.runtime.site import Site, this_site
 
 ROUNDS = 12
 TURN_S = 0.25
+_MEMORY_SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,14 @@ class Benchmark:
     results: tuple[Measured, ...]
     failed: tuple[Failed, ...]
 
+    def __post_init__(self) -> None:
+        rounds = [self.yardstick_ms, *(each.speed.turns_ms for each in self.results)]
+        if any(len(times) != len(self.yardstick_ms) or not times or min(times) <= 0 for times in rounds):
+            raise ValueError("each result and the yardstick must have one positive time a round")
+
 
 _PeakKey = tuple[PeakPrecision, int]
-PeakOf = Callable[[PeakPrecision, int], Peak]
+PeakOf = Callable[[PeakPrecision, int], float | None]
 
 
 def settings(
@@ -131,9 +139,13 @@ def benchmark(
     ]
     before = _peaks(entered, peak)  # and again at the end: what disturbs a peak makes it lower
     with contextlib.ExitStack() as stack:
+        room = _MEMORY_SHARE * (memory_limit() or math.inf)
         for number, candidate in enumerate(entered):
             progress("opening", number, len(entered), str(candidate))
-            stack.enter_context(candidate).open()
+            if room <= 0:
+                candidate.failure = "not measured: there is no memory for so many at once; name fewer"
+            elif stack.enter_context(candidate).open():
+                room -= candidate.resident_bytes() or 0
         progress("opening", len(entered), len(entered))
         running = [candidate for candidate in entered if candidate.failure is None]
         *turns, yardstick = interleave([*running, Yardstick()], rounds=rounds, seconds=turn_s, progress=progress)
@@ -148,7 +160,7 @@ def benchmark(
     return Benchmark(
         site=this_site(),
         measured_at=utc_now(),
-        yardstick_ms=speed(yardstick).turns_ms,
+        yardstick_ms=medians_ms(yardstick),
         peaks={_peak_name(*key): value for key, value in reached.items()},
         results=results,
         failed=failed,
@@ -160,7 +172,7 @@ def _peaks(candidates: Iterable[Candidate], peak: PeakOf | None) -> dict[_PeakKe
     if peak is None:
         return {}
     keys = dict.fromkeys(key for candidate in candidates if (key := _peak_key(candidate)) is not None)
-    return {key: peak(*key).ops_per_s for key in keys}
+    return {key: value for key in keys if (value := peak(*key)) is not None}
 
 
 def _peak_key(candidate: Candidate) -> _PeakKey | None:
@@ -168,7 +180,7 @@ def _peak_key(candidate: Candidate) -> _PeakKey | None:
     setting, manifest = candidate.setting, candidate.bundle.manifest
     if manifest.macs is None or device_kind(setting.device) != "cpu":
         return None
-    threads = setting.threads * setting.streams
+    threads = min(setting.threads * setting.streams, usable_cores())
     if manifest.precision == "int8" and setting.backend != PYTORCH:
         return "int8", threads
     return ("bf16" if setting.precision == "bf16" else "fp32"), threads

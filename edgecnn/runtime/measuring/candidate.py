@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import EngineError
+from edgecnn.errors import EngineCrashed, EngineError
 from edgecnn.runtime.backend import SessionInfo
-from edgecnn.runtime.measuring.process import Worker
+from edgecnn.runtime.measuring.process import TIMEOUT_S, Worker
 from edgecnn.runtime.measuring.setting import Setting
 from edgecnn.runtime.measuring.steady import LIMIT_S, WarmUp
 from edgecnn.runtime.measuring.turn import Turn
@@ -20,18 +20,28 @@ class Candidate:
         bundle: what runs.
         setting: how.
         failure: why it does not run here, or does not any more; None while it does.
+        crashed: whether its process died or hung.
     """
 
-    def __init__(self, bundle: Bundle, setting: Setting, *, modules: Mapping[str, str] | None = None) -> None:
-        """Args: `modules` is as in `Worker`."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        setting: Setting,
+        *,
+        modules: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        """Args: `modules` and `timeout_s` are as in `Worker`."""
         self.bundle = bundle
         self.setting = setting
         self.failure: str | None = None
+        self.crashed = False
         self.session: SessionInfo | None = None
         self.warmed: WarmUp | None = None
         self.open_s = 0.0
         self.notes: tuple[str, ...] = ()
         self._modules = modules
+        self._timeout_s = timeout_s
         self._worker: Worker | None = None
 
     def __str__(self) -> str:
@@ -43,7 +53,9 @@ class Candidate:
             return False
         if self._worker is None:
             try:
-                self._worker = worker = Worker(self.bundle.path, self.setting, modules=self._modules)
+                self._worker = worker = Worker(
+                    self.bundle.path, self.setting, modules=self._modules, timeout_s=self._timeout_s
+                )
                 self.session, self.open_s, self.notes = (
                     worker.opened.session,
                     worker.opened.seconds,
@@ -93,4 +105,5 @@ class Candidate:
 
     def _fail(self, error: EngineError) -> None:
         self.failure = str(error)
+        self.crashed = isinstance(error, EngineCrashed)
         self.close()

@@ -1,5 +1,6 @@
 """Two benchmarks of different days: which differences are real, which are the machine's mood."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,12 +42,14 @@ class Comparison:
         measured_at: when the earlier one was measured, UTC.
         site: in what the place differs, or None.
         changes: of what both have measured.
-        missing: what only the earlier one has measured.
+        failed: what ran then and does not any more, and why.
+        missing: what else only the earlier one has measured.
     """
 
     measured_at: str
     site: str | None
     changes: tuple[Change, ...]
+    failed: tuple[str, ...]
     missing: tuple[str, ...]
 
     @property
@@ -61,12 +64,30 @@ def compare(before: Benchmark, after: Benchmark) -> Comparison:
     The two were not interleaved, so that whatever the machine did in between is in the difference. What it did to
     everything alike is taken out by the yardstick that both have timed in every round.
     """
-    earlier = {(each.bundle, each.setting): each for each in before.results}
-    now = {(each.bundle, each.setting): each for each in after.results}
-    shared = [(earlier[key], each) for key, each in now.items() if key in earlier]
-    missing = tuple(f"{name} on {setting}" for name, setting in earlier if (name, setting) not in now)
-    changes = tuple(_change(before, old, after, new) for old, new in shared)
-    return Comparison(before.measured_at, after.site.difference(before.site), changes, missing)
+    pairs = [(old, new) for new in after.results if (old := _earlier(before, new)) is not None]
+    found = [id(old) for old, _ in pairs]
+    failures = {(each.bundle, each.setting): each.reason for each in after.failed}
+    gone = [old for old in before.results if id(old) not in found]
+    return Comparison(
+        measured_at=before.measured_at,
+        site=after.site.difference(before.site),
+        changes=tuple(_change(before, old, after, new) for old, new in pairs),
+        failed=tuple(
+            f"{old.bundle} on {old.setting}: {failures[old.bundle, old.setting]}"
+            for old in gone
+            if (old.bundle, old.setting) in failures
+        ),
+        missing=tuple(f"{old.bundle} on {old.setting}" for old in gone if (old.bundle, old.setting) not in failures),
+    )
+
+
+def _earlier(before: Benchmark, new: Measured) -> Measured | None:
+    """Find what an earlier benchmark has of a result: the same bundle, or the only one of its name."""
+    named = [old for old in before.results if (old.bundle, old.setting) == (new.bundle, new.setting)]
+    same = [old for old in before.results if (old.digest, old.setting) == (new.digest, new.setting)]
+    if same:
+        return same[0]
+    return named[0] if len(named) == 1 else None
 
 
 def read_benchmark(path: Path) -> Benchmark:
@@ -76,10 +97,13 @@ def read_benchmark(path: Path) -> Benchmark:
         EdgecnnError: it is something else.
     """
     try:
-        return schema.parse(Benchmark, path.read_bytes())
+        document = json.loads(path.read_bytes())
+        if isinstance(document, dict):
+            document.pop("comparison", None)  # what it was held against is of no matter here
+        return schema.read(Benchmark, document)
     except OSError as error:
         raise EdgecnnError(f"cannot read {path}: {error.strerror}") from None
-    except schema.SchemaError as error:
+    except (ValueError, RecursionError) as error:
         raise EdgecnnError(f"{path} is no benchmark: {error}; `edgecnn benchmark --json` writes one") from None
 
 

@@ -3,28 +3,28 @@
 import contextlib
 import json
 import queue
-import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from edgecnn.bundle import schema
 from edgecnn.errors import EngineCrashed, EngineError
+from edgecnn.runtime.child import child_command, child_environment, signal_name
 from edgecnn.runtime.measuring.setting import Setting
 from edgecnn.runtime.measuring.steady import LIMIT_S, WarmUp
 from edgecnn.runtime.measuring.turn import Turn
 from edgecnn.runtime.measuring.worker import Opened
-from edgecnn.runtime.processor import emulated_command
 from edgecnn.runtime.verification import ProbeResult
 
 WORKER = "edgecnn.runtime.measuring.worker"
 TIMEOUT_S = 120.0
 """Of one answer, beyond the time that was asked for; a large network on a small device opens slowly."""
+
+_END_S = 5.0
 
 T = TypeVar("T")
 
@@ -58,11 +58,13 @@ class Worker:
         arguments = [str(path), json.dumps(schema.plain(setting))]
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # until `close`
         self._process = subprocess.Popen(
-            [*emulated_command(), sys.executable, "-m", module, *arguments],
+            child_command(module, *arguments),
+            env=child_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
             text=True,
+            errors="replace",
         )
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -94,7 +96,7 @@ class Worker:
             assert self._process.stdin is not None
             self._process.stdin.close()
         try:
-            self._process.wait(timeout=5)
+            self._process.wait(timeout=_END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -121,24 +123,34 @@ class Worker:
             raise EngineCrashed(f"{self.setting.backend} did not answer within {timeout_s:.0f} s") from None
         if not line:
             raise EngineCrashed(f"{self.setting.backend} crashed: {self._how_it_ended()}")
-        document: dict[str, Any] = json.loads(line)
-        if "error" in document:
-            raise EngineError(document["error"])
-        return schema.read(cls, document)
+        try:
+            document = json.loads(line)
+            if isinstance(document, dict) and "error" in document:
+                raise EngineError(document["error"])
+            return schema.read(cls, document)
+        except ValueError as error:  # it died in the middle of a line, or something else writes there
+            self._process.kill()
+            raise EngineCrashed(f"{self.setting.backend} gave an answer that cannot be read: {error}") from None
 
     def _read(self) -> None:
         """Pass answers on; the empty one at the end says that there are no more."""
         assert self._process.stdout is not None
-        with self._process.stdout as answers:
-            for line in answers:
-                self._answers.put(line)
-        self._answers.put("")
+        try:
+            with self._process.stdout as answers:
+                for line in answers:
+                    self._answers.put(line)
+        finally:
+            self._answers.put("")
 
     def _how_it_ended(self) -> str:
-        code = self._process.wait()
-        if code < 0:
-            with contextlib.suppress(ValueError):
-                return signal.Signals(-code).name
+        try:
+            code = self._process.wait(timeout=_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return "it hung while it ended"
+        name = signal_name(code)
+        if name is not None:
+            return name
         self._complaints.seek(0)
         lines = self._complaints.read().decode(errors="replace").split("\n")
         return f"exit code {code}" + next((f", {line.strip()}" for line in reversed(lines) if line.strip()), "")

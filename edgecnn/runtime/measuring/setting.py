@@ -28,6 +28,10 @@ class Setting:
     streams: int = 1
     batch: int = 1
 
+    def __post_init__(self) -> None:
+        if min(self.threads, self.streams, self.batch) < 1:
+            raise ValueError(f"threads, streams and batch must be at least 1, found {self}")
+
     @property
     def options(self) -> SessionOptions:
         """Return how its session is opened."""

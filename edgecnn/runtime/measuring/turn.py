@@ -26,7 +26,8 @@ class Turn:
     """What was timed.
 
     Attributes:
-        times_ms: of each run of a batch; with several streams from its start to its answer.
+        times_ms: of each run of a batch; with several streams from when it was handed to the engine to its answer, so
+            that waiting in the engine's queue is in it.
         images: how many were answered.
         seconds: how long all of it took.
     """

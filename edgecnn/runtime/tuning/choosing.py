@@ -5,12 +5,11 @@ from pathlib import Path
 
 from edgecnn.bundle.store import Bundle, bundles_in, open_bundle
 from edgecnn.errors import UsageError
-from edgecnn.runtime.measuring.setting import Setting
-from edgecnn.runtime.tuning.profile import Purpose, read_profile, tuned_setting
+from edgecnn.runtime.tuning.profile import Purpose, read_profile
 
 
-def choose(folder: Path, purpose: Purpose) -> tuple[Bundle, Setting | None]:
-    """Return the bundle that this machine's profile chooses, and how it runs; a single bundle needs no profile.
+def choose(folder: Path, purpose: Purpose) -> Bundle:
+    """Return the bundle that this machine's profile chooses; a single bundle needs no profile.
 
     Raises:
         BundleError: the folder holds no bundle, or one that is not intact.
@@ -18,17 +17,18 @@ def choose(folder: Path, purpose: Purpose) -> tuple[Bundle, Setting | None]:
     """
     bundles = [open_bundle(path) for path in bundles_in(folder)]
     if len(bundles) == 1:
-        return bundles[0], tuned_setting(bundles[0], purpose)
+        return bundles[0]
     check_one_original(bundles)
     profile, reason = read_profile(bundles[0].manifest.original, purpose)
     by_digest = {bundle.digest: bundle for bundle in bundles}
     if profile is not None:
         unknown = [bundle.manifest.name for bundle in bundles if bundle.digest not in profile.bundles]
         if not unknown and profile.choice.bundle in by_digest:
-            return by_digest[profile.choice.bundle], profile.choice.setting
+            return by_digest[profile.choice.bundle]
         reason = f"the profile does not know {', '.join(unknown)}" if unknown else "the bundle that was chosen is gone"
     raise UsageError(
-        f"which of the {len(bundles)} bundles in {folder} is the best here is not known: {reason}; "
+        f"which of the {len(bundles)} bundles in {folder} is the best here is not known: "
+        f"{reason or 'nothing was tuned here yet'}; "
         f"run `edgecnn tune {folder}{'' if purpose == 'latency' else ' --for throughput'}`, or name a bundle"
     )
 

@@ -21,6 +21,7 @@ class Trial:
         drop: points of top-1 that it has lost by its proof.
         speed: what was measured last; None where it did not run.
         out: why it was not chosen; None for the last ones.
+        notes: warnings of its session.
     """
 
     bundle: str
@@ -29,6 +30,7 @@ class Trial:
     drop: float
     speed: Speed | None
     out: str | None
+    notes: tuple[str, ...]
 
 
 class Contestant:
@@ -38,6 +40,7 @@ class Contestant:
         candidate: what runs.
         purpose: what is compared.
         drop: points of top-1 lost.
+        proven: whether its probe was replayed and holds.
         out: why it is out of the contest; None while it is in.
         turns: of the present stage on; those of several contestants that were opened together are of the same rounds.
     """
@@ -47,13 +50,19 @@ class Contestant:
         self.purpose = purpose
         self.drop = 0.0
         self.out: str | None = None
+        self.proven = False
         self.turns: list[Turn] = []
         self._earlier: list[Turn] = []
+        self._speed: tuple[int, Speed] | None = None  # it takes a second to compute
 
     @property
     def ran(self) -> bool:
         """Whether there is anything to judge it by."""
         return bool(self.turns or self._earlier)
+
+    def is_out(self) -> bool:
+        """Whether it has left the contest."""
+        return self.out is not None
 
     def judge(self, drop: float, allowed: float) -> None:
         """Put it out where it has lost more of top-1 than is allowed."""
@@ -76,11 +85,12 @@ class Contestant:
             self.note()
         elif not found.holds:
             self.out = f"its probe does not hold: {found.failures[0]}"
-        return self.out is None
+        self.proven = self.out is None
+        return self.proven
 
     def restart(self) -> None:
         """Begin the rounds that are taken together; what was seen alone counts only until then."""
-        self._earlier, self.turns = self.turns, []
+        self._earlier, self.turns, self._speed = self.turns, [], None
 
     def cost(self) -> float:
         """Return what is to be small: milliseconds of a run, or seconds an image."""
@@ -97,7 +107,10 @@ class Contestant:
 
     def speed(self) -> Speed:
         """Summarise what was measured last."""
-        return speed(self.turns or self._earlier)
+        turns = self.turns or self._earlier
+        if self._speed is None or self._speed[0] != len(turns):
+            self._speed = len(turns), speed(turns)
+        return self._speed[1]
 
     def seconds_of_turn(self) -> float:
         """Return how long its last turn took."""
@@ -113,4 +126,5 @@ class Contestant:
         """Return it as a report writes it."""
         bundle = self.candidate.bundle
         found = self.speed() if self.ran else None
-        return Trial(bundle.manifest.name, bundle.digest, self.candidate.setting, self.drop, found, self.out)
+        notes = self.candidate.notes
+        return Trial(bundle.manifest.name, bundle.digest, self.candidate.setting, self.drop, found, self.out, notes)

@@ -34,18 +34,27 @@ class Halving:
         self._progress = progress
 
     def try_each(self, until: float) -> None:
-        """Let each run for a moment, alone: enough to see who is far behind. The first of each bundle always runs."""
+        """Let each run for a moment, alone: enough to see who is far behind. One of each bundle always runs.
+
+        An engine that crashes or hangs on a bundle is not tried on it again: each time may take minutes.
+        """
         seen: set[str] = set()
+        crashed: set[tuple[str, str]] = set()
         for number, contestant in enumerate(self._field):
             self._progress("trying", number, len(self._field), str(contestant.candidate))
-            digest = contestant.candidate.bundle.digest
-            if contestant.out is None and self._clock() > until and digest in seen:
+            digest, engine = contestant.candidate.bundle.digest, contestant.candidate.setting.backend
+            if contestant.out is None and (digest, engine) in crashed:
+                contestant.out = f"not tried: {engine} crashed on this bundle before"
+            if contestant.out is None and digest in seen and self._clock() > until:
                 contestant.out = "not tried: the time was over"
-            if contestant.out is not None:
+            if contestant.is_out():
                 continue
-            seen.add(digest)
             with contestant.candidate as candidate:
                 contestant.note(candidate.turn(_FIRST_TURN_S) if candidate.open(warm_up_s=FIRST_WARM_UP_S) else None)
+            if not contestant.is_out():
+                seen.add(digest)
+            elif contestant.candidate.crashed:
+                crashed.add((digest, engine))
         self._progress("trying", len(self._field), len(self._field))
 
     def compare(self, baseline: Contestant | None, until: float, stack: contextlib.ExitStack) -> list[Contestant]:

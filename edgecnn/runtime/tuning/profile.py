@@ -5,6 +5,8 @@ else it is stale and says nothing; so does a file that is damaged. Times are mon
 for the moment at which it was written, which nothing depends on.
 """
 
+import hashlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +14,7 @@ from typing import Literal
 from edgecnn.bundle import schema
 from edgecnn.bundle.folder import write_file
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import EdgecnnError
+from edgecnn.errors import EdgecnnError, ProfileWarning
 from edgecnn.runtime.measuring.estimates import Estimate
 from edgecnn.runtime.measuring.setting import Setting
 from edgecnn.runtime.places import cache_folder
@@ -50,7 +52,7 @@ class Profile:
         max_drop: points of top-1 that a bundle was allowed to lose.
         bundles: digest to name, of all that were considered.
         choice: the best of all.
-        best: digest to the best setting of each bundle that ran.
+        best: digest to the best setting of each bundle whose probe holds under it.
         verdict: the choice in a sentence.
     """
 
@@ -68,6 +70,12 @@ class Profile:
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(f"format is {self.format}, this edgecnn reads {FORMAT}")
+        for digest, chosen in (*self.best.items(), (self.choice.bundle, self.choice)):
+            setting = chosen.setting
+            if chosen.bundle != digest or digest not in self.bundles:
+                raise ValueError(f"a bundle was chosen that was not measured: {chosen.bundle}")
+            if setting.backend not in self.site.engines or (setting.device, setting.precision) != ("cpu", "fp32"):
+                raise ValueError(f"a setting was chosen that was not measured: {setting}")
 
 
 def profile_path(original: str, purpose: Purpose) -> Path:
@@ -76,7 +84,8 @@ def profile_path(original: str, purpose: Purpose) -> Path:
     Raises:
         EdgecnnError: this user has no home folder.
     """
-    return cache_folder() / "profiles" / f"{original[:32]}.{purpose}.json"
+    name = hashlib.sha256(original.encode()).hexdigest()[:32]  # it comes from a manifest, which others may have written
+    return cache_folder() / "profiles" / f"{name}.{purpose}.json"
 
 
 def write_profile(profile: Profile) -> Path:
@@ -91,15 +100,15 @@ def write_profile(profile: Profile) -> Path:
 
 
 def read_profile(original: str, purpose: Purpose) -> tuple[Profile | None, str]:
-    """Read the profile that holds here; None where there is none, and the reason.
+    """Read the profile that holds here; None where there is none, and where there is a file all the same, why.
 
-    A file that is damaged, or that another machine or another version of an engine made, is none.
+    One that is damaged, or that another machine or another version of an engine made, is none.
     """
     try:
         path = profile_path(original, purpose)
         profile = schema.parse(Profile, path.read_bytes())
     except FileNotFoundError:
-        return None, "nothing was tuned here yet"
+        return None, ""
     except (OSError, EdgecnnError) as error:
         return None, f"the profile cannot be read: {error}"
     except schema.SchemaError as error:
@@ -113,7 +122,9 @@ def read_profile(original: str, purpose: Purpose) -> tuple[Profile | None, str]:
 
 
 def tuned_setting(bundle: Bundle, purpose: Purpose) -> Setting | None:
-    """Return how a bundle runs best here, if that was measured and still holds."""
-    profile, _ = read_profile(bundle.manifest.original, purpose)
+    """Return how a bundle runs best here, if that was measured and still holds; else say so with a `ProfileWarning`."""
+    profile, reason = read_profile(bundle.manifest.original, purpose)
+    if reason:
+        warnings.warn(f"{reason}; it is not used, `edgecnn tune` makes a new one", ProfileWarning, stacklevel=3)
     best = profile.best.get(bundle.digest) if profile else None
     return best.setting if best else None

@@ -17,12 +17,13 @@ from edgecnn.runtime.tuning.choosing import check_one_original
 from edgecnn.runtime.tuning.contest import Contestant
 from edgecnn.runtime.tuning.drop import drop_points
 from edgecnn.runtime.tuning.halving import FIRST_WARM_UP_S, Halving
-from edgecnn.runtime.tuning.profile import FORMAT, Chosen, Profile, Purpose
+from edgecnn.runtime.tuning.profile import FORMAT, Chosen, Profile, Purpose, profile_path
 from edgecnn.runtime.tuning.space import search_space
-from edgecnn.runtime.tuning.verdict import Tuned, decide, verdict
+from edgecnn.runtime.tuning.verdict import Tuned, decide, say
 
 MAX_DROP = 0.1
 BUDGET_S = 60.0
+_PATIENCE_S = 30.0
 _FIRST_SHARE = 0.5
 """Of the time, after which those that were not tried yet are left out."""
 
@@ -59,9 +60,11 @@ def tune(
     engines = installed()
     if not engines:
         raise EngineMissing(NONE_INSTALLED)
+    profile_path(bundles[0].manifest.original, purpose)  # where there is no place for it, that is told first
     end = clock() + budget_s
     space = search_space(bundles, engines, cores=usable_cores(), purpose=purpose)
-    field = [Contestant(Candidate(bundle, setting), purpose) for bundle, setting in space]
+    patience_s = max(_PATIENCE_S, budget_s)
+    field = [Contestant(Candidate(bundle, setting, timeout_s=patience_s), purpose) for bundle, setting in space]
     for contestant in field:
         contestant.judge(drop_points(contestant.candidate.bundle, contestant.candidate.setting.backend), max_drop)
     search = Halving(field, clock, progress)
@@ -69,8 +72,9 @@ def tune(
     with contextlib.ExitStack() as stack:
         baseline = _baseline(bundles[0], purpose, modules, stack)
         winner, gain = decide(search.compare(baseline, end, stack))
-    text = verdict(winner, gain, field, baseline)
-    return Tuned(_profile(winner, field, bundles, max_drop, text), tuple(c.trial() for c in field))
+    text = say(winner, gain, field, baseline)
+    kept = profile_of(winner, field, bundles, max_drop=max_drop, verdict=text)
+    return Tuned(kept, tuple(contestant.trial() for contestant in field))
 
 
 def _baseline(
@@ -83,12 +87,13 @@ def _baseline(
     return Contestant(candidate, purpose) if candidate.open(warm_up_s=FIRST_WARM_UP_S) else None
 
 
-def _profile(
-    winner: Contestant, field: Sequence[Contestant], bundles: Sequence[Bundle], max_drop: float, text: str
+def profile_of(
+    winner: Contestant, field: Sequence[Contestant], bundles: Sequence[Bundle], *, max_drop: float, verdict: str
 ) -> Profile:
+    """Return what is kept: the winner, and of each bundle the fastest setting under which its probe holds."""
     best: dict[str, Chosen] = {}
-    for contestant in sorted((c for c in field if c.ran), key=lambda c: (c.out is not None, c.cost())):
-        best.setdefault(contestant.candidate.bundle.digest, contestant.chosen())
+    for contestant in sorted((c for c in field if c.proven and c.turns), key=Contestant.cost, reverse=True):
+        best[contestant.candidate.bundle.digest] = contestant.chosen()
     best[winner.candidate.bundle.digest] = winner.chosen()
     return Profile(
         format=FORMAT,
@@ -100,5 +105,5 @@ def _profile(
         bundles={bundle.digest: bundle.manifest.name for bundle in bundles},
         choice=winner.chosen(),
         best=best,
-        verdict=text,
+        verdict=verdict,
     )

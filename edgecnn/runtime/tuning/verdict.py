@@ -38,7 +38,7 @@ def decide(finalists: Sequence[Contestant]) -> tuple[Contestant, Estimate | None
     return fp32, ratio(int8.costs(), fp32.costs())
 
 
-def verdict(
+def say(
     winner: Contestant,
     gain: Estimate | None,
     field: Sequence[Contestant],
@@ -65,7 +65,10 @@ def verdict(
 def _against(winner: Contestant, gain: Estimate | None, baseline: Contestant | None) -> str:
     if baseline is not None and baseline.candidate.failure is None and baseline.turns:
         rounds = min(len(baseline.turns), len(winner.turns))
-        return f"{_times(ratio(baseline.costs()[:rounds], winner.costs()[:rounds]))} faster than PyTorch"
+        found = ratio(baseline.costs()[:rounds], winner.costs()[:rounds])
+        if found.high < 1:
+            return f"{_times(ratio(winner.costs()[:rounds], baseline.costs()[:rounds]))} slower than PyTorch"
+        return f"{_times(found)} faster than PyTorch"
     if gain is not None:
         return f"{_times(gain)} faster than FP32"
     figure = winner.chosen().figure

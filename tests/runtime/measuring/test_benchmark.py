@@ -1,6 +1,7 @@
 """A benchmark of real bundles, its record, and what is said of two of them."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from edgecnn.runtime.backends import installed
 from edgecnn.runtime.host import usable_cores
 from edgecnn.runtime.measuring.benchmark import Benchmark, benchmark, settings
 from edgecnn.runtime.measuring.comparison import compare, read_benchmark
+from edgecnn.runtime.measuring.peaks import peak_apart
 from edgecnn.runtime.measuring.setting import Setting
-from edgecnn.runtime.peak import Peak
 
 
 def quick(*bundles: Bundle, candidates: list[Setting]) -> Benchmark:
-    return benchmark(bundles, candidates, rounds=4, turn_s=0.02, peak=lambda precision, threads: Peak(1e12, "x"))
+    return benchmark(bundles, candidates, rounds=4, turn_s=0.02, peak=lambda precision, threads: 1e12)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,19 @@ def test_an_engine_that_crashes_is_told_and_the_others_go_on(committed: Bundle, 
 def test_a_record_is_read_back_as_it_was_written(measured: Benchmark, tmp_path: Path):
     (tmp_path / "old.json").write_text(schema.dump(measured))
     assert read_benchmark(tmp_path / "old.json") == measured
+
+
+def test_the_peak_is_measured_apart_and_a_precision_that_nothing_computes_in_has_none():
+    found = peak_apart("int8", 1)
+    assert found is not None
+    assert found > 1e8
+
+
+def test_a_record_without_rounds_is_refused(measured: Benchmark, tmp_path: Path):
+    document = schema.plain(measured) | {"yardstick_ms": []}
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    with pytest.raises(EdgecnnError, match="one positive time a round"):
+        read_benchmark(tmp_path / "old.json")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"results": 3}'])

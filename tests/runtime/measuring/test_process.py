@@ -1,5 +1,6 @@
 """A candidate in a process of its own: what it tells, and how it may end."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -72,6 +73,30 @@ def test_what_an_engine_prints_disturbs_nobody(fake_openvino: Callable[[str], No
     fake_openvino("import os\nprint('hello')\nos.write(1, b'hello\\n')\nraise ImportError('broken')")
     with pytest.raises(EngineError, match="broken"):
         Worker(COMMITTED, Setting("openvino"))
+
+
+@pytest.mark.parametrize("answer", ["{half", "[1, 2]", "\\xff\\xfe", "{}"])
+def test_an_answer_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str):
+    (tmp_path / "babbler.py").write_text(f"import sys\nsys.stdout.buffer.write(b'{answer}\\n')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    with pytest.raises(EngineCrashed, match="cannot be read"):
+        Worker(COMMITTED, Setting("x"), modules={"x": "babbler"})
+
+
+def test_a_child_that_closes_its_pipe_and_stays_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "sitter.py").write_text("import os, time\nos.close(1)\ntime.sleep(600)")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    with pytest.raises(EngineCrashed, match="hung while it ended"):
+        Worker(COMMITTED, Setting("x"), modules={"x": "sitter"})
+
+
+def test_a_namesake_in_the_working_directory_is_not_taken_for_a_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "queue.py").write_text("raise RuntimeError('not the library')")
+    monkeypatch.chdir(tmp_path)
+    with Worker(COMMITTED, Setting("onnxruntime")) as worker:
+        assert worker.turn(0.01).images > 0
 
 
 def test_a_worker_that_dies_in_a_turn_fails_and_the_candidate_says_how(committed: Bundle):

@@ -1,6 +1,7 @@
 """A profile holds where it was measured and nowhere else; what is damaged is none."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import edgecnn
 from edgecnn.bundle import schema
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import UsageError
+from edgecnn.errors import ProfileWarning, UsageError
 from edgecnn.runtime.measuring.estimates import Estimate
 from edgecnn.runtime.measuring.setting import Setting
 from edgecnn.runtime.opening import open_session
@@ -85,7 +86,8 @@ def test_a_profile_of_another_machine_is_stale_and_not_used(committed: Bundle, c
     found, reason = read_profile(committed.manifest.original, "latency")
     assert found is None
     assert "is stale" in reason
-    assert open_session(committed).info.engine == "onnxruntime"
+    with pytest.warns(ProfileWarning, match="is stale"):
+        assert open_session(committed).info.engine == "onnxruntime"
 
 
 CONTENTS = {
@@ -105,7 +107,34 @@ def test_a_damaged_profile_is_none_and_the_bundle_still_opens(committed: Bundle,
     found, reason = read_profile(committed.manifest.original, "latency")
     assert found is None
     assert reason
-    assert open_session(committed).info.engine == "onnxruntime"
+    with pytest.warns(ProfileWarning, match="tune"):
+        assert open_session(committed).info.engine == "onnxruntime"
+
+
+WRONG = {
+    "an engine that is none": {"backend": "foo"},
+    "an engine that is not here": {"backend": "pytorch"},
+    "no threads": {"threads": 0},
+    "less than no threads": {"threads": -1},
+    "no streams": {"streams": 0},
+    "another precision": {"precision": "bf16"},
+    "another device": {"device": "npu"},
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_a_profile_of_what_cannot_be_is_none(committed: Bundle, change: dict):
+    path = write_profile(profile(committed, setting=OPENVINO))
+    document = json.loads(path.read_text())
+    document["choice"]["setting"] |= change
+    path.write_text(json.dumps(document))
+    assert read_profile(committed.manifest.original, "latency")[0] is None
+
+
+def test_the_name_of_the_file_does_not_follow_what_a_manifest_says():
+    place = profile_path("../../../../etc/passwd", "latency")
+    assert place.parent == profile_path("0" * 64, "latency").parent
+    assert ".." not in place.parts
 
 
 def test_every_cut_of_a_profile_is_none(committed: Bundle):

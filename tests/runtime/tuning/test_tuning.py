@@ -15,8 +15,8 @@ from edgecnn.runtime.tuning.contest import Contestant
 from edgecnn.runtime.tuning.drop import drop_points
 from edgecnn.runtime.tuning.halving import Halving
 from edgecnn.runtime.tuning.space import search_space
-from edgecnn.runtime.tuning.tuning import tune
-from edgecnn.runtime.tuning.verdict import decide, verdict
+from edgecnn.runtime.tuning.tuning import profile_of, tune
+from edgecnn.runtime.tuning.verdict import decide, say
 
 
 def test_the_bundles_of_one_original_are_measured_and_one_is_chosen(fp32_bundle: Bundle, int8_bundle: Bundle):
@@ -114,6 +114,29 @@ def test_one_whose_probe_does_not_hold_is_out(int8_bundle: Bundle):
     assert field[0].out == "its probe does not hold: another answer"
 
 
+def test_an_engine_that_crashed_on_a_bundle_is_not_tried_on_it_again_and_the_others_are(int8_bundle: Bundle):
+    field = [
+        contestant(name, int8_bundle, 2, dies_after=0 if name != "right" else 1000) for name in ("a", "b", "right")
+    ]
+    for each in field[:2]:
+        each.candidate.crashed = True
+    field[2].candidate.setting = Setting("another")
+    assert halve(field, until=-1.0) == ["right"]  # although the time was over when the first had crashed
+    assert field[1].out == "not tried: engine crashed on this bundle before"
+
+
+def test_a_setting_whose_probe_was_never_proven_is_not_the_best_of_its_bundle(fp32_bundle: Bundle, int8_bundle: Bundle):
+    wrong, right = contestant("wrong", int8_bundle, 1, answers=False), contestant("right", int8_bundle, 3)
+    other = contestant("fp32", fp32_bundle, 2)
+    halve([wrong, right, other])
+    assert (wrong.proven, right.proven, other.proven) == (False, True, True)
+    for each in (wrong, right, other):  # as engines that are here
+        each.candidate.setting = Setting("onnxruntime")
+    found = profile_of(right, [wrong, right, other], [fp32_bundle, int8_bundle], max_drop=0.1, verdict="")
+    assert found.best[int8_bundle.digest].figure.value == 3
+    assert set(found.best) == {fp32_bundle.digest, int8_bundle.digest}
+
+
 def test_when_the_time_is_over_the_rest_is_not_tried_but_the_first_of_each_bundle(
     fp32_bundle: Bundle, int8_bundle: Bundle
 ):
@@ -134,16 +157,16 @@ def test_int8_is_chosen_where_it_is_faster_and_the_verdict_says_by_how_much(fp32
     int8, fp32, pytorch = raced(int8_bundle, 2, drop=0.02), raced(fp32_bundle, 5), raced(fp32_bundle, 10.4)
     winner, gain = decide([int8, fp32])
     assert winner is int8
-    text = verdict(winner, gain, [int8, fp32], pytorch)
+    text = say(winner, gain, [int8, fp32], pytorch)
     assert text == "INT8 on engine, 1 thread: 5.2 × [5.2, 5.2] faster than PyTorch, -0.02 points"
-    assert "2.5 × [2.5, 2.5] faster than FP32" in verdict(winner, gain, [int8, fp32], None)
+    assert "2.5 × [2.5, 2.5] faster than FP32" in say(winner, gain, [int8, fp32], None)
 
 
 def test_fp32_is_kept_where_int8_is_slower(fp32_bundle: Bundle, int8_bundle: Bundle):
     int8, fp32 = raced(int8_bundle, 8), raced(fp32_bundle, 5)
     winner, gain = decide([fp32, int8])
     assert winner is fp32
-    text = verdict(winner, gain, [int8, fp32], raced(fp32_bundle, 40))
+    text = say(winner, gain, [int8, fp32], raced(fp32_bundle, 40))
     assert text == (
         "keep FP32 on engine, 1 thread: INT8 is 1.60 × [1.60, 1.60] slower here; 8.0 × [8.0, 8.0] faster than PyTorch"
     )
@@ -155,20 +178,20 @@ def test_fp32_is_kept_where_int8_is_not_surely_faster(fp32_bundle: Bundle, int8_
     int8.note(*(dataclasses.replace(turn, times_ms=(5 + (-1) ** n * 0.5,)) for n, turn in enumerate(times(5, 12))))
     winner, gain = decide([int8, fp32])
     assert winner is fp32
-    assert "INT8 is no faster here" in verdict(winner, gain, [int8, fp32], None)
+    assert "INT8 is no faster here" in say(winner, gain, [int8, fp32], None)
 
 
 def test_a_single_precision_is_told_without_a_comparison(int8_bundle: Bundle):
     only = raced(int8_bundle, 2)
     winner, gain = decide([only])
-    assert verdict(winner, gain, [only], None) == "INT8 on engine, 1 thread: 2 [2, 2] ms an image, +0.00 points"
+    assert say(winner, gain, [only], None) == "INT8 on engine, 1 thread: 2 [2, 2] ms an image, +0.00 points"
 
 
 def test_why_int8_was_not_in_the_race_is_told(fp32_bundle: Bundle, int8_bundle: Bundle):
     int8, fp32 = contestant("int8", int8_bundle, 2), raced(fp32_bundle, 5)
     int8.judge(0.31, 0.1)
     winner, gain = decide([fp32])
-    text = verdict(winner, gain, [int8, fp32], None)
+    text = say(winner, gain, [int8, fp32], None)
     assert text == (
         "keep FP32 on engine, 1 thread: INT8 is out: it costs 0.31 points, 0.1 allowed; 5 [5, 5] ms an image"
     )
