@@ -24,7 +24,7 @@ from edgecnn.runtime.measuring.worker import probe_batch
 ALLOWED_US, ALLOWED_SHARE = 10.0, 0.01
 """The claim: so many microseconds and such a share of the engine's own time, at most."""
 
-_ROUNDS, _TURN_S, _LEAST_RUNS, _ALIVE = 40, 0.1, 3, 4
+_ROUNDS, _TURN_S, _LEAST_RUNS, _ALIVE = 20, 0.1, 3, 4
 
 Call = Callable[[np.ndarray], object]
 
