@@ -7,9 +7,7 @@ Pillow decodes and resizes outside of Python's lock, engines run outside of it t
 
 import itertools
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +16,7 @@ from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import ImageError
 from edgecnn.runtime.backend import Session
+from edgecnn.runtime.streaming import in_order
 
 CHUNK = 8
 """Images of a batch: more gain nothing on a CPU, and let the caller wait longer for the first."""
@@ -59,18 +58,7 @@ def run_images(
         with room:
             return Answered(session.run(pixels), errors)
 
-    waiting: deque[Future[Answered]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="edgecnn-images") as pool:
-        try:
-            for chunk in _chunks(images, workers):
-                waiting.append(pool.submit(answer, chunk))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    return in_order(answer, _chunks(images, workers), threads=workers, ahead=2 * workers)
 
 
 def _decode(images: list[ImageLike], preprocessing: Preprocessing) -> tuple[np.ndarray, tuple[ImageError | None, ...]]:

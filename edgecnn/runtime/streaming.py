@@ -4,12 +4,16 @@ This is how throughput is had: an engine with one stream leaves cores idle betwe
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
 from edgecnn.runtime.backend import Session, StreamingSession
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def stream(session: Session, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -30,16 +34,26 @@ def stream(session: Session, batches: Iterable[np.ndarray]) -> Iterator[np.ndarr
         return session.stream(batches)
     if session.concurrency == 1:
         return map(session.run, batches)
-    return _in_threads(session, batches)
+    return in_order(session.run, batches, threads=session.concurrency, ahead=session.concurrency)
 
 
-def _in_threads(session: Session, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    waiting: deque[Future[np.ndarray]] = deque()
-    with ThreadPoolExecutor(session.concurrency, thread_name_prefix="edgecnn-stream") as pool:
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
+) -> Iterator[Result]:
+    """Call a function on items in threads, and yield its results in the order of the items.
+
+    Args:
+        function: called outside of the caller's thread.
+        items: drawn in the caller's thread.
+        threads: how many calls at once.
+        ahead: how many items more are drawn than results were taken.
+    """
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="edgecnn") as pool:
         try:
-            for images in batches:
-                waiting.append(pool.submit(session.run, images))
-                if len(waiting) > session.concurrency:  # one waits, so that no thread does
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
