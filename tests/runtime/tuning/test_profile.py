@@ -75,7 +75,8 @@ SITES = {
     "other instruction sets": {"features": ("SSE4.2",)},
     "other cores": {"cores": 64},
     "another version of an engine": {"engines": {"onnxruntime": "1.0", "openvino": "2020"}},
-    "another engine": {"engines": {"onnxruntime": "1.0"}},
+    "one engine more": {"engines": {"onnxruntime": "1.0", "openvino": "2020", "another": "3"}},
+    "an emulator": {"emulator": "qemu-x86_64-static -cpu Haswell"},
 }
 
 

@@ -47,8 +47,9 @@ def test_an_engine_that_crashes_is_reported_and_the_others_go_on(
     fake_openvino("import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
     found = tune([int8_bundle], budget_s=10)
     assert found.profile.choice.setting.backend == "onnxruntime"
-    failed = {trial.out for trial in found.trials if trial.setting.backend == "openvino"}
-    assert failed == {"failed: openvino crashed: SIGILL"}
+    first, *others = [trial.out for trial in found.trials if trial.setting.backend == "openvino"]
+    assert first == "failed: openvino crashed: SIGILL"
+    assert set(others) <= {"not tried: openvino crashed on this bundle before"}
 
 
 def test_bundles_of_different_originals_are_refused(committed: Bundle, fp32_bundle: Bundle):
