@@ -27,7 +27,7 @@ CLAIM = 2.0
 NETWORKS = (("vgg16", "fp32"), ("vgg16", "int8"), ("resnet50", "int8"), ("lenet", "int8"))
 NONE, FIRST, SECOND = "none", "first start, writes it", "second start, reads it"
 STEPS = ("interpreter_s", "imports_s", "open_bundle_s", "import_engine_s", "open_session_s", "first_run_s")
-_ROUNDS = 5
+_ROUNDS = 3
 _CHILD = Path(__file__).parent / "runtime_cold_start.py"
 _CACHE = BUILD / "cache"
 
