@@ -25,3 +25,9 @@ def signal_name(code: int) -> str | None:
     if code >= 0:
         return None
     return next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+
+
+def last_line(stderr: bytes) -> str | None:
+    """Return the last thing that a process has said; None where it said nothing."""
+    lines = stderr.decode(errors="replace").split("\n")
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), None)

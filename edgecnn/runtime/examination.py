@@ -16,7 +16,7 @@ from edgecnn.bundle.schema import SchemaError, dump, parse
 from edgecnn.errors import EngineError
 from edgecnn.runtime.backend import PRECISIONS, Backend, Device, Precision, SessionInfo, SessionOptions
 from edgecnn.runtime.backends import get_backend
-from edgecnn.runtime.child import child_command, child_environment, signal_name
+from edgecnn.runtime.child import child_command, child_environment, last_line, signal_name
 from edgecnn.runtime.saturation import GRAPH, SHAPE, saturating
 
 TIMEOUT_S = 120.0
@@ -130,9 +130,7 @@ def _failure(code: int, stderr: bytes) -> str:
     name = signal_name(code)
     if name is not None:
         return f"crashed: signal {name}"
-    lines = stderr.decode(errors="replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-    return f"failed with exit code {code}: {last[:300]}"
+    return f"failed with exit code {code}: {last_line(stderr) or 'it said nothing'}"
 
 
 def _examined(backend: Backend, device: Device) -> ExaminedDevice:

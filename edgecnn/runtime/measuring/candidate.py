@@ -1,7 +1,8 @@
 """A bundle under one setting, from opening to its last turn; what goes wrong with it stays with it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import TypeVar
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineCrashed, EngineError
@@ -11,6 +12,8 @@ from edgecnn.runtime.measuring.setting import Setting
 from edgecnn.runtime.measuring.steady import LIMIT_S, WarmUp
 from edgecnn.runtime.measuring.turn import Turn
 from edgecnn.runtime.verification import ProbeResult
+
+Answer = TypeVar("Answer")
 
 
 class Candidate:
@@ -69,27 +72,15 @@ class Candidate:
 
     def turn(self, seconds: float) -> Turn | None:
         """See `Runner`."""
-        try:
-            return None if self._worker is None else self._worker.turn(seconds)
-        except EngineError as error:
-            self._fail(error)
-            return None
+        return self._ask(lambda worker: worker.turn(seconds))
 
     def replay(self) -> ProbeResult | None:
         """Replay the bundle's probe; None where the engine fails."""
-        try:
-            return None if self._worker is None else self._worker.replay()
-        except EngineError as error:
-            self._fail(error)
-            return None
+        return self._ask(Worker.replay)
 
     def resident_bytes(self) -> int | None:
         """Return the memory of its process; None where there is none any more."""
-        try:
-            return None if self._worker is None else self._worker.resident_bytes()
-        except EngineError as error:
-            self._fail(error)
-            return None
+        return self._ask(Worker.resident_bytes)
 
     def close(self) -> None:
         """End its process; it can be opened again."""
@@ -102,6 +93,14 @@ class Candidate:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _ask(self, question: Callable[[Worker], Answer]) -> Answer | None:
+        """Ask its process something; None where it does not run, or fails over it."""
+        try:
+            return None if self._worker is None else question(self._worker)
+        except EngineError as error:
+            self._fail(error)
+            return None
 
     def _fail(self, error: EngineError) -> None:
         self.failure = str(error)

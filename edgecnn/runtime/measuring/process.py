@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from edgecnn.bundle import schema
 from edgecnn.errors import EngineCrashed, EngineError
-from edgecnn.runtime.child import child_command, child_environment, signal_name
+from edgecnn.runtime.child import child_command, child_environment, last_line, signal_name
 from edgecnn.runtime.measuring.setting import Setting
 from edgecnn.runtime.measuring.steady import LIMIT_S, WarmUp
 from edgecnn.runtime.measuring.turn import Turn
@@ -152,5 +152,5 @@ class Worker:
         if name is not None:
             return name
         self._complaints.seek(0)
-        lines = self._complaints.read().decode(errors="replace").split("\n")
-        return f"exit code {code}" + next((f", {line.strip()}" for line in reversed(lines) if line.strip()), "")
+        said = last_line(self._complaints.read())
+        return f"exit code {code}, {said}" if said else f"exit code {code}"
