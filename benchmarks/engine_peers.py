@@ -1,8 +1,8 @@
 """The process in which a peer is timed, for `engines.py`: `python -m engine_peers`, as `measuring.worker` is for ours.
 
 What is timed is the line that a user writes, on one image that lies there ready: float32 [1, C, H, W], normalised. Our
-graphs take pixels and normalise them inside the time that is measured, so this favours the peers. Threads and
-everything else are each tool's defaults.
+graphs take pixels and normalise them inside the time that is measured, so this favours the peers; what it takes their
+users is timed for itself. Threads and everything else are each tool's defaults.
 """
 
 import os
@@ -140,12 +140,31 @@ def _openvino_f32(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
     return _openvino(path, image, INFERENCE_PRECISION_HINT="f32")
 
 
+def _normalizing(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
+    """Make of pixels what the peers are given, as torchvision's users do before every run."""
+    import torch
+    from torchvision.transforms.v2 import functional
+
+    preprocessing = open_bundle(path).manifest.preprocessing
+    mean, std = list(preprocessing.mean), list(preprocessing.std)
+
+    def call(pixels: np.ndarray) -> np.ndarray:
+        scaled = functional.to_dtype(functional.to_image(pixels), torch.float32, scale=True)
+        normalised: np.ndarray = functional.normalize(scaled, mean, std)[np.newaxis].numpy()
+        return normalised
+
+    pixels = open_bundle(path).probe().images[0]
+    assert call(pixels).shape == image.shape
+    return Peer(_torch_info(), call), pixels
+
+
 _OPENERS: dict[str, Opener] = {
     "torch-eager": _eager,
     "torch-compile": _compiled,
     "onnxruntime": _onnxruntime,
     "openvino": _openvino,
     "openvino-f32": _openvino_f32,
+    "normalizing": _normalizing,
 }
 """What stands in the backend's place, to how it is opened."""
 

@@ -3,7 +3,17 @@
 from typing import Literal
 
 Reason = Literal[
-    "invalid", "unauthorized", "not_found", "method", "slow", "too_large", "unsupported", "busy", "unready", "late", "engine"
+    "invalid",
+    "unauthorized",
+    "not_found",
+    "method",
+    "slow",
+    "too_large",
+    "unsupported",
+    "busy",
+    "unready",
+    "late",
+    "engine",
 ]
 """What metrics count failures by; the HTTP status says the same to the client."""
 
@@ -22,7 +32,7 @@ STATUS: dict[Reason, int] = {
 }
 
 
-class Refusal(Exception):  # noqa: N818  # it is an answer
+class Refusal(Exception):  # it is an answer
     """A request that gets no result.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from engine_tables import EAGER, OURS, Result, Way, geometric_mean, page, summary
+from engine_tables import EAGER, NORMALIZING, OURS, Result, Way, geometric_mean, page, summary
 
 from edgecnn.runtime.measuring.estimates import Estimate, ratio
 from edgecnn.runtime.measuring.setting import Setting
@@ -14,7 +14,7 @@ def way(name: str, *times_ms: float) -> Way:
 
 
 def result(network: str, *, ours: float, peer: float, eager: float) -> Result:
-    ways = [way(OURS, ours, ours), way(EAGER, eager, eager), way("Peer", peer, peer)]
+    ways = [way(OURS, ours, ours), way(EAGER, eager, eager), way("Peer", peer, peer), way(NORMALIZING, 1, 1)]
     return Result(
         network=network,
         processor="a processor",
@@ -29,6 +29,7 @@ def result(network: str, *, ours: float, peer: float, eager: float) -> Result:
         failed={"Broken": "it crashed"},
         best_peer="Peer",
         over_best_peer=ratio([peer, peer], [ours, ours]),
+        over_best_peer_from_pixels=ratio([peer + 1, peer + 1], [ours, ours]),
         over_eager=ratio([eager, eager], [ours, ours]),
         peak_share=0.5,
     )
@@ -46,9 +47,10 @@ def test_the_page_holds_losses_and_what_did_not_run():
     results = summary(networks)
     text = page(results, title="# Title")
     assert results.over_best_peer.value == pytest.approx(1)
+    assert results.over_best_peer_from_pixels.value == pytest.approx((1 * 9 / 4) ** 0.5)
     assert results.over_eager.value == pytest.approx(32**0.5)
-    assert "| lenet | Peer | 0.50 [0.50, 0.50] | 4.00 [4.00, 4.00] | 50.0% of 1000 GOP/s |" in text
-    assert "| lenet | 8.00 | *1.00* | — | **2.00** INT8, openvino, 2 threads |" in text
+    assert "| lenet | Peer | 0.50 [0.50, 0.50] | 1.00 [1.00, 1.00] | 4.00 [4.00, 4.00] | 50.0% of 1000 GOP/s |" in text
+    assert "| lenet | 8.00 | *1.00* | 1.00 | — | **2.00** INT8, openvino, 2 threads |" in text
     assert "it crashed" in text
 
 
