@@ -21,6 +21,7 @@ from typing import IO, Literal
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.errors import ImageError, ImageTooLarge
 
 Mode = Literal["L", "RGB"]
@@ -30,11 +31,10 @@ FORMATS = ("JPEG", "PNG", "BMP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 # What Pillow's parsers raise on damaged files; OSError is "image file is truncated".
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
-MAX_PIXELS = 64_000_000
-"""Largest width × height that is decoded: above every phone's usual picture, 192 MB as RGB."""
-
 MAX_SCANS = 200
 """Of a progressive JPEG; encoders write about ten."""
+_MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
+"""Pixels × scans of one, a second's work: a large picture may be painted less often than a small one."""
 
 
 def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -88,8 +88,8 @@ def _decode_file(file: IO[bytes], name: str, mode: Mode, max_pixels: int) -> Ima
         width, height = picture.size
         if width * height > max_pixels:
             raise ImageTooLarge(_too_large(name, max_pixels, f"{width} × {height}"))
-        if picture.format == "JPEG":
-            _check_scans(file, name)
+        if picture.format in {"JPEG", "MPO"}:  # MPO is a JPEG that says that others follow it
+            _check_scans(file, name, width * height)
         picture.load()
         return _convert(picture, mode)
 
@@ -109,7 +109,7 @@ def _opened(file: IO[bytes] | Path, name: str, max_pixels: int) -> Iterator[Imag
         raise ImageError(f"{name} is damaged: {error}") from None
 
 
-def _check_scans(file: IO[bytes], name: str) -> None:
+def _check_scans(file: IO[bytes], name: str, pixels: int) -> None:
     """Refuse a progressive JPEG that paints its picture over and over: small to send, minutes to decode.
 
     Inside of compressed data a byte 0xFF never stands before 0xDA (ITU-T T.81, B.1.1.5): each pair starts a scan.
@@ -118,8 +118,9 @@ def _check_scans(file: IO[bytes], name: str) -> None:
     file.seek(0)
     scans = file.read().count(b"\xff\xda")
     file.seek(place)
-    if scans > MAX_SCANS:
-        raise ImageError(f"{name} is a JPEG of {scans} scans, at most {MAX_SCANS} are decoded: save it anew")
+    most = min(MAX_SCANS, max(_MAX_SCANNED_PIXELS // pixels, 20))
+    if scans > most:
+        raise ImageError(f"{name} is a JPEG of {scans} scans, at most {most} are decoded of its size: save it anew")
 
 
 def _too_large(name: str, max_pixels: int, found: str) -> str:

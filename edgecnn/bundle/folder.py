@@ -17,7 +17,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from edgecnn.bundle.manifest import MANIFEST, MODEL, PROBE
+from edgecnn.bundle.finding import MANIFEST
+from edgecnn.bundle.manifest import MODEL, PROBE
 from edgecnn.errors import EdgecnnError, OutputExists, UsageError
 
 try:

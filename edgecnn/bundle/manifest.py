@@ -13,8 +13,8 @@ from edgecnn.errors import FormatTooNew, ManifestError, UnsafePath, UsageError
 MAJOR, MINOR = 1, 2
 """Version of the format: a reader refuses a later major; a later minor adds only what older readers may ignore."""
 
-MANIFEST, MODEL, PROBE, PROOF = "manifest.json", "model.onnx", "probe.npz", "proof.json"
-"""The files of a bundle."""
+MODEL, PROBE, PROOF = "model.onnx", "probe.npz", "proof.json"
+"""The files of a bundle, beside its manifest."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
 

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from edgecnn.bundle.decoding import MAX_PIXELS, ImageLike, Mode, decode
+from edgecnn.bundle.decoding import ImageLike, Mode, decode
+from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.errors import ImageTooLarge
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -90,13 +91,13 @@ class Preprocessing:
         """Channels of the result: 1 or 3."""
         return 1 if self.mode == "L" else 3
 
-    def image(self, image: ImageLike) -> np.ndarray:
+    def image(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Decode and preprocess one image to uint8 [H, W, C].
 
         Raises:
-            ImageError: it cannot be decoded, or would become too large.
+            ImageError: it cannot be decoded, has more pixels than `max_pixels`, or would become too large.
         """
-        picture = decode(image, self.mode)
+        picture = decode(image, self.mode, max_pixels=max_pixels)
         if self.resize is not None:
             try:
                 picture = self.resize.apply(picture)

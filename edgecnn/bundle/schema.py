@@ -8,6 +8,7 @@ import dataclasses
 import json
 import math
 import types
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -23,11 +24,13 @@ def dump(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Turn dataclasses and tuples into what `json` writes."""
+    """Turn dataclasses, tuples and paths into what `json` writes."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     return value
@@ -88,6 +91,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:
         if not isinstance(value, dict):
             raise _mismatch(place, "an object", value)
         return {key: _read(get_args(kind)[1], item, f"{place}[{key!r}]") for key, item in value.items()}
+    if kind is Path:
+        return Path(_read_scalar(str, value, place))
     return _read_scalar(kind, value, place)
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle import schema
+from edgecnn.bundle.finding import MANIFEST
 from edgecnn.bundle.folder import write_folder
 from edgecnn.bundle.manifest import (
-    MANIFEST,
     MODEL,
     PROBE,
     PROOF,
@@ -101,24 +101,6 @@ def open_bundle(path: str | Path) -> Bundle:
     if manifest.quantization is not None:
         check_weights(_mapped(path / MODEL), manifest.quantization.weight_limit, path=path / MODEL)
     return Bundle(path, manifest, hashlib.sha256(content).hexdigest())
-
-
-def is_bundle(path: Path) -> bool:
-    """Say whether a folder has the mark of a bundle; whether it is intact, `open_bundle` says."""
-    return (path / MANIFEST).is_file()
-
-
-def bundles_in(folder: Path) -> list[Path]:
-    """List the bundles that stand side by side in a folder, in the order of their names; one being written is hidden.
-
-    Raises:
-        BundleNotFound: it is no folder, or holds none.
-    """
-    children = folder.iterdir() if folder.is_dir() else ()
-    found = sorted(child for child in children if is_bundle(child) and not child.name.startswith("."))
-    if not found:
-        raise BundleNotFound(f"{folder} is neither a bundle nor a folder of bundles: expected folders with {MANIFEST}")
-    return found
 
 
 def create_bundle(

@@ -57,11 +57,12 @@ def benchmark(
     """
     _check_name(plot, "--plot", ".png")
     _check_name(csv_file, "--csv", ".csv")
+    from edgecnn.bundle.finding import bundle_paths
     from edgecnn.bundle.folder import check_outside_bundles, write_file
     from edgecnn.bundle.schema import plain
     from edgecnn.bundle.store import open_bundle
     from edgecnn.cli.benchmark_text import benchmark_text, comparison_text, csv_text
-    from edgecnn.cli.bundles import bundle_paths, original_modules
+    from edgecnn.cli.bundles import original_modules
     from edgecnn.runtime.measuring.benchmark import benchmark as run
     from edgecnn.runtime.measuring.comparison import compare as hold_against
     from edgecnn.runtime.measuring.comparison import read_benchmark

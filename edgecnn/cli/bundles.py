@@ -1,20 +1,6 @@
-"""What commands that take several bundles share."""
+"""What commands that hold bundles against their original share."""
 
 import importlib.util
-from collections.abc import Iterable
-from pathlib import Path
-
-
-def bundle_paths(paths: Iterable[Path]) -> list[Path]:
-    """Return bundles for paths: a bundle stands for itself, a folder for the bundles in it; each once.
-
-    Raises:
-        BundleNotFound: a path is neither.
-    """
-    from edgecnn.bundle.store import bundles_in, is_bundle
-
-    found = [each for path in paths for each in ([path] if is_bundle(path) else bundles_in(path))]
-    return list({path.resolve(): path for path in found}.values())
 
 
 def original_modules() -> dict[str, str]:

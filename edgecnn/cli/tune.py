@@ -45,8 +45,9 @@ def tune(bundles: tuple[Path, ...], purpose: Any, max_drop: float, budget: float
     many threads it takes, and which bundle a folder stands for. It holds for this processor, these cores and these
     versions of the engines; after a change it is not used any more.
     """
+    from edgecnn.bundle.finding import bundle_paths
     from edgecnn.bundle.store import open_bundle
-    from edgecnn.cli.bundles import bundle_paths, original_modules
+    from edgecnn.cli.bundles import original_modules
     from edgecnn.runtime.tuning.profile import write_profile
     from edgecnn.runtime.tuning.tuning import tune as run
 

@@ -10,7 +10,8 @@ from typing import overload
 import numpy as np
 
 from edgecnn.bundle.decoding import ImageLike
-from edgecnn.bundle.store import Bundle, is_bundle, open_bundle
+from edgecnn.bundle.finding import is_bundle
+from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import EngineError, ImageError, UsageError
 from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions, deliver
 from edgecnn.runtime.host import usable_cores

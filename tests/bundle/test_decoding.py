@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.bundle.decoding import MAX_PIXELS, decode
+from edgecnn.bundle.decoding import decode
+from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.errors import ImageError, ImageTooLarge
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (21, 33, 3), dtype=np.uint8)
@@ -248,16 +249,33 @@ def test_an_array_of_another_type_is_refused_with_its_type(kind: type):
     assert f"found {np.dtype(kind)} [4, 5, 3]" in refused(np.zeros((4, 5, 3), kind))
 
 
-def test_a_jpeg_that_paints_itself_over_and_over_is_refused(tmp_path: Path):
-    buffer = io.BytesIO()
-    PICTURE.convert("RGB").save(buffer, "JPEG", progressive=True)
-    content = buffer.getvalue()
-    assert decode(content, "RGB").size == PICTURE.size
+def painted_again(content: bytes, times: int) -> bytes:
+    """A progressive JPEG with its last scan so many times more."""
     start = content.rindex(b"\xff\xda")
-    scan = content[start:-2]
-    bomb = content[:start] + scan * 500 + content[-2:]
-    with pytest.raises(ImageError, match="scans"):
-        decode(bomb, "RGB")
+    return content[:start] + content[start:-2] * times + content[-2:]
+
+
+def test_a_jpeg_that_paints_itself_over_and_over_is_refused():
+    content = encoded(PICTURE, "JPEG", progressive=True)
+    assert decode(content, "RGB").size == PICTURE.size
+    assert decode(painted_again(content, 100), "RGB").size == PICTURE.size
+    assert "scans, at most 200" in refused(painted_again(content, 500))
+
+
+def test_so_is_one_that_says_that_other_pictures_follow_it():
+    content = encoded(PICTURE, "JPEG", progressive=True)
+    several = encoded(PICTURE, "MPO", save_all=True, append_images=[PICTURE])
+    start = several.index(b"\xff\xe2")
+    says = several[start : start + 2 + int.from_bytes(several[start + 2 : start + 4], "big")]
+    bomb = content[:2] + says + painted_again(content, 500)[2:]
+    with Image.open(io.BytesIO(bomb)) as picture:
+        assert picture.format == "MPO"
+    assert "scans, at most 200" in refused(bomb)
+
+
+def test_the_larger_a_jpeg_the_less_often_it_may_paint_itself():
+    content = encoded(Image.new("L", (8000, 8000)), "JPEG", progressive=True)
+    assert "scans, at most 20 are decoded of its size" in refused(painted_again(content, 20))
 
 
 def test_a_pillow_image_of_32_bit_integers_keeps_its_levels():

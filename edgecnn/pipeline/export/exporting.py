@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from edgecnn.bundle.finding import MANIFEST
 from edgecnn.bundle.folder import check_output
 from edgecnn.bundle.manifest import (
     MAJOR,
-    MANIFEST,
     MINOR,
     Format,
     Manifest,

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgecnn.bundle.store import Bundle, bundles_in, open_bundle
+from edgecnn.bundle.finding import bundles_in
+from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import UsageError
 from edgecnn.runtime.tuning.profile import Purpose, read_profile
 

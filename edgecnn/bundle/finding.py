@@ -1,0 +1,37 @@
+"""Where bundles stand, by the mark that they have. Standard library only: what lists them may be a small process."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgecnn.errors import BundleNotFound
+
+MANIFEST = "manifest.json"
+"""The file that makes a folder a bundle."""
+
+
+def is_bundle(path: Path) -> bool:
+    """Say whether a folder has the mark of a bundle; whether it is intact, `open_bundle` says."""
+    return (path / MANIFEST).is_file()
+
+
+def bundles_in(folder: Path) -> list[Path]:
+    """List the bundles that stand side by side in a folder, in the order of their names; one being written is hidden.
+
+    Raises:
+        BundleNotFound: it is no folder, or holds none.
+    """
+    children = folder.iterdir() if folder.is_dir() else ()
+    found = sorted(child for child in children if is_bundle(child) and not child.name.startswith("."))
+    if not found:
+        raise BundleNotFound(f"{folder} is neither a bundle nor a folder of bundles: expected folders with {MANIFEST}")
+    return found
+
+
+def bundle_paths(paths: Iterable[Path]) -> list[Path]:
+    """Return bundles for paths: a bundle stands for itself, a folder for the bundles in it; each once.
+
+    Raises:
+        BundleNotFound: a path is neither.
+    """
+    found = [each for path in paths for each in ([path] if is_bundle(path) else bundles_in(path))]
+    return list({path.resolve(): path for path in found}.values())
