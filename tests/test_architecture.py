@@ -16,6 +16,9 @@ OURS = {
     "progress": set(),
     "bundle": {"errors", "bundle"},
     "runtime": {"errors", "bundle", "progress", "runtime"},
+    "serving/protocol": {"serving/refusal", "serving/protocol"},
+    "serving/http": {"errors", "serving/refusal", "serving/http"},
+    "serving": {"errors", "bundle", "runtime", "serving", ""},
     "pipeline/models": {"errors", "bundle", "pipeline/models"},
     "pipeline/data": {"errors", "bundle", "pipeline/data"},
     "pipeline/training": {"errors", "bundle", "progress", "pipeline"},
@@ -24,7 +27,7 @@ OURS = {
     "pipeline/inspection": {"errors", "bundle", "pipeline/models", "pipeline/inspection"},
     "pipeline/evaluation": {"errors", "bundle", "progress", "pipeline", "runtime"},
     "pipeline": {"errors", "bundle", "progress", "pipeline", "runtime"},
-    "cli": {"errors", "bundle", "progress", "pipeline", "runtime", "cli", ""},
+    "cli": {"errors", "bundle", "progress", "pipeline", "runtime", "serving", "cli", ""},
     "__main__": {"cli"},
     "__init__": {"errors", "bundle", "runtime", ""},
 }
@@ -34,8 +37,12 @@ THIRD_PARTY = {
     "bundle": {"numpy", "PIL"},
     "runtime/onnxruntime": {"numpy", "onnxruntime"},
     "runtime/openvino": {"numpy", "openvino"},
+    "runtime/openvino_module": {"openvino"},
     "runtime/openvino_session": {"numpy", "openvino"},
     "runtime": {"numpy", "PIL"},
+    "serving/protocol": {"numpy", "orjson"},
+    "serving/http": {"httptools"},
+    "serving": {"numpy", "orjson", "prometheus_client", "uvloop"},
     "pipeline/models": {"torch"},
     "pipeline/data/public_sets": {"torchvision"},
     "pipeline/data": {"numpy", "sklearn"},
@@ -120,6 +127,17 @@ def test_the_runtime_loads_one_engine_and_never_the_pipeline():
     bundle = PACKAGE.parent / "exported" / "lenet-digits-int8"
     code = f"import edgecnn\nc = edgecnn.load({str(bundle)!r}, backend='onnxruntime')\n"
     code += "c.predict(c.bundle.probe().images[0])"
+    assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL", "onnxruntime"}
+
+
+def test_the_supervisor_of_a_server_loads_nothing_heavy():
+    assert loaded_by("import edgecnn.cli.serve, edgecnn.serving.processes.supervisor") & set(HEAVY) == set()
+
+
+def test_a_worker_loads_one_engine_and_never_the_pipeline():
+    code = "from pathlib import Path\nfrom edgecnn.serving.loading import load\n"
+    code += "from edgecnn.serving.options import ServeOptions\nimport edgecnn.serving.worker\n"
+    code += f"load(Path({str(COMMITTED)!r}), ServeOptions(backend='onnxruntime'), 1).session.close()"
     assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL", "onnxruntime"}
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 
 from edgecnn.errors import DeviceUnavailable, EngineError, PrecisionUnavailable
 from edgecnn.runtime.backend import Device, Precision, SessionInfo, SessionOptions, device_kind
 from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.openvino_module import openvino
 from edgecnn.runtime.openvino_session import OpenVinoSession, reason
 
 _KINDS = ("cpu", "gpu", "npu", "auto")

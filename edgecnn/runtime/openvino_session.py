@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import openvino
 
 from edgecnn.errors import EngineError
 from edgecnn.runtime.backend import SessionInfo, check_process, deliver
+from edgecnn.runtime.openvino_module import openvino
 
 _CLOSED = "this session is closed: open the bundle again"
 _COPIED_BYTES = 1 << 18
