@@ -5,6 +5,7 @@ from typing import Literal
 Reason = Literal[
     "invalid",
     "unauthorized",
+    "forbidden",
     "not_found",
     "method",
     "slow",
@@ -20,6 +21,7 @@ Reason = Literal[
 STATUS: dict[Reason, int] = {
     "invalid": 400,
     "unauthorized": 401,
+    "forbidden": 403,
     "not_found": 404,
     "method": 405,
     "slow": 408,
