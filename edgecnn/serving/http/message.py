@@ -57,7 +57,10 @@ class Application(Protocol):
     """What answers requests."""
 
     def admit(self, head: Head) -> Response | None:
-        """Look at a request before its body is read; an answer refuses it, and the connection closes."""
+        """Look at a request before its body is read; an answer refuses it.
+
+        The connection then closes, unless no body was to come.
+        """
         ...
 
     def handle(self, exchange: Exchange) -> None:

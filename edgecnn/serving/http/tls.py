@@ -1,0 +1,38 @@
+"""TLS for a listener: a certificate and its key, or one line that says what is wrong with them."""
+
+import ssl
+from pathlib import Path
+
+from edgecnn.errors import UsageError
+
+
+def server_context(cert: Path, key: Path) -> ssl.SSLContext:
+    """Return a context for TLS 1.2 and later.
+
+    Args:
+        cert: the certificate in PEM, followed by those that lead to a known authority.
+        key: its private key in PEM, not encrypted: nobody is there to type a password when a service starts.
+
+    Raises:
+        UsageError: a file is missing, is not what it should be, or belongs to another.
+    """
+    for path, what in ((cert, "certificate"), (key, "private key")):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"expected the {what} in PEM at {path}, found: {error.strerror}") from None
+
+    def refuse() -> str:
+        raise UsageError(f"the private key {key} is encrypted; decrypt it: openssl pkey -in {key.name} -out plain.pem")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key, password=refuse)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise UsageError(f"the private key {key} is not that of the certificate {cert}") from None
+        raise UsageError(
+            f"expected a certificate and a private key in PEM, found neither or one of {cert}, {key}"
+        ) from None
+    return context
