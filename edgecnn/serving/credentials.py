@@ -1,0 +1,30 @@
+"""The server's key: read once, from a file, and never written anywhere."""
+
+from pathlib import Path
+
+from edgecnn.errors import UsageError
+
+SHORTEST_KEY = 16
+_LARGEST_FILE = 4096
+
+
+def read_api_key(path: Path) -> bytes:
+    """Return the key that a file holds: one line of printable ASCII without spaces, as it stands in a header.
+
+    Who may read the file is not looked at: what Kubernetes and Docker mount is readable by all of the container.
+
+    Raises:
+        UsageError: it cannot be read, or holds something else; the message shows nothing of it.
+    """
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_LARGEST_FILE + 1).splitlines()
+    except OSError as error:
+        raise UsageError(f"cannot read the API key file {path}: {error.strerror}") from None
+    key = lines[0] if len(lines) == 1 else b""
+    if not SHORTEST_KEY <= len(key) <= _LARGEST_FILE or not all(0x21 <= byte <= 0x7E for byte in key):
+        raise UsageError(
+            f"{path} must hold one line of at least {SHORTEST_KEY} printable ASCII characters, without spaces: "
+            f"write one with `openssl rand -hex 32`"
+        )
+    return key

@@ -1,0 +1,57 @@
+"""Signals as bytes that a selector waits for: none is lost, none comes in the middle of anything."""
+
+import os
+import signal
+from collections.abc import Callable, Iterable
+from types import FrameType, TracebackType
+from typing import Any
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
+
+
+class Signals:
+    """While the `with` block runs, these signals do nothing but be read here; what is ignored already stays so.
+
+    Only in the main thread. A child that is started meanwhile has the system's own handlers: `exec` takes ours away,
+    and until then `subprocess` holds signals back, so that none to a child is read here.
+    """
+
+    def __init__(self, wanted: Iterable[signal.Signals]) -> None:
+        self._wanted = tuple(wanted)
+        self._before: dict[signal.Signals, Handler] = {}
+        self._wakeup_before = -1
+        self._read = self._write = -1
+
+    def fileno(self) -> int:
+        """What a selector waits for."""
+        return self._read
+
+    def take(self) -> list[signal.Signals]:
+        """Return the signals that have come since the last time, in their order."""
+        try:
+            numbers = os.read(self._read, 4096)
+        except BlockingIOError:
+            return []
+        return [signal.Signals(number) for number in numbers if number in self._wanted]
+
+    def __enter__(self) -> "Signals":
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in self._wanted:
+            # `nohup` ignores SIGHUP for us; SIGCHLD is ignored by nobody who waits for children.
+            if signal.getsignal(number) is not signal.SIG_IGN or number is signal.SIGCHLD:
+                self._before[number] = signal.signal(number, _do_nothing)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._read)
+        os.close(self._write)
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Be there: without a handler Python writes no byte."""
