@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 import venv
 import zipfile
 from importlib.metadata import Distribution, distribution
@@ -42,7 +43,7 @@ def needed(package: str, extras: set[str]) -> dict[str, Distribution]:
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that holds edgecnn[onnxruntime] only."""
+    """The interpreter of an environment that holds edgecnn[onnxruntime,serve] only."""
     folder = tmp_path_factory.mktemp("device")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
@@ -51,7 +52,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    for dist in needed("edgecnn", {"onnxruntime"}).values():
+    for dist in needed("edgecnn", {"onnxruntime", "serve"}).values():
         for file in dist.files or ():
             if ".." not in file.parts and file.suffix != ".pyc" and Path(file.locate()).is_file():
                 (site / file).parent.mkdir(parents=True, exist_ok=True)
@@ -60,15 +61,21 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(device: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     return subprocess.run(
         [str(device), *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=cwd,
-        env=clean | {"XDG_STATE_HOME": str(cwd)},
+        env=clean(cwd),
     )
+
+
+def clean(cwd: Path) -> dict[str, str]:
+    """An environment in which nothing leads back here."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {
+        "XDG_STATE_HOME": str(cwd)
+    }
 
 
 def test_the_packages_of_a_device_take_at_most_200_mib(device: Path):
@@ -131,6 +138,22 @@ def test_a_digit_is_predicted_there_and_neither_torch_nor_onnx_is_loaded(device:
     )
     done = run(device, "-c", code, cwd=tmp_path)
     assert re.fullmatch(r"\d\n\[\]\n", done.stdout), done.stderr
+
+
+def test_it_is_served_there(device: Path, tmp_path: Path):
+    command = [str(device), "-m", "edgecnn", "serve", str(BUNDLE), "--port", "0"]
+    with subprocess.Popen(command, env=clean(tmp_path), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        said = next(line for line in server.stderr if " serves " in line)
+        path = f"{said.split()[-1]}/v2/models/lenet-digits-int8/infer?classification=1"
+        content = (REPOSITORY / "calibration/digits-sample/train/7/1.png").read_bytes()
+        request = urllib.request.Request(path, content, {"Content-Type": "image/png"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            (output,) = json.load(answer)["outputs"]
+        server.terminate()
+        server.communicate(timeout=30)
+    assert output["data"][0].endswith(":7:7")
+    assert server.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,20 @@ from edgecnn.cli.models import models
 from edgecnn.cli.output import warn
 from edgecnn.cli.predict import predict
 from edgecnn.cli.quantize import quantize
+from edgecnn.cli.serve import serve
 from edgecnn.cli.train import train
 from edgecnn.cli.tune import tune
 from edgecnn.cli.verify import verify
 from edgecnn.errors import EdgecnnError, EdgecnnWarning
 
-_EXTRA_OF = dict.fromkeys(
-    ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "sklearn", "safetensors", "matplotlib"), "pipeline"
-) | {"tensorboard": "tensorboard"}
+_EXTRA_OF = (
+    dict.fromkeys(
+        ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "sklearn", "safetensors", "matplotlib"),
+        "pipeline",
+    )
+    | dict.fromkeys(("httptools", "orjson", "prometheus_client", "uvloop"), "serve")
+    | {"tensorboard": "tensorboard"}
+)
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
@@ -40,6 +46,7 @@ verify     bundle                       -> does it answer here as the original d
 predict    bundle, image                -> label
 benchmark  bundles                      -> time, throughput and memory under every setting
 tune       bundles of one original      -> the fastest of them here, kept for this machine
+serve      bundles                      -> the Open Inference Protocol over HTTP
 models     the architectures, and what each costs
 inspect    architecture, checkpoint or bundle -> its layers
 doctor     -> what this machine is, and what edgecnn will do on it
@@ -54,7 +61,7 @@ def cli() -> None:
     """Run a command."""
 
 
-for command in (models, train, evaluate, export, quantize, verify, predict, benchmark, tune, inspect, doctor):
+for command in (models, train, evaluate, export, quantize, verify, predict, benchmark, tune, serve, inspect, doctor):
     cli.add_command(command)
 
 

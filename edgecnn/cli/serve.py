@@ -1,0 +1,31 @@
+"""`edgecnn serve`: bundles over HTTP."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgecnn.cli.options import dataclass_options
+from edgecnn.serving.options import ServeOptions
+
+_NEEDED = ("httptools", "orjson", "prometheus_client")
+
+
+@click.command()
+@click.argument("bundles", metavar="[BUNDLE|FOLDER]...", nargs=-1, type=click.Path(path_type=Path))
+@dataclass_options(ServeOptions)
+def serve(bundles: tuple[Path, ...], **options: Any) -> int:
+    """Serve each BUNDLE, and those in each FOLDER, by the Open Inference Protocol; alone, those in ./exported.
+
+    A model is named by its manifest, and is ready once its probe has been replayed. SIGTERM ends the server when what
+    it has accepted is answered; a worker that crashes is started again.
+    """
+    chosen = ServeOptions(**options)
+    for name in _NEEDED:
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    from edgecnn.serving.catalogue import find_bundles
+    from edgecnn.serving.processes.supervisor import supervise
+
+    return supervise(find_bundles(bundles), chosen)

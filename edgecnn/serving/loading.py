@@ -1,0 +1,127 @@
+"""From a bundle's folder to a model that answers: opened and proven in a child process first, then here.
+
+Errors name paths; what a client is told does not.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import (
+    BundleError,
+    EdgecnnError,
+    EngineCrashed,
+    EngineError,
+    ProofFailed,
+)
+from edgecnn.runtime.backend import Session, SessionOptions
+from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.tuning.profile import tuned_setting
+from edgecnn.runtime.verification import replay
+from edgecnn.serving.options import ServeOptions
+from edgecnn.serving.processes.trial import try_bundle
+
+logger = logging.getLogger(__name__)
+
+_REASONS: tuple[tuple[type[EdgecnnError], str], ...] = (
+    (EngineCrashed, "the engine crashed on it, or did not come back"),
+    (EngineError, "the engine refused it"),
+    (ProofFailed, "its proof does not hold on this machine"),
+    (BundleError, "it is not an intact bundle"),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a bundle's session is opened."""
+
+    backend: str
+    options: SessionOptions
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A bundle that answers as its original did, here.
+
+    Attributes:
+        bundle: what it is.
+        session: where it runs.
+        known: an image of its probe, which it has answered, uint8 [1, H, W, C].
+        run_ms: how long that takes for one image.
+    """
+
+    bundle: Bundle
+    session: Session
+    known: np.ndarray
+    run_ms: float
+
+
+def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
+    """Open and prove a bundle, in a child process and then in this one.
+
+    Raises:
+        EdgecnnError: whatever was wrong with it; see `public_reason`.
+    """
+    bundle = open_bundle(path)
+    plan = plan_of(bundle, options, cores)
+    trial = try_bundle(
+        path,
+        backend=plan.backend,
+        options=plan.options,
+        strict=options.strict,
+        cache=options.cache,
+        max_batch=options.max_batch,
+        timeout_s=options.load_timeout_s,
+    )
+    logger.debug("the trial went well", extra={"model": bundle.manifest.name, "seconds": round(trial.seconds, 3)})
+    session = open_session(
+        bundle,
+        backend=plan.backend,
+        options=plan.options,
+        purpose="throughput",
+        strict=options.strict,
+        cache=options.cache,
+    )
+    with _closed_on_error(session):
+        probe = bundle.probe()
+        result = replay(probe, session, bundle.manifest.preprocessing)
+        if not result.holds:
+            raise ProofFailed(f"{path} does not answer here as the original did: {result.failures[0]}")
+    return Loaded(bundle, session, probe.images[:1].copy(), trial.run_ms)
+
+
+def plan_of(bundle: Bundle, options: ServeOptions, cores: int) -> Plan:
+    """Decide engine, threads and runs at once: what was asked for, else the profile's, else one run on all cores.
+
+    Args:
+        bundle: to be opened.
+        options: of the server.
+        cores: that this process may keep busy; no more threads than that are ever planned by default.
+    """
+    tuned = tuned_setting(bundle, "throughput") if (options.backend, options.device) == ("auto", "cpu") else None
+    fits = tuned is not None and tuned.streams * tuned.threads <= cores
+    instances = options.instances or (tuned.streams if tuned and fits and options.threads is None else 1)
+    threads = options.threads
+    if threads is None:
+        threads = tuned.threads if tuned and fits and options.instances is None else max(1, cores // instances)
+    session = SessionOptions(device=options.device, threads=threads, concurrency=instances)
+    return Plan(tuned.backend if tuned else options.backend, session)
+
+
+def public_reason(error: EdgecnnError) -> str:
+    """Say why a bundle is not served, without the paths that the error names."""
+    return next((reason for cls, reason in _REASONS if isinstance(error, cls)), "it cannot be opened")
+
+
+@contextlib.contextmanager
+def _closed_on_error(session: Session) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        session.close()
+        raise

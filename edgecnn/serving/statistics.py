@@ -1,0 +1,76 @@
+"""Sums and counts of one model for the statistics extension, in the words of Triton's `extension_statistics.md`."""
+
+import time
+from collections import Counter, defaultdict
+from typing import Any
+
+
+class _Sum:
+    """How often something happened, and how long it took in all."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.seconds += seconds
+
+    def plain(self) -> dict[str, int]:
+        return {"count": self.count, "ns": round(self.seconds * 1e9)}
+
+
+class Statistics:
+    """What has happened to requests of one model in this process."""
+
+    def __init__(self) -> None:
+        self._success, self._fail = _Sum(), _Sum()
+        self._queue, self._input, self._infer = _Sum(), _Sum(), _Sum()
+        self._images = 0
+        self._runs: Counter[int] = Counter()
+        self._run_seconds: defaultdict[int, float] = defaultdict(float)
+        self._last_s = 0.0  # Unix time: the one thing here that a clock's jump shows in
+
+    def succeeded(self, images: int, *, preprocess_s: float, queued_s: float, inference_s: float) -> None:
+        """Add a request that got its result."""
+        self._success.add(preprocess_s + queued_s + inference_s)
+        self._input.add(preprocess_s)
+        self._queue.add(queued_s)
+        self._infer.add(inference_s)
+        self._images += images
+
+    def failed(self, seconds: float) -> None:
+        """Add a request that got an error."""
+        self._fail.add(seconds)
+
+    def ran(self, images: int, seconds: float) -> None:
+        """Add a run of the engine."""
+        self._runs[images] += 1
+        self._run_seconds[images] += seconds
+        self._last_s = time.time()
+
+    def plain(self, name: str, version: str) -> dict[str, Any]:
+        """Return the entry of a model in `model_stats`."""
+        return {
+            "name": name,
+            "version": version,
+            "last_inference": round(self._last_s * 1000),
+            "inference_count": self._images,
+            "execution_count": sum(self._runs.values()),
+            "inference_stats": {
+                "success": self._success.plain(),
+                "fail": self._fail.plain(),
+                "queue": self._queue.plain(),
+                "compute_input": self._input.plain(),
+                "compute_infer": self._infer.plain(),
+                "compute_output": _Sum().plain(),
+                "cache_hit": _Sum().plain(),
+                "cache_miss": _Sum().plain(),
+            },
+            "batch_stats": [self._batch(images) for images in sorted(self._runs)],
+        }
+
+    def _batch(self, images: int) -> dict[str, Any]:
+        took = {"count": self._runs[images], "ns": round(self._run_seconds[images] * 1e9)}
+        nothing = _Sum().plain()
+        return {"batch_size": images, "compute_input": nothing, "compute_infer": took, "compute_output": nothing}

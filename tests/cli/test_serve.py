@@ -1,0 +1,127 @@
+"""`edgecnn serve`: what is served, under which options, and what a beginner gets wrong."""
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import COMMITTED
+
+from edgecnn.serving.options import ServeOptions
+from edgecnn.serving.processes.listening import listen
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Path], ServeOptions]]:
+    """Take the place of the supervisor, and note what it is asked for."""
+    asked: list[tuple[list[Path], ServeOptions]] = []
+
+    def supervise(bundles: list[Path], options: ServeOptions) -> int:
+        asked.append((bundles, options))
+        return 0
+
+    monkeypatch.setattr("edgecnn.serving.processes.supervisor.supervise", supervise)
+    find = importlib.util.find_spec
+    extra = ("httptools", "orjson", "prometheus_client")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: name in extra or find(name, *rest))
+    return asked
+
+
+def test_bundles_and_folders_are_served_each_once(edgecnn: Callable, served: list, bundle_copy: Path):
+    result = edgecnn("serve", bundle_copy, bundle_copy.parent, "--port", "0", "--max-batch", "8", "--access-log")
+    assert result.code == 0, result.err
+    assert served == [([bundle_copy], ServeOptions(port=0, max_batch=8, access_log=True))]
+
+
+def test_the_defaults_are_those_of_the_options(edgecnn: Callable, served: list, bundle_copy: Path):
+    assert edgecnn("serve", bundle_copy).code == 0
+    assert served[0][1] == ServeOptions()
+
+
+def test_alone_it_serves_what_was_exported(
+    edgecnn: Callable, served: list, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    nothing = edgecnn("serve")
+    assert nothing.code == 2
+    assert "exported is neither a bundle nor a folder of bundles" in nothing.error
+    assert "without a BUNDLE or FOLDER the bundles in ./exported are served" in nothing.error
+    (tmp_path / "exported").mkdir()
+    assert edgecnn("serve").code == 2
+    shutil.move(bundle_copy, tmp_path / "exported")
+    assert edgecnn("serve").code == 0
+    assert served[0][0] == [Path("exported") / COMMITTED.name]
+
+
+def test_a_place_without_bundles_is_named(edgecnn: Callable, served: list, tmp_path: Path):
+    for place in (tmp_path, tmp_path / "nowhere"):
+        result = edgecnn("serve", place)
+        assert result.code == 2
+        assert f"{place} is neither a bundle nor a folder of bundles" in result.error
+    assert not served
+
+
+def test_two_bundles_of_one_name_are_both_named(edgecnn: Callable, served: list, bundle_copy: Path, tmp_path: Path):
+    twin = Path(shutil.copytree(bundle_copy, tmp_path / "twin"))
+    result = edgecnn("serve", bundle_copy, twin)
+    assert result.code == 2
+    assert f"{bundle_copy} and {twin} are both named 'lenet-digits-int8'" in result.error
+
+
+@pytest.mark.parametrize("manifest", ["", "[]", '{"name": 3}', "[" * 100_000, '{"name": "lenet-digits-int8"'])
+def test_a_manifest_that_cannot_be_read_is_left_to_the_worker(
+    edgecnn: Callable, served: list, bundle_copy: Path, tmp_path: Path, manifest: str
+):
+    twin = Path(shutil.copytree(bundle_copy, tmp_path / "twin"))
+    (twin / "manifest.json").write_text(manifest)
+    assert edgecnn("serve", bundle_copy, twin).code == 0
+    assert served[0][0] == [bundle_copy, twin]
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_loaded(
+    edgecnn: Callable, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        find = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: find(name, *rest) or True)
+        result = edgecnn("serve", bundle_copy, "--port", port)
+    assert result.code == 2
+    assert result.error.startswith(f"error: port {port} of 127.0.0.1 is taken")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--workers", "0"), "--workers must be in 1..256, found 0"),
+        (("--threads", "1024"), "threads are 1024, and this process may use"),
+        (("--tls-key", "key.pem"), "--tls-cert and --tls-key go together"),
+        (("--api-key-file", "nowhere"), "cannot read the API key file nowhere"),
+        (("--host", ""), "--host is empty"),
+    ],
+)
+def test_what_cannot_be_is_one_line(edgecnn: Callable, bundle_copy: Path, arguments: tuple[str, ...], message: str):
+    result = edgecnn("serve", bundle_copy, *arguments)
+    assert result.code == 2
+    assert message in result.error
+
+
+def test_a_missing_extra_says_how_to_install_it(edgecnn: Callable, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "orjson" else find(name, *rest)
+    )
+    result = edgecnn("serve", bundle_copy)
+    assert result.code == 1
+    assert result.error.endswith("orjson, which is not installed: pip install 'edgecnn[serve]'")
+
+
+def test_a_manifests_name_is_what_it_is_served_as(bundle_copy: Path):
+    from edgecnn.serving.catalogue import name_of
+
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest | {"name": "other"}))
+    assert name_of(bundle_copy) == "other"
+    assert name_of(bundle_copy / "nowhere") is None

@@ -1,0 +1,90 @@
+"""An engine that does as a test says, and computes with ONNX Runtime; in front of the real package of this name.
+
+The folder `HELD_ENGINE` holds what it is told, each a file: `hold` (runs wait until it is gone), `pace` (seconds that
+each run takes at least), `crash` (the next run ends the process with this signal), `memory` (each run asks for so many
+bytes more), `crash-NAME` (opening that bundle ends the process). It notes its runs in `runs`, a line of images each.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+__version__ = "2026.0.0"
+_FOLDER = Path(os.environ["HELD_ENGINE"])
+_PACE_S = 0.002
+"""No run is so short that the server does it between two requests: while it is held, the server is not."""
+_PROPERTIES = {"EXECUTION_DEVICES": ["CPU"], "INFERENCE_PRECISION_HINT": "f32"}
+
+
+class Tensor:
+    def __init__(self, data: np.ndarray, *, shared_memory: bool) -> None:
+        assert shared_memory
+        self.data = data
+
+
+class _Request:
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+
+    def set_input_tensor(self, tensor: Tensor) -> None:
+        self._input = tensor
+
+    def infer(self, *, share_outputs: bool) -> None:
+        images = self._input.data
+        with (_FOLDER / "runs").open("a") as file:
+            file.write(f"{len(images)}\n")
+        while (_FOLDER / "hold").exists():
+            time.sleep(0.002)
+        time.sleep(float(_told("pace") or _PACE_S))
+        crash = _told("crash")
+        if crash:
+            (_FOLDER / "crash").unlink()
+            os.kill(os.getpid(), signal.Signals[crash])
+        _more = bytearray(int(_told("memory") or 0))
+        (logits,) = self._session.run(None, {self._session.get_inputs()[0].name: images})
+        self._output = Tensor(logits, shared_memory=share_outputs)
+
+    def get_output_tensor(self, _index: int) -> Tensor:
+        return self._output
+
+
+class _Compiled:
+    def __init__(self, path: str, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._properties = _PROPERTIES | {"INFERENCE_NUM_THREADS": threads}
+
+    def get_property(self, name: str) -> Any:
+        return self._properties[name]
+
+    def create_infer_request(self) -> _Request:
+        return _Request(self._session)
+
+
+class Core:
+    available_devices = ("CPU",)
+
+    def get_property(self, _device: str, _name: str) -> str:
+        return "held"
+
+    def read_model(self, path: str) -> str:
+        crash = _told(f"crash-{Path(path).parent.name}")
+        if crash:
+            os.kill(os.getpid(), signal.Signals[crash])
+        return path
+
+    def compile_model(self, path: str, _device: str, settings: dict[str, Any]) -> _Compiled:
+        return _Compiled(path, settings["INFERENCE_NUM_THREADS"])
+
+
+def _told(name: str) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return (_FOLDER / name).read_text()
+    return ""

@@ -1,0 +1,240 @@
+"""Rows 31 to 41 of the table of faults: requests in the binary extension, over a real socket."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from asking import LENGTH, PIXELS, ask, elements, good, image, raw_image, refusal
+from server_process import Reply, Server
+
+RAW = bytes(PIXELS)
+GOOD = json.dumps(good(inputs=[raw_image()])).encode()
+OUT_OF_RANGE = f"inference header size should be in range (0, {len(GOOD) + len(RAW)}), got: "
+NO_NUMBER = f"{LENGTH}: expected decimal digits, found "
+NO_SIZE = "input: expected an integer of at least 0 as binary_data_size, found "
+
+
+@pytest.fixture(autouse=True)
+def _neighbour(server: Server) -> Iterator[None]:
+    with server.good_neighbour():
+        yield
+
+
+def files(size: Any, *shape: int) -> dict[str, Any]:
+    return good(inputs=[raw_image(size, datatype="BYTES", shape=list(shape))])
+
+
+# 31, 32
+
+
+@pytest.mark.parametrize("text", ["abc", "", "-5", "+3", "1e3", "0x10", "1_0", "7 7", "\xb2", "\x00", "7;q=1"])
+def test_a_header_length_that_is_no_number_is_refused(text: str, server: Server):
+    head = f"POST {server.infer_path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    head += f"{LENGTH}: {text}\r\nContent-Length: {len(GOOD) + len(RAW)}\r\n\r\n"
+    reply = server.raw(head.encode("latin-1") + GOOD + RAW)
+    assert reply.startswith(b"HTTP/1.1 400 ")
+    error = json.loads(reply.partition(b"\r\n\r\n")[2])["error"]
+    assert error.startswith(NO_NUMBER) or (text == "\x00" and error == "not an HTTP request")
+
+
+@pytest.mark.parametrize("second", [len(GOOD), 4], ids=["alike", "unlike"])
+def test_a_header_length_that_comes_twice_is_refused(second: int, server: Server):
+    lengths = "".join(f"{LENGTH}: {length}\r\n" for length in (len(GOOD), second))
+    head = f"POST {server.infer_path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lengths}"
+    reply = server.raw(f"{head}Content-Length: {len(GOOD) + len(RAW)}\r\n\r\n".encode() + GOOD + RAW)
+    assert f"{NO_NUMBER}'{len(GOOD)}, {second}'".encode() in reply
+
+
+def test_space_around_a_header_length_is_http_s_and_not_the_number_s(server: Server):
+    reply = server.post(GOOD + RAW, {LENGTH: f"  {len(GOOD)}\t "})
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize(
+    "length", [len(GOOD + RAW) + 1, 2**31 + 1, 2**32, 2**63, 2**64 + 1, "9" * 5000], ids=lambda length: str(length)[:20]
+)
+def test_a_header_length_beyond_the_body_is_refused(length: object, server: Server):
+    assert refusal(ask(server, GOOD, RAW, length=length)).startswith(OUT_OF_RANGE)
+
+
+# 33
+
+
+def test_a_header_length_that_cuts_the_json_is_refused(server: Server):
+    for length in range(1, len(GOOD), 7):
+        assert refusal(ask(server, GOOD, RAW, length=length)).startswith("invalid JSON at byte")
+
+
+def test_a_header_length_that_cuts_a_character_is_refused(server: Server):
+    text = json.dumps({"id": "é", **good(inputs=[raw_image()])}, ensure_ascii=False).encode()
+    inside = text.index("é".encode()) + 1
+    assert refusal(ask(server, text, RAW, length=inside)).startswith("invalid JSON at byte")
+
+
+def test_a_header_length_that_takes_in_pixels_is_refused(server: Server):
+    assert refusal(ask(server, GOOD, RAW, length=len(GOOD) + 1)).startswith("invalid JSON at byte")
+
+
+# 34
+
+
+def test_a_raw_request_is_the_pixels_of_one_image(server: Server):
+    reply = ask(server, server.images[0].tobytes(), length=0)
+    assert reply.status == 200
+    answer = reply.body[int(reply.headers[LENGTH.lower()]) :]
+    assert np.array_equal(np.frombuffer(answer, "<f4")[None], server.logits(server.images[:1]))
+
+
+@pytest.mark.parametrize("size", [1, 1023, 1025, 2048, 1 << 20])
+def test_a_raw_request_of_another_size_is_refused(size: int, server: Server):
+    expected = f"input 'image': expected 1024 bytes for its shape, found {size}"
+    assert refusal(ask(server, bytes(size), length=0)) == expected
+
+
+def test_a_raw_request_of_nothing_is_refused(server: Server):
+    assert refusal(ask(server, b"", length=0)) == "the request's body is empty"
+
+
+# 35, 36, 37
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (-1, NO_SIZE + "-1"),
+        (1024.0, NO_SIZE + "1024.0"),
+        ("1024", NO_SIZE + "'1024'"),
+        (True, NO_SIZE + "true"),
+        (None, NO_SIZE + "null"),
+        (2**70, NO_SIZE + "1.1805916207174113e+21"),
+        (1025, "input 'image': binary_data_size is 1025, but 1024 bytes are left of the body"),
+        (2**63, "input 'image': binary_data_size is 9223372036854775808, but 1024 bytes are left of the body"),
+        (2**64 - 1, "input 'image': binary_data_size is 18446744073709551615, but 1024 bytes are left of the body"),
+        (1023, "input 'image': expected 1024 bytes for its shape, found 1023"),
+        (0, "input 'image': expected 1024 bytes for its shape, found 0"),
+    ],
+)
+def test_a_size_that_is_not_the_tensor_s_is_refused(size: Any, message: str, server: Server):
+    assert refusal(ask(server, good(inputs=[raw_image(size)]), RAW)) == message
+
+
+def test_an_input_that_comes_twice_is_refused_before_its_sizes_can_overflow_together(server: Server):
+    request = good(inputs=[raw_image(), raw_image(2**64 - 1024)])
+    assert refusal(ask(server, request, RAW)) == "input 'image' is given twice"
+
+
+@pytest.mark.parametrize("shape", [[4_000_000_000, 32, 32, 1], [2**62, 32, 32, 1], [2**64, 32, 32, 1], [33, 32, 32, 1]])
+def test_a_shape_far_beyond_its_bytes_is_refused(shape: list[int], server: Server):
+    text = refusal(ask(server, good(inputs=[raw_image(shape=shape)]), RAW))
+    assert text.startswith(("input 'image': expected a batch of at most 32", "input 'image': expected UINT8"))
+
+
+@pytest.mark.parametrize("entry", [raw_image(), image()], ids=["raw", "json"])
+@pytest.mark.parametrize("more", [1, 1024])
+def test_bytes_behind_the_last_tensor_are_refused(more: int, entry: dict[str, Any], server: Server):
+    raw = RAW if "parameters" in entry else b""
+    expected = f"unexpected {more} additional bytes behind the last input"
+    assert refusal(ask(server, good(inputs=[entry]), raw, bytes(more))) == expected
+
+
+def test_data_come_in_one_way_and_in_one(server: Server):
+    both = raw_image() | {"data": PIXELS}
+    text = "input 'image': expected data or binary_data_size, found "
+    assert refusal(ask(server, good(inputs=[both]), RAW)) == text + "both"
+    assert refusal(ask(server, good(inputs=[image(data=...)]), RAW)) == text + "neither"
+    assert refusal(ask(server, good(inputs=[image(data=..., parameters={})]))) == text + "neither"
+
+
+# 38
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"\xff\xff\xff\xff", "element 0 has 4294967295 bytes, found 0"),
+        (b"\x09\0\0\0abc", "element 0 has 9 bytes, found 3"),
+        (b"\x01\0\0", "expected 1 elements, each behind its length, found 3 bytes"),
+        (elements(b"a") + b"\0", "unexpected 1 additional bytes after its 1 elements"),
+        (elements(b"a", b"b"), "unexpected 5 additional bytes after its 1 elements"),
+    ],
+)
+def test_an_element_that_is_not_as_long_as_it_says_is_refused(raw: bytes, message: str, server: Server):
+    assert refusal(ask(server, files(len(raw), 1), raw)) == f"input 'image': {message}"
+
+
+def test_a_length_that_is_cut_off_is_refused(server: Server):
+    raw = elements(b"abcdef") + b"\0"
+    assert refusal(ask(server, files(len(raw), 2), raw)) == "input 'image': element 1 has no length"
+
+
+def test_no_elements_and_far_too_many_are_refused(server: Server):
+    assert refusal(ask(server, files(0, 0), b"")).startswith("input 'image': expected UINT8 [-1,32,32,1] or BYTES [-1]")
+    assert refusal(ask(server, files(8, 2**40), bytes(8))).startswith("input 'image': expected a batch of at most 32")
+    assert refusal(ask(server, files(8, 1, 1), bytes(8))).endswith("found BYTES [1,1]")
+
+
+def test_an_element_of_nothing_is_no_image(server: Server):
+    assert refusal(ask(server, files(4, 1), elements(b""))).startswith("the image is empty")
+
+
+# 39, 40
+
+
+def test_a_model_of_pixels_takes_no_bool(server: Server):
+    # That raw BOOL has no other bytes than 0 and 1 is tested where there is a model that takes it: the codec's tests.
+    request = good(inputs=[raw_image(datatype="BOOL")])
+    assert refusal(ask(server, request, RAW)).endswith("found BOOL [1,32,32,1]")
+
+
+@pytest.mark.parametrize("padding", range(8))
+def test_pixels_may_begin_anywhere(padding: int, server: Server):
+    images = server.images[:2]
+    header = json.dumps(good(inputs=[raw_image(images.nbytes, shape=list(images.shape))])).encode() + b" " * padding
+    reply = ask(server, header, images.tobytes())
+    assert logits(reply).tolist() == server.logits(images).tolist()
+
+
+# 41
+
+
+@pytest.mark.parametrize("field", ["inputs", "outputs"])
+@pytest.mark.parametrize("alike", [True, False], ids=["alike", "unlike"])
+def test_65_537_entries_are_refused_at_the_first_that_is_not_wanted(alike: bool, field: str, server: Server):
+    name = "image" if field == "inputs" else "logits"
+    many = [raw_image() if field == "inputs" else {"name": name}]
+    many += [{"name": name if alike else f"x{index}"} for index in range(65_536)]
+    text = refusal(ask(server, {"inputs": [raw_image()], field: many}, RAW))
+    kind = field[:-1]
+    assert text.startswith(f"{kind} '{name}' is " if alike else f"unexpected {kind} 'x0'; model ")
+
+
+def logits(reply: Reply) -> np.ndarray:
+    assert reply.status == 200, reply.body
+    (output,) = reply.json["outputs"]
+    return np.array(output["data"], np.float32).reshape(output["shape"])
+
+
+def test_what_was_refused_is_counted_by_its_reason(server: Server):
+    def failed() -> dict[str, float]:
+        return {
+            sample.labels["reason"]: sample.value
+            for sample in server.samples()
+            if sample.name == "edgecnn_requests_failed_total"
+        }
+
+    before = failed()
+    ask(server, GOOD, RAW, length="abc")
+    ask(server, GOOD, RAW + RAW)
+    ask(server, files(10, 1), elements(b"GIF89a"))
+    after = failed()
+    grown = {reason: after[reason] - before[reason] for reason in after if after[reason] != before[reason]}
+    assert grown == {"invalid": 2, "unsupported": 1}
+    assert {sample.labels["model"] for sample in server.samples() if "model" in sample.labels} == {server.name}
+
+
+def test_shapes_that_are_not_the_model_s_are_shown_beside_its_own(server: Server):
+    request = good(inputs=[raw_image(shape=[1, 1, 32, 32])])
+    expected = "input 'image': expected UINT8 [-1,32,32,1] or BYTES [-1], found UINT8 [1,1,32,32]"
+    assert refusal(ask(server, request, RAW)) == expected

@@ -1,0 +1,282 @@
+"""Bad luck and bad will on the way to a real model: what `http/` tests of connections, with all that lies behind them.
+
+The number in a comment is the row of the project's table of faults.
+"""
+
+import contextlib
+import gzip
+import json
+import re
+import resource
+import socket
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from held_engine import Held
+from server_process import Server, binary_request, read_all, serving, wait_for
+
+SLOW_S = 2.0
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def tight_server() -> Iterator[Server]:
+    """A server with little patience and little room."""
+    timeouts = [part for name in ("header", "body", "write") for part in (f"--{name}-timeout-s", SLOW_S)]
+    with serving("--max-body-mb", 1, *timeouts) as server:
+        yield server
+
+
+@pytest.fixture
+def tight(tight_server: Server) -> Iterator[Server]:
+    yield tight_server
+    tight_server.unharmed()
+
+
+def head(server: Server, *headers: str) -> bytes:
+    """The head of an inference request."""
+    lines = "".join(f"{header}\r\n" for header in headers)
+    return f"POST {server.infer_path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n".encode()
+
+
+def golden_request(server: Server) -> bytes:
+    body, length = binary_request(server.images[:3])
+    return head(server, f"Content-Length: {len(body)}", f"Inference-Header-Content-Length: {length}") + body
+
+
+def statuses(answers: bytes) -> list[int]:
+    return [int(each) for each in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
+
+
+def json_request(server: Server) -> bytes:
+    pixels = server.images[0].ravel().tolist()
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 32, 32, 1], "data": pixels}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+@contextlib.contextmanager
+def peak_below(server: Server, growth: int) -> Iterator[None]:
+    """Require that the worker's memory did not even for a moment grow by so many bytes."""
+    (pid,) = server.worker_pids()
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is forgotten
+    before = _peak(pid)
+    yield
+    assert _peak(pid) - before < growth
+
+
+def _peak(pid: int) -> int:
+    found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return 1024 * int(found[1])
+
+
+@pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])
+def test_a_body_that_will_be_too_large_is_not_waited_for(server: Server, expect: tuple[str, ...]):  # 42
+    with server.good_neighbour():
+        answer = server.raw(head(server, f"Content-Length: {1 << 31}", *expect))
+    assert statuses(answer) == [413]
+
+
+def test_a_chunked_body_is_read_up_to_the_limit_and_no_further(tight: Server):  # 43
+    chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+    with tight.good_neighbour(), peak_below(tight, 16 * MIB), tight.connect() as sock:
+        sock.sendall(head(tight, "Transfer-Encoding: chunked"))
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                sock.sendall(chunk)
+        assert statuses(read_all(sock)) in ([413], [])  # whoever goes on sending may be cut off before it reads why
+    assert statuses(tight.raw(head(tight, "Transfer-Encoding: chunked") + 17 * chunk)) == [413]
+
+
+def test_a_request_in_chunks_of_a_byte_is_answered_as_any_other(tight: Server):  # 44
+    body = json_request(tight)
+    body += b" " * (200_000 - len(body))
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    with tight.good_neighbour(), peak_below(tight, 16 * MIB):
+        answer = tight.raw(head(tight, "Transfer-Encoding: chunked", "Connection: close") + chunks)
+    assert statuses(answer) == [200]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_a_bomb_of_a_gigabyte_takes_no_more_room_than_a_body_may(tight: Server, coding: str):  # 45
+    deflate = zlib.compressobj(wbits=31 if coding == "gzip" else 15)
+    start = deflate.compress(bytes(MIB)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    bomb = start + 990 * (deflate.compress(bytes(MIB)) + deflate.flush(zlib.Z_FULL_FLUSH))
+    assert 0.9 * MIB < len(bomb) < MIB
+    with tight.good_neighbour(), peak_below(tight, 24 * MIB):
+        reply = tight.post(bomb, {"Content-Encoding": coding})
+    assert reply.status == 413
+    assert "1048576" in reply.error
+
+
+def test_what_is_not_whole_once_compressed_is_refused(server: Server):  # 45
+    whole = gzip.compress(json_request(server))
+    assert server.post(whole, {"Content-Encoding": "gzip"}).status == 200
+    for body in (whole[:-9], whole + b"more", b"not gzip at all", gzip.compress(whole), b"\x1f\x8b"):
+        reply = server.post(body, {"Content-Encoding": "gzip"})
+        assert reply.status == 400
+        assert reply.error
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "nonsense"])
+def test_another_coding_is_refused_with_those_that_are_known(server: Server, coding: str):  # 46
+    reply = server.post(b"...", {"Content-Encoding": coding})
+    assert (reply.status, reply.headers["accept-encoding"]) == (415, "gzip, deflate")
+
+
+SMUGGLED = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        ("Content-Length: 5", "Transfer-Encoding: chunked"),
+        ("Transfer-Encoding: chunked", "Content-Length: 5"),
+        ("Content-Length: 5", "Content-Length: 6"),
+        ("Content-Length: +5",),
+        ("Content-Length: -1",),
+        ("Content-Length: 0x10",),
+        ("Transfer-Encoding: chunked, identity",),
+    ],
+)
+def test_nothing_is_smuggled_behind_an_ambiguous_length(server: Server, length: tuple[str, ...]):  # 47
+    before = server.metrics()["received"]
+    assert statuses(server.raw(head(server, *length) + b"0\r\n\r\n" + SMUGGLED)) == [400]
+    assert server.metrics()["received"] == before
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /v2 HTTP/1.1\r\nHost: a\r\nX: " + b"x" * MIB, 431),
+        (b"GET /v2 HTTP/1.1\r\nHost: a\r\n" + b"X: x\r\n" * 1000 + b"\r\n", 431),
+        (b"GET /v2 HTTP/1.1\r\n\r\n", 400),
+        (b"GET /v2 HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        (b"GET /v2 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    ],
+)
+def test_a_head_that_cannot_be_is_refused(server: Server, request_: bytes, status: int):  # 48
+    assert statuses(server.raw(request_)) == [status]
+
+
+def test_500_clients_that_send_their_headers_slowly_harm_nobody(tight: Server):  # 49
+    with tight.good_neighbour(), contextlib.ExitStack() as slow:
+        socks = [slow.enter_context(tight.connect()) for _ in range(500)]
+        for byte in b"POST":
+            for sock in socks:
+                with contextlib.suppress(ConnectionError):
+                    sock.sendall(bytes([byte]))
+            time.sleep(0.2)
+        answers = [read_all(sock) for sock in socks]
+    assert {tuple(statuses(answer)) for answer in answers} == {(408,)}
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(tight: Server):  # 50
+    with tight.good_neighbour(), tight.connect() as sock:
+        sock.sendall(head(tight, "Content-Length: 1000") + b"{")
+        assert statuses(read_all(sock)) == [408]
+
+
+def test_answers_that_nobody_reads_are_not_piled_up(tight: Server):  # 51
+    with tight.good_neighbour(), peak_below(tight, 16 * MIB), socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", tight.port))
+        sock.settimeout(5 * SLOW_S)
+        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
+            sock.sendall(1_000_000 * SMUGGLED)
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_who_leaves_while_queued_is_counted_and_never_run(held: Held, resets: bool):  # 52
+    server, engine = held.server, held.engine
+    before, runs = server.metrics(), len(engine.runs())
+    with engine.held():
+        running = held.occupy()
+        with server.connect() as sock:
+            sock.sendall(golden_request(server))
+            wait_for(lambda: server.metrics()["in_flight"] == 2)
+            _leave(sock, resets=resets)
+        wait_for(lambda: server.metrics()["cancelled"] == before["cancelled"] + 1)
+        assert server.metrics()["in_flight"] == 1
+    assert running.result().status == 200
+    assert held.ask(2).result().status == 200
+    assert engine.runs()[runs:] == [1, 2]
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_who_leaves_while_its_run_is_under_way_harms_nobody(held: Held, resets: bool):  # 53
+    server, engine = held.server, held.engine
+    before, runs = server.metrics(), len(engine.runs())
+    with engine.held():
+        with server.connect() as sock:
+            sock.sendall(golden_request(server))
+            wait_for(lambda: len(engine.runs()) > runs)
+            _leave(sock, resets=resets)
+        wait_for(lambda: server.metrics()["cancelled"] == before["cancelled"] + 1)
+        others = held.queue(3)
+    assert [other.result().status for other in others] == [200] * 3
+    assert server.metrics()["succeeded"] == before["succeeded"] + 3
+
+
+def test_a_client_that_has_only_closed_its_own_side_gets_its_answer(held: Held):  # 54
+    with held.engine.held(), held.server.connect() as sock:
+        sock.sendall(golden_request(held.server))
+        wait_for(lambda: held.server.metrics()["in_flight"] == 1)
+        sock.shutdown(socket.SHUT_WR)
+        time.sleep(0.5)  # two looks at clients that may have left
+        held.engine.untell("hold")
+        answer = read_all(sock)
+    assert statuses(answer)[-1] == 200
+    assert answer.endswith(held.server.golden[-120:])
+
+
+def test_requests_in_one_packet_are_answered_in_order_and_garbage_is_itself_refused(server: Server):  # 55
+    page = f"GET /v2/models/{server.name} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    answer = server.raw(golden_request(server) + page + golden_request(server) + b"garbage\r\n\r\n")
+    assert statuses(answer) == [200, 200, 200, 400]
+    assert answer.count(server.golden[-120:]) == 2
+
+
+HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(192))
+
+
+@pytest.mark.parametrize("other", [HELLO, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"SSH-2.0-x\r\n", b"\0" * 100])
+def test_another_protocol_is_refused_and_fills_no_log(server: Server, other: bytes):  # 56
+    before = len(server.lines)
+    for _ in range(10):
+        assert statuses(server.raw(other)) == [400]
+    assert len(server.lines) == before
+
+
+def test_without_descriptors_clients_wait_and_no_core_is_burnt(server: Server):  # 57
+    (pid,) = server.worker_pids()
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (server.base.descriptors + 8, limits[1]))
+    try:
+        with contextlib.ExitStack() as many:
+            socks = [many.enter_context(server.connect()) for _ in range(40)]
+            time.sleep(0.5)
+            before = _processor_s(pid)
+            time.sleep(1.0)
+            assert _processor_s(pid) - before < 0.5
+            for sock in socks[:-1]:
+                sock.close()
+            socks[-1].sendall(golden_request(server))
+            assert socks[-1].recv(15) == b"HTTP/1.1 200 OK"
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def _leave(sock: socket.socket, *, resets: bool) -> None:
+    if resets:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()

@@ -1,0 +1,93 @@
+"""What goes wrong inside of the server: the request is answered, counted, and let go of."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgecnn.serving import inference
+from edgecnn.serving.http.message import Head, Response
+from edgecnn.serving.inference import Inference, Workplace
+from edgecnn.serving.metrics import Metrics
+from edgecnn.serving.model import Bounds, Model
+from edgecnn.serving.refusal import Refusal
+
+
+class Asked:
+    """A request, and the answer that it gets."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self.head = Head("POST", "/v2/models/m/infer", "", headers)
+        self.body = b"{}"
+        self.on_gone: Callable[[], None] | None = None
+        self.answers: list[Response] = []
+
+    def is_gone(self) -> bool:
+        return False
+
+    def respond(self, response: Response) -> None:
+        self.answers.append(response)
+
+
+def fails(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.fixture
+def model() -> Model:
+    model = Model("m", Bounds(max_batch=1, max_pending=1, max_delay_s=0, max_pixels=1), Metrics().of("m"))
+    model.state = "ready"
+    return model
+
+
+def infer(model: Model, headers: dict[str, str]) -> "weakref.ref[Asked]":
+    """Send a request and wait for its answer, which must be 500 or 400; returns what is left of it."""
+
+    async def run() -> "weakref.ref[Asked]":
+        asked = Asked(headers)
+        with ThreadPoolExecutor(1) as pool:
+            loop = asyncio.get_running_loop()
+            Inference(model, asked, Workplace(loop, pool, 1 << 20, Asked.respond)).begin()
+            for _ in range(500):
+                if asked.answers:
+                    break
+                await asyncio.sleep(0.01)
+        (answer,) = asked.answers
+        expected = {
+            500: b'{"error":"the server failed on this request; its log says why"}',
+            400: b'{"error":"as was to be shown"}',
+        }
+        assert answer.body == expected[answer.status]
+        return weakref.ref(asked)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "gzip"}], ids=["in the loop", "in another thread"])
+@pytest.mark.parametrize("error", [MemoryError(), KeyError("a bug"), Refusal("invalid", "as was to be shown")])
+def test_a_request_that_fails_is_answered_counted_and_let_go_of(
+    error: Exception, headers: dict[str, str], model: Model, monkeypatch: pytest.MonkeyPatch
+):
+    counted: list[str] = []
+    monkeypatch.setattr(inference.content, "decode", fails(error))
+    monkeypatch.setattr(
+        model, "metrics", SimpleNamespace(received=lambda: None, failed=lambda *of: counted.append(of[0]))
+    )
+    monkeypatch.setattr(inference.logger, "disabled", True)  # a record that pytest keeps would hold the error
+    gc.disable()  # what is held in a circle would stay
+    try:
+        left = infer(model, headers)
+        error.__traceback__ = None  # the error is this test's, and would hold everything
+        assert counted == ["invalid" if isinstance(error, Refusal) else "engine"]
+        assert model.pending == 0
+        assert left() is None
+    finally:
+        gc.enable()
