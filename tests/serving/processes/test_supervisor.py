@@ -159,7 +159,9 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     def start(worker: str, **options: object) -> Server:
         (tmp_path / "fake_worker.py").write_text(worker)
         chosen = {"port": 0, "grace_s": 10.0} | options
-        code = "import sys\nfrom pathlib import Path\nfrom edgecnn.serving.options import ServeOptions\n"
+        # Whoever runs the tests may have been told to ignore it, and a server then ignores it too.
+        code = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        code += "import sys\nfrom pathlib import Path\nfrom edgecnn.serving.options import ServeOptions\n"
         code += "from edgecnn.serving.processes.supervisor import supervise\n"
         code += "from edgecnn.serving.processes.worker_place import Restarts\n"
         code += f"sys.exit(supervise([Path({str(COMMITTED)!r})], ServeOptions(**{chosen!r}),"
