@@ -18,15 +18,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgecnn.bundle.finding import MANIFEST
+from edgecnn.bundle.locking import LOCKS, locked, try_lock
 from edgecnn.bundle.manifest import MODEL, PROBE
 from edgecnn.errors import EdgecnnError, OutputExists, UsageError
-
-try:
-    import fcntl
-except ImportError:  # Windows: no locks, so leftovers of a crash stay until somebody deletes them
-    fcntl = None  # type: ignore[assignment]
-
-_LOCKS = fcntl is not None
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
@@ -153,10 +147,10 @@ def remove_folder(path: Path, *, marker: str) -> None:
 def _workspace(out: Path) -> Iterator[Path]:
     """Yield a locked empty folder beside `out`; whatever stands at its name afterwards is deleted."""
     new = out.parent / f".{out.name}.new-{secrets.token_hex(6)}"
-    with _locked(out.parent):
+    with locked(out.parent):  # no sweep may come between making a workspace and locking it
         _sweep(out)
         new.mkdir(0o755)
-        lock = _lock(new)
+        lock = try_lock(new)
     try:
         yield new
     finally:
@@ -206,10 +200,10 @@ def _sweep(out: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
         else:
             old.rename(out)
-    if not _LOCKS:
+    if not LOCKS:
         return
     for leftover in _leftovers(out, "new"):
-        lock = _lock(leftover)
+        lock = try_lock(leftover)
         if lock is not None:
             shutil.rmtree(leftover, ignore_errors=True)
             os.close(lock)
@@ -219,33 +213,6 @@ def _leftovers(out: Path, kind: str) -> list[Path]:
     """Find the hidden folders that only a writer of `out` can have made: nobody else's are ever touched."""
     ours = re.compile(rf"\.{re.escape(out.name)}\.{kind}-[0-9a-f]{{12}}")
     return [path for path in out.parent.iterdir() if ours.fullmatch(path.name)]
-
-
-def _lock(folder: Path) -> int | None:
-    """Lock a folder without waiting; the kernel frees it when the process ends, however it ends."""
-    if not _LOCKS:
-        return None
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, waiting for it: no sweep may come between making a workspace and locking it."""
-    if not _LOCKS:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _write_file(path: Path, content: bytes) -> None:

@@ -8,18 +8,11 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
+from edgecnn.bundle.locking import LOCKS, locked, try_lock
 from edgecnn.errors import EdgecnnError
 from edgecnn.runtime.places import cache_folder
-
-try:
-    import fcntl
-except ImportError:  # Windows: no locks, and no leftovers are looked for
-    fcntl = None  # type: ignore[assignment]
-
-_LOCKS = fcntl is not None
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable by which prometheus_client knows the folder."""
@@ -34,7 +27,7 @@ class MetricsFolder:
         try:
             parent = cache_folder() / "serving"
             parent.mkdir(parents=True, exist_ok=True)
-            with _locked(parent):  # a folder that another server is about to lock must not look abandoned
+            with locked(parent):  # a folder that another server is about to lock must not look abandoned
                 _drop_leftovers(parent)
                 self._create(parent)
         except (OSError, EdgecnnError):
@@ -42,7 +35,7 @@ class MetricsFolder:
 
     def _create(self, parent: Path | None) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
-        self._lock = _lock(self.path)
+        self._lock = try_lock(self.path)
 
     def forget(self, pid: int) -> None:
         """Drop what a worker that has ended said of the present, such as its requests in flight; its counts stay.
@@ -65,34 +58,11 @@ class MetricsFolder:
 
 
 def _drop_leftovers(parent: Path) -> None:
-    if not _LOCKS:
+    if not LOCKS:
         return
     for folder in parent.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):  # somebody uses it
-            lock = _lock(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            if lock is not None:
+        with contextlib.suppress(OSError):  # it has just gone
+            lock = try_lock(folder)
+            if lock is not None:  # nobody uses it
+                shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        if _LOCKS:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _lock(folder: Path) -> int | None:
-    if not _LOCKS:
-        return None
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise
-    return lock
