@@ -3,9 +3,7 @@
 Errors name paths; what a client is told does not.
 """
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +18,10 @@ from edgecnn.errors import (
     ProofFailed,
 )
 from edgecnn.runtime.backend import Session, SessionOptions
-from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.tuning.profile import tuned_setting
-from edgecnn.runtime.verification import replay
 from edgecnn.serving.options import ServeOptions
 from edgecnn.serving.processes.trial import try_bundle
+from edgecnn.serving.proving import open_proven
 
 logger = logging.getLogger(__name__)
 
@@ -79,19 +76,9 @@ def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
         timeout_s=options.load_timeout_s,
     )
     logger.debug("the trial went well", extra={"model": bundle.manifest.name, "seconds": round(trial.seconds, 3)})
-    session = open_session(
-        bundle,
-        backend=plan.backend,
-        options=plan.options,
-        purpose="throughput",
-        strict=options.strict,
-        cache=options.cache,
+    session, probe, _ = open_proven(
+        bundle, backend=plan.backend, options=plan.options, strict=options.strict, cache=options.cache
     )
-    with _closed_on_error(session):
-        probe = bundle.probe()
-        result = replay(probe, session, bundle.manifest.preprocessing)
-        if not result.holds:
-            raise ProofFailed(f"{path} does not answer here as the original did: {result.failures[0]}")
     return Loaded(bundle, session, probe.images[:1].copy(), trial.run_ms)
 
 
@@ -116,12 +103,3 @@ def plan_of(bundle: Bundle, options: ServeOptions, cores: int) -> Plan:
 def public_reason(error: EdgecnnError) -> str:
     """Say why a bundle is not served, without the paths that the error names."""
     return next((reason for cls, reason in _REASONS if isinstance(error, cls)), "it cannot be opened")
-
-
-@contextlib.contextmanager
-def _closed_on_error(session: Session) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        session.close()
-        raise

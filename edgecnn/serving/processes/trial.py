@@ -22,11 +22,11 @@ from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError, EdgecnnError, EngineCrashed, EngineError, ProofFailed, UsageError
 from edgecnn.runtime.backend import Session, SessionInfo, SessionOptions
 from edgecnn.runtime.child import child_command, child_environment, last_line, signal_name
-from edgecnn.runtime.opening import open_session
-from edgecnn.runtime.verification import ProbeResult, replay
+from edgecnn.runtime.verification import ProbeResult
 from edgecnn.serving.processes.confinement import confine
 from edgecnn.serving.processes.lifeline import die_with_parent
 from edgecnn.serving.processes.overseeing import oversee
+from edgecnn.serving.proving import open_proven
 
 TIMEOUT_S = 120.0
 _RUNS = 3
@@ -134,20 +134,14 @@ def _tried(question: _Question) -> Trial:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", errors.EdgecnnWarning)
         bundle = open_bundle(question.path)
-        session = open_session(
+        session, _, probe = open_proven(
             bundle,
             backend=question.backend,
             options=question.options,
-            purpose="throughput",
             strict=question.strict,
             cache=question.cache,
         )
     with contextlib.closing(session):
-        probe = replay(bundle.probe(), session, bundle.manifest.preprocessing)
-        if not probe.holds:
-            more = f" (and {len(probe.failures) - 1} more)" if len(probe.failures) > 1 else ""
-            where = f"{session.info.engine} here"
-            raise ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {probe.failures[0]}{more}")
         session.run(np.zeros((question.max_batch, *bundle.manifest.image_shape), np.uint8))
         seconds = time.perf_counter() - start
         notes = tuple(" ".join(str(warning.message).split()) for warning in caught)

@@ -1,0 +1,34 @@
+"""Opens a session that answers as the original did: the one way in which the server, and its trials, come to one."""
+
+from edgecnn.bundle.probe import Probe
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import ProofFailed
+from edgecnn.runtime.backend import Session, SessionOptions
+from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.verification import ProbeResult, replay
+
+
+def open_proven(
+    bundle: Bundle, *, backend: str, options: SessionOptions, strict: bool, cache: bool
+) -> tuple[Session, Probe, ProbeResult]:
+    """Open a bundle for throughput and replay its probe; see `open_session` for the arguments.
+
+    Returns:
+        The session, which the caller closes; the probe; and what replaying it has shown.
+
+    Raises:
+        EngineError: the engine, the device or the precision is not there, or the engine refused the graph or failed.
+        ProofFailed: it answers otherwise than the original.
+    """
+    session = open_session(bundle, backend=backend, options=options, purpose="throughput", strict=strict, cache=cache)
+    try:
+        probe = bundle.probe()
+        result = replay(probe, session, bundle.manifest.preprocessing)
+        if not result.holds:
+            more = f" (and {len(result.failures) - 1} more)" if len(result.failures) > 1 else ""
+            where = f"{session.info.engine} here"
+            raise ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {result.failures[0]}{more}")
+    except BaseException:
+        session.close()
+        raise
+    return session, probe, result
