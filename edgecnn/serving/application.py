@@ -184,10 +184,10 @@ class Application:
         Inference(model, exchange, self._workplace).begin()
 
     def _ready_model(self, model: Model) -> Response:
-        if model.state == "ready" and not self.is_draining:
-            return _json({"name": model.name, "ready": True})
-        model.check()
-        raise _ending()
+        model.check_ready()
+        if self.is_draining:
+            raise _ending()
+        return _json({"name": model.name, "ready": True})
 
     def server(self) -> Response:
         """Return the protocol's server metadata."""

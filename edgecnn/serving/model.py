@@ -137,10 +137,18 @@ class Model:
         Raises:
             Refusal: the model does not answer, or as many requests as it may hold wait already.
         """
-        if self.state != "ready":
-            raise self._unready()
+        self.check_ready()
         if self.pending > self.bounds.max_pending:
             raise Refusal("busy", f"{self.pending - 1} requests wait already: try again later", headers=RETRY)
+
+    def check_ready(self) -> None:
+        """Do nothing where the model answers.
+
+        Raises:
+            Refusal: it does not.
+        """
+        if self.state != "ready":
+            raise self._unready()
 
     def submit(self, job: Job) -> None:
         """Queue a job; see `Batcher.submit`."""
