@@ -19,6 +19,7 @@
     │   ├── FileMissing             1   a file that the manifest names is not there
     │   ├── UnexpectedFile          1   a file that the manifest does not name
     │   ├── DigestMismatch          1   a file whose bytes are not those that were sealed
+    │   ├── ExternalData            1   a graph that refers to another file
     │   └── WeightBeyondRange       1   INT8 weights that are larger than the manifest claims
     ├── EngineError                 1   an engine refused or failed
     │   ├── EngineMissing           1   the package is not installed
@@ -124,6 +125,10 @@ class UnexpectedFile(BundleError):
 
 class DigestMismatch(BundleError):
     """A file whose bytes are not those that were sealed."""
+
+
+class ExternalData(BundleError):
+    """A graph whose data is said to be in another file, which an engine would open."""
 
 
 class WeightBeyondRange(BundleError):

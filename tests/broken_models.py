@@ -11,12 +11,13 @@ from onnx import TensorProto, helper
 from edgecnn.bundle.store import digest_bytes
 
 
-def reseal(bundle: Path, model: bytes) -> Path:
-    """Put another model into a bundle, with the right digest, as an FP32 bundle: its weights are nobody's affair."""
+def reseal(bundle: Path, model: bytes, *, precision: str = "fp32") -> Path:
+    """Put another model into a bundle, with the right digest; as an FP32 bundle its weights are nobody's affair."""
     (bundle / "model.onnx").write_bytes(model)
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["files"]["model.onnx"] = {"sha256": digest_bytes(model), "size_bytes": len(model)}
-    manifest |= {"precision": "fp32", "quantization": None}
+    if precision == "fp32":
+        manifest |= {"precision": "fp32", "quantization": None}
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     return bundle
 
@@ -79,6 +80,27 @@ def endless_loop() -> bytes:
     ]
     return graph(nodes, initializers=(trips, true))
 
+
+def external(location: str, *, offset: int = 0, name: str = "weights") -> onnx.TensorProto:
+    """Weights of a linear layer, float32 [1024, 10], that are said to be in another file."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[1024, 10], data_location=TensorProto.EXTERNAL)
+    for key, value in {"location": location, "offset": str(offset), "length": str(4 * 1024 * 10)}.items():
+        tensor.external_data.add(key=key, value=value)
+    return tensor
+
+
+def linear(weights: onnx.TensorProto) -> bytes:
+    """A linear layer with these weights."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["pixels"], ["flat"]),
+        helper.make_node("MatMul", ["flat", weights.name], ["logits"]),
+    ]
+    return graph(nodes, initializers=(weights,))
+
+
+NO_GRAPHS = frozenset({"truncated", "random", "text"})
+"""Those of the following that are refused before an engine sees them."""
 
 MODELS: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda model: b"",

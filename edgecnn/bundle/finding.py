@@ -8,6 +8,9 @@ from edgecnn.errors import BundleNotFound
 MANIFEST = "manifest.json"
 """The file that makes a folder a bundle."""
 
+LARGEST_MANIFEST = 64 << 20
+"""Bytes that are read of one: far above any list of labels."""
+
 
 def is_bundle(path: Path) -> bool:
     """Say whether a folder has the mark of a bundle; whether it is intact, `open_bundle` says."""

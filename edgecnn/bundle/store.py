@@ -1,6 +1,7 @@
 """Create and open bundles: sealed folders whose digest is the sha256 of their manifest.
 
-What an INT8 bundle claims of its weights is proven each time: a seal says only that nothing has changed since.
+That the graph refers to no other file, and what an INT8 bundle claims of its weights, is proven each time: a seal says
+only that nothing has changed since.
 """
 
 import dataclasses
@@ -13,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle import schema
-from edgecnn.bundle.finding import MANIFEST
+from edgecnn.bundle.external_data import check_no_external_data
+from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST
 from edgecnn.bundle.folder import write_folder
 from edgecnn.bundle.manifest import (
     MODEL,
@@ -98,8 +100,7 @@ def open_bundle(path: str | Path) -> Bundle:
     _check_no_strangers(path, manifest)
     for name, entry in manifest.files.items():
         _check_file(path / name, entry)
-    if manifest.quantization is not None:
-        check_weights(_mapped(path / MODEL), manifest.quantization.weight_limit, path=path / MODEL)
+    _check_graph(_mapped(path / MODEL), manifest, path / MODEL)
     return Bundle(path, manifest, hashlib.sha256(content).hexdigest())
 
 
@@ -110,12 +111,12 @@ def create_bundle(
 
     Raises:
         OutputExists: `out` stands already and `force` is false.
+        ExternalData: the graph refers to another file.
         WeightBeyondRange: a weight is larger than the manifest claims.
         EdgecnnError: the system refused, for example a full disk; nothing has changed then.
     """
     check_name(manifest.name)
-    if manifest.quantization is not None:
-        check_weights(np.frombuffer(model, np.uint8), manifest.quantization.weight_limit, path=out / MODEL)
+    _check_graph(np.frombuffer(model, np.uint8), manifest, out / MODEL)
     files: Mapping[str, bytes] = {MODEL: model, PROBE: probe.to_bytes(), PROOF: schema.dump(proof).encode()}
     entries = {name: FileEntry(digest_bytes(content), len(content)) for name, content in files.items()}
     sealed = dataclasses.replace(manifest, files=entries)
@@ -145,6 +146,8 @@ def _read_manifest(path: Path) -> bytes:
     if manifest.exists() and not manifest.is_file():  # a pipe would be read for ever
         raise UnsafePath(f"{manifest} is not a plain file")
     try:
+        if manifest.stat().st_size > LARGEST_MANIFEST:
+            raise ManifestError(f"{manifest} has more than {LARGEST_MANIFEST >> 20} MiB: it is no manifest")
         return manifest.read_bytes()
     except FileNotFoundError:
         inside = sorted(child.parent.name for child in path.glob(f"*/{MANIFEST}"))
@@ -163,6 +166,7 @@ def _check_no_strangers(path: Path, manifest: Manifest) -> None:
 
 
 def _check_file(path: Path, entry: FileEntry) -> None:
+    """Compare a file with its seal; a hard link is a plain file: of whatever else bears that name, the bytes decide."""
     try:
         status = path.lstat()
     except FileNotFoundError:
@@ -179,6 +183,13 @@ def _check_file(path: Path, entry: FileEntry) -> None:
         raise BundleError(f"cannot read {path}: {error.strerror}") from None
     if digest != entry.sha256:
         raise DigestMismatch(f"{path} has changed since it was sealed (sha256 differs): copy the bundle again")
+
+
+def _check_graph(model: np.ndarray, manifest: Manifest, path: Path) -> None:
+    """Prove what no digest can, before an engine sees the graph; `model` is the bytes of the file at `path`."""
+    check_no_external_data(model, path=path)
+    if manifest.quantization is not None:
+        check_weights(model, manifest.quantization.weight_limit, path=path)
 
 
 def _mapped(path: Path) -> np.ndarray:

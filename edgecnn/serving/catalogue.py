@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgecnn.bundle.finding import MANIFEST, bundle_paths
+from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, bundle_paths
 from edgecnn.errors import BundleNotFound, UsageError
 
 DEFAULT = Path("exported")
@@ -13,8 +13,6 @@ DEFAULT = Path("exported")
 
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]|^$|^[._-]")
 """What stands in no bundle's name; see `bundle.manifest.check_name`."""
-
-_LARGEST_MANIFEST = 64 << 20
 
 
 def find_bundles(paths: Sequence[Path]) -> list[Path]:
@@ -47,7 +45,7 @@ def name_of(bundle: Path) -> str | None:
     """Return the name in a bundle's manifest; None where it cannot be read."""
     try:
         with (bundle / MANIFEST).open("rb") as file:
-            document = json.loads(file.read(_LARGEST_MANIFEST))
+            document = json.loads(file.read(LARGEST_MANIFEST))
     except (OSError, ValueError, RecursionError):
         return None
     name = document.get("name") if isinstance(document, dict) else None

@@ -15,6 +15,7 @@ from edgecnn.errors import (
     EdgecnnError,
     EngineCrashed,
     EngineError,
+    ExternalData,
     ProofFailed,
 )
 from edgecnn.runtime.backend import Session, SessionOptions
@@ -29,6 +30,7 @@ _REASONS: tuple[tuple[type[EdgecnnError], str], ...] = (
     (EngineCrashed, "the engine crashed on it, or did not come back"),
     (EngineError, "the engine refused it"),
     (ProofFailed, "its proof does not hold on this machine"),
+    (ExternalData, "its graph refers to another file"),
     (BundleError, "it is not an intact bundle"),
 )
 

@@ -1,9 +1,12 @@
 """Bundles: sealed, and refused with the file's name when a byte, a name or a link is not as it was sealed."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
+import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,6 +152,59 @@ def test_a_bundle_that_is_not_intact_is_refused_with_its_own_error(fault: str, b
     assert named in str(raised.value)
     assert str(bundle_copy) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def _a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _a_device(path: Path) -> None:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o644, os.makedev(1, 5))  # the one of /dev/zero
+    except PermissionError:
+        pytest.skip("only root makes devices")
+
+
+def _a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as sock, contextlib.chdir(path.parent):  # a socket's path is a short one
+        sock.bind(path.name)
+
+
+def _a_link_to_a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "probe.npz", "proof.json", "manifest.json"])
+@pytest.mark.parametrize("make", [_a_pipe, _a_device, _a_socket, _a_link_to_a_device])
+def test_what_is_no_plain_file_is_refused_and_not_read(make: Callable[[Path], None], name: str, bundle_copy: Path):
+    (bundle_copy / name).unlink()
+    make(bundle_copy / name)
+    with pytest.raises(errors.UnsafePath, match=name.replace(".", r"\.")):
+        open_bundle(bundle_copy)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "probe.npz", "manifest.json"])
+def test_a_link_to_the_very_file_is_refused(name: str, bundle_copy: Path):
+    aside = (bundle_copy / name).rename(bundle_copy.parent / "aside")
+    (bundle_copy / name).symlink_to(aside)
+    with pytest.raises(errors.UnsafePath, match="plain files only"):
+        open_bundle(bundle_copy)
+
+
+def test_a_file_that_has_another_name_elsewhere_counts_by_its_bytes(bundle_copy: Path):
+    (bundle_copy.parent / "same").hardlink_to(bundle_copy / "model.onnx")  # as deduplicating file stores make them
+    assert open_bundle(bundle_copy).size_bytes > 0
+    (bundle_copy / "model.onnx").unlink()
+    (bundle_copy.parent / "secret").write_text("secret")
+    (bundle_copy / "model.onnx").hardlink_to(bundle_copy.parent / "secret")
+    with pytest.raises(errors.DigestMismatch, match=r"model\.onnx"):
+        open_bundle(bundle_copy)
+
+
+def test_a_manifest_that_would_fill_memory_is_not_read(bundle_copy: Path):
+    os.truncate(bundle_copy / "manifest.json", 1 << 30)  # it takes no room on the disk
+    with pytest.raises(errors.ManifestError, match="more than 64 MiB"):
+        open_bundle(bundle_copy)
 
 
 def test_a_probe_of_another_graph_is_refused(committed: Bundle, tmp_path: Path):

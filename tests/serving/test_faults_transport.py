@@ -9,6 +9,7 @@ import json
 import re
 import resource
 import socket
+import ssl
 import struct
 import time
 import zlib
@@ -241,15 +242,59 @@ def test_requests_in_one_packet_are_answered_in_order_and_garbage_is_itself_refu
     assert answer.count(server.golden[-120:]) == 2
 
 
-HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(192))
+def client_hello() -> bytes:
+    """What a client says first that takes a plain port for one of HTTPS."""
+    said = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), said, server_hostname="localhost").do_handshake()
+    hello = said.read()
+    assert hello[:2] == b"\x16\x03"  # a record of a handshake
+    return hello
 
 
-@pytest.mark.parametrize("other", [HELLO, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"SSH-2.0-x\r\n", b"\0" * 100])
-def test_another_protocol_is_refused_and_fills_no_log(server: Server, other: bytes):  # 56
-    before = len(server.lines)
-    for _ in range(10):
-        assert statuses(server.raw(other)) == [400]
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+OTHERS = {
+    "TLS": client_hello(),
+    "HTTP/2": PREFACE + SETTINGS,  # as gRPC's clients begin, too
+    "SSH": b"SSH-2.0-x\r\n",
+    "zeros": b"\0" * 100,
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_protocol_is_refused_and_fills_no_log(server: Server, other: str):  # 56
+    before, refused = len(server.lines), refusals(server)
+    with server.good_neighbour():
+        for _ in range(200):
+            answer = server.raw(OTHERS[other])  # until the server closes
+            assert statuses(answer) == [400]
+            assert b"not an HTTP request" in answer
+    assert refusals(server) == refused + 200
     assert len(server.lines) == before
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_protocol_that_comes_byte_by_byte_is_refused_too(server: Server, other: str):  # 56
+    before = len(server.lines)
+    with server.connect() as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(ConnectionError):
+            for byte in OTHERS[other]:
+                sock.sendall(bytes([byte]))
+        assert statuses(read_all(sock)) == [400]
+    assert len(server.lines) == before
+
+
+def test_a_client_that_wants_tls_on_the_plain_port_is_told_at_once(server: Server):  # 56
+    with server.connect() as plain, pytest.raises(ssl.SSLError):
+        ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")
+
+
+def refusals(server: Server) -> float:
+    """How many requests were refused with 400 before they were any model's."""
+    samples = [each for each in server.samples() if each.name == "edgecnn_http_refused_total"]
+    return sum(each.value for each in samples if each.labels["status"] == "400")
 
 
 def test_without_descriptors_clients_wait_and_no_core_is_burnt(server: Server):  # 57

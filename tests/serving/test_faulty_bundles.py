@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from broken_models import MODELS, endless_loop, reseal
+from broken_models import MODELS, NO_GRAPHS, endless_loop, external, linear, reseal
 from conftest import COMMITTED
 from held_engine import Engine
 from server_process import Server, binary_request, serving, start, wait_for
+from watched_files import watching
 
 PATIENCE_S = 60.0
 
@@ -50,14 +51,29 @@ def _negated(path: Path) -> None:
     reseal(path, model.SerializeToString())
 
 
+def _elsewhere(path: Path) -> None:
+    """Say that weights are behind a pipe: to open it would be to wait for ever."""
+    os.mkfifo(path.parent / "pipe")
+    reseal(path, linear(external("../pipe")))
+
+
+def _a_pipe(path: Path) -> None:
+    (path / "model.onnx").unlink()
+    os.mkfifo(path / "model.onnx")
+
+
 REFUSED = "the engine refused it"
 NOT_INTACT = "it is not an intact bundle"
+ELSEWHERE = "its graph refers to another file"
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
-    **{fault: (_of_a_model(fault), REFUSED) for fault in MODELS},
+    **{fault: (_of_a_model(fault), NOT_INTACT if fault in NO_GRAPHS else REFUSED) for fault in MODELS},
     "changed": (lambda path: void((path / "model.onnx").write_bytes(b"xx")), NOT_INTACT),
     "incomplete": (lambda path: (path / "probe.npz").unlink(), NOT_INTACT),
     "with a stranger": (lambda path: void((path / "more.bin").write_bytes(b"xx")), NOT_INTACT),
     "without a manifest that can be read": (lambda path: void((path / "manifest.json").write_text("{")), NOT_INTACT),
+    "a pipe": (_a_pipe, NOT_INTACT),
+    "data behind a pipe": (_elsewhere, ELSEWHERE),
+    "data of a device": (lambda path: void(reseal(path, linear(external("/dev/zero")))), ELSEWHERE),
     "answering otherwise": (_negated, "its proof does not hold on this machine"),
 }
 
@@ -71,7 +87,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
         path = _named(folder, fault)
         spoil(path)
         names[fault] = path.name
-    with serving(bundles=[COMMITTED, *sorted(folder.iterdir())]) as server:
+    with serving(bundles=[COMMITTED, folder]) as server:
         yield server, names
 
 
@@ -169,6 +185,28 @@ def _emptied(path: Path) -> None:
     """Cut every file, as a disk that goes may: what is mapped into memory and not read would now end the process."""
     for file in path.iterdir():
         os.truncate(file, 0)
+
+
+def test_what_a_graph_names_as_the_place_of_its_data_is_not_opened(tmp_path: Path):  # 77
+    outside = tmp_path / "outside.bin"
+    outside.write_bytes(np.ones(1024 * 10, np.float32).tobytes())
+    names = []
+    for name, place in {"relative": "../../outside.bin", "absolute": str(outside)}.items():
+        reseal(_named(tmp_path / "bundles", name), linear(external(place)))
+        names.append(name)
+    with watching(outside) as was_opened, serving(bundles=[COMMITTED, tmp_path / "bundles"]) as server:
+        index = {each["name"]: each for each in server.request("POST", "/v2/repository/index").json}
+        for name in names:
+            body, length = binary_request(server.images[:1])
+            headers = {"Inference-Header-Content-Length": str(length)}
+            reply = server.post(body, headers, path=f"/v2/models/{name}/infer")
+            assert (reply.status, reply.error) == (503, f"model '{name}' is unavailable: {ELSEWHERE}")
+            assert index[name]["reason"] == ELSEWHERE
+            (line,) = [line for line in server.lines if f"model={name}" in line]
+            assert "the data of the tensor 'weights' is said to be in another file" in line
+        assert index[server.name]["state"] == "READY"
+        server.unharmed()
+        assert not was_opened()
 
 
 @pytest.mark.parametrize("loss", [shutil.rmtree, lambda path: path.chmod(0), _emptied])

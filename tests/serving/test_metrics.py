@@ -60,3 +60,5 @@ def test_statistics_have_the_extension_s_names_and_nanoseconds():
     assert plain["inference_stats"]["queue"] == {"count": 1, "ns": 2_000_000}
     assert plain["batch_stats"][0]["batch_size"] == 2
     assert plain["batch_stats"][0]["compute_infer"] == {"count": 1, "ns": 3_000_000}
+    for counted in (plain["inference_stats"], plain["batch_stats"][0]):  # perf_analyzer ends where these three differ
+        assert {counted[f"compute_{what}"]["count"] for what in ("input", "infer", "output")} == {1}

@@ -1,0 +1,54 @@
+"""Refuse a graph that would make an engine open another file: a bundle's graph holds all of its data itself.
+
+What a graph names as the place of its data, an engine opens: a path that leaves the folder, a pipe that never ends, or
+an address in its own memory. No such name is weighed here; that there is one is enough.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.graph import Node, Tensor, read_graph
+from edgecnn.errors import BundleError, ExternalData
+
+_COMPILED_ELSEWHERE = "EPContext"
+"""ONNX Runtime's operator for a graph that a device's own compiler has written, into a file that the node names."""
+
+_LONGEST_NAME = 100
+
+
+def check_no_external_data(model: np.ndarray, *, path: Path) -> None:
+    """Prove that a graph refers to no other file.
+
+    Args:
+        model: uint8 [B], the bytes of the ONNX file.
+        path: the file, for messages.
+
+    Raises:
+        ExternalData: a tensor's data, or a node's graph, is said to be elsewhere.
+        BundleError: the bytes are no graph.
+    """
+    try:
+        for part in read_graph(model):
+            if isinstance(part, Tensor) and part.external:
+                raise ExternalData(f"{path}: the data of {_named(part)} is said to be in another file: {_REMEDY}")
+            if isinstance(part, Node) and part.operator == _COMPILED_ELSEWHERE:
+                raise ExternalData(f"{path}: {_made_by(part)} is compiled for a device, maybe elsewhere: {_REMEDY}")
+    except ValueError:
+        raise BundleError(f"{path} is no ONNX graph: export and quantize anew") from None
+
+
+_REMEDY = "a bundle is one graph in one file; export anew"
+
+
+def _named(tensor: Tensor) -> str:
+    """Name a tensor, or the node that an unnamed one belongs to."""
+    if tensor.name or tensor.owner is None:
+        return f"the tensor {tensor.name[:_LONGEST_NAME]!r}"
+    return f"a constant of {_made_by(tensor.owner)}"
+
+
+def _made_by(node: Node) -> str:
+    """Name a node by what it computes."""
+    made = ", ".join(node.outputs)[:_LONGEST_NAME]
+    return f"the {node.operator[:_LONGEST_NAME]!r} that computes {made!r}"

@@ -1,0 +1,160 @@
+"""Finds every tensor and every node in the bytes of an ONNX file: a device has no ONNX package.
+
+Reads the wire format of protocol buffers (protobuf.dev/programming-guides/encoding) as far as tensors and nodes lie in
+it, by the field numbers of onnx.proto. Skips data by its length, so that weights are neither read nor copied. Takes
+nothing for granted: whatever the bytes are, they are a graph, or a `ValueError`, and either is known soon.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+MOST_FIELDS = 500_000
+"""Of a file; ResNet-152 in INT8 has 28,000. More would only be there to keep a reader busy: these take a second."""
+
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # wire types
+_SIZES = {_FIXED64: 8, _FIXED32: 4}
+_DATA_TYPE, _NAME, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 2, 8, 9, 13, 14  # fields of TensorProto
+_INPUT, _OUTPUT, _OP_TYPE = 1, 2, 4  # fields of NodeProto
+
+_TENSOR, _NODE = "tensor", "node"
+_CHILDREN: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "graph": {1: _NODE, 5: _TENSOR, 15: "sparse"},
+    "function": {7: _NODE, 11: "attribute"},
+    _NODE: {5: "attribute"},
+    "attribute": {5: _TENSOR, 6: "graph", 10: _TENSOR, 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: _TENSOR, 2: _TENSOR},
+}
+"""Which fields of a message lead to tensors, and what they hold."""
+
+_DEEPEST = 50  # messages within messages; ours have four
+_LONGEST_NAME = 10_000  # bytes
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a node says of itself."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A constant of the graph, as it stands in the file; one that is written in parts is several of these.
+
+    Attributes:
+        name: empty where it has none, as the value of a `Constant` may.
+        data_type: number of its element type; 0 where none is named.
+        raw: its elements; None where they stand elsewhere, or one by one.
+        external: whether it says that its elements are in another file.
+        owner: the innermost node that it belongs to; None for an initializer of the outermost graph.
+    """
+
+    name: str
+    data_type: int
+    raw: memoryview | None
+    external: bool
+    owner: Node | None
+
+
+def read_graph(model: np.ndarray) -> Iterator[Node | Tensor]:
+    """Find all nodes and tensors, in the order of the file, a node before the tensors that are its own.
+
+    Args:
+        model: uint8 [B], the bytes of the ONNX file; they may be mapped.
+
+    Raises:
+        ValueError: the bytes are no graph.
+    """
+    return _Reader().parts("model", model.data, 0, None)
+
+
+class _Reader:
+    """Reads one file, and counts its fields."""
+
+    def __init__(self) -> None:
+        self._left = MOST_FIELDS
+
+    def parts(self, kind: str, message: memoryview, depth: int, owner: Node | None) -> Iterator[Node | Tensor]:
+        """Find the nodes and tensors in a message that is neither read nor skipped yet."""
+        if depth > _DEEPEST:
+            raise ValueError("too deep")
+        if kind == _TENSOR:
+            yield self._tensor(message, owner)
+            return
+        if kind == _NODE:
+            owner = self._node(message)
+            yield owner
+        children = _CHILDREN[kind]
+        for number, value in self._fields(message):
+            if number in children and isinstance(value, memoryview):
+                yield from self.parts(children[number], value, depth + 1, owner)
+
+    def _tensor(self, message: memoryview, owner: Node | None) -> Tensor:
+        name, data_type, raw, external = "", 0, None, False
+        for number, value in self._fields(message):
+            if number == _DATA_TYPE and isinstance(value, int):
+                data_type = value
+            elif number == _NAME and isinstance(value, memoryview):
+                name = _text(value)
+            elif number == _RAW_DATA:
+                raw = value if isinstance(value, memoryview) else None
+            elif number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0):
+                external = True
+        return Tensor(name, data_type, raw, external, owner)
+
+    def _node(self, message: memoryview) -> Node:
+        names: dict[int, list[str]] = {_INPUT: [], _OUTPUT: [], _OP_TYPE: []}
+        for number, value in self._fields(message):
+            if number in names and isinstance(value, memoryview):
+                names[number].append(_text(value))
+        # A reader that finds the operator named twice takes the last.
+        return Node((names[_OP_TYPE] or [""])[-1], tuple(names[_INPUT]), tuple(names[_OUTPUT]))
+
+    def _fields(self, message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+        """Read a message: field numbers with an integer, or with the bytes of whatever has a length."""
+        at, end = 0, len(message)
+        while at < end:
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError("too many fields")
+            tag, at = _varint(message, at)
+            number, wire = tag >> 3, tag & 7
+            if number >> 29:
+                raise ValueError("no field has such a number")
+            if wire == _VARINT:
+                value, at = _varint(message, at)
+                yield number, value
+                continue
+            if wire == _LENGTH:
+                size, at = _varint(message, at)
+            elif wire in _SIZES:
+                size = _SIZES[wire]
+            else:
+                raise ValueError(f"wire type {wire}")
+            if size > end - at:
+                raise ValueError("a length beyond the end")
+            if wire == _LENGTH:
+                yield number, message[at : at + size]
+            at += size
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """Read a number of seven bits a byte, the lowest first; return it and where the next field begins."""
+    value = 0
+    for place, byte in enumerate(message[at : at + 10]):
+        value |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return value, at + place + 1
+    raise ValueError("a number that does not end, or has more than 64 bits")
+
+
+def _text(value: memoryview) -> str:
+    if len(value) > _LONGEST_NAME:
+        raise ValueError("a name that is none")
+    return value.tobytes().decode(errors="replace")
