@@ -48,6 +48,11 @@ class Reply:
         return json.loads(self.body)
 
     @property
+    def json_part(self) -> Any:
+        """The JSON in front of binary tensors."""
+        return json.loads(self.body[: int(self.headers["inference-header-content-length"])])
+
+    @property
     def error(self) -> str:
         """The text of an error, which has the protocol's form and tells nothing of the inside."""
         assert self.headers["content-type"].startswith("application/json"), self.headers
@@ -80,6 +85,7 @@ class Server:
         port: int,
         bundle: Bundle,
         *,
+        name: str | None = None,
         headers: dict[str, str] | None = None,
         context: ssl.SSLContext | None = None,
     ) -> None:
@@ -89,7 +95,7 @@ class Server:
         self.process = process
         self.lines = lines
         self.port = port
-        self.name = bundle.manifest.name
+        self.name = name or bundle.manifest.name
         self.bundle = bundle
         self.infer_path = f"/v2/models/{self.name}/infer"
         probe = bundle.probe()
@@ -201,14 +207,15 @@ class Server:
         assert self.process.poll() is None, self.lines[-5:]
         wait_for(lambda: self.get("/v2/health/ready").status == 200)
         assert self.infer(self.images[:3]).body == self.golden
-        wait_for(self._balanced)
+        wait_for(self.balanced)
         wait_for(lambda: self.footprint().descriptors <= self.base.descriptors + _DESCRIPTOR_SLACK)
         wait_for(lambda: self.footprint().threads <= self.base.threads + _THREAD_SLACK)
         wait_for(lambda: self.footprint().resident_bytes <= self.base.resident_bytes + memory_slack)
         assert _digests(self.bundle.path) == self._files
         assert not [line for line in self.lines if "Traceback" in line], self.lines[-20:]
 
-    def _balanced(self) -> bool:
+    def balanced(self) -> bool:
+        """Whether every request has ended in one way."""
         found = self.metrics()
         ended = found["succeeded"] + found["failed"] + found["cancelled"]
         return found["received"] == ended and found["in_flight"] == 0
@@ -246,16 +253,21 @@ def serving(
     *options: object,
     bundles: Sequence[Path] = (COMMITTED,),
     environment: dict[str, str] | None = None,
+    name: str | None = None,
     headers: dict[str, str] | None = None,
     context: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
-    """Start a server on a free port, wait until it is ready, and end it afterwards."""
+    """Start a server on a free port, wait until it is ready, and end it afterwards.
+
+    Where a model is named, it answers as the committed bundle does; else it is the first bundle.
+    """
     process, lines = start(*options, bundles=bundles, environment=environment)
     try:
         wait_for(lambda: any("edgecnn serves" in line for line in lines) or process.poll() is not None)
         assert process.poll() is None, lines
         found = next(match for line in lines if (match := _LINE.search(line)))
-        yield Server(process, lines, int(found[3]), open_bundle(bundles[0]), headers=headers, context=context)
+        bundle = open_bundle(bundles[0] if name is None else COMMITTED)
+        yield Server(process, lines, int(found[3]), bundle, name=name, headers=headers, context=context)
     finally:
         if process.poll() is None:
             process.terminate()

@@ -18,14 +18,16 @@ _NEEDED = ("httptools", "orjson", "prometheus_client")
 def serve(bundles: tuple[Path, ...], **options: Any) -> int:
     """Serve each BUNDLE, and those in each FOLDER, by the Open Inference Protocol; alone, those in ./exported.
 
-    A model is named by its manifest, and is ready once its probe has been replayed. SIGTERM ends the server when what
-    it has accepted is answered; a worker that crashes is started again.
+    A model is named by its manifest, and is ready once its probe has been replayed. A folder NAME with bundles 1, 2, …
+    is one model with versions: the highest is served, and a new one as soon as it has proven itself.
+
+    SIGTERM ends the server when what it has accepted is answered; a worker that crashes is started again.
     """
     chosen = ServeOptions(**options)
     for name in _NEEDED:
         if importlib.util.find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    from edgecnn.serving.catalogue import find_bundles
+    from edgecnn.serving.catalogue import find_sources
     from edgecnn.serving.processes.supervisor import supervise
 
-    return supervise(find_bundles(bundles), chosen)
+    return supervise(find_sources(bundles), chosen, roots=bundles)

@@ -3,33 +3,25 @@
 Paths are looked up whole in a table of those that exist: a path that was made to lead somewhere else leads nowhere.
 """
 
-import hmac
 import itertools
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 
-from edgecnn import __version__
+from edgecnn.serving.control_requests import check_control
 from edgecnn.serving.http.message import Exchange, Head, Response
-from edgecnn.serving.inference import Inference, Workplace, refused
+from edgecnn.serving.http_call import HttpCall, refused
 from edgecnn.serving.metrics import CONTENT_TYPE, Metrics
-from edgecnn.serving.model import RETRY, VERSION, Model
+from edgecnn.serving.model import Model
 from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.service import Service
 
-EXTENSIONS = (
-    "binary_tensor_data",
-    "classification",
-    "model_configuration",
-    "model_repository",
-    "schedule_policy",
-    "statistics",
-)
 REQUEST_ID = "X-Request-ID"
 _LONGEST_ID = 128
 _INFER = "/infer"
@@ -38,53 +30,52 @@ _SMALL_BODY = 64 << 10
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 """Answered without a key: whoever restarts the server knows none."""
 
-_CONTROL = re.compile(r"/v2/repository/models/[^/]+/(?:load|unload)")
-"""Of the repository extension, whatever the model is called; clients that load models should hear why they cannot."""
+_CONTROL = re.compile(r"/v2/repository/models/([^/]+)/(load|unload)")
+"""Of the repository extension, whatever the model is called: it may be one that is not served yet."""
 
 Handler = Callable[[Exchange], Response | None]
 """Answers at once, or gives the exchange its answer later and returns None."""
+Route = dict[str, Handler]
 
 logger = logging.getLogger(__name__)
 
 
 class Application:
-    """The server's answers; see `http.message.Application`.
-
-    Attributes:
-        is_draining: whether nothing new is begun, since the server is about to end.
-    """
+    """The server's answers over HTTP; see `http.message.Application`."""
 
     def __init__(
         self,
-        models: Mapping[str, Model],
+        service: Service,
         metrics: Metrics,
         *,
-        api_key: bytes | None,
+        max_body_bytes: int,
+        trusted_hosts: tuple[str, ...],
         access_log: bool,
     ) -> None:
         """Lay out the table of paths.
 
         Args:
-            models: by name.
+            service: what is answered.
             metrics: of this server.
-            api_key: what clients must show, or None.
+            max_body_bytes: of a body that is inflated.
+            trusted_hosts: names of this server, in lower case, under which control calls may come.
             access_log: whether every answer is a line in the log.
         """
-        self.is_draining = False
-        self._models = models
+        self._service = service
         self._metrics = metrics
-        self._api_key = api_key
+        self._max_body_bytes = max_body_bytes
+        self._trusted_hosts = trusted_hosts
         self._access_log = access_log
-        self._workplace: Workplace | None = None
         prefix = os.urandom(6).hex()
         self._ids = (f"{prefix}-{number}" for number in itertools.count(1))
-        self._routes = _general(self) | {
-            path: route for model in models.values() for path, route in self._of(model).items()
-        }
+        self._general = _general(service, metrics)
+        self.lay_out()
 
-    def work_at(self, workplace: Workplace) -> None:
-        """Infer here from now on."""
-        self._workplace = workplace
+    def lay_out(self) -> None:
+        """Make the table of paths anew, after a model has come or changed its version."""
+        self._routes = self._general | {
+            path: route for model in self._service.models.values() for path, route in self._of(model).items()
+        }
 
     def admit(self, head: Head) -> Response | None:
         """Look at a request before its body is read."""
@@ -92,8 +83,8 @@ class Application:
             self._handler(head)
             if not head.path.endswith(_INFER):
                 _check_small(head)
-            elif self.is_draining:
-                raise _ending()
+            else:
+                self._service.check_serving()
         except Refusal as refusal:
             self._metrics.refused(refusal.status)
             response = _identified(refused(refusal), head, self._ids)
@@ -125,12 +116,6 @@ class Application:
         self._log(exchange.head, response)
         exchange.respond(response)
 
-    def is_ready(self) -> bool:
-        """Whether every model answers that can, and one does."""
-        states = {model.state for model in self._models.values()}
-        has_died = any(model.has_died for model in self._models.values())
-        return not (self.is_draining or has_died) and "ready" in states and "loading" not in states
-
     def _log(self, head: Head, response: Response) -> None:
         if self._access_log:
             fields = {"method": head.method, "path": head.path, "status": response.status}
@@ -143,12 +128,10 @@ class Application:
             Refusal: there is nothing at its path, nothing for its method, or its client may not ask.
         """
         route = self._routes.get(head.path) or self._routes.get(unquote(head.path))
-        if self._api_key is not None and head.path not in _OPEN and not self._knows_key(head):
-            raise Refusal("unauthorized", "an API key is needed", headers=(("WWW-Authenticate", "Bearer"),))
-        if route is None and _CONTROL.fullmatch(head.path):
-            route = {"POST": _control_is_off}
+        if head.path not in _OPEN:
+            self._service.check_key(_key_of(head))
         if route is None:
-            raise Refusal("not_found", _nothing_at(unquote(head.path)))
+            route = self._control_route(head)
         handler = route.get("GET" if head.method == "HEAD" else head.method)
         if handler is None:
             allowed = sorted(route | ({"HEAD": None} if "GET" in route else {}))
@@ -156,94 +139,80 @@ class Application:
             raise Refusal("method", message, headers=(("Allow", ", ".join(allowed)),))
         return handler
 
-    def _knows_key(self, head: Head) -> bool:
-        scheme, _, shown = head.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            shown = head.headers.get("x-api-key", "")
-        return hmac.compare_digest(shown.strip().encode(), self._api_key or b"")
-
-    def _of(self, model: Model) -> dict[str, dict[str, Handler]]:
-        """Return the paths of a model, with and without its version."""
-        routes: dict[str, dict[str, Handler]] = {
-            "": {"GET": lambda _: _json(model.describe())},
-            "/ready": {"GET": lambda _: self._ready_model(model)},
-            "/config": {"GET": lambda _: _json(model.configuration())},
-            "/stats": {"GET": lambda _: _json({"model_stats": [_statistics(model)]})},
-            "/infer": {"POST": lambda exchange: self._infer(model, exchange)},
+    def _of(self, model: Model) -> dict[str, Route]:
+        """Return the paths of a model, with and without the version that is served."""
+        service = self._service
+        routes: dict[str, Route] = {
+            "": {"GET": lambda _: _json(service.metadata(model))},
+            "/ready": {"GET": lambda _: _ready_model(service, model)},
+            "/config": {"GET": lambda _: _json(service.configuration(model))},
+            "/card": {"GET": lambda _: _json(service.card(model))},
+            "/stats": {"GET": lambda _: _json(service.statistics(model))},
+            _INFER: {"POST": lambda exchange: self._infer(model, exchange)},
         }
         base = f"/v2/models/{model.name}"
-        return {
-            f"{base}{version}{path}": route
-            for version in ("", f"/versions/{VERSION}")
-            for path, route in routes.items()
-        }
+        versions = ("", f"/versions/{model.number}") if model.number else ("",)
+        return {f"{base}{version}{path}": route for version in versions for path, route in routes.items()}
 
     def _infer(self, model: Model, exchange: Exchange) -> None:
-        if self.is_draining or self._workplace is None:
-            raise _ending()
-        Inference(model, exchange, self._workplace).begin()
+        self._service.infer(model, HttpCall(exchange, self.reply, max_body_bytes=self._max_body_bytes))
 
-    def _ready_model(self, model: Model) -> Response:
-        model.check_ready()
-        if self.is_draining:
-            raise _ending()
-        return _json({"name": model.name, "ready": True})
+    def _control_route(self, head: Head) -> Route:
+        """Return the route of a control call.
 
-    def server(self) -> Response:
-        """Return the protocol's server metadata."""
-        return _json({"name": "edgecnn", "version": __version__, "extensions": EXTENSIONS})
+        Raises:
+            Refusal: it is none, so there is nothing at this path.
+        """
+        found = _CONTROL.fullmatch(head.path)
+        if found is None:
+            raise Refusal("not_found", _nothing_at(unquote(head.path)))
+        name, action = unquote(found[1]), found[2]
+        return {"POST": lambda exchange: self._control(name, action, exchange)}
 
-    def live(self) -> Response:
-        """Say that this process answers."""
-        return _json({"live": True})
+    def _control(self, name: str, action: str, exchange: Exchange) -> None:
+        """Load or unload a model, and answer when that is done."""
+        control = self._service.control
+        if control is None:
+            raise Refusal(
+                "forbidden", "models cannot be loaded or unloaded here: start the server with --model-control"
+            )
+        check_control(exchange.head, exchange.body, trusted_hosts=self._trusted_hosts)
 
-    def ready(self) -> Response:
-        """Say whether requests will be answered."""
-        if self.is_ready():
-            return _json({"ready": True})
-        waiting = [f"{model.name} is {model.state}" for model in self._models.values() if model.state != "ready"]
-        message = "the server is about to end" if self.is_draining else f"not ready: {', '.join(waiting)}"
-        raise Refusal("unready", message, headers=RETRY)
+        def done(refusal: Refusal | None) -> None:
+            if refusal is None:
+                self.reply(exchange, _json(self._service.entry(self._service.models[name])))
+            else:
+                self._metrics.refused(refusal.status)
+                self.reply(exchange, refused(refusal))
 
-    def statistics(self) -> Response:
-        """Return the statistics extension's answer about all models."""
-        return _json({"model_stats": [_statistics(model) for model in self._models.values()]})
-
-    def index(self) -> Response:
-        """Return the repository extension's list of models."""
-        return _json(
-            [
-                {"name": model.name, "version": VERSION, "state": model.state.upper(), "reason": model.reason}
-                for model in self._models.values()
-            ]
-        )
-
-    def metrics(self) -> Response:
-        """Return what Prometheus reads."""
-        return Response(200, self._metrics.page(), (("Content-Type", CONTENT_TYPE),))
+        (control.load if action == "load" else control.unload)(name, done)
 
 
-def _general(answers: Application) -> dict[str, dict[str, Handler]]:
+def _general(service: Service, metrics: Metrics) -> dict[str, Route]:
     return {
-        "/v2": {"GET": lambda _: answers.server()},
-        "/v2/health/live": {"GET": lambda _: answers.live()},
-        "/v2/health/ready": {"GET": lambda _: answers.ready()},
-        "/v2/models/stats": {"GET": lambda _: answers.statistics()},
-        "/v2/repository/index": {"POST": lambda _: answers.index()},
-        "/metrics": {"GET": lambda _: answers.metrics()},
+        "/v2": {"GET": lambda _: _json(service.server())},
+        "/v2/health/live": {"GET": lambda _: _json({"live": True})},
+        "/v2/health/ready": {"GET": lambda _: _ready(service)},
+        "/v2/models/stats": {"GET": lambda _: _json(service.statistics())},
+        "/v2/repository/index": {"POST": lambda _: _json(service.index())},
+        "/metrics": {"GET": lambda _: Response(200, metrics.page(), (("Content-Type", CONTENT_TYPE),))},
     }
 
 
-def _control_is_off(_: Exchange) -> Response:
-    raise Refusal("forbidden", "models cannot be loaded or unloaded here: the server serves what it was started with")
+def _ready(service: Service) -> Response:
+    service.check_ready()
+    return _json({"ready": True})
 
 
-def _statistics(model: Model) -> dict[str, Any]:
-    return model.metrics.statistics.plain(model.name, VERSION)
+def _ready_model(service: Service, model: Model) -> Response:
+    service.check_model_ready(model)
+    return _json({"name": model.name, "ready": True})
 
 
-def _ending() -> Refusal:
-    return Refusal("unready", "the server is about to end: ask another one", headers=RETRY)
+def _key_of(head: Head) -> str:
+    """Return the key that a request bears, or nothing."""
+    scheme, _, shown = head.headers.get("authorization", "").partition(" ")
+    return shown if scheme.lower() == "bearer" else head.headers.get("x-api-key", "")
 
 
 def _check_small(head: Head) -> None:

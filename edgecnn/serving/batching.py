@@ -169,6 +169,10 @@ class Batcher:
         starts = [instance.started for instance in self._instances]
         return max((time.monotonic() - start for start in starts if start is not None), default=0.0)
 
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self._waiting and len(self._idle) == len(self._instances)
+
     def close(self) -> None:
         """End the instances, after the runs under way; jobs that still wait are refused."""
         self._closed = True

@@ -1,44 +1,89 @@
-"""Which bundles a server serves, and under which names: found without opening one, so without NumPy."""
+"""Which bundles a server serves, and under which names: found without opening one, so without NumPy.
+
+A model stands on the disk as one bundle, or as a folder of versions: subfolders that are numbered, each of them a
+bundle. The highest number is served.
+"""
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, bundle_paths
-from edgecnn.errors import BundleNotFound, UsageError
+from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, is_bundle
+from edgecnn.errors import UsageError
 
 DEFAULT = Path("exported")
 """What is served where nothing is named."""
 
+ONLY_VERSION = "1"
+"""A bundle is sealed: where no number stands in its path, it is the one version."""
+
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]|^$|^[._-]")
 """What stands in no bundle's name; see `bundle.manifest.check_name`."""
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+"""Of a version: Triton's clients hold it in 64 bits."""
 
 
-def find_bundles(paths: Sequence[Path]) -> list[Path]:
-    """Return the bundles that paths stand for; without any, those of `./exported`.
+@dataclass(frozen=True)
+class Source:
+    """Where a model stands.
+
+    Attributes:
+        name: under which it is served.
+        path: of its bundle, or of the folder of its versions.
+        has_versions: which of the two.
+    """
+
+    name: str
+    path: Path
+    has_versions: bool = False
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What stands there of a model now.
+
+    Attributes:
+        number: of the version.
+        path: of the bundle.
+        signature: what tells it from another, or from itself half copied: a line for each of its files.
+    """
+
+    number: str
+    path: Path
+    signature: tuple[str, ...]
+
+
+def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
+    """Return the models that paths stand for; without any, those of `./exported`.
 
     A bundle that is damaged is among them: what is wrong with it is said when it is opened, and others are served.
 
     Raises:
         UsageError: there is none, or two have the same name.
     """
-    try:
-        found = bundle_paths(paths or [DEFAULT])
-    except BundleNotFound as error:
-        hint = "" if paths else f"; without a BUNDLE or FOLDER the bundles in ./{DEFAULT} are served"
-        raise UsageError(f"{error}{hint}") from None
-    named: dict[str, Path] = {}
-    for path in found:
-        name = served_name(path)
-        if named.setdefault(name, path) is not path:
-            raise UsageError(f"{named[name]} and {path} are both named {name!r}: serve one of them")
-    return found
+    hint = "" if paths else f"; without a BUNDLE or FOLDER the bundles in ./{DEFAULT} are served"
+    found = {source.path.resolve(): source for path in paths or [DEFAULT] for source in _sources(path, hint)}
+    named: dict[str, Source] = {}
+    for source in found.values():
+        if named.setdefault(source.name, source) is not source:
+            first = named[source.name].path
+            raise UsageError(f"{first} and {source.path} are both named {source.name!r}: serve one of them")
+    return tuple(found.values())
+
+
+def candidates(source: Source) -> list[Candidate]:
+    """Return what may be served of a model now, best first: the highest number, or the one bundle."""
+    if not source.has_versions:
+        return [Candidate(ONLY_VERSION, source.path, _signature(source.path))] if _stands(source.path) else []
+    numbered = sorted(((int(path.name), path) for path in _versions(source.path)), reverse=True)
+    return [Candidate(str(number), path, _signature(path)) for number, path in numbered]
 
 
 def served_name(bundle: Path) -> str:
     """Return the name under which a bundle is served; a damaged one's is its folder's, as far as that can be one."""
-    return name_of(bundle) or _UNNAMEABLE.sub("_", bundle.resolve().name)[:100]
+    return name_of(bundle) or _nameable(bundle)
 
 
 def name_of(bundle: Path) -> str | None:
@@ -50,3 +95,60 @@ def name_of(bundle: Path) -> str | None:
         return None
     name = document.get("name") if isinstance(document, dict) else None
     return name if isinstance(name, str) and not _UNNAMEABLE.search(name) else None
+
+
+def _sources(path: Path, hint: str) -> Iterator[Source]:
+    """Return what one path stands for: a bundle, a folder of versions, or the folders of either kind in it.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    own = _source(path)
+    found = [own] if own else [source for child in _children(path) if (source := _source(child))]
+    if not found:
+        raise UsageError(
+            f"{path} is neither a bundle nor a folder of bundles: expected folders with {MANIFEST}, "
+            f"or with numbered versions{hint}"
+        )
+    yield from found
+
+
+def _stands(bundle: Path) -> bool:
+    """Whether a bundle is there; one that cannot be read is none."""
+    try:
+        return is_bundle(bundle)
+    except OSError:
+        return False
+
+
+def _source(path: Path) -> Source | None:
+    if _stands(path):
+        return Source(served_name(path), path)
+    # A folder in which other bundles stand as well is a folder of bundles, one of which has a number for a name.
+    bundles = [child for child in _children(path) if _stands(child)]
+    is_numbered = bool(bundles) and bundles == list(_versions(path))
+    return Source(_nameable(path), path, has_versions=True) if is_numbered else None
+
+
+def _versions(path: Path) -> Iterator[Path]:
+    return (child for child in _children(path) if _NUMBER.fullmatch(child.name) and _stands(child))
+
+
+def _children(path: Path) -> list[Path]:
+    """Return what stands in a folder, but for what is hidden: it is being written."""
+    try:
+        return sorted(child for child in path.iterdir() if not child.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _signature(bundle: Path) -> tuple[str, ...]:
+    try:
+        files = sorted((file.name, file.lstat()) for file in bundle.iterdir())
+    except OSError:
+        return ()
+    return tuple(f"{name} {at.st_ino} {at.st_size} {at.st_mtime_ns}" for name, at in files)
+
+
+def _nameable(path: Path) -> str:
+    return _UNNAMEABLE.sub("_", path.resolve().name)[:100]

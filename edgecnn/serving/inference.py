@@ -1,4 +1,4 @@
-"""One inference request, from its body to its answer.
+"""One inference request, from its body to its answer, whichever protocol it came by.
 
 Small things are done where they come in, in the event loop's thread: handing them to another would take longer than
 doing them. What takes its time (images, large JSON, anything compressed) is done by worker threads.
@@ -10,24 +10,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
-from urllib.parse import parse_qs
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import orjson
 
 from edgecnn.serving.batching import Answer, Job, Outcome
-from edgecnn.serving.http import content
-from edgecnn.serving.http.message import Exchange, Head, Response
-from edgecnn.serving.model import VERSION, Model
+from edgecnn.serving.model import Model
 from edgecnn.serving.pictures import pixels_of
-from edgecnn.serving.protocol.request import InferRequest, RequestedOutput, parse
-from edgecnn.serving.protocol.response import encode
+from edgecnn.serving.protocol.request import InferRequest
 from edgecnn.serving.refusal import Refusal
-
-HEADER_LENGTH = "Inference-Header-Content-Length"
-_LARGE_JSON = 1 << 14
-_LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
+from edgecnn.serving.version import Version
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -40,35 +32,97 @@ class Workplace:
     Attributes:
         loop: whose thread everything begins and ends in.
         pool: threads for what takes its time.
-        max_body_bytes: of a body that is inflated.
-        reply: gives an exchange its answer.
     """
 
     loop: asyncio.AbstractEventLoop
     pool: ThreadPoolExecutor
-    max_body_bytes: int
-    reply: Callable[[Exchange, Response], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """A request as it was understood; either images are there, or files that are to be decoded."""
+class Timing:
+    """Where the time of a request went, in seconds.
+
+    Attributes:
+        decode_s: reading it, decoding and resizing its images.
+        queue_s: from its submission to the start of its run.
+        inference_s: the engine's run, for it and those beside it.
+    """
+
+    decode_s: float
+    queue_s: float
+    inference_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a request is answered with.
+
+    Attributes:
+        request: as it was understood.
+        logits: float32 [N, K].
+        version: that gave them.
+        timing: of all this.
+    """
 
     request: InferRequest
-    images: np.ndarray | None
-    files: tuple[bytes, ...]
+    logits: np.ndarray
+    version: Version
+    timing: Timing
+
+
+class Call(Protocol):
+    """An inference request as its protocol has it, and the way back for the one answer.
+
+    Attributes:
+        on_gone: called once, in the event loop's thread, if the client leaves before the answer.
+        takes_time: whether reading it takes longer than handing it to another thread.
+        remaining_s: how long the client waits from the beginning on; None where it has not said, or says so within.
+    """
+
+    on_gone: Callable[[], None] | None
+    takes_time: bool
+    remaining_s: float | None
+
+    def is_gone(self) -> bool:
+        """Whether the client has left; asked just before work that would be for nobody."""
+        ...
+
+    def read(self, version: Version) -> InferRequest:
+        """Understand the request, and let go of its bytes; called once, in either kind of thread.
+
+        Raises:
+            Refusal: it is not one to this model.
+        """
+        ...
+
+    def writing_takes_time(self, logits: np.ndarray) -> bool:
+        """Whether writing the answer takes longer than handing it to another thread."""
+        ...
+
+    def write(self, name: str, result: Result) -> Callable[[], object]:
+        """Write the answer of a model, in either kind of thread; returns what sends it, in the event loop's.
+
+        Raises:
+            Refusal: it cannot be written as the client wants it.
+        """
+        ...
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer that there is no result."""
+        ...
 
 
 class Inference:
     """One inference request; every way through it ends in `_end`, once."""
 
-    def __init__(self, model: Model, exchange: Exchange, workplace: Workplace) -> None:
+    def __init__(self, model: Model, call: Call, workplace: Workplace) -> None:
         self._model = model
-        self._exchange = exchange
+        self._call = call
         self._at = workplace
         self._begun = time.monotonic()
         self._prepared = self._begun
-        self._deadline: float | None = None
+        self._deadline: float | None = None if call.remaining_s is None else self._begun + call.remaining_s
+        self._version: Version | None = None
         self._job: Job | None = None
         self._future: Future[Any] | None = None
         self._request: InferRequest | None = None
@@ -78,53 +132,36 @@ class Inference:
         """Count the request and start on it."""
         self._model.metrics.received()
         self._model.pending += 1
-        self._exchange.on_gone = self._gone
+        self._call.on_gone = self._gone
         self._attempt(self._start)
 
     def _start(self) -> None:
-        self._model.check()
-        if _takes_time(self._exchange.head, self._exchange.body):
-            self._apart(self._read, self._decode)
+        version = self._version = self._model.enter()
+        if self._call.takes_time:
+            self._apart(lambda: self._call.read(version), self._decode)
         else:
-            self._decode(self._read())
+            self._decode(self._call.read(version))
 
-    def _read(self) -> _Read:
-        """Understand the body; called in either kind of thread."""
-        head = self._exchange.head
-        body = content.decode(
-            self._exchange.body, head.headers.get("content-encoding", ""), limit=self._at.max_body_bytes
-        )
-        if not body:
-            raise Refusal("invalid", "the request's body is empty")
-        if _is_image(head):
-            return _Read(_of_an_image(head, self._model), None, (body,))
-        request = parse(
-            body,
-            head.headers.get(HEADER_LENGTH.lower()),
-            accepted=self._model.accepted,
-            outputs=self._model.outputs,
-            max_batch=self._model.bounds.max_batch,
-            max_json_bytes=self._model.max_json_bytes,
-        )
-        (images,) = request.inputs.values()
-        return _Read(request, None, images) if isinstance(images, tuple) else _Read(request, images, ())
-
-    def _decode(self, read: _Read) -> None:
+    def _decode(self, request: InferRequest) -> None:
         """Turn files into images; go on at once where there are images."""
-        self._exchange.body = b""  # what is still needed of it, others hold
-        self._request = read.request
-        if read.request.timeout_s is not None:
-            self._deadline = self._begun + read.request.timeout_s
-        if read.images is not None:
-            self._submit(read.images)
+        (images,) = request.inputs.values()
+        request.inputs = {}  # who needs them has them
+        self._request = request
+        if request.timeout_s is not None:
+            deadline = self._begun + request.timeout_s
+            self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+        if isinstance(images, tuple):
+            files = images
+            self._apart(lambda: self._pixels(files), self._submit)
         else:
-            self._apart(lambda: self._pixels(read.files), self._submit)
+            self._submit(images)
 
     def _pixels(self, files: tuple[bytes, ...]) -> np.ndarray:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise Refusal("late", "the request's timeout passed before its images were decoded; it was not executed")
-        manifest = self._model.bundle.manifest
-        images = pixels_of(files, manifest.preprocessing, max_pixels=self._model.bounds.max_pixels)
+        assert self._version is not None
+        manifest = self._version.bundle.manifest
+        images = pixels_of(files, manifest.preprocessing, max_pixels=self._version.bounds.max_pixels)
         if images.shape[1:] != manifest.image_shape:
             raise Refusal(
                 "invalid", f"expected an image of {list(manifest.image_shape)}, found {list(images.shape[1:])}"
@@ -132,9 +169,10 @@ class Inference:
         return images
 
     def _submit(self, images: np.ndarray) -> None:
+        assert self._version is not None
         self._prepared = time.monotonic()
-        self._job = Job(images, self._answered, is_gone=self._exchange.is_gone, deadline=self._deadline)
-        self._model.submit(self._job)
+        self._job = Job(images, self._answered, is_gone=self._call.is_gone, deadline=self._deadline)
+        self._version.submit(self._job)
 
     def _answered(self, outcome: Outcome) -> None:
         if outcome is None:
@@ -142,56 +180,42 @@ class Inference:
         elif isinstance(outcome, Refusal):
             self._refuse(outcome)
         else:
-            self._attempt(lambda: self._encode(outcome))
+            self._attempt(lambda: self._write(outcome))
 
-    def _encode(self, answer: Answer) -> None:
-        coding = self._exchange.head.headers.get("accept-encoding", "")
-        if answer.logits.nbytes > (_LARGE_TO_COMPRESS if coding else _LARGE_TO_WRITE):
-            self._apart(lambda: self._response(answer, coding), lambda response: self._succeed(answer, response))
-        else:
-            self._succeed(answer, self._response(answer, coding))
-
-    def _response(self, answer: Answer, accepted: str) -> Response:
+    def _write(self, answer: Answer) -> None:
         assert self._request is not None
-        (name,) = self._model.outputs
-        body, header_length = encode(
-            self._request,
-            {name: answer.logits},
-            model_name=self._model.name,
-            model_version=VERSION,
-            labels=self._model.bundle.manifest.labels,
-        )
-        headers = [("Content-Type", "application/json" if header_length is None else "application/octet-stream")]
-        if header_length is not None:
-            headers.append((HEADER_LENGTH, str(header_length)))
-        body, coding = content.encode(body, accepted)
-        if coding is not None:
-            headers.append(("Content-Encoding", coding))
-        return Response(200, body, tuple(headers))
+        assert self._version is not None
+        timing = Timing(self._prepared - self._begun, answer.queued_s, answer.inference_s)
+        result = Result(self._request, answer.logits, self._version, timing)
+        if self._call.writing_takes_time(answer.logits):
+            name = self._model.name
+            self._apart(lambda: self._call.write(name, result), lambda send: self._succeed(result, send))
+        else:
+            self._succeed(result, self._call.write(self._model.name, result))
 
-    def _succeed(self, answer: Answer, response: Response) -> None:
+    def _succeed(self, result: Result, send: Callable[[], object]) -> None:
         if self._end():
             self._model.metrics.succeeded(
-                len(answer.logits),
-                preprocess_s=self._prepared - self._begun,
-                queued_s=answer.queued_s,
-                inference_s=answer.inference_s,
+                len(result.logits),
+                preprocess_s=result.timing.decode_s,
+                queued_s=result.timing.queue_s,
+                inference_s=result.timing.inference_s,
             )
-            self._at.reply(self._exchange, response)
+            send()
 
     def _refuse(self, refusal: Refusal) -> None:
         if self._end():
             if refusal.__cause__ is not None:
                 logger.error("a request failed", extra={"model": self._model.name}, exc_info=refusal.__cause__)
             self._model.metrics.failed(refusal.reason, time.monotonic() - self._begun)
-            self._at.reply(self._exchange, refused(refusal))
+            self._call.refuse(refusal)
 
     def _gone(self) -> None:
         """Stop working for a client that has left."""
-        job = self._job
+        job, version = self._job, self._version
         if self._end():
-            if job is not None:
-                self._model.withdraw(job)
+            if job is not None and version is not None:
+                version.withdraw(job)
             self._model.metrics.cancelled()
 
     def _end(self) -> bool:
@@ -204,8 +228,11 @@ class Inference:
             return False
         self._ended = True
         self._model.pending -= 1
-        self._exchange.on_gone = None
+        self._call.on_gone = None
         self._job = None
+        version, self._version = self._version, None
+        if version is not None:
+            version.leave()
         future, self._future = self._future, None
         if future is not None:
             future.cancel()  # where it has not begun, it never does
@@ -245,31 +272,3 @@ class Inference:
         failure = Refusal("engine", "the server failed on this request; its log says why")
         failure.__cause__ = error
         self._refuse(failure)
-
-
-def refused(refusal: Refusal) -> Response:
-    """Write an error as the protocol does."""
-    body = orjson.dumps({"error": str(refusal)})
-    return Response(refusal.status, body, (("Content-Type", "application/json"), *refusal.headers))
-
-
-def _takes_time(head: Head, body: bytes) -> bool:
-    """Whether understanding a body takes longer than handing it to another thread."""
-    if _is_image(head) or "content-encoding" in head.headers:
-        return True
-    json_length = head.headers.get(HEADER_LENGTH.lower(), "")
-    is_short = json_length.isascii() and json_length.isdecimal() and int(json_length[:9]) <= _LARGE_JSON
-    return len(body) > _LARGE_JSON and not is_short
-
-
-def _is_image(head: Head) -> bool:
-    return head.headers.get("content-type", "").lower().startswith("image/")
-
-
-def _of_an_image(head: Head, model: Model) -> InferRequest:
-    """Return the request that a plain image file stands for: all outputs as JSON, or `?classification=K` labels."""
-    wanted = parse_qs(head.query).get("classification", ["0"])[-1]
-    if not (wanted.isascii() and wanted.isdecimal()):
-        raise Refusal("invalid", "classification in the query must be a number of classes")
-    outputs = tuple(RequestedOutput(name, binary=False, classes=int(wanted[:9])) for name in model.outputs)
-    return InferRequest(id=None, inputs={}, datatypes={}, outputs=outputs, batch=1, timeout_s=None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.bundle.proof import Proof
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import (
     BundleError,
@@ -20,6 +21,7 @@ from edgecnn.errors import (
 )
 from edgecnn.runtime.backend import Session, SessionOptions
 from edgecnn.runtime.tuning.profile import tuned_setting
+from edgecnn.runtime.verification import ProbeResult
 from edgecnn.serving.options import ServeOptions
 from edgecnn.serving.processes.trial import try_bundle
 from edgecnn.serving.proving import open_proven
@@ -50,12 +52,16 @@ class Loaded:
     Attributes:
         bundle: what it is.
         session: where it runs.
+        proof: what was measured when it was built.
+        probe: what replaying it here has shown; it holds.
         known: an image of its probe, which it has answered, uint8 [1, H, W, C].
         run_ms: how long that takes for one image.
     """
 
     bundle: Bundle
     session: Session
+    proof: Proof
+    probe: ProbeResult
     known: np.ndarray
     run_ms: float
 
@@ -78,10 +84,11 @@ def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
         timeout_s=options.load_timeout_s,
     )
     logger.debug("the trial went well", extra={"model": bundle.manifest.name, "seconds": round(trial.seconds, 3)})
-    session, probe, _ = open_proven(
+    proof = bundle.proof()
+    session, probe, shown = open_proven(
         bundle, backend=plan.backend, options=plan.options, strict=options.strict, cache=options.cache
     )
-    return Loaded(bundle, session, probe.images[:1].copy(), trial.run_ms)
+    return Loaded(bundle, session, proof, shown, probe.images[:1].copy(), trial.run_ms)
 
 
 def plan_of(bundle: Bundle, options: ServeOptions, cores: int) -> Plan:

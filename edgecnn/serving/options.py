@@ -47,6 +47,9 @@ class ServeOptions:
         default=None, metadata={"help": "PEM file with the certificate, and those that it rests on."}
     )
     tls_key: Path | None = field(default=None, metadata={"help": "PEM file with its private key, not encrypted."})
+    model_control: bool = _option(False, "Let clients load and unload models; see --trusted-hosts.")
+    trusted_hosts: str = _option("", "Names of this server, with commas, besides localhost and its addresses.")
+    watch_s: float = _option(2.0, "Seconds between two looks for new versions of models; 0 for never.")
     log_format: LogFormat = field(default="text", metadata={"help": "json is one object a line."})
     log_level: LogLevel = field(default="info", metadata={"help": "The least that is logged."})
     access_log: bool = _option(False, "Log every request.")
@@ -61,6 +64,8 @@ class ServeOptions:
                 raise UsageError(f"{option} must be in {lowest:g}..{highest:g}, found {value:g}")
         if not self.host:
             raise UsageError("--host is empty: name an address, such as 127.0.0.1")
+        if self.model_control and self.workers > 1:
+            raise UsageError("--model-control needs --workers 1: a call reaches one worker; new versions reach all")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("--tls-cert and --tls-key go together: a certificate and its private key")
         if self.max_pixels > MAX_PIXELS:
@@ -70,6 +75,11 @@ class ServeOptions:
     def scheme(self) -> str:
         """Of the server's URL."""
         return "https" if self.tls_cert else "http"
+
+    def hosts(self) -> tuple[str, ...]:
+        """Return the names of this server that may stand in control calls, in lower case."""
+        named = [self.host, *self.trusted_hosts.split(",")]
+        return tuple(name.strip().lower() for name in named if name.strip())
 
     def cores_of_a_worker(self) -> int:
         """Return how many cores each worker may keep busy.
@@ -106,5 +116,6 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("grace_s", 0, _DAY_S),
     ("load_timeout_s", 0.1, _DAY_S),
     ("stall_timeout_s", 0.1, _DAY_S),
+    ("watch_s", 0, _DAY_S),
 )
 """What a number must lie in, both ends included."""

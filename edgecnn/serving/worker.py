@@ -17,18 +17,21 @@ from concurrent.futures import ThreadPoolExecutor
 from edgecnn.errors import EdgecnnError
 from edgecnn.serving import logs
 from edgecnn.serving.application import Application
-from edgecnn.serving.catalogue import served_name
 from edgecnn.serving.credentials import read_api_key
 from edgecnn.serving.http.limits import Limits
 from edgecnn.serving.http.listener import Listener
 from edgecnn.serving.http.tls import server_context
 from edgecnn.serving.inference import Workplace
-from edgecnn.serving.loading import Loaded, load, public_reason
+from edgecnn.serving.loading import Loaded, load
 from edgecnn.serving.metrics import Metrics
-from edgecnn.serving.model import Bounds, Model
+from edgecnn.serving.model import Model
 from edgecnn.serving.options import ServeOptions
 from edgecnn.serving.processes.job import BROKEN, STALLED, WorkerJob, read_job, say_accepting, say_ready
 from edgecnn.serving.processes.lifeline import die_with_parent
+from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.repository import Repository
+from edgecnn.serving.service import Done, Service
+from edgecnn.serving.version import Bounds
 
 _WATCH_S = 1.0
 _POLL_S = 0.02
@@ -39,44 +42,72 @@ logger = logging.getLogger("edgecnn.serving.worker")  # it runs as `__main__`
 
 
 class Worker:
-    """One worker, from its job to its exit code."""
+    """One worker, from its job to its exit code; to its repository it is the desk (see `repository.Desk`)."""
 
     def __init__(self, job: WorkerJob) -> None:
         self._job = job
-        self._options = job.options
+        self._options = options = job.options
         self._metrics = Metrics()
-        # Names are read once: a bundle may be replaced while the one before it loads.
-        self._bundles = [(path, self._model(served_name(path))) for path in job.bundles]
-        self._models = {model.name: model for _, model in self._bundles}
-        key = job.options.api_key_file
+        self._models = {source.name: self._model(source.name) for source in job.sources}
+        key = options.api_key_file
+        self._service = Service(self._models, api_key=None if key is None else read_api_key(key))
         self._application = Application(
-            self._models,
+            self._service,
             self._metrics,
-            api_key=None if key is None else read_api_key(key),
-            access_log=job.options.access_log,
+            max_body_bytes=options.max_body_mb << 20,
+            trusted_hosts=options.hosts(),
+            access_log=options.access_log,
         )
-        self._ended: asyncio.Future[int] | None = None
+        self._is_accepting = False
+        self._repository = Repository(
+            job.sources,
+            job.roots,
+            self,
+            open_bundle=lambda path: load(path, options, job.cores),
+            watch_s=options.watch_s,
+        )
 
     async def run(self) -> int:
         """Serve until the signal to end; returns the exit code."""
-        loop = asyncio.get_running_loop()
-        self._ended = loop.create_future()
+        self._loop = loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = loop.create_future()
         options = self._options
         sock = socket.socket(fileno=self._job.socket_fd)
         sock.setblocking(False)
         context = server_context(options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
         listener = self._listener = Listener(sock, self._application, limits_of(options), ssl_context=context)
         pool = ThreadPoolExecutor(self._job.cores, thread_name_prefix="edgecnn-pool")
-        workplace = Workplace(loop, pool, options.max_body_mb << 20, self._application.reply)
-        self._application.work_at(workplace)
+        self._service.work_at(Workplace(loop, pool))
+        if options.model_control:
+            self._service.control = self._repository
         if options.workers == 1:  # else the others would answer what this one, still loading, took from them
             listener.start()
-        for work in (self._load, self._watch):
-            threading.Thread(target=work, args=(loop,), name=f"edgecnn{work.__name__}", daemon=True).start()
+        for name, work in (("load", self._repository.run), ("watch", self._watch)):
+            threading.Thread(target=work, name=f"edgecnn-{name}", daemon=True).start()
         code = await self._ended
         if code in (0, BROKEN):
             code = await self._drain(listener) or code
         return code
+
+    def serve(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
+        """See `Desk`."""
+        self._loop.call_soon_threadsafe(self._start, name, number, loaded, seconds)
+
+    def refuse(self, name: str, reason: str) -> None:
+        """See `Desk`."""
+        self._loop.call_soon_threadsafe(lambda: self._model_of(name).refuse(reason))
+
+    def unload(self, name: str) -> None:
+        """See `Desk`."""
+        self._loop.call_soon_threadsafe(self._unload, name)
+
+    def loaded(self) -> None:
+        """See `Desk`."""
+        self._loop.call_soon_threadsafe(self._loaded)
+
+    def tell(self, done: Done, refusal: Refusal | None) -> None:
+        """See `Desk`."""
+        self._loop.call_soon_threadsafe(done, refusal)
 
     def _model(self, name: str) -> Model:
         options = self._options
@@ -88,38 +119,31 @@ class Worker:
         )
         return Model(name, bounds, self._metrics.of(name))
 
-    def _load(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Load every bundle; in a thread of its own, since engines take their time to open."""
-        for path, model in self._bundles:
-            start = time.monotonic()
-            try:
-                loaded = load(path, self._options, self._job.cores)
-            except EdgecnnError as error:
-                logger.error("%s", error, extra={"model": model.name})
-                loop.call_soon_threadsafe(model.refuse, public_reason(error))
-            except Exception:
-                logger.exception("a bug: the bundle could not be loaded", extra={"model": model.name})
-                loop.call_soon_threadsafe(model.refuse, "it cannot be opened")
-            else:
-                loop.call_soon_threadsafe(self._start, model, loaded, time.monotonic() - start)
-        loop.call_soon_threadsafe(self._loaded)
+    def _model_of(self, name: str) -> Model:
+        """Return a model, which may have come into the folders since the start."""
+        if name not in self._models:
+            self._models[name] = self._model(name)
+            self._application.lay_out()
+        return self._models[name]
 
-    def _start(self, model: Model, loaded: Loaded, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        if all(each.state != "ready" for each in self._models.values()):
+    def _start(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
+        if not self._is_accepting:
+            self._is_accepting = True
             # Until here the signal ends the process at once: there is nothing to answer.
-            loop.add_signal_handler(signal.SIGTERM, self._end, 0)
+            self._loop.add_signal_handler(signal.SIGTERM, self._end, 0)
             say_accepting(self._job)
-        model.opened(loaded.bundle)
-        model.start(loaded.session, loop, known=loaded.known, run_ms=loaded.run_ms)
+        self._model_of(name).start(loaded, self._loop, number=number)
+        self._application.lay_out()
         info = loaded.session.info
-        fields = {"engine": f"{info.engine} {info.version}", "device": info.device, "precision": info.precision}
-        fields |= {
-            "threads": str(info.threads),
-            "instances": str(loaded.session.concurrency),
-            "seconds": f"{seconds:.2f}",
-        }
-        logger.info("ready", extra={"model": model.name} | fields)
+        fields = {"version": number, "digest": loaded.bundle.digest[:12], "engine": f"{info.engine} {info.version}"}
+        fields |= {"device": info.device, "precision": info.precision, "threads": str(info.threads)}
+        fields |= {"instances": str(loaded.session.concurrency), "seconds": f"{seconds:.2f}"}
+        logger.info("ready", extra={"model": name} | fields)
+
+    def _unload(self, name: str) -> None:
+        self._model_of(name).unload()
+        self._application.lay_out()
+        logger.info("unloaded", extra={"model": name})
 
     def _loaded(self) -> None:
         """Tell the supervisor; end where there is nothing to serve, or not everything and that was asked for."""
@@ -127,7 +151,7 @@ class Worker:
         if not ready:
             logger.error("there is nothing to serve: no bundle could be loaded")
             self._end(1)
-        elif self._options.strict and len(ready) < len(self._models):
+        elif self._options.strict and any(model.reason for model in self._models.values()):
             logger.error("not every bundle could be loaded, and --strict was asked for")
             self._end(1)
         else:
@@ -136,29 +160,29 @@ class Worker:
             say_ready(self._job, ready)
 
     def _end(self, code: int) -> None:
-        if self._ended is not None and not self._ended.done():
+        if not self._ended.done():
             self._ended.set_result(code)
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _watch(self) -> None:
         """End the process where an engine has died, or does not come back: nothing can stop a run.
 
         In a thread of its own, since a run may be under way in the event loop's.
         """
         while True:
             time.sleep(_WATCH_S)
-            for model in self._models.values():
+            for model in list(self._models.values()):
                 fields = {"model": model.name}
                 if model.longest_run_s() > self._options.stall_timeout_s:
                     logger.critical("the engine does not come back from a run", extra=fields)
                     os._exit(STALLED)
                 if model.has_died:
                     logger.critical("the engine fails on every image", extra=fields)
-                    loop.call_soon_threadsafe(self._end, BROKEN)
+                    self._loop.call_soon_threadsafe(self._end, BROKEN)
                     return
 
     async def _drain(self, listener: Listener) -> int:
         """Begin nothing new, answer what was accepted, and close; returns the exit code."""
-        self._application.is_draining = True
+        self._service.is_draining = True
         listener.drain()
         logger.info("draining", extra={"in_flight": listener.busy})
         now = time.monotonic()

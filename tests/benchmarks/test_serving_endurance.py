@@ -1,7 +1,8 @@
-"""What `serving_sigterm.py` and `serving_soak.py` conclude of what they have seen."""
+"""What `serving_sigterm.py`, `serving_reload.py` and `serving_soak.py` conclude of what they have seen."""
 
 import numpy as np
 import pytest
+from serving_reload import summary
 from serving_sigterm import Sent, count
 from serving_soak import balance, growth, slope
 
@@ -40,3 +41,10 @@ def test_memory_that_only_wavers_has_a_slope_about_zero():
     samples = [{"seconds": float(i), "resident_mb": 100 + float(np.sin(i / 6))} for i in range(240)]
     found = growth(samples)["mb_per_hour"]
     assert found["low"] < 0 < found["high"]
+
+
+def test_a_request_that_overlaps_with_a_swap_counts_as_within_it():
+    answers = [(0.0, 0.5, "old"), (0.9, 0.2, "old"), (1.5, 0.1, "old"), (1.9, 0.3, "new"), (2.5, 0.5, "new")]
+    found = summary([(1.0, 2.0)], answers)
+    assert (found["answers"], found["versions_seen"], found["swap_s"]) == (5, 2, 1.0)
+    assert (found["quiet_ms"]["max"], found["swapping_ms"]["max"]) == pytest.approx((500, 300))

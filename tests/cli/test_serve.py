@@ -3,12 +3,13 @@
 import importlib.util
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from conftest import COMMITTED
 
+from edgecnn.serving.catalogue import Source
 from edgecnn.serving.options import ServeOptions
 from edgecnn.serving.processes.listening import listen
 
@@ -18,8 +19,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Path], ServeOptio
     """Take the place of the supervisor, and note what it is asked for."""
     asked: list[tuple[list[Path], ServeOptions]] = []
 
-    def supervise(bundles: list[Path], options: ServeOptions) -> int:
-        asked.append((bundles, options))
+    def supervise(sources: Sequence[Source], options: ServeOptions, *, roots: Sequence[Path]) -> int:
+        assert roots is not None
+        asked.append(([source.path for source in sources], options))
         return 0
 
     monkeypatch.setattr("edgecnn.serving.processes.supervisor.supervise", supervise)

@@ -108,7 +108,7 @@ def test_a_bundle_that_cannot_be_served_says_why_and_the_others_are_served(
             assert (reply.status, reply.headers["retry-after"]) == (503, "1")
             assert reply.error == f"model '{name}' is unavailable: {reason}"
         (entry,) = [each for each in server.request("POST", "/v2/repository/index").json if each["name"] == name]
-        assert entry == {"name": name, "version": "1", "state": "UNAVAILABLE", "reason": reason}
+        assert entry == {"name": name, "version": "", "state": "UNAVAILABLE", "reason": reason}
         lines = [line for line in server.lines if f"model={name}" in line]
         assert len(lines) == 1
         assert f"/{name}" in lines[0]  # whoever serves it is told where it is
@@ -213,7 +213,7 @@ def test_what_a_graph_names_as_the_place_of_its_data_is_not_opened(tmp_path: Pat
 def test_a_bundle_that_vanishes_is_served_from_memory(tmp_path: Path, loss: Callable[[Path], None]):  # 79
     bundle = _named(tmp_path, "vanishing")
     probe = COMMITTED / "probe.npz"
-    with serving(bundles=[bundle]) as server:
+    with serving("--watch-s", 0, bundles=[bundle]) as server:
         encoded = server.bundle.probe().encoded[0]
         loss(bundle)
         kind = {"Content-Type": f"image/{encoded.format.lower()}"}

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from edgecnn.serving import inference
+from edgecnn.serving import http_call, inference
 from edgecnn.serving.http.message import Head, Response
+from edgecnn.serving.http_call import HttpCall
 from edgecnn.serving.inference import Inference, Workplace
 from edgecnn.serving.metrics import Metrics
-from edgecnn.serving.model import Bounds, Model
+from edgecnn.serving.model import Model
 from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.version import Bounds
 
 
 class Asked:
@@ -41,10 +43,17 @@ def fails(error: Exception) -> Callable[..., Any]:
     return fail
 
 
+class Entered:
+    """A version that nothing comes to."""
+
+    def leave(self) -> None:
+        pass
+
+
 @pytest.fixture
-def model() -> Model:
+def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     model = Model("m", Bounds(max_batch=1, max_pending=1, max_delay_s=0, max_pixels=1), Metrics().of("m"))
-    model.state = "ready"
+    monkeypatch.setattr(model, "enter", Entered)
     return model
 
 
@@ -55,7 +64,9 @@ def infer(model: Model, headers: dict[str, str]) -> "weakref.ref[Asked]":
         asked = Asked(headers)
         with ThreadPoolExecutor(1) as pool:
             loop = asyncio.get_running_loop()
-            Inference(model, asked, Workplace(loop, pool, 1 << 20, Asked.respond)).begin()
+            call = HttpCall(asked, Asked.respond, max_body_bytes=1 << 20)
+            Inference(model, call, Workplace(loop, pool)).begin()
+            del call
             for _ in range(500):
                 if asked.answers:
                     break
@@ -77,7 +88,7 @@ def test_a_request_that_fails_is_answered_counted_and_let_go_of(
     error: Exception, headers: dict[str, str], model: Model, monkeypatch: pytest.MonkeyPatch
 ):
     counted: list[str] = []
-    monkeypatch.setattr(inference.content, "decode", fails(error))
+    monkeypatch.setattr(http_call.content, "decode", fails(error))
     monkeypatch.setattr(
         model, "metrics", SimpleNamespace(received=lambda: None, failed=lambda *of: counted.append(of[0]))
     )

@@ -1,4 +1,4 @@
-"""A model and its engine: what it lets in, and how it tells a request's fault from the engine's death."""
+"""A model and its engine: what it lets in, how it tells its death from a request's fault, how versions change."""
 
 import asyncio
 from typing import Any
@@ -9,10 +9,13 @@ import pytest
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError
 from edgecnn.runtime.backend import SessionInfo
+from edgecnn.runtime.verification import ProbeResult
 from edgecnn.serving.batching import Answer, Job, Outcome
+from edgecnn.serving.loading import Loaded
 from edgecnn.serving.metrics import Metrics
-from edgecnn.serving.model import Bounds, Model
+from edgecnn.serving.model import Model
 from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.version import Bounds
 
 KNOWN = np.zeros((1, 32, 32, 1), np.uint8)
 BOUNDS = Bounds(max_batch=8, max_pending=2, max_delay_s=0.0, max_pixels=1000)
@@ -26,14 +29,20 @@ class Fragile:
 
     def __init__(self) -> None:
         self.is_dead = False
+        self.is_closed = False
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-        if self.is_dead or len(images) > 2:
+        if self.is_dead or self.is_closed or len(images) > 2:
             raise EngineError("no memory")
         return np.zeros((len(images), 10), np.float32)
 
     def close(self) -> None:
-        pass
+        self.is_closed = True
+
+
+def loaded(bundle: Bundle, engine: Fragile, *, run_ms: float = 10.0) -> Loaded:
+    shown = ProbeResult(images=1, decided=1, max_error=0.0, tolerance=1.0, encoded=0, failures=())
+    return Loaded(bundle, engine, bundle.proof(), shown, KNOWN, run_ms)
 
 
 def model() -> Model:
@@ -42,10 +51,18 @@ def model() -> Model:
 
 async def asked(model: Model, count: int) -> Outcome:
     done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    model.submit(Job(np.zeros((count, 32, 32, 1), np.uint8), done.set_result, is_gone=lambda: False))
+    model.version.submit(Job(np.zeros((count, 32, 32, 1), np.uint8), done.set_result, is_gone=lambda: False))
     outcome = await asyncio.wait_for(done, 10)
     await asyncio.sleep(0)  # what the engine's thread has said besides comes first
     return outcome
+
+
+async def until(condition: Any) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen in time")
 
 
 @pytest.mark.parametrize("run_ms", [0.01, 10.0], ids=["here", "in a thread"])
@@ -54,8 +71,7 @@ def test_a_request_that_fails_does_not_harm_the_model_and_an_engine_that_fails_a
 ):
     async def test() -> None:
         lenet, engine = model(), Fragile()
-        lenet.opened(committed)
-        lenet.start(engine, asyncio.get_running_loop(), known=KNOWN, run_ms=run_ms)
+        lenet.start(loaded(committed, engine, run_ms=run_ms), asyncio.get_running_loop(), number="1")
         assert isinstance(await asked(lenet, 1), Answer)
         assert isinstance(await asked(lenet, 3), Refusal)
         assert (lenet.state, lenet.has_died) == ("ready", False)
@@ -64,41 +80,87 @@ def test_a_request_that_fails_does_not_harm_the_model_and_an_engine_that_fails_a
         assert isinstance(refusal, Refusal)
         assert refusal.status == 500
         assert (lenet.state, lenet.has_died) == ("unavailable", True)
-        lenet.close()
 
     asyncio.run(test())
 
 
-def test_before_it_is_ready_a_model_lets_nothing_in_and_says_why(committed: Bundle):
+def test_before_it_is_ready_a_model_lets_nothing_in_and_says_why():
     lenet = model()
     with pytest.raises(Refusal, match="loading") as caught:
-        lenet.check()
+        lenet.enter()
     assert (caught.value.status, dict(caught.value.headers)) == (503, {"Retry-After": "1"})
-    with pytest.raises(Refusal, match="loading"):
-        lenet.describe()
     lenet.refuse("the engine refused it")
     with pytest.raises(Refusal, match="unavailable: the engine refused it"):
-        lenet.check()
+        lenet.enter()
 
 
 def test_more_requests_than_may_wait_are_refused_at_once(committed: Bundle):
     async def test() -> None:
         lenet = model()
-        lenet.opened(committed)
-        lenet.start(Fragile(), asyncio.get_running_loop(), known=KNOWN, run_ms=10.0)
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
         lenet.pending = BOUNDS.max_pending  # the one that asks is counted already
-        lenet.check()
+        lenet.enter().leave()
         lenet.pending = BOUNDS.max_pending + 1
         with pytest.raises(Refusal, match="2 requests wait already") as caught:
-            lenet.check()
+            lenet.enter()
         assert caught.value.reason == "busy"
-        lenet.close()
 
     asyncio.run(test())
 
 
 def test_json_is_bounded_by_what_the_largest_batch_can_need(committed: Bundle):
-    lenet = model()
-    lenet.opened(committed)
-    largest: Any = [[[[255] for _ in range(32)] for _ in range(32)] for _ in range(BOUNDS.max_batch)]
-    assert len(str(largest)) < lenet.max_json_bytes < 8 << 20
+    async def test() -> None:
+        lenet = model()
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
+        largest: Any = [[[[255] for _ in range(32)] for _ in range(32)] for _ in range(BOUNDS.max_batch)]
+        assert len(str(largest)) < lenet.version.max_json_bytes < 8 << 20
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("run_ms", [0.01, 10.0], ids=["here", "in a thread"])
+def test_a_version_is_closed_when_the_last_request_that_began_with_it_is_answered(run_ms: float, committed: Bundle):
+    async def test() -> None:
+        lenet, old, new = model(), Fragile(), Fragile()
+        loop = asyncio.get_running_loop()
+        lenet.start(loaded(committed, old, run_ms=run_ms), loop, number="1")
+        first = lenet.enter()
+        lenet.start(loaded(committed, new, run_ms=run_ms), loop, number="2")
+        assert (lenet.number, lenet.enter().number) == ("2", "2")
+        await asyncio.sleep(0.2)
+        done: asyncio.Future[Outcome] = loop.create_future()
+        first.submit(Job(KNOWN, done.set_result, is_gone=lambda: False))
+        first.leave()
+        assert isinstance(await asyncio.wait_for(done, 10), Answer)
+        await until(lambda: old.is_closed)
+        assert not new.is_closed
+        assert isinstance(await asked(lenet, 1), Answer)
+
+    asyncio.run(test())
+
+
+def test_a_new_version_that_was_refused_leaves_the_old_one_and_its_reason(committed: Bundle):
+    async def test() -> None:
+        lenet = model()
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
+        lenet.refuse("version 2 was refused: it is not an intact bundle")
+        assert (lenet.state, lenet.number) == ("ready", "1")
+        assert "version 2" in lenet.reason
+
+    asyncio.run(test())
+
+
+def test_an_unloaded_model_answers_nothing_until_it_is_loaded_again(committed: Bundle):
+    async def test() -> None:
+        lenet, engine = model(), Fragile()
+        loop = asyncio.get_running_loop()
+        lenet.start(loaded(committed, engine), loop, number="1")
+        lenet.unload()
+        assert (lenet.state, lenet.number) == ("unavailable", "")
+        await until(lambda: engine.is_closed)
+        with pytest.raises(Refusal, match="unavailable: it was unloaded"):
+            lenet.enter()
+        lenet.start(loaded(committed, Fragile()), loop, number="1")
+        assert lenet.state == "ready"
+
+    asyncio.run(test())

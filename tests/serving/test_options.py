@@ -8,6 +8,7 @@ import pytest
 
 from edgecnn.bundle.schema import parse
 from edgecnn.errors import UsageError
+from edgecnn.serving.catalogue import Source
 from edgecnn.serving.credentials import read_api_key
 from edgecnn.serving.options import ServeOptions
 from edgecnn.serving.processes.job import WorkerJob, job_text
@@ -67,7 +68,8 @@ def test_the_limit_of_pixels_is_not_raised():
 def test_a_job_arrives_as_it_was_sent():
     odd = Path(os.fsdecode(b"/tmp/\xff \xc3\xa9"))
     options = ServeOptions(api_key_file=odd, threads=2, log_format="json", grace_s=1.5)
-    job = WorkerJob((odd, Path("exported")), options, socket_fd=3, ready_fd=4, number=1, cores=2, supervisor_pid=7)
+    sources, roots = (Source("odd", odd), Source("more", odd, has_versions=True)), (Path("exported"), odd)
+    job = WorkerJob(sources, roots, options, socket_fd=3, ready_fd=4, number=1, cores=2, supervisor_pid=7)
     assert parse(WorkerJob, job_text(job)) == job
 
 

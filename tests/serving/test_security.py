@@ -21,6 +21,7 @@ from edgecnn.runtime.child import child_environment
 from edgecnn.serving.application import Application
 from edgecnn.serving.http.message import Head
 from edgecnn.serving.metrics import Metrics
+from edgecnn.serving.service import Service
 
 KEY = "0123456789abcdef-Key"
 PATIENCE_S = 60.0
@@ -101,7 +102,8 @@ def test_keys_are_compared_whole_in_a_time_that_tells_nothing(monkeypatch: pytes
         return False
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    application = Application({}, Metrics(), api_key=KEY.encode(), access_log=False)
+    service = Service({}, api_key=KEY.encode())
+    application = Application(service, Metrics(), max_body_bytes=1, trusted_hosts=(), access_log=False)
     for headers in ({"authorization": f"Bearer {KEY}"}, {"x-api-key": "0"}, {}):
         refused = application.admit(Head("GET", "/v2", "", headers))
         assert refused is not None

@@ -203,7 +203,7 @@ def test_it_cannot_load_and_unload_and_hears_why(
 ):
     status, text = refused(lambda: getattr(client, action)(server.name if name == "itself" else name))
     assert status == "403"
-    assert text == "models cannot be loaded or unloaded here: the server serves what it was started with"
+    assert text == "models cannot be loaded or unloaded here: start the server with --model-control"
     assert client.is_model_ready(server.name)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.bundle import schema
+from edgecnn.serving.catalogue import Source
 from edgecnn.serving.options import ServeOptions
 
 STALLED = 70
@@ -25,7 +26,8 @@ class WorkerJob:
     """What a worker does.
 
     Attributes:
-        bundles: what it serves.
+        sources: what it serves from the start.
+        roots: where models may be found that are loaded later.
         options: how.
         socket_fd: descriptor of the socket that listens, shared with the other workers.
         ready_fd: descriptor for `say_accepting` and `say_ready`.
@@ -34,7 +36,8 @@ class WorkerJob:
         supervisor_pid: the process that must be its parent.
     """
 
-    bundles: tuple[Path, ...]
+    sources: tuple[Source, ...]
+    roots: tuple[Path, ...]
     options: ServeOptions
     socket_fd: int
     ready_fd: int

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecnn.runtime.child import child_command, child_environment, signal_name
+from edgecnn.serving.catalogue import Source
 from edgecnn.serving.credentials import read_api_key
 from edgecnn.serving.logs import configure
 from edgecnn.serving.options import ServeOptions
@@ -40,13 +41,19 @@ log = logging.getLogger("edgecnn.serving")
 
 
 def supervise(
-    bundles: Sequence[Path], options: ServeOptions, *, module: str = WORKER, restarts: Restarts | None = None
+    sources: Sequence[Source],
+    options: ServeOptions,
+    *,
+    roots: Sequence[Path] = (),
+    module: str = WORKER,
+    restarts: Restarts | None = None,
 ) -> int:
     """Serve bundles until a signal ends it; only in the main thread.
 
     Args:
-        bundles: what is served.
+        sources: what is served.
         options: how.
+        roots: where models may be found that are loaded later.
         module: what a worker runs.
         restarts: of workers that crash.
 
@@ -72,7 +79,13 @@ def supervise(
         if metrics is not None:
             cleanup.callback(metrics.close)
         launcher = _Launcher(
-            module, bundles=tuple(bundles), options=options, cores=cores, listener=listener, metrics=metrics
+            module,
+            sources=tuple(sources),
+            roots=tuple(roots),
+            options=options,
+            cores=cores,
+            listener=listener,
+            metrics=metrics,
         )
         places = [WorkerPlace(number, launcher.launch, restarts or Restarts()) for number in range(options.workers)]
         supervisor = _Supervisor(places, options, listener=listener, signals=signals, metrics=metrics)
@@ -87,13 +100,15 @@ class _Launcher:
         self,
         module: str,
         *,
-        bundles: tuple[Path, ...],
+        sources: tuple[Source, ...],
+        roots: tuple[Path, ...],
         options: ServeOptions,
         cores: int,
         listener: socket.socket,
         metrics: MetricsFolder | None,
     ) -> None:
-        self._module, self._bundles, self._options, self._cores = module, bundles, options, cores
+        self._module, self._options, self._cores = module, options, cores
+        self._sources, self._roots = sources, roots
         self._listener = listener
         self._environment = {key: value for key, value in child_environment().items() if key != VARIABLE}
         if metrics is not None:
@@ -102,7 +117,9 @@ class _Launcher:
     def launch(self, number: int, ready_fd: int) -> "subprocess.Popen[bytes]":
         """See `Launch`."""
         socket_fd = self._listener.fileno()
-        job = WorkerJob(self._bundles, self._options, socket_fd, ready_fd, number, self._cores, os.getpid())
+        job = WorkerJob(
+            self._sources, self._roots, self._options, socket_fd, ready_fd, number, self._cores, os.getpid()
+        )
         return subprocess.Popen(
             child_command(self._module, job_text(job)),
             env=self._environment,

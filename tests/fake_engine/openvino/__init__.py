@@ -1,8 +1,8 @@
 """An engine that does as a test says, and computes with ONNX Runtime; in front of the real package of this name.
 
-The folder `HELD_ENGINE` holds what it is told, each a file: `hold` (runs wait until it is gone), `pace` (seconds that
-each run takes at least), `crash` (the next run ends the process with this signal), `memory` (each run asks for so many
-bytes more), `crash-NAME` (opening that bundle ends the process). It notes its runs in `runs`, a line of images each.
+The folder `HELD_ENGINE` holds what it is told, each a file: `hold` (runs wait until it is gone), `hold-NAME` (those of
+that bundle), `pace` (seconds that each run takes at least), `crash` (the next run ends the process with this signal),
+`memory` (each run asks for so many X
 """
 
 import contextlib
@@ -29,8 +29,9 @@ class Tensor:
 
 
 class _Request:
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, name: str) -> None:
         self._session = session
+        self._holds = (_FOLDER / "hold", _FOLDER / f"hold-{name}")
 
     def set_input_tensor(self, tensor: Tensor) -> None:
         self._input = tensor
@@ -39,7 +40,7 @@ class _Request:
         images = self._input.data
         with (_FOLDER / "runs").open("a") as file:
             file.write(f"{len(images)}\n")
-        while (_FOLDER / "hold").exists():
+        while any(hold.exists() for hold in self._holds):
             time.sleep(0.002)
         time.sleep(float(_told("pace") or _PACE_S))
         crash = _told("crash")
@@ -59,13 +60,14 @@ class _Compiled:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._name = Path(path).parent.name
         self._properties = _PROPERTIES | {"INFERENCE_NUM_THREADS": threads}
 
     def get_property(self, name: str) -> Any:
         return self._properties[name]
 
     def create_infer_request(self) -> _Request:
-        return _Request(self._session)
+        return _Request(self._session, self._name)
 
 
 class Core:

@@ -111,7 +111,8 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         code += "import sys\nfrom pathlib import Path\nfrom edgecnn.serving.options import ServeOptions\n"
         code += "from edgecnn.serving.processes.supervisor import supervise\n"
         code += "from edgecnn.serving.processes.worker_place import Restarts\n"
-        code += f"sys.exit(supervise([Path({str(COMMITTED)!r})], ServeOptions(**{chosen!r}),"
+        code += "from edgecnn.serving.catalogue import Source\n"
+        code += f"sys.exit(supervise([Source('lenet', Path({str(COMMITTED)!r}))], ServeOptions(**{chosen!r}),"
         code += f" module='fake_worker', restarts={QUICK}))"
         log = tmp_path / f"log-{len(started)}"
         with log.open("w") as file:

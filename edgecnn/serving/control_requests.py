@@ -1,0 +1,74 @@
+"""Who may load and unload models over HTTP: nobody whom a page in somebody's browser has sent.
+
+A browser sends what any page asks it to, to loopback too. A page of another site shows itself by its `Origin`; one that
+has made its own name mean this machine (DNS rebinding) by the `Host` that it believes to talk to. An address as host
+cannot be rebound.
+"""
+
+import ipaddress
+import re
+
+import orjson
+
+from edgecnn.serving.http.message import Head
+from edgecnn.serving.protocol.wording import quoted
+from edgecnn.serving.refusal import Refusal
+
+_HARMLESS = frozenset({"unload_dependents"})
+"""Parameters that clients send along; all others would change what is loaded."""
+_HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:/@?#]*)(?::[0-9]{1,5})?")
+
+
+def check_control(head: Head, body: bytes, *, trusted_hosts: tuple[str, ...]) -> None:
+    """Do nothing for a control call that this server takes.
+
+    Args:
+        head: of the request.
+        body: of the request; the parameters of Triton's repository extension may stand in it.
+        trusted_hosts: names of this server, in lower case, beside `localhost` and every address.
+
+    Raises:
+        Refusal: "forbidden" if it comes from a foreign site or to a foreign host; "invalid" if it wants something else
+            loaded than what stands on the server.
+    """
+    host = head.headers.get("host", "")
+    if not _is_trusted(host, trusted_hosts):
+        raise Refusal(
+            "forbidden", f"host {quoted(host)} is not trusted with control calls: name it with --trusted-hosts"
+        )
+    origin = head.headers.get("origin")
+    if origin is not None and origin.lower() not in {f"http://{host}".lower(), f"https://{host}".lower()}:
+        raise Refusal("forbidden", f"control calls from the site {quoted(origin)} are refused")
+    if head.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        raise Refusal("forbidden", "control calls from another site are refused")
+    _check_parameters(body)
+
+
+def _is_trusted(host: str, trusted_hosts: tuple[str, ...]) -> bool:
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = found[1].lower().removesuffix(".")
+    if name == "localhost" or name in trusted_hosts:
+        return True
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _check_parameters(body: bytes) -> None:
+    if not body.strip():
+        return
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Refusal("invalid", "expected a JSON object, or no body") from None
+    parameters = document.get("parameters", {}) if isinstance(document, dict) else None
+    if not isinstance(parameters, dict):
+        raise Refusal("invalid", "expected a JSON object, and an object as its parameters")
+    if strange := sorted(parameters.keys() - _HARMLESS):
+        raise Refusal(
+            "invalid", f"parameter {quoted(strange[0])}: what is loaded stands on the server and nowhere else"
+        )

@@ -1,0 +1,132 @@
+"""An inference request over HTTP: JSON, binary tensors or an image file in, the protocol's response out."""
+
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+import numpy as np
+import orjson
+
+from edgecnn.serving.http import content
+from edgecnn.serving.http.message import Exchange, Head, Response
+from edgecnn.serving.inference import Result, Timing
+from edgecnn.serving.protocol.request import InferRequest, RequestedOutput, parse
+from edgecnn.serving.protocol.response import encode
+from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.version import Version
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+BUNDLE = "X-Bundle-Digest"
+_LARGE_JSON = 1 << 14
+_LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
+
+
+class HttpCall:
+    """See `inference.Call`; the answer goes to an exchange.
+
+    Attributes:
+        remaining_s: None: a client of HTTP says within its request how long it waits.
+    """
+
+    remaining_s: float | None = None
+
+    def __init__(self, exchange: Exchange, reply: Callable[[Exchange, Response], None], *, max_body_bytes: int) -> None:
+        self._exchange = exchange
+        self._reply = reply
+        self._max_body_bytes = max_body_bytes
+        self.takes_time = _takes_time(exchange.head, exchange.body)
+
+    @property
+    def on_gone(self) -> Callable[[], None] | None:
+        """See `Call`."""
+        return self._exchange.on_gone
+
+    @on_gone.setter
+    def on_gone(self, tell: Callable[[], None] | None) -> None:
+        self._exchange.on_gone = tell
+
+    def is_gone(self) -> bool:
+        """See `Call`."""
+        return self._exchange.is_gone()
+
+    def read(self, version: Version) -> InferRequest:
+        """See `Call`."""
+        head = self._exchange.head
+        coding = head.headers.get("content-encoding", "")
+        body = content.decode(self._exchange.body, coding, limit=self._max_body_bytes)
+        self._exchange.body = b""  # what is still needed of it, others hold
+        if not body:
+            raise Refusal("invalid", "the request's body is empty")
+        if _is_image(head):
+            return _of_an_image(head, body, version)
+        return parse(
+            body,
+            head.headers.get(HEADER_LENGTH.lower()),
+            accepted=version.accepted,
+            outputs=version.outputs,
+            max_batch=version.bounds.max_batch,
+            max_json_bytes=version.max_json_bytes,
+        )
+
+    def writing_takes_time(self, logits: np.ndarray) -> bool:
+        """See `Call`."""
+        is_compressed = "accept-encoding" in self._exchange.head.headers
+        return logits.nbytes > (_LARGE_TO_COMPRESS if is_compressed else _LARGE_TO_WRITE)
+
+    def write(self, name: str, result: Result) -> Callable[[], object]:
+        """See `Call`."""
+        (output,) = result.version.outputs
+        body, header_length = encode(
+            result.request,
+            {output: result.logits},
+            model_name=name,
+            model_version=result.version.number,
+            labels=result.version.bundle.manifest.labels,
+        )
+        headers = [("Content-Type", "application/json" if header_length is None else "application/octet-stream")]
+        if header_length is not None:
+            headers.append((HEADER_LENGTH, str(header_length)))
+        body, coding = content.encode(body, self._exchange.head.headers.get("accept-encoding", ""))
+        if coding is not None:
+            headers.append(("Content-Encoding", coding))
+        headers += [("Server-Timing", _server_timing(result.timing)), (BUNDLE, result.version.bundle.digest)]
+        response = Response(200, body, tuple(headers))
+        return lambda: self._reply(self._exchange, response)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """See `Call`."""
+        self._reply(self._exchange, refused(refusal))
+
+
+def refused(refusal: Refusal) -> Response:
+    """Write an error as the protocol does."""
+    body = orjson.dumps({"error": str(refusal)})
+    return Response(refusal.status, body, (("Content-Type", "application/json"), *refusal.headers))
+
+
+def _server_timing(timing: Timing) -> str:
+    """Return the header's value, in milliseconds (W3C, Server Timing)."""
+    decode, queue, inference = 1000 * timing.decode_s, 1000 * timing.queue_s, 1000 * timing.inference_s
+    return f"decode;dur={decode:.3f}, queue;dur={queue:.3f}, inference;dur={inference:.3f}"
+
+
+def _takes_time(head: Head, body: bytes) -> bool:
+    """Whether understanding a body takes longer than handing it to another thread."""
+    if _is_image(head) or "content-encoding" in head.headers:
+        return True
+    json_length = head.headers.get(HEADER_LENGTH.lower(), "")
+    is_short = json_length.isascii() and json_length.isdecimal() and int(json_length[:9]) <= _LARGE_JSON
+    return len(body) > _LARGE_JSON and not is_short
+
+
+def _is_image(head: Head) -> bool:
+    return head.headers.get("content-type", "").lower().startswith("image/")
+
+
+def _of_an_image(head: Head, body: bytes, version: Version) -> InferRequest:
+    """Return the request that a plain image file stands for: all outputs as JSON, or `?classification=K` labels."""
+    wanted = parse_qs(head.query).get("classification", ["0"])[-1]
+    if not (wanted.isascii() and wanted.isdecimal()):
+        raise Refusal("invalid", "classification in the query must be a number of classes")
+    outputs = tuple(RequestedOutput(name, binary=False, classes=int(wanted[:9])) for name in version.outputs)
+    (name,) = version.accepted
+    return InferRequest(id=None, inputs={name: (body,)}, datatypes={}, outputs=outputs, batch=1, timeout_s=None)

@@ -1,0 +1,239 @@
+"""Loads models, at the start and while others are served: one at a time, in a thread of its own.
+
+What is to be served is always what stands on the disk: the one bundle of a model, or the highest of its versions. It is
+tried in a child process first (see `loading`); only if it answers there as its original did, and takes and gives what
+the version that is served does, the two are exchanged. Until then, and whatever is wrong with it, the one goes on.
+"""
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from edgecnn.bundle.manifest import Manifest, TensorSpec
+from edgecnn.errors import EdgecnnError, UsageError
+from edgecnn.serving.catalogue import Candidate, Source, candidates, find_sources
+from edgecnn.serving.loading import Loaded, public_reason
+from edgecnn.serving.protocol.wording import quoted
+from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.service import Done
+
+logger = logging.getLogger(__name__)
+
+
+class Desk(Protocol):
+    """Where models answer; each call is made in this thread and done in the event loop's, in the order of the calls."""
+
+    def serve(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
+        """Answer with a version from now on."""
+        ...
+
+    def refuse(self, name: str, reason: str) -> None:
+        """Say why nothing, or still an older version, answers."""
+        ...
+
+    def unload(self, name: str) -> None:
+        """Answer no more."""
+        ...
+
+    def loaded(self) -> None:
+        """Take note that what was to be served from the start has been tried."""
+        ...
+
+    def tell(self, done: Done, refusal: Refusal | None) -> None:
+        """Tell a client what became of its order."""
+        ...
+
+
+@dataclass
+class _Place:
+    """What is known of a model here."""
+
+    source: Source
+    served: Manifest | None = None
+    serving: tuple[str, ...] = ()  # signatures: of what is served,
+    tried: tuple[str, ...] = ()  # of what was tried last,
+    seen: tuple[str, ...] = ()  # and of what stood there at the last look
+    is_unloaded: bool = False
+
+
+@dataclass(frozen=True)
+class _Order:
+    action: Literal["load", "unload"]
+    name: str
+    done: Done = field(repr=False)
+
+
+class Repository:
+    """The models of a server; see `service.Control` for what clients may ask of it."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        roots: Sequence[Path],
+        desk: Desk,
+        *,
+        open_bundle: Callable[[Path], Loaded],
+        watch_s: float,
+    ) -> None:
+        """Describe what is to be served.
+
+        Args:
+            sources: from the start.
+            roots: where models may be found that are asked for later.
+            desk: where they answer.
+            open_bundle: opens and proves a bundle; raises EdgecnnError.
+            watch_s: how often to look for new versions; 0 for never.
+        """
+        self._places = {source.name: _Place(source) for source in sources}
+        self._roots = roots
+        self._desk = desk
+        self._open = open_bundle
+        self._watch_s = watch_s
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+
+    def load(self, name: str, done: Done) -> None:
+        """See `Control`."""
+        self._orders.put(_Order("load", name, done))
+
+    def unload(self, name: str, done: Done) -> None:
+        """See `Control`."""
+        self._orders.put(_Order("unload", name, done))
+
+    def run(self) -> None:
+        """Load everything, then what changes and what is asked for, for ever."""
+        for name in self._places:
+            self._begin(name)
+        self._desk.loaded()
+        next_look = time.monotonic() + self._watch_s
+        while True:
+            try:
+                order = self._orders.get(timeout=max(0.0, next_look - time.monotonic()) if self._watch_s else None)
+            except queue.Empty:
+                self._look()
+                next_look = time.monotonic() + self._watch_s
+            else:
+                self._obey(order)
+
+    def _begin(self, name: str) -> None:
+        """Load the highest version that can be."""
+        place = self._places[name]
+        found = candidates(place.source)
+        refusals = []
+        for candidate in found:
+            reason = self._try(place, candidate)
+            if reason is None:
+                break
+            refusals.append(reason)
+        if found:
+            place.tried = place.seen = found[0].signature
+        else:
+            refusals.append("there is no bundle any more")
+        if refusals:
+            self._desk.refuse(name, "; ".join(refusals))
+
+    def _look(self) -> None:
+        """Load what has come since, once it has stood still from one look to the next: it may be half copied."""
+        for name, place in self._places.items():
+            try:
+                reason = None if place.is_unloaded else self._looked(place)
+            except Exception:
+                logger.exception("a bug: new versions were not looked for", extra={"model": name})
+            else:
+                if reason is not None:
+                    self._desk.refuse(name, reason)
+
+    def _looked(self, place: _Place) -> str | None:
+        for candidate in candidates(place.source)[:1]:
+            has_settled = candidate.signature == place.seen
+            place.seen = candidate.signature
+            if has_settled and candidate.signature != place.tried:
+                return self._change(place, candidate)
+        return None
+
+    def _obey(self, order: _Order) -> None:
+        try:
+            refusal = self._obeyed(order)
+        except Exception:
+            logger.exception("a bug: a model was not loaded or unloaded", extra={"model": order.name})
+            refusal = Refusal("engine", "the server failed on this request; its log says why")
+        self._desk.tell(order.done, refusal)
+
+    def _obeyed(self, order: _Order) -> Refusal | None:
+        """Do as a client asks; returns why not."""
+        place = self._places.get(order.name) or self._newcomer(order.name)
+        if place is None:
+            return Refusal("not_found", f"model {quoted(order.name)} is not found in the folders that are served")
+        if order.action == "unload":
+            place.served, place.is_unloaded = None, True
+            self._desk.unload(order.name)
+            return None
+        found = candidates(place.source)
+        if not found:
+            return Refusal("invalid", f"model '{order.name}' has no bundle any more: what is served goes on")
+        place.is_unloaded = False
+        if place.served is not None and found[0].signature == place.serving:
+            return None
+        reason = self._change(place, found[0])
+        if reason is None:
+            return None
+        self._desk.refuse(order.name, reason)
+        return Refusal("invalid", f"failed to load '{order.name}': {reason}")
+
+    def _newcomer(self, name: str) -> _Place | None:
+        """Return the place of a model that has come into the folders since the start."""
+        try:
+            sources = find_sources(self._roots)
+        except UsageError:  # two of one name: neither is meant
+            return None
+        found = next((source for source in sources if source.name == name), None)
+        if found is None:
+            return None
+        place = self._places[name] = _Place(found)
+        return place
+
+    def _change(self, place: _Place, candidate: Candidate) -> str | None:
+        """Serve another version, or say why not."""
+        place.tried = place.seen = candidate.signature
+        return self._try(place, candidate)
+
+    def _try(self, place: _Place, candidate: Candidate) -> str | None:
+        """Open a bundle and serve it; returns why not, for everybody to read."""
+        name, start = place.source.name, time.monotonic()
+        what = f"version {candidate.number}" if place.source.has_versions else "the bundle"
+        try:
+            loaded = self._open(candidate.path)
+        except EdgecnnError as error:
+            logger.error("%s", error, extra={"model": name})
+            return _refused(what, public_reason(error), place)
+        except Exception:
+            logger.exception("a bug: the bundle could not be loaded", extra={"model": name})
+            return _refused(what, "it cannot be opened", place)
+        if place.served is not None and (difference := _difference(place.served, loaded.bundle.manifest)):
+            loaded.session.close()
+            logger.error("%s: %s", candidate.path, difference, extra={"model": name})
+            return _refused(what, difference, place)
+        place.served, place.serving = loaded.bundle.manifest, candidate.signature
+        self._desk.serve(name, candidate.number, loaded, time.monotonic() - start)
+        return None
+
+
+def _refused(what: str, reason: str, place: _Place) -> str:
+    """Say of a newer or a further version which one is meant; of the only bundle there is, only why."""
+    return f"{what} was refused: {reason}" if place.served or place.source.has_versions else reason
+
+
+def _difference(served: Manifest, new: Manifest) -> str | None:
+    """Say in what a new version would surprise clients of the one that is served."""
+    for old, now in ((served.input, new.input), (served.output, new.output)):
+        if old != now:
+            return f"expected {_shown(old)} as the version that is served has, found {_shown(now)}"
+    return None
+
+
+def _shown(spec: TensorSpec) -> str:
+    sizes = ",".join("-1" if size is None else str(size) for size in spec.shape)
+    return f"{spec.name} {spec.datatype} [{sizes}]"

@@ -1,0 +1,170 @@
+"""What the server knows and does, whichever protocol asks: its models, their readiness, and who may ask."""
+
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from edgecnn import __version__
+from edgecnn.serving import descriptions
+from edgecnn.serving.inference import Call, Inference, Workplace
+from edgecnn.serving.model import RETRY, Model
+from edgecnn.serving.protocol.wording import quoted
+from edgecnn.serving.refusal import Refusal
+
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "schedule_policy",
+    "statistics",
+)
+
+Done = Callable[[Refusal | None], None]
+"""Takes what became of a control call, in the event loop's thread; None where it was done."""
+
+
+class Control(Protocol):
+    """Loads and unloads models while others are served."""
+
+    def load(self, name: str, done: Done) -> None:
+        """Open what stands for a model now, and serve it."""
+        ...
+
+    def unload(self, name: str, done: Done) -> None:
+        """Serve a model no more."""
+        ...
+
+
+class Service:
+    """The server's models, and its answers as plain values. Everything here happens in the event loop's thread.
+
+    Attributes:
+        models: by name; may grow.
+        is_draining: whether nothing new is begun, since the server is about to end.
+        control: what loads and unloads models; None where clients may not.
+    """
+
+    def __init__(self, models: Mapping[str, Model], *, api_key: bytes | None) -> None:
+        """Describe a server.
+
+        Args:
+            models: by name.
+            api_key: what clients must show, or None.
+        """
+        self.models = models
+        self.is_draining = False
+        self.control: Control | None = None
+        self._api_key = api_key
+        self._workplace: Workplace | None = None
+
+    def work_at(self, workplace: Workplace) -> None:
+        """Infer here from now on."""
+        self._workplace = workplace
+
+    def check_key(self, shown: str) -> None:
+        """Do nothing for who may ask.
+
+        Args:
+            shown: the key, or nothing.
+
+        Raises:
+            Refusal: a key is needed, and this is not it.
+        """
+        if self._api_key is not None and not hmac.compare_digest(shown.strip().encode(), self._api_key):
+            raise Refusal("unauthorized", "an API key is needed", headers=(("WWW-Authenticate", "Bearer"),))
+
+    def check_serving(self) -> None:
+        """Do nothing while new requests are taken.
+
+        Raises:
+            Refusal: the server is about to end.
+        """
+        if self.is_draining or self._workplace is None:
+            raise Refusal("unready", "the server is about to end: ask another one", headers=RETRY)
+
+    def is_ready(self) -> bool:
+        """Whether every model answers that can, and one does."""
+        states = {model.state for model in self.models.values()}
+        has_died = any(model.has_died for model in self.models.values())
+        return not (self.is_draining or has_died) and "ready" in states and "loading" not in states
+
+    def check_ready(self) -> None:
+        """Do nothing where requests will be answered.
+
+        Raises:
+            Refusal: they will not.
+        """
+        if not self.is_ready():
+            waiting = [f"{model.name} is {model.state}" for model in self.models.values() if model.state != "ready"]
+            message = "the server is about to end" if self.is_draining else f"not ready: {', '.join(waiting)}"
+            raise Refusal("unready", message, headers=RETRY)
+
+    def model(self, name: str, number: str = "") -> Model:
+        """Return a model.
+
+        Args:
+            name: as a client says it.
+            number: of its version; nothing for the one that is served.
+
+        Raises:
+            Refusal: there is no such model, or it has another version now.
+        """
+        model = self.models.get(name)
+        if model is None or (number and number != model.number):
+            version = f" in version {quoted(number)}" if number else ""
+            raise Refusal("not_found", f"model {quoted(name)} is not found{version}")
+        return model
+
+    def check_model_ready(self, model: Model) -> None:
+        """Do nothing where a model answers.
+
+        Raises:
+            Refusal: it does not, or the server is about to end.
+        """
+        _ = model.version
+        self.check_serving()
+
+    def infer(self, model: Model, call: Call) -> None:
+        """Begin with an inference request; the call gets the answer.
+
+        Raises:
+            Refusal: the server is about to end.
+        """
+        self.check_serving()
+        assert self._workplace is not None
+        Inference(model, call, self._workplace).begin()
+
+    def server(self) -> dict[str, Any]:
+        """Return the protocol's server metadata."""
+        return {"name": "edgecnn", "version": __version__, "extensions": EXTENSIONS}
+
+    def metadata(self, model: Model) -> dict[str, Any]:
+        """Return the protocol's model metadata."""
+        return descriptions.metadata(model.name, model.version)
+
+    def configuration(self, model: Model) -> dict[str, Any]:
+        """Return the model configuration extension's answer."""
+        return descriptions.configuration(model.name, model.version)
+
+    def card(self, model: Model) -> dict[str, Any]:
+        """Return what people want to know of a model."""
+        return descriptions.card(model.name, model.version)
+
+    def statistics(self, *models: Model) -> dict[str, Any]:
+        """Return the statistics extension's answer about some models, or all."""
+        chosen = models or tuple(self.models.values())
+        return {"model_stats": [model.metrics.statistics.plain(model.name, model.number) for model in chosen]}
+
+    def index(self) -> list[dict[str, str]]:
+        """Return the repository extension's list of models."""
+        return [self.entry(model) for model in self.models.values()]
+
+    def entry(self, model: Model) -> dict[str, str]:
+        """Return a model's entry in that list."""
+        return {
+            "name": model.name,
+            "version": model.number,
+            "state": model.state.upper(),
+            "reason": model.reason,
+        }

@@ -1,0 +1,128 @@
+"""What paths stand for: bundles, folders of them, and folders of numbered versions."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgecnn.errors import UsageError
+from edgecnn.serving.catalogue import Source, candidates, find_sources, served_name
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Path]:
+    """Make what looks like a bundle: nobody opens it here."""
+
+    def make(*place: str, name: str = "model") -> Path:
+        path = tmp_path.joinpath(*place)
+        path.mkdir(parents=True)
+        (path / "manifest.json").write_text(json.dumps({"name": name}))
+        return path
+
+    return make
+
+
+def test_a_bundle_is_one_model_of_its_own_name(make: Callable[..., Path]):
+    bundle = make("any-folder", name="photos")
+    assert find_sources([bundle]) == (Source("photos", bundle),)
+    (candidate,) = candidates(Source("photos", bundle))
+    assert (candidate.number, candidate.path) == ("1", bundle)
+
+
+def test_numbered_bundles_are_versions_of_a_model_of_the_folder_s_name(make: Callable[..., Path], tmp_path: Path):
+    for number in ("1", "2", "10"):
+        make("photos", number, name="whatever")
+    expected = Source("photos", tmp_path / "photos", has_versions=True)
+    assert find_sources([tmp_path / "photos"]) == find_sources([tmp_path]) == (expected,)
+    assert [candidate.number for candidate in candidates(expected)] == ["10", "2", "1"]
+
+
+def test_a_folder_may_hold_bundles_and_models_with_versions(make: Callable[..., Path], tmp_path: Path):
+    make("a", name="a")
+    make("b", "7")
+    (tmp_path / "notes").mkdir()
+    assert [(source.name, source.has_versions) for source in find_sources([tmp_path])] == [("a", False), ("b", True)]
+
+
+def test_numbers_among_other_bundles_are_names(make: Callable[..., Path], tmp_path: Path):
+    make("2", name="two")
+    make("other", name="other")
+    assert [source.name for source in find_sources([tmp_path])] == ["two", "other"]
+
+
+@pytest.mark.parametrize("name", [".3", "03", "0", "-1", "1.5", "9" * 19, "٣"])
+def test_what_is_no_number_is_no_version(name: str, make: Callable[..., Path], tmp_path: Path):
+    make("photos", "2")
+    make("photos", name)
+    source = Source("photos", tmp_path / "photos", has_versions=True)
+    assert [candidate.number for candidate in candidates(source)] == ["2"]
+
+
+def test_a_version_without_a_manifest_is_none_yet(make: Callable[..., Path], tmp_path: Path):
+    make("photos", "1")
+    (tmp_path / "photos" / "2").mkdir()
+    (tmp_path / "photos" / "2" / "model.onnx").touch()
+    source = Source("photos", tmp_path / "photos", has_versions=True)
+    assert [candidate.number for candidate in candidates(source)] == ["1"]
+
+
+def test_a_signature_changes_with_every_file_and_with_another_bundle_in_its_place(
+    make: Callable[..., Path], tmp_path: Path
+):
+    bundle = make("photos")
+    source = Source("photos", bundle)
+    seen = {candidates(source)[0].signature}
+    (bundle / "model.onnx").write_bytes(b"a")
+    seen.add(candidates(source)[0].signature)
+    with (bundle / "model.onnx").open("ab") as file:
+        file.write(b"b")
+    seen.add(candidates(source)[0].signature)
+    shutil.copytree(bundle, tmp_path / "other")
+    shutil.rmtree(bundle)
+    (tmp_path / "other").rename(bundle)
+    seen.add(candidates(source)[0].signature)
+    assert len(seen) == 4
+    assert candidates(source)[0].signature in seen
+
+
+def test_what_is_gone_has_no_candidates(make: Callable[..., Path], tmp_path: Path):
+    bundle = make("photos")
+    shutil.rmtree(bundle)
+    assert candidates(Source("photos", bundle)) == []
+    assert candidates(Source("photos", tmp_path / "nowhere", has_versions=True)) == []
+
+
+def test_a_link_to_a_bundle_is_that_bundle_until_it_leads_elsewhere(make: Callable[..., Path], tmp_path: Path):
+    first, second = make("first"), make("second")
+    link = tmp_path / "current"
+    link.symlink_to(first)
+    (source,) = find_sources([link])
+    before = candidates(source)[0]
+    assert before.path == link
+    link.unlink()
+    link.symlink_to(second)
+    assert candidates(source)[0].signature != before.signature
+
+
+def test_a_model_named_twice_is_served_once_and_two_of_one_name_are_refused(make: Callable[..., Path], tmp_path: Path):
+    first = make("one", "a", name="photos")
+    assert len(find_sources([first, tmp_path / "one", first])) == 1
+    second = make("two", "b", name="photos")
+    with pytest.raises(UsageError) as caught:
+        find_sources([first, second])
+    assert str(caught.value) == f"{first} and {second} are both named 'photos': serve one of them"
+
+
+def test_a_place_with_nothing_to_serve_is_named(tmp_path: Path):
+    for place in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(UsageError, match="neither a bundle nor a folder of bundles") as caught:
+            find_sources([place])
+        assert str(caught.value).startswith(str(place))
+
+
+def test_a_damaged_bundle_has_its_folder_s_name(make: Callable[..., Path]):
+    bundle = make("what ever")
+    (bundle / "manifest.json").write_text("{")
+    assert served_name(bundle) == "what_ever"

@@ -1,0 +1,213 @@
+"""Loading and unloading by clients: off unless asked for, and never for a page in somebody's browser.
+
+The number in a comment is the row of the project's table of faults.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tritonclient.http as triton
+from asking import refusal
+from conftest import COMMITTED
+from model_versions import NAME, put, put_with_another_class
+from server_process import Reply, Server, serving, wait_for
+from tritonclient.utils import InferenceServerException
+
+from edgecnn.errors import UsageError
+from edgecnn.serving.control_requests import check_control
+from edgecnn.serving.http.message import Head
+from edgecnn.serving.options import ServeOptions
+from edgecnn.serving.refusal import Refusal
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one model, of one version."""
+    folder = tmp_path / "models" / NAME
+    folder.mkdir(parents=True)
+    put(folder, 1)
+    return folder
+
+
+@pytest.fixture
+def controlled(folder: Path) -> Iterator[Server]:
+    """A server that takes orders, and does nothing by itself."""
+    with serving("--model-control", "--watch-s", 0, bundles=[folder.parent], name=NAME) as server:
+        yield server
+
+
+def order(server: Server, action: str, name: str = NAME, **headers: str) -> Reply:
+    return server.request("POST", f"/v2/repository/models/{name}/{action}", b"", headers)
+
+
+def index(server: Server) -> dict[str, Any]:
+    return {each["name"]: each for each in server.request("POST", "/v2/repository/index").json}
+
+
+def test_what_stands_there_now_is_loaded(controlled: Server, folder: Path):
+    put(folder, 2)
+    reply = order(controlled, "load")
+    assert reply.json == {"name": NAME, "version": "2", "state": "READY", "reason": ""}
+    assert controlled.get(f"/v2/models/{NAME}").json["versions"] == ["2"]
+    loads = sum("ready" in line and "version=" in line for line in controlled.lines)
+    assert order(controlled, "load").status == 200  # it is served already: nothing happens
+    assert sum("ready" in line and "version=" in line for line in controlled.lines) == loads
+
+
+def test_a_model_that_is_unloaded_answers_nothing_until_it_is_loaded_again(controlled: Server):
+    assert order(controlled, "unload").json["state"] == "UNAVAILABLE"
+    refused = controlled.infer(controlled.images[:1])
+    assert refused.status == 503
+    assert refused.error == f"model '{NAME}' is unavailable: it was unloaded"
+    assert controlled.get("/v2/health/ready").status == 503
+    assert order(controlled, "load").status == 200
+    assert controlled.infer(controlled.images[:3]).body == controlled.golden
+    assert order(controlled, "unload").status == 200
+    assert order(controlled, "load").status == 200
+    controlled.unharmed()
+
+
+def test_a_model_that_was_unloaded_may_come_back_otherwise(controlled: Server, folder: Path):
+    put_with_another_class(folder, 2)
+    assert "found logits float32 [-1,11]" in refusal(order(controlled, "load"))
+    assert order(controlled, "unload").status == 200
+    assert order(controlled, "load").status == 200
+    assert controlled.get(f"/v2/models/{NAME}").json["outputs"][0]["shape"] == [-1, 11]
+
+
+def test_a_bad_version_leaves_the_old_one_and_says_why_each_time(controlled: Server, folder: Path):  # 78
+    put(folder, 2)
+    (folder / "2" / "model.onnx").write_bytes(b"")
+    for _ in range(2):
+        text = refusal(order(controlled, "load"))
+        assert text == f"failed to load '{NAME}': version 2 was refused: it is not an intact bundle"
+    assert index(controlled)[NAME]["reason"] == "version 2 was refused: it is not an intact bundle"
+    controlled.unharmed()
+
+
+def test_a_model_whose_bundle_is_gone_goes_on_and_loading_it_says_so(controlled: Server, folder: Path):  # 79
+    shutil.rmtree(folder)
+    assert "has no bundle any more: what is served goes on" in refusal(order(controlled, "load"))
+    controlled.unharmed()
+
+
+def test_a_model_that_has_come_into_the_folder_can_be_loaded(controlled: Server, folder: Path):
+    assert order(controlled, "load", COMMITTED.name).status == 404
+    shutil.copytree(COMMITTED, folder.parent / "newcomer")
+    assert order(controlled, "load", COMMITTED.name).status == 200
+    assert controlled.get(f"/v2/models/{COMMITTED.name}/ready").status == 200
+    assert index(controlled)[COMMITTED.name]["state"] == "READY"
+
+
+@pytest.mark.parametrize("action", ["load", "unload"])
+def test_a_model_that_is_nowhere_is_not_found(action: str, controlled: Server):
+    for name in ("other", "..%2f..%2fetc", "%00"):
+        assert "is not found in the folders that are served" in refusal(order(controlled, action, name), 404)
+    assert {sample.labels["model"] for sample in controlled.samples() if "model" in sample.labels} == {NAME}
+
+
+@pytest.mark.parametrize("action", ["load", "unload"])
+def test_a_foreign_site_and_a_foreign_host_are_refused(action: str, controlled: Server):  # 58
+    for headers in ({"Host": "evil.example:80"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        refusal(order(controlled, action, **headers), 403)
+    assert index(controlled)[NAME]["state"] == "READY"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "evil.example:8080"},
+        {"host": "127.0.0.1.evil.example"},
+        {"host": "localhost.evil.example"},
+        {"host": "user@127.0.0.1"},
+        {"host": ""},
+        {},
+        {"host": "localhost", "origin": "http://evil.example"},
+        {"host": "localhost", "origin": "null"},
+        {"host": "localhost", "origin": "http://[::1"},
+        {"host": "localhost:8080", "origin": "http://localhost"},  # another port is another site
+        {"host": "localhost", "sec-fetch-site": "cross-site"},
+        {"host": "localhost", "sec-fetch-site": "same-site"},
+    ],
+)
+def test_who_sends_what_a_page_of_another_site_would_is_refused(headers: dict[str, str]):  # 58
+    with pytest.raises(Refusal) as caught:
+        check_control(Head("POST", "/", "", headers), b"", trusted_hosts=("models.example",))
+    assert caught.value.status == 403
+
+
+def test_its_own_page_may_ask(controlled: Server):
+    here = f"127.0.0.1:{controlled.port}"
+    assert order(controlled, "load", Host=here, Origin=f"http://{here}").status == 200
+    assert order(controlled, "load", Host="localhost", Origin="http://localhost").status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:1", "LOCALHOST", "127.0.0.1", "[::1]:8080", "10.1.2.3", "models.example:1"]
+)
+def test_addresses_and_named_hosts_are_trusted(host: str):
+    check_control(Head("POST", "/", "", {"host": host}), b"", trusted_hosts=("models.example",))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"parameters": {"config": "{}"}}',
+        b'{"parameters": {"file:1/model.onnx": "AAAA"}}',
+        b"[]",
+        b"{",
+        b'{"parameters": 1}',
+    ],
+)
+def test_what_a_client_would_have_loaded_instead_is_refused(body: bytes):
+    with pytest.raises(Refusal) as caught:
+        check_control(Head("POST", "/", "", {"host": "localhost"}), body, trusted_hosts=())
+    assert caught.value.status == 400
+
+
+def test_the_key_is_needed_where_there_is_one(folder: Path, tmp_path: Path):  # 58
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef")
+    options = ("--model-control", "--api-key-file", key)
+    bearing = {"Authorization": "Bearer 0123456789abcdef"}
+    with serving(*options, bundles=[folder], name=NAME, headers=bearing) as server:
+        assert order(server, "load").status == 200
+        assert order(server, "unload", Authorization="").status == 401
+        assert order(server, "load").json["state"] == "READY"
+
+
+def test_tritonclient_loads_and_unloads(controlled: Server):
+    with triton.InferenceServerClient(f"127.0.0.1:{controlled.port}") as client:
+        client.unload_model(NAME)
+        assert not client.is_model_ready(NAME)
+        client.load_model(NAME)
+        assert client.is_model_ready(NAME)
+        with pytest.raises(InferenceServerException, match="not found"):
+            client.load_model("other")
+        with pytest.raises(InferenceServerException, match="what is loaded stands on the server"):
+            client.load_model(NAME, config="{}")
+
+
+def test_clients_that_load_are_told_when_the_server_ends(controlled: Server):
+    assert controlled.stop() == 0
+    assert not any("Traceback" in line for line in controlled.lines)
+
+
+def test_control_is_for_one_worker():
+    with pytest.raises(UsageError, match="--model-control needs --workers 1"):
+        ServeOptions(model_control=True, workers=2)
+
+
+def test_orders_and_looks_do_not_disturb_each_other(folder: Path):
+    with serving("--model-control", "--watch-s", 0.05, bundles=[folder], name=NAME) as server:
+        for number in (2, 3):
+            put(folder, number)
+            assert order(server, "load").json["version"] == str(number)
+        assert order(server, "unload").status == 200
+        put(folder, 4)
+        wait_for(lambda: index(server)[NAME]["state"] == "UNAVAILABLE")
+        assert order(server, "load").json["version"] == "4"
