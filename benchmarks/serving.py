@@ -20,7 +20,7 @@ from typing import Any
 import serving_requests as requests
 from serving_idle import idle
 from serving_overload import overload
-from serving_recipes import PACKAGES, build, edgecnn, peer, versions_of
+from serving_recipes import RACED, build, edgecnn, peer, versions_of
 from serving_tables import ENGINE, REFERENCE, lenet_claims, over, page, resnet_claims, row
 from serving_ways import Taken, Way, bundle_of, expected, fastest, measure, photograph
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 def _where() -> dict[str, Any]:
     """Say where and with what a part runs."""
-    peers = {name: version for each in PACKAGES for name, version in versions_of(each).items()}
+    peers = {name: version for each in RACED for name, version in versions_of(each).items()}
     return {"site": plain(this_site()), "measured_at": utc_now(), "versions": versions() | peers}
 
 

@@ -29,22 +29,24 @@ class Server:
         process: what was started; it may have children.
     """
 
-    def __init__(self, recipe: Recipe, log: Path) -> None:
+    def __init__(self, recipe: Recipe, log: Path, *, port: int | None = None) -> None:
         """Start it, and wait until it is ready.
 
         Args:
             recipe: how.
             log: the file for what it prints.
+            port: to listen on; None for any that is free.
 
         Raises:
             RuntimeError: it ended, or was not ready in time.
         """
         self.port, *others = free_ports(3)
+        self.port = port or self.port
         names = dict(zip(("{port}", "{other port}", "{third port}"), (self.port, *others), strict=True))
 
         def filled(text: str) -> str:
-            for name, port in names.items():
-                text = text.replace(name, str(port))
+            for name, number in names.items():
+                text = text.replace(name, str(number))
             return text
 
         log.parent.mkdir(parents=True, exist_ok=True)

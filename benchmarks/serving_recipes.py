@@ -4,6 +4,7 @@ The peers have the same ONNX Runtime as we, and whatever they would send home is
 """
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,8 +20,12 @@ PACKAGES = {
     "mlserver": ("mlserver==1.7.1", "Pillow"),
     "litserve": ("litserve", "Pillow"),
     "bentoml": ("bentoml", "Pillow"),
+    "triton": ("nvidia-pytriton==0.7.0", "numpy<2"),  # its stub is built for NumPy 1
 }
 """What is installed for each peer, ONNX Runtime and NumPy aside."""
+
+RACED = ("uvicorn", "granian", "mlserver", "litserve", "bentoml")
+"""Those that `serving.py` measures."""
 
 _QUIET = {
     "ORT_DISABLE_TELEMETRY": "1",
@@ -32,7 +37,7 @@ _QUIET = {
 }
 
 
-def build(names: Sequence[str] = tuple(PACKAGES)) -> None:
+def build(names: Sequence[str] = RACED) -> None:
     """Make the environments that do not stand yet."""
     ours = importlib.metadata.version("onnxruntime")
     for name in names:
@@ -47,9 +52,15 @@ def build(names: Sequence[str] = tuple(PACKAGES)) -> None:
 
 def versions_of(name: str) -> dict[str, str]:
     """Return the versions of a peer's packages; none where its environment does not stand."""
-    packages = [each.partition("==")[0].lower() for each in PACKAGES[name]]
+    packages = [re.split("[=<>]", each)[0].lower() for each in PACKAGES[name]]
     found = importlib.metadata.distributions(path=[str(each) for each in _site_packages(name)])
     return {each.name.lower(): each.version for each in found if each.name.lower() in (*packages, "onnxruntime")}
+
+
+def site_packages(name: str) -> Path:
+    """Return where a peer's packages lie; its environment must stand."""
+    (found,) = _site_packages(name)
+    return found
 
 
 def _site_packages(name: str) -> list[Path]:

@@ -29,7 +29,8 @@
     ├── MissingExtra                1   a part of edgecnn that is not installed here
     ├── ProofFailed                 3   it ran, but the answers are not the original's
     │   └── GateFailed              3   INT8 costs more answers than were allowed
-    └── SlowerThanBefore            3   it ran, and is slower than in the benchmark that it was held against
+    ├── SlowerThanBefore            3   it ran, and is slower than in the benchmark that it was held against
+    └── NotConformant               3   it was asked, and does not do what the protocol says
 
 A message is one line: what was expected, what was found, what to do.
 """
@@ -181,5 +182,11 @@ class GateFailed(ProofFailed):
 
 class SlowerThanBefore(EdgecnnError):
     """It ran, and is slower than in the benchmark that it was held against."""
+
+    exit_code = 3
+
+
+class NotConformant(EdgecnnError):
+    """A server was asked, and does not do what the protocol says."""
 
     exit_code = 3

@@ -10,6 +10,7 @@ import click
 
 from edgecnn import __version__
 from edgecnn.cli.benchmark import benchmark
+from edgecnn.cli.conformance import conformance
 from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
@@ -38,20 +39,22 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 _HELP = """Take a convolutional network from PyTorch to any edge device, with proof.
 
 \b
-train      images                       -> checkpoint
-evaluate   checkpoint or bundle, images -> accuracy, confusion, calibration
-export     checkpoint                   -> FP32 bundle, proven against PyTorch
-quantize   FP32 bundle                  -> INT8 bundle
-verify     bundle                       -> does it answer here as the original did?
-predict    bundle, image                -> label
-benchmark  bundles                      -> time, throughput and memory under every setting
-tune       bundles of one original      -> the fastest of them here, kept for this machine
-serve      bundles                      -> the Open Inference Protocol over HTTP
-models     the architectures, and what each costs
-inspect    architecture, checkpoint or bundle -> its layers
-doctor     -> what this machine is, and what edgecnn will do on it
+train       images                       -> checkpoint
+evaluate    checkpoint or bundle, images -> accuracy, confusion, calibration
+export      checkpoint                   -> FP32 bundle, proven against PyTorch
+quantize    FP32 bundle                  -> INT8 bundle
+verify      bundle                       -> does it answer here as the original did?
+predict     bundle, image                -> label
+benchmark   bundles                      -> time, throughput and memory under every setting
+tune        bundles of one original      -> the fastest of them here, kept for this machine
+serve       bundles                      -> the Open Inference Protocol over HTTP
+conformance a server's URL               -> does it do what the Open Inference Protocol says?
+models      the architectures, and what each costs
+inspect     architecture, checkpoint or bundle -> its layers
+doctor      -> what this machine is, and what edgecnn will do on it
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 ran, but the proof did not hold or it became slower.
+Exit codes: 0 done, 1 failed, 2 usage, 3 ran, but the proof did not hold, it became slower, or
+the server does not conform.
 """  # after \b click keeps the lines as they are
 
 
@@ -61,7 +64,10 @@ def cli() -> None:
     """Run a command."""
 
 
-for command in (models, train, evaluate, export, quantize, verify, predict, benchmark, tune, serve, inspect, doctor):
+for command in (
+    *(models, train, evaluate, export, quantize, verify, predict, benchmark, tune, serve),
+    *(conformance, inspect, doctor),
+):
     cli.add_command(command)
 
 

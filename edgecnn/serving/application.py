@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from edgecnn.serving.control_requests import check_control
+from edgecnn.serving.control_requests import check_control, object_in
 from edgecnn.serving.http.message import Exchange, Head, Response
 from edgecnn.serving.http_call import HttpCall, refused
 from edgecnn.serving.metrics import CONTENT_TYPE, Metrics
@@ -194,9 +194,16 @@ def _general(service: Service, metrics: Metrics) -> dict[str, Route]:
         "/v2/health/live": {"GET": lambda _: _json({"live": True})},
         "/v2/health/ready": {"GET": lambda _: _ready(service)},
         "/v2/models/stats": {"GET": lambda _: _json(service.statistics())},
-        "/v2/repository/index": {"POST": lambda _: _json(service.index())},
+        "/v2/repository/index": {"POST": lambda exchange: _index(service, exchange.body)},
         "/metrics": {"GET": lambda _: Response(200, metrics.page(), (("Content-Type", CONTENT_TYPE),))},
     }
+
+
+def _index(service: Service, body: bytes) -> Response:
+    ready = object_in(body).get("ready", False)
+    if not isinstance(ready, bool):
+        raise Refusal("invalid", "ready: expected true or false")
+    return _json(service.index(ready=ready))
 
 
 def _ready(service: Service) -> Response:

@@ -1,4 +1,4 @@
-"""Who may load and unload models over HTTP: nobody whom a page in somebody's browser has sent.
+"""Requests of the repository extension over HTTP, and who may load and unload: nobody whom a page has sent.
 
 A browser sends what any page asks it to, to loopback too. A page of another site shows itself by its `Origin`; one that
 has made its own name mean this machine (DNS rebinding) by the `Host` that it believes to talk to. An address as host
@@ -7,6 +7,7 @@ cannot be rebound.
 
 import ipaddress
 import re
+from typing import Any
 
 import orjson
 
@@ -58,16 +59,27 @@ def _is_trusted(host: str, trusted_hosts: tuple[str, ...]) -> bool:
     return True
 
 
-def _check_parameters(body: bytes) -> None:
+def object_in(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body of the repository extension is; an empty one stands for no body.
+
+    Raises:
+        Refusal: it is something else.
+    """
     if not body.strip():
-        return
+        return {}
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Refusal("invalid", "expected a JSON object, or no body") from None
-    parameters = document.get("parameters", {}) if isinstance(document, dict) else None
+        document = None
+    if not isinstance(document, dict):
+        raise Refusal("invalid", "expected a JSON object, or no body")
+    return document
+
+
+def _check_parameters(body: bytes) -> None:
+    parameters = object_in(body).get("parameters", {})
     if not isinstance(parameters, dict):
-        raise Refusal("invalid", "expected a JSON object, and an object as its parameters")
+        raise Refusal("invalid", "parameters: expected an object")
     if strange := sorted(parameters.keys() - _HARMLESS):
         raise Refusal(
             "invalid", f"parameter {quoted(strange[0])}: what is loaded stands on the server and nowhere else"

@@ -156,9 +156,9 @@ class Service:
         chosen = models or tuple(self.models.values())
         return {"model_stats": [model.metrics.statistics.plain(model.name, model.number) for model in chosen]}
 
-    def index(self) -> list[dict[str, str]]:
-        """Return the repository extension's list of models."""
-        return [self.entry(model) for model in self.models.values()]
+    def index(self, *, ready: bool = False) -> list[dict[str, str]]:
+        """Return the repository extension's list of models: all, or those that are ready."""
+        return [self.entry(model) for model in self.models.values() if not ready or model.state == "ready"]
 
     def entry(self, model: Model) -> dict[str, str]:
         """Return a model's entry in that list."""

@@ -58,3 +58,13 @@ def test_a_queue_of_one_lets_one_request_in():
     with serving("--max-queue", 1) as server:
         for _ in range(3):
             assert server.infer(server.images[:3]).body == server.golden
+
+
+def test_the_index_lists_all_models_or_those_that_are_ready(server: Server):
+    def names(body: bytes) -> list[str]:
+        return [each["name"] for each in server.request("POST", "/v2/repository/index", body).json]
+
+    for body in (b"", b"{}", b'{"ready": false}', b'{"ready": true}'):
+        assert names(body) == [server.name]
+    for body in (b"[]", b"{", b'{"ready": 1}'):
+        assert server.request("POST", "/v2/repository/index", body).status == 400

@@ -119,6 +119,8 @@ def test_the_one_that_can_be_served_is_told_apart(mixed: tuple[Server, dict[str,
     server, names = mixed
     index = {each["name"]: each["state"] for each in server.request("POST", "/v2/repository/index").json}
     assert index == {server.name: "READY"} | dict.fromkeys(names.values(), "UNAVAILABLE")
+    ready = server.request("POST", "/v2/repository/index", b'{"ready": true}').json
+    assert [each["name"] for each in ready] == [server.name]
     assert server.get(f"/v2/models/{server.name}/ready").status == 200
     ready = {s.labels["model"]: s.value for s in server.samples() if s.name == "edgecnn_model_ready"}
     assert ready == {server.name: 1.0} | dict.fromkeys(names.values(), 0.0)
