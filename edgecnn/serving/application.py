@@ -18,6 +18,7 @@ from edgecnn.serving.http.message import Exchange, Head, Response
 from edgecnn.serving.http_call import HttpCall, refused
 from edgecnn.serving.metrics import CONTENT_TYPE, Metrics
 from edgecnn.serving.model import Model
+from edgecnn.serving.openapi.document import PATH, document
 from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.service import Service
@@ -68,7 +69,7 @@ class Application:
         self._access_log = access_log
         prefix = os.urandom(6).hex()
         self._ids = (f"{prefix}-{number}" for number in itertools.count(1))
-        self._general = _general(service, metrics)
+        self._general = _general(service, metrics) | {PATH: {"GET": lambda _: Response(200, self._described())}}
         self.lay_out()
 
     def lay_out(self) -> None:
@@ -76,6 +77,7 @@ class Application:
         self._routes = self._general | {
             path: route for model in self._service.models.values() for path, route in self._of(model).items()
         }
+        self._description = b""
 
     def admit(self, head: Head) -> Response | None:
         """Look at a request before its body is read."""
@@ -138,6 +140,14 @@ class Application:
             message = f"{', '.join(allowed)} only"
             raise Refusal("method", message, headers=(("Allow", ", ".join(allowed)),))
         return handler
+
+    def _described(self) -> bytes:
+        """Return the OpenAPI document; written when somebody first asks after a change."""
+        if not self._description:
+            self._description = orjson.dumps(
+                document(self._service, max_body_bytes=self._max_body_bytes, small_body_bytes=_SMALL_BODY)
+            )
+        return self._description
 
     def _of(self, model: Model) -> dict[str, Route]:
         """Return the paths of a model, with and without the version that is served."""

@@ -56,8 +56,9 @@ class HttpCall:
         self._exchange.body = b""  # what is still needed of it, others hold
         if not body:
             raise Refusal("invalid", "the request's body is empty")
+        classes = _classes(head.query) if head.query else 0
         if _is_image(head):
-            return _of_an_image(head, body, version)
+            return _of_an_image(body, version, classes=classes)
         return parse(
             body,
             head.headers.get(HEADER_LENGTH.lower()),
@@ -122,11 +123,20 @@ def _is_image(head: Head) -> bool:
     return head.headers.get("content-type", "").lower().startswith("image/")
 
 
-def _of_an_image(head: Head, body: bytes, version: Version) -> InferRequest:
-    """Return the request that a plain image file stands for: all outputs as JSON, or `?classification=K` labels."""
-    wanted = parse_qs(head.query).get("classification", ["0"])[-1]
+def _classes(query: str) -> int:
+    """Return how many classes a query asks for; 0 where it says nothing of them.
+
+    Raises:
+        Refusal: it does, and not as a number; whatever the body is, for which only an image file has no other place.
+    """
+    wanted = parse_qs(query, keep_blank_values=True).get("classification", ["0"])[-1]
     if not (wanted.isascii() and wanted.isdecimal()):
         raise Refusal("invalid", "classification in the query must be a number of classes")
-    outputs = tuple(RequestedOutput(name, binary=False, classes=int(wanted[:9])) for name in version.outputs)
+    return int(wanted.lstrip("0")[:9] or "0")
+
+
+def _of_an_image(body: bytes, version: Version, *, classes: int) -> InferRequest:
+    """Return the request that a plain image file stands for: all outputs as JSON, or the names of the best classes."""
+    outputs = tuple(RequestedOutput(name, binary=False, classes=classes) for name in version.outputs)
     (name,) = version.accepted
     return InferRequest(id=None, inputs={name: (body,)}, datatypes={}, outputs=outputs, batch=1, timeout_s=None)

@@ -62,6 +62,11 @@ class Service:
         """Infer here from now on."""
         self._workplace = workplace
 
+    @property
+    def needs_key(self) -> bool:
+        """Whether clients must show a key."""
+        return self._api_key is not None
+
     def check_key(self, shown: str) -> None:
         """Do nothing for who may ask.
 

@@ -1,0 +1,56 @@
+"""For schemathesis, what OpenAPI cannot say of an inference request: bodies that are no JSON, and what stands in them.
+
+Loaded by schemathesis itself, in a process of its own (`SCHEMATHESIS_HOOKS`).
+"""
+
+from typing import Any
+
+import numpy as np
+import schemathesis
+from asking import LENGTH, encoded
+from hypothesis import strategies
+from PIL import Image
+from schemathesis.core.failures import AcceptedNegativeData, Failure
+from schemathesis.core.parameters import ParameterLocation
+from server_process import binary_request
+
+PICTURE = Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32))
+RAW = {bytes(1024): 0, **dict([binary_request(np.zeros((1, 32, 32, 1), np.uint8))])}
+"""Bodies of raw tensors, and the bytes of JSON in front."""
+
+FILES = {f"image/{kind}": encoded(PICTURE, kind) for kind in ("jpeg", "png", "bmp")}
+
+schemathesis.openapi.media_type("application/octet-stream", strategies.sampled_from(sorted(RAW)))
+for media_type, file in FILES.items():
+    schemathesis.openapi.media_type(media_type, strategies.just(file))
+
+
+@schemathesis.hook
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+    """Make good requests good: they say the length of their JSON, and 1.0, an integer for JSON Schema, is 1."""
+    if case.meta is None or not case.meta.generation.mode.is_positive or LENGTH not in case.operation.headers:
+        return
+    case.headers.pop(LENGTH, None)
+    if isinstance(case.body, bytes) and case.body in RAW:
+        case.headers[LENGTH] = str(RAW[case.body])
+    case.body = whole(case.body)
+
+
+@schemathesis.hook
+def filter_failure(
+    context: schemathesis.HookContext, failure: Failure, case: schemathesis.Case, response: schemathesis.Response
+) -> bool:
+    """Drop what is none: a good file is taken for a bad one where nothing but the body was to be bad."""
+    if not isinstance(failure, AcceptedNegativeData) or case.meta is None:
+        return True
+    bad = {place for place, component in case.meta.components.items() if component.mode.is_negative}
+    return not (bad == {ParameterLocation.BODY} and case.body in (*RAW, *FILES.values()))
+
+
+def whole(value: Any) -> Any:
+    """Return JSON in which integers are written as such."""
+    if isinstance(value, list):
+        return [whole(each) for each in value]
+    if isinstance(value, dict):
+        return {name: whole(each) for name, each in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 63 else value
