@@ -16,16 +16,32 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from edgecnn import errors
     from edgecnn.bundle.store import Bundle, open_bundle
+    from edgecnn.client.client import Client
+    from edgecnn.client.options import Retries
     from edgecnn.errors import EdgecnnError
-    from edgecnn.runtime.classifier import Classifier, Prediction, load
+    from edgecnn.prediction import Prediction
+    from edgecnn.runtime.classifier import Classifier, load
 
-__all__ = ["Bundle", "Classifier", "EdgecnnError", "Prediction", "__version__", "errors", "load", "open_bundle"]
+__all__ = [
+    "Bundle",
+    "Classifier",
+    "Client",
+    "EdgecnnError",
+    "Prediction",
+    "Retries",
+    "__version__",
+    "errors",
+    "load",
+    "open_bundle",
+]
 
 _HOME = {
     "Bundle": "edgecnn.bundle.store",
     "Classifier": "edgecnn.runtime.classifier",
+    "Client": "edgecnn.client.client",
     "EdgecnnError": "edgecnn.errors",
-    "Prediction": "edgecnn.runtime.classifier",
+    "Prediction": "edgecnn.prediction",
+    "Retries": "edgecnn.client.options",
     "load": "edgecnn.runtime.classifier",
     "open_bundle": "edgecnn.bundle.store",
 }

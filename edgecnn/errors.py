@@ -26,6 +26,8 @@
     │   ├── EngineCrashed           1   its process died, or did not answer any more
     │   ├── DeviceUnavailable       1   this machine or engine does not have the device
     │   └── PrecisionUnavailable    1   the device does not compute in that precision
+    ├── ServerError                 1   a server answered with an error, or with something that is no answer
+    ├── ServerUnavailable           1   no server answered in time
     ├── MissingExtra                1   a part of edgecnn that is not installed here
     ├── ProofFailed                 3   it ran, but the answers are not the original's
     │   └── GateFailed              3   INT8 costs more answers than were allowed
@@ -154,6 +156,36 @@ class DeviceUnavailable(EngineError):
 
 class PrecisionUnavailable(EngineError):
     """The device does not compute in the precision that was asked for."""
+
+
+class ServerError(EdgecnnError):
+    """A server answered with an error, or with something that is no answer.
+
+    Attributes:
+        url: of the server.
+        status: of its answer, in HTTP.
+        text: what it said.
+    """
+
+    def __init__(self, message: str, *, url: str, status: int, text: str) -> None:
+        super().__init__(message)
+        self.url = url
+        self.status = status
+        self.text = text
+
+
+class ServerUnavailable(EdgecnnError):
+    """No server answered in time, as often as it was asked.
+
+    Attributes:
+        urls: of the servers that might have answered.
+        reason: why the last of them that was asked did not.
+    """
+
+    def __init__(self, message: str, *, urls: tuple[str, ...], reason: str) -> None:
+        super().__init__(message)
+        self.urls = urls
+        self.reason = reason
 
 
 class MissingExtra(EdgecnnError):

@@ -171,6 +171,12 @@ def test_a_command_of_the_workstation_says_which_extra_is_missing(device: Path, 
     assert "pip install 'edgecnn[pipeline]'" in done.stderr
 
 
+def test_asking_a_server_says_which_extra_is_missing(device: Path, tmp_path: Path):
+    done = run(device, "-m", "edgecnn", "predict", "--url", "http://127.0.0.1:1", "digit.png", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "error: this command needs urllib3, which is not installed: pip install 'edgecnn[client]'\n"
+
+
 def test_an_engine_that_is_not_there_says_how_to_get_it(device: Path, tmp_path: Path):
     done = run(device, "-m", "edgecnn", "verify", str(BUNDLE), "--backend", "openvino", cwd=tmp_path)
     assert done.returncode == 1

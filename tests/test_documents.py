@@ -33,7 +33,7 @@ def test_every_command_line_in_a_document_parses(path):
     for line in "\n".join(code(path.read_text(), blocks_only=True)).replace("\\\n", " ").splitlines():
         if not line.strip().startswith("edgecnn "):
             continue
-        words = shlex.split(line, comments=True)[1:]
+        words = shlex.split(re.split(r"\s[>|]\s", line)[0], comments=True)[1:]
         if words[0].startswith("-"):
             continue
         command = cli.commands[words[0]]

@@ -110,6 +110,11 @@ class Preprocessing:
         pixels = np.asarray(picture, dtype=np.uint8)
         return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
+    def keeps(self, height: int, width: int) -> bool:
+        """Whether an image of that size and of this mode comes out as it goes in."""
+        size = None if self.resize is None else self.resize.size
+        return size in (None, (height, width), (min(height, width),)) and self.crop in (None, (height, width))
+
     def images(self, images: Iterable[ImageLike]) -> np.ndarray:
         """Decode and preprocess several images to uint8 [N, H, W, C]; they must come out at one size."""
         return np.stack([self.image(image) for image in images])

@@ -31,7 +31,7 @@ _EXTRA_OF = (
         "pipeline",
     )
     | dict.fromkeys(("httptools", "orjson", "prometheus_client", "uvloop"), "serve")
-    | {"tensorboard": "tensorboard"}
+    | {"tensorboard": "tensorboard", "urllib3": "client"}
 )
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -44,7 +44,7 @@ evaluate    checkpoint or bundle, images -> accuracy, confusion, calibration
 export      checkpoint                   -> FP32 bundle, proven against PyTorch
 quantize    FP32 bundle                  -> INT8 bundle
 verify      bundle                       -> does it answer here as the original did?
-predict     bundle, image                -> label
+predict     bundle or server, image      -> label
 benchmark   bundles                      -> time, throughput and memory under every setting
 tune        bundles of one original      -> the fastest of them here, kept for this machine
 serve       bundles                      -> the Open Inference Protocol over HTTP

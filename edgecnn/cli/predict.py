@@ -1,46 +1,141 @@
-"""`edgecnn predict`: a bundle and images in, labels out."""
+"""`edgecnn predict`: a bundle, or the URL of a server, and images in, labels out."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edgecnn.cli.options import json_option, session_options, strict_option
 from edgecnn.cli.output import emit
+from edgecnn.client.options import TIMEOUT_S
 from edgecnn.errors import EdgecnnError, ImageError
+
+if TYPE_CHECKING:
+    from edgecnn.prediction import Prediction
+
+_OF_A_SERVER = ("model", "api_key_file", "ca", "timeout_s")
+_OF_A_SESSION = ("backend", "device", "precision", "threads", "strict")
 
 
 @click.command()
-@click.argument("bundle", metavar="BUNDLE|FOLDER", type=click.Path(path_type=Path))
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[BUNDLE|FOLDER] IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels to list.")
 @session_options
 @strict_option
+@click.option("--url", "urls", multiple=True, help="Ask this server, such as http://127.0.0.1:8080; may be repeated.")
+@click.option("--model", help="Of the server. [default: the only one that is ready]")
+@click.option("--api-key-file", type=click.Path(path_type=Path), help="File with the key that the server wants.")
+@click.option("--ca", type=click.Path(path_type=Path), help="PEM file with the authorities of its certificate.")
+@click.option(
+    "--timeout-s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=TIMEOUT_S,
+    show_default=True,
+    help="Seconds that a request to servers may take, with all attempts.",
+)
 @json_option
-def predict(bundle: Path, images: tuple[Path, ...], top: int, strict: bool, as_json: bool, **session: Any) -> None:
+@click.pass_context
+def predict(
+    context: click.Context,
+    /,
+    paths: tuple[Path, ...],
+    top: int,
+    strict: bool,
+    urls: tuple[str, ...],
+    model: str | None,
+    api_key_file: Path | None,
+    ca: Path | None,
+    timeout_s: float,
+    as_json: bool,
+    **session: Any,
+) -> None:
     """Classify image files (JPEG, PNG, BMP) with BUNDLE; of a FOLDER of bundles with the one that `tune` has chosen.
+
+    With --url every argument is an IMAGE, and a server answers; with several, whichever can: they take turns, and one
+    that fails is passed over. --model, --api-key-file, --ca and --timeout-s say how; the options of an engine are the
+    server's affair.
 
     An image that cannot be read gets a line on stderr, and the others are still answered; the exit code is then 1.
     """
-    from edgecnn.runtime.classifier import load
-
-    answers: list[dict[str, Any]] = []
-    broken = 0
-    with load(bundle, strict=strict, **session) as classifier:
-        for image, prediction in zip(images, classifier.predictions(images, top=top), strict=True):
-            if isinstance(prediction, ImageError):
-                broken += 1
-                click.echo(f"error: {prediction}", err=True)
-                continue
-            ranked = [{"label": label, "probability": probability} for label, probability in prediction.top]
-            answers.append(
-                {"image": str(image), "label": prediction.label, "index": prediction.index} | {"top": ranked}
-            )
-        result = {"bundle": str(classifier.bundle.path), "session": vars(classifier.info), "predictions": answers}
+    _check_options(context, asks_a_server=bool(urls))
+    if urls:
+        result, broken = _asked(paths, top, urls, model, key_file=api_key_file, ca=ca, timeout_s=timeout_s)
+    else:
+        result, broken = _computed(paths, top, strict=strict, **session)
+    answers = result["predictions"]
     if answers or as_json:
         emit(result, "\n".join(map(_line, answers)), as_json=as_json)
     if broken:
-        raise EdgecnnError(f"{broken} of {len(images)} images could not be read")
+        raise EdgecnnError(f"{broken} of {broken + len(answers)} images could not be read")
+
+
+def _check_options(context: click.Context, *, asks_a_server: bool) -> None:
+    """Refuse what does not go together.
+
+    Raises:
+        UsageError: options of an engine beside --url, or those of a server without it.
+    """
+    for name in _OF_A_SESSION if asks_a_server else _OF_A_SERVER:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(
+                f"{option} and --url do not go together: the server decides how its bundle runs"
+                if asks_a_server
+                else f"{option} is for a server: name it with --url",
+                context,
+            )
+
+
+def _computed(paths: tuple[Path, ...], top: int, *, strict: bool, **session: Any) -> tuple[dict[str, Any], int]:
+    """Classify images here; returns the result, and how many could not be read."""
+    bundle, images = paths[0], paths[1:]
+    if not images:
+        raise click.UsageError("Missing argument 'IMAGE...': expected BUNDLE IMAGE..., or --url URL IMAGE...")
+    from edgecnn.runtime.classifier import load
+
+    with load(bundle, strict=strict, **session) as classifier:
+        answers = _answers(images, ((each, {}) for each in classifier.predictions(images, top=top)))
+        result = {"bundle": str(classifier.bundle.path), "session": vars(classifier.info), "predictions": answers}
+    return result, len(images) - len(answers)
+
+
+def _asked(
+    images: tuple[Path, ...],
+    top: int,
+    urls: tuple[str, ...],
+    model: str | None,
+    *,
+    key_file: Path | None,
+    ca: Path | None,
+    timeout_s: float,
+) -> tuple[dict[str, Any], int]:
+    """Let servers classify images; returns the result, and how many could not be read."""
+    from edgecnn.client.client import Client
+    from edgecnn.serving.credentials import read_api_key
+
+    key = None if key_file is None else read_api_key(key_file).decode()
+    with Client(urls, model=model, api_key=key, ca=ca, timeout_s=timeout_s) as client:
+        found = client.answers(images, top=top)
+        answers = _answers(images, ((each.prediction, {"url": each.url, "digest": each.digest}) for each in found))
+        result = {"urls": list(urls), "model": client.model, "predictions": answers}
+    return result, len(images) - len(answers)
+
+
+def _answers(
+    images: tuple[Path, ...], found: "Iterable[tuple[Prediction | ImageError, dict[str, str]]]"
+) -> list[dict[str, Any]]:
+    """Return what is told of each image that was answered; the others get a line each."""
+    answers = []
+    for image, (prediction, source) in zip(images, found, strict=True):
+        if isinstance(prediction, ImageError):
+            click.echo(f"error: {prediction}", err=True)
+            continue
+        ranked = [{"label": label, "probability": probability} for label, probability in prediction.top]
+        answer = {"image": str(image), "label": prediction.label, "index": prediction.index, "top": ranked}
+        answers.append(answer | source)
+    return answers
 
 
 def _line(answer: dict[str, Any]) -> str:

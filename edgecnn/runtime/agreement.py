@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.bundle.proof import PairedDrop
-from edgecnn.runtime.classifier import log_softmax
+from edgecnn.prediction import log_softmax
 from edgecnn.runtime.paired import mcnemar, paired_drop
 from edgecnn.runtime.rates import Rate, rate
 from edgecnn.runtime.verification import margins

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import overload
@@ -13,6 +12,7 @@ from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.finding import is_bundle
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import EngineError, ImageError, UsageError
+from edgecnn.prediction import Prediction, answered, check_top, prediction_of
 from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions, deliver
 from edgecnn.runtime.host import usable_cores
 from edgecnn.runtime.images import run_images
@@ -23,23 +23,6 @@ from edgecnn.runtime.tuning.profile import Purpose
 
 MAX_BATCH = 32
 """How many images run at once: more cost memory and gain nothing on a CPU."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer to one image.
-
-    Attributes:
-        label: name of the most probable class.
-        index: its position among the logits.
-        probability: its softmax probability, in [0, 1].
-        top: the most probable labels with their probabilities, best first.
-    """
-
-    label: str
-    index: int
-    probability: float
-    top: tuple[tuple[str, float], ...]
 
 
 class Classifier:
@@ -83,11 +66,11 @@ class Classifier:
             ImageError: an image cannot be decoded.
             EngineError: the engine failed.
         """
-        _check_top(top)
+        check_top(top)
         if isinstance(images, Sequence) and not isinstance(images, str | bytes | bytearray | memoryview):
-            return list(map(_answer, self.predictions(images, top=top)))
+            return list(map(answered, self.predictions(images, top=top)))
         pixels = self.bundle.manifest.preprocessing.image(images)
-        return self._prediction(self.logits(pixels[None])[0], top)
+        return prediction_of(self.logits(pixels[None])[0], self.labels, top=top)
 
     def predictions(self, images: Iterable[ImageLike], *, top: int = 5) -> Iterator[Prediction | ImageError]:
         """Classify images as they come, however many: threads decode the next ones while the engine runs.
@@ -102,7 +85,7 @@ class Classifier:
         Raises:
             EngineError: the engine failed.
         """
-        _check_top(top)
+        check_top(top)
         if isinstance(images, str | bytes | bytearray | memoryview):
             raise UsageError("predictions() takes several images: put the one into a list, or call predict()")
         return self._predictions(images, top)
@@ -145,12 +128,12 @@ class Classifier:
     def _predictions(self, images: Iterable[ImageLike], top: int) -> Iterator[Prediction | ImageError]:
         workers = max(usable_cores(), self._session.concurrency)
         preprocessing = self.bundle.manifest.preprocessing
-        for answered in run_images(self._session, images, preprocessing, workers=workers):
-            if len(answered.logits):
-                self._check(answered.logits, answered.errors.count(None))
-            rows = iter(answered.logits)
-            for error in answered.errors:
-                yield error or self._prediction(next(rows), top)
+        for chunk in run_images(self._session, images, preprocessing, workers=workers):
+            if len(chunk.logits):
+                self._check(chunk.logits, chunk.errors.count(None))
+            rows = iter(chunk.logits)
+            for error in chunk.errors:
+                yield error or prediction_of(next(rows), self.labels, top=top)
 
     def _check(self, logits: np.ndarray, images: int) -> None:
         if logits.shape != (images, self._classes):
@@ -160,13 +143,6 @@ class Classifier:
         # One finite sum of squares proves them all, in half the time; it may overflow where the logits do not.
         if not (math.isfinite(np.vdot(logits, logits)) or np.isfinite(logits).all()):
             raise EngineError(f"{self.info.engine} gives logits that are not finite: verify {self.bundle.path} here")
-
-    def _prediction(self, logits: np.ndarray, top: int) -> Prediction:
-        probabilities = softmax(logits)
-        # The best is the first largest logit, as everywhere; a stable sort keeps that order among equals.
-        best = np.argsort(-logits, kind="stable")[:top]
-        ranked = tuple((self.labels[i], float(probabilities[i])) for i in best)
-        return Prediction(ranked[0][0], int(best[0]), ranked[0][1], ranked)
 
 
 def load(
@@ -214,17 +190,6 @@ def _resolve(bundle: str | Path | Bundle, purpose: Purpose) -> Bundle:
     return open_bundle(path)
 
 
-def _check_top(top: int) -> None:
-    if top < 1:
-        raise UsageError(f"top must be at least 1, found {top}")
-
-
-def _answer(prediction: Prediction | ImageError) -> Prediction:
-    if isinstance(prediction, ImageError):
-        raise prediction
-    return prediction
-
-
 def run_batches(session: Session, images: np.ndarray, *, classes: int, batch: int = MAX_BATCH) -> np.ndarray:
     """Run uint8 [N, H, W, C] in batches, as many at once as the session has room for; returns float32 [N, classes]."""
     logits = np.empty((len(images), classes), dtype=np.float32)
@@ -236,19 +201,3 @@ def run_batches(session: Session, images: np.ndarray, *, classes: int, batch: in
         for start, found in zip(starts, stream(session, (images[i : i + batch] for i in starts)), strict=True):
             deliver(found, logits[start : start + batch])
     return logits
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax over the last axis, computed in float64 and shifted so that nothing overflows."""
-    wide = logits.astype(np.float64)
-    powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
-    result: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
-    return result
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the softmax, likewise; finite where a probability is too small to be written."""
-    wide = logits.astype(np.float64)
-    shifted = wide - wide.max(axis=-1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return result

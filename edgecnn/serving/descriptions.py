@@ -3,6 +3,7 @@
 from typing import Any
 
 from edgecnn.bundle.proof import EngineProof
+from edgecnn.bundle.schema import plain
 from edgecnn.serving.protocol.datatypes import TensorSpec
 from edgecnn.serving.version import Version
 
@@ -52,6 +53,7 @@ def card(name: str, version: Version) -> dict[str, Any]:
         "precision": manifest.precision,
         "labels": manifest.labels,
         "image": manifest.image_shape,
+        "preprocessing": plain(manifest.preprocessing),
         "digest": version.bundle.digest,
         "original": manifest.original,
         "created": manifest.provenance.created,

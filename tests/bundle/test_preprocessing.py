@@ -209,3 +209,14 @@ def test_values_that_cannot_be_are_refused(
 def test_the_mode_says_how_many_channels_there_are(mode: Mode, channels: int):
     assert built(mode, None, None).channels == channels
     assert built(mode, None, None).image(photograph(3, 4)).shape == (3, 4, channels)
+
+
+@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("resize", RESIZES)
+def test_it_knows_which_size_comes_out_as_it_goes_in(resize: tuple[int, ...] | None, crop: tuple[int, int] | None):
+    preprocessing = built("RGB", resize, crop)
+    for size in (*SIZES[1:], (17, 30), (64, 64), (33, 50), (51, 64), (32, 32)):  # one pixel alone survives all resizing
+        pixels = np.asarray(photograph(*size))
+        found = preprocessing.image(pixels)
+        same = found.shape == pixels.shape and np.array_equal(found, pixels)
+        assert preprocessing.keeps(*size) == same, size

@@ -13,9 +13,10 @@ import edgecnn
 from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError, ImageError, UsageError
+from edgecnn.prediction import Prediction, softmax
 from edgecnn.runtime.backend import SessionInfo, SessionOptions
 from edgecnn.runtime.backends import installed
-from edgecnn.runtime.classifier import Classifier, Prediction, softmax
+from edgecnn.runtime.classifier import Classifier
 from edgecnn.runtime.host import usable_cores
 from edgecnn.runtime.images import CHUNK
 from edgecnn.runtime.opening import open_session

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.runtime.classifier import softmax
+from edgecnn.prediction import softmax
 from edgecnn.runtime.rates import Rate, rate
 
 BINS = 15

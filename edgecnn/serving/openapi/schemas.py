@@ -72,6 +72,27 @@ _PROVEN = closed(
     }
 )
 
+_PER_CHANNEL: Schema = {"type": "array", "items": {"type": "number"}, "minItems": 1, "maxItems": 3}
+_PREPROCESSING = closed(
+    {
+        "mode": {"enum": ["L", "RGB"], "description": "Grey or colour."},
+        "resize": {
+            "anyOf": [
+                {"type": "null"},
+                closed(
+                    {
+                        "size": SIZES | {"description": "The shorter side; or height and width.", "maxItems": 2},
+                        "interpolation": {"enum": ["nearest", "bilinear", "bicubic", "lanczos"]},
+                    }
+                ),
+            ]
+        },
+        "crop": {"anyOf": [{"type": "null"}, SIZES | {"description": "Height and width.", "maxItems": 2}]},
+        "mean": _PER_CHANNEL | {"description": "Of pixels in [0, 1]; taken off inside the graph."},
+        "std": _PER_CHANNEL | {"description": "Of pixels in [0, 1]; divided by inside the graph."},
+    }
+)
+
 _CARD = closed(
     {
         "name": TEXT,
@@ -80,11 +101,12 @@ _CARD = closed(
         "precision": TEXT,
         "labels": list_of(TEXT),
         "image": SIZES | {"description": "Height, width and channels, in pixels.", "minItems": 3, "maxItems": 3},
+        "preprocessing": _PREPROCESSING,
         "digest": DIGEST,
         "original": {"type": "string", "description": "The same for all bundles that were made of one model."},
         "created": {"type": "string", "format": "date-time"},
         "size_bytes": COUNT,
-        "macs": COUNT | {"description": "Multiply-accumulates of one image."},
+        "macs": COUNT | {"type": ["integer", "null"], "description": "Multiply-accumulates of one image."},
         "engine": closed(
             {"name": TEXT, "version": TEXT, "device": TEXT, "precision": TEXT, "threads": COUNT, "instances": COUNT}
         ),

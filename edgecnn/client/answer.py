@@ -1,0 +1,98 @@
+"""What is sent to a server and what it answers, and how an answer becomes an error. No network here."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgecnn.client.rotation import Server
+from edgecnn.errors import ServerError
+
+_LONGEST_TEXT = 500
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent.
+
+    Attributes:
+        method: of HTTP.
+        path: behind the server's URL.
+        body: of the request.
+        headers: beside those that every request has.
+    """
+
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class NoAnswer(Exception):
+    """A server has not answered, or wants to be asked again.
+
+    Attributes:
+        is_final: whether asking it again would be of no use.
+        retry_after_s: for how long it wants to be left alone.
+    """
+
+    def __init__(self, reason: str, *, is_final: bool = False, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.is_final = is_final
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server has answered.
+
+    Attributes:
+        server: which one.
+        status: in HTTP.
+        headers: by name in lower case.
+        body: as it came.
+    """
+
+    server: Server
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body, read as JSON.
+
+        Raises:
+            ServerError: it is none.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise self.strange("this is not JSON") from None
+
+    def accepted(self) -> "Answer":
+        """Return this answer if it is no error.
+
+        Raises:
+            ServerError: it is one.
+        """
+        if 200 <= self.status < 300:
+            return self
+        hint = "; it wants a key: api_key, or --api-key-file" if self.status == 401 else ""
+        raise self.error(f"answers {self.status}: {self.text()}{hint}")
+
+    def strange(self, why: str) -> ServerError:
+        """Return the error that this is no answer of the protocol."""
+        return self.error(f"does not answer by the Open Inference Protocol: {why}")
+
+    def error(self, message: str) -> ServerError:
+        """Return an error of which this answer is the reason; the message goes on behind the server's URL."""
+        return ServerError(f"{self.server.url} {message}", url=self.server.url, status=self.status, text=self.text())
+
+    def text(self) -> str:
+        """Return what an error says, on one line and not at length."""
+        try:
+            found = json.loads(self.body)["error"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            found = self.body[:_LONGEST_TEXT].decode(errors="replace")
+        shown = "".join(each if each.isprintable() else " " for each in str(found))
+        return " ".join(shown.split())[:_LONGEST_TEXT] or "without a word"

@@ -1,0 +1,133 @@
+"""Images of one model to logits and labels, through servers whose bundles may change meanwhile.
+
+Labels always come from the card of the very bundle that has answered: every answer names it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.client.answer import Answer
+from edgecnn.client.description import Card, Served, ask_card
+from edgecnn.client.messages import infer_request, read_logits
+from edgecnn.client.pictures import Picture, said_of
+from edgecnn.client.transport import Transport
+from edgecnn.errors import ImageError, ServerError, ServerUnavailable
+
+_DIGEST = "x-bundle-digest"
+_TRIES = 5
+"""Answers whose bundle was replaced, or whose server went, before its card could be had."""
+
+_CARDS = 64
+"""Cards kept; a folder that is watched for months has seen more bundles."""
+
+_OTHERWISE = (400, 413, 415)
+"""A smaller request may be answered, or tell which image is at fault."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The answer to one image.
+
+    Attributes:
+        logits: float32 [K].
+        labels: of the bundle that gave them.
+        url: of the server.
+        digest: of the bundle; empty where the server names none.
+    """
+
+    logits: np.ndarray
+    labels: Sequence[str]
+    url: str
+    digest: str
+
+
+class Asking:
+    """Asks for one model. Any number of threads may use it.
+
+    Attributes:
+        served: the model as it was described.
+        is_outdated: whether a bundle has answered since that takes other images.
+    """
+
+    def __init__(self, transport: Transport, served: Served) -> None:
+        self.served = served
+        self.is_outdated = False
+        self._transport = transport
+        self._cards = {} if served.card is None else {served.card.digest: served.card}
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return the logits [N, K] of images [N, H, W, C]; where so many are refused, those of parts of them.
+
+        Raises:
+            ServerError: a server answered with an error.
+            ServerUnavailable: no server answered in time.
+        """
+        try:
+            return self._ask(images)[1]
+        except ServerError as error:
+            if error.status not in _OTHERWISE or len(images) == 1:
+                raise
+        half = len(images) // 2
+        return np.concatenate([self.logits(images[:half]), self.logits(images[half:])])
+
+    def rows(self, pictures: Sequence[Picture]) -> list[tuple[Picture, Row | ImageError]]:
+        """Return the answer to each picture: all files, or all pixels.
+
+        A refusal is looked into by asking for parts, down to single images: the others are answered.
+
+        Raises:
+            ServerError: a server answered with an error that no image is to blame for.
+            ServerUnavailable: no server answered in time.
+        """
+        try:
+            return list(zip(pictures, self._labelled(pictures), strict=True))
+        except ServerError as error:
+            is_file = isinstance(pictures[0].content, bytes)
+            if error.status not in _OTHERWISE or (len(pictures) == 1 and not is_file):
+                raise
+            if len(pictures) == 1:
+                return [(pictures[0], said_of(pictures[0], error.status, error.text))]
+        half = len(pictures) // 2
+        return self.rows(pictures[:half]) + self.rows(pictures[half:])
+
+    def _labelled(self, pictures: Sequence[Picture]) -> list[Row]:
+        """Ask until the answer and the labels are of the same bundle."""
+        contents = [picture.content for picture in pictures]
+        images = np.stack(contents) if isinstance(contents[0], np.ndarray) else contents
+        for _ in range(_TRIES):
+            answer, logits = self._ask(images)  # type: ignore[arg-type]
+            digest = answer.headers.get(_DIGEST, "")
+            labels = self._labels(answer, digest, classes=logits.shape[1])
+            if labels is not None:
+                return [Row(row, labels, answer.server.url, digest) for row in logits]
+        raise answer.error(f"has answered {_TRIES} times from bundles of which it did not say the labels any more")
+
+    def _ask(self, images: np.ndarray | Sequence[bytes]) -> tuple[Answer, np.ndarray]:
+        answer = self._transport.ask(infer_request(self.served, images))
+        return answer, read_logits(answer, self.served, count=len(images))
+
+    def _labels(self, answer: Answer, digest: str, *, classes: int) -> Sequence[str] | None:
+        """Return the labels of the bundle that has answered; None where they cannot be had any more."""
+        if self.served.card is None:
+            return [str(index) for index in range(classes)]
+        if not digest:
+            raise answer.error("does not say which bundle has answered: something drops the header X-Bundle-Digest")
+        card = self._cards.get(digest) or self._new_card(answer, digest, self.served.card)
+        if card is not None and len(card.labels) != classes:
+            raise answer.strange(f"its bundle has {len(card.labels)} labels and gives {classes} logits")
+        return None if card is None else card.labels
+
+    def _new_card(self, answer: Answer, digest: str, described: Card) -> Card | None:
+        try:
+            card = ask_card(self._transport, self.served.name, server=answer.server)
+        except ServerUnavailable:
+            return None
+        if (card.shape, card.takes_as_is) != (described.shape, described.takes_as_is):
+            self.is_outdated = True
+            raise answer.error(f"has another model now, not for images {list(described.shape)} as before: ask again")
+        if len(self._cards) >= _CARDS:
+            self._cards = {}
+        self._cards[card.digest] = card
+        return card if card.digest == digest else None

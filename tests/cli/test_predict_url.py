@@ -1,0 +1,132 @@
+"""`edgecnn predict --url`: servers answer, in the words and with the exit codes of a bundle here."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import COMMITTED, REPOSITORY
+from scripted_server import Asked, Model, Said, nobody, reply, site
+from server_process import Server, serving
+
+SAMPLES = sorted((REPOSITORY / "calibration" / "digits-sample").rglob("*.png"))[:5]
+KEY = "0123456789abcdef-Key"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    file = tmp_path_factory.mktemp("key") / "key"
+    file.write_text(f"{KEY}\n")
+    with serving("--api-key-file", file, headers={"X-API-Key": KEY}) as server:
+        yield server
+        server.unharmed()
+
+
+@pytest.fixture
+def asked(server: Server, tmp_path: Path) -> list[object]:
+    """The options that reach it."""
+    (tmp_path / "key").write_text(KEY)
+    return ["--url", f"http://127.0.0.1:{server.port}", "--api-key-file", tmp_path / "key"]
+
+
+def test_a_server_says_what_a_bundle_says(edgecnn, asked: list[object]):
+    here = edgecnn("predict", COMMITTED, *SAMPLES, "--top", 3)
+    there = edgecnn("predict", *asked, *SAMPLES, "--top", 3)
+    assert there.code == here.code == 0, there.err
+    assert there.out == here.out
+    assert there.err == ""
+
+
+def test_json_says_who_answered(edgecnn, server: Server, asked: list[object]):
+    here = json.loads(edgecnn("predict", COMMITTED, *SAMPLES, "--json").out)
+    found = json.loads(edgecnn("predict", *asked, "--model", server.name, *SAMPLES, "--json").out)
+    assert found["model"] == server.name
+    assert found["urls"] == [asked[1]]
+    for one, other in zip(found["predictions"], here["predictions"], strict=True):
+        assert (one.pop("url"), one.pop("digest")) == (asked[1], server.bundle.digest)
+        assert (one["image"], one["label"], one["index"]) == (other["image"], other["label"], other["index"])
+        for there, local in zip(one["top"], other["top"], strict=True):
+            assert there == {"label": local["label"], "probability": pytest.approx(local["probability"], abs=1e-6)}
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0 half a jpeg", b"GIF89a", None])
+def test_an_image_that_cannot_be_read_is_one_line_and_the_others_are_answered(
+    edgecnn, asked: list[object], tmp_path: Path, content: bytes | None
+):
+    if content is not None:
+        (tmp_path / "bad.jpg").write_bytes(content)
+    result = edgecnn("predict", *asked, SAMPLES[0], tmp_path / "bad.jpg", SAMPLES[1])
+    assert result.code == 1
+    assert [line.partition(":")[0] for line in result.out.splitlines()] == [str(SAMPLES[0]), str(SAMPLES[1])]
+    first, last = result.err.splitlines()
+    assert first.startswith("error: ")
+    assert f"{tmp_path / 'bad.jpg'}" in first
+    assert last == "error: 1 of 3 images could not be read"
+
+
+def test_one_of_several_servers_is_enough(edgecnn, asked: list[object]):
+    result = edgecnn("predict", "--url", nobody(), *asked, *SAMPLES)
+    assert result.code == 0, result.err
+    assert len(result.out.splitlines()) == 5
+
+
+def test_without_its_key_the_server_says_no(edgecnn, asked: list[object]):
+    result = edgecnn("predict", *asked[:2], SAMPLES[0])
+    assert result.code == 1
+    assert "an API key is needed; it wants a key: api_key, or --api-key-file" in result.error
+
+
+def test_where_nobody_answers_the_exit_code_is_1(edgecnn):
+    url = nobody()
+    result = edgecnn("predict", "--url", url, "--timeout-s", 0.5, SAMPLES[0])
+    assert result.code == 1
+    assert result.error.endswith(f"{url}: Connection refused")
+
+
+def test_of_several_models_one_must_be_named(edgecnn):
+    class Two(Model):
+        def __call__(self, asked: Asked) -> Said:
+            index = [{"name": "m"}, {"name": "n"}]
+            return reply(200, index) if asked.path.endswith("/index") else super().__call__(asked)
+
+    with site(Two()) as found:
+        result = edgecnn("predict", "--url", found.url, SAMPLES[0])
+        assert result.code == 2
+        assert "serves m, n: name one of them with model (--model)" in result.error
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--backend", "openvino"), ("--device", "cpu"), ("--precision", "fp32"), ("--threads", "1"), ("--strict",)],
+)
+def test_options_of_an_engine_are_the_servers_affair(edgecnn, option: tuple[str, ...]):
+    result = edgecnn("predict", "--url", nobody(), *option, SAMPLES[0])
+    assert result.code == 2
+    assert f"{option[0]} and --url do not go together" in result.err
+
+
+@pytest.mark.parametrize(
+    "option", [("--model", "m"), ("--api-key-file", "key"), ("--ca", "ca.pem"), ("--timeout-s", "3")]
+)
+def test_options_of_a_server_need_one(edgecnn, option: tuple[str, ...]):
+    result = edgecnn("predict", COMMITTED, SAMPLES[0], *option)
+    assert result.code == 2
+    assert f"{option[0]} is for a server: name it with --url" in result.err
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://a", "", "http://a:99999999"])
+def test_what_is_no_url_is_a_usage_error(edgecnn, url: str):
+    result = edgecnn("predict", "--url", url, SAMPLES[0])
+    assert result.code == 2
+    assert "is not the URL of a server, such as http://127.0.0.1:8080" in result.error
+
+
+def test_without_images_it_is_a_usage_error(edgecnn):
+    assert edgecnn("predict", "--url", nobody()).code == 2
+
+
+def test_a_key_file_that_is_none_is_a_usage_error(edgecnn, tmp_path: Path):
+    (tmp_path / "key").write_text("short")
+    result = edgecnn("predict", "--url", nobody(), "--api-key-file", tmp_path / "key", SAMPLES[0])
+    assert result.code == 2
+    assert "short" not in result.error

@@ -1,0 +1,278 @@
+"""What a client does about servers that refuse, break off, are busy, hang or answer nonsense."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from scripted_server import BUSY, CLOSED, CUT, HELD, RESET, Asked, Model, Said, Site, images, nobody, reply, site
+
+from edgecnn import Client, Retries
+from edgecnn.errors import ServerError, ServerUnavailable, UsageError
+
+QUICK = Retries(first_rest_s=0.001, longest_rest_s=0.01)
+
+
+@contextlib.contextmanager
+def asking(*models: Model | str, **options: object) -> Iterator[tuple[Client, list[Site]]]:
+    with contextlib.ExitStack() as stack:
+        sites = [stack.enter_context(site(model)) for model in models if isinstance(model, Model)]
+        rest = iter(sites)
+        urls = [model if isinstance(model, str) else next(rest).url for model in models]
+        yield stack.enter_context(Client(urls, **({"retries": QUICK} | options))), sites  # type: ignore[arg-type]
+
+
+def inferences(found: Site) -> int:
+    return sum(asked.path.endswith("/infer") for asked in found.asked)
+
+
+@pytest.mark.parametrize("fault", [RESET, CLOSED, CUT, reply(502, {"error": "no"}), reply(503, {"error": "busy"})])
+def test_a_request_that_fails_is_sent_again(fault: Said):
+    model = Model(faults=[fault] * 3)
+    with asking(model) as (client, (found,)):
+        assert client.predict(images(2)[0]).label == "c"
+        assert inferences(found) == 4
+
+
+def test_attempts_are_bounded_and_the_error_says_who_and_why():
+    model = Model(faults=[reply(503, {"error": "256 requests wait already"})] * 20)
+    with asking(model, retries=Retries(attempts=3, first_rest_s=0.001)) as (client, (found,)):
+        with pytest.raises(ServerUnavailable, match=r"answers 503: 256 requests wait already$") as caught:
+            client.predict(images(1)[0])
+        assert inferences(found) == 3
+        assert caught.value.urls == (found.url,)
+        assert found.url in str(caught.value)
+
+
+def test_nobody_there_is_one_clear_line():
+    url = nobody()
+    with asking(url) as (client, _), pytest.raises(ServerUnavailable) as caught:
+        client.predict(images(1)[0])
+    assert str(caught.value).endswith(f"s: {url}: Connection refused")
+
+
+def test_a_name_that_is_not_known_is_said():
+    client = Client("http://nowhere.invalid", retries=Retries(attempts=1))
+    with client, pytest.raises(ServerUnavailable, match=r"http://nowhere\.invalid: its name is not known"):
+        client.models()
+
+
+def test_a_server_that_wants_to_be_left_alone_is():
+    model = Model(faults=[BUSY])
+    with asking(model) as (client, (found,)):
+        began = time.monotonic()
+        assert client.logits(images(1)).shape == (1, 3)
+        assert time.monotonic() - began >= 1
+        assert inferences(found) == 2
+
+
+def test_a_wait_that_the_deadline_does_not_allow_is_not_begun():
+    model = Model(faults=[reply(503, {"error": "busy"}, Retry_After=3600)])
+    with asking(model) as (client, (found,)):
+        began = time.monotonic()
+        with pytest.raises(ServerUnavailable, match="busy"):
+            client.logits(images(1))
+        assert time.monotonic() - began < 10
+        with pytest.raises(ServerUnavailable, match="answers 503: busy"):
+            client.logits(images(1))
+        assert inferences(found) == 1
+
+
+def test_another_server_is_asked_at_once_while_one_rests():
+    busy, other = Model(faults=[reply(503, {"error": "busy"}, Retry_After=3600)]), Model()
+    with asking(busy, other) as (client, (first, second)):
+        began = time.monotonic()
+        for _ in range(20):
+            assert client.predict(images(1)[0]).label == "b"
+        assert time.monotonic() - began < 10
+        assert inferences(first) == 1
+        assert inferences(second) == 20
+
+
+def test_servers_take_turns():
+    with asking(Model(), Model()) as (client, sites):
+        for _ in range(10):
+            client.logits(images(1))
+        assert [inferences(found) for found in sites] == [5, 5]
+
+
+def test_a_server_that_is_not_there_costs_nothing_and_no_request_is_lost():
+    with asking(nobody(), Model(), nobody()) as (client, (found,)):
+        labels = [client.predict(images(index % 3)[0]).label for index in range(30)]
+        assert labels == ["a", "b", "c"] * 10
+        assert inferences(found) == 30
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 413, 422, 429, 500, 504, 301])
+def test_other_errors_are_never_sent_again(status: int):
+    model = Model(faults=[reply(status, {"error": "as I said"})])
+    with asking(model) as (client, (found,)):
+        with pytest.raises(ServerError, match="as I said") as caught:
+            client.logits(images(1))
+        assert (caught.value.status, caught.value.text, caught.value.url) == (status, "as I said", found.url)
+        assert inferences(found) == 1
+
+
+@pytest.mark.parametrize("fault", [HELD, Said(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "hold")])
+def test_a_server_that_hangs_holds_nobody_beyond_the_deadline(fault: Said):
+    model = Model(faults=[fault])
+    with asking(model, timeout_s=1) as (client, _):
+        client.models()
+        began = time.monotonic()
+        with pytest.raises(ServerUnavailable):
+            client.logits(images(1))
+        assert 0.5 < time.monotonic() - began < 5
+
+
+def test_a_server_that_hangs_leaves_time_for_another():
+    with asking(Model(faults=[HELD]), Model(faults=[HELD]), Model(), timeout_s=3) as (client, sites):
+        assert client.predict(images(1)[0]).label == "b"
+        assert inferences(sites[0]) + inferences(sites[1]) >= 1
+        assert inferences(sites[2]) == 1
+
+
+def test_an_answer_that_trickles_does_not_outlast_the_deadline():
+    with asking(Model(), timeout_s=1) as (client, (found,)):
+        client.logits(images(1))
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+        found.answer = lambda _: Said(head, "trickle")
+        began = time.monotonic()
+        with pytest.raises(ServerUnavailable, match="no whole answer within 1 s"):
+            client.logits(images(1))
+        assert time.monotonic() - began < 5
+
+
+def test_connections_are_kept():
+    with asking(Model()) as (client, (found,)):
+        for _ in range(20):
+            client.predict(images(1)[0])
+        assert len(found.asked) > 20
+        assert found.connections == 1
+
+
+def test_a_connection_that_was_closed_meanwhile_is_no_fault():
+    model = Model()
+    closing = iter(range(100))
+
+    def answer(asked: Asked) -> Said:
+        return Said(model(asked).content, "close" if next(closing) % 2 else "keep")
+
+    with site(answer) as found, Client(found.url, retries=QUICK) as client:
+        assert [client.predict(images(1)[0]).label for _ in range(10)] == ["b"] * 10
+
+
+NONSENSE = [
+    reply(200, body=b""),
+    reply(200, body=b"<html>"),
+    reply(200, []),
+    reply(200, {"outputs": 3}),
+    reply(200, {"outputs": [{"name": "other"}]}),
+    reply(200, {"outputs": [{"name": "logits", "datatype": "INT8", "shape": [1, 3], "data": [1, 2, 3]}]}),
+    reply(200, {"outputs": [{"name": "logits", "datatype": "FP32", "shape": [2, 3], "data": [1] * 6}]}),
+    reply(200, {"outputs": [{"name": "logits", "datatype": "FP32", "shape": [1, 3], "data": [1, 2]}]}),
+    reply(200, {"outputs": [{"name": "logits", "datatype": "FP32", "shape": [1, 3], "data": ["x", 2, 3]}]}),
+    reply(200, {"outputs": [{"name": "logits", "datatype": "FP32", "shape": [1, 3]}]}),
+    reply(200, {"outputs": []}, Inference_Header_Content_Length="-1"),
+    reply(200, {"outputs": []}, Inference_Header_Content_Length="99999"),
+    reply(200, body=b"[" * 100_000),
+]
+
+
+@pytest.mark.parametrize("said", NONSENSE)
+def test_nonsense_is_an_error_of_one_line(said: Said):
+    with asking(Model(faults=[said])) as (client, (found,)):
+        with pytest.raises(ServerError, match="does not answer by the Open Inference Protocol: ") as caught:
+            client.predict(images(1)[0])
+        assert str(caught.value).startswith(found.url)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("said", [reply(200, body=b"<html>hello"), reply(200, {}), reply(200, [1]), reply(404, {})])
+def test_a_server_that_is_none_of_the_protocols_is_named(said: Said):
+    def answer(_: Asked) -> Said:
+        return said
+
+    with site(answer) as found, Client(found.url) as client, pytest.raises(ServerError, match=found.url):
+        client.predict(images(1)[0])
+
+
+def test_logits_that_are_no_numbers_are_no_answer():
+    output = {"name": "logits", "datatype": "FP32", "shape": [1, 3], "data": [1, float("nan"), 3]}
+    model = Model(faults=[reply(200, {"outputs": [output]})])
+    with asking(model) as (client, _), pytest.raises(ServerError, match="not finite"):
+        client.logits(images(1))
+
+
+def test_an_error_is_shown_on_one_line_and_not_at_length():
+    with asking(Model(faults=[reply(500, {"error": "a\nb\x1b[31m" + "c" * 10_000})])) as (client, _):
+        with pytest.raises(ServerError) as caught:
+            client.logits(images(1))
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:8080",
+        "ftp://a",
+        "file:///etc/passwd",
+        "http://",
+        "http://a:99999",
+        "http://a:b",
+        "http://a b",
+        "http://a\r\nX: y",
+        "http://user:secret@a",
+        "http://a?x=1",
+        "http://a#x",
+        "http://[::1",
+    ],
+)
+def test_what_is_no_url_of_a_server_is_a_usage_error(url: str):
+    with pytest.raises(UsageError) as caught:
+        Client(url)
+    assert "secret" not in str(caught.value)
+    assert "http://127.0.0.1:8080" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Client([]),
+        lambda: Client("http://a", timeout_s=0),
+        lambda: Client("http://a", timeout_s=float("nan")),
+        lambda: Client("http://a", api_key="a b"),
+        lambda: Client("http://a", api_key="a\r\nb"),
+        lambda: Client("http://a", api_key=""),
+        lambda: Client("https://a", ca="/nowhere.pem"),
+        lambda: Client("https://a", ca=__file__),
+        lambda: Retries(attempts=0),
+        lambda: Retries(first_rest_s=0),
+        lambda: Retries(first_rest_s=2, longest_rest_s=1),
+    ],
+)
+def test_options_that_cannot_be_are_usage_errors(make: Callable[[], object]):
+    with pytest.raises(UsageError):
+        make()
+
+
+def test_a_path_in_front_of_the_protocols_is_kept():
+    model = Model()
+
+    def answer(asked: Asked) -> Said:
+        assert asked.path.startswith("/edge/v2/")
+        return model(Asked(asked.connection, asked.method, asked.path.removeprefix("/edge"), asked.headers, asked.body))
+
+    with site(answer) as found, Client(f"{found.url}/edge/") as client:
+        assert np.array_equal(client.logits(images(0, 1)).argmax(1), [0, 1])
+
+
+def test_a_client_that_is_closed_says_so():
+    with asking(Model()) as (client, _):
+        client.logits(images(1))
+        client.close()
+        client.close()
+        with pytest.raises(UsageError, match="closed"):
+            client.logits(images(1))

@@ -1,0 +1,237 @@
+"""Real servers: two of which one dies under load, one that wants a key, one behind a certificate of our own."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import COMMITTED
+from held_engine import holding
+from PIL import Image
+from server_process import Server, serving, start, wait_for
+
+import edgecnn
+from edgecnn import Client, Retries
+from edgecnn.errors import ImageTooLarge, ServerError, ServerUnavailable
+
+QUICK = Retries(first_rest_s=0.01, longest_rest_s=0.2)
+THREADS = 6
+
+
+def url(server: Server, *, scheme: str = "http") -> str:
+    return f"{scheme}://127.0.0.1:{server.port}"
+
+
+def kill(server: Server) -> None:
+    """End it and its workers without a word; workers end with their supervisor."""
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+    wait_for(lambda: not listens(server.port))
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Load:
+    """Threads that ask one client, each request held against what a `Classifier` answers."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._ended = threading.Event()
+        self.answers = 0
+        with edgecnn.load(COMMITTED) as classifier:
+            self._images = classifier.bundle.probe().images
+            self._labels = [each.label for each in classifier.predict(list(self._images))]
+        self._pool = ThreadPoolExecutor(THREADS)
+        self._runs = [self._pool.submit(self._run, number) for number in range(THREADS)]
+
+    def _run(self, number: int) -> None:
+        while not self._ended.is_set():
+            number = (number + 1) % len(self._images)
+            assert self._client.predict(self._images[number]).label == self._labels[number]
+            self.answers += 1
+
+    def more(self, count: int = 200) -> None:
+        """Wait for so many more answers; one that is lost or wrong ends its thread."""
+        goal = self.answers + count
+        wait_for(lambda: self.answers >= goal or any(run.done() for run in self._runs))
+
+    def end(self) -> None:
+        """End the threads; raises what ended one before."""
+        self._ended.set()
+        self._pool.shutdown()
+        for run in self._runs:
+            run.result()
+
+    def __enter__(self) -> "Load":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def test_of_two_servers_one_is_killed_under_load_and_comes_back_and_no_request_is_lost():
+    with serving() as first, serving() as second, Client([url(first), url(second)]) as client, Load(client) as load:
+        load.more()
+        assert first.metrics()["received"] > 10
+        assert second.metrics()["received"] > 10
+        kill(first)
+        load.more()
+        process, lines = start("--port", first.port)
+        try:
+            wait_for(lambda: any("edgecnn serves" in line for line in lines))
+            kill(second)  # from now on every answer is of the one that has come back
+            load.more()
+            load.end()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_a_worker_that_is_killed_costs_no_request():
+    with serving() as server, Client(url(server)) as client, Load(client) as load:
+        load.more()
+        (worker,) = server.worker_pids()
+        os.kill(worker, signal.SIGKILL)
+        load.more()
+
+
+def test_a_server_that_ends_in_good_order_costs_no_request():
+    with serving() as first, serving() as second, Client([url(first), url(second)]) as client, Load(client) as load:
+        load.more()
+        assert first.stop() == 0
+        load.more()
+
+
+def test_a_server_that_is_full_is_asked_again(tmp_path: Path):
+    with holding(tmp_path, "--max-batch", 1, "--max-queue", 1) as held, Client(url(held.server)) as client:
+        client.logits(held.server.images[:1])
+        with held.engine.held(), ThreadPoolExecutor(1) as pool:
+            waiting = held.occupy()
+            refused = held.server.samples
+            asked = pool.submit(client.logits, held.server.images[:1])
+            wait_for(lambda: any(s.labels.get("reason") == "busy" and s.value for s in refused()))
+            held.engine.untell("hold")
+            assert asked.result(60).shape == (1, 10)
+        assert waiting.result(60).status == 200
+
+
+def test_when_all_are_gone_it_is_one_clear_error():
+    with serving() as server, Client(url(server), retries=Retries(attempts=3, first_rest_s=0.01)) as client:
+        image = server.images[0]
+        client.predict(image)
+        kill(server)
+        with pytest.raises(ServerUnavailable, match=f"gave up after .*: {url(server)}: Connection refused"):
+            client.predict(image)
+        assert not client.is_ready()
+
+
+def test_a_body_that_is_too_large_is_asked_for_in_parts_and_a_file_that_is_too_large_is_named(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.png")
+    with serving("--max-body-mb", 1) as server, Client(url(server), retries=QUICK) as client:
+        small = [Image.fromarray(noise[:400, :400])] * 5  # half a megabyte each
+        assert len(client.predict(small)) == 5
+        with pytest.raises(ImageTooLarge, match=r"large\.png"):
+            client.predict(tmp_path / "large.png")
+        server.unharmed()
+
+
+def test_servers_with_different_bundles_each_answer_with_their_own_labels(bundle_copy: Path):
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    manifest["labels"] = [f"number {label}" for label in manifest["labels"]]
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    with serving() as first, serving(bundles=(bundle_copy,)) as second:
+        with Client([url(first), url(second)]) as client:
+            image = first.images[3]
+            found = {each.url: each.prediction for _ in range(6) for each in client.answers([image])}
+        plain, worded = found[url(first)], found[url(second)]
+        assert not isinstance(plain, Exception)
+        assert not isinstance(worded, Exception)
+        assert worded.label == f"number {plain.label}"
+
+
+def test_a_new_version_brings_its_labels_while_it_is_used(bundle_copy: Path, tmp_path: Path):
+    versions = tmp_path / "served" / "digits"
+    shutil.copytree(COMMITTED, versions / "1")
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    manifest["labels"] = [f"number {label}" for label in manifest["labels"]]
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    options = ("--watch-s", 0.2)
+    with serving(*options, bundles=(COMMITTED, versions)) as server, Client(url(server), model="digits") as client:
+        image = server.images[0]
+        before = client.predict(image).label
+        shutil.copytree(bundle_copy, versions / ".2")
+        (versions / ".2").rename(versions / "2")
+        seen: set[str] = set()
+        wait_for(lambda: seen.add(client.predict(image).label) or f"number {before}" in seen)
+        assert seen <= {before, f"number {before}"}
+
+
+# Keys and certificates
+
+KEY = "0123456789abcdef-Key"
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
+    """A server with a certificate of its own that wants a key, and the certificate."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run(command, check=True, capture_output=True)
+    (folder / "key").write_text(KEY)
+    context = ssl.create_default_context(cafile=folder / "cert.pem")
+    options = ("--tls-cert", folder / "cert.pem", "--tls-key", folder / "key.pem", "--api-key-file", folder / "key")
+    with serving(*options, headers={"Authorization": f"Bearer {KEY}"}, context=context) as server:
+        yield server, folder / "cert.pem"
+
+
+def test_with_key_and_authority_all_is_as_ever(secured: tuple[Server, Path]):
+    server, ca = secured
+    with Client(url(server, scheme="https"), api_key=KEY, ca=ca) as client:
+        assert np.array_equal(client.logits(server.images), server.logits(server.images))
+        assert client.predict(list(server.images))[0].label == client.predict(server.images[0]).label
+
+
+def test_without_the_key_it_says_what_is_missing(secured: tuple[Server, Path]):
+    server, ca = secured
+    for key in (None, "wrong"):
+        with Client(url(server, scheme="https"), api_key=key, ca=ca) as client:
+            with pytest.raises(ServerError, match="an API key is needed; it wants a key: api_key, or --api-key-file"):
+                client.predict(server.images[0])
+            assert client.is_ready()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_never_asked_twice(secured: tuple[Server, Path]):
+    server, _ = secured
+    patient = Retries(first_rest_s=30, longest_rest_s=30)
+    refused = pytest.raises(ServerUnavailable, match=r"certificate is not trusted: self-signed certificate.*--ca")
+    with Client(url(server, scheme="https"), retries=patient, timeout_s=120) as client, refused:
+        client.predict(server.images[0])
+
+
+def test_a_server_without_a_good_certificate_is_passed_over(secured: tuple[Server, Path]):
+    server, _ = secured
+    with serving() as plain, Client([url(server, scheme="https"), url(plain)], retries=QUICK) as client:
+        for _ in range(5):
+            assert client.logits(plain.images).shape == (len(plain.images), 10)
+
+
+def test_http_to_a_server_of_https_is_an_error_of_one_line(secured: tuple[Server, Path]):
+    server, _ = secured
+    with Client(url(server), retries=QUICK) as client, pytest.raises((ServerUnavailable, ServerError)) as caught:
+        client.predict(server.images[0])
+    assert "\n" not in str(caught.value)
