@@ -121,21 +121,11 @@ def version() -> str:
 def measure(interval_s: float, stability: int) -> dict[str, Any]:
     """Run every way with every number of requests under way, on one server."""
     program, bundle = version(), open_bundle(BUNDLE)
-    speaks_grpc = (
-        "--grpc-port"
-        in subprocess.run(
-            [sys.executable, "-m", "edgecnn", "serve", "--help"], check=True, capture_output=True, text=True
-        ).stdout
-    )
     (grpc_port,) = free_ports(1)
-    options = ("--grpc-port", str(grpc_port)) if speaks_grpc else ()
     rows = []
-    with Server(edgecnn(bundle.path, *options), BUILD / "logs" / "perf_analyzer.log") as server:
+    with Server(edgecnn(bundle.path, "--grpc-port", str(grpc_port)), BUILD / "logs" / "perf_analyzer.log") as server:
         for way, more in WAYS.items():
             over_grpc = way.startswith("gRPC")
-            if over_grpc and not speaks_grpc:
-                print(f"{way}: left out, this edgecnn serve has no --grpc-port", flush=True)
-                continue
             where = (
                 "-i",
                 "grpc" if over_grpc else "http",

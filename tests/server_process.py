@@ -30,6 +30,7 @@ from edgecnn.runtime.child import child_environment
 
 TIMEOUT_S = 60.0
 _LINE = re.compile(r" on (https?)://(\S+):(\d+)")
+_GRPC_LINE = re.compile(r' answers gRPC on ([^\s"]+:\d+)')
 _MEMORY_SLACK = 48 << 20
 _DESCRIPTOR_SLACK, _THREAD_SLACK = 4, 2
 
@@ -104,6 +105,11 @@ class Server:
         assert self.metrics()["received"] == 1
         self.base = self.settled()
         self._files = _digests(bundle.path)
+
+    @property
+    def grpc_address(self) -> str:
+        """Where it answers gRPC, as its log says."""
+        return next(match[1] for line in self.lines if (match := _GRPC_LINE.search(line)))
 
     # Requests
 

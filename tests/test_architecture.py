@@ -19,6 +19,7 @@ OURS = {
     "runtime": {"errors", "bundle", "prediction", "progress", "runtime"},
     "serving/protocol": {"serving/refusal", "serving/protocol"},
     "serving/http": {"errors", "serving/refusal", "serving/http"},
+    "serving/grpc": {"errors", "serving"},
     "serving": {"errors", "bundle", "runtime", "serving", ""},
     "client": {
         "errors",
@@ -66,7 +67,9 @@ THIRD_PARTY = {
     "runtime/openvino_session": {"numpy", "openvino"},
     "runtime": {"numpy", "PIL"},
     "serving/protocol": {"numpy", "orjson"},
+    "serving/protocol/grpc": {"numpy", "google"},
     "serving/http": {"httptools"},
+    "serving/grpc": {"numpy", "grpc"},
     "serving": {"numpy", "orjson", "prometheus_client", "uvloop"},
     "client/connections": {"urllib3"},
     "client": {"numpy", "PIL"},

@@ -171,6 +171,16 @@ def test_a_command_of_the_workstation_says_which_extra_is_missing(device: Path, 
     assert "pip install 'edgecnn[pipeline]'" in done.stderr
 
 
+def test_grpc_needs_an_extra_of_its_own_and_what_describes_it_is_in_the_wheel(device: Path, tmp_path: Path):
+    done = run(device, "-m", "edgecnn", "serve", str(BUNDLE), "--port", "0", "--grpc-port", "0", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "error: this command needs grpc, which is not installed: pip install 'edgecnn[grpc]'\n"
+    (site,) = device.parent.parent.glob("lib/python*/site-packages")
+    folder = Path("edgecnn", "serving", "protocol", "grpc")
+    for file in ("open_inference.proto", "open_inference.binpb"):
+        assert (site / folder / file).read_bytes() == (REPOSITORY / folder / file).read_bytes()
+
+
 def test_asking_a_server_says_which_extra_is_missing(device: Path, tmp_path: Path):
     done = run(device, "-m", "edgecnn", "predict", "--url", "http://127.0.0.1:1", "digit.png", cwd=tmp_path)
     assert done.returncode == 1

@@ -31,7 +31,7 @@ _EXTRA_OF = (
         "pipeline",
     )
     | dict.fromkeys(("httptools", "orjson", "prometheus_client", "uvloop"), "serve")
-    | {"tensorboard": "tensorboard", "urllib3": "client"}
+    | {"tensorboard": "tensorboard", "urllib3": "client", "grpc": "grpc", "google": "grpc"}
 )
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 

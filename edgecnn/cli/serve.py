@@ -1,4 +1,4 @@
-"""`edgecnn serve`: bundles over HTTP."""
+"""`edgecnn serve`: bundles over HTTP, and over gRPC where that is asked for."""
 
 import importlib.util
 from pathlib import Path
@@ -10,6 +10,7 @@ from edgecnn.cli.options import dataclass_options
 from edgecnn.serving.options import ServeOptions
 
 _NEEDED = ("httptools", "orjson", "prometheus_client")
+_NEEDED_FOR_GRPC = ("grpc", "google.protobuf")
 
 
 @click.command()
@@ -24,7 +25,7 @@ def serve(bundles: tuple[Path, ...], **options: Any) -> int:
     SIGTERM ends the server when what it has accepted is answered; a worker that crashes is started again.
     """
     chosen = ServeOptions(**options)
-    for name in _NEEDED:
+    for name in _NEEDED if chosen.grpc_port is None else _NEEDED + _NEEDED_FOR_GRPC:
         if importlib.util.find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
     from edgecnn.serving.catalogue import find_sources

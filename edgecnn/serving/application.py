@@ -3,11 +3,9 @@
 Paths are looked up whole in a table of those that exist: a path that was made to lead somewhere else leads nowhere.
 """
 
-import itertools
 import logging
-import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,17 +19,17 @@ from edgecnn.serving.model import Model
 from edgecnn.serving.openapi.document import PATH, document
 from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
-from edgecnn.serving.service import Service
+from edgecnn.serving.request_ids import REQUEST_ID, RequestIds
+from edgecnn.serving.service import Action, Service
 
-REQUEST_ID = "X-Request-ID"
-_LONGEST_ID = 128
 _INFER = "/infer"
 _SMALL_BODY = 64 << 10
 """Of what is no inference request; nobody needs a key to send it."""
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 """Answered without a key: whoever restarts the server knows none."""
 
-_CONTROL = re.compile(r"/v2/repository/models/([^/]+)/(load|unload)")
+_ACTIONS: dict[str, Action] = {"load": "load", "unload": "unload"}
+_CONTROL = re.compile(rf"/v2/repository/models/([^/]+)/({'|'.join(_ACTIONS)})")
 """Of the repository extension, whatever the model is called: it may be one that is not served yet."""
 
 Handler = Callable[[Exchange], Response | None]
@@ -67,8 +65,7 @@ class Application:
         self._max_body_bytes = max_body_bytes
         self._trusted_hosts = trusted_hosts
         self._access_log = access_log
-        prefix = os.urandom(6).hex()
-        self._ids = (f"{prefix}-{number}" for number in itertools.count(1))
+        self._ids = RequestIds()
         self._general = _general(service, metrics) | {PATH: {"GET": lambda _: Response(200, self._described())}}
         self.lay_out()
 
@@ -176,16 +173,12 @@ class Application:
         found = _CONTROL.fullmatch(head.path)
         if found is None:
             raise Refusal("not_found", _nothing_at(unquote(head.path)))
-        name, action = unquote(found[1]), found[2]
+        name, action = unquote(found[1]), _ACTIONS[found[2]]
         return {"POST": lambda exchange: self._control(name, action, exchange)}
 
-    def _control(self, name: str, action: str, exchange: Exchange) -> None:
+    def _control(self, name: str, action: Action, exchange: Exchange) -> None:
         """Load or unload a model, and answer when that is done."""
-        control = self._service.control
-        if control is None:
-            raise Refusal(
-                "forbidden", "models cannot be loaded or unloaded here: start the server with --model-control"
-            )
+        self._service.check_control()
         check_control(exchange.head, exchange.body, trusted_hosts=self._trusted_hosts)
 
         def done(refusal: Refusal | None) -> None:
@@ -195,7 +188,7 @@ class Application:
                 self._metrics.refused(refusal.status)
                 self.reply(exchange, refused(refusal))
 
-        (control.load if action == "load" else control.unload)(name, done)
+        self._service.order(action, name, done)
 
 
 def _general(service: Service, metrics: Metrics) -> dict[str, Route]:
@@ -255,8 +248,6 @@ def _json(document: Any) -> Response:
     return Response(200, orjson.dumps(document))
 
 
-def _identified(response: Response, head: Head, ids: Iterator[str]) -> Response:
-    shown = head.headers.get("x-request-id", "")
-    is_plain = 0 < len(shown) <= _LONGEST_ID and shown.isascii() and shown.isprintable()
-    headers = (*response.headers, (REQUEST_ID, shown if is_plain else next(ids)))
+def _identified(response: Response, head: Head, ids: RequestIds) -> Response:
+    headers = (*response.headers, (REQUEST_ID, ids.of(head.headers.get("x-request-id", ""))))
     return Response(response.status, response.body, headers)

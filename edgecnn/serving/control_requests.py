@@ -2,11 +2,12 @@
 
 A browser sends what any page asks it to, to loopback too. A page of another site shows itself by its `Origin`; one that
 has made its own name mean this machine (DNS rebinding) by the `Host` that it believes to talk to. An address as host
-cannot be rebound.
+cannot be rebound. No browser sends gRPC's headers.
 """
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -42,7 +43,7 @@ def check_control(head: Head, body: bytes, *, trusted_hosts: tuple[str, ...]) ->
         raise Refusal("forbidden", f"control calls from the site {quoted(origin)} are refused")
     if head.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         raise Refusal("forbidden", "control calls from another site are refused")
-    _check_parameters(body)
+    check_parameters(_parameters_in(body))
 
 
 def _is_trusted(host: str, trusted_hosts: tuple[str, ...]) -> bool:
@@ -76,11 +77,20 @@ def object_in(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _check_parameters(body: bytes) -> None:
-    parameters = object_in(body).get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise Refusal("invalid", "parameters: expected an object")
-    if strange := sorted(parameters.keys() - _HARMLESS):
+def check_parameters(names: Iterable[str]) -> None:
+    """Do nothing where the parameters of a control call, of these names, change nothing; over gRPC too.
+
+    Raises:
+        Refusal: one would have something else loaded than what stands on the server.
+    """
+    if strange := sorted(set(names) - _HARMLESS):
         raise Refusal(
             "invalid", f"parameter {quoted(strange[0])}: what is loaded stands on the server and nowhere else"
         )
+
+
+def _parameters_in(body: bytes) -> dict[str, Any]:
+    parameters = object_in(body).get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise Refusal("invalid", "parameters: expected an object")
+    return parameters

@@ -89,7 +89,7 @@ class HttpCall:
         body, coding = content.encode(body, self._exchange.head.headers.get("accept-encoding", ""))
         if coding is not None:
             headers.append(("Content-Encoding", coding))
-        headers += [("Server-Timing", _server_timing(result.timing)), (BUNDLE, result.version.bundle.digest)]
+        headers += [("Server-Timing", server_timing(result.timing)), (BUNDLE, result.version.bundle.digest)]
         response = Response(200, body, tuple(headers))
         return lambda: self._reply(self._exchange, response)
 
@@ -104,8 +104,8 @@ def refused(refusal: Refusal) -> Response:
     return Response(refusal.status, body, (("Content-Type", "application/json"), *refusal.headers))
 
 
-def _server_timing(timing: Timing) -> str:
-    """Return the header's value, in milliseconds (W3C, Server Timing)."""
+def server_timing(timing: Timing) -> str:
+    """Return the value of `Server-Timing`, in milliseconds (W3C, Server Timing)."""
     decode, queue, inference = 1000 * timing.decode_s, 1000 * timing.queue_s, 1000 * timing.inference_s
     return f"decode;dur={decode:.3f}, queue;dur={queue:.3f}, inference;dur={inference:.3f}"
 
@@ -139,4 +139,4 @@ def _of_an_image(body: bytes, version: Version, *, classes: int) -> InferRequest
     """Return the request that a plain image file stands for: all outputs as JSON, or the names of the best classes."""
     outputs = tuple(RequestedOutput(name, binary=False, classes=classes) for name in version.outputs)
     (name,) = version.accepted
-    return InferRequest(id=None, inputs={name: (body,)}, datatypes={}, outputs=outputs, batch=1, timeout_s=None)
+    return InferRequest(id=None, inputs={name: (body,)}, outputs=outputs, timeout_s=None)

@@ -15,8 +15,8 @@ from edgecnn.errors import EdgecnnWarning
 from edgecnn.serving.options import LogFormat, LogLevel
 
 LOGGER = "edgecnn"
-_LOOP = "asyncio"
-"""The event loop's own: where it has no memory to read with, its traceback is one line as well."""
+_OTHERS = ("asyncio", "grpc")
+"""The event loop's own, and gRPC's: where it has no memory to read with, its traceback is one line as well."""
 
 LONGEST_VALUE = 4000
 """Characters of a text; what a client sends may be longer, and nobody needs to read it."""
@@ -32,7 +32,7 @@ def configure(log_format: LogFormat, level: LogLevel, *, fd: int = 2) -> None:
     """
     handler = _Handler(fd)
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
-    for name in (LOGGER, _LOOP):
+    for name in (LOGGER, *_OTHERS):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level.upper())

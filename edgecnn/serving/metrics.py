@@ -52,6 +52,7 @@ class Metrics:
         self._inference = self._histogram("inference_seconds", "The engine's run", model, _SECONDS)
         self._batch = self._histogram("batch_images", "Images of a run", model, _IMAGES)
         self._refused = self._counter("http_refused", "Answered with an error before a model was known", ["status"])
+        self._grpc_refused = self._counter("grpc_refused", "Ended without a result before a model was known", ["code"])
 
     def of(self, model: str) -> "ModelMetrics":
         """Return the metrics of a model that is served."""
@@ -71,6 +72,10 @@ class Metrics:
     def refused(self, status: int) -> None:
         """Count an error that was no model's."""
         self._refused.labels(str(status)).inc()
+
+    def grpc_refused(self, code: str) -> None:
+        """Count a call that was no model's and had no result; CANCELLED where its client left, or sent too much."""
+        self._grpc_refused.labels(code).inc()
 
     def page(self) -> bytes:
         """Return what Prometheus reads."""

@@ -22,6 +22,7 @@ class ServeOptions:
 
     host: str = _option("127.0.0.1", "Name or address to listen on; 0.0.0.0 or :: for every network of the machine.")
     port: int = _option(8080, "0 takes any free one, and says which.")
+    grpc_port: int | None = _option(None, "Port for gRPC beside HTTP, 0 for any free one; without it there is none.")
     workers: int = _option(1, "Processes that share the port; each holds every model.")
     backend: str = _option("auto", "auto, onnxruntime or openvino.")
     device: str = _option("cpu", "One of cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto.")
@@ -62,6 +63,8 @@ class ServeOptions:
             if value is not None and not lowest <= value <= highest:
                 option = "--" + name.replace("_", "-")
                 raise UsageError(f"{option} must be in {lowest:g}..{highest:g}, found {value:g}")
+        if self.grpc_port and self.grpc_port == self.port:
+            raise UsageError(f"--port and --grpc-port are both {self.port}: HTTP and gRPC need one each")
         if not self.host:
             raise UsageError("--host is empty: name an address, such as 127.0.0.1")
         if self.model_control and self.workers > 1:
@@ -100,6 +103,7 @@ class ServeOptions:
 _DAY_S = 86400.0
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("port", 0, 65535),
+    ("grpc_port", 0, 65535),
     ("workers", 1, 256),
     ("threads", 1, 1024),
     ("instances", 1, 1024),

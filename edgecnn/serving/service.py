@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from edgecnn import __version__
 from edgecnn.serving import descriptions
@@ -20,6 +20,7 @@ EXTENSIONS = (
     "statistics",
 )
 
+Action = Literal["load", "unload"]
 Done = Callable[[Refusal | None], None]
 """Takes what became of a control call, in the event loop's thread; None where it was done."""
 
@@ -34,6 +35,21 @@ class Control(Protocol):
     def unload(self, name: str, done: Done) -> None:
         """Serve a model no more."""
         ...
+
+
+class _Order:
+    """What a client has asked for and waits for; its end is told once."""
+
+    def __init__(self, orders: "set[_Order]", done: Done) -> None:
+        self._orders = orders
+        self._done = done
+        orders.add(self)
+
+    def end(self, refusal: Refusal | None) -> None:
+        """Tell what became of it, unless that was done before."""
+        if self in self._orders:
+            self._orders.remove(self)
+            self._done(refusal)
 
 
 class Service:
@@ -57,6 +73,7 @@ class Service:
         self.control: Control | None = None
         self._api_key = api_key
         self._workplace: Workplace | None = None
+        self._orders: set[_Order] = set()
 
     def work_at(self, workplace: Workplace) -> None:
         """Infer here from now on."""
@@ -86,7 +103,7 @@ class Service:
             Refusal: the server is about to end.
         """
         if self.is_draining or self._workplace is None:
-            raise Refusal("unready", "the server is about to end: ask another one", headers=RETRY)
+            raise _ending()
 
     def is_ready(self) -> bool:
         """Whether every model answers that can, and one does."""
@@ -140,9 +157,39 @@ class Service:
         assert self._workplace is not None
         Inference(model, call, self._workplace).begin()
 
+    def check_control(self) -> None:
+        """Do nothing where clients may load and unload models.
+
+        Raises:
+            Refusal: they may not, or the server is about to end.
+        """
+        if self.control is None:
+            raise Refusal(
+                "forbidden", "models cannot be loaded or unloaded here: start the server with --model-control"
+            )
+        self.check_serving()
+
+    def order(self, action: Action, name: str, done: Done) -> None:
+        """Load or unload a model, where `check_control` allows it.
+
+        Args:
+            action: which of the two.
+            name: of the model.
+            done: told once what became of it, or that the server is about to end.
+        """
+        assert self.control is not None
+        order = _Order(self._orders, done)
+        (self.control.load if action == "load" else self.control.unload)(name, order.end)
+
+    def drain(self) -> None:
+        """Begin nothing new; who waits for a model to be loaded waits no more."""
+        self.is_draining = True
+        for order in list(self._orders):
+            order.end(_ending())
+
     def server(self) -> dict[str, Any]:
         """Return the protocol's server metadata."""
-        return {"name": "edgecnn", "version": __version__, "extensions": EXTENSIONS}
+        return {"name": "edgecnn", "version": __version__, "extensions": list(EXTENSIONS)}
 
     def metadata(self, model: Model) -> dict[str, Any]:
         """Return the protocol's model metadata."""
@@ -173,3 +220,7 @@ class Service:
             "state": model.state.upper(),
             "reason": model.reason,
         }
+
+
+def _ending() -> Refusal:
+    return Refusal("unready", "the server is about to end: ask another one", headers=RETRY)

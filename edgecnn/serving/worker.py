@@ -5,6 +5,7 @@ Its supervisor has bound the port, and starts it again where it crashes.
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from edgecnn.errors import EdgecnnError
 from edgecnn.serving import logs
@@ -33,10 +35,15 @@ from edgecnn.serving.repository import Repository
 from edgecnn.serving.service import Done, Service
 from edgecnn.serving.version import Bounds
 
+if TYPE_CHECKING:
+    from edgecnn.serving.grpc.server import GrpcServer
+
 _WATCH_S = 1.0
 _POLL_S = 0.02
 _LINGER_S = 0.5
 """After the signal to end: for requests that are on their way, which get a 503."""
+_BESIDE_PIXELS = 4096
+"""Bytes of a request that are no pixels."""
 
 logger = logging.getLogger("edgecnn.serving.worker")  # it runs as `__main__`
 
@@ -58,7 +65,7 @@ class Worker:
             trusted_hosts=options.hosts(),
             access_log=options.access_log,
         )
-        self._is_accepting = False
+        self._is_accepting = self._has_warned = False
         self._repository = Repository(
             job.sources,
             job.roots,
@@ -75,19 +82,34 @@ class Worker:
         sock = socket.socket(fileno=self._job.socket_fd)
         sock.setblocking(False)
         context = server_context(options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
-        listener = self._listener = Listener(sock, self._application, limits_of(options), ssl_context=context)
+        self._listener = Listener(sock, self._application, limits_of(options), ssl_context=context)
+        self._grpc = None if self._job.grpc_address is None else self._grpc_server(self._job.grpc_address)
         pool = ThreadPoolExecutor(self._job.cores, thread_name_prefix="edgecnn-pool")
         self._service.work_at(Workplace(loop, pool))
         if options.model_control:
             self._service.control = self._repository
         if options.workers == 1:  # else the others would answer what this one, still loading, took from them
-            listener.start()
+            await self._open()
         for name, work in (("load", self._repository.run), ("watch", self._watch)):
             threading.Thread(target=work, name=f"edgecnn-{name}", daemon=True).start()
         code = await self._ended
         if code in (0, BROKEN):
-            code = await self._drain(listener) or code
+            code = await self._drain() or code
         return code
+
+    def _grpc_server(self, address: str) -> "GrpcServer":
+        from edgecnn.serving.grpc.server import GrpcServer  # 20 MB that a server of HTTP alone does without
+
+        options = self._options
+        tls = (options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
+        return GrpcServer(
+            self._service,
+            self._metrics,
+            limits_of(options),
+            address=address,
+            tls=tls,
+            access_log=options.access_log,
+        )
 
     def serve(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
         """See `Desk`."""
@@ -139,6 +161,20 @@ class Worker:
         fields |= {"device": info.device, "precision": info.precision, "threads": str(info.threads)}
         fields |= {"instances": str(loaded.session.concurrency), "seconds": f"{seconds:.2f}"}
         logger.info("ready", extra={"model": name} | fields)
+        self._check_room(name, loaded)
+
+    def _check_room(self, name: str, loaded: Loaded) -> None:
+        """Warn where no request can hold as many images as a batch may."""
+        batch_bytes = self._options.max_batch * math.prod(loaded.bundle.manifest.image_shape)
+        if batch_bytes + _BESIDE_PIXELS > self._options.max_body_mb << 20:
+            logger.warning(
+                "a batch of --max-batch %d images in pixels is %d bytes, more than --max-body-mb %d admits",
+                self._options.max_batch,
+                batch_bytes,
+                self._options.max_body_mb,
+                extra={"model": name},
+            )
+            self._has_warned = True
 
     def _unload(self, name: str) -> None:
         self._model_of(name).unload()
@@ -154,10 +190,23 @@ class Worker:
         elif self._options.strict and any(model.reason for model in self._models.values()):
             logger.error("not every bundle could be loaded, and --strict was asked for")
             self._end(1)
+        elif self._options.strict and self._has_warned:
+            logger.error("there was a warning, and --strict was asked for")
+            self._end(1)
         else:
-            if self._options.workers > 1:
-                self._listener.start()
-            say_ready(self._job, ready)
+            self._opening = self._loop.create_task(self._open_loaded(ready))
+
+    async def _open_loaded(self, ready: list[str]) -> None:
+        """Say that what can be served is, after all ports have been opened."""
+        if self._options.workers > 1:
+            await self._open()
+        say_ready(self._job, ready)
+
+    async def _open(self) -> None:
+        """Take requests from now on."""
+        self._listener.start()
+        if self._grpc is not None:
+            await self._grpc.start()
 
     def _end(self, code: int) -> None:
         if not self._ended.done():
@@ -180,17 +229,21 @@ class Worker:
                     self._loop.call_soon_threadsafe(self._end, BROKEN)
                     return
 
-    async def _drain(self, listener: Listener) -> int:
+    def _busy(self) -> int:
+        return self._listener.busy + (self._grpc.busy if self._grpc else 0)
+
+    async def _drain(self) -> int:
         """Begin nothing new, answer what was accepted, and close; returns the exit code."""
-        self._service.is_draining = True
-        listener.drain()
-        logger.info("draining", extra={"in_flight": listener.busy})
+        self._service.drain()
+        self._listener.drain()
+        logger.info("draining", extra={"in_flight": self._busy()})
         now = time.monotonic()
         linger, end = now + _LINGER_S, now + self._options.grace_s
-        while (listener.busy or now < linger) and now < end:
+        while (self._busy() or now < linger) and now < end:
             await asyncio.sleep(_POLL_S)
             now = time.monotonic()
-        answered = await listener.stop(max(0.0, end - now))
+        stops = [door.stop(max(0.0, end - now)) for door in (self._listener, self._grpc) if door is not None]
+        answered = all(await asyncio.gather(*stops))
         if not answered:
             logger.error("the grace time is over, and not everything is answered")
         return 0 if answered else STALLED

@@ -4,6 +4,7 @@ The number in a comment is the row of the project's table of faults.
 """
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import tritonclient.http as triton
 from asking import refusal
 from conftest import COMMITTED
+from held_engine import Engine
 from model_versions import NAME, put, put_with_another_class
 from server_process import Reply, Server, serving, wait_for
 from tritonclient.utils import InferenceServerException
@@ -192,9 +194,22 @@ def test_tritonclient_loads_and_unloads(controlled: Server):
             client.load_model(NAME, config="{}")
 
 
-def test_clients_that_load_are_told_when_the_server_ends(controlled: Server):
-    assert controlled.stop() == 0
-    assert not any("Traceback" in line for line in controlled.lines)
+def test_who_waits_for_a_model_is_told_when_the_server_ends(folder: Path, tmp_path: Path):
+    (tmp_path / "engine").mkdir()
+    engine = Engine(tmp_path / "engine")
+    options = ("--model-control", "--watch-s", 0, "--backend", "openvino")
+    with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
+        engine.tell("hold-2")  # its trial takes for ever
+        put(folder, 2)
+        before = len(engine.runs())
+        replies: list[Reply] = []
+        thread = threading.Thread(target=lambda: replies.append(order(server, "load")))
+        thread.start()
+        wait_for(lambda: len(engine.runs()) > before)
+        assert server.stop() == 0
+        thread.join()
+        assert "about to end" in refusal(replies[0], 503)
+        assert not any("Traceback" in line for line in server.lines)
 
 
 def test_control_is_for_one_worker():

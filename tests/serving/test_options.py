@@ -69,7 +69,17 @@ def test_a_job_arrives_as_it_was_sent():
     odd = Path(os.fsdecode(b"/tmp/\xff \xc3\xa9"))
     options = ServeOptions(api_key_file=odd, threads=2, log_format="json", grace_s=1.5)
     sources, roots = (Source("odd", odd), Source("more", odd, has_versions=True)), (Path("exported"), odd)
-    job = WorkerJob(sources, roots, options, socket_fd=3, ready_fd=4, number=1, cores=2, supervisor_pid=7)
+    job = WorkerJob(
+        sources,
+        roots,
+        options,
+        socket_fd=3,
+        grpc_address="[::1]:9",
+        ready_fd=4,
+        number=1,
+        cores=2,
+        supervisor_pid=7,
+    )
     assert parse(WorkerJob, job_text(job)) == job
 
 

@@ -30,6 +30,7 @@ class WorkerJob:
         roots: where models may be found that are loaded later.
         options: how.
         socket_fd: descriptor of the socket that listens, shared with the other workers.
+        grpc_address: to listen on for gRPC, with its port; None for no gRPC.
         ready_fd: descriptor for `say_accepting` and `say_ready`.
         number: of this worker, from 0; one that is started again keeps it.
         cores: how many it may keep busy.
@@ -40,6 +41,7 @@ class WorkerJob:
     roots: tuple[Path, ...]
     options: ServeOptions
     socket_fd: int
+    grpc_address: str | None
     ready_fd: int
     number: int
     cores: int

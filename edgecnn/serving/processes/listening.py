@@ -1,11 +1,35 @@
-"""The socket that everything is served from: bound before any model is loaded, and for as long as the server lives."""
+"""The ports that everything is served from: bound before any model is loaded, and for as long as the server lives."""
 
 import contextlib
 import errno
 import os
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from edgecnn.errors import UsageError
+
+_SHARES = hasattr(socket, "SO_REUSEPORT")
+"""Whether several processes may listen on one port; not on Windows."""
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """A port that workers bind themselves.
+
+    Attributes:
+        address: with the port, as in a URL.
+        holder: bound and not listening, so that nobody else gets the port while workers come and go, and no client
+            waits at it; None where the system shares no ports.
+    """
+
+    address: str
+    holder: socket.socket | None
+
+    def close(self) -> None:
+        """Let go of the port."""
+        if self.holder is not None:
+            self.holder.close()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -14,6 +38,35 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UsageError: the host is unknown, is none of this machine's, or the port is taken or reserved.
     """
+    return _first(host, port, "--port", _listening)
+
+
+def reserve(host: str, port: int) -> Reserved:
+    """Bind a port of the first address that a host has here for gRPC, which takes an address and no socket.
+
+    Raises:
+        UsageError: as from `listen`.
+    """
+    with _first(host, port, "--grpc-port", _listening) as alone:  # whoever shares a port is not told that it is taken
+        port, address = alone.getsockname()[1], address_of(alone)
+    return Reserved(address, _first(host, port, "--grpc-port", _sharing) if _SHARES else None)
+
+
+def url(listener: socket.socket, scheme: str) -> str:
+    """Return where clients reach the socket."""
+    return f"{scheme}://{address_of(listener)}"
+
+
+def address_of(bound: socket.socket) -> str:
+    """Return a socket's address with its port."""
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{host}:{port}"
+
+
+def _first(
+    host: str, port: int, option: str, bind: Callable[[socket.socket, tuple[object, ...]], None]
+) -> socket.socket:
+    """Bind the first address that can be bound."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
@@ -23,35 +76,42 @@ def listen(host: str, port: int) -> socket.socket:
     refusal: OSError | None = None
     for family, kind, protocol, _, address in found:
         try:
-            return _bound(socket.socket(family, kind, protocol), address)
+            with contextlib.ExitStack() as undo:
+                bound = undo.enter_context(socket.socket(family, kind, protocol))
+                bind(bound, address)
+                undo.pop_all()
+            return bound
         except OSError as error:  # `localhost` may name an IPv6 address on a machine without IPv6
             refusal = refusal or error
-    raise UsageError(_refused(host, port, refusal))
+    raise UsageError(_refused(host, port, option, refusal))
 
 
-def url(listener: socket.socket, scheme: str) -> str:
-    """Return where clients reach the socket."""
-    host, port = listener.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"
+def _listening(bound: socket.socket, address: tuple[object, ...]) -> None:
+    # Connections of the last server that are still dying must not hold up the next one.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(address)
+    bound.listen(socket.SOMAXCONN)
 
 
-def _bound(listener: socket.socket, address: tuple[object, ...]) -> socket.socket:
-    with contextlib.ExitStack() as undo:
-        undo.callback(listener.close)
-        # Connections of the last server that are still dying must not hold up the next one.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(socket.SOMAXCONN)
-        undo.pop_all()
-    return listener
+def _sharing(bound: socket.socket, address: tuple[object, ...]) -> None:
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        bound.bind(address)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        # Connections of another kind of server are still dying. Not before: as long as nobody listens, a port that was
+        # bound like this is not taken to the next server that looks.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
 
 
-def _refused(host: str, port: int, error: OSError | None) -> str:
+def _refused(host: str, port: int, option: str, error: OSError | None) -> str:
     code = error.errno if error else 0
     if code == errno.EADDRINUSE:
-        return f"port {port} of {host} is taken: end what uses it, or choose another with --port (0 for any free one)"
+        return f"port {port} of {host} is taken: end what uses it, or choose another with {option} (0 for any free one)"
     if code in (errno.EACCES, errno.EPERM):
-        return f"port {port} of {host} is reserved: choose one from 1024 with --port"
+        return f"port {port} of {host} is reserved: choose one from 1024 with {option}"
     if code == errno.EADDRNOTAVAIL:
         return f"{host} is no address of this machine: listen on 127.0.0.1, or on 0.0.0.0 for all of them"
     return f"cannot listen on port {port} of {host}: {os.strerror(code or 0)}"

@@ -24,7 +24,7 @@ from edgecnn.serving.credentials import read_api_key
 from edgecnn.serving.logs import configure
 from edgecnn.serving.options import ServeOptions
 from edgecnn.serving.processes.job import CANNOT_SERVE, WorkerJob, job_text
-from edgecnn.serving.processes.listening import listen, url
+from edgecnn.serving.processes.listening import Reserved, listen, reserve, url
 from edgecnn.serving.processes.metrics_folder import VARIABLE, MetricsFolder
 from edgecnn.serving.processes.signals import Signals
 from edgecnn.serving.processes.worker_place import Restarts, WorkerPlace, ended_children
@@ -74,6 +74,9 @@ def supervise(
         server_context(options.tls_cert, options.tls_key)
     with contextlib.ExitStack() as cleanup:
         listener = cleanup.enter_context(listen(options.host, options.port))
+        grpc = None if options.grpc_port is None else reserve(options.host, options.grpc_port)
+        if grpc is not None:
+            cleanup.callback(grpc.close)
         signals = cleanup.enter_context(Signals((*_ENDING, signal.SIGCHLD)))
         metrics = MetricsFolder() if options.workers > 1 else None
         if metrics is not None:
@@ -85,10 +88,11 @@ def supervise(
             options=options,
             cores=cores,
             listener=listener,
+            grpc=grpc,
             metrics=metrics,
         )
         places = [WorkerPlace(number, launcher.launch, restarts or Restarts()) for number in range(options.workers)]
-        supervisor = _Supervisor(places, options, listener=listener, signals=signals, metrics=metrics)
+        supervisor = _Supervisor(places, options, listener=listener, grpc=grpc, signals=signals, metrics=metrics)
         cleanup.callback(supervisor.close)
         return supervisor.run()
 
@@ -105,11 +109,13 @@ class _Launcher:
         options: ServeOptions,
         cores: int,
         listener: socket.socket,
+        grpc: Reserved | None,
         metrics: MetricsFolder | None,
     ) -> None:
         self._module, self._options, self._cores = module, options, cores
         self._sources, self._roots = sources, roots
         self._listener = listener
+        self._grpc_address = None if grpc is None else grpc.address
         self._environment = {key: value for key, value in child_environment().items() if key != VARIABLE}
         if metrics is not None:
             self._environment[VARIABLE] = str(metrics.path)
@@ -118,7 +124,15 @@ class _Launcher:
         """See `Launch`."""
         socket_fd = self._listener.fileno()
         job = WorkerJob(
-            self._sources, self._roots, self._options, socket_fd, ready_fd, number, self._cores, os.getpid()
+            self._sources,
+            self._roots,
+            self._options,
+            socket_fd=socket_fd,
+            grpc_address=self._grpc_address,
+            ready_fd=ready_fd,
+            number=number,
+            cores=self._cores,
+            supervisor_pid=os.getpid(),
         )
         return subprocess.Popen(
             child_command(self._module, job_text(job)),
@@ -136,11 +150,13 @@ class _Supervisor:
         options: ServeOptions,
         *,
         listener: socket.socket,
+        grpc: Reserved | None,
         signals: Signals,
         metrics: MetricsFolder | None,
     ) -> None:
         self._places, self._options, self._metrics = places, options, metrics
         self._listener, self._url = listener, url(listener, options.scheme)
+        self._grpc = grpc
         self._signals = signals
         self._selector = selectors.DefaultSelector()
         self._selector.register(signals, selectors.EVENT_READ)
@@ -195,6 +211,8 @@ class _Supervisor:
             log.info("worker %d is ready again", place.number)
         elif all(each.is_ready for each in self._places):
             self._announced = True
+            if self._grpc is not None:
+                log.info("edgecnn answers gRPC on %s", self._grpc.address)
             log.info("edgecnn serves %s on %s", place.names or "nothing", self._url)
 
     def _bury(self, pid: int, code: int) -> None:
@@ -245,6 +263,8 @@ class _Supervisor:
         """Let the workers finish; this process ends with the code when they have."""
         self._code = code
         self._listener.close()  # they have it too: when the last of them closes it, clients are refused at once
+        if self._grpc is not None:
+            self._grpc.close()
         now = time.monotonic()
         self._kill_loading_at = now + _LOADING_S
         self._kill_at = now + self._options.grace_s + _KILLED_AFTER_S

@@ -8,14 +8,13 @@ has no other bytes than 0 and 1.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from edgecnn.serving.protocol import header, tensors
-from edgecnn.serving.protocol.datatypes import BINARY_ONLY, KNOWN, TensorSpec
+from edgecnn.serving.protocol.datatypes import TensorSpec
+from edgecnn.serving.protocol.matching import Accepted, Data, inputs_of, names, outputs_of
 from edgecnn.serving.protocol.tensors import Tensor
-from edgecnn.serving.protocol.wording import found, invalid, quoted, shown
-
-_Spec = TypeVar("_Spec")
+from edgecnn.serving.protocol.wording import invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +41,13 @@ class InferRequest:
     Attributes:
         id: what the client calls it; None where it did not say.
         inputs: all that the model has, by name. Arrays may lie in the body and cannot be written to.
-        datatypes: as which of its accepted datatypes each input came.
         outputs: at least one, in the order in which they are answered.
-        batch: images, or whatever the inputs hold, along axis 0 of each.
         timeout_s: after which nobody waits for the answer; None for ever.
     """
 
     id: str | None
     inputs: dict[str, Tensor]
-    datatypes: dict[str, str]
     outputs: tuple[RequestedOutput, ...]
-    batch: int
     timeout_s: float | None
 
 
@@ -60,7 +55,7 @@ def parse(
     body: bytes,
     header_length: str | None,
     *,
-    accepted: Mapping[str, tuple[TensorSpec, ...]],
+    accepted: Accepted,
     outputs: Mapping[str, TensorSpec],
     max_batch: int,
     max_json_bytes: int = header.MAX_JSON_BYTES,
@@ -84,26 +79,79 @@ def parse(
     if length == 0:
         return _raw(body, accepted, outputs)
     request = header.load(body[:length], max_bytes=max_json_bytes)
+    return understood(request, _Body(body, length), accepted=accepted, outputs=outputs, max_batch=max_batch)
+
+
+def understood(
+    request: Mapping[str, Any],
+    data: Data,
+    *,
+    accepted: Accepted,
+    outputs: Mapping[str, TensorSpec],
+    max_batch: int,
+    always_binary: bool = False,
+) -> InferRequest:
+    """Hold a request that has been read against the model.
+
+    Args:
+        request: in the protocol's words.
+        data: of its inputs.
+        accepted: see `parse`.
+        outputs: see `parse`.
+        max_batch: see `parse`.
+        always_binary: whether the answer's tensors travel raw, whatever the request says.
+
+    Raises:
+        Refusal: the request is malformed, or not one to this model.
+    """
     parameters = header.parameters_of(request, "request")
-    inputs, datatypes, batch = _inputs(request, body, length, accepted, max_batch)
-    binary = header.flag(parameters, "binary_data_output", "request", default=False)
+    inputs = inputs_of(request, data, accepted=accepted, max_batch=max_batch)
+    wanted = outputs_of(request, outputs, always_binary=always_binary)
     timeout_us = header.natural(parameters, "timeout", "request")
     return InferRequest(
         header.id_of(request),
         inputs,
-        datatypes,
-        _outputs(request, outputs, binary),
-        batch,
+        tuple(RequestedOutput(*each) for each in wanted),
         timeout_us / 1e6 if timeout_us else None,
     )
 
 
-def _raw(
-    body: bytes, accepted: Mapping[str, tuple[TensorSpec, ...]], outputs: Mapping[str, TensorSpec]
-) -> InferRequest:
+class _Body:
+    """Data within the JSON, or raw behind it: there they follow each other, and nothing follows them."""
+
+    __slots__ = ("_body", "_start")
+
+    def __init__(self, body: bytes, start: int) -> None:
+        self._body = body
+        self._start = start
+
+    def tensor(self, name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
+        """See `matching.Data`."""
+        parameters = header.parameters_of(given, "input")
+        if "binary_data_size" not in parameters:
+            if "data" not in given:
+                raise invalid(f"input '{name}': expected data or binary_data_size, found neither")
+            return tensors.from_json(name, datatype, shape, given["data"])
+        if "data" in given:
+            raise invalid(f"input '{name}': expected data or binary_data_size, found both")
+        size = header.natural(parameters, "binary_data_size", "input")
+        left = len(self._body) - self._start
+        if size > left:
+            raise invalid(f"input '{name}': binary_data_size is {size}, but {left} bytes are left of the body")
+        start, self._start = self._start, self._start + size
+        return tensors.from_raw(name, datatype, shape, body=self._body, start=start, size=size)
+
+    def check_end(self) -> None:
+        """See `matching.Data`."""
+        left = len(self._body) - self._start
+        if left:
+            raise invalid(f"unexpected {left} additional bytes behind the last input")
+
+
+def _raw(body: bytes, accepted: Accepted, outputs: Mapping[str, TensorSpec]) -> InferRequest:
     """Take the whole body as the only input: a batch of one, as the first datatype that it may have."""
     if len(accepted) != 1:
-        raise invalid(f"a raw request has one input; the model expects {_names(accepted)}")
+        raise invalid(f"a raw request has one input; the model expects {names(accepted)}")
     ((name, specs),) = accepted.items()
     spec = specs[0]
     shape = (1, *spec.shape[1:])
@@ -116,135 +164,4 @@ def _raw(
     else:
         tensor = tensors.from_raw(name, spec.datatype, shape, body=body, start=0, size=len(body))
     wanted = tuple(RequestedOutput(each, binary=True) for each in outputs)
-    return InferRequest(None, {name: tensor}, {name: spec.datatype}, wanted, 1, None)
-
-
-def _inputs(
-    request: Mapping[str, Any],
-    body: bytes,
-    start: int,
-    accepted: Mapping[str, tuple[TensorSpec, ...]],
-    max_batch: int,
-) -> tuple[dict[str, Tensor], dict[str, str], int]:
-    """Read all inputs; those that are raw follow each other in the body from `start`, and nothing follows them.
-
-    However many are listed, no more are looked at than the model has, and one.
-    """
-    inputs: dict[str, Tensor] = {}
-    datatypes: dict[str, str] = {}
-    batch = 0
-    for given in _listed(request, "inputs"):
-        name, specs = _known(given, "input", accepted)
-        if name in inputs:
-            raise invalid(f"input '{name}' is given twice")
-        datatype, shape = _match(name, given, specs, max_batch)
-        batch = batch or shape[0]
-        if shape[0] != batch:
-            raise invalid(f"input '{name}': expected a batch of {batch}, as the inputs before have, found {shape[0]}")
-        inputs[name], size = _tensor(name, given, datatype, shape, body=body, start=start)
-        datatypes[name] = datatype
-        start += size
-    if len(inputs) != len(accepted):
-        raise invalid(f"expected the inputs {_names(accepted)}, found {_names(inputs) or 'none'}")
-    if start != len(body):
-        raise invalid(f"unexpected {len(body) - start} additional bytes behind the last input")
-    return inputs, datatypes, batch
-
-
-def _tensor(
-    name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...], *, body: bytes, start: int
-) -> tuple[Tensor, int]:
-    """Read one input from JSON, or from the body at `start`; return it and how many bytes of the body it took."""
-    parameters = header.parameters_of(given, "input")
-    if "binary_data_size" not in parameters:
-        if "data" not in given:
-            raise invalid(f"input '{name}': expected data or binary_data_size, found neither")
-        return tensors.from_json(name, datatype, shape, given["data"]), 0
-    if "data" in given:
-        raise invalid(f"input '{name}': expected data or binary_data_size, found both")
-    size = header.natural(parameters, "binary_data_size", "input")
-    if size > len(body) - start:
-        raise invalid(f"input '{name}': binary_data_size is {size}, but {len(body) - start} bytes are left of the body")
-    return tensors.from_raw(name, datatype, shape, body=body, start=start, size=size), size
-
-
-def _match(
-    name: str, given: Mapping[str, Any], specs: tuple[TensorSpec, ...], max_batch: int
-) -> tuple[str, tuple[int, ...]]:
-    """Return datatype and shape of an input after holding them against what the model accepts.
-
-    The sizes stay Python's integers, of any length, until data have been found for them.
-    """
-    datatype, shape = given.get("datatype"), given.get("shape")
-    if type(datatype) is not str or datatype not in KNOWN:
-        raise invalid(f"input '{name}': expected {_either(specs)}, found the datatype {found(datatype)}")
-    if type(shape) is not list:
-        raise invalid(f"input '{name}': expected a list as shape, found {found(shape)}")
-    for spec in specs:
-        if spec.datatype == datatype and _fits(shape, spec.shape):
-            break
-    else:
-        raise invalid(f"input '{name}': expected {_either(specs)}, found {datatype} {shown(shape)}")
-    if shape[0] > max_batch:
-        raise invalid(f"input '{name}': expected a batch of at most {max_batch}, found {shape[0]}")
-    return datatype, tuple(shape)
-
-
-def _fits(shape: list[Any], expected: tuple[int, ...]) -> bool:
-    if len(shape) != len(expected):
-        return False
-    for size, fixed in zip(shape, expected, strict=True):
-        # Neither true nor 1.0 is a size, though both are equal to 1.
-        if type(size) is not int or (size != fixed if fixed >= 0 else size < 1):
-            return False
-    return True
-
-
-def _outputs(
-    request: Mapping[str, Any], outputs: Mapping[str, TensorSpec], binary_by_default: bool
-) -> tuple[RequestedOutput, ...]:
-    """Read which outputs are wanted: all, unless some are listed."""
-    wanted: dict[str, RequestedOutput] = {}
-    listed = request.get("outputs", [])
-    if type(listed) is not list:
-        raise invalid(f"outputs: expected a list, found {found(listed)}")
-    for given in listed or [{"name": name} for name in outputs]:
-        name, spec = _known(given, "output", outputs)
-        if name in wanted:
-            raise invalid(f"output '{name}' is requested twice")
-        parameters = header.parameters_of(given, "output")
-        classes = header.natural(parameters, "classification", "output")
-        binary = header.flag(parameters, "binary_data", "output", default=binary_by_default)
-        if not binary and not classes and spec.datatype in BINARY_ONLY:
-            raise invalid(f"output '{name}': {spec.datatype} needs binary data")
-        wanted[name] = RequestedOutput(name, binary, classes)
-    return tuple(wanted.values())
-
-
-def _listed(request: Mapping[str, Any], key: str) -> list[Any]:
-    listed = request.get(key)
-    if type(listed) is not list or not listed:
-        what = found(listed) if key in request else "none"
-        raise invalid(f"{key}: expected a list of at least one, found {what}")
-    return listed
-
-
-def _known(given: Any, kind: str, specs: Mapping[str, _Spec]) -> tuple[str, _Spec]:
-    """Return the name that an entry of a list has, and what the model says of it."""
-    if type(given) is not dict:
-        raise invalid(f"{kind}s: expected a list of objects, found {found(given)} in it")
-    name = given.get("name")
-    if type(name) is not str:
-        raise invalid(f"{kind}s: expected a string as name, found {found(name)}")
-    if name not in specs:
-        expected = "expects" if kind == "input" else "answers"
-        raise invalid(f"unexpected {kind} {quoted(name)}; model {expected} {_names(specs)}")
-    return name, specs[name]
-
-
-def _names(specs: Mapping[str, Any]) -> str:
-    return ", ".join(f"'{name}'" for name in specs)
-
-
-def _either(specs: tuple[TensorSpec, ...]) -> str:
-    return " or ".join(map(str, specs))
+    return InferRequest(None, {name: tensor}, wanted, None)

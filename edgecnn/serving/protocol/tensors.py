@@ -73,6 +73,33 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Te
     values = _flat(name, data, shape)
     if datatype == "BYTES":
         return bytes_tensors.from_strings(name, values)
+    return _array(name, datatype, shape, values)
+
+
+def from_values(name: str, datatype: str, shape: tuple[int, ...], values: list[Any]) -> Tensor:
+    """Take a tensor's elements as protobuf has read them, so of the right kind, though perhaps out of range.
+
+    Floating-point numbers may be infinite or none, as in raw data.
+
+    Args:
+        name: for messages.
+        datatype: the tensor's.
+        shape: the tensor's; positive sizes, however large.
+        values: bytes for BYTES, else numbers; row-major.
+
+    Raises:
+        Refusal: the data are not those of such a tensor.
+    """
+    _check_count(name, values, shape)
+    if datatype == "BYTES":
+        return tuple(values)
+    if datatype in {"FP32", "FP64"}:
+        return np.array(values, DTYPES[datatype]).reshape(shape)
+    return _array(name, datatype, shape, values)
+
+
+def _array(name: str, datatype: str, shape: tuple[int, ...], values: list[Any]) -> np.ndarray:
+    """Return an array of JSON's numbers, or true and false."""
     types = set(map(type, values))
     if datatype == "BOOL":
         return _flags(name, values, types).reshape(shape)
@@ -86,10 +113,8 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Te
 
 def _flat(name: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
     """Return the elements row-major; nested lists have to follow the shape exactly."""
-    count = math.prod(shape)
     if not data or type(data[0]) is not list or len(shape) == 1:
-        if len(data) != count:
-            raise invalid(f"input '{name}': expected {count} elements for its shape, found {len(data)}")
+        _check_count(name, data, shape)
         return data
     if len(data) != shape[0]:
         raise invalid(f"input '{name}': expected {shape[0]} lists along axis 0, found {len(data)}")
@@ -102,6 +127,12 @@ def _flat(name: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
             raise invalid(f"input '{name}': expected {size} elements along axis {axis}, found {len(odd)}")
         data = list(chain.from_iterable(data))
     return data
+
+
+def _check_count(name: str, values: list[Any], shape: tuple[int, ...]) -> None:
+    count = math.prod(shape)
+    if len(values) != count:
+        raise invalid(f"input '{name}': expected {count} elements for its shape, found {len(values)}")
 
 
 def _numbers(name: str, datatype: str, values: list[Any]) -> np.ndarray:

@@ -19,7 +19,7 @@ LABELS = ("cat", "dog", "é:\n")
 def answer(
     *wanted: RequestedOutput, request_id: str | None = None, **outputs: np.ndarray
 ) -> tuple[dict[str, Any], bytes, int | None]:
-    request = InferRequest(request_id, {}, {}, wanted, 1, None)
+    request = InferRequest(request_id, {}, wanted, None)
     body, length = encode(request, outputs, model_name="lenet", model_version="1", labels=LABELS)
     cut = len(body) if length is None else length
     return json.loads(body[:cut], parse_constant=pytest.fail), body[cut:], length

@@ -1,0 +1,258 @@
+"""Answers gRPC calls in the worker's event loop: who may ask, what is asked, and how that ended.
+
+Every call is taken as a stream of requests, of which the first is read: so a client is looked at before its message is
+received, and may not take for ever to send it.
+"""
+
+import asyncio
+import functools
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from edgecnn.errors import UsageError
+from edgecnn.serving.control_requests import check_parameters
+from edgecnn.serving.grpc.answers import ANSWERS, OPEN
+from edgecnn.serving.grpc.call import GrpcCall
+from edgecnn.serving.grpc.channel import credentials_of, options_of
+from edgecnn.serving.grpc.codes import CODES
+from edgecnn.serving.http.limits import Limits
+from edgecnn.serving.http_call import BUNDLE, server_timing
+from edgecnn.serving.inference import Result
+from edgecnn.serving.metrics import Metrics
+from edgecnn.serving.protocol.grpc import messages
+from edgecnn.serving.protocol.grpc.request import receive
+from edgecnn.serving.protocol.wording import quoted
+from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.request_ids import REQUEST_ID, RequestIds
+from edgecnn.serving.service import Service
+
+_PREFIX = f"/{messages.SERVICE.full_name}/"
+_INFER, _LOAD, _UNLOAD = "ModelInfer", "RepositoryModelLoad", "RepositoryModelUnload"
+_SMALL_MESSAGE = 64 << 10
+"""Of what is no inference request."""
+_VERDICT_S = 0.1
+"""From the end of a call without a message until it is known why there is none."""
+
+Metadata = tuple[tuple[str, str], ...]
+_PUSHBACK: Metadata = (("grpc-retry-pushback-ms", "1000"),)
+"""When clients that try again by themselves should (gRPC proposal A6), as HTTP's `Retry-After`."""
+
+logger = logging.getLogger(__name__)
+
+
+class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """The service's gRPC server. Everything here happens in the event loop's thread."""
+
+    def __init__(
+        self,
+        service: Service,
+        metrics: Metrics,
+        limits: Limits,
+        *,
+        address: str,
+        tls: tuple[Path, Path] | None,
+        access_log: bool,
+    ) -> None:
+        """Prepare; nothing is accepted before `start`. Only within the event loop.
+
+        Args:
+            service: what is answered.
+            metrics: of this server.
+            limits: bounds, as HTTP's.
+            address: to listen on, with its port.
+            tls: certificate and key, as PEM files.
+            access_log: whether every answer is a line in the log.
+
+        Raises:
+            UsageError: the address cannot be had.
+        """
+        self._service = service
+        self._metrics = metrics
+        self._limits = limits
+        self._access_log = access_log
+        self._ids = RequestIds()
+        self._busy = 0
+        self._calls = {_PREFIX + name: self._call(name) for name in messages.REQUESTS}
+        self._server = aio.server(options=options_of(limits))
+        self._server.add_generic_rpc_handlers((self,))
+        try:
+            if tls is None:
+                self._server.add_insecure_port(address)
+            else:
+                self._server.add_secure_port(address, credentials_of(*tls))
+        except RuntimeError:
+            raise UsageError(f"cannot listen for gRPC on {address}: something else does") from None
+
+    @property
+    def busy(self) -> int:
+        """Calls without their answers."""
+        return self._busy
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        await self._server.start()
+
+    async def stop(self, grace_s: float) -> bool:
+        """Accept nothing more, and close when everything is answered; returns whether it is."""
+        await self._server.stop(grace_s)
+        return not self._busy
+
+    def service(self, handler_call_details: Any) -> grpc.RpcMethodHandler:
+        """Find what answers a call; see `grpc.GenericRpcHandler`. There is something for each, if only a refusal."""
+        method: str = handler_call_details.method
+        return self._calls.get(method) or self._call(method)
+
+    def _call(self, name: str) -> grpc.RpcMethodHandler:
+        return grpc.stream_unary_rpc_method_handler(functools.partial(self._handle, name))
+
+    async def _handle(self, name: str, _: object, context: Any) -> bytes:
+        """Answer a call, once."""
+        metadata = dict(context.invocation_metadata())
+        shown: Metadata = ((REQUEST_ID.lower(), self._ids.of(metadata.get(REQUEST_ID.lower(), ""))),)
+        self._busy += 1
+        try:
+            outcome, told = await self._outcome(name, metadata, context)
+        except asyncio.CancelledError:
+            self._log(name, "CANCELLED", shown)
+            raise
+        finally:
+            self._busy -= 1
+        if isinstance(outcome, bytes):
+            self._log(name, "OK", shown)
+            context.set_trailing_metadata(shown + told)
+            return outcome
+        code, text = outcome
+        self._log(name, code.name, shown)
+        # The library holds on to the frame that calls this until Python's garbage collector comes by: nothing large
+        # may be within its reach.
+        await context.abort(code, text, shown + (_PUSHBACK if code is grpc.StatusCode.UNAVAILABLE else ()))
+        raise AssertionError("it was aborted")
+
+    async def _outcome(
+        self, name: str, metadata: dict[str, str], context: Any
+    ) -> tuple[bytes | tuple[grpc.StatusCode, str], Metadata]:
+        """Return the answer's message or why there is none, and what is told beside it."""
+        asked = await self._asked(name, metadata, context)
+        outcome = await self._inferred(asked) if isinstance(asked, GrpcCall) else asked
+        if isinstance(outcome, Refusal):
+            return (CODES[outcome.reason], str(outcome)), ()
+        return outcome, _told_of(asked.result) if isinstance(asked, GrpcCall) else ()
+
+    async def _asked(self, name: str, metadata: dict[str, str], context: Any) -> GrpcCall | bytes | Refusal:
+        """Receive a call; return an inference that its model has begun with, or else what is answered."""
+        try:
+            self._admit(name, metadata)
+            begun, remaining_s = time.monotonic(), context.time_remaining()
+            content = await self._read(context)
+            if name == _INFER:
+                return self._begun(content, begun, remaining_s)
+            if len(content) > _SMALL_MESSAGE:
+                raise Refusal("too_large", f"expected at most {_SMALL_MESSAGE} bytes, found {len(content)}")
+            message = messages.request(name, content)
+            if name in {_LOAD, _UNLOAD}:
+                await self._control(name, message)
+                return messages.answer(name, {})
+            return messages.answer(name, ANSWERS[name](self._service, message))
+        except asyncio.CancelledError:  # the client has left, or sent more than is received
+            self._metrics.grpc_refused("CANCELLED")
+            raise
+        except Refusal as refusal:
+            return self._refused(refusal)
+        except Exception:
+            logger.exception("a bug: this request failed")
+            return self._refused(Refusal("engine", "the server failed on this request; its log says why"))
+
+    def _refused(self, refusal: Refusal) -> Refusal:
+        self._metrics.grpc_refused(CODES[refusal.reason].name)
+        return refusal
+
+    def _admit(self, name: str, metadata: dict[str, str]) -> None:
+        """Look at a call before its message is received.
+
+        Raises:
+            Refusal: its client may not ask, there is no such call, or too many are not answered yet.
+        """
+        if name not in OPEN:
+            self._service.check_key(_key_of(metadata))
+        if name not in messages.REQUESTS:
+            raise Refusal("method", f"there is no call {quoted(name)} here")
+        if self._busy > self._limits.max_connections:
+            raise Refusal("busy", f"{self._busy - 1} calls wait already: try again later")
+        if name == _INFER:
+            self._service.check_serving()
+
+    async def _read(self, context: Any) -> bytes:
+        """Receive a call's message.
+
+        Raises:
+            Refusal: there is none, or it takes too long.
+        """
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                content = await context.read()
+        except TimeoutError:
+            raise Refusal("slow", f"the message took longer than {self._limits.body_timeout_s:g} s") from None
+        if not isinstance(content, bytes):
+            await asyncio.sleep(_VERDICT_S)  # one that was too large has its answer, and is cancelled here meanwhile
+            raise Refusal("invalid", "the call has no message")
+        return content
+
+    def _begun(self, content: bytes, begun: float, remaining_s: float | None) -> GrpcCall:
+        """Begin with an inference request; from then on its model counts it.
+
+        Raises:
+            Refusal: it is none, or there is no such model.
+        """
+        received = receive(content)
+        model = self._service.model(received.message.model_name, received.message.model_version)
+        call = GrpcCall(received, asyncio.get_running_loop(), begun=begun, remaining_s=remaining_s)
+        self._service.infer(model, call)
+        return call
+
+    async def _inferred(self, call: GrpcCall) -> bytes | Refusal:
+        try:
+            return await call.outcome
+        except asyncio.CancelledError:
+            call.leave()
+            raise
+
+    async def _control(self, name: str, message: Any) -> None:
+        """Load or unload a model.
+
+        Raises:
+            Refusal: clients may not here, or it cannot be done.
+        """
+        self._service.check_control()
+        check_parameters(message.parameters)
+        done: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+
+        def tell(refusal: Refusal | None) -> None:
+            if not done.done():  # the client may have left
+                done.set_result(refusal)
+
+        self._service.order("load" if name == _LOAD else "unload", message.model_name, tell)
+        refusal = await done
+        if refusal is not None:
+            raise refusal
+
+    def _log(self, name: str, code: str, shown: Metadata) -> None:
+        if self._access_log:
+            logger.info("answered", extra={"call": name, "code": code, "id": shown[0][1]})
+
+
+def _key_of(metadata: dict[str, str]) -> str:
+    """Return the key that a call bears, or nothing."""
+    scheme, _, shown = metadata.get("authorization", "").partition(" ")
+    return shown if scheme.lower() == "bearer" else metadata.get("x-api-key", "")
+
+
+def _told_of(result: Result | None) -> Metadata:
+    """Return what is told of an answer beside it, as HTTP does in headers."""
+    if result is None:
+        return ()
+    return ("server-timing", server_timing(result.timing)), (BUNDLE.lower(), result.version.bundle.digest)

@@ -1,0 +1,37 @@
+"""`python scripts/descriptors.py`: compile the gRPC protocol's definition to the descriptors that the server loads.
+
+A set of descriptors and not Python code: generated code registers its messages under their names for the whole
+process, where those of a client for the same protocol stand already.
+"""
+
+import tempfile
+from pathlib import Path
+
+from grpc_tools import protoc
+
+PROTO = Path(__file__).parent.parent / "edgecnn" / "serving" / "protocol" / "grpc" / "open_inference.proto"
+DESCRIPTORS = PROTO.with_suffix(".binpb")
+
+
+def compiled() -> bytes:
+    """Return the definition as a serialized FileDescriptorSet, without comments.
+
+    Raises:
+        RuntimeError: it is wrong; the compiler has said why on stderr.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        code = protoc.main(["protoc", f"-I{PROTO.parent}", f"--descriptor_set_out={out}", PROTO.name])
+        if code:
+            raise RuntimeError(f"{PROTO.name} cannot be compiled")
+        return out.read_bytes()
+
+
+def main() -> None:
+    """Write the descriptors beside the definition."""
+    DESCRIPTORS.write_bytes(compiled())
+    print(f"{DESCRIPTORS.name}: {DESCRIPTORS.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
