@@ -20,6 +20,7 @@ OURS = {
     "serving/protocol": {"serving/refusal", "serving/protocol"},
     "serving/http": {"errors", "serving/refusal", "serving/http"},
     "serving/grpc": {"errors", "serving"},
+    "serving/web": {"serving/http", "serving/web"},
     "serving": {"errors", "bundle", "runtime", "serving", ""},
     "client": {
         "errors",
@@ -70,6 +71,7 @@ THIRD_PARTY = {
     "serving/protocol/grpc": {"numpy", "google"},
     "serving/http": {"httptools"},
     "serving/grpc": {"numpy", "grpc"},
+    "serving/web": set(),
     "serving": {"numpy", "orjson", "prometheus_client", "uvloop"},
     "client/connections": {"urllib3"},
     "client": {"numpy", "PIL"},

@@ -145,6 +145,8 @@ def test_it_is_served_there(device: Path, tmp_path: Path):
     with subprocess.Popen(command, env=clean(tmp_path), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         said = next(line for line in server.stderr if " serves " in line)
+        with urllib.request.urlopen(f"{said.split()[-1]}/web/app.js", timeout=30) as page:
+            assert page.status == 200
         path = f"{said.split()[-1]}/v2/models/lenet-digits-int8/infer?classification=1"
         content = (REPOSITORY / "calibration/digits-sample/train/7/1.png").read_bytes()
         request = urllib.request.Request(path, content, {"Content-Type": "image/png"})

@@ -21,6 +21,7 @@ from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.request_ids import REQUEST_ID, RequestIds
 from edgecnn.serving.service import Action, Service
+from edgecnn.serving.web.pages import Page, routes
 
 _INFER = "/infer"
 _SMALL_BODY = 64 << 10
@@ -50,6 +51,7 @@ class Application:
         max_body_bytes: int,
         trusted_hosts: tuple[str, ...],
         access_log: bool,
+        pages: dict[str, Page],
     ) -> None:
         """Lay out the table of paths.
 
@@ -59,6 +61,7 @@ class Application:
             max_body_bytes: of a body that is inflated.
             trusted_hosts: names of this server, in lower case, under which control calls may come.
             access_log: whether every answer is a line in the log.
+            pages: of the web page, by path; open to all.
         """
         self._service = service
         self._metrics = metrics
@@ -67,6 +70,8 @@ class Application:
         self._access_log = access_log
         self._ids = RequestIds()
         self._general = _general(service, metrics) | {PATH: {"GET": lambda _: Response(200, self._described())}}
+        self._general |= routes(pages)
+        self._open = {*_OPEN, *pages}
         self.lay_out()
 
     def lay_out(self) -> None:
@@ -127,7 +132,7 @@ class Application:
             Refusal: there is nothing at its path, nothing for its method, or its client may not ask.
         """
         route = self._routes.get(head.path) or self._routes.get(unquote(head.path))
-        if head.path not in _OPEN:
+        if head.path not in self._open:
             self._service.check_key(_key_of(head))
         if route is None:
             route = self._control_route(head)

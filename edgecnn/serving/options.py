@@ -42,7 +42,8 @@ class ServeOptions:
     load_timeout_s: float = _option(120.0, "Seconds for opening and proving one bundle in a process apart.")
     stall_timeout_s: float = _option(60.0, "Seconds of one run, after which its worker is started again.")
     api_key_file: Path | None = field(
-        default=None, metadata={"help": "File with the key that requests must bear; only health is open to all."}
+        default=None,
+        metadata={"help": "File with the key that requests must bear; only health and the page are open to all."},
     )
     tls_cert: Path | None = field(
         default=None, metadata={"help": "PEM file with the certificate, and those that it rests on."}
@@ -54,6 +55,7 @@ class ServeOptions:
     log_format: LogFormat = field(default="text", metadata={"help": "json is one object a line."})
     log_level: LogLevel = field(default="info", metadata={"help": "The least that is logged."})
     access_log: bool = _option(False, "Log every request.")
+    no_page: bool = _option(False, "Serve no web page at /.")
     strict: bool = _option(False, "A bundle that cannot be served, or a warning, ends the server.")
     cache: bool = _option(False, "Keep compiled graphs for the next start.")
 

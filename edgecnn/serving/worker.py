@@ -34,6 +34,7 @@ from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.repository import Repository
 from edgecnn.serving.service import Done, Service
 from edgecnn.serving.version import Bounds
+from edgecnn.serving.web.pages import read_pages
 
 if TYPE_CHECKING:
     from edgecnn.serving.grpc.server import GrpcServer
@@ -64,6 +65,7 @@ class Worker:
             max_body_bytes=options.max_body_mb << 20,
             trusted_hosts=options.hosts(),
             access_log=options.access_log,
+            pages={} if options.no_page else read_pages(),
         )
         self._is_accepting = self._has_warned = False
         self._repository = Repository(

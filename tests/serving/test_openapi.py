@@ -72,7 +72,9 @@ def test_it_is_openapi_whatever_is_ready(
 def test_it_has_every_path_that_is_answered_and_no_other(loaded: Loaded):
     async def tables() -> tuple[dict[str, Any], dict[str, Any]]:
         served = service(loaded, ready=("a", "b"))
-        application = Application(served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False)
+        application = Application(
+            served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False, pages={}
+        )
         return application._routes, document(served, max_body_bytes=1 << 20, small_body_bytes=1 << 10)
 
     routes, found = asyncio.run(tables())
@@ -103,7 +105,9 @@ def test_it_is_written_anew_when_a_model_comes(loaded: Loaded):
 
     async def before_and_after() -> tuple[list[str], list[str]]:
         served = service(loaded, ready=("a",))
-        application = Application(served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False)
+        application = Application(
+            served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False, pages={}
+        )
         before = asked(application)
         served.models = {**served.models, **service(loaded, ready=("b",)).models}
         application.lay_out()

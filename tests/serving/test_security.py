@@ -103,7 +103,7 @@ def test_keys_are_compared_whole_in_a_time_that_tells_nothing(monkeypatch: pytes
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
     service = Service({}, api_key=KEY.encode())
-    application = Application(service, Metrics(), max_body_bytes=1, trusted_hosts=(), access_log=False)
+    application = Application(service, Metrics(), max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
     for headers in ({"authorization": f"Bearer {KEY}"}, {"x-api-key": "0"}, {}):
         refused = application.admit(Head("GET", "/v2", "", headers))
         assert refused is not None

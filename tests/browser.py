@@ -1,0 +1,146 @@
+"""A real browser for tests of the web page: Chromium as the system has it, and a visit that is watched.
+
+Where it is missing, tests of the page are skipped; but not where the variable CI is set: there they fail, since nobody
+would notice.
+"""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from handwriting import Line
+from server_process import Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, LocatorAssertions, Page, Request, Response
+
+TIMEOUT_MS = 20_000
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_OPTIONS = [
+    "--no-sandbox",  # containers run as root, where it cannot work
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator["Browser"]:
+    """Run Chromium. Playwright's event loop lets no other run in this thread meanwhile."""
+    if problem := _missing():
+        assert "CI" not in os.environ, problem
+        pytest.skip(problem)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_path(), args=_OPTIONS)
+        yield browser
+        browser.close()
+
+
+def expect(found: "Locator") -> "LocatorAssertions":
+    """Wait until something on the page is as it should be."""
+    from playwright import sync_api
+
+    sync_api.expect.set_options(timeout=TIMEOUT_MS)
+    return sync_api.expect(found)
+
+
+def _missing() -> str | None:
+    """Say what is not here."""
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is not installed: pip install -e '.[dev]'"
+    return None if _path() else "Chromium is not installed: apt-get install chromium"
+
+
+def _path() -> str | None:
+    return next((path for name in _NAMES if (path := shutil.which(name))), None)
+
+
+class Visit:
+    """The page of a server in a browser's tab, and everything that the tab asks for or complains about.
+
+    Attributes:
+        page: the tab.
+        bad: answers that are no 2xx or 304, as (status, path): a test says which it expects.
+    """
+
+    def __init__(self, browser: "Browser", server: Server, *, stands_still: bool = False, **settings: Any) -> None:
+        """Open a tab, with Playwright's settings of a context; its time stands still where a test says so."""
+        self._context = browser.new_context(base_url=f"http://127.0.0.1:{server.port}", **settings)
+        self._context.set_default_timeout(TIMEOUT_MS)
+        self.page: Page = self._context.new_page()
+        if stands_still:
+            self.page.clock.install()
+        self.bad: list[tuple[int, str]] = []
+        self._hosts: set[str] = set()
+        self._home = f"http://127.0.0.1:{server.port}/"
+        self._complaints: list[str] = []
+        self._context.on("request", self._requested)
+        self.page.on("response", self._answered)
+        self.page.on("console", lambda message: self._complained(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self._complained(f"uncaught: {error}"))
+
+    def open(self, *, wait: bool) -> "Visit":
+        """Open the page; wait until it has found the server's models, if it is to find them by itself."""
+        self.page.goto("/")
+        if wait:
+            self.page.wait_for_selector("#connection[data-state=ready]")
+        return self
+
+    def draw(self, lines: list[Line]) -> None:
+        """Write something with the mouse."""
+        pad = self.page.locator("#pad")
+        pad.scroll_into_view_if_needed()
+        box = pad.bounding_box()
+        assert box is not None
+        for line in lines:
+            points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in line]
+            self.page.mouse.move(*points[0])
+            self.page.mouse.down()
+            for point in points[1:]:
+                self.page.mouse.move(*point)
+            self.page.mouse.up()
+
+    def drop(self, name: str, content_type: str, content: bytes, *, zeros: int = 0) -> None:
+        """Drop a file from elsewhere onto the page, with that many zeros behind its content."""
+        self.page.evaluate(
+            """([name, type, bytes, zeros]) => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([new Uint8Array(bytes), new Uint8Array(zeros)], name, { type }));
+                for (const kind of ["dragover", "drop"]) {
+                    document.getElementById("drop").dispatchEvent(
+                        new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer: transfer }));
+                }
+            }""",
+            [name, content_type, list(content), zeros],
+        )
+
+    def answers(self) -> "Locator":
+        """The most probable label of each model that has answered."""
+        return self.page.locator("#answer .first .label")
+
+    def end(self) -> None:
+        """Leave; nothing may have gone wrong that nobody saw, and nobody else may have been asked."""
+        self._context.close()
+        assert self._complaints == []
+        assert self._hosts <= {self._home}, "the page has asked somebody else"
+
+    def _requested(self, request: "Request") -> None:
+        scheme, _, rest = request.url.partition("://")
+        if scheme not in {"blob", "data"} and not request.url.startswith(("blob:", "data:")):
+            self._hosts.add(f"{scheme}://{rest.split('/')[0]}/")
+
+    def _answered(self, response: "Response") -> None:
+        if not (response.ok or response.status == 304):
+            self.bad.append((response.status, response.url.removeprefix(self._home)))
+
+    def _complained(self, text: str) -> None:
+        # Chromium says of every answer that is an error, and of none at all, that it has come; `bad` says it better.
+        if not text.startswith("error: Failed to load resource: "):
+            self._complaints.append(text)
