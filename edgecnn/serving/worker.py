@@ -200,9 +200,14 @@ class Worker:
 
     async def _open_loaded(self, ready: list[str]) -> None:
         """Say that what can be served is, after all ports have been opened."""
-        if self._options.workers > 1:
-            await self._open()
-        say_ready(self._job, ready)
+        try:
+            if self._options.workers > 1:
+                await self._open()
+        except EdgecnnError as error:
+            logger.error("%s", error)
+            self._end(error.exit_code)
+        else:
+            say_ready(self._job, ready)
 
     async def _open(self) -> None:
         """Take requests from now on."""

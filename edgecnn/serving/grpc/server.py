@@ -5,6 +5,7 @@ received, and may not take for ever to send it.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import time
@@ -35,6 +36,7 @@ _PREFIX = f"/{messages.SERVICE.full_name}/"
 _INFER, _LOAD, _UNLOAD = "ModelInfer", "RepositoryModelLoad", "RepositoryModelUnload"
 _SMALL_MESSAGE = 64 << 10
 """Of what is no inference request."""
+_POLL_S, _AGAIN_S = 0.01, 1.0
 _VERDICT_S = 0.1
 """From the end of a call without a message until it is known why there is none."""
 
@@ -67,9 +69,6 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             address: to listen on, with its port.
             tls: certificate and key, as PEM files.
             access_log: whether every answer is a line in the log.
-
-        Raises:
-            UsageError: the address cannot be had.
         """
         self._service = service
         self._metrics = metrics
@@ -78,15 +77,8 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._ids = RequestIds()
         self._busy = 0
         self._calls = {_PREFIX + name: self._call(name) for name in messages.REQUESTS}
-        self._server = aio.server(options=options_of(limits))
-        self._server.add_generic_rpc_handlers((self,))
-        try:
-            if tls is None:
-                self._server.add_insecure_port(address)
-            else:
-                self._server.add_secure_port(address, credentials_of(*tls))
-        except RuntimeError:
-            raise UsageError(f"cannot listen for gRPC on {address}: something else does") from None
+        self._address, self._tls = address, tls
+        self._is_stopping = False
 
     @property
     def busy(self) -> int:
@@ -94,13 +86,53 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         return self._busy
 
     async def start(self) -> None:
-        """Accept connections from now on."""
-        await self._server.start()
+        """Accept connections from now on.
+
+        Raises:
+            UsageError: the address cannot be had.
+        """
+        self._server = await self._listening()
+        self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
     async def stop(self, grace_s: float) -> bool:
         """Accept nothing more, and close when everything is answered; returns whether it is."""
-        await self._server.stop(grace_s)
-        return not self._busy
+        self._is_stopping = True
+        end = time.monotonic() + grace_s
+        closing = asyncio.get_running_loop().create_task(self._server.stop(grace_s))
+        while self._busy and time.monotonic() < end:
+            await asyncio.sleep(_POLL_S)
+        is_answered = not self._busy  # what is cut off now is not busy any more either
+        await closing
+        return is_answered
+
+    async def _listening(self) -> Any:
+        server = aio.server(options=options_of(self._limits))
+        server.add_generic_rpc_handlers((self,))
+        try:
+            if self._tls is None:
+                server.add_insecure_port(self._address)
+            else:
+                server.add_secure_port(self._address, credentials_of(*self._tls))
+        except RuntimeError:
+            raise UsageError(f"cannot listen for gRPC on {self._address}: something else does") from None
+        await server.start()
+        return server
+
+    async def _keep(self) -> None:
+        """Listen again where the library has ended: it does so by itself on a call whose name is no UTF-8."""
+        while True:
+            with contextlib.suppress(Exception):
+                await self._server.wait_for_termination()
+            if self._is_stopping:
+                return
+            logger.error("gRPC has stopped listening, and is started again")
+            with contextlib.suppress(Exception):
+                await self._server.stop(0)
+            try:
+                self._server = await self._listening()
+            except UsageError as error:
+                logger.error("%s", error)
+                await asyncio.sleep(_AGAIN_S)
 
     def service(self, handler_call_details: Any) -> grpc.RpcMethodHandler:
         """Find what answers a call; see `grpc.GenericRpcHandler`. There is something for each, if only a refusal."""
