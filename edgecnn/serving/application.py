@@ -29,6 +29,7 @@ _SMALL_BODY = 64 << 10
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 """Answered without a key: whoever restarts the server knows none."""
 
+_VERSION = re.compile(r"/v2/models/([^/]+)/versions/[0-9]+(/[a-z]+)?")
 _ACTIONS: dict[str, Action] = {"load": "load", "unload": "unload"}
 _CONTROL = re.compile(rf"/v2/repository/models/([^/]+)/({'|'.join(_ACTIONS)})")
 """Of the repository extension, whatever the model is called: it may be one that is not served yet."""
@@ -76,9 +77,8 @@ class Application:
 
     def lay_out(self) -> None:
         """Make the table of paths anew, after a model has come or changed its version."""
-        self._routes = self._general | {
-            path: route for model in self._service.models.values() for path, route in self._of(model).items()
-        }
+        of_models = {path: route for model in self._service.models.values() for path, route in self._of(model).items()}
+        self._routes = of_models | self._general  # a model named `stats` does not take the server's
         self._description = b""
 
     def admit(self, head: Head) -> Response | None:
@@ -135,7 +135,7 @@ class Application:
         if head.path not in self._open:
             self._service.check_key(_key_of(head))
         if route is None:
-            route = self._control_route(head)
+            route = self._version_route(head) or self._control_route(head)
         handler = route.get("GET" if head.method == "HEAD" else head.method)
         if handler is None:
             allowed = sorted(route | ({"HEAD": None} if "GET" in route else {}))
@@ -168,6 +168,14 @@ class Application:
 
     def _infer(self, model: Model, exchange: Exchange) -> None:
         self._service.infer(model, HttpCall(exchange, self.reply, max_body_bytes=self._max_body_bytes))
+
+    def _version_route(self, head: Head) -> Route | None:
+        """Return the route of a version of a model that has none now: nobody knows yet which it will be."""
+        found = _VERSION.fullmatch(head.path)
+        model = self._service.models.get(found[1]) if found else None
+        if found is None or model is None or model.number:
+            return None
+        return self._routes.get(f"/v2/models/{model.name}{found[2] or ''}")
 
     def _control_route(self, head: Head) -> Route:
         """Return the route of a control call.

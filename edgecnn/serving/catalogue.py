@@ -113,12 +113,16 @@ def _sources(path: Path, hint: str) -> Iterator[Source]:
     yield from found
 
 
-def _stands(bundle: Path) -> bool:
-    """Whether a bundle is there; one that cannot be read is none."""
+def _stands(bundle: Path, *, unreadable: bool = False) -> bool:
+    """Whether a bundle is there.
+
+    What cannot be read may be anybody's, such as `lost+found`; where only a version can stand it counts as one, which
+    is then refused: what is served does not fall back to an older one because a disk or a right has failed.
+    """
     try:
         return is_bundle(bundle)
     except OSError:
-        return False
+        return unreadable
 
 
 def _source(path: Path) -> Source | None:
@@ -131,7 +135,7 @@ def _source(path: Path) -> Source | None:
 
 
 def _versions(path: Path) -> Iterator[Path]:
-    return (child for child in _children(path) if _NUMBER.fullmatch(child.name) and _stands(child))
+    return (child for child in _children(path) if _NUMBER.fullmatch(child.name) and _stands(child, unreadable=True))
 
 
 def _children(path: Path) -> list[Path]:

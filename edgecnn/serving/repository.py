@@ -122,18 +122,9 @@ class Repository:
         """Load the highest version that can be."""
         place = self._places[name]
         found = candidates(place.source)
-        refusals = []
-        for candidate in found:
-            reason = self._try(place, candidate)
-            if reason is None:
-                break
-            refusals.append(reason)
-        if found:
-            place.tried = place.seen = found[0].signature
-        else:
-            refusals.append("there is no bundle any more")
-        if refusals:
-            self._desk.refuse(name, "; ".join(refusals))
+        reason = self._change(place, found) if found else "there is no bundle any more"
+        if reason is not None:
+            self._desk.refuse(name, reason)
 
     def _look(self) -> None:
         """Load what has come since, once it has stood still from one look to the next: it may be half copied."""
@@ -147,12 +138,12 @@ class Repository:
                     self._desk.refuse(name, reason)
 
     def _looked(self, place: _Place) -> str | None:
-        for candidate in candidates(place.source)[:1]:
-            has_settled = candidate.signature == place.seen
-            place.seen = candidate.signature
-            if has_settled and candidate.signature != place.tried:
-                return self._change(place, candidate)
-        return None
+        found = candidates(place.source)
+        if not found:
+            return None
+        best = found[0].signature
+        has_settled, place.seen = best == place.seen, best
+        return self._change(place, found) if has_settled and best != place.tried else None
 
     def _obey(self, order: _Order) -> None:
         try:
@@ -177,7 +168,7 @@ class Repository:
         place.is_unloaded = False
         if place.served is not None and found[0].signature == place.serving:
             return None
-        reason = self._change(place, found[0])
+        reason = self._change(place, found)
         if reason is None:
             return None
         self._desk.refuse(order.name, reason)
@@ -195,10 +186,16 @@ class Repository:
         place = self._places[name] = _Place(found)
         return place
 
-    def _change(self, place: _Place, candidate: Candidate) -> str | None:
-        """Serve another version, or say why not."""
-        place.tried = place.seen = candidate.signature
-        return self._try(place, candidate)
+    def _change(self, place: _Place, found: Sequence[Candidate]) -> str | None:
+        """Serve the best version that can be; return what was wrong with those that are better than what is served."""
+        place.tried = place.seen = found[0].signature
+        refusals = []
+        for candidate in found:
+            reason = None if place.served and candidate.signature == place.serving else self._try(place, candidate)
+            if reason is None:
+                break
+            refusals.append(reason)
+        return "; ".join(refusals) or None
 
     def _try(self, place: _Place, candidate: Candidate) -> str | None:
         """Open a bundle and serve it; returns why not, for everybody to read."""

@@ -133,7 +133,8 @@ class Service:
             Refusal: there is no such model, or it has another version now.
         """
         model = self.models.get(name)
-        if model is None or (number and number != model.number):
+        # While it has none, nobody knows which version it will be: its state says what there is to say.
+        if model is None or (number and model.number and number != model.number):
             version = f" in version {quoted(number)}" if number else ""
             raise Refusal("not_found", f"model {quoted(name)} is not found{version}")
         return model

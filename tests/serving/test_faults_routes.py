@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from asking import LENGTH, good, refusal
-from server_process import Server, binary_request
+from server_process import Server, binary_request, serving
 
 NOBODY = [
     "nope", "CON", "..", ".", "..%2f..%2fetc%2fpasswd", "../../etc/passwd", "%6cenet-digits-int8/..%2f..", "%00",
@@ -60,7 +60,8 @@ def test_a_version_that_is_not_there_is_404(version: str, server: Server):
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/foo", "/v2/", "//v2", "/v2//health/live", "/v2/health", "/v2/health/live/", "/V2", "/v2/models",
+        "/web", "/web/", "/web/no.js", "/foo", "/v2/", "//v2", "/v2//health/live", "/v2/health", "/v2/health/live/",
+        "/V2", "/v2/models",
         "/v1/models", "/metrics/", "/v2/repository", "/v2/repository/index/", "/v2/../v2", "/v2/%2e%2e/v2",
         "/v2%00", "*", "/v2/models/", "/docs", "/v2;x", "/v2/models/lenet-digits-int8/",
         "/v2/models/lenet-digits-int8/trace/setting",
@@ -81,11 +82,19 @@ def test_a_name_may_be_sent_percent_encoded_and_with_a_query(server: Server):
     assert server.get("/v2/models/%6cenet%2Ddigits%2dint8/ready?a=b&c").status == 200
 
 
-def test_names_are_looked_up_without_a_look_at_the_disk(server: Server, tmp_path: Path):
+def test_names_are_looked_up_without_a_look_at_the_disk(tmp_path: Path):
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
+    with serving("--watch-s", 0) as server:  # nothing else looks at it meanwhile
+        _asked_for_names(server, tmp_path / "calls")
+    calls = re.findall(r"^\d+ +(\w+)\((.*)", (tmp_path / "calls").read_text(), re.MULTILINE)
+    assert any("/v2/models/nope" in text for _, text in calls), "it did not see the requests come in"
+    assert [call for call in calls if call[0] not in {"read", "recvfrom"}] == []
+
+
+def _asked_for_names(server: Server, seen: Path) -> None:
+    """Ask for names that nobody has, and write down what the worker asks the system for meanwhile."""
     (worker,) = server.worker_pids()
-    seen = tmp_path / "calls"
     command = ["strace", "-f", "-e", "trace=%file,getdents64,recvfrom,read", "-o", str(seen), "-p", str(worker)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr is not None
@@ -100,9 +109,6 @@ def test_names_are_looked_up_without_a_look_at_the_disk(server: Server, tmp_path
         finally:
             strace.send_signal(signal.SIGINT)
             strace.stderr.read()
-    calls = re.findall(r"^\d+ +(\w+)\((.*)", seen.read_text(), re.MULTILINE)
-    assert any("/v2/models/nope" in text for _, text in calls), "it did not see the requests come in"
-    assert [call for call in calls if call[0] not in {"read", "recvfrom"}] == []
 
 
 # 29

@@ -3,7 +3,9 @@
 The number in a comment is the row of the project's table of faults.
 """
 
+import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -220,6 +222,44 @@ def test_at_the_start_the_highest_version_that_can_be_served_is(folder: Path):
     with serving(bundles=[folder.parent], name=NAME) as server:
         assert digest(server) == second
         assert entry(server)["reason"] == "version 3 was refused: it is not an intact bundle"
+
+
+def test_of_several_new_versions_the_best_that_can_be_is_served(folder: Path):
+    put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        other = folder.parent / "aside"
+        other.mkdir()
+        second = put(other, 2)
+        put(other, 3)
+        (other / "3" / "model.onnx").write_bytes(b"")
+        for number in ("3", "2"):
+            (other / number).rename(folder / number)
+        waits_for(server, second)
+        refuses(server, "version 3 was refused: it is not an intact bundle")
+
+
+def test_of_a_model_that_is_loading_any_version_is_asked_for_again_later(folder: Path, tmp_path: Path):
+    put(folder, 1)
+    (tmp_path / "engine").mkdir()
+    engine = Engine(tmp_path / "engine")
+    options = (*QUICK, "--backend", "openvino")
+    with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
+        engine.tell("hold")  # so the next worker loads for ever
+        (worker,) = server.worker_pids()
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: _status(server, f"/v2/models/{NAME}/versions/1/ready") == 503)
+        assert _status(server, f"/v2/models/{NAME}/versions/1") == 503
+        assert _status(server, f"/v2/models/{NAME}/versions/one") == 404
+        engine.untell("hold")
+        wait_for(lambda: _status(server, f"/v2/models/{NAME}/versions/1/ready") == 200)
+        assert _status(server, f"/v2/models/{NAME}/versions/2/ready") == 404
+
+
+def _status(server: Server, path: str) -> int | None:
+    try:
+        return server.get(path).status
+    except OSError:  # there is no worker
+        return None
 
 
 def test_taking_the_highest_version_away_brings_the_one_below_it_back(folder: Path):
