@@ -47,6 +47,16 @@ def check_top(top: int) -> None:
         raise UsageError(f"top must be at least 1, found {top}")
 
 
+def check_several(images: object) -> None:
+    """Do nothing where these are several images and not one: a text and bytes can be gone through as well.
+
+    Raises:
+        UsageError: it is one image.
+    """
+    if isinstance(images, str | bytes | bytearray | memoryview):
+        raise UsageError("predictions() takes several images: put the one into a list, or call predict()")
+
+
 def answered(prediction: Prediction | ImageError) -> Prediction:
     """Return a prediction, or raise the error that stands in its place."""
     if isinstance(prediction, ImageError):

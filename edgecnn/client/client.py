@@ -20,7 +20,7 @@ from edgecnn.client.options import TIMEOUT_S, Retries, check_key, check_timeout,
 from edgecnn.client.pictures import MOST_BYTES, Picture, chunks
 from edgecnn.client.transport import Transport
 from edgecnn.errors import EdgecnnError, ImageError, ServerError, ServerUnavailable, UsageError
-from edgecnn.prediction import Prediction, answered, check_top, prediction_of
+from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,7 @@ class Client:
     def answers(self, images: Iterable[ImageLike], *, top: int = 5) -> Iterator[Answered]:
         """Classify images as `predictions` does, and say with each who has answered."""
         check_top(top)
-        if isinstance(images, str | bytes | bytearray | memoryview):
-            raise UsageError("predictions() takes several images: put the one into a list, or call predict()")
+        check_several(images)
         return self._answers(images, top)
 
     def logits(self, images: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
 """What cases expect of answers, in one wording each."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from edgecnn.conformance.answer import Answer
-from edgecnn.conformance.case import Deviation
+from edgecnn.conformance.answer import Answer, NoAnswer
+from edgecnn.conformance.case import Deviation, NotApplicable
 from edgecnn.conformance.inferred import json_object
 
 _REFUSAL = 'an error status (typically 400) with {"error": "…"}'
@@ -35,6 +36,27 @@ def refused_somehow(answer: Answer) -> str:
     if answer.status < 400:
         raise Deviation("an error status", answer.found)
     return answer.found
+
+
+def never_the_servers_fault(asked: Mapping[str, Callable[[], Answer]]) -> None:
+    """Expect no status of 500 or above, whichever of some requests is sent; those without an answer do not count.
+
+    Args:
+        asked: what sends each, by its id.
+
+    Raises:
+        Deviation: some are answered with one.
+    """
+    faults: list[str] = []
+    for name, send in asked.items():
+        try:
+            status = send().status
+        except (NotApplicable, NoAnswer):
+            continue
+        if status >= 500:
+            faults.append(f"{status} for {name}")
+    if faults:
+        raise Deviation("4xx for each", ", ".join(faults))
 
 
 def refused_with(answer: Answer, *statuses: int) -> str:

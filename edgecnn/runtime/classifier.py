@@ -12,7 +12,7 @@ from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.finding import is_bundle
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import EngineError, ImageError, UsageError
-from edgecnn.prediction import Prediction, answered, check_top, prediction_of
+from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of
 from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions, deliver
 from edgecnn.runtime.host import usable_cores
 from edgecnn.runtime.images import run_images
@@ -86,8 +86,7 @@ class Classifier:
             EngineError: the engine failed.
         """
         check_top(top)
-        if isinstance(images, str | bytes | bytearray | memoryview):
-            raise UsageError("predictions() takes several images: put the one into a list, or call predict()")
+        check_several(images)
         return self._predictions(images, top)
 
     def logits(self, images: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import orjson
 
 from edgecnn.serving.control_requests import check_control, object_in
+from edgecnn.serving.credentials import shown_key
 from edgecnn.serving.http.message import Exchange, Head, Response
 from edgecnn.serving.http_call import HttpCall, refused
 from edgecnn.serving.metrics import CONTENT_TYPE, Metrics
@@ -133,7 +134,7 @@ class Application:
         """
         route = self._routes.get(head.path) or self._routes.get(unquote(head.path))
         if head.path not in self._open:
-            self._service.check_key(_key_of(head))
+            self._service.check_key(shown_key(head.headers))
         if route is None:
             route = self._version_route(head) or self._control_route(head)
         handler = route.get("GET" if head.method == "HEAD" else head.method)
@@ -230,12 +231,6 @@ def _ready(service: Service) -> Response:
 def _ready_model(service: Service, model: Model) -> Response:
     service.check_model_ready(model)
     return _json({"name": model.name, "ready": True})
-
-
-def _key_of(head: Head) -> str:
-    """Return the key that a request bears, or nothing."""
-    scheme, _, shown = head.headers.get("authorization", "").partition(" ")
-    return shown if scheme.lower() == "bearer" else head.headers.get("x-api-key", "")
 
 
 def _check_small(head: Head) -> None:

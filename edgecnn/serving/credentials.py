@@ -1,5 +1,6 @@
-"""The server's key: read once, from a file, and never written anywhere."""
+"""The server's key: read once, from a file, and never written anywhere; and where a request bears one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgecnn.errors import UsageError
@@ -28,3 +29,13 @@ def read_api_key(path: Path) -> bytes:
             f"write one with `openssl rand -hex 32`"
         )
     return key
+
+
+def shown_key(headers: Mapping[str, str]) -> str:
+    """Return the key that a request bears, or nothing.
+
+    Args:
+        headers: of HTTP, or metadata of gRPC, by their names in lower case.
+    """
+    scheme, _, shown = headers.get("authorization", "").partition(" ")
+    return shown if scheme.lower() == "bearer" else headers.get("x-api-key", "")

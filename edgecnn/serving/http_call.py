@@ -8,14 +8,14 @@ import orjson
 
 from edgecnn.serving.http import content
 from edgecnn.serving.http.message import Exchange, Head, Response
-from edgecnn.serving.inference import Result, Timing
+from edgecnn.serving.inference import Result
 from edgecnn.serving.protocol.request import InferRequest, RequestedOutput, parse
 from edgecnn.serving.protocol.response import encode
 from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.result_headers import BUNDLE, SERVER_TIMING, server_timing
 from edgecnn.serving.version import Version
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-BUNDLE = "X-Bundle-Digest"
 _LARGE_JSON = 1 << 14
 _LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
 
@@ -89,7 +89,7 @@ class HttpCall:
         body, coding = content.encode(body, self._exchange.head.headers.get("accept-encoding", ""))
         if coding is not None:
             headers.append(("Content-Encoding", coding))
-        headers += [("Server-Timing", server_timing(result.timing)), (BUNDLE, result.version.bundle.digest)]
+        headers += [(SERVER_TIMING, server_timing(result.timing)), (BUNDLE, result.version.bundle.digest)]
         response = Response(200, body, tuple(headers))
         return lambda: self._reply(self._exchange, response)
 
@@ -102,12 +102,6 @@ def refused(refusal: Refusal) -> Response:
     """Write an error as the protocol does."""
     body = orjson.dumps({"error": str(refusal)})
     return Response(refusal.status, body, (("Content-Type", "application/json"), *refusal.headers))
-
-
-def server_timing(timing: Timing) -> str:
-    """Return the value of `Server-Timing`, in milliseconds (W3C, Server Timing)."""
-    decode, queue, inference = 1000 * timing.decode_s, 1000 * timing.queue_s, 1000 * timing.inference_s
-    return f"decode;dur={decode:.3f}, queue;dur={queue:.3f}, inference;dur={inference:.3f}"
 
 
 def _takes_time(head: Head, body: bytes) -> bool:

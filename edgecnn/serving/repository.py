@@ -1,6 +1,6 @@
 """Loads models, at the start and while others are served: one at a time, in a thread of its own.
 
-What is to be served is always what stands on the disk: the one bundle of a model, or the highest of its versions. It is
+What is to be served stands on the disk: the one bundle of a model, or the highest of its versions that can be. It is
 tried in a child process first (see `loading`); only if it answers there as its original did, and takes and gives what
 the version that is served does, the two are exchanged. Until then, and whatever is wrong with it, the one goes on.
 """
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from edgecnn.bundle.manifest import Manifest, TensorSpec
 from edgecnn.errors import EdgecnnError, UsageError
@@ -19,7 +19,7 @@ from edgecnn.serving.catalogue import Candidate, Source, candidates, find_source
 from edgecnn.serving.loading import Loaded, public_reason
 from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
-from edgecnn.serving.service import Done
+from edgecnn.serving.service import Action, Done
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +55,14 @@ class _Place:
     source: Source
     served: Manifest | None = None
     serving: tuple[str, ...] = ()  # signatures: of what is served,
-    tried: tuple[str, ...] = ()  # of what was tried last,
+    tried: tuple[str, ...] = ()  # of the best that stood there when it was tried last,
     seen: tuple[str, ...] = ()  # and of what stood there at the last look
     is_unloaded: bool = False
 
 
 @dataclass(frozen=True)
 class _Order:
-    action: Literal["load", "unload"]
+    action: Action
     name: str
     done: Done = field(repr=False)
 
@@ -95,13 +95,9 @@ class Repository:
         self._watch_s = watch_s
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
 
-    def load(self, name: str, done: Done) -> None:
+    def order(self, action: Action, name: str, done: Done) -> None:
         """See `Control`."""
-        self._orders.put(_Order("load", name, done))
-
-    def unload(self, name: str, done: Done) -> None:
-        """See `Control`."""
-        self._orders.put(_Order("unload", name, done))
+        self._orders.put(_Order(action, name, done))
 
     def run(self) -> None:
         """Load everything, then what changes and what is asked for, for ever."""

@@ -28,12 +28,8 @@ Done = Callable[[Refusal | None], None]
 class Control(Protocol):
     """Loads and unloads models while others are served."""
 
-    def load(self, name: str, done: Done) -> None:
-        """Open what stands for a model now, and serve it."""
-        ...
-
-    def unload(self, name: str, done: Done) -> None:
-        """Serve a model no more."""
+    def order(self, action: Action, name: str, done: Done) -> None:
+        """Load what stands for a model now and serve it, or serve a model no more."""
         ...
 
 
@@ -180,7 +176,7 @@ class Service:
         """
         assert self.control is not None
         order = _Order(self._orders, done)
-        (self.control.load if action == "load" else self.control.unload)(name, order.end)
+        self.control.order(action, name, order.end)
 
     def drain(self) -> None:
         """Begin nothing new; who waits for a model to be loaded waits no more."""

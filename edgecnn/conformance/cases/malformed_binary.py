@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from edgecnn.conformance.answer import Answer, NoAnswer
-from edgecnn.conformance.case import Ask, Deviation, Level, NotApplicable, Topic
+from edgecnn.conformance.answer import Answer
+from edgecnn.conformance.case import Ask, Level, Topic
 from edgecnn.conformance.cases.binary import NAME
-from edgecnn.conformance.expecting import refused, refused_somehow
+from edgecnn.conformance.expecting import never_the_servers_fault, refused, refused_somehow
 from edgecnn.conformance.sources import BINARY, HTTP
 from edgecnn.conformance.subject import Subject
 
@@ -123,13 +124,4 @@ for _each in _ALL:
     'erred."',
 )
 def malformed_binary_4xx(subject: Subject) -> None:
-    faults: list[str] = []
-    for request in _ALL:
-        try:
-            status = request.send(subject).status
-        except (NotApplicable, NoAnswer):
-            continue
-        if status >= 500:
-            faults.append(f"{status} for {request.id}")
-    if faults:
-        raise Deviation("4xx for each", ", ".join(faults))
+    never_the_servers_fault({each.id: partial(each.send, subject) for each in _ALL})

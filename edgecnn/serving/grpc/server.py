@@ -17,12 +17,12 @@ from grpc import aio
 
 from edgecnn.errors import UsageError
 from edgecnn.serving.control_requests import check_parameters
+from edgecnn.serving.credentials import shown_key
 from edgecnn.serving.grpc.answers import ANSWERS, OPEN
 from edgecnn.serving.grpc.call import GrpcCall
 from edgecnn.serving.grpc.channel import credentials_of, options_of
 from edgecnn.serving.grpc.codes import CODES
 from edgecnn.serving.http.limits import Limits
-from edgecnn.serving.http_call import BUNDLE, server_timing
 from edgecnn.serving.inference import Result
 from edgecnn.serving.metrics import Metrics
 from edgecnn.serving.protocol.grpc import messages
@@ -30,6 +30,7 @@ from edgecnn.serving.protocol.grpc.request import receive
 from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.request_ids import REQUEST_ID, RequestIds
+from edgecnn.serving.result_headers import BUNDLE, SERVER_TIMING, server_timing
 from edgecnn.serving.service import Service
 
 _PREFIX = f"/{messages.SERVICE.full_name}/"
@@ -210,7 +211,7 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             Refusal: its client may not ask, there is no such call, or too many are not answered yet.
         """
         if name not in OPEN:
-            self._service.check_key(_key_of(metadata))
+            self._service.check_key(shown_key(metadata))
         if name not in messages.REQUESTS:
             raise Refusal("method", f"there is no call {quoted(name)} here")
         if self._busy > self._limits.max_connections:
@@ -277,14 +278,8 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             logger.info("answered", extra={"call": name, "code": code, "id": shown[0][1]})
 
 
-def _key_of(metadata: dict[str, str]) -> str:
-    """Return the key that a call bears, or nothing."""
-    scheme, _, shown = metadata.get("authorization", "").partition(" ")
-    return shown if scheme.lower() == "bearer" else metadata.get("x-api-key", "")
-
-
 def _told_of(result: Result | None) -> Metadata:
     """Return what is told of an answer beside it, as HTTP does in headers."""
     if result is None:
         return ()
-    return ("server-timing", server_timing(result.timing)), (BUNDLE.lower(), result.version.bundle.digest)
+    return (SERVER_TIMING.lower(), server_timing(result.timing)), (BUNDLE.lower(), result.version.bundle.digest)

@@ -1,13 +1,13 @@
 """The answers that operations have in common: errors by status, and the headers of answers."""
 
 from edgecnn.serving.http.content import ACCEPTED
-from edgecnn.serving.http_call import BUNDLE, HEADER_LENGTH
+from edgecnn.serving.http_call import HEADER_LENGTH
 from edgecnn.serving.openapi.schemas import DIGEST, Schema, reference
+from edgecnn.serving.request_ids import REQUEST_ID
+from edgecnn.serving.result_headers import BUNDLE, SERVER_TIMING
 
 ANYWHERE = (400, 408, 413, 431, 503)
 """What a connection answers to something that cannot be, or cannot go on to be, a request."""
-
-REQUEST_ID = "X-Request-ID"
 
 _HEADERS: dict[str, Schema] = {
     REQUEST_ID: {
@@ -27,7 +27,7 @@ _HEADERS: dict[str, Schema] = {
         "application/octet-stream.",
         "schema": {"type": "integer", "minimum": 1},
     },
-    "Server-Timing": {
+    SERVER_TIMING: {
         "description": "Milliseconds of decoding, queue and inference (W3C Server Timing).",
         "required": True,
         "schema": {"type": "string", "pattern": r"^decode;dur=[0-9.]+, queue;dur=[0-9.]+, inference;dur=[0-9.]+$"},
@@ -49,7 +49,7 @@ _ERRORS: dict[int, tuple[str, tuple[str, ...]]] = {
     504: ("The request's own timeout passed while it waited; it was not executed.", ()),
 }
 
-INFERENCE_HEADERS = (HEADER_LENGTH, "Content-Encoding", "Server-Timing", BUNDLE)
+INFERENCE_HEADERS = (HEADER_LENGTH, "Content-Encoding", SERVER_TIMING, BUNDLE)
 
 
 def headers() -> dict[str, Schema]:

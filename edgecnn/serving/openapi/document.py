@@ -9,8 +9,9 @@ from typing import Any
 from edgecnn import __version__
 from edgecnn.serving.model import Model
 from edgecnn.serving.openapi import inference
-from edgecnn.serving.openapi.answers import REQUEST_ID, answered, errors, headers, refused
+from edgecnn.serving.openapi.answers import answered, errors, headers, refused
 from edgecnn.serving.openapi.schemas import PAGES, Schema, reference
+from edgecnn.serving.request_ids import REQUEST_ID
 from edgecnn.serving.service import Service
 
 PATH = "/openapi.json"
