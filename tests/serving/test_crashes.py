@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from held_engine import holding
-from server_process import Server, serving, wait_for
+from server_process import Server, read_all, serving, wait_for
 
 from edgecnn.errors import UsageError
 from edgecnn.runtime.host import usable_cores
@@ -37,10 +37,16 @@ def logged(server: Server, text: str) -> None:
 
 def test_a_worker_that_is_killed_under_load_comes_back_and_nothing_lies_meanwhile():  # 71
     with serving() as server:
-        with _load(server) as outcomes:
+        with _load(server) as outcomes, server.connect() as half:
             wait_for(lambda: len(outcomes) > 20)
+            half.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b'{"live":true}'):  # then the worker has this connection
+                answer += half.recv(4096)
+            half.sendall(b"POST /v2/repository/index HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
             (worker,) = server.worker_pids()
             os.kill(worker, signal.SIGKILL)
+            outcomes.append(0 if read_all(half) == b"" else -1)  # the others may all be between two requests
             seen: list[int] = []
             while 200 not in seen:
                 with contextlib.suppress(ConnectionError, http.client.HTTPException):
