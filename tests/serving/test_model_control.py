@@ -45,6 +45,11 @@ def order(server: Server, action: str, name: str = NAME, **headers: str) -> Repl
     return server.request("POST", f"/v2/repository/models/{name}/{action}", b"", headers)
 
 
+def loads(server: Server) -> int:
+    """How often a version became ready, as the log says."""
+    return sum("ready" in line and "version=" in line for line in server.lines)
+
+
 def index(server: Server) -> dict[str, Any]:
     return {each["name"]: each for each in server.request("POST", "/v2/repository/index").json}
 
@@ -54,9 +59,11 @@ def test_what_stands_there_now_is_loaded(controlled: Server, folder: Path):
     reply = order(controlled, "load")
     assert reply.json == {"name": NAME, "version": "2", "state": "READY", "reason": ""}
     assert controlled.get(f"/v2/models/{NAME}").json["versions"] == ["2"]
-    loads = sum("ready" in line and "version=" in line for line in controlled.lines)
+    wait_for(lambda: loads(controlled) == 2)  # the log is read by another thread
     assert order(controlled, "load").status == 200  # it is served already: nothing happens
-    assert sum("ready" in line and "version=" in line for line in controlled.lines) == loads
+    assert order(controlled, "unload").status == 200
+    wait_for(lambda: any("unloaded" in line for line in controlled.lines))
+    assert loads(controlled) == 2
 
 
 def test_a_model_that_is_unloaded_answers_nothing_until_it_is_loaded_again(controlled: Server):
