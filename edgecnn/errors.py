@@ -31,6 +31,9 @@
     ├── MissingExtra                1   a part of edgecnn that is not installed here
     ├── ProofFailed                 3   it ran, but the answers are not the original's
     │   └── GateFailed              3   INT8 costs more answers than were allowed
+    ├── SignatureError              3   it is not proven who made a bundle
+    │   ├── SignatureMissing        3   nobody has signed it
+    │   └── SignatureInvalid        3   what stands there is not this key's signature of this bundle
     ├── SlowerThanBefore            3   it ran, and is slower than in the benchmark that it was held against
     └── NotConformant               3   it was asked, and does not do what the protocol says
 
@@ -210,6 +213,23 @@ class GateFailed(ProofFailed):
         super().__init__(message)
         self.layers = layers
         self.drop = drop
+
+
+class SignatureError(EdgecnnError):
+    """It is not proven who made a bundle.
+
+    It is no `BundleError`: the bundle may well be intact. Who made it is a proof like the other, and does not hold.
+    """
+
+    exit_code = 3
+
+
+class SignatureMissing(SignatureError):
+    """A bundle that nobody has signed: there is no file of that name."""
+
+
+class SignatureInvalid(SignatureError):
+    """A file that is not this key's signature of this bundle: another key's, another bundle's, or of what it was."""
 
 
 class SlowerThanBefore(EdgecnnError):

@@ -26,6 +26,12 @@ def put(folder: Path, number: int) -> str:
     return open_bundle(aside.rename(folder / str(number))).digest
 
 
+def reseal_as(bundle: Path, name: str) -> None:
+    """Give a bundle another name, as whoever may write to it can: it is intact, and another bundle."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"name": name}))
+
+
 def put_with_another_class(folder: Path, number: int) -> Bundle:
     """Put a version that is intact, and whose proof holds, and that gives eleven logits in place of ten."""
     committed = open_bundle(COMMITTED)

@@ -21,6 +21,10 @@ OURS = {
     "serving/http": {"errors", "serving/refusal", "serving/http"},
     "serving/grpc": {"errors", "serving"},
     "serving/web": {"serving/http", "serving/web"},
+    "signing/files": {"errors"},
+    "signing/keys": {"errors", "signing/files"},
+    "signing": {"errors", "bundle", "signing"},
+    "serving/processes/signature_check": {"errors", "bundle", "runtime", "signing", "serving/processes", ""},
     "serving": {"errors", "bundle", "runtime", "serving", ""},
     "client": {
         "errors",
@@ -49,6 +53,7 @@ OURS = {
         "pipeline",
         "runtime",
         "serving",
+        "signing",
         "client",
         "conformance",
         "cli",
@@ -67,6 +72,9 @@ THIRD_PARTY = {
     "runtime/openvino_module": {"openvino"},
     "runtime/openvino_session": {"numpy", "openvino"},
     "runtime": {"numpy", "PIL"},
+    "signing/openssf": {"model_signing"},
+    "signing/keys": {"cryptography"},
+    "signing": set(),
     "serving/protocol": {"numpy", "orjson"},
     "serving/protocol/grpc": {"numpy", "google"},
     "serving/http": {"httptools"},
@@ -107,6 +115,8 @@ HEAVY = (
     "PIL",
     "rich",
     "urllib3",
+    "model_signing",
+    "cryptography",
 )
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
 
@@ -177,6 +187,14 @@ def test_the_runtime_loads_one_engine_and_never_the_pipeline():
 
 def test_the_supervisor_of_a_server_loads_nothing_heavy():
     assert loaded_by("import edgecnn.cli.serve, edgecnn.serving.processes.supervisor") & set(HEAVY) == set()
+
+
+def test_the_supervisor_of_a_server_of_signed_bundles_loads_nothing_heavy(tmp_path: Path):
+    (tmp_path / "key.pem").write_text("no key")
+    code = "from pathlib import Path\nfrom edgecnn.errors import UsageError\n"
+    code += "from edgecnn.serving.processes.signature_check import check_key\nimport edgecnn.cli.serve\n"
+    code += f"try: check_key(Path({str(tmp_path / 'key.pem')!r}))\nexcept UsageError: pass\nelse: raise AssertionError"
+    assert loaded_by(code) & set(HEAVY) == set()
 
 
 def test_a_worker_loads_one_engine_and_never_the_pipeline():

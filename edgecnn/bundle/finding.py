@@ -17,6 +17,15 @@ def is_bundle(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
+def signature_beside(bundle: Path) -> Path:
+    """Return where a bundle's signature stands: beside its folder, never in it, for the folder is sealed.
+
+    A link stands for the folder that it leads to: whoever exchanges the link exchanges both in one step.
+    """
+    folder = bundle.resolve() if bundle.is_symlink() or bundle.name in ("", "..") else bundle
+    return folder.parent / f"{folder.name}.sig"
+
+
 def bundles_in(folder: Path) -> list[Path]:
     """List the bundles that stand side by side in a folder, in the order of their names; one being written is hidden.
 

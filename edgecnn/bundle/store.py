@@ -82,14 +82,20 @@ class Bundle:
             raise BundleError(f"{self.path / PROOF} does not follow the format: {error}") from None
 
 
-def open_bundle(path: str | Path) -> Bundle:
+def open_bundle(path: str | Path, *, digest: str | None = None) -> Bundle:
     """Open a bundle and compare every byte with what was sealed.
+
+    Args:
+        path: of the folder.
+        digest: that the bundle must have, where it has been looked at before: else it may have been exchanged since.
 
     Raises:
         BundleError: one class for each way in which the folder is not intact; the message names the file.
     """
     path = Path(path)
     content = _read_manifest(path)
+    if digest is not None and digest_bytes(content) != digest:
+        raise DigestMismatch(f"{path / MANIFEST} is not the one that was checked before: it was exchanged since")
     try:
         manifest = parse_manifest(content)
     except BundleError as error:
@@ -101,7 +107,7 @@ def open_bundle(path: str | Path) -> Bundle:
     for name, entry in manifest.files.items():
         _check_file(path / name, entry)
     _check_graph(_mapped(path / MODEL), manifest, path / MODEL)
-    return Bundle(path, manifest, hashlib.sha256(content).hexdigest())
+    return Bundle(path, manifest, digest_bytes(content))
 
 
 def create_bundle(

@@ -20,6 +20,7 @@ from edgecnn.cli.output import warn
 from edgecnn.cli.predict import predict
 from edgecnn.cli.quantize import quantize
 from edgecnn.cli.serve import serve
+from edgecnn.cli.sign import sign
 from edgecnn.cli.train import train
 from edgecnn.cli.tune import tune
 from edgecnn.cli.verify import verify
@@ -31,6 +32,7 @@ _EXTRA_OF = (
         "pipeline",
     )
     | dict.fromkeys(("httptools", "orjson", "prometheus_client", "uvloop"), "serve")
+    | dict.fromkeys(("model_signing", "cryptography", "OpenSSL"), "signing")
     | {"tensorboard": "tensorboard", "urllib3": "client", "grpc": "grpc", "google": "grpc"}
 )
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -44,6 +46,7 @@ evaluate    checkpoint or bundle, images -> accuracy, confusion, calibration
 export      checkpoint                   -> FP32 bundle, proven against PyTorch
 quantize    FP32 bundle                  -> INT8 bundle
 verify      bundle                       -> does it answer here as the original did?
+sign        bundle, key                  -> a signature beside it, which says who made it
 predict     bundle or server, image      -> label
 benchmark   bundles                      -> time, throughput and memory under every setting
 tune        bundles of one original      -> the fastest of them here, kept for this machine
@@ -53,8 +56,8 @@ models      the architectures, and what each costs
 inspect     architecture, checkpoint or bundle -> its layers
 doctor      -> what this machine is, and what edgecnn will do on it
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 ran, but the proof did not hold, it became slower, or
-the server does not conform.
+Exit codes: 0 done, 1 failed, 2 usage, 3 ran, but the proof or the signature did not hold, it
+became slower, or the server does not conform.
 """  # after \b click keeps the lines as they are
 
 
@@ -65,7 +68,7 @@ def cli() -> None:
 
 
 for command in (
-    *(models, train, evaluate, export, quantize, verify, predict, benchmark, tune, serve),
+    *(models, train, evaluate, export, quantize, verify, sign, predict, benchmark, tune, serve),
     *(conformance, inspect, doctor),
 ):
     cli.add_command(command)

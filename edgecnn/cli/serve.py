@@ -11,6 +11,7 @@ from edgecnn.serving.options import ServeOptions
 
 _NEEDED = ("httptools", "orjson", "prometheus_client")
 _NEEDED_FOR_GRPC = ("grpc", "google.protobuf")
+_NEEDED_TO_VERIFY = ("model_signing", "OpenSSL")
 
 
 @click.command()
@@ -25,7 +26,8 @@ def serve(bundles: tuple[Path, ...], **options: Any) -> int:
     SIGTERM ends the server when what it has accepted is answered; a worker that crashes is started again.
     """
     chosen = ServeOptions(**options)
-    for name in _NEEDED if chosen.grpc_port is None else _NEEDED + _NEEDED_FOR_GRPC:
+    needed = _NEEDED if chosen.grpc_port is None else _NEEDED + _NEEDED_FOR_GRPC
+    for name in needed if chosen.require_signature is None else needed + _NEEDED_TO_VERIFY:
         if importlib.util.find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
     from edgecnn.serving.catalogue import find_sources

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="PEM file with a public key: refuse a bundle that its owner has not signed.",
+)
+@click.option(
+    "--signature", type=click.Path(path_type=Path), help="The signature's file. [default: BUNDLE.sig, beside it]"
+)
 @click.option("--data", metavar="SOURCE", help="Compare with the original on these images too; needs --reference.")
 @click.option(
     "--reference",
@@ -40,6 +48,8 @@ if TYPE_CHECKING:
 @json_option
 def verify(
     bundle: Path,
+    key: Path | None,
+    signature: Path | None,
     data: str | None,
     reference: Path | None,
     evidence: Path | None,
@@ -52,10 +62,13 @@ def verify(
 
     With --data and --reference, compare with the PyTorch original on a whole test split, with intervals and every image
     that is answered differently; some of it runs again in other batches and with other threads, which must change
-    nothing. Exit 3 where the answers are not the original's. The bundle itself is only read.
+    nothing. With --key, it is looked first who has signed BUNDLE. Exit 3 where the answers are not the original's, or
+    the signature does not hold. The bundle itself is only read.
     """
     if (data is None) != (reference is None):
         raise UsageError("--data and --reference go together: the images, and the checkpoint to compare with")
+    if signature is not None and key is None:
+        raise UsageError("--signature needs --key: the public key that it is verified with")
     from edgecnn.bundle.folder import check_outside_bundles
     from edgecnn.bundle.store import open_bundle
     from edgecnn.runtime.backend import SessionOptions
@@ -64,11 +77,13 @@ def verify(
         if simulate:
             raise UsageError("--evidence records what was measured, --simulate only predicts: leave one of them out")
         check_outside_bundles(evidence)
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle, digest=None if key is None else _signed(bundle, key, signature))
     backend, options = session.pop("backend"), SessionOptions(**session)
     running = _open(opened, backend, options, simulated=simulate is not None, strict=strict)
     found, failures = _measure(opened, running, options, data=data, reference=reference, strict=strict)
     text = evidence_text(found, opened)
+    if key is not None:
+        text += f"\n  the signature holds: it is the one of {key}'s owner"
     if simulate:
         from edgecnn.pipeline.quantization.simulation import PAIRING
 
@@ -81,6 +96,13 @@ def verify(
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         where = f"{found.session.engine} here" if not simulate else "a CPU whose INT8 sums saturate"
         raise ProofFailed(f"the proof of {bundle} does not hold on {where}: {failures[0]}{more}")
+
+
+def _signed(bundle: Path, key: Path, signature: Path | None) -> str:
+    """Return the digest of the bundle that the key's owner has signed."""
+    from edgecnn.signing.openssf import verify_signature
+
+    return verify_signature(bundle, key=key, signature=signature)
 
 
 def _open(bundle: "Bundle", backend: str, options: "SessionOptions", *, simulated: bool, strict: bool) -> "Session":

@@ -4,13 +4,14 @@ A model stands on the disk as one bundle, or as a folder of versions: subfolders
 bundle. The highest number is served.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, is_bundle
+from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, is_bundle, signature_beside
 from edgecnn.errors import UsageError
 
 DEFAULT = Path("exported")
@@ -47,7 +48,8 @@ class Candidate:
     Attributes:
         number: of the version.
         path: of the bundle.
-        signature: what tells it from another, or from itself half copied: a line for each of its files.
+        signature: what tells it from another, or from itself half copied: a line for each of its files, and for the
+            one beside it that says who made it, where that matters.
     """
 
     number: str
@@ -73,12 +75,17 @@ def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
     return tuple(found.values())
 
 
-def candidates(source: Source) -> list[Candidate]:
-    """Return what may be served of a model now, best first: the highest number, or the one bundle."""
+def candidates(source: Source, *, signed: bool = False) -> list[Candidate]:
+    """Return what may be served of a model now, best first: the highest number, or the one bundle.
+
+    Args:
+        source: the model.
+        signed: whether it matters who made a bundle: it is another one then when that is told otherwise, or at last.
+    """
     if not source.has_versions:
-        return [Candidate(ONLY_VERSION, source.path, _signature(source.path))] if _stands(source.path) else []
+        return [Candidate(ONLY_VERSION, source.path, _signature(source.path, signed))] if _stands(source.path) else []
     numbered = sorted(((int(path.name), path) for path in _versions(source.path)), reverse=True)
-    return [Candidate(str(number), path, _signature(path)) for number, path in numbered]
+    return [Candidate(str(number), path, _signature(path, signed)) for number, path in numbered]
 
 
 def served_name(bundle: Path) -> str:
@@ -146,11 +153,15 @@ def _children(path: Path) -> list[Path]:
         return []
 
 
-def _signature(bundle: Path) -> tuple[str, ...]:
+def _signature(bundle: Path, signed: bool) -> tuple[str, ...]:
     try:
         files = sorted((file.name, file.lstat()) for file in bundle.iterdir())
     except OSError:
         return ()
+    if signed:
+        beside = signature_beside(bundle)
+        with contextlib.suppress(OSError):  # there is none yet
+            files.append((f"../{beside.name}", beside.stat()))
     return tuple(f"{name} {at.st_ino} {at.st_size} {at.st_mtime_ns}" for name, at in files)
 
 

@@ -18,17 +18,24 @@ from edgecnn.errors import (
     EngineError,
     ExternalData,
     ProofFailed,
+    SignatureError,
+    SignatureInvalid,
+    SignatureMissing,
 )
 from edgecnn.runtime.backend import Session, SessionOptions
 from edgecnn.runtime.tuning.profile import tuned_setting
 from edgecnn.runtime.verification import ProbeResult
 from edgecnn.serving.options import ServeOptions
+from edgecnn.serving.processes.signature_check import check_signature
 from edgecnn.serving.processes.trial import try_bundle
 from edgecnn.serving.proving import open_proven
 
 logger = logging.getLogger(__name__)
 
 _REASONS: tuple[tuple[type[EdgecnnError], str], ...] = (
+    (SignatureMissing, "its signature is missing"),
+    (SignatureInvalid, "its signature does not hold"),
+    (SignatureError, "its signature could not be checked"),
     (EngineCrashed, "the engine crashed on it, or did not come back"),
     (EngineError, "the engine refused it"),
     (ProofFailed, "its proof does not hold on this machine"),
@@ -67,15 +74,20 @@ class Loaded:
 
 
 def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
-    """Open and prove a bundle, in a child process and then in this one.
+    """Open and prove a bundle, in a child process and then in this one; first of all, look who has signed it.
+
+    What is opened each time is the bundle whose signature was looked at: one with the same digest.
 
     Raises:
         EdgecnnError: whatever was wrong with it; see `public_reason`.
     """
-    bundle = open_bundle(path)
+    key = options.require_signature
+    signed = None if key is None else check_signature(path, key=key, timeout_s=options.load_timeout_s)
+    bundle = open_bundle(path, digest=signed)
     plan = plan_of(bundle, options, cores)
     trial = try_bundle(
         path,
+        digest=bundle.digest,
         backend=plan.backend,
         options=plan.options,
         strict=options.strict,
@@ -84,6 +96,8 @@ def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
         timeout_s=options.load_timeout_s,
     )
     logger.debug("the trial went well", extra={"model": bundle.manifest.name, "seconds": round(trial.seconds, 3)})
+    if signed is not None:  # the trial has taken its time: what stands there now is looked at again
+        bundle = open_bundle(path, digest=signed)
     proof = bundle.proof()
     session, probe, shown = open_proven(
         bundle, backend=plan.backend, options=plan.options, strict=options.strict, cache=options.cache

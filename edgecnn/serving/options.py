@@ -49,6 +49,10 @@ class ServeOptions:
         default=None, metadata={"help": "PEM file with the certificate, and those that it rests on."}
     )
     tls_key: Path | None = field(default=None, metadata={"help": "PEM file with its private key, not encrypted."})
+    require_signature: Path | None = field(
+        default=None,
+        metadata={"help": "PEM file with a public key: only bundles that its owner has signed are served."},
+    )
     model_control: bool = _option(False, "Let clients load and unload models; see --trusted-hosts.")
     trusted_hosts: str = _option("", "Names of this server, with commas, besides localhost and its addresses.")
     watch_s: float = _option(2.0, "Seconds between two looks for new versions of models; 0 for never.")

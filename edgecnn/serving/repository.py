@@ -78,6 +78,7 @@ class Repository:
         *,
         open_bundle: Callable[[Path], Loaded],
         watch_s: float,
+        signed: bool = False,
     ) -> None:
         """Describe what is to be served.
 
@@ -87,12 +88,14 @@ class Repository:
             desk: where they answer.
             open_bundle: opens and proves a bundle; raises EdgecnnError.
             watch_s: how often to look for new versions; 0 for never.
+            signed: whether a version is a new one also when its signature has come or changed.
         """
         self._places = {source.name: _Place(source) for source in sources}
         self._roots = roots
         self._desk = desk
         self._open = open_bundle
         self._watch_s = watch_s
+        self._signed = signed
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
 
     def order(self, action: Action, name: str, done: Done) -> None:
@@ -117,7 +120,7 @@ class Repository:
     def _begin(self, name: str) -> None:
         """Load the highest version that can be."""
         place = self._places[name]
-        found = candidates(place.source)
+        found = candidates(place.source, signed=self._signed)
         reason = self._change(place, found) if found else "there is no bundle any more"
         if reason is not None:
             self._desk.refuse(name, reason)
@@ -134,7 +137,7 @@ class Repository:
                     self._desk.refuse(name, reason)
 
     def _looked(self, place: _Place) -> str | None:
-        found = candidates(place.source)
+        found = candidates(place.source, signed=self._signed)
         if not found:
             return None
         best = found[0].signature
@@ -158,7 +161,7 @@ class Repository:
             place.served, place.is_unloaded = None, True
             self._desk.unload(order.name)
             return None
-        found = candidates(place.source)
+        found = candidates(place.source, signed=self._signed)
         if not found:
             return Refusal("invalid", f"model '{order.name}' has no bundle any more: what is served goes on")
         place.is_unloaded = False

@@ -74,6 +74,7 @@ class Worker:
             self,
             open_bundle=lambda path: load(path, options, job.cores),
             watch_s=options.watch_s,
+            signed=options.require_signature is not None,
         )
 
     async def run(self) -> int:

@@ -127,3 +127,16 @@ def test_a_manifests_name_is_what_it_is_served_as(bundle_copy: Path):
     (bundle_copy / "manifest.json").write_text(json.dumps(manifest | {"name": "other"}))
     assert name_of(bundle_copy) == "other"
     assert name_of(bundle_copy / "nowhere") is None
+
+
+def test_signatures_need_an_extra_of_their_own(
+    edgecnn: Callable, served: list, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "model_signing" else find(name, *rest)
+    )
+    assert edgecnn("serve", bundle_copy).code == 0
+    result = edgecnn("serve", bundle_copy, "--require-signature", "public.pem")
+    assert result.code == 1
+    assert result.error.endswith("model_signing, which is not installed: pip install 'edgecnn[signing]'")

@@ -72,6 +72,10 @@ def supervise(
         from edgecnn.serving.http.tls import server_context  # 5 MB that a server without TLS does without
 
         server_context(options.tls_cert, options.tls_key)
+    if options.require_signature is not None:
+        from edgecnn.serving.processes.signature_check import check_key
+
+        check_key(options.require_signature)
     with contextlib.ExitStack() as cleanup:
         listener = cleanup.enter_context(listen(options.host, options.port))
         grpc = None if options.grpc_port is None else reserve(options.host, options.grpc_port)

@@ -56,6 +56,7 @@ class Trial:
 @dataclass(frozen=True)
 class _Question:
     path: Path
+    digest: str | None
     backend: str
     options: SessionOptions
     strict: bool
@@ -77,6 +78,7 @@ class _Answer:
 def try_bundle(
     path: Path,
     *,
+    digest: str | None = None,
     backend: str = "auto",
     options: SessionOptions | None = None,
     strict: bool = False,
@@ -86,7 +88,8 @@ def try_bundle(
 ) -> Trial:
     """Open a bundle in a child process, replay its probe and run its largest batch there; see also `open_session`.
 
-    The thread that calls waits, and must not end before: the child would end with it.
+    The thread that calls waits, and must not end before: the child would end with it. With `digest`, another bundle
+    that has come to the path meanwhile is refused.
 
     Raises:
         BundleError: it is not intact.
@@ -95,7 +98,8 @@ def try_bundle(
         EngineError: the engine refused the graph, or the memory does not suffice.
         ProofFailed: it answers otherwise than the original.
     """
-    question = _Question(path, backend, options or SessionOptions(), strict, cache, max_batch, timeout_s, os.getpid())
+    options = options or SessionOptions()
+    question = _Question(path, digest, backend, options, strict, cache, max_batch, timeout_s, os.getpid())
     process = subprocess.Popen(
         child_command("edgecnn.serving.processes.trial", json.dumps(plain(question))),
         env=child_environment(),
@@ -133,7 +137,7 @@ def _tried(question: _Question) -> Trial:
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", errors.EdgecnnWarning)
-        bundle = open_bundle(question.path)
+        bundle = open_bundle(question.path, digest=question.digest)
         session, _, probe = open_proven(
             bundle,
             backend=question.backend,
