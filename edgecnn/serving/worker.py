@@ -208,7 +208,8 @@ class Worker:
             logger.error("%s", error)
             self._end(error.exit_code)
         else:
-            say_ready(self._job, ready)
+            refused = [model.name for model in self._models.values() if model.state != "ready"]
+            say_ready(self._job, ready, refused=refused)
 
     async def _open(self) -> None:
         """Take requests from now on."""

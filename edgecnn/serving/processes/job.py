@@ -63,9 +63,9 @@ def say_accepting(job: WorkerJob) -> None:
     os.write(job.ready_fd, b" ")
 
 
-def say_ready(job: WorkerJob, names: Sequence[str]) -> None:
-    """Tell the supervisor, once, that these models are served from now on."""
-    content = (", ".join(names) + "\n").encode()
+def say_ready(job: WorkerJob, names: Sequence[str], *, refused: Sequence[str] = ()) -> None:
+    """Tell the supervisor, once, that these models are served from now on, and which of them could not be."""
+    content = f"{', '.join(names)}\t{', '.join(refused)}\n".encode()
     while content:
         content = content[os.write(job.ready_fd, content) :]
     os.close(job.ready_fd)

@@ -4,7 +4,8 @@ It imports no engine and not even NumPy, so that it stays small, and nothing tha
 is bound once and shared by all workers: the port stays ours while one of them is started again.
 
 SIGTERM, SIGINT and SIGHUP end the server: what was accepted is answered, within the grace time. A second one ends it
-at once. Python's own exit code of an uncaught error is 1: a worker must turn those into another, or is not restarted.
+at once. A service manager is told when all is served, and that all is well. Python's own exit code of an uncaught error
+is 1: a worker must turn those into another, or is not restarted.
 """
 
 import contextlib
@@ -26,6 +27,7 @@ from edgecnn.serving.options import ServeOptions
 from edgecnn.serving.processes.job import CANNOT_SERVE, WorkerJob, job_text
 from edgecnn.serving.processes.listening import Reserved, listen, reserve, url
 from edgecnn.serving.processes.metrics_folder import VARIABLE, MetricsFolder
+from edgecnn.serving.processes.notifying import OWN_VARIABLES, Notifier
 from edgecnn.serving.processes.signals import Signals
 from edgecnn.serving.processes.worker_place import Restarts, WorkerPlace, ended_children
 
@@ -82,6 +84,8 @@ def supervise(
         if grpc is not None:
             cleanup.callback(grpc.close)
         signals = cleanup.enter_context(Signals((*_ENDING, signal.SIGCHLD)))
+        notifier = Notifier()
+        cleanup.callback(notifier.close)
         metrics = MetricsFolder() if options.workers > 1 else None
         if metrics is not None:
             cleanup.callback(metrics.close)
@@ -95,8 +99,14 @@ def supervise(
             grpc=grpc,
             metrics=metrics,
         )
-        places = [WorkerPlace(number, launcher.launch, restarts or Restarts()) for number in range(options.workers)]
-        supervisor = _Supervisor(places, options, listener=listener, grpc=grpc, signals=signals, metrics=metrics)
+        loading_s = options.load_timeout_s * (len(sources) + 1)
+        places = [
+            WorkerPlace(number, launcher.launch, restarts=restarts or Restarts(), loading_s=loading_s)
+            for number in range(options.workers)
+        ]
+        supervisor = _Supervisor(
+            places, options, listener=listener, grpc=grpc, signals=signals, metrics=metrics, notifier=notifier
+        )
         cleanup.callback(supervisor.close)
         return supervisor.run()
 
@@ -120,7 +130,8 @@ class _Launcher:
         self._sources, self._roots = sources, roots
         self._listener = listener
         self._grpc_address = None if grpc is None else grpc.address
-        self._environment = {key: value for key, value in child_environment().items() if key != VARIABLE}
+        foreign = {VARIABLE, *OWN_VARIABLES}
+        self._environment = {key: value for key, value in child_environment().items() if key not in foreign}
         if metrics is not None:
             self._environment[VARIABLE] = str(metrics.path)
 
@@ -157,8 +168,10 @@ class _Supervisor:
         grpc: Reserved | None,
         signals: Signals,
         metrics: MetricsFolder | None,
+        notifier: Notifier,
     ) -> None:
         self._places, self._options, self._metrics = places, options, metrics
+        self._notifier = notifier
         self._listener, self._url = listener, url(listener, options.scheme)
         self._grpc = grpc
         self._signals = signals
@@ -172,6 +185,7 @@ class _Supervisor:
     def run(self) -> int:
         """Keep the workers alive until one cannot serve or a signal comes, then wait for their end."""
         log.info("edgecnn listens on %s", self._url, extra={"workers": len(self._places), "pid": os.getpid()})
+        self._notifier.status(f"loads what it will serve on {self._url}")
         for place in self._places:
             self._start(place)
         while self._code is None or any(place.process for place in self._places):
@@ -218,6 +232,10 @@ class _Supervisor:
             if self._grpc is not None:
                 log.info("edgecnn answers gRPC on %s", self._grpc.address)
             log.info("edgecnn serves %s on %s", place.names or "nothing", self._url)
+            self._notifier.ready()
+        if self._announced:
+            refused = f"; could not be served when it started: {place.refused}" if place.refused else ""
+            self._notifier.status(f"serves {place.names or 'nothing'} on {self._url}{refused}")
 
     def _bury(self, pid: int, code: int) -> None:
         """Decide what follows from the end of a process."""
@@ -247,6 +265,7 @@ class _Supervisor:
         if place.count_crash() and place.restart_at is not None:
             delay_s = place.restart_at - time.monotonic()
             log.warning("worker %d %s and is started again in %.1f s", place.number, how, max(delay_s, 0.0))
+            self._notifier.status(f"worker {place.number} {how} and is started again, crash {place.crashes} in a row")
         else:
             log.error("worker %d %s, its crash number %d in a row: the server ends", place.number, how, place.crashes)
             self._stop(1)
@@ -266,6 +285,8 @@ class _Supervisor:
     def _stop(self, code: int) -> None:
         """Let the workers finish; this process ends with the code when they have."""
         self._code = code
+        self._notifier.stopping()
+        self._notifier.status("answers what it has accepted, and ends")
         self._listener.close()  # they have it too: when the last of them closes it, clients are refused at once
         if self._grpc is not None:
             self._grpc.close()
@@ -288,6 +309,17 @@ class _Supervisor:
         elif self._kill_loading_at <= now:
             self._kill_loading_at = float("inf")
             self._kill([place for place in self._places if not place.is_accepting])
+        self._notifier.do_what_is_due(is_well=self._is_well())
+
+    def _is_well(self) -> bool:
+        """Whether a worker serves, or is on its way to that within its bounds; while ending, whether that is in time.
+
+        Being here at all says that this process is not stuck. A worker whose engine is stuck ends itself; one that
+        hangs before it serves would be waited for without end.
+        """
+        if self._code is not None:
+            return self._kill_at > time.monotonic()
+        return any(place.is_well() for place in self._places)
 
     def _kill(self, places: list[WorkerPlace]) -> None:
         for place in places:
@@ -295,5 +327,5 @@ class _Supervisor:
 
     def _wait_s(self) -> float | None:
         times = [place.restart_at for place in self._places if place.restart_at is not None]
-        soonest = min([*times, self._kill_at, self._kill_loading_at])
+        soonest = min([*times, self._kill_at, self._kill_loading_at, self._notifier.due_at()])
         return None if soonest == float("inf") else max(0.0, soonest - time.monotonic())

@@ -46,22 +46,25 @@ class WorkerPlace:
         is_accepting: whether it may owe answers: it has said something.
         is_ready: whether it has said that all it can serve is served.
         names: of the models that it said it serves.
+        refused: names of those that it said it cannot.
         crashes: in a row.
         restart_at: when the next one is started, by the monotonic clock; None where none is to be.
         notice_fd: descriptor to be read until it ends; None where nothing more will come.
     """
 
-    def __init__(self, number: int, launch: Launch, restarts: Restarts) -> None:
+    def __init__(self, number: int, launch: Launch, *, restarts: Restarts, loading_s: float) -> None:
         self.number = number
         self.process: subprocess.Popen[bytes] | None = None
         self.is_accepting = False
         self.is_ready = False
-        self.names = ""
+        self.names = self.refused = ""
         self.crashes = 0
         self.restart_at: float | None = None
         self.notice_fd: int | None = None
         self._launch = launch
         self._restarts = restarts
+        self._loading_s = loading_s
+        self._started_at = float("-inf")
         self._ready_at: float | None = None
         self._said = b""
 
@@ -74,6 +77,7 @@ class WorkerPlace:
         self.is_accepting = self.is_ready = False
         self._said, self.restart_at = b"", None
         self._ready_at = None
+        self._started_at = time.monotonic()
         self.notice_fd, ready_fd = os.pipe()
         os.set_blocking(self.notice_fd, False)
         try:
@@ -98,8 +102,14 @@ class WorkerPlace:
         self.is_ready = self._said.endswith(b"\n")
         if self.is_ready:
             self._ready_at = time.monotonic()
-            self.names = self._said.decode(errors="replace").strip()
+            self.names, _, self.refused = self._said.decode(errors="replace").strip(" \n").partition("\t")
         return self.is_ready
+
+    def is_well(self) -> bool:
+        """Whether a process serves, or has not taken longer for that than loading may, or a start is planned."""
+        if self.process is None:
+            return self.restart_at is not None
+        return self.is_accepting or time.monotonic() - self._started_at <= self._loading_s
 
     def close_notice(self) -> None:
         """Listen no more."""

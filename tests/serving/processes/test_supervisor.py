@@ -1,7 +1,6 @@
 """The supervisor with workers that are a few lines long: real processes, real signals, real sockets."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -9,12 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import COMMITTED, REPOSITORY
 from fake_workers import (
     CRASHING,
     DEAF,
@@ -26,107 +23,13 @@ from fake_workers import (
     SERVING_WHILE_LOADING,
     STALLING,
 )
+from supervised import PATIENCE_S, Server, gone
 
 from edgecnn.errors import UsageError
 from edgecnn.runtime.host import usable_cores
 from edgecnn.serving.processes.listening import listen, url
 from edgecnn.serving.processes.metrics_folder import MetricsFolder
 from edgecnn.serving.processes.worker_place import Restarts
-
-PATIENCE_S = 20.0
-QUICK = "Restarts(first_s=0.05, longest_s=0.2, stable_s=30.0, limit=4)"
-
-
-@dataclasses.dataclass
-class Server:
-    """A supervisor in a process of its own, and what its workers have noted."""
-
-    process: subprocess.Popen[str]
-    notes: Path
-    log: Path
-
-    def logged(self, text: str) -> str:
-        """Wait until the log says something, and return the line."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            for line in self.log.read_text().splitlines():
-                if text in line:
-                    return line
-            time.sleep(0.02)
-        raise AssertionError(f"not logged: {text!r} in\n{self.log.read_text()}")
-
-    @property
-    def url(self) -> str:
-        """Where it serves, once it does."""
-        return self.logged("edgecnn listens on ").split(" on ")[1].split()[0]
-
-    def ask(self, path: str = "/") -> tuple[int, str]:
-        """Return the worker that answers, and its metrics folder."""
-        with urllib.request.urlopen(self.url + path, timeout=PATIENCE_S) as answer:
-            pid, _, folder = answer.read().decode().partition(" ")
-        return int(pid), folder
-
-    def pids(self) -> list[int]:
-        """Every worker that there has been."""
-        file = self.notes / "pids"
-        return [int(line) for line in file.read_text().split()] if file.exists() else []
-
-    def wait_for_workers(self, count: int) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while len(self.pids()) < count:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(PATIENCE_S)
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended, and nobody has left it unburied."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True  # orphans are buried by the first process, which may be late
-        except (ProcessLookupError, FileNotFoundError):
-            return True
-        time.sleep(0.02)
-    return False
-
-
-@pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
-    """Start a supervisor whose workers run some code."""
-    monkeypatch.setenv("NOTES", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))
-    started: list[Server] = []
-
-    def start(worker: str, **options: object) -> Server:
-        (tmp_path / "fake_worker.py").write_text(worker)
-        chosen = {"port": 0, "grace_s": 10.0} | options
-        # Whoever runs the tests may have been told to ignore it, and a server then ignores it too.
-        code = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
-        code += "import sys\nfrom pathlib import Path\nfrom edgecnn.serving.options import ServeOptions\n"
-        code += "from edgecnn.serving.processes.supervisor import supervise\n"
-        code += "from edgecnn.serving.processes.worker_place import Restarts\n"
-        code += "from edgecnn.serving.catalogue import Source\n"
-        code += f"sys.exit(supervise([Source('lenet', Path({str(COMMITTED)!r}))], ServeOptions(**{chosen!r}),"
-        code += f" module='fake_worker', restarts={QUICK}))"
-        log = tmp_path / f"log-{len(started)}"
-        with log.open("w") as file:
-            process = subprocess.Popen([sys.executable, "-c", code], stdout=file, stderr=file, text=True)
-        started.append(Server(process, tmp_path, log))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.process.kill()
-        server.process.wait()
-        for pid in server.pids():
-            assert gone(pid), f"worker {pid} lives on"
-        assert "Traceback" not in server.log.read_text(), server.log.read_text()
 
 
 def test_it_says_what_it_serves_and_where_once_all_workers_are_ready(serve: Callable[..., Server]):

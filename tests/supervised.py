@@ -1,0 +1,71 @@
+"""A supervisor in a process of its own, whose workers are a few lines long, and what one asks of it."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+PATIENCE_S = 20.0
+QUICK = "Restarts(first_s=0.05, longest_s=0.2, stable_s=30.0, limit=4)"
+
+
+@dataclasses.dataclass
+class Server:
+    """A supervisor in a process of its own, and what its workers have noted."""
+
+    process: subprocess.Popen[str]
+    notes: Path
+    log: Path
+
+    def logged(self, text: str) -> str:
+        """Wait until the log says something, and return the line."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            for line in self.log.read_text().splitlines():
+                if text in line:
+                    return line
+            time.sleep(0.02)
+        raise AssertionError(f"not logged: {text!r} in\n{self.log.read_text()}")
+
+    @property
+    def url(self) -> str:
+        """Where it serves, once it does."""
+        return self.logged("edgecnn listens on ").split(" on ")[1].split()[0]
+
+    def ask(self, path: str = "/") -> tuple[int, str]:
+        """Return the worker that answers, and its metrics folder."""
+        with urllib.request.urlopen(self.url + path, timeout=PATIENCE_S) as answer:
+            pid, _, folder = answer.read().decode().partition(" ")
+        return int(pid), folder
+
+    def pids(self) -> list[int]:
+        """Every worker that there has been."""
+        file = self.notes / "pids"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    def wait_for_workers(self, count: int) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self.pids()) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_S)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, and nobody has left it unburied."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True  # orphans are buried by the first process, which may be late
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.02)
+    return False
