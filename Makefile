@@ -14,6 +14,7 @@ install: .venv/installed  ## create .venv with everything in it
 	  { echo "error: edgecnn needs Python 3.11 or later, $(PYTHON) is $$($(PYTHON) --version): make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[pipeline,tensorboard,onnxruntime,openvino,serve,grpc,client,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'kserve==0.21.0; python_version < "3.14"'
 	@touch $@
 
 demo: install  ## train, export, quantize, verify, predict: the whole road on real digits

@@ -1,17 +1,14 @@
 """The documents: every target, command and option that they name is there."""
 
 import re
-import shlex
 
-import click
 import pytest
 from conftest import REPOSITORY
-
-from edgecnn.cli.main import cli
+from deployment import edgecnn_commands, parsed
 
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "exported/*.md", "calibration/*.md", "deploy/*.md", "benchmarks/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "exported/*.md", "calibration/*.md", "deploy/**/*.md", "benchmarks/*.md")
     for path in REPOSITORY.glob(pattern)
 )
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
@@ -30,15 +27,10 @@ def test_every_make_target_that_a_document_names_exists(path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_command_line_in_a_document_parses(path):
-    for line in "\n".join(code(path.read_text(), blocks_only=True)).replace("\\\n", " ").splitlines():
-        if not line.strip().startswith("edgecnn "):
-            continue
-        words = shlex.split(re.split(r"\s[>|]\s", line)[0], comments=True)[1:]
-        if words[0].startswith("-"):
-            continue
-        command = cli.commands[words[0]]
-        with click.Context(cli) as parent:
-            command.make_context(words[0], words[1:], parent=parent, resilient_parsing=False)
+    for block in code(path.read_text(), blocks_only=True, language="sh"):
+        for words in edgecnn_commands(block):
+            if not words[1].startswith("-"):
+                parsed(words)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -48,7 +40,7 @@ def test_every_local_link_leads_somewhere(path):
             assert (path.parent / target).exists(), target
 
 
-def code(text: str, *, blocks_only: bool = False) -> list[str]:
+def code(text: str, *, blocks_only: bool = False, language: str = r"\w*") -> list[str]:
     """The code of a Markdown text: its blocks, and what stands between backticks."""
-    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     return blocks if blocks_only else blocks + re.findall(r"`([^`\n]+)`", text)

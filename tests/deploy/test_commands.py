@@ -1,0 +1,64 @@
+"""Every command of ours in deploy/, wherever it stands, is one that the command line takes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from containers import last
+from deployment import BOARDS, DEPLOY, UNIT, edgecnn_commands, parsed, unit_command
+
+FOLDERS = sorted(path for path in DEPLOY.iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_each_folder_says_how_it_is_used(folder: Path):
+    assert (folder / "README.md").exists()
+    assert f"({folder.name}/README.md)" in (DEPLOY / "README.md").read_text()
+
+
+@pytest.mark.parametrize("file", sorted(DEPLOY.glob("**/*.Containerfile")), ids=lambda file: file.stem)
+def test_the_command_of_an_image_parses(file: Path):
+    words = [*last(file, "ENTRYPOINT").words, *last(file, "CMD").words]
+    assert words[1] == "--help" or parsed(words).params["host"] == "0.0.0.0"
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.stem)
+def test_the_command_of_a_unit_parses_with_each_board(board: Path, tmp_path: Path):
+    assert list(DEPLOY.glob("**/*.service")) == [UNIT]
+    assert parsed(unit_command(board, credentials=tmp_path)).info_name == "serve"
+
+
+def containers(document: Any) -> Iterator[Any]:
+    """Every container in a manifest, however deep."""
+    if isinstance(document, dict):
+        yield from document.get("containers", [])
+    for value in document.values() if isinstance(document, dict) else document if isinstance(document, list) else []:
+        yield from containers(value)
+
+
+def test_the_arguments_of_every_container_parse():
+    found = [each for file in DEPLOY.glob("**/*.yaml") for each in containers(yaml.safe_load(file.read_text()))]
+    assert len(found) >= 2
+    for each in found:
+        assert "command" not in each  # the image's entry point stays: edgecnn
+        parsed(["edgecnn", *each["args"]])
+
+
+def test_commands_are_found_by_name_by_path_in_containers_and_with_a_boards_arguments():
+    script = """
+    edgecnn models | head -1   # a comment
+    sudo /opt/edgecnn/bin/edgecnn verify \\
+      /srv/edgecnn/models/a && echo done
+    python3 -m venv /opt/edgecnn
+    docker run --rm --name edgecnn a.example.com/edgecnn:1.0 serve /models > log
+    docker build --tag edgecnn:1.0 .
+    docker run edgecnn:1.0 serve $(sed -n 's/^EDGECNN_ARGS=//p' deploy/boards/generic-x86.env)
+    """
+    assert edgecnn_commands(script) == [
+        ["edgecnn", "models"],
+        ["edgecnn", "verify", "/srv/edgecnn/models/a"],
+        ["edgecnn", "serve", "/models"],
+        ["edgecnn", "serve", "--backend", "auto", "--device", "cpu", "--workers", "1"],
+    ]
