@@ -11,7 +11,7 @@
     │   └── ImageTooLarge           1   more pixels than the limit; refused before it is decoded
     ├── CheckpointError             1   a checkpoint folder that is missing, incomplete or corrupt
     ├── TrainingError               1   training cannot go on
-    ├── BundleError                 1   a folder that is not an intact bundle
+    ├── BundleError                 1   a folder, or an archive, that is not an intact bundle
     │   ├── BundleNotFound          1   no folder, or no manifest in it
     │   ├── ManifestError           1   a manifest that does not follow the format
     │   ├── FormatTooNew            1   written by a later edgecnn
@@ -102,7 +102,7 @@ class TrainingError(EdgecnnError):
 
 
 class BundleError(EdgecnnError):
-    """A folder that is not an intact bundle."""
+    """A folder, or an archive, that is not an intact bundle."""
 
 
 class BundleNotFound(BundleError):

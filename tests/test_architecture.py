@@ -17,6 +17,7 @@ OURS = {
     "bundle": {"errors", "bundle"},
     "prediction": {"errors"},
     "runtime": {"errors", "bundle", "prediction", "progress", "runtime"},
+    "installing": {"errors", "bundle", "signing/files", "installing"},
     "serving/protocol": {"serving/refusal", "serving/protocol"},
     "serving/http": {"errors", "serving/refusal", "serving/http"},
     "serving/grpc": {"errors", "serving"},
@@ -52,6 +53,7 @@ OURS = {
         "progress",
         "pipeline",
         "runtime",
+        "installing",
         "serving",
         "signing",
         "client",
@@ -72,6 +74,7 @@ THIRD_PARTY = {
     "runtime/openvino_module": {"openvino"},
     "runtime/openvino_session": {"numpy", "openvino"},
     "runtime": {"numpy", "PIL"},
+    "installing": set(),
     "signing/openssf": {"model_signing"},
     "signing/keys": {"cryptography"},
     "signing": set(),
@@ -176,6 +179,11 @@ def test_help_loads_nothing_heavy():
 def test_the_bundle_part_loads_no_engine():
     heavy = loaded_by("import edgecnn.bundle.store, edgecnn.bundle.preprocessing") & set(HEAVY)
     assert heavy == {"numpy", "PIL"}
+
+
+def test_packing_and_installing_load_no_engine():
+    code = "import edgecnn.bundle.packing, edgecnn.bundle.unpacking, edgecnn.installing.switching"
+    assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL"}
 
 
 def test_the_runtime_loads_one_engine_and_never_the_pipeline():

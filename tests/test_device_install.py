@@ -89,6 +89,16 @@ def test_no_part_of_the_pipelines_packages_is_there(device: Path, tmp_path: Path
         assert run(device, "-c", f"import {package}", cwd=tmp_path).returncode == 1
 
 
+def test_the_committed_bundle_is_packed_and_installed_there(device: Path, tmp_path: Path):
+    for arguments in (
+        ("pack", str(BUNDLE), "--out", "digits.tar"),
+        ("install", "digits.tar", "--to", "site"),
+        ("verify", "site/current"),
+    ):
+        done = run(device, "-m", "edgecnn", *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
 def test_the_committed_bundle_verifies_there(device: Path, tmp_path: Path):
     done = run(device, "-m", "edgecnn", "verify", str(BUNDLE), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from edgecnn.bundle.finding import MANIFEST
@@ -78,7 +78,7 @@ def write_folder(out: Path, files: Mapping[str, bytes], *, marker: str, force: b
     """
     with new_folder(out, marker=marker, force=force) as new:
         for name, content in files.items():
-            _write_file(new / name, content)
+            write_new_file(new / name, (content,))
 
 
 @contextlib.contextmanager
@@ -95,16 +95,16 @@ def new_folder(out: Path, *, marker: str, force: bool = False) -> Iterator[Path]
     try:
         if not out.parent.is_dir():
             out.parent.mkdir(parents=True, exist_ok=True)  # another process may be doing the same
-        with _workspace(out) as new:
+        with workspace(out) as new:
             yield new
-            _sync_folder(new)
+            sync_folder(new)
             _put(new, out, force=force)
     except OSError as error:
         where = f"{error.filename}: " if error.filename and Path(error.filename) != out else ""
         reason = f"{where}{error.strerror or error} (errno {error.errno})"
         raise EdgecnnError(f"cannot write {out}: {reason}; what stood there is unchanged") from error
     try:
-        _sync_folder(out.parent)
+        sync_folder(out.parent)
     except OSError as error:
         raise EdgecnnError(f"{out} is written, but may not survive a power cut: {error.strerror}") from error
 
@@ -112,6 +112,34 @@ def new_folder(out: Path, *, marker: str, force: bool = False) -> Iterator[Path]
 def sync_file(path: Path) -> None:
     """Make a file's content durable."""
     descriptor = os.open(path, os.O_RDWR | _BINARY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_new_file(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file that is not there yet, and make its content durable.
+
+    Raises:
+        OSError: the system refused, or the file is there.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o644)
+    try:
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the system can."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -129,7 +157,7 @@ def write_file(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_file(temporary, content)
+        write_new_file(temporary, (content,))
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -144,7 +172,7 @@ def remove_folder(path: Path, *, marker: str) -> None:
 
 
 @contextlib.contextmanager
-def _workspace(out: Path) -> Iterator[Path]:
+def workspace(out: Path) -> Iterator[Path]:
     """Yield a locked empty folder beside `out`; whatever stands at its name afterwards is deleted."""
     new = out.parent / f".{out.name}.new-{secrets.token_hex(6)}"
     with locked(out.parent):  # no sweep may come between making a workspace and locking it
@@ -213,25 +241,3 @@ def _leftovers(out: Path, kind: str) -> list[Path]:
     """Find the hidden folders that only a writer of `out` can have made: nobody else's are ever touched."""
     ours = re.compile(rf"\.{re.escape(out.name)}\.{kind}-[0-9a-f]{{12}}")
     return [path for path in out.parent.iterdir() if ours.fullmatch(path.name)]
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o644)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

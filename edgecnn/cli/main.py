@@ -15,10 +15,13 @@ from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
 from edgecnn.cli.inspect import inspect
+from edgecnn.cli.install import install
 from edgecnn.cli.models import models
 from edgecnn.cli.output import warn
+from edgecnn.cli.pack import pack, unpack
 from edgecnn.cli.predict import predict
 from edgecnn.cli.quantize import quantize
+from edgecnn.cli.rollback import rollback
 from edgecnn.cli.serve import serve
 from edgecnn.cli.sign import sign
 from edgecnn.cli.train import train
@@ -51,6 +54,10 @@ predict     bundle or server, image      -> label
 benchmark   bundles                      -> time, throughput and memory under every setting
 tune        bundles of one original      -> the fastest of them here, kept for this machine
 serve       bundles                      -> the Open Inference Protocol over HTTP
+pack        bundle                       -> one file, the same bytes everywhere
+unpack      that file                    -> bundle
+install     bundle or archive            -> a further version on this device, proven and made current
+rollback    installed versions           -> the version before
 conformance a server's URL               -> does it do what the Open Inference Protocol says?
 models      the architectures, and what each costs
 inspect     architecture, checkpoint or bundle -> its layers
@@ -69,7 +76,7 @@ def cli() -> None:
 
 for command in (
     *(models, train, evaluate, export, quantize, verify, sign, predict, benchmark, tune, serve),
-    *(conformance, inspect, doctor),
+    *(pack, unpack, install, rollback, conformance, inspect, doctor),
 ):
     cli.add_command(command)
 

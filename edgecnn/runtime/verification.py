@@ -8,7 +8,7 @@ from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.probe import PIXEL_TOLERANCE, EncodedImage, Probe, spread
 from edgecnn.bundle.proof import Comparison
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import ImageError
+from edgecnn.errors import ImageError, ProofFailed
 from edgecnn.runtime.backend import Session
 from edgecnn.runtime.classifier import run_batches
 
@@ -66,6 +66,22 @@ def replay(probe: Probe, session: Session, preprocessing: Preprocessing) -> Prob
         encoded=len(probe.encoded),
         failures=tuple(failures),
     )
+
+
+def check_proof(bundle: Bundle, session: Session) -> tuple[Probe, ProbeResult]:
+    """Replay a bundle's probe, which must hold; returns the probe, and what replaying it has shown.
+
+    Raises:
+        ProofFailed: it answers otherwise than the original.
+        EngineError: see `replay`.
+    """
+    probe = bundle.probe()
+    result = replay(probe, session, bundle.manifest.preprocessing)
+    if not result.holds:
+        more = f" (and {len(result.failures) - 1} more)" if len(result.failures) > 1 else ""
+        where = f"{session.info.engine} here"
+        raise ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {result.failures[0]}{more}")
+    return probe, result
 
 
 def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | None) -> Comparison:

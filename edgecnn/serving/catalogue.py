@@ -83,7 +83,9 @@ def candidates(source: Source, *, signed: bool = False) -> list[Candidate]:
         signed: whether it matters who made a bundle: it is another one then when that is told otherwise, or at last.
     """
     if not source.has_versions:
-        return [Candidate(ONLY_VERSION, source.path, _signature(source.path, signed))] if _stands(source.path) else []
+        # Where `current` leads may change while a bundle is being opened: one bundle is opened, not halves of two.
+        bundle = source.path.resolve()
+        return [Candidate(ONLY_VERSION, bundle, _signature(bundle, signed))] if _stands(bundle) else []
     numbered = sorted(((int(path.name), path) for path in _versions(source.path)), reverse=True)
     return [Candidate(str(number), path, _signature(path, signed)) for number, path in numbered]
 

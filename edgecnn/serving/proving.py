@@ -2,10 +2,9 @@
 
 from edgecnn.bundle.probe import Probe
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import ProofFailed
 from edgecnn.runtime.backend import Session, SessionOptions
 from edgecnn.runtime.opening import open_session
-from edgecnn.runtime.verification import ProbeResult, replay
+from edgecnn.runtime.verification import ProbeResult, check_proof
 
 
 def open_proven(
@@ -22,12 +21,7 @@ def open_proven(
     """
     session = open_session(bundle, backend=backend, options=options, purpose="throughput", strict=strict, cache=cache)
     try:
-        probe = bundle.probe()
-        result = replay(probe, session, bundle.manifest.preprocessing)
-        if not result.holds:
-            more = f" (and {len(result.failures) - 1} more)" if len(result.failures) > 1 else ""
-            where = f"{session.info.engine} here"
-            raise ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {result.failures[0]}{more}")
+        probe, result = check_proof(bundle, session)
     except BaseException:
         session.close()
         raise

@@ -190,7 +190,7 @@ def test_a_real_limit_on_file_size_changes_nothing(tmp_path: Path):
 def test_a_living_writers_workspace_is_not_swept(tmp_path: Path):
     from edgecnn.bundle import folder
 
-    with folder._workspace(tmp_path / "out") as living:
+    with folder.workspace(tmp_path / "out") as living:
         write_folder(tmp_path / "out", NEW, marker="manifest.json")
         assert living.is_dir()
     assert content(tmp_path / "out") == NEW

@@ -99,11 +99,14 @@ def test_a_link_to_a_bundle_is_that_bundle_until_it_leads_elsewhere(make: Callab
     link = tmp_path / "current"
     link.symlink_to(first)
     (source,) = find_sources([link])
+    assert source.path == link
     before = candidates(source)[0]
-    assert before.path == link
+    assert before.path == first  # what is opened is one bundle, also if the link is switched meanwhile
     link.unlink()
     link.symlink_to(second)
-    assert candidates(source)[0].signature != before.signature
+    after = candidates(source)[0]
+    assert after.path == second
+    assert after.signature != before.signature
 
 
 def test_a_model_named_twice_is_served_once_and_two_of_one_name_are_refused(make: Callable[..., Path], tmp_path: Path):

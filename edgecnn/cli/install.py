@@ -1,0 +1,88 @@
+"""`edgecnn install`: a further version of a bundle on this device."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgecnn.cli.options import json_option, session_options, strict_option
+from edgecnn.cli.output import emit
+from edgecnn.installing import KEEP
+
+if TYPE_CHECKING:
+    from edgecnn.bundle.store import Bundle
+    from edgecnn.installing.switching import Installed
+    from edgecnn.runtime.verification import ProbeResult
+
+
+@click.command()
+@click.argument("source", metavar="BUNDLE|ARCHIVE", type=click.Path(path_type=Path))
+@click.option(
+    "--to", "folder", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Where versions are."
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    default=KEEP,
+    show_default=True,
+    help="How many versions stay; the current one and the one before it always do.",
+)
+@click.option(
+    "--signature", type=click.Path(path_type=Path), help="The signature's file. [default: NAME.sig beside it, if any]"
+)
+@click.option("--verify/--no-verify", default=True, help="Replay the probe on this machine first.  [default: verify]")
+@session_options
+@strict_option
+@json_option
+def install(
+    source: Path,
+    folder: Path,
+    keep: int,
+    signature: Path | None,
+    verify: bool,
+    strict: bool,
+    as_json: bool,
+    **session: Any,
+) -> None:
+    """Copy BUNDLE to DIR/versions/N and, when it has proven itself here, let DIR/current lead to it.
+
+    `edgecnn serve DIR/current` follows without a restart, and `edgecnn rollback DIR` goes back. The switch is one step:
+    whatever happens meanwhile, DIR/current leads to a whole bundle. The bundle that is current already is not copied.
+    """
+    from edgecnn.installing.switching import install as put
+
+    shown: list[ProbeResult] = []
+
+    def prove(bundle: "Bundle") -> None:
+        from edgecnn.runtime.backend import SessionOptions
+        from edgecnn.runtime.opening import open_session
+        from edgecnn.runtime.verification import check_proof
+
+        chosen = dict(session)
+        backend = chosen.pop("backend")
+        running = open_session(bundle, backend=backend, options=SessionOptions(**chosen), strict=strict)
+        try:
+            shown.append(check_proof(bundle, running)[1])
+        finally:
+            running.close()
+
+    installed = put(source, folder, signature=signature, keep=keep, prove=prove if verify else None)
+    probe = shown[0] if shown else None
+    emit(vars(installed) | {"probe": probe}, _text(installed, probe), as_json=as_json)
+
+
+def _text(installed: "Installed", probe: "ProbeResult | None") -> str:
+    name, version = installed.name, installed.version
+    if not installed.changed:
+        lines = [f"{name} is current already, as version {version} in {installed.current.parent}: nothing was done"]
+    else:
+        lines = [f"installed {name}: {installed.current} leads to version {version}"]
+    if probe is not None:
+        lines.append(f"  probe: {probe.images} images and {probe.encoded} image files, answered as the original did")
+    if installed.signed:
+        lines.append("  its signature stands beside it")
+    if installed.previous is not None:
+        lines.append(f"  a rollback goes to version {installed.previous}")
+    if installed.removed:
+        lines.append(f"  removed: {', '.join(map(str, installed.removed))}")
+    return "\n".join(lines)

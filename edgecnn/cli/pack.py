@@ -1,0 +1,46 @@
+"""`edgecnn pack` and `edgecnn unpack`: a bundle as one file, and back."""
+
+from pathlib import Path
+
+import click
+
+from edgecnn.cli.options import force_option, json_option, out_option
+from edgecnn.cli.output import emit
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@out_option("The archive, such as NAME.tar.")
+@force_option
+@json_option
+def pack(bundle: Path, out: Path, force: bool, as_json: bool) -> None:
+    """Pack BUNDLE into one file to be copied: an uncompressed tar, the same bytes whenever it is packed."""
+    from edgecnn.bundle.packing import pack as write
+
+    packed = write(bundle, out, force=force)
+    result = {
+        "archive": str(packed.archive),
+        "size_bytes": packed.size_bytes,
+        "sha256": packed.sha256,
+        "name": packed.bundle.manifest.name,
+        "bundle": packed.bundle.digest,
+    }
+    text = f"packed {packed.bundle.manifest.name} into {out}: {packed.size_bytes / 1024:,.0f} KiB"
+    emit(result, f"{text}\n  sha256 {packed.sha256}", as_json=as_json)
+
+
+@click.command()
+@click.argument("archive", type=click.Path(path_type=Path))
+@out_option("The bundle's new folder.")
+@force_option
+@json_option
+def unpack(archive: Path, out: Path, force: bool, as_json: bool) -> None:
+    """Write the bundle in ARCHIVE, as `pack` has written it, to a folder: whole and intact, or not at all.
+
+    Whatever else the archive holds, a link, a path that leads elsewhere, a file more or less, is refused by name.
+    """
+    from edgecnn.bundle.unpacking import unpack as write
+
+    bundle = write(archive, out, force=force)
+    result = {"path": str(bundle.path), "name": bundle.manifest.name, "bundle": bundle.digest}
+    emit(result, f"unpacked {bundle.manifest.name} into {out}; every byte is as it was sealed", as_json=as_json)

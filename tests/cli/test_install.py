@@ -1,0 +1,149 @@
+"""`edgecnn install` and `edgecnn rollback`: what they say, what they prove, and a server that follows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from broken_models import reseal
+from conftest import COMMITTED
+from model_versions import put
+from server_process import Server, serving, wait_for
+from signing_keys import make_keys
+
+from edgecnn.bundle.store import Bundle, open_bundle
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def further(tmp_path: Path) -> Path:
+    """A bundle that answers as the committed one does, and is another."""
+    put(tmp_path, 2)
+    return tmp_path / "2"
+
+
+def test_versions_come_and_go(edgecnn, site: Path, further: Path):
+    first = edgecnn("install", COMMITTED, "--to", site)
+    assert first.code == 0
+    assert first.out.splitlines() == [
+        f"installed lenet-digits-int8: {site / 'current'} leads to version 1",
+        "  probe: 32 images and 4 image files, answered as the original did",
+    ]
+    again = edgecnn("install", COMMITTED, "--to", site)
+    assert again.code == 0
+    assert again.out == f"lenet-digits-int8 is current already, as version 1 in {site}: nothing was done\n"
+    second = edgecnn("install", further, "--to", site, "--keep", 1, "--no-verify")
+    assert second.out.splitlines() == [
+        f"installed lenet-digits-int8: {site / 'current'} leads to version 2",
+        "  a rollback goes to version 1",
+    ]
+    back = edgecnn("rollback", site)
+    assert back.code == 0
+    assert back.out == (f"rolled back from version 2: {site / 'current'} leads to version 1, lenet-digits-int8\n")
+    assert edgecnn("verify", site / "current").code == 0
+
+
+def test_a_rollback_with_nothing_to_go_back_to_is_one_line_and_exit_code_1(edgecnn, site: Path):
+    edgecnn("install", COMMITTED, "--to", site, "--no-verify")
+    result = edgecnn("rollback", site)
+    assert result.code == 1
+    assert "nothing to roll back to" in result.error
+    assert open_bundle(site / "current").digest == open_bundle(COMMITTED).digest
+
+
+def test_json_says_what_was_done(edgecnn, site: Path, further: Path, committed: Bundle, tmp_path: Path):
+    edgecnn("pack", committed.path, "--out", tmp_path / "digits.tar")
+    first = json.loads(edgecnn("install", tmp_path / "digits.tar", "--to", site, "--json").out)
+    assert first.pop("probe")["failures"] == []
+    assert first == {
+        "current": str(site / "current"),
+        "version": 1,
+        "previous": None,
+        "changed": True,
+        "name": "lenet-digits-int8",
+        "bundle": committed.digest,
+        "signed": False,
+        "removed": [],
+    }
+    second = json.loads(edgecnn("install", further, "--to", site, "--no-verify", "--json").out)
+    assert (second["version"], second["previous"], second["probe"]) == (2, 1, None)
+    back = json.loads(edgecnn("rollback", site, "--json").out)
+    assert back == {
+        "current": str(site / "current"),
+        "version": 1,
+        "undone": 2,
+        "previous": None,
+        "name": "lenet-digits-int8",
+        "bundle": committed.digest,
+    }
+
+
+def lying(bundle: Path) -> Path:
+    """Let a bundle be intact, and answer otherwise than its original."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(bundle / "model.onnx")
+    scale = next(i for i in model.graph.initializer if i.data_type == onnx.TensorProto.FLOAT and np.prod(i.dims) > 1)
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * 3, scale.name))
+    return reseal(bundle, model.SerializeToString())
+
+
+def test_a_bundle_that_answers_otherwise_here_is_not_installed_unless_nobody_asks(
+    edgecnn, site: Path, bundle_copy: Path
+):
+    edgecnn("install", COMMITTED, "--to", site, "--no-verify")
+    bad = lying(bundle_copy)
+    result = edgecnn("install", bad, "--to", site)
+    assert result.code == 3
+    assert f"the proof of {bad} does not hold" in result.error
+    assert [path.name for path in (site / "versions").iterdir()] == ["1"]
+    assert edgecnn("install", bad, "--to", site, "--no-verify").code == 0
+
+
+def test_the_probe_runs_on_the_engine_that_is_named(edgecnn, site: Path):
+    result = edgecnn("install", COMMITTED, "--to", site, "--device", "cuda:9", "--backend", "onnxruntime")
+    assert result.code in {1, 2}
+    assert "cuda" in result.error
+    assert not (site / "current").exists()
+
+
+def digest(server: Server) -> str:
+    reply = server.infer(server.images[:1])
+    assert reply.status == 200, reply.body
+    return reply.headers["x-bundle-digest"]
+
+
+def test_a_server_follows_install_and_rollback_without_a_restart(edgecnn, site: Path, further: Path):
+    edgecnn("install", COMMITTED, "--to", site)
+    first, second = open_bundle(COMMITTED).digest, open_bundle(further).digest
+    with serving("--watch-s", 0.1, bundles=[site / "current"]) as server:
+        assert digest(server) == first
+        with server.good_neighbour():
+            assert edgecnn("install", further, "--to", site, "--keep", 1).code == 0
+            wait_for(lambda: digest(server) == second)
+            assert edgecnn("rollback", site).code == 0
+            wait_for(lambda: digest(server) == first)
+        (entry,) = server.request("POST", "/v2/repository/index").json
+        assert (entry["state"], entry["reason"]) == ("READY", "")
+        assert not [line for line in server.lines if "ERROR" in line.upper()], server.lines
+
+
+def test_a_server_that_requires_signatures_follows_too(
+    edgecnn, site: Path, further: Path, bundle_copy: Path, tmp_path: Path
+):
+    keys = make_keys(tmp_path / "keys")
+    for bundle in (bundle_copy, further):
+        assert edgecnn("sign", bundle, "--key", keys.private).code == 0
+    edgecnn("pack", further, "--out", further.with_suffix(".tar"))
+    edgecnn("install", bundle_copy, "--to", site)
+    with serving("--watch-s", 0.1, "--require-signature", keys.public, bundles=[site / "current"]) as server:
+        result = edgecnn("install", further.with_suffix(".tar"), "--to", site)
+        assert "its signature stands beside it" in result.out
+        wait_for(lambda: digest(server) == open_bundle(further).digest)
+        assert edgecnn("rollback", site).code == 0
+        wait_for(lambda: digest(server) == open_bundle(bundle_copy).digest)

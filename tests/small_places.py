@@ -1,0 +1,39 @@
+"""File systems that are full or read-only in earnest; tests are skipped where they cannot be mounted."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, *, kib: int) -> Iterator[Path]:
+    """Mount a file system of that size in a new folder."""
+    place.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(place))
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@contextlib.contextmanager
+def read_only(place: Path) -> Iterator[None]:
+    """Let nobody write in a folder, not even root."""
+    _mount("--bind", str(place), str(place))
+    try:
+        _mount("-o", "remount,bind,ro", str(place))
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def _mount(*arguments: str) -> None:
+    try:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount here")
+    if done.returncode:
+        pytest.skip(f"mounting is not possible here: {' '.join(done.stderr.split())}")
