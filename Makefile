@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all check format bundle zoo install clean help
+.PHONY: demo test test-all check format bundle zoo arm devices devices-quick install clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -37,6 +37,15 @@ format: install  ## format the code and mend what lint can mend
 
 zoo: install  ## train the reference models; CATS_VS_DOGS=FOLDER for the one on photographs; hours, resumable
 	$(BIN)/python scripts/zoo.py $(if $(CATS_VS_DOGS),--cats-vs-dogs $(CATS_VS_DOGS))
+
+arm: install  ## build the file system of an emulated ARM device, as root, with Debian's packages and the real wheels
+	$(BIN)/python benchmarks/emulation.py
+
+devices: install  ## run the device part on five emulated processors, the zoo's bundles too; ZOO=DIR; an hour or more
+	$(BIN)/python benchmarks/devices.py $(if $(ZOO),--zoo $(ZOO)) $(if $(RESUME),--resume)
+
+devices-quick: install  ## the same for the committed bundle on a Raspberry Pi 4's processor and on Haswell
+	$(BIN)/python benchmarks/devices.py --quick
 
 bundle: install  ## rebuild exported/lenet-digits-int8 and hold it against the committed one
 	$(BIN)/python scripts/bundle.py

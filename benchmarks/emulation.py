@@ -3,7 +3,7 @@
 The real interpreter and the real wheels run; only the instructions are emulated. Answers and start-up are the device's,
 time is not. Needs Debian's `qemu-user-static`; for ARM also root, to download the packages of a small file system.
 
-    python benchmarks/emulation.py    # builds that file system under build/emulation, about 400 MB
+    python benchmarks/emulation.py    # builds that file system under build/emulation, about 550 MB
 """
 
 import os
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,13 @@ from pathlib import Path
 import numpy as np
 
 REPOSITORY = Path(__file__).parents[1]
-ARM = REPOSITORY / "build" / "emulation" / "arm64"
-"""Debian's Python for ARM, and beside it the wheels of the device part."""
+_BUILD = REPOSITORY / "build" / "emulation"
+ARM = _BUILD / "arm64"
+"""Debian's Python for ARM, and beside it the wheels of the device part: both engines, and the server's libraries."""
 
 _WHEELS = "wheels"
+_BUILT_OF = "requirements.txt"
+_PYTHON = (3, 11)
 _PACKAGES = (
     "python3.11",
     "python3.11-minimal",
@@ -45,17 +49,41 @@ _PACKAGES = (
     "libreadline8",
     "libcrypt1",
 )
-_PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
+_PLATFORMS = (
+    *(f"manylinux_2_{minor}_aarch64" for minor in range(35, 16, -1)),  # Debian 12 has version 2.36 of the C library
+    "manylinux2014_aarch64",
+)
 _CORE = """processor\t: {number}
 BogoMIPS\t: 108.00
-Features\t: fp asimd evtstrm crc32 cpuid
-CPU implementer\t: 0x41
+Features\t: {core.features}
+CPU implementer\t: {core.implementer:#04x}
 CPU architecture: 8
 CPU variant\t: 0x0
-CPU part\t: 0xd08
-CPU revision\t: 3
+CPU part\t: {core.part:#05x}
+CPU revision\t: 0
 
-"""  # a Cortex-A72, for ONNX Runtime, which would else read this machine's
+"""
+_CORES = 2
+
+
+@dataclass(frozen=True)
+class Core:
+    """What `/proc/cpuinfo` says of an ARM core; ONNX Runtime would else read this machine's.
+
+    Attributes:
+        part: its number at the implementer.
+        implementer: its number; 0x41 is ARM.
+        features: instruction sets, as the kernel names them.
+    """
+
+    part: int
+    implementer: int = 0x41
+    features: str = "fp asimd evtstrm crc32 cpuid"
+
+    @property
+    def identification(self) -> int:
+        """The Main ID Register, without variant and revision."""
+        return self.implementer << 24 | 0xF << 16 | self.part << 4
 
 
 @dataclass(frozen=True)
@@ -66,49 +94,82 @@ class Processor:
         name: as the option `-cpu` writes it.
         machine: as `uname -m` prints it.
         about: what stands in a table.
+        core: of an ARM processor.
+        emulated: whether it needs QEMU at all.
     """
 
     name: str
     machine: str
     about: str
+    core: Core | None = None
+    emulated: bool = True
 
     @property
     def emulator(self) -> str:
         """QEMU's program."""
         return f"qemu-{self.machine}-static"
 
+    @property
+    def root(self) -> Path:
+        """The file system of an ARM processor: `ARM`, with this core under `/proc`."""
+        return _BUILD / self.name
+
     def missing(self) -> str | None:
         """Say what is not here that running on it needs; None where all is."""
+        if not self.emulated:
+            return None
         if self.machine == "x86_64" and platform.machine() != self.machine:
             return f"this interpreter is one for {platform.machine()}"
         if shutil.which(self.emulator) is None:
             return "QEMU is not installed: apt-get install qemu-user-static"
-        if self.machine == "aarch64" and not (ARM / "proc" / "cpuinfo").is_file():
-            return "there is no file system for ARM: python benchmarks/emulation.py"
+        if self.core is not None and not arm_stands():
+            return "there is no file system for ARM, or one of other packages: python benchmarks/emulation.py"
         return None
 
-    def run(self, *arguments: str, timeout_s: float = 1200) -> subprocess.CompletedProcess[str]:
-        """Run Python with these arguments on it."""
-        command, packages = [self.emulator, "-cpu", self.name], sysconfig.get_path("purelib")
-        if self.machine == "aarch64":
-            command += ["-L", str(ARM), str(ARM / "usr" / "bin" / "python3.11")]
-            packages = str(ARM / _WHEELS)
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command that runs Python with these arguments on it."""
+        command = [self.emulator, "-cpu", self.name] if self.emulated else []
+        if self.core is not None:
+            command += ["-L", str(self.root), str(self.root / "usr" / "bin" / "python3.11")]
         else:
             command += [str(Path(sys.executable).resolve())]  # not a virtual environment's link to it
-        environment = os.environ | {
+        return [*command, *arguments]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of that command: edgecnn from here, and the packages for it."""
+        packages = sysconfig.get_path("purelib") if self.core is None else str(ARM / _WHEELS)
+        return os.environ | {
             "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{packages}",
         }
+
+    def run(self, *arguments: str, timeout_s: float = 1200) -> subprocess.CompletedProcess[str]:
+        """Run Python with these arguments on it."""
         return subprocess.run(
-            [*command, *arguments], env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
+            self.command(*arguments),
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
 
 
 HASWELL = Processor("Haswell", "x86_64", "Haswell: AVX2, no VNNI")
 NEHALEM = Processor("Nehalem", "x86_64", "Nehalem: SSE4.2")
-CORTEX_A72 = Processor("cortex-a72", "aarch64", "Cortex-A72: Raspberry Pi 4")
+CORTEX_A53 = Processor("cortex-a53", "aarch64", "Cortex-A53: Raspberry Pi 3", Core(0xD03))
+CORTEX_A72 = Processor("cortex-a72", "aarch64", "Cortex-A72: Raspberry Pi 4", Core(0xD08))
+ARM_MAX = Processor(
+    "max",
+    "aarch64",
+    "aarch64 with all that QEMU has",
+    Core(0x051, 0x00, "fp asimd evtstrm crc32 atomics fphp asimdhp cpuid asimdrdm asimddp sve sve2 i8mm bf16"),
+)
+HERE = Processor("this machine", platform.machine(), "this machine", emulated=False)
 PROCESSORS = (HASWELL, NEHALEM, CORTEX_A72)
+DEVICES = (CORTEX_A53, CORTEX_A72, ARM_MAX, HASWELL, NEHALEM)
+"""All that a device part is tried on."""
 
 _DEVICE = """
 import sys
@@ -146,8 +207,21 @@ def emulated_logits(
         return logits
 
 
+def arm_stands() -> bool:
+    """Whether the file system for ARM is there, with the packages that are needed today."""
+    built_of = ARM / _BUILT_OF
+    return built_of.is_file() and built_of.read_text().splitlines() == _requirements()
+
+
+def _requirements() -> list[str]:
+    """Return what a device with both engines and the server installs."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    return [*project["dependencies"], *extras["onnxruntime"], *extras["openvino"], *extras["serve"]]
+
+
 def build_arm() -> None:
-    """Build the file system for ARM, whole or not at all."""
+    """Build the file system for ARM, whole or not at all, and one with each core under `/proc`."""
     new = ARM.with_name("arm64.new")
     shutil.rmtree(new, ignore_errors=True)
     downloads = new / "downloads"
@@ -163,21 +237,44 @@ def build_arm() -> None:
         subprocess.run(["dpkg", "-x", str(package), str(new)], check=True)
     target = ["--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp"]
     target += [part for platform in _PLATFORMS for part in ("--platform", platform)]
-    requirements = ["numpy>=2.0", "Pillow>=13", "click>=8.1", "rich>=13.7", "onnxruntime>=1.29"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(downloads)]
-    subprocess.run([*pip, *target, *requirements], check=True)
+    subprocess.run([*pip, *target, *_requirements()], check=True)
     for wheel in downloads.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(new / _WHEELS)
-    (new / "proc").mkdir()
-    (new / "proc" / "cpuinfo").write_text("".join(_CORE.format(number=number) for number in range(2)))
-    processors = new / "sys" / "devices" / "system" / "cpu"
-    processors.mkdir(parents=True)
-    for name in ("possible", "present", "online"):
-        (processors / name).write_text("0-1\n")
     shutil.rmtree(downloads)
+    _compile(new)
+    (new / _BUILT_OF).write_text("".join(f"{line}\n" for line in _requirements()))
     shutil.rmtree(ARM, ignore_errors=True)
     new.rename(ARM)
+    for device in DEVICES:
+        if device.core is not None:
+            _build_root(device.root, device.core)
+
+
+def _compile(root: Path) -> None:
+    """Write the bytecode, as installing does; this interpreter can where it is of the same release."""
+    if sys.version_info[:2] == _PYTHON:
+        folders = [str(root / "usr" / "lib" / "python3.11"), str(root / _WHEELS)]
+        options = ["-q", "-q", "--invalidation-mode", "unchecked-hash"]
+        subprocess.run([sys.executable, "-m", "compileall", *options, *folders], check=False)  # some are templates
+
+
+def _build_root(root: Path, core: Core) -> None:
+    """Build a root whose processor is this core, and whose other folders are ARM's."""
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "proc").mkdir(parents=True)
+    for name in ("usr", "lib", "etc"):
+        (root / name).symlink_to(f"../{ARM.name}/{name}")
+    (root / "proc" / "cpuinfo").write_text("".join(_CORE.format(number=n, core=core) for n in range(_CORES)))
+    processors = root / "sys" / "devices" / "system" / "cpu"
+    processors.mkdir(parents=True)
+    for name in ("possible", "present", "online"):
+        (processors / name).write_text(f"0-{_CORES - 1}\n")
+    for number in range(_CORES):  # OpenVINO ends with a signal where it cannot read this
+        registers = processors / f"cpu{number}" / "regs" / "identification"
+        registers.mkdir(parents=True)
+        (registers / "midr_el1").write_text(f"{core.identification:#018x}\n")
 
 
 if __name__ == "__main__":
