@@ -1,5 +1,6 @@
 """Where bundles stand, by the mark that they have. Standard library only: what lists them may be a small process."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,12 +18,23 @@ def is_bundle(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
+def led_to(bundle: Path) -> Path:
+    """Return the folder that a link leads to, and any other path as it is.
+
+    Whoever opens a bundle, or asks who has signed it, does this once, at first: a link such as `current` may lead to
+    another bundle from one file to the next.
+    """
+    return Path(os.path.realpath(bundle)) if bundle.is_symlink() else bundle  # `resolve` raises on a link to itself
+
+
 def signature_beside(bundle: Path) -> Path:
     """Return where a bundle's signature stands: beside its folder, never in it, for the folder is sealed.
 
     A link stands for the folder that it leads to: whoever exchanges the link exchanges both in one step.
     """
-    folder = bundle.resolve() if bundle.is_symlink() or bundle.name in ("", "..") else bundle
+    folder = led_to(bundle)
+    if folder.name in ("", ".."):
+        folder = folder.resolve()
     return folder.parent / f"{folder.name}.sig"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgecnn.bundle import schema
 from edgecnn.bundle.external_data import check_no_external_data
-from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST
+from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, led_to
 from edgecnn.bundle.folder import write_folder
 from edgecnn.bundle.manifest import (
     MODEL,
@@ -86,13 +86,13 @@ def open_bundle(path: str | Path, *, digest: str | None = None) -> Bundle:
     """Open a bundle and compare every byte with what was sealed.
 
     Args:
-        path: of the folder.
+        path: of the folder, or of a link to it; the bundle goes on standing where that led to now.
         digest: that the bundle must have, where it has been looked at before: else it may have been exchanged since.
 
     Raises:
         BundleError: one class for each way in which the folder is not intact; the message names the file.
     """
-    path = Path(path)
+    path = led_to(Path(path))
     content = _read_manifest(path)
     if digest is not None and digest_bytes(content) != digest:
         raise DigestMismatch(f"{path / MANIFEST} is not the one that was checked before: it was exchanged since")

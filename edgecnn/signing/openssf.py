@@ -15,7 +15,7 @@ from pathlib import Path
 from model_signing import hashing, signing, verifying
 from model_signing.manifest import Manifest
 
-from edgecnn.bundle.finding import MANIFEST, is_bundle, signature_beside
+from edgecnn.bundle.finding import MANIFEST, is_bundle, led_to, signature_beside
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError, DigestMismatch, SignatureInvalid
 from edgecnn.signing.files import read_signature
@@ -92,6 +92,7 @@ def verify_signature(bundle: Path, *, key: Path, signature: Path | None = None) 
         SignatureInvalid: it is another key's, another bundle's, or the bundle has been altered; a file is named.
     """
     public_key = read_public_key(key)
+    bundle = led_to(bundle)
     if not is_bundle(bundle):
         open_bundle(bundle)  # it says what stands there instead
     place = signature or signature_beside(bundle)

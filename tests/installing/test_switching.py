@@ -16,7 +16,7 @@ from small_places import read_only, small_disk
 from edgecnn.bundle.finding import signature_beside
 from edgecnn.bundle.locking import locked
 from edgecnn.bundle.packing import pack
-from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.bundle.store import Bundle, digest_file, open_bundle
 from edgecnn.errors import (
     BundleError,
     BundleNotFound,
@@ -232,7 +232,7 @@ def test_whoever_reads_current_meanwhile_finds_a_whole_bundle(site: Path, bundle
 
     def read() -> None:
         while not ended.is_set():
-            found.add(open_bundle((site / "current").resolve()).digest)
+            found.add(open_bundle(site / "current").digest)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -245,6 +245,16 @@ def test_whoever_reads_current_meanwhile_finds_a_whole_bundle(site: Path, bundle
         reader.join()
     assert open_bundle(bundles[1]).digest in found
     assert found <= {open_bundle(bundle).digest for bundle in bundles.values()}
+
+
+def test_a_bundle_that_was_opened_through_current_stays_the_same_when_that_leads_elsewhere(
+    site: Path, bundles: dict[int, Path]
+):
+    install(bundles[1], site)
+    opened = open_bundle(site / "current")
+    install(bundles[2], site)
+    assert digest_file(opened.model.with_name("manifest.json")) == opened.digest
+    assert opened.path.samefile(site / "versions" / "1")
 
 
 def test_what_others_put_beside_is_never_touched(site: Path, bundles: dict[int, Path]):
