@@ -64,6 +64,7 @@ class Layout:
             with locked(self.folder):
                 self._sweep()
                 yield
+                self._sweep()
 
     def current_number(self) -> int | None:
         """Return the version that is current; None where none is.
@@ -149,12 +150,8 @@ class Layout:
             self._undoing.unlink()
 
     def remove(self, number: int) -> None:
-        """Delete a version: out of sight in one step, then piece by piece."""
-        gone = self._versions / f".{number}.gone-{secrets.token_hex(6)}"
-        self.version(number).rename(gone)
-        shutil.rmtree(gone)
-        signature_beside(self.version(number)).unlink(missing_ok=True)
-        (self._previous / str(number)).unlink(missing_ok=True)
+        """Take a version out of sight, in one step; what is left of it is deleted when the work is done."""
+        self.version(number).rename(self._versions / f".{number}.gone-{secrets.token_hex(6)}")
 
     def _make(self) -> None:
         if os.path.lexists(self.folder) and not self.folder.is_dir():
@@ -173,14 +170,21 @@ class Layout:
             sync_folder(self.folder)
 
     def _sweep(self) -> None:
-        """Delete what nobody but an earlier holder of the lock can have made; what cannot be deleted hurts nobody."""
+        """Delete what nobody but a holder of the lock can have made; what cannot be deleted hurts nobody."""
         for place in (self.folder, self._versions, self._previous):
             with contextlib.suppress(OSError):
-                for leftover in [path for path in place.iterdir() if _LEFTOVER.fullmatch(path.name)]:
+                for leftover in [path for path in place.iterdir() if self._is_leftover(path)]:
                     if leftover.is_dir() and not leftover.is_symlink():
                         shutil.rmtree(leftover)
                     else:
                         leftover.unlink()
+
+    def _is_leftover(self, path: Path) -> bool:
+        """Whether a crash or `remove` has left it: half-made, out of sight, or what belonged to a version once."""
+        if _LEFTOVER.fullmatch(path.name):
+            return True
+        number = {self._previous: path.name, self._versions: path.name.removesuffix(".sig")}.get(path.parent, "")
+        return bool(_NUMBER.fullmatch(number)) and not os.path.lexists(self._versions / number)
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:

@@ -62,6 +62,12 @@ def hidden(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob(".*")]
 
 
+def unowned(site: Path) -> list[str]:
+    """What belonged to a version that is not there any more."""
+    owned = {path.stem for path in site.glob("versions/*.sig")} | {path.name for path in site.glob("previous/*")}
+    return sorted(number for number in owned if not (site / "versions" / number).exists())
+
+
 def ended(ending: Ending, asked: Crash, base: Path, how: str) -> list[tuple[Path, End]]:
     """Let a command end at its first change, its second, … each in a copy of `base`; returns those, and how it ended.
 
@@ -104,9 +110,10 @@ def nothing(site: Path, bundles: list[Path]) -> None:
 
 
 def two(site: Path, bundles: list[Path]) -> None:
-    """Two are; a third makes the first go."""
-    install(bundles[0], site)
-    install(bundles[1], site)
+    """Two are, both of them signed; a third makes the first go."""
+    for number, bundle in enumerate(bundles[:2], start=1):
+        install(bundle, site)
+        (site / "versions" / f"{number}.sig").write_bytes(SIGNATURE)
 
 
 def rolled_back(site: Path, bundles: list[Path]) -> None:
@@ -149,6 +156,7 @@ def test_an_install_that_ends_anywhere_leaves_the_old_or_the_new_and_is_finished
         again = install(source, site, keep=2)
         assert again.bundle == current(site) == new
         assert not hidden(site)
+        assert not unowned(site)
         assert (site / "versions" / f"{again.version}.sig").read_bytes() == SIGNATURE
         for version in (site / "versions").glob("*[0-9]"):
             assert before is damaged or digest(version)
