@@ -58,7 +58,8 @@ def check_outside_bundles(place: Path) -> None:
     Raises:
         UsageError: a parent of `place` is a bundle.
     """
-    for parent in place.absolute().parents:
+    inside = Path(os.path.realpath(place.parent))  # where `..` and links lead, as the system follows them
+    for parent in (inside, *inside.parents):
         if all((parent / name).is_file() for name in (MANIFEST, MODEL, PROBE)):
             raise UsageError(f"{place} lies inside the bundle {parent}, which is sealed: choose a place outside it")
 
