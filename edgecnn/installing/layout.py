@@ -55,7 +55,9 @@ class Layout:
             UsageError: the folder holds other things than versions, or is a bundle.
             EdgecnnError: there is no such folder, or the system refused.
         """
-        check_outside_bundles(self._versions)
+        if is_bundle(self.folder):
+            raise UsageError(f"{self.folder} is a bundle: name the folder that holds `current` and its versions")
+        check_outside_bundles(self.folder)
         with self._telling():
             if create:
                 self._make()

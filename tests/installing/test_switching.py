@@ -209,6 +209,18 @@ def test_a_rollback_where_nothing_is_installed_is_one_clear_line_and_makes_nothi
     assert site.exists() == exists
 
 
+def test_where_current_is_named_in_place_of_its_folder_that_is_said(site: Path, bundles: dict[int, Path]):
+    install(bundles[1], site)
+    install(bundles[2], site)
+    named = "current is a bundle: name the folder that holds `current`"
+    with pytest.raises(UsageError, match=named):
+        rollback(site / "current")
+    with pytest.raises(UsageError, match=named):
+        install(bundles[3], site / "current")
+    assert current(site) == open_bundle(bundles[2]).digest
+    assert versions(site) == [1, 2]
+
+
 def test_two_installs_at_once_come_one_after_the_other(site: Path, bundles: dict[int, Path]):
     install(bundles[1], site)
     code = "import sys; from pathlib import Path; from edgecnn.installing.switching import install\n"
