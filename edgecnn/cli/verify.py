@@ -88,6 +88,8 @@ def verify(
         from edgecnn.pipeline.quantization.simulation import PAIRING
 
         text += f"\n  predicted, not run: saturating as in {PAIRING}"
+    elif _is_cured(opened, found.session.engine, options):
+        text += f"\n  full-range weights would saturate here: {found.session.engine} was told to sum exactly"
     emit(found, text, as_json=as_json)
     if not simulate:
         # A proof that fails is the news; a record that cannot be written is told beside it.
@@ -119,6 +121,18 @@ def _open(bundle: "Bundle", backend: str, options: "SessionOptions", *, simulate
     from edgecnn.pipeline.quantization.simulation import simulate
 
     return simulate(bundle.model)
+
+
+def _is_cured(bundle: "Bundle", engine: str, options: "SessionOptions") -> bool:
+    """Whether the answers are the original's only because the engine was told to sum exactly."""
+    from edgecnn.bundle.weight_range import PORTABLE_RANGE
+    from edgecnn.runtime.backends import get_backend
+    from edgecnn.runtime.saturation import without_saturation
+
+    quantization = bundle.manifest.quantization
+    if quantization is None or quantization.weight_limit <= PORTABLE_RANGE:
+        return False
+    return without_saturation(get_backend(engine), options).exact_int8
 
 
 def _measure(
