@@ -1,11 +1,12 @@
 """`edgecnn install`: a further version of a bundle on this device."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import json_option, session_options, strict_option
+from edgecnn.cli.options import json_option, public_key_option, session_options, strict_option
 from edgecnn.cli.output import emit
 from edgecnn.installing import KEEP
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from edgecnn.bundle.store import Bundle
     from edgecnn.installing.switching import Installed
     from edgecnn.runtime.verification import ProbeResult
+    from edgecnn.signing.files import Signature
 
 
 @click.command()
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many versions stay; the current one and the one before it always do.",
 )
+@public_key_option
 @click.option(
     "--signature", type=click.Path(path_type=Path), help="The signature's file. [default: NAME.sig beside it, if any]"
 )
@@ -38,6 +41,7 @@ def install(
     source: Path,
     folder: Path,
     keep: int,
+    key: Path | None,
     signature: Path | None,
     verify: bool,
     strict: bool,
@@ -48,6 +52,7 @@ def install(
 
     `edgecnn serve DIR/current` follows without a restart, and `edgecnn rollback DIR` goes back. The switch is one step:
     whatever happens meanwhile, DIR/current leads to a whole bundle. The bundle that is current already is not copied.
+    With --key nothing is changed unless the signature beside BUNDLE or ARCHIVE holds.
     """
     from edgecnn.installing.switching import install as put
 
@@ -66,15 +71,28 @@ def install(
         finally:
             running.close()
 
-    installed = put(source, folder, signature=signature, keep=keep, prove=prove if verify else None)
+    check = None if key is None else _checking(key)
+    installed = put(source, folder, signature=signature, keep=keep, check=check, prove=prove if verify else None)
     probe = shown[0] if shown else None
-    emit(vars(installed) | {"probe": probe}, _text(installed, probe), as_json=as_json)
+    text = _text(installed, probe)
+    if key is not None:
+        text += f"\n  the signature holds: it is the one of {key}'s owner"
+    emit(vars(installed) | {"probe": probe}, text, as_json=as_json)
+
+
+def _checking(key: Path) -> Callable[["Bundle", "Signature"], object]:
+    """Return what refuses a signature that is not of the key's owner; a key that is none is refused now."""
+    from edgecnn.signing.keys import read_public_key
+    from edgecnn.signing.openssf import check_signature
+
+    read_public_key(key)
+    return lambda bundle, signature: check_signature(bundle.path, signature, key=key)
 
 
 def _text(installed: "Installed", probe: "ProbeResult | None") -> str:
     name, version = installed.name, installed.version
     if not installed.changed:
-        lines = [f"{name} is current already, as version {version} in {installed.current.parent}: nothing was done"]
+        lines = [f"{name} is current already, as version {version} in {installed.current.parent}: it was not copied"]
     else:
         lines = [f"installed {name}: {installed.current} leads to version {version}"]
     if probe is not None:

@@ -18,6 +18,11 @@ force_option = click.option(
     "--force", is_flag=True, help="Replace an existing output; a crash leaves the old or the new."
 )
 strict_option = click.option("--strict", is_flag=True, help="Take every warning for an error.")
+public_key_option = click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="PEM file with a public key: refuse a bundle that its owner has not signed.",
+)
 
 
 def out_option(text: str) -> Callable[[Command], Command]:

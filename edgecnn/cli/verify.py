@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import json_option, session_options, strict_option
+from edgecnn.cli.options import json_option, public_key_option, session_options, strict_option
 from edgecnn.cli.output import emit, warn
 from edgecnn.cli.verify_text import evidence_text
 from edgecnn.errors import EdgecnnError, ProofFailed, UsageError
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    help="PEM file with a public key: refuse a bundle that its owner has not signed.",
-)
+@public_key_option
 @click.option(
     "--signature", type=click.Path(path_type=Path), help="The signature's file. [default: BUNDLE.sig, beside it]"
 )

@@ -17,7 +17,7 @@ from edgecnn.bundle.unpacking import open_archive
 from edgecnn.errors import BundleError, BundleNotFound, EdgecnnError
 from edgecnn.installing import KEEP
 from edgecnn.installing.layout import Layout
-from edgecnn.signing.files import read_signature
+from edgecnn.signing.files import Signature, read_signature
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def install(
     *,
     signature: Path | None = None,
     keep: int = KEEP,
+    check: Callable[[Bundle, Signature], object] | None = None,
     prove: Callable[[Bundle], object] | None = None,
 ) -> Installed:
     """Copy a bundle into a folder of versions and make it current.
@@ -79,27 +80,41 @@ def install(
     Args:
         source: a bundle, or an archive of one.
         folder: see `layout`; made where there is none.
-        signature: its file; None for the one beside `source`, where there is one. Nobody asks here whether it holds.
+        signature: its file; None for the one beside `source`, where there is one.
         keep: how many versions stay, the highest; the current one and the one before it always do.
+        check: called with the bundle and its signature, which must be there then, before either is put in its place, or
+            the copy proven; raises EdgecnnError where it does not hold. None: nobody asks whether it does.
         prove: called with the copy before it is made current; raises EdgecnnError where the proof does not hold.
 
     Raises:
         BundleError: it is not intact; nothing has changed then.
         SignatureMissing, SignatureInvalid: the signature's file cannot be read; nothing has changed then.
         UsageError: the folder is no place for versions.
-        EdgecnnError: the system refused, or `prove` did; what was current still is.
+        EdgecnnError: the system refused, or `check` or `prove` did; what was current still is.
     """
     layout = Layout(folder)
-    signed = _signature(source, signature)
+    signed = _signature(source, signature, required=check is not None)
+
+    def checked(bundle: Bundle) -> None:
+        if check is not None and signed is not None:
+            check(bundle, signed)
+
+    def admit(bundle: Bundle) -> None:
+        checked(bundle)
+        if prove is not None:
+            prove(bundle)
+
     with _opened(source) as incoming, layout.at_work(create=True):
         layout.end_undoing()  # a rollback that died is over: another version is asked for now
         before = layout.current_number()
         current = _intact(layout, before, incoming.digest)
         number = before
         if current is None or number is None:
-            number, current = _standing(layout, incoming, before, prove)
+            number, current = _standing(layout, incoming, before, admit)
+        else:
+            checked(current)
         if signed is not None:  # before the switch: a server may require it
-            layout.put_signature(number, signed)
+            layout.put_signature(number, signed.content)
         if number != before:
             layout.record_before(number, before)
             layout.switch(number)
@@ -168,18 +183,18 @@ def _opened(source: Path) -> Iterator[Incoming]:
             yield archive
 
 
-def _signature(source: Path, named: Path | None) -> bytes | None:
+def _signature(source: Path, named: Path | None, *, required: bool) -> Signature | None:
     """Read the signature of a bundle; beside NAME and NAME.tar it is called NAME.sig."""
     beside = signature_beside(source if source.is_dir() else source.with_suffix(""))
-    if named is None and not os.path.lexists(beside):
+    if named is None and not required and not os.path.lexists(beside):
         return None
     return read_signature(named or beside, bundle=source)
 
 
 def _standing(
-    layout: Layout, incoming: Incoming, current: int | None, prove: Callable[[Bundle], object] | None
+    layout: Layout, incoming: Incoming, current: int | None, admit: Callable[[Bundle], object]
 ) -> tuple[int, Bundle]:
-    """Return a proven version of the bundle: one that a crash or a rollback has left, or a new one.
+    """Return an admitted version of the bundle: one that a crash or a rollback has left, or a new one.
 
     One that a rollback may lead to is left as it is: what was current before it is written there already.
     """
@@ -187,11 +202,10 @@ def _standing(
     for number in sorted(set(numbers) - set(layout.line(current)), reverse=True):
         bundle = _intact(layout, number, incoming.digest)
         if bundle is not None:
-            if prove is not None:
-                prove(bundle)
+            admit(bundle)
             return number, bundle
     number = max((*numbers, current or 0)) + 1
-    return number, place(incoming, layout.version(number), prove=prove)
+    return number, place(incoming, layout.version(number), prove=admit)
 
 
 def _intact(layout: Layout, number: int | None, digest: str) -> Bundle | None:

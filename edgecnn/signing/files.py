@@ -2,6 +2,7 @@
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.errors import SignatureInvalid, SignatureMissing
@@ -11,6 +12,19 @@ LARGEST_KEY = 64 << 10
 
 LARGEST_SIGNATURE = 1 << 20
 """Bytes: that of a bundle has about 3 kB."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What stands in a signature's file; whether it holds, `openssf.check_signature` says.
+
+    Attributes:
+        path: of the file; for messages.
+        content: of it.
+    """
+
+    path: Path
+    content: bytes
 
 
 def read_small_file(path: Path, most_bytes: int) -> bytes:
@@ -37,15 +51,15 @@ def read_small_file(path: Path, most_bytes: int) -> bytes:
     return content
 
 
-def read_signature(path: Path, *, bundle: Path) -> bytes:
-    """Return the content of a signature's file; whether it holds, `openssf.verify_signature` says.
+def read_signature(path: Path, *, bundle: Path) -> Signature:
+    """Read the signature of a bundle.
 
     Raises:
         SignatureMissing: there is none.
         SignatureInvalid: it is no file that a signature can be in.
     """
     try:
-        return read_small_file(path, LARGEST_SIGNATURE)
+        return Signature(path, read_small_file(path, LARGEST_SIGNATURE))
     except (FileNotFoundError, NotADirectoryError):
         raise SignatureMissing(
             f"{bundle} is not signed: expected its signature in {path}, there is none; see `edgecnn sign`"

@@ -18,7 +18,7 @@ from model_signing.manifest import Manifest
 from edgecnn.bundle.finding import MANIFEST, is_bundle, led_to, signature_beside
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError, DigestMismatch, SignatureInvalid
-from edgecnn.signing.files import read_signature
+from edgecnn.signing.files import Signature, read_signature
 from edgecnn.signing.keys import check_private_key, read_public_key
 
 
@@ -91,34 +91,41 @@ def verify_signature(bundle: Path, *, key: Path, signature: Path | None = None) 
         SignatureMissing: there is no signature.
         SignatureInvalid: it is another key's, another bundle's, or the bundle has been altered; a file is named.
     """
-    public_key = read_public_key(key)
+    read_public_key(key)  # what is wrong with it is said first
     bundle = led_to(bundle)
     if not is_bundle(bundle):
         open_bundle(bundle)  # it says what stands there instead
-    place = signature or signature_beside(bundle)
-    content = read_signature(place, bundle=bundle)
+    return check_signature(bundle, read_signature(signature or signature_beside(bundle), bundle=bundle), key=key)
+
+
+def check_signature(bundle: Path, signature: Signature, *, key: Path) -> str:
+    """Do the same with a signature that has been read, and a bundle that is there.
+
+    Raises:
+        UsageError: it is no key to verify with.
+        SignatureInvalid: see `verify_signature`.
+    """
+    public_key = read_public_key(key)
     hashed = _Hashing()
     with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
         copies = Path(folder) / "key", Path(folder) / "signature"
-        for copy, text in zip(copies, (public_key, content), strict=True):
+        for copy, text in zip(copies, (public_key, signature.content), strict=True):
             copy.write_bytes(text)
         verifier = verifying.Config().use_elliptic_key_verifier(public_key=copies[0]).set_hashing_config(hashed)
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # the library prints a remark on old signatures
                 verifier.verify(bundle.resolve(), copies[1])  # it takes no link for a folder
         except Exception as error:  # its reader raises whatever Python does on a file that anybody may have written
-            raise _refusal(bundle, place, key, content=content, hashed=hashed, error=error) from None
+            raise _refusal(bundle, signature, key, hashed=hashed, error=error) from None
     digest = (hashed.digests or {}).get(MANIFEST)
     if digest is None:
-        raise SignatureInvalid(f"{place} is a signature that leaves out {bundle / MANIFEST}")
+        raise SignatureInvalid(f"{signature.path} is a signature that leaves out {bundle / MANIFEST}")
     return digest
 
 
-def _refusal(
-    bundle: Path, place: Path, key: Path, *, content: bytes, hashed: _Hashing, error: Exception
-) -> SignatureInvalid:
+def _refusal(bundle: Path, signature: Signature, key: Path, *, hashed: _Hashing, error: Exception) -> SignatureInvalid:
     """Say why a signature does not hold; what is read of it here goes into the message and nowhere else."""
-    signed = _signed_digests(content)
+    place, signed = signature.path, _signed_digests(signature.content)
     if signed is None:
         return SignatureInvalid(f"{place} is no signature that `edgecnn sign` has written, or is damaged")
     if not hashed.has_begun:

@@ -35,7 +35,7 @@ def test_versions_come_and_go(edgecnn, site: Path, further: Path):
     ]
     again = edgecnn("install", COMMITTED, "--to", site)
     assert again.code == 0
-    assert again.out == f"lenet-digits-int8 is current already, as version 1 in {site}: nothing was done\n"
+    assert again.out == f"lenet-digits-int8 is current already, as version 1 in {site}: it was not copied\n"
     second = edgecnn("install", further, "--to", site, "--keep", 1, "--no-verify")
     assert second.out.splitlines() == [
         f"installed lenet-digits-int8: {site / 'current'} leads to version 2",
@@ -147,3 +147,41 @@ def test_a_server_that_requires_signatures_follows_too(
         wait_for(lambda: digest(server) == open_bundle(further).digest)
         assert edgecnn("rollback", site).code == 0
         wait_for(lambda: digest(server) == open_bundle(bundle_copy).digest)
+
+
+def test_with_a_key_only_what_its_owner_has_signed_becomes_current(
+    edgecnn, site: Path, further: Path, bundle_copy: Path, tmp_path: Path
+):
+    ours, foreign = make_keys(tmp_path / "ours"), make_keys(tmp_path / "foreign")
+    good = ours.sign(bundle_copy)
+    first = edgecnn("install", bundle_copy, "--to", site, "--key", ours.public, "--no-verify")
+    assert first.out.splitlines()[1:] == [
+        "  its signature stands beside it",
+        f"  the signature holds: it is the one of {ours.public}'s owner",
+    ]
+    archive = further.with_suffix(".tar")
+    edgecnn("pack", further, "--out", archive)
+    before = {path: path.stat().st_ino for path in site.rglob("*")}
+
+    def refused(source: Path, *options: object, reason: str) -> None:
+        result = edgecnn("install", source, "--to", site, "--key", ours.public, *options)
+        assert (result.code, result.out) == (3, "")
+        assert reason in result.error
+        assert {path: path.stat().st_ino for path in site.rglob("*")} == before
+
+    refused(archive, reason=f"{archive} is not signed: expected its signature in {further}.sig, there is none")
+    foreign.sign(further)
+    refused(archive, reason=f"{further}.sig was not made with the private key of {ours.public}")
+    refused(archive, "--signature", good, reason=f"{archive}: manifest.json has changed since the bundle was signed")
+    foreign_too = foreign.sign(bundle_copy, at=tmp_path / "foreign.sig")
+    refused(bundle_copy, "--signature", foreign_too, reason=f"{foreign_too} was not made with the private key of")
+    ours.sign(further)
+    assert edgecnn("install", archive, "--to", site, "--key", ours.public).code == 0
+    assert edgecnn("verify", site / "current", "--key", ours.public).code == 0
+
+
+def test_a_key_that_is_none_is_refused_before_anything_is_made(edgecnn, site: Path, tmp_path: Path):
+    result = edgecnn("install", COMMITTED, "--to", site, "--key", tmp_path / "none.pem")
+    assert result.code == 2
+    assert "cannot read the key" in result.error
+    assert not site.exists()
