@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgecnn.bundle.folder import check_outside_bundles, sync_folder, workspace
+from edgecnn.bundle.folder import check_outside_bundles, make_folder, sync_folder, workspace
 from edgecnn.bundle.locking import locked
 from edgecnn.errors import EdgecnnError, OutputExists, UsageError
 
@@ -23,7 +23,7 @@ def new_file(out: Path, *, force: bool = False) -> Iterator[Path]:
     """
     _check(out, force=force)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         with workspace(out) as folder:
             yield folder / out.name
             with locked(out.parent):  # a hard link would refuse to replace by itself, but memory cards know none

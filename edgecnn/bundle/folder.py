@@ -94,8 +94,7 @@ def new_folder(out: Path, *, marker: str, force: bool = False) -> Iterator[Path]
     """
     check_output(out, marker=marker, force=force)
     try:
-        if not out.parent.is_dir():
-            out.parent.mkdir(parents=True, exist_ok=True)  # another process may be doing the same
+        make_folder(out.parent)
         with workspace(out) as new:
             yield new
             sync_folder(new)
@@ -108,6 +107,19 @@ def new_folder(out: Path, *, marker: str, force: bool = False) -> Iterator[Path]
         sync_folder(out.parent)
     except OSError as error:
         raise EdgecnnError(f"{out} is written, but may not survive a power cut: {error.strerror}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are missing, and make their names durable.
+
+    Raises:
+        OSError: the system refused.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)  # another process may be doing the same
+    for each in missing:
+        sync_folder(each.parent)
 
 
 def sync_file(path: Path) -> None:

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgecnn.bundle.finding import MANIFEST, is_bundle, signature_beside
-from edgecnn.bundle.folder import check_outside_bundles, sync_folder, write_new_file
+from edgecnn.bundle.folder import check_outside_bundles, make_folder, sync_folder, write_new_file
 from edgecnn.bundle.locking import locked
 from edgecnn.bundle.store import digest_file
 from edgecnn.errors import EdgecnnError, UsageError
@@ -117,7 +117,7 @@ class Layout:
         """Note what is current while a version is being installed."""
         place = self._previous / str(number)
         if before is not None:
-            self._make_inside(self._previous)
+            make_folder(self._previous)
             _point(place, f"../versions/{before}")
         else:
             place.unlink(missing_ok=True)
@@ -158,18 +158,11 @@ class Layout:
     def _make(self) -> None:
         if os.path.lexists(self.folder) and not self.folder.is_dir():
             raise UsageError(f"{self.folder} is not a folder: name another place")
-        if not self.folder.is_dir():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.folder.parent)
+        make_folder(self.folder)
         strangers = [child.name for child in self.folder.iterdir() if not child.name.startswith(".")]
         if strangers and not self._versions.is_dir():
             raise UsageError(f"{self.folder} holds {min(strangers)} and no installed versions: name a new folder")
-        self._make_inside(self._versions)
-
-    def _make_inside(self, place: Path) -> None:
-        if not place.is_dir():
-            place.mkdir(exist_ok=True)
-            sync_folder(self.folder)
+        make_folder(self._versions)
 
     def _sweep(self) -> None:
         """Delete what nobody but a holder of the lock can have made; what cannot be deleted hurts nobody."""
