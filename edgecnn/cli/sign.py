@@ -7,7 +7,6 @@ import click
 
 from edgecnn.cli.options import force_option, json_option
 from edgecnn.cli.output import emit
-from edgecnn.errors import OutputExists, UsageError
 
 
 @dataclass(frozen=True)
@@ -42,22 +41,15 @@ def sign(bundle: Path, key: Path, out: Path | None, force: bool, as_json: bool) 
     It is a signature of OpenSSF's model-signing, with a key pair; nobody is asked over a network. docs/signing.md makes
     the keys. The bundle itself is only read.
     """
+    from edgecnn.bundle.file import new_file
     from edgecnn.bundle.finding import signature_beside
-    from edgecnn.bundle.folder import check_outside_bundles, write_file
+    from edgecnn.bundle.folder import write_new_file
     from edgecnn.bundle.store import open_bundle
     from edgecnn.signing.openssf import sign_bundle
 
     opened = open_bundle(bundle)
     place = out or signature_beside(bundle)
-    check_outside_bundles(place)
-    _check_free(place, force=force)
-    write_file(place, sign_bundle(opened, key=key))
+    with new_file(place, force=force) as new:
+        write_new_file(new, (sign_bundle(opened, key=key),))
     found = Signed(opened.manifest.name, opened.digest, place)
     emit(found, f"{place} signs {found.name}, digest {found.bundle[:12]}…", as_json=as_json)
-
-
-def _check_free(place: Path, *, force: bool) -> None:
-    if place.is_dir():
-        raise UsageError(f"{place} is a folder: --out names the signature's file")
-    if not force and (place.exists() or place.is_symlink()):
-        raise OutputExists(f"{place} exists already: choose another file with --out, or replace it with --force")

@@ -76,11 +76,21 @@ def test_a_place_that_cannot_be_is_told_before_anything_is_signed(
     assert f"lies inside the bundle {bundle_copy}, which is sealed" in inside.error
     folder = edgecnn("sign", bundle_copy, "--key", keys.private, "--out", tmp_path, "--force")
     assert folder.code == 2
-    assert f"{tmp_path} is a folder" in folder.error
+    assert f"{tmp_path} is not a plain file" in folder.error
     (tmp_path / "file").touch()
     below = edgecnn("sign", bundle_copy, "--key", keys.private, "--out", tmp_path / "file" / "x")
     assert below.code == 1
     assert "cannot write" in below.error
+
+
+def test_what_a_killed_sign_has_left_is_cleared_away_by_the_next(
+    edgecnn: Callable, bundle_copy: Path, place: Path, keys: Keys
+):
+    left = place.with_name(f".{place.name}.new-0123456789ab")
+    left.mkdir()
+    (left / place.name).write_text("half a sig")
+    assert edgecnn("sign", bundle_copy, "--key", keys.private).code == 0
+    assert not left.exists()
 
 
 def test_a_damaged_bundle_is_not_signed(edgecnn: Callable, bundle_copy: Path, place: Path, keys: Keys):
