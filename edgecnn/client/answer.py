@@ -58,6 +58,11 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def is_good(self) -> bool:
+        """Whether it is no error."""
+        return 200 <= self.status < 300
+
     def json(self) -> Any:
         """Return the body, read as JSON.
 
@@ -75,10 +80,14 @@ class Answer:
         Raises:
             ServerError: it is one.
         """
-        if 200 <= self.status < 300:
+        if self.is_good:
             return self
         hint = "; it wants a key: api_key, or --api-key-file" if self.status == 401 else ""
         raise self.error(f"answers {self.status}: {self.text()}{hint}")
+
+    def told(self) -> str:
+        """Return who has answered what, for an error."""
+        return f"{self.server.url} answers {self.status}: {self.text()}"
 
     def strange(self, why: str) -> ServerError:
         """Return the error that this is no answer of the protocol."""

@@ -19,8 +19,8 @@ _DIGEST = "x-bundle-digest"
 _TRIES = 5
 """Answers whose bundle was replaced, or whose server went, before its card could be had."""
 
-_CARDS = 64
-"""Cards kept; a folder that is watched for months has seen more bundles."""
+_BUNDLES = 64
+"""Of which the labels are kept; a folder that is watched for months has seen more."""
 
 _OTHERWISE = (400, 413, 415)
 """A smaller request may be answered, or tell which image is at fault."""
@@ -55,7 +55,7 @@ class Asking:
         self.served = served
         self.is_outdated = False
         self._transport = transport
-        self._cards = {} if served.card is None else {served.card.digest: served.card}
+        self._labels_of = {} if served.card is None else {served.card.digest: served.card.labels}
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Return the logits [N, K] of images [N, H, W, C]; where so many are refused, those of parts of them.
@@ -110,24 +110,56 @@ class Asking:
 
     def _labels(self, answer: Answer, digest: str, *, classes: int) -> Sequence[str] | None:
         """Return the labels of the bundle that has answered; None where they cannot be had any more."""
-        if self.served.card is None:
-            return [str(index) for index in range(classes)]
-        if not digest:
-            raise answer.error("does not say which bundle has answered: something drops the header X-Bundle-Digest")
-        card = self._cards.get(digest) or self._new_card(answer, digest, self.served.card)
-        if card is not None and len(card.labels) != classes:
-            raise answer.strange(f"its bundle has {len(card.labels)} labels and gives {classes} logits")
-        return None if card is None else card.labels
+        if digest:
+            labels = self._labels_of.get(digest) or self._new_labels(answer, digest, classes=classes)
+        elif self.served.card is None:
+            labels = _numbers(classes)
+        else:
+            raise answer.error(
+                f"does not say which bundle has answered: something drops the header X-Bundle-Digest, or it is another "
+                f"kind of server than {self.served.url}, and they cannot be asked together"
+            )
+        if labels is not None and len(labels) != classes:
+            raise answer.strange(f"its bundle has {len(labels)} labels and gives {classes} logits")
+        return labels
 
-    def _new_card(self, answer: Answer, digest: str, described: Card) -> Card | None:
+    def _new_labels(self, answer: Answer, digest: str, *, classes: int) -> tuple[str, ...] | None:
+        """Ask who has answered for the labels of its bundle; None where that is gone meanwhile."""
         try:
             card = ask_card(self._transport, self.served.name, server=answer.server)
         except ServerUnavailable:
             return None
-        if (card.shape, card.takes_as_is) != (described.shape, described.takes_as_is):
-            self.is_outdated = True
+        self._check_same(answer, card)
+        if len(self._labels_of) >= _BUNDLES:
+            self._labels_of = {}
+        if card is None:
+            self._labels_of[digest] = _numbers(classes)  # somebody between hides the cards
+            return self._labels_of[digest]
+        self._labels_of[card.digest] = card.labels
+        return self._labels_of.get(digest)
+
+    def _check_same(self, answer: Answer, card: Card | None) -> None:
+        """Do nothing where the bundle that has answered takes the images of the one that was described.
+
+        Raises:
+            ServerError: it takes others.
+        """
+        described = self.served.card
+        if described is None:
+            return
+        if card is None:
+            raise answer.strange("it names its bundle and has no card of it")
+        if (card.shape, card.takes_as_is) == (described.shape, described.takes_as_is):
+            return
+        self.is_outdated = True
+        if answer.server.url == self.served.url:
             raise answer.error(f"has another model now, not for images {list(described.shape)} as before: ask again")
-        if len(self._cards) >= _CARDS:
-            self._cards = {}
-        self._cards[card.digest] = card
-        return card if card.digest == digest else None
+        raise answer.error(
+            f"takes other images for {self.served.name!r}, {list(card.shape)}, than {self.served.url}, "
+            f"{list(described.shape)}, or resizes them otherwise: ask only servers of the same model together"
+        )
+
+
+def _numbers(classes: int) -> tuple[str, ...]:
+    """Return the labels of a model of which nobody says any."""
+    return tuple(map(str, range(classes)))

@@ -3,6 +3,7 @@
 No engine runs here. What a user sees is as with a `Classifier`: the same inputs, the same predictions, the same errors.
 """
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from edgecnn.bundle.decoding import ImageLike
 from edgecnn.client.answer import Request
 from edgecnn.client.asking import Asking
 from edgecnn.client.description import Served, describe, path_of
+from edgecnn.client.index import models, only_ready
 from edgecnn.client.options import TIMEOUT_S, Retries, check_key, check_timeout, check_urls
 from edgecnn.client.pictures import MOST_BYTES, Picture, chunks
 from edgecnn.client.transport import Transport
-from edgecnn.errors import EdgecnnError, ImageError, ServerError, ServerUnavailable, UsageError
+from edgecnn.errors import EdgecnnError, ImageError, ServerUnavailable, UsageError
 from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of
 
 
@@ -167,16 +169,12 @@ class Client:
             ServerError, ServerUnavailable: as `predict`.
         """
         if self._name is None:
-            self._name = _only(self.models(), self._urls())
+            self._name = only_ready(self._transport)
         return self._name
 
     def models(self) -> list[dict[str, str]]:
         """Return what a server serves: name, version, state and, where it does not answer, the reason of each model."""
-        answer = self._transport.ask(Request("POST", "/v2/repository/index"))
-        document = answer.json()
-        if not (isinstance(document, list) and all(isinstance(entry, dict) and "name" in entry for entry in document)):
-            raise answer.strange("its index is no list of models")
-        return document
+        return models(self._transport)
 
     def card(self, model: str | None = None) -> dict[str, Any]:
         """Return what a server says of a model for people: labels, digest, precision, engine, proof, probe.
@@ -193,11 +191,9 @@ class Client:
     def is_ready(self) -> bool:
         """Whether a server says that it will answer; each is asked once."""
         for server in self._transport.servers:
-            try:
-                self._transport.ask_of(server, Request("GET", "/v2/health/ready"))
-            except (ServerError, ServerUnavailable):
-                continue
-            return True
+            with contextlib.suppress(ServerUnavailable):
+                if self._transport.ask_of(server, Request("GET", "/v2/health/ready")).is_good:
+                    return True
         return False
 
     def close(self) -> None:
@@ -216,9 +212,6 @@ class Client:
         if asking is None or asking.is_outdated:
             asking = self._asking = Asking(self._transport, describe(self._transport, self.model))
         return asking
-
-    def _urls(self) -> str:
-        return ", ".join(server.url for server in self._transport.servers)
 
     def _answers(self, images: Iterable[ImageLike], top: int) -> Iterator[Answered]:
         rest = iter(images)
@@ -243,18 +236,3 @@ def _answer(asking: Asking, chunk: list[Picture | ImageError], top: int) -> Iter
 
 def _fits(shape: tuple[int, ...], served: Served) -> bool:
     return all(wanted in (-1, size) for wanted, size in zip(served.shape, shape, strict=True))
-
-
-def _only(models: list[dict[str, str]], urls: str) -> str:
-    """Return the name of the one model that is ready.
-
-    Raises:
-        UsageError: there are several, or none.
-    """
-    ready = sorted({str(entry["name"]) for entry in models if entry.get("state", "READY") == "READY"})
-    if len(ready) == 1:
-        return ready[0]
-    if ready:
-        raise UsageError(f"{urls} serves {', '.join(ready)}: name one of them with model (--model)")
-    states = [f"{entry['name']} is {entry.get('state', '').lower()}: {entry.get('reason', '')}" for entry in models]
-    raise EdgecnnError(f"no model is ready at {urls}{': ' if states else ''}{'; '.join(states)}")

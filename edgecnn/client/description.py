@@ -43,6 +43,7 @@ class Served:
 
     Attributes:
         name: of the model.
+        url: of the server that describes it so.
         input: name of the one that it has.
         output: name of its logits.
         shape: height, width and channels of images; -1 where any size will do.
@@ -52,6 +53,7 @@ class Served:
     """
 
     name: str
+    url: str
     input: str
     output: str
     shape: tuple[int, int, int]
@@ -71,14 +73,17 @@ def path_of(name: str) -> str:
 
 
 def describe(transport: Transport, name: str) -> Served:
-    """Ask what a model takes and gives.
+    """Ask one server what a model takes and gives.
 
     Raises:
         UsageError: it is no model that classifies images.
-        ServerError: the server has no such model, or does not speak the protocol.
+        ServerError: no server has such a model, or the one that was asked does not speak the protocol.
         ServerUnavailable: no server answered in time.
     """
-    answer = transport.ask(Request("GET", path_of(name)))
+    path = path_of(name)
+    answer, of_card, of_config = transport.ask_one_server(
+        Request("GET", path), Request("GET", f"{path}/card"), Request("GET", f"{path}/config")
+    )
     document = answer.json()
     try:
         (taken,), (given,) = document["inputs"], document["outputs"]
@@ -93,11 +98,11 @@ def describe(transport: Transport, name: str) -> Served:
             f"models that take UINT8 [N, H, W, C] and give FP32 logits, as all bundles do"
         )
     shape = (sizes[1], sizes[2], sizes[3])
-    card = _card_if_any(transport, name)
-    return Served(name, input_name, output_name, shape, classes, _max_batch(transport, name), card)
+    card = _card_if_any(of_card)
+    return Served(name, answer.server.url, input_name, output_name, shape, classes, _max_batch(of_config), card)
 
 
-def card_of(answer: Answer) -> Card:
+def _card_of(answer: Answer) -> Card:
     """Read the answer to the question for a card.
 
     Raises:
@@ -113,30 +118,27 @@ def card_of(answer: Answer) -> Card:
         raise answer.strange("the model's card lacks digest, labels or image") from None
 
 
-def ask_card(transport: Transport, name: str, *, server: Server) -> Card:
-    """Ask one server for the card of a model.
+def ask_card(transport: Transport, name: str, *, server: Server) -> Card | None:
+    """Ask one server for the card of a model; None where it has none.
 
     Raises:
-        ServerError: it has none.
+        ServerError: it does not say.
         ServerUnavailable: it does not answer.
     """
-    return card_of(transport.ask_of(server, Request("GET", f"{path_of(name)}/card")))
+    return _card_if_any(transport.ask_of(server, Request("GET", f"{path_of(name)}/card")))
 
 
-def _card_if_any(transport: Transport, name: str) -> Card | None:
-    try:
-        answer = transport.ask(Request("GET", f"{path_of(name)}/card"))
-    except ServerError as error:
-        if error.status >= 500 or error.status in _LOCKED:
-            raise
+def _card_if_any(answer: Answer) -> Card | None:
+    """Read the answer to the question for a card; None where the server has none."""
+    if not answer.is_good and answer.status < 500 and answer.status not in _LOCKED:
         return None
-    return card_of(answer)
+    return _card_of(answer.accepted())
 
 
-def _max_batch(transport: Transport, name: str) -> int:
+def _max_batch(answer: Answer) -> int:
     """Return how many images a request may hold; a server that says 0 leaves that to the model."""
     try:
-        document = transport.ask(Request("GET", f"{path_of(name)}/config")).json()
+        document = answer.accepted().json()
     except ServerError:
         return _BATCH
     found = document.get("max_batch_size") if isinstance(document, dict) else None

@@ -20,6 +20,7 @@ class Server:
         failed_at: when the last of them was noted.
         rests_until: nothing is asked of it before.
         reason: of the last failure, for people.
+        lacks: paths at which it has nothing, each until when it is not asked for it where another can be.
     """
 
     def __init__(self, url: str) -> None:
@@ -28,6 +29,7 @@ class Server:
         self.failed_at = float("-inf")
         self.rests_until = float("-inf")
         self.reason = ""
+        self.lacks: dict[str, float] = {}
 
 
 class Rotation:
@@ -96,6 +98,17 @@ class Rotation:
             server.reason = reason
             rest_s = retry_after_s + random.uniform(0, self._retries.longest_after(server.failures))  # noqa: S311
             server.rests_until = now + rest_s
+
+    def lacks(self, server: Server, path: str, *, now: float) -> None:
+        """Take note that a server has nothing at a path, such as a model that others serve; it may come later."""
+        with self._changed:
+            noted = {path: until for path, until in server.lacks.items() if until > now}
+            server.lacks = noted | {path: now + self._retries.longest_rest_s}
+
+    def lacking(self, path: str, *, now: float) -> set[Server]:
+        """Return the servers that lately had nothing at a path; none where that is all of them."""
+        found = {server for server in self.servers if server.lacks.get(path, now) > now}
+        return found if len(found) < len(self.servers) else set()
 
     def last_reason(self) -> str:
         """Return why a server failed that rests now: the one that failed last."""

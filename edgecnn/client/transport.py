@@ -19,6 +19,11 @@ from edgecnn.errors import ServerUnavailable, UsageError
 _AGAIN = (502, 503)
 """Of a server that is busy or about to end, and of a proxy that has found none."""
 
+_NOT_FOUND = 404
+_LEAST_S = 0.001
+_TOLD = 4
+"""Servers of which an error says what was wrong."""
+
 
 @dataclass(frozen=True)
 class _Way:
@@ -73,44 +78,68 @@ class Transport:
         """Send a request until a server answers it.
 
         Raises:
-            ServerError: the answer is an error.
+            ServerError: the answer is an error; 404 only where no other server has it either.
             ServerUnavailable: there was none in time.
+        """
+        (answer,) = self.ask_one_server(request)
+        return answer
+
+    def ask_one_server(self, first: Request, *others: Request) -> list[Answer]:
+        """Send requests until one server answers them all: what it says then fits together.
+
+        Returns:
+            The answers in their order; those to `others` may be errors.
+
+        Raises:
+            ServerError: the answer to the first is an error; 404 only where no other server has it either.
+            ServerUnavailable: none has answered all in time.
         """
         rotation = self._here().rotation
         began = time.monotonic()
         deadline = began + self._timeout_s
-        hopeless: set[Server] = set()
-        reason = ""
-        for _ in range(self._retries.attempts):
-            server = rotation.next(deadline, without=hopeless)
+        useless = rotation.lacking(first.path, now=began)
+        reasons: dict[Server, str] = {}
+        missing: Answer | None = None
+        tried = 0
+        while tried < self._retries.attempts and len(useless) < len(rotation.servers):
+            server = rotation.next(deadline, without=useless)
             if server is None:
                 break
+            tried += 1
             sent = time.monotonic()
             # A server that hangs must leave time for another.
-            share = min(len(rotation.servers) - len(hopeless), 2)
+            end = sent + (deadline - sent) / min(len(rotation.servers) - len(useless), 2)
             try:
-                answer = self._sent(server, request, (deadline - sent) / share)
+                answers = self._series(server, (first, *others), end)
             except NoAnswer as failure:
-                reason = str(failure)
+                reason = reasons[server] = str(failure)
                 rotation.failed(server, reason, began=sent, now=time.monotonic(), retry_after_s=failure.retry_after_s)
                 if failure.is_final:
-                    hopeless.add(server)
-                if len(hopeless) == len(rotation.servers):
-                    break
-            else:
-                rotation.answered(server, began=sent)
-                return answer.accepted()
-        raise self._unavailable(reason or rotation.last_reason(), time.monotonic() - began)
+                    useless.add(server)
+                continue
+            rotation.answered(server, began=sent)
+            if answers[0].status != _NOT_FOUND:
+                answers[0].accepted()
+                return answers
+            missing = answers[0]
+            reasons.pop(server, None)
+            rotation.lacks(server, first.path, now=time.monotonic())
+            useless.add(server)
+        if missing is not None and not reasons:
+            missing.accepted()
+        told = [*reasons.values(), *([] if missing is None else [missing.told()])]
+        raise self._unavailable(told or [rotation.last_reason()], tried, time.monotonic() - began)
 
     def ask_of(self, server: Server, request: Request) -> Answer:
-        """Send a request to this server alone, once; how it ends changes nothing about its turns.
+        """Send a request to this server alone, once, and return its answer, which may be an error.
+
+        How it ends changes nothing about the server's turns.
 
         Raises:
-            ServerError: the answer is an error.
             ServerUnavailable: there was none in time.
         """
         try:
-            return self._sent(server, request, self._timeout_s / len(self._urls)).accepted()
+            return self._sent(server, request, self._timeout_s / len(self._urls))
         except NoAnswer as failure:
             raise ServerUnavailable(str(failure), urls=(server.url,), reason=str(failure)) from None
 
@@ -144,16 +173,30 @@ class Transport:
         """
         answer = self._here().connections.send(server, request, patience_s=patience_s)
         if answer.status in _AGAIN:
-            text = f"{server.url} answers {answer.status}: {answer.text()}"
-            raise NoAnswer(text, retry_after_s=_retry_after_s(answer))
+            raise NoAnswer(answer.told(), retry_after_s=_retry_after_s(answer))
         return answer
 
-    def _unavailable(self, reason: str, took_s: float) -> ServerUnavailable:
-        if len(self._urls) == 1:
-            message = f"gave up after {took_s:.1f} s: {reason}"
-        else:
-            message = f"gave up on {len(self._urls)} servers after {took_s:.1f} s; the last: {reason}"
-        return ServerUnavailable(message, urls=self._urls, reason=reason)
+    def _series(self, server: Server, requests: Sequence[Request], end: float) -> list[Answer]:
+        """Send requests to a server one after the other; the others only where the first is no error.
+
+        Raises:
+            NoAnswer: it did not answer one of them by the time `end`, or is busy.
+        """
+        answers: list[Answer] = []
+        for request in requests:
+            if answers and not answers[0].is_good:
+                break
+            answers.append(self._sent(server, request, max(end - time.monotonic(), _LEAST_S)))
+        return answers
+
+    def _unavailable(self, reasons: Sequence[str], tried: int, took_s: float) -> ServerUnavailable:
+        """Return the error that no server has answered, with what was tried and why each has not."""
+        reason = "; ".join(reasons[:_TOLD]) + (f"; and {len(reasons) - _TOLD} more" if len(reasons) > _TOLD else "")
+        servers = "" if len(self._urls) == 1 else f" on {len(self._urls)} servers"
+        times = f"{tried} attempt{'' if tried == 1 else 's'} in {took_s:.1f} s"
+        if not tried:
+            times = f"{took_s:.1f} s without asking, since who has failed rests"
+        return ServerUnavailable(f"gave up{servers} after {times}: {reason}", urls=self._urls, reason=reasons[-1])
 
 
 def _retry_after_s(answer: Answer) -> float:
