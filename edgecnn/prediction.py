@@ -3,7 +3,7 @@
 It knows no engine and no network, so that whoever only asks a server needs neither.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,10 +41,10 @@ def check_top(top: int) -> None:
     """Do nothing where so many labels can be listed.
 
     Raises:
-        UsageError: it is less than one.
+        UsageError: it is less than one, or no whole number.
     """
-    if top < 1:
-        raise UsageError(f"top must be at least 1, found {top}")
+    if not isinstance(top, int | np.integer) or top < 1:
+        raise UsageError(f"top must be a whole number of at least 1, found {top!r:.40}")
 
 
 def check_several(images: object) -> None:
@@ -53,8 +53,21 @@ def check_several(images: object) -> None:
     Raises:
         UsageError: it is one image.
     """
-    if isinstance(images, str | bytes | bytearray | memoryview):
+    if isinstance(images, str | bytes | bytearray | memoryview) or not isinstance(images, Iterable):
         raise UsageError("predictions() takes several images: put the one into a list, or call predict()")
+
+
+def wrong_images(images: object, shape: Sequence[int]) -> UsageError:
+    """Return the error that these are no images that logits can be computed of.
+
+    Args:
+        images: what was given instead of uint8 [N, H, W, C].
+        shape: height, width and channels of the model's images.
+    """
+    found, others = type(images).__name__, "takes files, and lists"
+    if isinstance(images, np.ndarray):
+        found, others = f"{images.dtype} {list(images.shape)}", "resizes and converts"
+    return UsageError(f"expected uint8 [N, {', '.join(map(str, shape))}], found {found}; predict() {others}")
 
 
 def answered(prediction: Prediction | ImageError) -> Prediction:

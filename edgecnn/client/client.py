@@ -18,11 +18,20 @@ from edgecnn.client.answer import Request
 from edgecnn.client.asking import Asking
 from edgecnn.client.description import Served, describe, path_of
 from edgecnn.client.index import models, only_ready
-from edgecnn.client.options import TIMEOUT_S, Retries, check_key, check_timeout, check_urls
+from edgecnn.client.options import (
+    TIMEOUT_S,
+    Retries,
+    check_ca,
+    check_key,
+    check_model,
+    check_retries,
+    check_timeout,
+    check_urls,
+)
 from edgecnn.client.pictures import MOST_BYTES, Picture, chunks
 from edgecnn.client.transport import Transport
-from edgecnn.errors import EdgecnnError, ImageError, ServerUnavailable, UsageError
-from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of
+from edgecnn.errors import EdgecnnError, ImageError, ServerUnavailable
+from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of, wrong_images
 
 
 @dataclass(frozen=True)
@@ -71,13 +80,14 @@ class Client:
         Raises:
             UsageError: something of this cannot be.
         """
-        self._name = model
+        urls = check_urls(url)
+        self._name = check_model(model)
         self._transport = Transport(
-            check_urls(url),
+            urls,
             api_key=check_key(api_key),
-            ca=None if ca is None else Path(ca),
+            ca=check_ca(ca, urls),
             timeout_s=check_timeout(timeout_s),
-            retries=retries,
+            retries=check_retries(retries),
         )
         self._asking: Asking | None = None
 
@@ -147,11 +157,9 @@ class Client:
         """
         asking = self._begun()
         served = asking.served
-        if images.dtype != np.uint8 or images.ndim != 4 or not _fits(images.shape[1:], served):
-            raise UsageError(
-                f"expected uint8 [N, {', '.join(map(str, served.shape))}], found {images.dtype} "
-                f"{list(images.shape)}; predict() resizes and converts"
-            )
+        is_array = isinstance(images, np.ndarray)
+        if not is_array or images.dtype != np.uint8 or images.ndim != 4 or not _fits(images.shape[1:], served):
+            raise wrong_images(images, served.shape)
         if not len(images):
             return np.empty((0, max(served.classes, 0)), np.float32)
         size = max(1, min(served.max_batch, MOST_BYTES // max(images[0].nbytes, 1)))

@@ -11,8 +11,8 @@ import numpy as np
 from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.finding import is_bundle
 from edgecnn.bundle.store import Bundle, open_bundle
-from edgecnn.errors import EngineError, ImageError, UsageError
-from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of
+from edgecnn.errors import EngineError, ImageError
+from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of, wrong_images
 from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions, deliver
 from edgecnn.runtime.host import usable_cores
 from edgecnn.runtime.images import run_images
@@ -102,11 +102,9 @@ class Classifier:
             UsageError: the images have another shape or type.
             EngineError: the engine failed.
         """
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self._image_shape:
-            raise UsageError(
-                f"expected uint8 [N, {', '.join(map(str, self._image_shape))}], found {images.dtype} "
-                f"{list(images.shape)}; predict() resizes and converts"
-            )
+        is_array = isinstance(images, np.ndarray)
+        if not is_array or images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self._image_shape:
+            raise wrong_images(images, self._image_shape)
         if 1 <= len(images) <= MAX_BATCH:
             logits = self._session.run(images)
         else:

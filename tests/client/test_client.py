@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,10 +127,24 @@ def test_what_is_no_batch_of_images_is_a_usage_error(client: Client):
     for images in (np.zeros((1, 32, 32, 1)), np.zeros((32, 32, 1), np.uint8), np.zeros((1, 31, 32, 1), np.uint8)):
         with pytest.raises(UsageError, match=r"expected uint8 \[N, 32, 32, 1\], found"):
             client.logits(images)
-    with pytest.raises(UsageError, match="top must be at least 1"):
-        client.predict(SAMPLES[0], top=0)
-    with pytest.raises(UsageError, match="put the one into a list"):
-        client.predictions("digit.png")  # type: ignore[arg-type]
+
+
+def test_what_the_types_forbid_is_an_error_of_one_line_and_the_same_as_a_classifiers(
+    client: Client, classifier: Classifier
+):
+    anything: Any
+    for asked in (client, classifier):
+        for anything in ([[0]], "digit.png", None):
+            with pytest.raises(
+                UsageError, match=r"expected uint8 \[N, 32, 32, 1\], found (list|str|NoneType); predict"
+            ):
+                asked.logits(anything)
+        for anything in (0, 2.5, "x", None):
+            with pytest.raises(UsageError, match="top must be a whole number of at least 1"):
+                asked.predict(SAMPLES[0], top=anything)
+        for anything in ("digit.png", b"", 5, None):
+            with pytest.raises(UsageError, match="put the one into a list"):
+                asked.predictions(anything)
 
 
 def test_what_the_server_says_of_its_models(client: Client, server: Server):

@@ -4,6 +4,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -256,21 +257,42 @@ def test_what_is_no_url_of_a_server_is_a_usage_error(url: str):
     "make",
     [
         lambda: Client([]),
+        lambda: Client(8080),
+        lambda: Client(None),
+        lambda: Client([8080]),
+        lambda: Client(b"http://a"),
+        lambda: Client(Path("a")),
+        lambda: Client("http://a", model=5),
+        lambda: Client("http://a", model=""),
+        lambda: Client("http://a", retries=0),
+        lambda: Client("http://a", retries="x"),
+        lambda: Client("http://a", retries=None),
+        lambda: Client("http://a", timeout_s="x"),
+        lambda: Client("http://a", timeout_s=None),
         lambda: Client("http://a", timeout_s=0),
         lambda: Client("http://a", timeout_s=float("nan")),
         lambda: Client("http://a", api_key="a b"),
         lambda: Client("http://a", api_key="a\r\nb"),
         lambda: Client("http://a", api_key=""),
+        lambda: Client("http://a", api_key=b"0123456789abcdef"),
+        lambda: Client("http://a", ca=__file__),
+        lambda: Client("https://a", ca=5),
         lambda: Client("https://a", ca="/nowhere.pem"),
         lambda: Client("https://a", ca=__file__),
         lambda: Retries(attempts=0),
+        lambda: Retries(attempts="x"),
+        lambda: Retries(attempts=2.5),
+        lambda: Retries(first_rest_s="x"),
+        lambda: Retries(longest_rest_s=None),
         lambda: Retries(first_rest_s=0),
         lambda: Retries(first_rest_s=2, longest_rest_s=1),
     ],
 )
 def test_options_that_cannot_be_are_usage_errors(make: Callable[[], object]):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         make()
+    assert "\n" not in str(caught.value)
+    assert "0123456789abcdef" not in str(caught.value)
 
 
 def test_a_path_in_front_of_the_protocols_is_kept():
