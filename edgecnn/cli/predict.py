@@ -140,4 +140,5 @@ def _answers(
 
 def _line(answer: dict[str, Any]) -> str:
     others = ", ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in answer["top"])
-    return f"{answer['image']}: {others}"
+    # Labels may be a server's: none of them is to write to the terminal what is no text.
+    return f"{answer['image']}: {''.join(each if each.isprintable() else '�' for each in others)}"

@@ -1,6 +1,8 @@
 """What is sent to a server and what it answers, and how an answer becomes an error. No network here."""
 
+import html
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +10,13 @@ from typing import Any
 from edgecnn.client.rotation import Server
 from edgecnn.errors import ServerError
 
-_LONGEST_TEXT = 500
+_LONGEST_TEXT, _LONGEST_OTHER = 500, 120
+"""Characters that are shown of an error by the protocol, and of anything else."""
+
+_LOOKED_AT = 4096
+_NOTHING = "without a word"
+_PAGE = re.compile(r"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -95,13 +103,24 @@ class Answer:
 
     def error(self, message: str) -> ServerError:
         """Return an error of which this answer is the reason; the message goes on behind the server's URL."""
-        return ServerError(f"{self.server.url} {message}", url=self.server.url, status=self.status, text=self.text())
+        text = f"{self.server.url} {one_line(message)}"
+        return ServerError(text, url=self.server.url, status=self.status, text=self.text())
 
     def text(self) -> str:
         """Return what an error says, on one line and not at length."""
         try:
-            found = json.loads(self.body)["error"]
+            return one_line(str(json.loads(self.body)["error"]))[:_LONGEST_TEXT] or _NOTHING
         except (ValueError, LookupError, TypeError, RecursionError):
-            found = self.body[:_LONGEST_TEXT].decode(errors="replace")
-        shown = "".join(each if each.isprintable() else " " for each in str(found))
-        return " ".join(shown.split())[:_LONGEST_TEXT] or "without a word"
+            found = self.body[:_LOOKED_AT].decode(errors="replace")
+        if _PAGE.match(found):
+            title = _TITLE.search(found)
+            named = f", {one_line(html.unescape(title[1]))[:_LONGEST_OTHER]!r}" if title else ""
+            hint = "; is this the URL of a server of the Open Inference Protocol?" if self.status < 500 else ""
+            return f"a web page{named}{hint}"
+        found = one_line(found)
+        return (found if len(found) <= _LONGEST_OTHER else f"{found[: _LONGEST_OTHER - 1]}…") or _NOTHING
+
+
+def one_line(text: str) -> str:
+    """Return text that a server sent as it may stand on a terminal: no control characters, no line breaks."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())

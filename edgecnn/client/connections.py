@@ -3,6 +3,7 @@
 This is the only file that knows urllib3. It repeats nothing, and bounds an answer in bytes and in time.
 """
 
+import http.client
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from urllib3.exceptions import (
     HTTPError,
     NameResolutionError,
     NewConnectionError,
+    ProtocolError,
     ReadTimeoutError,
     SSLError,
 )
@@ -27,6 +29,12 @@ _CONNECT_S = 5.0
 
 _KEPT = 64
 """Idle connections to a server; more threads than that open some of theirs anew."""
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+"""What OpenSSL 1.1 to 3.5 calls an answer in plain HTTP."""
+
+_BROKEN_TLS = "the TLS connection broke off"
+_PERHAPS_TLS = "; if it speaks TLS, its URL begins with https://"
 
 _LARGEST_ANSWER = 256 << 20
 _PART = 1 << 16
@@ -56,8 +64,9 @@ class Connections:
         try:
             return self._send(server, request, patience_s)
         except (HTTPError, OSError) as error:
-            is_final = isinstance(error, SSLError) and isinstance(error.args[0], ssl.SSLCertVerificationError)
-            raise NoAnswer(f"{server.url}: {_reason(error, patience_s)}", is_final=is_final) from None
+            is_final = isinstance(error, SSLError) and (_is_distrusted(error) or _is_no_tls(error))
+            reason = _reason(error, patience_s, is_plain=server.url.startswith("http:"))
+            raise NoAnswer(f"{server.url}: {reason}", is_final=is_final) from None
 
     def close(self) -> None:
         """Close the idle ones; those in use are closed after their answer."""
@@ -127,7 +136,7 @@ def _read(response: urllib3.BaseHTTPResponse, end: float) -> bytes:
             raise HTTPError(f"its answer has more than {_LARGEST_ANSWER >> 20} MiB")
 
 
-def _reason(error: Exception, patience_s: float) -> str:
+def _reason(error: Exception, patience_s: float, *, is_plain: bool) -> str:
     """Say why there was no answer; urllib3's own texts show addresses of objects."""
     if isinstance(error, NameResolutionError):
         return "its name is not known"
@@ -139,8 +148,19 @@ def _reason(error: Exception, patience_s: float) -> str:
     if isinstance(error, ReadTimeoutError | TimeoutError):
         return f"no whole answer within {patience_s:.3g} s"
     if isinstance(error, SSLError):
-        cause = error.args[0]
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {cause.verify_message}; name its authorities: ca, or --ca"
-        return "the TLS connection broke off"
+        if _is_distrusted(error):
+            reason = getattr(error.args[0], "verify_message", "")
+            return f"its certificate is not trusted: {reason}; name its authorities: ca, or --ca"
+        return "it does not speak TLS: does its URL begin with http://?" if _is_no_tls(error) else _BROKEN_TLS
+    if isinstance(error, ProtocolError) and isinstance(error.args[-1], http.client.RemoteDisconnected):
+        return "it closed the connection without an answer" + (_PERHAPS_TLS if is_plain else "")
     return str(error) if type(error) is HTTPError else "the connection broke off"
+
+
+def _is_distrusted(error: SSLError) -> bool:
+    return isinstance(error.args[0], ssl.SSLCertVerificationError)
+
+
+def _is_no_tls(error: SSLError) -> bool:
+    """Whether what has come is no TLS: a server without it answers in plain HTTP."""
+    return getattr(error.args[0], "reason", None) in _NO_TLS

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.schema import SchemaError, read
-from edgecnn.client.answer import Answer, Request
+from edgecnn.client.answer import Answer, Request, one_line
 from edgecnn.client.rotation import Server
 from edgecnn.client.transport import Transport
 from edgecnn.errors import ServerError, UsageError
@@ -94,8 +94,8 @@ def describe(transport: Transport, name: str) -> Served:
         raise answer.strange(f"model {name!r} is not described by one input and one output") from None
     if kinds != ("UINT8", "FP32") or len(sizes) != 4:
         raise UsageError(
-            f"model {name!r} at {answer.server.url} takes {kinds[0]} {sizes} and gives {kinds[1]}: this client is for "
-            f"models that take UINT8 [N, H, W, C] and give FP32 logits, as all bundles do"
+            f"model {name!r} at {answer.server.url} takes {one_line(f'{kinds[0]} {sizes} and gives {kinds[1]}')}: this "
+            f"client is for models that take UINT8 [N, H, W, C] and give FP32 logits, as all bundles do"
         )
     shape = (sizes[1], sizes[2], sizes[3])
     card = _card_if_any(of_card)

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from edgecnn.client.answer import Answer, Request
+from edgecnn.client.answer import Answer, Request, one_line
 from edgecnn.client.transport import Transport
 from edgecnn.errors import EdgecnnError, ServerError, ServerUnavailable, UsageError
 
@@ -34,11 +34,11 @@ def only_ready(transport: Transport) -> str:
         server = next(others, None)
         if server is None:
             states = "; ".join(f"{each['name']} is {_state(each).lower()}: {each.get('reason', '')}" for each in found)
-            raise EdgecnnError(f"no model is ready at {urls}{': ' if states else ''}{states}")
+            raise EdgecnnError(f"no model is ready at {urls}{': ' if states else ''}{one_line(states)}")
         with contextlib.suppress(ServerError, ServerUnavailable):
             found = _listed(transport.ask_of(server, _INDEX).accepted())
     if len(ready) > 1:
-        raise UsageError(f"{urls} serves {', '.join(ready)}: name one of them with model (--model)")
+        raise UsageError(f"{urls} serves {one_line(', '.join(ready))}: name one of them with model (--model)")
     return ready[0]
 
 

@@ -11,7 +11,7 @@ import pytest
 from scripted_server import BUSY, CLOSED, CUT, HELD, RESET, Asked, Model, Said, Site, images, nobody, reply, site
 
 from edgecnn import Client, Retries
-from edgecnn.errors import ServerError, ServerUnavailable, UsageError
+from edgecnn.errors import EdgecnnError, ServerError, ServerUnavailable, UsageError
 
 QUICK = Retries(first_rest_s=0.001, longest_rest_s=0.01)
 
@@ -226,6 +226,37 @@ def test_an_error_is_shown_on_one_line_and_not_at_length():
             client.logits(images(1))
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < 700
+
+
+PAGE = b"<p>x" * 5000
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"<!DOCTYPE html><html><title>Not\n Found</title>" + PAGE, "a web page, 'Not Found'; is this the URL of"),
+        (b"\n<html><body>" + PAGE, "answers 404: a web page; is this the URL of a server of the Open Inference"),
+        (b"<html><title>a&lt;\x1b[31m&#27;b" + b"c" * 900 + b"</title>", "web page, 'a< [31mbccc"),
+        (b'{"detail": "Not Found"}', 'answers 404: {"detail": "Not Found"}'),
+        (b"\x1b]0;mine\x07" + b"x" * 9000, "answers 404: ]0;mine xxx"),
+        (b"", "answers 404: without a word"),
+    ],
+)
+def test_pages_and_other_errors_are_shown_on_one_short_line(body: bytes, expected: str):
+    refused = pytest.raises(ServerError)
+    with asking(Model(faults=[reply(404, body=body)])) as (client, _), refused as caught:
+        client.logits(images(1))
+    assert expected in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
+def test_what_a_server_says_of_its_models_cannot_write_to_a_terminal():
+    entry = {"name": "a\x1b[31m", "state": "UNAVAILABLE", "reason": "\x07gone"}
+    refused = pytest.raises(EdgecnnError)
+    with site(lambda _: reply(200, [entry])) as found, Client(found.url) as client, refused as caught:
+        client.predict(images(1)[0])
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -230,8 +230,16 @@ def test_a_server_without_a_good_certificate_is_passed_over(secured: tuple[Serve
             assert client.logits(plain.images).shape == (len(plain.images), 10)
 
 
-def test_http_to_a_server_of_https_is_an_error_of_one_line(secured: tuple[Server, Path]):
+def test_http_to_a_server_of_https_is_an_error_of_one_line_with_a_hint(secured: tuple[Server, Path]):
     server, _ = secured
-    with Client(url(server), retries=QUICK) as client, pytest.raises((ServerUnavailable, ServerError)) as caught:
+    refused = pytest.raises(ServerUnavailable, match="closed the connection without an answer; if it speaks TLS")
+    with Client(url(server), retries=Retries(attempts=2, first_rest_s=0.01)) as client, refused as caught:
         client.predict(server.images[0])
     assert "\n" not in str(caught.value)
+
+
+def test_https_to_a_server_of_http_is_said_at_once():
+    patient = Retries(first_rest_s=30, longest_rest_s=30)
+    refused = pytest.raises(ServerUnavailable, match=r"after 1 attempt .*does its URL begin with http://")
+    with serving() as server, Client(url(server, scheme="https"), retries=patient) as client, refused:
+        client.predict(server.images[0])
