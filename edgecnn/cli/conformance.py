@@ -96,11 +96,13 @@ def _listing(topics: "tuple[Topic, ...]") -> str:
 
 
 def _text(report: "Report") -> str:
+    from edgecnn.conformance.answer import one_line
+
     lines = [
         columns(
             [
                 ("server", report.server or "tells no name"),
-                ("model", report.model),
+                ("model", one_line(report.model)),
                 ("extensions", ", ".join(report.extensions) or "none"),
             ]
         )

@@ -10,7 +10,14 @@ _SHOWN = 90
 
 
 class NoAnswer(Exception):
-    """There was no HTTP answer; the text says what came instead."""
+    """There was no HTTP answer; the text says what came instead, as it may stand on a terminal."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(one_line(found))
+
+
+class NoConnection(NoAnswer):
+    """Nobody takes connections there."""
 
 
 @dataclass(frozen=True)

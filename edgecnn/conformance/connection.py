@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edgecnn.conformance.answer import Answer, NoAnswer
+from edgecnn.conformance.answer import Answer, NoAnswer, NoConnection
 from edgecnn.errors import UsageError
 
 _MOST_BYTES = 64 << 20
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+"""What OpenSSL 1.1 to 3.5 calls an answer in plain HTTP."""
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -79,8 +82,10 @@ class Client:
             ca: PEM file of the authorities to trust; None for the system's.
 
         Raises:
-            UsageError: the PEM file cannot be used.
+            UsageError: the PEM file cannot be used, or there is nothing that it would be for.
         """
+        if ca is not None and not address.is_encrypted:
+            raise UsageError(f"--ca is for https, and {address.authority} is asked over http: say https://")
         self.address = address
         self.timeout_s = timeout_s
         self._credentials = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
@@ -128,20 +133,21 @@ class Client:
         """Open a connection for as many requests as are wanted.
 
         Raises:
-            NoAnswer: nobody accepts it.
+            NoAnswer: nobody accepts it; `NoConnection` where nobody takes connections at all.
         """
         deadline = time.monotonic() + self.timeout_s
         try:
             sock = socket.create_connection((self.address.host, self.address.port), timeout=self.timeout_s)
         except OSError as error:
-            raise NoAnswer(f"no connection ({error.strerror or error})") from None
+            raise NoConnection(f"no connection ({error.strerror or error})") from None
         with contextlib.ExitStack() as stack:
             stack.callback(sock.close)
             if self._context is not None:
                 try:
                     sock = self._context.wrap_socket(sock, server_hostname=self.address.host)
                 except (OSError, ValueError) as error:
-                    raise NoAnswer(f"no TLS connection ({error})") from None
+                    hint = "; does its URL begin with http://?" if getattr(error, "reason", "") in _NO_TLS else ""
+                    raise NoAnswer(f"no TLS connection ({error}){hint}") from None
                 stack.callback(sock.close)
             yield Conversation(sock, deadline, self.timeout_s)
 
@@ -182,7 +188,7 @@ class Conversation:
         except (http.client.RemoteDisconnected, ConnectionError):
             raise NoAnswer("a connection closed without an answer") from None
         except http.client.BadStatusLine as error:
-            raise NoAnswer(f"what is no HTTP: {str(error)[:60]}") from None
+            raise NoAnswer(f"what is no HTTP: {str(error)!r:.60}") from None
         except (http.client.HTTPException, OSError, ValueError) as error:
             raise NoAnswer(f"no valid HTTP ({type(error).__name__}: {str(error)[:60]})") from None
         return Answer(response.status, _joined(response.msg), body)

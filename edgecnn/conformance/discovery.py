@@ -5,14 +5,14 @@ from typing import Any
 from urllib.parse import quote
 
 from edgecnn.conformance import tensors
-from edgecnn.conformance.answer import Answer, NoAnswer, one_line, strict_json
+from edgecnn.conformance.answer import Answer, NoAnswer, NoConnection, one_line, strict_json
 from edgecnn.conformance.case import Deviation
 from edgecnn.conformance.connection import Client
 from edgecnn.conformance.expecting import document_of, succeeded
 from edgecnn.conformance.inferred import shape_of
 from edgecnn.conformance.subject import Subject
 from edgecnn.conformance.tensors import TensorSpec
-from edgecnn.errors import EdgecnnError
+from edgecnn.errors import EdgecnnError, UsageError
 
 _MOST_ELEMENTS = 1 << 24
 
@@ -25,12 +25,18 @@ def discover(client: Client, model: str | None = None) -> Subject:
         model: its name; None for the only one that is ready.
 
     Raises:
+        UsageError: several models are ready, and none was named.
         EdgecnnError: nobody answers, there is no such model, or it does not answer a good request.
     """
     try:
         client.ask("GET", "/v2/health/live")
     except NoAnswer as error:
-        raise EdgecnnError(f"no server answers at {client.address.authority}: expected HTTP, found {error}") from None
+        hint = "" if client.address.is_encrypted else "; if it speaks TLS, its URL begins with https://"
+        if isinstance(error, NoConnection):
+            hint = "; is it running there?"
+        raise EdgecnnError(
+            f"no server answers at {client.address.authority}: expected HTTP, found {error}{hint}"
+        ) from None
     try:
         return _discovered(client, model)
     except NoAnswer as error:
@@ -74,7 +80,8 @@ def _only_model(client: Client) -> str:
     """Return the only model that is ready.
 
     Raises:
-        EdgecnnError: there is none, there are several, or the server does not tell.
+        UsageError: there are several.
+        EdgecnnError: there is none, or the server does not tell.
     """
     fields = {"Content-Type": "application/json"}
     answer = client.ask("POST", "/v2/repository/index", b"{}", fields)
@@ -90,8 +97,9 @@ def _only_model(client: Client) -> str:
         {str(each.get("name")) for each in entries if isinstance(each, dict) and each.get("state") == "READY"}
     )
     if len(ready) != 1:
-        found = f"{len(ready)} are ready: {', '.join(ready[:8])}" if ready else "none is ready"
-        raise EdgecnnError(f"expected one ready model, {found}: name one with --model")
+        found = f"{len(ready)} are ready: {one_line(', '.join(ready[:8]))}" if ready else "none is ready"
+        kind = UsageError if ready else EdgecnnError
+        raise kind(f"expected one ready model, {found}{': name one with --model' if ready else ''}")
     return ready[0]
 
 

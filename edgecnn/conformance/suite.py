@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgecnn.conformance.answer import NoAnswer
+from edgecnn.conformance.answer import NoAnswer, one_line
 from edgecnn.conformance.case import LEVELS, Case, Deviation, Level, NotApplicable, Outcome, Topic
 from edgecnn.conformance.cases import TOPICS
 from edgecnn.conformance.subject import Subject
@@ -120,7 +120,8 @@ def _asked(case: Case, topic: Topic, subject: Subject) -> Result:
         outcome, found = "fail", str(error)
     except Exception as error:  # whatever a server answers, the other cases are asked too
         outcome, found = "fail", f"an answer that cannot be read ({type(error).__name__}: {str(error)[:80]})"
-    return Result(case.id, topic.title, case.title, case.source, case.level, outcome, expected, found)
+    shown = (one_line(expected), one_line(found))
+    return Result(case.id, topic.title, case.title, case.source, case.level, outcome, *shown)
 
 
 def _not_asked(case: Case, topic: Topic, gone: str) -> Result:

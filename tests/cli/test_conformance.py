@@ -82,6 +82,7 @@ def test_where_nobody_answers_it_says_so(edgecnn: Callable):
     result = edgecnn("conformance", url(port))
     assert result.code == 1
     assert f"no server answers at 127.0.0.1:{port}" in result.error
+    assert "is it running there?" in result.error
 
 
 def test_what_is_no_http_is_no_server(edgecnn: Callable):
@@ -89,6 +90,37 @@ def test_what_is_no_http_is_no_server(edgecnn: Callable):
         result = edgecnn("conformance", url(port))
     assert result.code == 1
     assert "what is no HTTP" in result.error
+
+
+def test_control_characters_of_a_server_do_not_reach_the_terminal(edgecnn: Callable, server: Server):
+    with saying(b"\x1b]0;mine\x07\x9b31m\r\n\r\n") as port:
+        result = edgecnn("conformance", url(port))
+    assert result.code == 1
+    assert result.err.rstrip("\n").isprintable()
+
+    def lie(told: Told) -> None:
+        if b"\x1b" not in told.body and told.status != 200:
+            told.headers["allow"] = told.headers["x-bundle-digest"] = "\x9b31m"
+
+    with lying(server.port, lie) as port:
+        result = edgecnn("conformance", url(port))
+    assert (result.out + result.err).replace("\n", "").isprintable()
+
+
+def test_http_and_https_mixed_up_are_hinted_at(edgecnn: Callable, server: Server):
+    result = edgecnn("conformance", f"https://127.0.0.1:{server.port}")
+    assert result.code == 1
+    assert "does its URL begin with http://?" in result.error
+    with saying(b"") as port:
+        result = edgecnn("conformance", url(port))
+    assert result.code == 1
+    assert "if it speaks TLS, its URL begins with https://" in result.error
+
+
+def test_authorities_for_http_are_a_usage_error(edgecnn: Callable, server: Server, tmp_path: Path):
+    result = edgecnn("conformance", url(server.port), "--ca", tmp_path / "ca.pem")
+    assert result.code == 2
+    assert "--ca is for https" in result.error
 
 
 @pytest.mark.parametrize(
@@ -131,7 +163,7 @@ def test_of_several_models_one_must_be_named(edgecnn: Callable, server: Server):
 
     with lying(server.port, lie) as port:
         result = edgecnn("conformance", url(port))
-    assert result.code == 1
+    assert result.code == 2
     assert "2 are ready: a, b: name one with --model" in result.error
 
 
