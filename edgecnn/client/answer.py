@@ -14,6 +14,7 @@ _LONGEST_TEXT, _LONGEST_OTHER = 500, 120
 """Characters that are shown of an error by the protocol, and of anything else."""
 
 _LOOKED_AT = 4096
+_UNAUTHORIZED = 401
 _NOTHING = "without a word"
 _PAGE = re.compile(r"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -59,12 +60,14 @@ class Answer:
         status: in HTTP.
         headers: by name in lower case.
         body: as it came.
+        with_key: whether the request bore a key.
     """
 
     server: Server
     status: int
     headers: Mapping[str, str]
     body: bytes
+    with_key: bool = False
 
     @property
     def is_good(self) -> bool:
@@ -90,7 +93,9 @@ class Answer:
         """
         if self.is_good:
             return self
-        hint = "; it wants a key: api_key, or --api-key-file" if self.status == 401 else ""
+        hint = ""
+        if self.status == _UNAUTHORIZED:
+            hint = f"; {'check the' if self.with_key else 'it wants a'} key: api_key, or --api-key-file"
         raise self.error(f"answers {self.status}: {self.text()}{hint}")
 
     def told(self) -> str:

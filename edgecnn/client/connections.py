@@ -92,7 +92,7 @@ class Connections:
             raise
         response.release_conn()
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(server, response.status, headers, body)
+        return Answer(server, response.status, headers, body, with_key="Authorization" in self._headers)
 
 
 def trusting(ca: Path | None) -> ssl.SSLContext:

@@ -96,6 +96,11 @@ class Client:
             except OSError as error:  # of which ssl.SSLError is one
                 raise UsageError(f"cannot use {ca} as certificates to trust: {error.strerror or error}") from None
 
+    @property
+    def has_key(self) -> bool:
+        """Whether requests bear one."""
+        return bool(self._credentials)
+
     def ask(
         self,
         method: str,

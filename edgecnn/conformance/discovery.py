@@ -51,7 +51,7 @@ def _discovered(client: Client, model: str | None) -> Subject:
         metadata = document_of(answer)
         inputs, outputs = _specs(metadata, "inputs"), _specs(metadata, "outputs")
     except Deviation as error:
-        raise EdgecnnError(f"the metadata of model {name!r} cannot be used: {error}{_hint(answer)}") from None
+        raise EdgecnnError(f"the metadata of model {name!r} cannot be used: {error}{_hint(client, answer)}") from None
     versions = metadata.get("versions")
     version = versions[-1] if isinstance(versions, list) and versions and isinstance(versions[-1], str) else None
     subject = Subject(client, server, extensions, name, version or None, inputs, outputs)
@@ -90,7 +90,7 @@ def _only_model(client: Client) -> str:
         index = strict_json(answer.body)
     except Deviation as error:
         raise EdgecnnError(
-            f"the server does not list its models ({error}): name one with --model{_hint(answer)}"
+            f"the server does not list its models ({error}): name one with --model{_hint(client, answer)}"
         ) from None
     entries: list[Any] = index if isinstance(index, list) else []
     ready = sorted(
@@ -103,8 +103,10 @@ def _only_model(client: Client) -> str:
     return ready[0]
 
 
-def _hint(answer: Answer) -> str:
-    return "; give the server's key with --api-key-file" if answer.status in (401, 403) else ""
+def _hint(client: Client, answer: Answer) -> str:
+    if answer.status not in (401, 403):
+        return ""
+    return "; check the key in --api-key-file" if client.has_key else "; give the server's key with --api-key-file"
 
 
 def _specs(metadata: dict[str, Any], key: str) -> tuple[TensorSpec, ...]:

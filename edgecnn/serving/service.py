@@ -20,6 +20,8 @@ EXTENSIONS = (
     "statistics",
 )
 
+_KEY_NEEDED = "an API key is needed, as Authorization: Bearer KEY or as X-API-Key"
+
 Action = Literal["load", "unload"]
 Done = Callable[[Refusal | None], None]
 """Takes what became of a control call, in the event loop's thread; None where it was done."""
@@ -90,7 +92,8 @@ class Service:
             Refusal: a key is needed, and this is not it.
         """
         if self._api_key is not None and not hmac.compare_digest(shown.strip().encode(), self._api_key):
-            raise Refusal("unauthorized", "an API key is needed", headers=(("WWW-Authenticate", "Bearer"),))
+            message = "this is not the server's API key" if shown.strip() else _KEY_NEEDED
+            raise Refusal("unauthorized", message, headers=(("WWW-Authenticate", "Bearer"),))
 
     def check_serving(self) -> None:
         """Do nothing while new requests are taken.

@@ -183,9 +183,13 @@ def test_a_key_and_a_certificate_are_used(edgecnn: Callable, tmp_path: Path):
         with_both = edgecnn("conformance", address, *key, "--ca", tmp_path / "cert.pem", "--strict")
         without_key = edgecnn("conformance", address, "--ca", tmp_path / "cert.pem")
         without_ca = edgecnn("conformance", address, *key)
+        (tmp_path / "other.txt").write_text("another-key-of-20ch\n")
+        other = ("--api-key-file", tmp_path / "other.txt")
+        with_other = edgecnn("conformance", address, *other, "--ca", tmp_path / "cert.pem")
     assert (with_both.code, with_both.err) == (0, "")
     assert without_key.code == 1
-    assert "--api-key-file" in without_key.error
+    assert "give the server's key with --api-key-file" in without_key.error
+    assert "check the key in --api-key-file" in with_other.error
     assert without_ca.code == 1
     assert "certificate" in without_ca.error
 

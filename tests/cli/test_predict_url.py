@@ -73,7 +73,7 @@ def test_one_of_several_servers_is_enough(edgecnn, asked: list[object]):
 def test_without_its_key_the_server_says_no(edgecnn, asked: list[object]):
     result = edgecnn("predict", *asked[:2], SAMPLES[0])
     assert result.code == 1
-    assert "an API key is needed; it wants a key: api_key, or --api-key-file" in result.error
+    assert "; it wants a key: api_key, or --api-key-file" in result.error
 
 
 def test_where_nobody_answers_the_exit_code_is_1(edgecnn):

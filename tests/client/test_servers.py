@@ -206,13 +206,19 @@ def test_with_key_and_authority_all_is_as_ever(secured: tuple[Server, Path]):
         assert client.predict(list(server.images))[0].label == client.predict(server.images[0]).label
 
 
-def test_without_the_key_it_says_what_is_missing(secured: tuple[Server, Path]):
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (None, "an API key is needed, .*; it wants a key: api_key, or --api-key-file"),
+        ("wrong", "this is not the server's API key; check the key: api_key, or --api-key-file"),
+    ],
+)
+def test_without_the_key_it_says_what_is_wrong(secured: tuple[Server, Path], key: str | None, expected: str):
     server, ca = secured
-    for key in (None, "wrong"):
-        with Client(url(server, scheme="https"), api_key=key, ca=ca) as client:
-            with pytest.raises(ServerError, match="an API key is needed; it wants a key: api_key, or --api-key-file"):
-                client.predict(server.images[0])
-            assert client.is_ready()
+    with Client(url(server, scheme="https"), api_key=key, ca=ca) as client:
+        with pytest.raises(ServerError, match=expected):
+            client.predict(server.images[0])
+        assert client.is_ready()
 
 
 def test_a_certificate_that_nobody_vouches_for_is_never_asked_twice(secured: tuple[Server, Path]):
