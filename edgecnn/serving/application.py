@@ -17,8 +17,8 @@ from edgecnn.serving.http.message import Exchange, Head, Response
 from edgecnn.serving.http_call import HttpCall, refused
 from edgecnn.serving.metrics import CONTENT_TYPE, Metrics
 from edgecnn.serving.model import Model
+from edgecnn.serving.nowhere import nothing_at
 from edgecnn.serving.openapi.document import PATH, document
-from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.request_ids import REQUEST_ID, RequestIds
 from edgecnn.serving.service import Action, Service
@@ -186,7 +186,7 @@ class Application:
         """
         found = _CONTROL.fullmatch(head.path)
         if found is None:
-            raise Refusal("not_found", _nothing_at(unquote(head.path)))
+            raise nothing_at(head.path, self._service.models)
         name, action = unquote(found[1]), _ACTIONS[found[2]]
         return {"POST": lambda exchange: self._control(name, action, exchange)}
 
@@ -242,14 +242,6 @@ def _check_small(head: Head) -> None:
     length = head.headers.get("content-length", "0")
     if "transfer-encoding" in head.headers or len(length) > len(str(_SMALL_BODY)) or int(length) > _SMALL_BODY:
         raise Refusal("too_large", f"at most {_SMALL_BODY} bytes are read here, in a body of known length")
-
-
-def _nothing_at(path: str) -> str:
-    """Say what is not there; a name is quoted, since anything may stand in it."""
-    parts = path.split("/")
-    if parts[:3] == ["", "v2", "models"] and len(parts) > 3 and parts[3]:
-        return f"model {quoted(parts[3])} is not found, or has no such version or path"
-    return f"there is nothing at {quoted(path)}"
 
 
 def _json(document: Any) -> Response:

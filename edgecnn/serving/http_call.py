@@ -11,11 +11,19 @@ from edgecnn.serving.http.message import Exchange, Head, Response
 from edgecnn.serving.inference import Result
 from edgecnn.serving.protocol.request import InferRequest, RequestedOutput, parse
 from edgecnn.serving.protocol.response import encode
+from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.result_headers import BUNDLE, SERVER_TIMING, server_timing
 from edgecnn.serving.version import Version
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_WITHOUT_BREAKS = b"\x89PNG\x1a"
+"""How a PNG file begins of which curl has taken the line breaks as those of text."""
+
+_FORM = b"--"
+_NO_JSON = (b"\x89PNG", b"\xff\xd8\xff", b"BM", _FORM)
+"""How image files and forms begin, and no JSON does."""
+
 _LARGE_JSON = 1 << 14
 _LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
 
@@ -59,9 +67,12 @@ class HttpCall:
         classes = _classes(head.query) if head.query else 0
         if _is_image(head):
             return _of_an_image(body, version, classes=classes)
+        json_length = head.headers.get(HEADER_LENGTH.lower())
+        if json_length is None and body.startswith(_NO_JSON):
+            raise Refusal("invalid", _instead_of_json(body, head))
         return parse(
             body,
-            head.headers.get(HEADER_LENGTH.lower()),
+            json_length,
             accepted=version.accepted,
             outputs=version.outputs,
             max_batch=version.bounds.max_batch,
@@ -117,6 +128,15 @@ def _is_image(head: Head) -> bool:
     return head.headers.get("content-type", "").lower().startswith("image/")
 
 
+def _instead_of_json(body: bytes, head: Head) -> str:
+    """Say how an image is sent, to who has sent one in another way."""
+    if body.startswith(_FORM):
+        return "expected JSON or an image, found a form: send the image as the body (curl --data-binary @FILE, not -F)"
+    kind = head.headers.get("content-type", "")
+    found = f"as {quoted(kind)}" if kind else "without a Content-Type"
+    return f"this image came {found}: send it with Content-Type: image/png, image/jpeg or image/bmp (curl -H)"
+
+
 def _classes(query: str) -> int:
     """Return how many classes a query asks for; 0 where it says nothing of them.
 
@@ -130,7 +150,13 @@ def _classes(query: str) -> int:
 
 
 def _of_an_image(body: bytes, version: Version, *, classes: int) -> InferRequest:
-    """Return the request that a plain image file stands for: all outputs as JSON, or the names of the best classes."""
+    """Return the request that a plain image file stands for: all outputs as JSON, or the names of the best classes.
+
+    Raises:
+        Refusal: it was changed on its way, as curl does with what is no text.
+    """
+    if body.startswith(_WITHOUT_BREAKS):
+        raise Refusal("invalid", "cannot decode: the PNG file lost its line breaks (curl --data-binary @FILE, not -d)")
     outputs = tuple(RequestedOutput(name, binary=False, classes=classes) for name in version.outputs)
     (name,) = version.accepted
     return InferRequest(id=None, inputs={name: (body,)}, outputs=outputs, timeout_s=None)

@@ -166,7 +166,8 @@ def test_each_answer_says_who_gave_it(client: Client, server: Server):
 
 def test_a_model_that_is_not_there_is_said(server: Server):
     url = f"http://127.0.0.1:{server.port}"
-    with Client(url, model="a/b c") as client, pytest.raises(ServerError, match=r"answers 404: model 'a' is not found"):
+    refused = pytest.raises(ServerError, match=r"answers 404: model 'a/b c' is not found")
+    with Client(url, model="a/b c") as client, refused:
         client.predict(SAMPLES[0])
 
 

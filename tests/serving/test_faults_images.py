@@ -111,6 +111,30 @@ def test_a_file_that_is_cut_off_is_refused_and_never_half_grey(part: float, file
     assert refusal(send(file[: int(part * len(file))])).startswith("cannot decode: the image is")
 
 
+@pytest.mark.parametrize("kind", [None, "application/octet-stream", "application/x-www-form-urlencoded"])
+def test_an_image_without_its_type_is_told_how_to_come(kind: str | None, server: Server):
+    for file in (PNG, JPEG, encoded(GREY, "BMP")):
+        headers = {} if kind is None else {"Content-Type": kind}
+        said = refusal(server.request("POST", f"{server.infer_path}?classification=3", file, headers))
+        assert said.startswith(f"this image came as '{kind}': " if kind else "this image came without a Content-Type: ")
+        assert "send it with Content-Type: image/png" in said
+
+
+def test_an_image_that_curl_has_changed_or_put_into_a_form_is_told_how_to_come(server: Server):
+    for kind in ("image/png", "application/x-www-form-urlencoded"):
+        said = refusal(
+            server.request(
+                "POST", server.infer_path, PNG.replace(b"\r", b"").replace(b"\n", b""), {"Content-Type": kind}
+            )
+        )
+        assert "Content-Type: image/png" in said if kind != "image/png" else "not -d" in said
+    form = b"--x\r\nContent-Disposition: form-data; name=image\r\n\r\n" + PNG + b"\r\n--x--\r\n"
+    said = refusal(server.request("POST", server.infer_path, form, {"Content-Type": "multipart/form-data; boundary=x"}))
+    assert (
+        said == "expected JSON or an image, found a form: send the image as the body (curl --data-binary @FILE, not -F)"
+    )
+
+
 def test_of_several_files_one_that_is_damaged_fails_them_all(server: Server):
     assert refusal(as_elements(server, PNG, JPEG[:-200], PNG)).startswith("cannot decode: the image is damaged")
 

@@ -176,7 +176,7 @@ def test_a_timeout_that_has_passed_is_504_and_nothing_was_run(client: triton.Inf
     ("name", "version", "images", "status", "message"),
     [
         ("nope", "", np.zeros((1, 32, 32, 1), np.uint8), "404", "model 'nope' is not found"),
-        ("", "9", np.zeros((1, 32, 32, 1), np.uint8), "404", "is not found, or has no such version"),
+        ("", "9", np.zeros((1, 32, 32, 1), np.uint8), "404", "is not found in version '9'"),
         ("", "", np.zeros((1, 32, 31, 1), np.uint8), "400", "found UINT8 [1,32,31,1]"),
         ("", "", np.zeros((1, 32, 32), np.uint8), "400", "found UINT8 [1,32,32]"),
         ("", "", np.zeros((33, 32, 32, 1), np.uint8), "400", "expected a batch of at most 32, found 33"),
