@@ -1,0 +1,36 @@
+"""The Python of the documents that asks a server over HTTP runs as it stands there, from a clone."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+from server_process import Server
+
+from edgecnn.runtime.child import child_environment
+
+DOCUMENTS = ("README.md", "docs/serving.md")
+SNIPPETS = [
+    pytest.param(block, id=f"{name}-{number}")
+    for name in DOCUMENTS
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", (REPOSITORY / name).read_text(), re.M | re.S))
+    if "127.0.0.1:8080" in block
+]
+
+
+def test_there_are_snippets():
+    assert len(SNIPPETS) >= 3
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_a_snippet_runs_as_it_stands(snippet: str, server: Server):
+    code = snippet.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}").replace(
+        "127.0.0.1:8081", f"localhost:{server.port}"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=child_environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
