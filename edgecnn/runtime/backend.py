@@ -18,9 +18,6 @@ from edgecnn.runtime.engine_cache import CacheSlot
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16", "fp16")
 
-DEVICES = ("cpu", "cuda", "tensorrt", "gpu", "npu", "auto")
-"""Kinds of device; a number may follow, as in `cuda:1`."""
-
 
 @dataclass(frozen=True)
 class Device:

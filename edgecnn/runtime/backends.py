@@ -5,25 +5,22 @@ An engine that was asked for by name or by device is opened or refused; only `au
 
 import importlib
 import importlib.util
-import re
 
-from edgecnn.errors import EngineMissing, UsageError
-from edgecnn.runtime.backend import DEVICES, Backend, device_kind
+from edgecnn.errors import EngineMissing
+from edgecnn.runtime.backend import Backend, device_kind
+from edgecnn.runtime.choices import BACKENDS, check_backend, check_device
 
 _BACKENDS = {
     "onnxruntime": ("edgecnn.runtime.onnxruntime", "OnnxRuntimeBackend"),
     "openvino": ("edgecnn.runtime.openvino", "OpenVinoBackend"),
 }
-"""In the order in which `auto` tries them."""
 
-NAMES = tuple(_BACKENDS)
+NAMES = BACKENDS
 
 _OWNERS = {"cuda": "onnxruntime", "tensorrt": "onnxruntime", "gpu": "openvino", "npu": "openvino", "auto": "openvino"}
 """Kinds of device that only one engine drives."""
 
 NONE_INSTALLED = "no engine is installed: pip install 'edgecnn[onnxruntime]' or 'edgecnn[openvino]'"
-
-_DEVICE = re.compile(rf"({'|'.join(DEVICES)})|(cuda|tensorrt|gpu):\d{{1,3}}")
 
 
 def installed() -> tuple[str, ...]:
@@ -40,8 +37,7 @@ def get_backend(name: str) -> Backend:
         UsageError: there is no such engine.
         EngineMissing: its package is not installed, or broken.
     """
-    if name not in _BACKENDS:
-        raise UsageError(f"there is no backend {name!r}: choose auto, {' or '.join(NAMES)}")
+    check_backend(name)
     if name not in installed():
         raise EngineMissing(f"the engine {name} is not installed: pip install 'edgecnn[{name}]'")
     module, cls = _BACKENDS[name]
@@ -59,8 +55,7 @@ def choose_backend(name: str, device: str) -> Backend:
         UsageError: there is no such engine or device.
         EngineMissing: the engine is not installed, or none is.
     """
-    if not _DEVICE.fullmatch(device):
-        raise UsageError(f"there is no device {device!r}: choose {', '.join(DEVICES)}, or cuda:1 for the second one")
+    check_device(device)
     if name != "auto":
         return get_backend(name)
     if device_kind(device) in _OWNERS:

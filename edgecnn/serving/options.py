@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.errors import UsageError
+from edgecnn.runtime.choices import check_backend, check_device
 from edgecnn.runtime.host import usable_cores
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -73,6 +74,13 @@ class ServeOptions:
             raise UsageError(f"--port and --grpc-port are both {self.port}: HTTP and gRPC need one each")
         if not self.host:
             raise UsageError("--host is empty: name an address, such as 127.0.0.1")
+        if "/" in self.host or self.host.startswith("[") or self.host.count(":") == 1:
+            raise UsageError(
+                f"--host is a name or an address alone, such as 127.0.0.1, found {self.host!r}: the port is "
+                f"--port, and https comes with --tls-cert"
+            )
+        check_backend(self.backend)
+        check_device(self.device)
         if self.model_control and self.workers > 1:
             raise UsageError("--model-control needs --workers 1: a call reaches one worker; new versions reach all")
         if (self.tls_cert is None) != (self.tls_key is None):

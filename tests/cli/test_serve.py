@@ -102,6 +102,10 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(
         (("--tls-key", "key.pem"), "--tls-cert and --tls-key go together"),
         (("--api-key-file", "nowhere"), "cannot read the API key file nowhere"),
         (("--host", ""), "--host is empty"),
+        (("--host", "http://127.0.0.1"), "--host is a name or an address alone, such as 127.0.0.1, found 'http://"),
+        (("--host", "127.0.0.1:9000"), "found '127.0.0.1:9000': the port is --port"),
+        (("--backend", "tensorflow"), "there is no backend 'tensorflow': choose auto, onnxruntime or openvino"),
+        (("--device", "tpu"), "there is no device 'tpu': choose cpu, "),
     ],
 )
 def test_what_cannot_be_is_one_line(edgecnn: Callable, bundle_copy: Path, arguments: tuple[str, ...], message: str):
