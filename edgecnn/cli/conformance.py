@@ -45,6 +45,8 @@ def conformance(
     """
     from edgecnn.conformance.cases import TOPICS
 
+    if only_list and url is not None:
+        raise UsageError("--list asks no server, it shows the cases: leave out --list, or the URL")
     if only_list:
         emit([_described(topic) for topic in TOPICS], _listing(TOPICS), as_json=as_json)
         return
@@ -53,8 +55,10 @@ def conformance(
     from edgecnn.conformance.connection import Client, parse_url
     from edgecnn.conformance.discovery import discover
     from edgecnn.conformance.suite import run
+    from edgecnn.serving.credentials import read_api_key
 
-    client = Client(parse_url(url), timeout_s=timeout_s, api_key=_key(api_key_file), ca=ca)
+    key = None if api_key_file is None else read_api_key(api_key_file, shortest=1).decode()
+    client = Client(parse_url(url), timeout_s=timeout_s, api_key=key, ca=ca)
     with progress_bar() as progress:
         report = run(discover(client, model), progress=progress)
     emit(report, _text(report), as_json=as_json)
@@ -63,21 +67,6 @@ def conformance(
         names = ", ".join(each.id for each in failed[:5])
         more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
         raise NotConformant(f"{report.server} does not conform: {counted(len(failed), 'case')} failed, {names}{more}")
-
-
-def _key(path: Path | None) -> str | None:
-    """Read the file of a key: one line, as it stands in a header."""
-    if path is None:
-        return None
-    try:
-        key = path.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise UsageError(f"cannot read the API key file {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        key = ""
-    if not key or not key.isprintable() or " " in key:
-        raise UsageError(f"{path} must hold one line of printable ASCII characters, without spaces")
-    return key
 
 
 def _described(topic: "Topic") -> dict[str, Any]:

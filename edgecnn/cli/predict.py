@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from edgecnn.cli.options import json_option, session_options, strict_option
 from edgecnn.cli.output import emit
 from edgecnn.client.options import TIMEOUT_S
-from edgecnn.errors import EdgecnnError, ImageError
+from edgecnn.errors import EdgecnnError, ImageError, UsageError
 
 if TYPE_CHECKING:
     from edgecnn.prediction import Prediction
@@ -20,7 +20,7 @@ _OF_A_SESSION = ("backend", "device", "precision", "threads", "strict")
 
 
 @click.command()
-@click.argument("paths", metavar="[BUNDLE|FOLDER] IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[BUNDLE|FOLDER] IMAGE...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels to list.")
 @session_options
 @strict_option
@@ -60,6 +60,7 @@ def predict(
     An image that cannot be read gets a line on stderr, and the others are still answered; the exit code is then 1.
     """
     _check_options(context, asks_a_server=bool(urls))
+    _check_paths(paths, asks_a_server=bool(urls))
     if urls:
         result, broken = _asked(paths, top, urls, model, key_file=api_key_file, ca=ca, timeout_s=timeout_s)
     else:
@@ -88,11 +89,27 @@ def _check_options(context: click.Context, *, asks_a_server: bool) -> None:
             )
 
 
+def _check_paths(paths: tuple[Path, ...], *, asks_a_server: bool) -> None:
+    """Refuse a command line without an image.
+
+    Raises:
+        UsageError: there is none; or a folder is among them, which is a bundle here and no image for a server.
+    """
+    if asks_a_server and not paths:
+        raise UsageError("expected an image to ask the server about: edgecnn predict --url URL IMAGE...")
+    if not asks_a_server and len(paths) < 2:
+        found = f"only {paths[0]}" if paths else "nothing"
+        raise UsageError(f"expected BUNDLE IMAGE..., or --url URL IMAGE..., found {found}")
+    folder = next((path for path in paths if path.is_dir()), None) if asks_a_server else None
+    if folder is not None:
+        raise UsageError(
+            f"{folder} is a folder: beside --url every argument is an image, and the server has the bundle"
+        )
+
+
 def _computed(paths: tuple[Path, ...], top: int, *, strict: bool, **session: Any) -> tuple[dict[str, Any], int]:
     """Classify images here; returns the result, and how many could not be read."""
     bundle, images = paths[0], paths[1:]
-    if not images:
-        raise click.UsageError("Missing argument 'IMAGE...': expected BUNDLE IMAGE..., or --url URL IMAGE...")
     from edgecnn.runtime.classifier import load
 
     with load(bundle, strict=strict, **session) as classifier:
@@ -115,7 +132,7 @@ def _asked(
     from edgecnn.client.client import Client
     from edgecnn.serving.credentials import read_api_key
 
-    key = None if key_file is None else read_api_key(key_file).decode()
+    key = None if key_file is None else read_api_key(key_file, shortest=1).decode()
     with Client(urls, model=model, api_key=key, ca=ca, timeout_s=timeout_s) as client:
         found = client.answers(images, top=top)
         answers = _answers(images, ((each.prediction, {"url": each.url, "digest": each.digest}) for each in found))

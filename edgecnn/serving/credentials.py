@@ -9,10 +9,14 @@ SHORTEST_KEY = 16
 _LARGEST_FILE = 4096
 
 
-def read_api_key(path: Path) -> bytes:
+def read_api_key(path: Path, *, shortest: int = SHORTEST_KEY) -> bytes:
     """Return the key that a file holds: one line of printable ASCII without spaces, as it stands in a header.
 
     Who may read the file is not looked at: what Kubernetes and Docker mount is readable by all of the container.
+
+    Args:
+        path: of the file.
+        shortest: how many characters it must have. Of a key that others have chosen, one is enough.
 
     Raises:
         UsageError: it cannot be read, or holds something else; the message shows nothing of it.
@@ -23,11 +27,10 @@ def read_api_key(path: Path) -> bytes:
     except OSError as error:
         raise UsageError(f"cannot read the API key file {path}: {error.strerror}") from None
     key = lines[0] if len(lines) == 1 else b""
-    if not SHORTEST_KEY <= len(key) <= _LARGEST_FILE or not all(0x21 <= byte <= 0x7E for byte in key):
-        raise UsageError(
-            f"{path} must hold one line of at least {SHORTEST_KEY} printable ASCII characters, without spaces: "
-            f"write one with `openssl rand -hex 32`"
-        )
+    if not shortest <= len(key) <= _LARGEST_FILE or not all(0x21 <= byte <= 0x7E for byte in key):
+        length = f" of at least {shortest}" if shortest > 1 else " of"
+        hint = ": write one with `openssl rand -hex 32`" if shortest > 1 else ""
+        raise UsageError(f"{path} must hold one line{length} printable ASCII characters, without spaces{hint}")
     return key
 
 

@@ -76,6 +76,12 @@ def test_the_list_needs_no_server(edgecnn: Callable):
     assert [each["topic"] for each in listed] == [topic.title for topic in TOPICS]
 
 
+def test_the_list_and_a_url_do_not_go_together(edgecnn: Callable):
+    result = edgecnn("conformance", url(1), "--list")
+    assert result.code == 2
+    assert "--list asks no server" in result.error
+
+
 def test_where_nobody_answers_it_says_so(edgecnn: Callable):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

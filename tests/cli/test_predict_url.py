@@ -122,11 +122,27 @@ def test_what_is_no_url_is_a_usage_error(edgecnn, url: str):
 
 
 def test_without_images_it_is_a_usage_error(edgecnn):
-    assert edgecnn("predict", "--url", nobody()).code == 2
+    result = edgecnn("predict", "--url", nobody())
+    assert result.code == 2
+    assert "expected an image to ask the server about: edgecnn predict --url URL IMAGE..." in result.error
+
+
+def test_a_bundle_beside_a_server_is_a_usage_error(edgecnn):
+    result = edgecnn("predict", "--url", nobody(), COMMITTED, SAMPLES[0])
+    assert result.code == 2
+    assert "is a folder: beside --url every argument is an image" in result.error
 
 
 def test_a_key_file_that_is_none_is_a_usage_error(edgecnn, tmp_path: Path):
-    (tmp_path / "key").write_text("short")
+    (tmp_path / "key").write_text("two words")
     result = edgecnn("predict", "--url", nobody(), "--api-key-file", tmp_path / "key", SAMPLES[0])
     assert result.code == 2
-    assert "short" not in result.error
+    assert "must hold one line of printable ASCII characters" in result.error
+    assert "words" not in result.error
+
+
+def test_a_key_of_another_server_may_be_short(edgecnn, tmp_path: Path):
+    (tmp_path / "key").write_text("short\n")
+    with site(Model()) as found:
+        edgecnn("predict", "--url", found.url, "--api-key-file", tmp_path / "key", SAMPLES[0])
+        assert {asked.headers["authorization"] for asked in found.asked} == {"Bearer short"}
