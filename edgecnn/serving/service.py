@@ -104,6 +104,21 @@ class Service:
         if self.is_draining or self._workplace is None:
             raise _ending()
 
+    def check_room(self) -> None:
+        """Do nothing while a model that answers takes another request, if only until it is known which one is asked.
+
+        Raises:
+            Refusal: as many wait for each of them as may.
+        """
+        waiting = 0
+        for model in self.models.values():
+            if model.state == "ready":
+                if model.pending < model.bounds.max_pending:
+                    return
+                waiting += model.pending
+        if waiting:
+            raise Refusal("busy", f"{waiting} requests wait already: try again later", headers=RETRY)
+
     def is_ready(self) -> bool:
         """Whether every model answers that can, and one does."""
         states = {model.state for model in self.models.values()}

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def failed(server: Server, reason: str) -> float:
         for sample in server.samples()
         if sample.name == "edgecnn_requests_failed_total" and sample.labels["reason"] == reason
     )
+
+
+def counted(server: Server, code: str) -> float:
+    """How many calls were refused before a model was known."""
+    refusals = [sample for sample in server.samples() if sample.name == "edgecnn_grpc_refused_total"]
+    return sum(sample.value for sample in refusals if sample.labels["code"] == code)
 
 
 def occupy(held: Held, asker: Asker) -> object:
@@ -123,13 +130,25 @@ def test_a_connection_that_is_lost_cancels_its_calls(held: Held):
 
 def test_a_full_queue_refuses_at_once_and_answers_all_that_it_took(held: Held, asker: Asker):  # 66
     server = held.server
-    before = failed(server, "busy")
+    before = server.metrics()["received"], counted(server, "UNAVAILABLE")
+    late = threading.Event()
+
+    def never() -> Iterator[bytes]:
+        late.wait(PATIENCE_S)
+        yield b""
+
     with held.engine.held():
         accepted = [held.occupy(), *held.queue(15)]
-        code, text = refused(lambda: asker.ask("ModelInfer", asker.request(server.images[:1])))
-        assert (code, text) == ("UNAVAILABLE", "16 requests wait already: try again later")
-        assert failed(server, "busy") == before + 1
+        for messages in ([asker.request(server.images[:1]).SerializeToString()], never()):
+            code, text = refused(lambda messages=messages: asker.send("ModelInfer", messages))
+            assert (code, text) == ("UNAVAILABLE", "16 requests wait already: try again later")
+        assert not late.is_set()
+        late.set()
+        assert asker.ask("ServerReady")[0] == b"\x08\x01"
     assert {answer.result().status for answer in accepted} == {200}
+    # Which model a call is for stands in its message, which has not been looked at.
+    assert server.metrics()["received"] == before[0] + 16
+    assert counted(server, "UNAVAILABLE") == before[1] + 2
 
 
 def test_requests_of_both_protocols_share_a_run(held: Held, asker: Asker):

@@ -218,6 +218,9 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             raise Refusal("busy", f"{self._busy - 1} calls wait already: try again later")
         if name == _INFER:
             self._service.check_serving()
+            # The library takes calls up one after the other: under overload they would wait for that, and for their
+            # messages, longer than they would for their answers.
+            self._service.check_room()
 
     async def _read(self, context: Any) -> bytes:
         """Receive a call's message.
