@@ -138,7 +138,8 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, handler_call_details: Any) -> grpc.RpcMethodHandler:
         """Find what answers a call; see `grpc.GenericRpcHandler`. There is something for each, if only a refusal."""
         method: str = handler_call_details.method
-        return self._calls.get(method) or self._call(method)
+        # No call's name begins with a slash: what has none of the service's names is not mistaken for one.
+        return self._calls.get(method) or self._call(method if method.startswith("/") else f"/{method}")
 
     def _call(self, name: str) -> grpc.RpcMethodHandler:
         return grpc.stream_unary_rpc_method_handler(functools.partial(self._handle, name))

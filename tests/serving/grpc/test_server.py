@@ -90,6 +90,15 @@ def test_calls_are_answered_on_either_loop(kind: str):
         assert site.server.busy == 0
 
 
+@pytest.mark.parametrize("path", ["ServerMetadata", "/ServerMetadata", "ServerLive", "", "/"])
+def test_a_call_without_the_name_of_the_service_is_unimplemented(path: str):
+    with serving("uvloop") as site, grpc.insecure_channel(site.address) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(path)(b"", timeout=PATIENCE_S)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert caught.value.details() == f"there is no call '/{path.removeprefix('/')}' here"
+
+
 @pytest.mark.parametrize("kind", LOOPS)
 def test_calls_over_the_limit_are_told_to_come_again(kind: str):
     with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
