@@ -77,7 +77,7 @@ def test_a_call_that_there_is_not_is_unimplemented(call: str, asker: Asker, serv
     assert counted(server)["UNIMPLEMENTED"] == before + 1
 
 
-@pytest.mark.parametrize("call", ["ModelInfer", "ModelReady", "RepositoryIndex", "ServerLive"])
+@pytest.mark.parametrize("call", ["ModelInfer", "ModelReady", "RepositoryIndex", "ServerMetadata"])
 def test_bytes_that_are_no_message_are_refused(call: str, asker: Asker):
     code, text = refused(lambda: asker.ask(call, b"\xff\xff\xff"))
     assert code == "INVALID_ARGUMENT"
@@ -90,7 +90,7 @@ def test_an_empty_inference_is_for_no_model(asker: Asker):
 
 def test_a_call_without_a_message_is_refused(asker: Asker):
     assert refused(lambda: asker.send("ModelInfer", [])) == ("INVALID_ARGUMENT", "the call has no message")
-    assert refused(lambda: asker.send("ServerLive", [])) == ("INVALID_ARGUMENT", "the call has no message")
+    assert refused(lambda: asker.send("ServerMetadata", [])) == ("INVALID_ARGUMENT", "the call has no message")
 
 
 def test_of_several_messages_the_first_counts(asker: Asker, server: Server):
@@ -99,12 +99,13 @@ def test_of_several_messages_the_first_counts(asker: Asker, server: Server):
     assert service_pb2.ModelInferResponse.FromString(content).model_name == server.name
 
 
-def test_a_client_that_does_not_send_its_message_is_let_go(asker: Asker):
+@pytest.mark.parametrize("call", ["ModelInfer", "ModelReady"])
+def test_a_client_that_does_not_send_its_message_is_let_go(call: str, asker: Asker):
     def never() -> Iterator[bytes]:
         time.sleep(3)
         yield b""
 
-    code, text = refused(lambda: asker.send("ModelInfer", never()))
+    code, text = refused(lambda: asker.send(call, never()))
     assert code == "DEADLINE_EXCEEDED"
     assert text == "the message took longer than 1 s"
 

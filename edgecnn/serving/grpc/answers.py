@@ -7,7 +7,7 @@ from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.service import Service
 
 Answer = Callable[[Service, Any], dict[str, Any]]
-"""Takes the call's message; its fields are attributes."""
+"""Takes the call's message, whose fields are attributes; None for those that are `OPEN`."""
 
 
 def _model_ready(service: Service, message: Any) -> dict[str, Any]:
@@ -39,4 +39,4 @@ ANSWERS: dict[str, Answer] = {
 }
 
 OPEN = frozenset({"ServerLive", "ServerReady"})
-"""Answered without a key: whoever restarts the server knows none."""
+"""Answered without a key: whoever restarts the server knows none; and without the message, in which nothing is."""

@@ -180,6 +180,8 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _asked(self, name: str, metadata: dict[str, str], context: Any) -> GrpcCall | bytes | Refusal:
         """Receive a call; return an inference that its model has begun with, or else what is answered."""
         try:
+            if name in OPEN:  # nothing is in its message: neither that nor a bound on those that wait holds it up
+                return messages.answer(name, ANSWERS[name](self._service, None))
             self._admit(name, metadata)
             begun, remaining_s = time.monotonic(), context.time_remaining()
             content = await self._read(context)
@@ -211,8 +213,7 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         Raises:
             Refusal: its client may not ask, there is no such call, or too many are not answered yet.
         """
-        if name not in OPEN:
-            self._service.check_key(shown_key(metadata))
+        self._service.check_key(shown_key(metadata))
         if name not in messages.REQUESTS:
             raise Refusal("method", f"there is no call {quoted(name)} here")
         if self._busy > self._limits.max_connections:

@@ -108,15 +108,34 @@ def test_calls_over_the_limit_are_told_to_come_again(kind: str):
             goes_on.wait(PATIENCE_S)
             yield b""
 
-        calls = [channel.stream_unary(SERVICE + "ServerLive").future(slowly()) for _ in range(4)]
+        calls = [channel.stream_unary(SERVICE + "RepositoryIndex").future(slowly()) for _ in range(4)]
         wait_for(lambda: site.server.busy == 4)
         with pytest.raises(grpc.RpcError) as caught:
-            site.ask("ServerLive")
+            site.ask("RepositoryIndex")
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert caught.value.details() == "4 calls wait already: try again later"
         assert ("grpc-retry-pushback-ms", "1000") in caught.value.trailing_metadata()
+        assert site.ask("ServerLive") == TRUE  # whoever asks for that would restart the server, and not end the crowd
         goes_on.set()
-        assert [call.result(PATIENCE_S) for call in calls] == [TRUE] * 4
+        assert [call.result(PATIENCE_S) for call in calls] == [b""] * 4
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_health_is_answered_without_the_message(kind: str):
+    with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
+        goes_on = threading.Event()
+
+        def never() -> Iterator[bytes]:
+            goes_on.wait(PATIENCE_S)
+            yield b""
+
+        ask = channel.stream_unary(SERVICE + "ServerLive")
+        assert [ask(never(), timeout=PATIENCE_S) for _ in range(20)] == [TRUE] * 20
+        assert site.server.busy == 0
+        goes_on.set()
+        for message in (b"\xff\xff\xff", bytes(1 << 20)):
+            assert site.ask("ServerLive", message) == TRUE
+            assert site.ask("ServerReady", message) == b""
 
 
 @pytest.mark.parametrize("kind", LOOPS)
@@ -128,11 +147,11 @@ def test_a_server_that_stops_answers_what_it_has_or_says_that_it_has_not(kind: s
             goes_on.wait(PATIENCE_S)
             yield b""
 
-        call = channel.stream_unary(SERVICE + "ServerLive").future(slowly())
+        call = channel.stream_unary(SERVICE + "RepositoryIndex").future(slowly())
         wait_for(lambda: site.server.busy == 1)
         stopping = asyncio.run_coroutine_threadsafe(site.server.stop(PATIENCE_S), site.loop)
         goes_on.set()
-        assert call.result(PATIENCE_S) == TRUE
+        assert call.result(PATIENCE_S) == b""
         assert stopping.result(PATIENCE_S)
         with pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
             site.ask("ServerLive")
