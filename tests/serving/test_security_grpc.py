@@ -1,5 +1,6 @@
 """Who may ask over gRPC, who can listen in, and what clients can do to the log and to the metrics."""
 
+import contextlib
 import json
 import re
 import socket
@@ -13,7 +14,8 @@ import grpc
 import numpy as np
 import pytest
 from grpc_asking import SERVICE, asking, refused
-from server_process import Server, serving
+from grpc_frames import call, exchange
+from server_process import Server, serving, wait_for
 from tritonclient.grpc import service_pb2
 
 from edgecnn.runtime.child import child_environment
@@ -169,6 +171,28 @@ def test_what_clients_make_up_makes_no_time_series():
         refusals = {s.labels["code"]: s.value for s in server.samples() if s.name == "edgecnn_grpc_refused_total"}
         assert refusals == {"NOT_FOUND": 100, "UNIMPLEMENTED": 50}
         server.unharmed()
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_is_no_text_writes_nothing_that_was_sent_into_the_log(log_format: str):
+    with serving("--log-format", log_format, *GRPC) as server:
+        before = len(server.lines)
+        path = f"{SERVICE}ServerMetadata".encode()
+        for name in (b"x-anything", b"x-request-id", b"user-agent", b"authorization"):
+            assert b"edgecnn" in exchange(server.grpc_address, call(path, {name: b"Bearer " + KEY.encode() + b"\xff"}))
+        exchange(server.grpc_address, call(path, {b"x-\xff": b"y"}))
+        assert server.lines[before:] == []
+        exchange(server.grpc_address, call(b"/" + KEY.encode() + b"\xff"))  # the library ends on that
+        wait_for(lambda: _is_live(server))
+        (line,) = server.lines[before:]
+        assert "gRPC has stopped listening, and is started again" in line
+        server.unharmed()
+
+
+def _is_live(server: Server) -> bool:
+    with asking(server) as asker, contextlib.suppress(grpc.RpcError):
+        return asker.ask("ServerLive")[0] == b"\x08\x01"
+    return False
 
 
 IMPORTS = {"ours": "import edgecnn.serving.grpc.server", "theirs": "import tritonclient.grpc"}

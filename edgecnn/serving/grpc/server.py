@@ -22,6 +22,7 @@ from edgecnn.serving.grpc.answers import ANSWERS, OPEN
 from edgecnn.serving.grpc.call import GrpcCall
 from edgecnn.serving.grpc.channel import credentials_of, options_of
 from edgecnn.serving.grpc.codes import CODES
+from edgecnn.serving.grpc.library_log import leave_out_mistakes
 from edgecnn.serving.http.limits import Limits
 from edgecnn.serving.inference import Result
 from edgecnn.serving.metrics import Metrics
@@ -92,6 +93,7 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         Raises:
             UsageError: the address cannot be had.
         """
+        leave_out_mistakes()
         self._server = await self._listening()
         self._keeper = asyncio.get_running_loop().create_task(self._keep())
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_asking import SERVICE
+from grpc_frames import call, exchange
 from http_site import LOOPS
 from server_process import wait_for
 
@@ -207,31 +208,11 @@ def test_bounds_are_those_of_http():
     assert options["grpc.max_connection_idle_ms"] == 1500
 
 
-def _frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
-    """A frame of HTTP/2 (RFC 9113, section 4.1)."""
-    return len(content).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + content
-
-
-def _literal(name: bytes, value: bytes) -> bytes:
-    """A field that no table knows (RFC 7541, section 6.2.2)."""
-    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-
 @pytest.mark.parametrize("kind", LOOPS)
 def test_a_call_whose_name_is_no_text_ends_nothing(kind: str):
-    fields = {b":method": b"POST", b":scheme": b"http", b":path": b"/\xff", b":authority": b"x"}
-    fields |= {b"content-type": b"application/grpc", b"te": b"trailers"}
-    head = b"".join(_literal(name, value) for name, value in fields.items())
-    content = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0, b"") + _frame(1, 4, 1, head)
-    content += _frame(0, 1, 1, bytes(5))
     with serving(kind) as site:
-        host, port = site.address.rsplit(":", 1)
         for _ in range(3):
-            with socket.create_connection((host, int(port))) as sock:
-                sock.sendall(content)
-                sock.settimeout(1.0)
-                with contextlib.suppress(OSError):
-                    sock.recv(1 << 16)
+            exchange(site.address, call(b"/\xff"))
             wait_for(lambda: _answers(site))
 
 
