@@ -15,6 +15,7 @@ import sysconfig
 import tempfile
 import tomllib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,20 +136,22 @@ class Processor:
             command += [str(Path(sys.executable).resolve())]  # not a virtual environment's link to it
         return [*command, *arguments]
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment of that command: edgecnn from here, and the packages for it."""
+    def environment(self, paths: Sequence[Path] = ()) -> dict[str, str]:
+        """Return the environment of that command: further paths for modules, edgecnn from here, the packages for it."""
         packages = sysconfig.get_path("purelib") if self.core is None else str(ARM / _WHEELS)
         return os.environ | {
             "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{packages}",
+            "PYTHONPATH": os.pathsep.join(map(str, (*paths, REPOSITORY, packages))),
         }
 
-    def run(self, *arguments: str, timeout_s: float = 1200) -> subprocess.CompletedProcess[str]:
-        """Run Python with these arguments on it."""
+    def run(
+        self, *arguments: str, paths: Sequence[Path] = (), timeout_s: float = 1200
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Python with these arguments on it; see `environment` for the paths."""
         return subprocess.run(
             self.command(*arguments),
-            env=self.environment(),
+            env=self.environment(paths),
             capture_output=True,
             text=True,
             timeout=timeout_s,

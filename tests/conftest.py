@@ -12,7 +12,7 @@ import pytest
 # `edgecnn` sets this at import; a test that imports an engine before it must not call anybody either.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from emulation import HASWELL
+from emulation import CORTEX_A72, HASWELL
 
 from edgecnn.bundle.store import Bundle, open_bundle
 
@@ -93,6 +93,13 @@ def emulated(test: Callable) -> Callable:
     """Mark a test that runs on an emulated x86 processor: it needs QEMU, and seconds."""
     missing = HASWELL.missing()
     return pytest.mark.slow(pytest.mark.skipif(missing is not None, reason=missing or "")(test))
+
+
+on_an_arm = [
+    pytest.mark.slow,
+    pytest.mark.skipif((missing := CORTEX_A72.missing()) is not None, reason=missing or ""),
+]
+"""The marks of a test on an emulated ARM processor: it needs QEMU, the file system of `make arm`, and seconds."""
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgecnn.runtime.child import child_environment
+if TYPE_CHECKING:
+    from emulation import Processor  # which is not where an emulated process looks
 
 DELETIONS = ("unlink", "rmdir")
 _CHANGES = ("mkdir", "open", "write", "fsync", "rename", "replace", "symlink", *DELETIONS)
@@ -52,22 +53,24 @@ class End:
         code: 0 for done, 1 for an error of edgecnn's, 2 for another one, -9 for killed.
         message: of the error.
         changes: how many there were.
+        result: what the command has returned, in JSON's types; None where it has not.
     """
 
     code: int
     message: str
     changes: int
+    result: dict[str, Any] | None
 
 
 class Ending:
     """The process whose forks are ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, processor: "Processor") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            processor.command(__file__),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=child_environment() | {"OPENBLAS_NUM_THREADS": "1"},  # with threads it could not be forked safely
+            env=processor.environment() | {"OPENBLAS_NUM_THREADS": "1"},  # with threads it could not be forked safely
             text=True,
         )
 
@@ -78,6 +81,12 @@ class Ending:
         self._process.stdin.write(json.dumps([asdict(each) for each in crashes]) + "\n")
         self._process.stdin.flush()
         return [End(**each) for each in json.loads(self._process.stdout.readline())]
+
+    def done(self, command: str, *paths: Path, **options: Any) -> dict[str, Any]:
+        """Let a command run to its end, which must be a good one; returns its result."""
+        (end,) = self.ends(Crash(command, tuple(map(str, paths)), options))
+        assert end.result is not None, end.message
+        return end.result
 
     def close(self) -> None:
         """Let it end."""
@@ -101,7 +110,7 @@ def _guarded(name: str, call: Callable[..., Any], asked: Crash, count: list[int]
     return run
 
 
-def _run(asked: Crash) -> tuple[int, str, int]:
+def _run(asked: Crash) -> End:
     from edgecnn.bundle import folder, packing, unpacking
     from edgecnn.errors import EdgecnnError
     from edgecnn.installing import switching
@@ -119,26 +128,25 @@ def _run(asked: Crash) -> tuple[int, str, int]:
         "pack": packing.pack,
     }
     try:
-        commands[asked.command](*map(Path, asked.arguments), **asked.options)
+        result = commands[asked.command](*map(Path, asked.arguments), **asked.options)
     except EdgecnnError as error:
-        return 1, str(error), count[0]
+        return End(1, str(error), count[0], None)
     except BaseException as error:
-        return 2, repr(error), count[0]
-    return 0, "", count[0]
+        return End(2, repr(error), count[0], None)
+    return End(0, "", count[0], json.loads(json.dumps(vars(result), default=str)))
 
 
 def _in_a_fork(asked: Crash) -> dict[str, Any]:
     reader, writer = os.pipe()
     write, child = os.write, os.fork()
     if child == 0:
-        code, message, changes = _run(asked)
-        write(writer, json.dumps({"code": code, "message": message, "changes": changes}).encode())
+        write(writer, json.dumps(asdict(_run(asked))).encode())
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as stream:
         said = stream.read()
     _, status = os.waitpid(child, 0)
-    return json.loads(said) if said else {"code": os.waitstatus_to_exitcode(status), "message": "", "changes": asked.at}
+    return json.loads(said) if said else asdict(End(os.waitstatus_to_exitcode(status), "", asked.at, None))
 
 
 def main() -> None:

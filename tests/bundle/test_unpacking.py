@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 from broken_models import external, linear, reseal
-from conftest import COMMITTED
+from conftest import COMMITTED, on_an_arm
+from crash_points import Crash, Ending
+from emulation import CORTEX_A72, Processor
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -259,6 +261,21 @@ def test_an_archive_that_is_not_as_it_was_packed_is_refused_by_name(fault: str, 
     found = refused(bad, tmp_path / "work")
     assert type(found) is error, found
     assert named in str(found)
+
+
+@pytest.mark.parametrize("processor", [pytest.param(CORTEX_A72, marks=on_an_arm, id=CORTEX_A72.name)])
+def test_it_is_refused_in_the_same_words_on_a_raspberry_pi(processor: Processor, good: bytes, tmp_path: Path):
+    work = tmp_path / "work"
+    words = [str(refused(change(good), work)) for change, _, _ in FAULTS.values()]
+    there = Ending(processor)
+    try:
+        for (change, _, _), told in zip(FAULTS.values(), words, strict=True):
+            (work / "bad.tar").write_bytes(change(good))
+            (end,) = there.ends(Crash("unpack", (str(work / "bad.tar"), str(work / "inner" / "deep" / "bundle")), {}))
+            assert (end.code, end.message) == (1, told)
+            assert sorted(path.name for path in work.rglob("*")) == ["bad.tar", "deep", "inner"]
+    finally:
+        there.close()
 
 
 def test_an_archive_that_is_cut_off_anywhere_is_refused(good: bytes, tmp_path: Path):

@@ -1,7 +1,7 @@
 """Install, rollback, unpack and pack, killed or refused at their every change of the disk.
 
-Afterwards what stood there, or what was to stand there, is whole; the same command finishes the job and cleans up.
-These are rows 80 and 81 of the project's table of faults.
+Afterwards what stood there, or what was to stand there, is whole; the same command finishes the job and cleans up:
+here, and on an emulated Raspberry Pi. These are rows 80 and 81 of the project's table of faults.
 """
 
 import dataclasses
@@ -9,15 +9,17 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import COMMITTED
+from conftest import COMMITTED, on_an_arm
 from crash_points import Crash, End, Ending
+from emulation import CORTEX_A72, HERE
 from model_versions import put
 
 from edgecnn.bundle.packing import pack
 from edgecnn.bundle.store import open_bundle
-from edgecnn.bundle.unpacking import open_archive, unpack
+from edgecnn.bundle.unpacking import open_archive
 from edgecnn.installing.switching import install, rollback
 
 HOWS = ("kill", "ENOSPC", "EIO")
@@ -43,8 +45,9 @@ def archive(bundles: list[Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ending() -> Iterator[Ending]:
-    ending = Ending()
+def ending(request: pytest.FixtureRequest) -> Iterator[Ending]:
+    """Where commands end: on the processor that is asked for."""
+    ending = Ending(request.param)
     yield ending
     ending.close()
 
@@ -96,13 +99,19 @@ def ended(ending: Ending, asked: Crash, base: Path, how: str) -> list[tuple[Path
     return list(zip(places, ends, strict=True))
 
 
-def pairs(states: tuple[object, ...], *, refused: object) -> list[object]:
-    """Pair each state with each way to end; all are killed, one is refused too, and the other pairs are slow."""
-    return [
-        pytest.param(state, how, marks=() if how == "kill" or state is refused else pytest.mark.slow)
-        for state in states
-        for how in HOWS
-    ]
+def ways(*states: object, refused: object = None) -> list[Any]:
+    """Each state, if there are any, with each way to end, here; and with a kill on a Raspberry Pi.
+
+    Here all are killed and one is refused too; the others are slow.
+    """
+    found = []
+    for state in [(state,) for state in states] or [()]:
+        name = "".join(getattr(each, "__name__", str(each)) + "-" for each in state)
+        for how in HOWS:
+            marks = () if how == "kill" or refused in (None, *state) else pytest.mark.slow
+            found.append(pytest.param(*state, how, HERE, id=name + how, marks=marks))
+        found.append(pytest.param(*state, "kill", CORTEX_A72, id=f"{name}kill-{CORTEX_A72.name}", marks=on_an_arm))
+    return found
 
 
 def nothing(site: Path, bundles: list[Path]) -> None:
@@ -136,7 +145,11 @@ def half_rolled_back(site: Path, bundles: list[Path]) -> None:
     (site / ".rolling-back").symlink_to("versions/2")
 
 
-@pytest.mark.parametrize(("before", "how"), pairs((nothing, two, rolled_back, damaged, half_rolled_back), refused=two))
+@pytest.mark.parametrize(
+    ("before", "how", "ending"),
+    ways(nothing, two, rolled_back, damaged, half_rolled_back, refused=two),
+    indirect=["ending"],
+)
 def test_an_install_that_ends_anywhere_leaves_the_old_or_the_new_and_is_finished_by_the_next(
     before: Callable[[Path, list[Path]], None],
     how: str,
@@ -153,21 +166,21 @@ def test_an_install_that_ends_anywhere_leaves_the_old_or_the_new_and_is_finished
         found = current(site)
         assert found in {old, new}
         assert end.code or found == new
-        again = install(source, site, keep=2)
-        assert again.bundle == current(site) == new
+        again = ending.done("install", source, site, keep=2)
+        assert again["bundle"] == current(site) == new
         assert not hidden(site)
         assert not unowned(site)
-        assert (site / "versions" / f"{again.version}.sig").read_bytes() == SIGNATURE
+        assert (site / "versions" / f"{again['version']}.sig").read_bytes() == SIGNATURE
         for version in (site / "versions").glob("*[0-9]"):
             assert before is damaged or digest(version)
         if old is None:
-            assert again.previous is None
+            assert again["previous"] is None
         else:
-            rollback(site)
+            ending.done("rollback", site)
             assert current(site) == old
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize(("how", "ending"), ways(), indirect=["ending"])
 def test_a_rollback_that_ends_anywhere_leaves_the_old_or_the_new_and_is_not_done_twice(
     how: str, bundles: list[Path], ending: Ending, tmp_path: Path
 ):
@@ -179,28 +192,31 @@ def test_a_rollback_that_ends_anywhere_leaves_the_old_or_the_new_and_is_not_done
         assert current(site) in {third, second}
         assert end.code or current(site) == second
         if end.code:
-            again = rollback(site)
-            assert (again.undone, again.version, again.previous) == (3, 2, 1)
+            again = ending.done("rollback", site)
+            assert (again["undone"], again["version"], again["previous"]) == (3, 2, 1)
         assert current(site) == second
         assert not hidden(site)
-        rollback(site)
+        ending.done("rollback", site)
         assert current(site) == first
 
 
+@pytest.mark.parametrize(("how", "ending"), [way for way in ways() if way.values[0] == "kill"], indirect=["ending"])
 def test_an_install_after_a_rollback_that_died_anywhere_goes_on_from_what_is_current(
-    bundles: list[Path], ending: Ending, tmp_path: Path
+    how: str, bundles: list[Path], ending: Ending, tmp_path: Path
 ):
     base = tmp_path / "site"
     two(base, bundles)
-    for site, _ in ended(ending, Crash("rollback", (str(base),), {}), base, "kill"):
+    for site, _ in ended(ending, Crash("rollback", (str(base),), {}), base, how):
         old = current(site)
-        install(bundles[2], site)
+        ending.done("install", bundles[2], site)
         assert not hidden(site)
-        rollback(site)
+        ending.done("rollback", site)
         assert current(site) == old
 
 
-@pytest.mark.parametrize(("kind", "how"), pairs(("new", "exchanged", "moved"), refused="new"))
+@pytest.mark.parametrize(
+    ("kind", "how", "ending"), ways("new", "exchanged", "moved", refused="new"), indirect=["ending"]
+)
 def test_an_unpack_that_ends_anywhere_leaves_the_old_or_the_new_and_nothing_else_for_long(
     kind: str, how: str, bundles: list[Path], archive: Path, ending: Ending, tmp_path: Path
 ):
@@ -214,12 +230,12 @@ def test_an_unpack_that_ends_anywhere_leaves_the_old_or_the_new_and_nothing_else
         # Where folders cannot be exchanged, a kill may leave the old one under a hidden name: the next writer knows it.
         assert found in {old, digest(bundles[3])} or (kind, how, found) == ("moved", "kill", None)
         assert end.code or found == digest(bundles[3])
-        unpack(archive, place / "out", force=True)
+        ending.done("unpack", archive, place / "out", force=True)
         assert digest(place / "out") == digest(bundles[3])
         assert [path.name for path in place.iterdir()] == ["out"]
 
 
-@pytest.mark.parametrize(("kind", "how"), pairs(("new", "replaced"), refused="replaced"))
+@pytest.mark.parametrize(("kind", "how", "ending"), ways("new", "replaced", refused="replaced"), indirect=["ending"])
 def test_a_pack_that_ends_anywhere_leaves_the_old_or_the_new_and_nothing_else_for_long(
     kind: str, how: str, archive: Path, ending: Ending, tmp_path: Path
 ):
@@ -236,7 +252,7 @@ def test_a_pack_that_ends_anywhere_leaves_the_old_or_the_new_and_nothing_else_fo
                 assert found.digest == digest(COMMITTED)
         else:
             assert out.exists() == (old is not None)
-        pack(COMMITTED, out, force=True)
-        unpack(out, place / "bundle")
+        ending.done("pack", COMMITTED, out, force=True)
+        ending.done("unpack", out, place / "bundle")
         assert digest(place / "bundle") == digest(COMMITTED)
         assert sorted(path.name for path in place.iterdir()) == ["bundle", "out.tar"]
