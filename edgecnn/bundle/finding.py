@@ -9,6 +9,9 @@ from edgecnn.errors import BundleNotFound
 MANIFEST = "manifest.json"
 """The file that makes a folder a bundle."""
 
+CURRENT, VERSIONS = "current", "versions"
+"""What makes a folder one of `edgecnn install`: the link to what is in use, and where it leads; see `installing`."""
+
 LARGEST_MANIFEST = 64 << 20
 """Bytes that are read of one: far above any list of labels."""
 

@@ -50,7 +50,7 @@ def install(
 ) -> None:
     """Copy BUNDLE to DIR/versions/N and, when it has proven itself here, let DIR/current lead to it.
 
-    `edgecnn serve DIR/current` follows without a restart, and `edgecnn rollback DIR` goes back. The switch is one step:
+    `edgecnn serve DIR` follows without a restart, and `edgecnn rollback DIR` goes back. The switch is one step:
     whatever happens meanwhile, DIR/current leads to a whole bundle. The bundle that is current already is not copied.
     With --key nothing is changed unless the signature beside BUNDLE or ARCHIVE holds.
     """

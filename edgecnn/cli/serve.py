@@ -21,7 +21,8 @@ def serve(bundles: tuple[Path, ...], **options: Any) -> int:
     """Serve each BUNDLE, and those in each FOLDER, by the Open Inference Protocol; alone, those in ./exported.
 
     A model is named by its manifest, and is ready once its probe has been replayed. A folder NAME with bundles 1, 2, …
-    is one model with versions: the highest is served, and a new one as soon as it has proven itself.
+    is one model with versions: the highest is served, and a new one as soon as it has proven itself. Of a folder that
+    `edgecnn install` keeps the current bundle is served.
 
     SIGTERM ends the server when what it has accepted is answered; a worker that crashes is started again.
     """

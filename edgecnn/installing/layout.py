@@ -3,7 +3,7 @@
 ::
 
     DIR/
-    ├── current -> versions/4      what is served: `edgecnn serve DIR/current` follows it
+    ├── current -> versions/4      what is served: `edgecnn serve DIR` follows it
     ├── versions/
     │   ├── 2/  3/  4/             whole bundles; numbers only grow
     │   └── 4.sig                  the signature of one that was signed
@@ -23,7 +23,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgecnn.bundle.finding import MANIFEST, is_bundle, signature_beside
+from edgecnn.bundle.finding import CURRENT, MANIFEST, VERSIONS, is_bundle, signature_beside
 from edgecnn.bundle.folder import check_outside_bundles, make_folder, sync_folder, write_new_file
 from edgecnn.bundle.locking import locked
 from edgecnn.bundle.store import digest_file
@@ -39,8 +39,8 @@ class Layout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.current = folder / "current"
-        self._versions = folder / "versions"
+        self.current = folder / CURRENT
+        self._versions = folder / VERSIONS
         self._previous = folder / "previous"
         self._undoing = folder / ".rolling-back"
 

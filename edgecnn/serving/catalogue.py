@@ -1,7 +1,7 @@
 """Which bundles a server serves, and under which names: found without opening one, so without NumPy.
 
 A model stands on the disk as one bundle, or as a folder of versions: subfolders that are numbered, each of them a
-bundle. The highest number is served.
+bundle, of which the highest number is served; or what `edgecnn install` keeps, of which the current one is.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, is_bundle, signature_beside
+from edgecnn.bundle.finding import CURRENT, LARGEST_MANIFEST, MANIFEST, VERSIONS, is_bundle, signature_beside
 from edgecnn.errors import UsageError
 
 DEFAULT = Path("exported")
@@ -107,7 +107,7 @@ def name_of(bundle: Path) -> str | None:
 
 
 def _sources(path: Path, hint: str) -> Iterator[Source]:
-    """Return what one path stands for: a bundle, a folder of versions, or the folders of either kind in it.
+    """Return what one path stands for: a bundle, a folder of versions, an installed one, or such folders in it.
 
     Raises:
         UsageError: it is none of them.
@@ -137,6 +137,9 @@ def _stands(bundle: Path, *, unreadable: bool = False) -> bool:
 def _source(path: Path) -> Source | None:
     if _stands(path):
         return Source(served_name(path), path)
+    current = path / CURRENT
+    if current.is_symlink() and (path / VERSIONS).is_dir():
+        return Source(name_of(current) or _nameable(path), current)
     # A folder in which other bundles stand as well is a folder of bundles, one of which has a number for a name.
     bundles = [child for child in _children(path) if _stands(child)]
     is_numbered = bool(bundles) and bundles == list(_versions(path))

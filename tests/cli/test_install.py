@@ -121,7 +121,7 @@ def digest(server: Server) -> str:
 def test_a_server_follows_install_and_rollback_without_a_restart(edgecnn, site: Path, further: Path):
     edgecnn("install", COMMITTED, "--to", site)
     first, second = open_bundle(COMMITTED).digest, open_bundle(further).digest
-    with serving("--watch-s", 0.1, bundles=[site / "current"]) as server:
+    with serving("--watch-s", 0.1, bundles=[site], name=COMMITTED.name) as server:
         assert digest(server) == first
         with server.good_neighbour():
             assert edgecnn("install", further, "--to", site, "--keep", 1).code == 0

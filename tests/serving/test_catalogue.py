@@ -109,6 +109,26 @@ def test_a_link_to_a_bundle_is_that_bundle_until_it_leads_elsewhere(make: Callab
     assert after.signature != before.signature
 
 
+def test_what_is_installed_is_the_bundle_that_is_current_whatever_else_is_kept(
+    make: Callable[..., Path], tmp_path: Path
+):
+    for number in ("1", "2"):
+        make("models", "mine", "versions", number, name="photos")
+    make("models", "other", name="other")
+    installed = tmp_path / "models" / "mine"
+    (installed / "current").symlink_to("versions/1")
+    (installed / "previous").mkdir()
+    (installed / "previous" / "2").symlink_to("../versions/1")
+    source = Source("photos", installed / "current")
+    assert find_sources([installed]) == (source,)
+    assert find_sources([installed.parent]) == (source, Source("other", tmp_path / "models" / "other"))
+    (candidate,) = candidates(source)
+    assert candidate.path == installed / "versions" / "1"
+    (installed / "versions" / "1" / "manifest.json").unlink()  # what was current is damaged: nothing stands in for it
+    assert find_sources([installed]) == (Source("mine", installed / "current"),)
+    assert candidates(source) == []
+
+
 def test_a_model_named_twice_is_served_once_and_two_of_one_name_are_refused(make: Callable[..., Path], tmp_path: Path):
     first = make("one", "a", name="photos")
     assert len(find_sources([first, tmp_path / "one", first])) == 1
