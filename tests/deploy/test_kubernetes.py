@@ -21,6 +21,8 @@ from edgecnn.runtime.host import usable_cores
 VERSIONS = ("1.31", "1.37")
 KEY = "0123456789abcdef" * 2
 USER = 10001
+DEFAULT_GRACE_S = 30
+"""What Kubernetes gives a pod that asks for nothing."""
 KUBERNETES, KSERVE = documents("kubernetes"), documents("kserve")
 SERVERS = {"kubernetes": KUBERNETES["Deployment"], "kserve": KSERVE["ClusterServingRuntime"]}
 EACH = pytest.mark.parametrize("name", SERVERS)
@@ -98,7 +100,14 @@ def test_a_pod_has_the_time_to_answer_what_it_has_accepted(name: str):
         assert options.threads == int(container(SERVERS[name])["resources"]["limits"]["cpu"])
     else:
         spec, before_s = KSERVE["InferenceService"]["spec"]["predictor"], 0
-    assert spec["terminationGracePeriodSeconds"] > options.grace_s + int(before_s) + 2
+    assert spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_S) > options.grace_s + int(before_s) + 2
+
+
+def test_nothing_is_set_that_the_autoscaler_sets_or_that_knative_refuses():
+    assert "replicas" not in KUBERNETES["Deployment"]["spec"]
+    assert KUBERNETES["HorizontalPodAutoscaler"]["spec"]["minReplicas"] > 1
+    assert "terminationGracePeriodSeconds" not in KSERVE["InferenceService"]["spec"]["predictor"]
+    assert not {"lifecycle", "startupProbe"} & set(container(SERVERS["kserve"]))
 
 
 @contextlib.contextmanager

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from conftest import COMMITTED
-from deployment import DEPLOY, UNIT, serve_options, unit_command, unit_file
+from deployment import DEPLOY, UNIT, edgecnn_commands, serve_options, unit_command, unit_file
+from model_versions import put
 from server_process import TIMEOUT_S, serving, wait_for
 
+from edgecnn.bundle.packing import pack
+from edgecnn.bundle.store import open_bundle
 from edgecnn.runtime.child import child_environment
 
 GENERIC = DEPLOY / "boards" / "generic-x86.env"
@@ -84,6 +87,36 @@ def test_the_units_command_serves_with_its_key_from_the_credentials_folder(tmp_p
         server.headers = {}
         assert server.post({}).status == 401
         assert server.stop() == 0
+
+
+def test_the_running_service_follows_the_commands_that_install_and_roll_back(edgecnn, tmp_path: Path):
+    models, archive = tmp_path / "models", tmp_path / f"{COMMITTED.name}.tar"
+    put(tmp_path, 2)
+    pack(tmp_path / "2", archive)
+    places = {"exported": str(COMMITTED.parent), archive.name: str(archive), "/srv/edgecnn/models": str(models)}
+    text = (UNIT.parent / "README.md").read_text()
+    found = [words[1:] for words in edgecnn_commands("".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)))]
+    commands = [[replaced(word, places) for word in words] for words in found if words[0] in {"install", "rollback"}]
+    assert [words[0] for words in commands] == ["install", "install", "rollback"]
+    assert edgecnn(*commands[0]).code == 0
+    (tmp_path / "api-key").write_text(f"{KEY}\n")
+    words = unit_command(GENERIC, credentials=tmp_path)
+    assert places[words[2]] == str(models)
+    key = {"Authorization": f"Bearer {KEY}"}
+    options = ("--api-key-file", tmp_path / "api-key", "--watch-s", 0.1)
+    with serving(*options, bundles=[models], name=COMMITTED.name, headers=key) as server:
+        for command, bundle in zip(commands[1:], (tmp_path / "2", COMMITTED), strict=True):
+            assert edgecnn(*command).code == 0
+            digest = open_bundle(bundle).digest
+            wait_for(lambda digest=digest: server.infer(server.images[:1]).headers["x-bundle-digest"] == digest)
+
+
+def replaced(word: str, places: dict[str, str]) -> str:
+    """Write a README's path as it lies here."""
+    for before, after in places.items():
+        if word == before or word.startswith(f"{before}/"):
+            return after + word.removeprefix(before)
+    return word
 
 
 def served_under(prefix: list[str], backend: str, folder: Path) -> str:
