@@ -33,7 +33,7 @@ class ServeOptions:
     max_queue: int = _option(256, "Requests of a model that may wait, in a worker; more are refused with 503.")
     max_delay_us: int = _option(0, "Microseconds that a run may wait for others to join it.")
     max_body_mb: int = _option(64, "MiB of a request's body, as it is sent and as it is inflated.")
-    max_connections: int = _option(1000, "Open connections of a worker; more wait in the system's backlog.")
+    max_connections: int = _option(1000, "Open connections of a worker; a further one ends an idle one, or waits.")
     max_pixels: int = _option(MAX_PIXELS, "Width × height of an encoded image; larger ones are not decoded.")
     header_timeout_s: float = _option(10.0, "Seconds for a request's headers.")
     body_timeout_s: float = _option(30.0, "Seconds for a request's body.")

@@ -111,8 +111,8 @@ def test_nothing_is_set_that_the_autoscaler_sets_or_that_knative_refuses():
 
 
 @contextlib.contextmanager
-def pod(name: str, models: Path, folder: Path) -> Iterator[Server]:
-    """The server with the container's arguments, but for addresses, ports and folders."""
+def pod(name: str, models: Path, folder: Path, *more: object) -> Iterator[Server]:
+    """The server with the container's arguments, but for addresses, ports and folders, and with further ones."""
     (folder / "api-key").write_text(f"{KEY}\n")
     (place,) = parsed(["edgecnn", *container(SERVERS[name])["args"]]).params["bundles"]
     assert str(place) == {"kubernetes": "/models", "kserve": "/mnt/models"}[name]
@@ -124,7 +124,7 @@ def pod(name: str, models: Path, folder: Path) -> Iterator[Server]:
     for before, after in changes.items():
         words = [word.replace(before, after) for word in words]
     headers = {"Authorization": f"Bearer {KEY}"}
-    with serving(*words, bundles=[models], name=served_as(models), headers=headers) as server:
+    with serving(*words, *more, bundles=[models], name=served_as(models), headers=headers) as server:
         yield server
 
 
@@ -162,6 +162,20 @@ def test_the_containers_arguments_serve_and_its_probes_are_answered(name: str, l
         server.headers = with_key
         assert server.get(f"/v2/models/{server.name}/ready").status == 200
         assert server.stop() == 0
+
+
+def test_a_pod_whose_clients_keep_all_its_connections_is_not_taken_for_dead(tmp_path: Path):
+    probe = container(SERVERS["kubernetes"])["livenessProbe"]
+    path = probe["httpGet"]["path"]
+    with (
+        pod("kubernetes", bundles(tmp_path), tmp_path, "--max-connections", 4) as server,
+        contextlib.ExitStack() as kept,
+    ):
+        for sock in [kept.enter_context(server.connect()) for _ in range(6)]:
+            sock.settimeout(probe["timeoutSeconds"])
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: edgecnn\r\n\r\n".encode())
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert server.request("GET", path, timeout_s=probe["timeoutSeconds"]).status == 200
 
 
 def test_the_autoscalers_metric_is_made_from_what_the_server_gives(tmp_path: Path):

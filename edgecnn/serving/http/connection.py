@@ -160,6 +160,12 @@ class Connection(asyncio.Protocol):
         """Whether a request is being sent."""
         return not self._ending and self._exchange is None and self._reader.begun
 
+    @property
+    def rests(self) -> bool:
+        """Whether everything was answered, and nothing has come since."""
+        waits = self._exchange is None and not self._stalled and not self._reader.waiting()
+        return self.made and self._idle and waits and not self._ending and not self._transport.is_closing()
+
     def check(self, now: float) -> None:
         """Look at the deadline, and at a client that may have left unseen."""
         if now >= self.deadline:

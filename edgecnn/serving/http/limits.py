@@ -8,7 +8,7 @@ class Limits:
     """What a client may take of the server.
 
     Attributes:
-        max_connections: open at once; more wait in the system's backlog.
+        max_connections: open at once; a further one takes the place of one that rests, or waits in the backlog.
         max_header_bytes: of a request's line and headers together.
         max_headers: their number.
         max_body_bytes: of a body as it is sent, and as it is inflated.

@@ -129,9 +129,28 @@ class Listener:
         now = time.monotonic()
         for connection in list(self._connections):
             connection.check(now)
+        if self._retry is None:
+            self._resume()  # one may rest by now
+
+    def _has_room(self) -> bool:
+        """Whether a further connection is taken: as many as may be are not open yet, or one of them rests."""
+        few = len(self._connections) < self._limits.max_connections
+        return few or any(connection.rests for connection in self._connections)
+
+    def _make_room(self) -> None:
+        """Close the connection that has rested for longest, where there are as many as may be.
+
+        Else clients that keep their connections would lock out others, and whoever asks whether the server lives.
+        """
+        if len(self._connections) >= self._limits.max_connections:
+            resting = (connection for connection in self._connections if connection.rests)
+            min(resting, key=lambda connection: connection.deadline).close()
 
     def _accept(self) -> None:
         """Take one connection; the loop comes back if there are more, after what else it has to do."""
+        if not self._has_room():
+            self._pause()
+            return
         try:
             sock, _ = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):
@@ -144,10 +163,9 @@ class Listener:
         sock.setblocking(False)
         with suppress(OSError):  # not every socket is TCP
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._make_room()
         connection = Connection(self._shared, sock)
         self._connections.add(connection)
-        if len(self._connections) >= self._limits.max_connections:
-            self._pause()
         task = self._loop.create_task(self._connect(connection, sock))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
@@ -180,6 +198,6 @@ class Listener:
 
     def _resume(self) -> None:
         self._retry = None
-        if not self._accepting and not self._stopped and len(self._connections) < self._limits.max_connections:
+        if not self._accepting and not self._stopped and self._has_room():
             self._accepting = True
             self._loop.add_reader(self._socket, self._accept)

@@ -65,10 +65,8 @@ def test_at_the_most_connections_others_wait_for_one_to_close(loop_kind: str):
     with serving(loop_kind, Limits(max_connections=3)) as site, ExitStack() as stack:
         socks = [stack.enter_context(site.client()) for _ in range(5)]
         for sock in socks:
-            sock.sendall(GET)
-        assert until(lambda: site.listener.open_connections == 3)
-        for sock in socks[:3]:
-            assert read_answer(sock).status == 200
+            sock.sendall(get("/held") if sock in socks[:3] else GET)
+        assert until(lambda: site.listener.open_connections == len(site.desk.handled) == 3)
         socks[3].settimeout(0.3)
         assert not is_closed(socks[3], within_s=0.3)
         socks[0].close()
@@ -79,6 +77,38 @@ def test_at_the_most_connections_others_wait_for_one_to_close(loop_kind: str):
         assert read_answer(socks[4]).status == 200
         for sock in socks:
             sock.close()
+
+
+def test_at_the_most_connections_the_one_that_has_rested_longest_makes_room(loop_kind: str):
+    with serving(loop_kind, Limits(max_connections=3)) as site, ExitStack() as stack:
+        held, first, second = [stack.enter_context(site.client()) for _ in range(3)]
+        held.sendall(get("/held"))
+        assert until(lambda: len(site.desk.handled) == 1)
+        for sock in (first, second, first):
+            sock.sendall(GET)
+            assert read_answer(sock).status == 200
+        late = stack.enter_context(site.client())
+        late.sendall(GET)
+        assert read_answer(late).status == 200
+        assert is_closed(second)
+        first.sendall(GET)
+        assert read_answer(first).status == 200
+        site.on_loop(lambda: site.desk.handled[0].respond(Response(200, b"at last")))
+        assert read_answer(held).body == b"at last"
+
+
+def test_at_the_most_connections_others_are_let_in_as_soon_as_one_rests(loop_kind: str):
+    with serving(loop_kind, Limits(max_connections=2)) as site, ExitStack() as stack:
+        busy = [stack.enter_context(site.client()) for _ in range(2)]
+        for sock in busy:
+            sock.sendall(get("/held"))
+        assert until(lambda: len(site.desk.handled) == 2)
+        late = stack.enter_context(site.client())
+        late.sendall(GET)
+        assert not is_closed(late, within_s=0.3)
+        site.on_loop(lambda: site.desk.handled[0].respond(Response(200, b"at last")))
+        assert read_answer(late).status == 200
+        assert read_answer(busy[0]).body == b"at last"
 
 
 def test_two_listeners_share_a_socket(loop_kind: str):
