@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from conftest import COMMITTED
+from emulation import Processor
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgecnn.bundle.store import Bundle, open_bundle
@@ -262,14 +263,17 @@ def serving(
     name: str | None = None,
     headers: dict[str, str] | None = None,
     context: ssl.SSLContext | None = None,
+    processor: Processor | None = None,
+    patience_s: float = TIMEOUT_S,
 ) -> Iterator[Server]:
     """Start a server on a free port, wait until it is ready, and end it afterwards.
 
     Where a model is named, it answers as the committed bundle does; else it is the first bundle.
     """
-    process, lines = start(*options, bundles=bundles, environment=environment)
+    process, lines = start(*options, bundles=bundles, environment=environment, processor=processor)
     try:
-        wait_for(lambda: any("edgecnn serves" in line for line in lines) or process.poll() is not None)
+        served = "edgecnn serves"
+        wait_for(lambda: any(served in line for line in lines) or process.poll() is not None, limit_s=patience_s)
         assert process.poll() is None, lines
         found = next(match for line in lines if (match := _LINE.search(line)))
         bundle = open_bundle(bundles[0] if name is None else COMMITTED)
@@ -285,12 +289,17 @@ def serving(
 
 
 def start(
-    *options: object, bundles: Sequence[Path] = (COMMITTED,), environment: dict[str, str] | None = None
+    *options: object,
+    bundles: Sequence[Path] = (COMMITTED,),
+    environment: dict[str, str] | None = None,
+    processor: Processor | None = None,
 ) -> tuple["subprocess.Popen[str]", list[str]]:
-    """Start `edgecnn serve`; returns the process, and its log as it comes."""
-    command = [sys.executable, "-m", "edgecnn", "serve", *map(str, bundles), "--port", "0", *map(str, options)]
+    """Start `edgecnn serve`, on another processor if one is named; returns the process, and its log as it comes."""
+    arguments = ["-m", "edgecnn", "serve", *map(str, bundles), "--port", "0", *map(str, options)]
+    command = processor.command(*arguments) if processor else [sys.executable, *arguments]
+    base = processor.environment() if processor else child_environment()
     process = subprocess.Popen(
-        command, env=child_environment() | (environment or {}), stderr=subprocess.PIPE, text=True, errors="replace"
+        command, env=base | (environment or {}), stderr=subprocess.PIPE, text=True, errors="replace"
     )
     lines: list[str] = []
 
