@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from conftest import COMMITTED
-from deployment import DEPLOY, parsed, serve_options
+from deployment import DEPLOY, edgecnn_commands, parsed, serve_options
 from manifests import check, container, documents
 from server_process import Server, serving
 
@@ -176,6 +176,16 @@ def test_a_pod_whose_clients_keep_all_its_connections_is_not_taken_for_dead(tmp_
             sock.sendall(f"GET {path} HTTP/1.1\r\nHost: edgecnn\r\n\r\n".encode())
             assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
         assert server.request("GET", path, timeout_s=probe["timeoutSeconds"]).status == 200
+
+
+def test_the_command_that_asks_whether_a_pod_keeps_to_the_protocol_is_answered(edgecnn: Any, tmp_path: Path):
+    text = (DEPLOY / "kubernetes" / "README.md").read_text()
+    found = edgecnn_commands("".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)))
+    (words,) = [words[1:] for words in found if words[1] == "conformance"]
+    with pod("kubernetes", bundles(tmp_path), tmp_path) as server:
+        places = {"http://127.0.0.1:8080": f"http://127.0.0.1:{server.port}", "api-key": tmp_path / "api-key"}
+        result = edgecnn(*(places.get(word, word) for word in words))
+    assert (result.code, result.err) == (0, ""), result.out
 
 
 def test_the_autoscalers_metric_is_made_from_what_the_server_gives(tmp_path: Path):
