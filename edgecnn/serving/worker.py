@@ -5,7 +5,6 @@ Its supervisor has bound the port, and starts it again where it crashes.
 
 import asyncio
 import logging
-import math
 import os
 import signal
 import socket
@@ -20,20 +19,18 @@ from edgecnn.errors import EdgecnnError
 from edgecnn.serving import logs
 from edgecnn.serving.application import Application
 from edgecnn.serving.credentials import read_api_key
+from edgecnn.serving.desk import ModelDesk, models_of
 from edgecnn.serving.http.limits import Limits
 from edgecnn.serving.http.listener import Listener
 from edgecnn.serving.http.tls import server_context
 from edgecnn.serving.inference import Workplace
-from edgecnn.serving.loading import Loaded, load
+from edgecnn.serving.loading import load
 from edgecnn.serving.metrics import Metrics
-from edgecnn.serving.model import Model
 from edgecnn.serving.options import ServeOptions
 from edgecnn.serving.processes.job import BROKEN, STALLED, WorkerJob, read_job, say_accepting, say_ready
 from edgecnn.serving.processes.lifeline import die_with_parent
-from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.repository import Repository
-from edgecnn.serving.service import Done, Service
-from edgecnn.serving.version import Bounds
+from edgecnn.serving.service import Service
 from edgecnn.serving.web.pages import read_pages
 
 if TYPE_CHECKING:
@@ -43,22 +40,19 @@ _WATCH_S = 1.0
 _POLL_S = 0.02
 _LINGER_S = 0.5
 """After the signal to end: for requests that are on their way, which get a 503."""
-_BESIDE_PIXELS = 4096
-"""Bytes of a request that are no pixels."""
-
 logger = logging.getLogger("edgecnn.serving.worker")  # it runs as `__main__`
 
 
 class Worker:
-    """One worker, from its job to its exit code; to its repository it is the desk (see `repository.Desk`)."""
+    """One worker, from its job to its exit code."""
 
-    def __init__(self, job: WorkerJob) -> None:
-        self._job = job
+    def __init__(self, job: WorkerJob, loop: asyncio.AbstractEventLoop) -> None:
+        self._job, self._loop = job, loop
         self._options = options = job.options
         self._metrics = Metrics()
-        self._models = {source.name: self._model(source.name) for source in job.sources}
+        models = models_of((source.name for source in job.sources), options, self._metrics)
         key = options.api_key_file
-        self._service = Service(self._models, api_key=None if key is None else read_api_key(key))
+        self._service = Service(models, api_key=None if key is None else read_api_key(key))
         self._application = Application(
             self._service,
             self._metrics,
@@ -67,11 +61,20 @@ class Worker:
             access_log=options.access_log,
             pages={} if options.no_page else read_pages(),
         )
-        self._is_accepting = self._has_warned = False
+        self._is_accepting = False
+        self._desk = ModelDesk(
+            loop,
+            models,
+            self._application,
+            options=options,
+            metrics=self._metrics,
+            serves=self._accept,
+            loaded=self._loaded,
+        )
         self._repository = Repository(
             job.sources,
             job.roots,
-            self,
+            self._desk,
             open_bundle=lambda path: load(path, options, job.cores),
             watch_s=options.watch_s,
             signed=options.require_signature is not None,
@@ -79,7 +82,7 @@ class Worker:
 
     async def run(self) -> int:
         """Serve until the signal to end; returns the exit code."""
-        self._loop = loop = asyncio.get_running_loop()
+        loop = self._loop
         self._ended: asyncio.Future[int] = loop.create_future()
         options = self._options
         sock = socket.socket(fileno=self._job.socket_fd)
@@ -114,86 +117,24 @@ class Worker:
             access_log=options.access_log,
         )
 
-    def serve(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
-        """See `Desk`."""
-        self._loop.call_soon_threadsafe(self._start, name, number, loaded, seconds)
-
-    def refuse(self, name: str, reason: str) -> None:
-        """See `Desk`."""
-        self._loop.call_soon_threadsafe(lambda: self._model_of(name).refuse(reason))
-
-    def unload(self, name: str) -> None:
-        """See `Desk`."""
-        self._loop.call_soon_threadsafe(self._unload, name)
-
-    def loaded(self) -> None:
-        """See `Desk`."""
-        self._loop.call_soon_threadsafe(self._loaded)
-
-    def tell(self, done: Done, refusal: Refusal | None) -> None:
-        """See `Desk`."""
-        self._loop.call_soon_threadsafe(done, refusal)
-
-    def _model(self, name: str) -> Model:
-        options = self._options
-        bounds = Bounds(
-            max_batch=options.max_batch,
-            max_pending=options.max_queue,
-            max_delay_s=options.max_delay_us / 1e6,
-            max_pixels=options.max_pixels,
-        )
-        return Model(name, bounds, self._metrics.of(name))
-
-    def _model_of(self, name: str) -> Model:
-        """Return a model, which may have come into the folders since the start."""
-        if name not in self._models:
-            self._models[name] = self._model(name)
-            self._application.lay_out()
-        return self._models[name]
-
-    def _start(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
+    def _accept(self) -> None:
+        """Owe answers from now on."""
         if not self._is_accepting:
             self._is_accepting = True
             # Until here the signal ends the process at once: there is nothing to answer.
             self._loop.add_signal_handler(signal.SIGTERM, self._end, 0)
             say_accepting(self._job)
-        self._model_of(name).start(loaded, self._loop, number=number)
-        self._application.lay_out()
-        info = loaded.session.info
-        fields = {"version": number, "digest": loaded.bundle.digest[:12], "engine": f"{info.engine} {info.version}"}
-        fields |= {"device": info.device, "precision": info.precision, "threads": str(info.threads)}
-        fields |= {"instances": str(loaded.session.concurrency), "seconds": f"{seconds:.2f}"}
-        logger.info("ready", extra={"model": name} | fields)
-        self._check_room(name, loaded)
-
-    def _check_room(self, name: str, loaded: Loaded) -> None:
-        """Warn where no request can hold as many images as a batch may."""
-        batch_bytes = self._options.max_batch * math.prod(loaded.bundle.manifest.image_shape)
-        if batch_bytes + _BESIDE_PIXELS > self._options.max_body_mb << 20:
-            logger.warning(
-                "a batch of --max-batch %d images in pixels is %d bytes, more than --max-body-mb %d admits",
-                self._options.max_batch,
-                batch_bytes,
-                self._options.max_body_mb,
-                extra={"model": name},
-            )
-            self._has_warned = True
-
-    def _unload(self, name: str) -> None:
-        self._model_of(name).unload()
-        self._application.lay_out()
-        logger.info("unloaded", extra={"model": name})
 
     def _loaded(self) -> None:
         """Tell the supervisor; end where there is nothing to serve, or not everything and that was asked for."""
-        ready = [model.name for model in self._models.values() if model.state == "ready"]
+        ready = [model.name for model in self._desk.models.values() if model.state == "ready"]
         if not ready:
             logger.error("there is nothing to serve: no bundle could be loaded")
             self._end(1)
-        elif self._options.strict and any(model.reason for model in self._models.values()):
+        elif self._options.strict and any(model.reason for model in self._desk.models.values()):
             logger.error("not every bundle could be loaded, and --strict was asked for")
             self._end(1)
-        elif self._options.strict and self._has_warned:
+        elif self._options.strict and self._desk.has_warned:
             logger.error("there was a warning, and --strict was asked for")
             self._end(1)
         else:
@@ -208,7 +149,7 @@ class Worker:
             logger.error("%s", error)
             self._end(error.exit_code)
         else:
-            refused = [model.name for model in self._models.values() if model.state != "ready"]
+            refused = [model.name for model in self._desk.models.values() if model.state != "ready"]
             say_ready(self._job, ready, refused=refused)
 
     async def _open(self) -> None:
@@ -228,7 +169,7 @@ class Worker:
         """
         while True:
             time.sleep(_WATCH_S)
-            for model in list(self._models.values()):
+            for model in list(self._desk.models.values()):
                 fields = {"model": model.name}
                 if model.longest_run_s() > self._options.stall_timeout_s:
                     logger.critical("the engine does not come back from a run", extra=fields)
@@ -287,7 +228,7 @@ def main() -> None:
     logs.configure(job.options.log_format, job.options.log_level)
     try:
         with asyncio.Runner(loop_factory=_new_loop()) as runner:
-            code = runner.run(Worker(job).run())
+            code = runner.run(Worker(job, runner.get_loop()).run())
             # Threads of engines may hang; nothing is left to be done.
             sys.stderr.flush()
             os._exit(code)
