@@ -24,6 +24,7 @@ class Model:
         bounds: what requests may take of it.
         metrics: what has happened to its requests.
         has_died: whether the engine fails on every image.
+        is_unloaded: whether it does not answer because a client has said so.
     """
 
     def __init__(self, name: str, bounds: Bounds, metrics: ModelMetrics) -> None:
@@ -33,7 +34,7 @@ class Model:
         self.state: State = "loading"
         self.reason = "the bundle is being opened and proven"
         self.pending = 0
-        self.has_died = False
+        self.has_died = self.is_unloaded = False
         self._version: Version | None = None
         self._retiring: list[Version] = []
         metrics.ready(is_ready=False)
@@ -77,6 +78,7 @@ class Model:
         """Answer nothing more; what has begun is answered."""
         self._retire()
         self._become("unavailable", "it was unloaded")
+        self.is_unloaded = True
 
     def enter(self) -> Version:
         """Let a request in, which `pending` counts already; it has to leave the version that it gets.
@@ -109,5 +111,5 @@ class Model:
             self._become("unavailable", "its engine has stopped working, and is started again")
 
     def _become(self, state: State, reason: str) -> None:
-        self.state, self.reason = state, reason
+        self.state, self.reason, self.is_unloaded = state, reason, False
         self.metrics.ready(is_ready=state == "ready")

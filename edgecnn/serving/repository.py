@@ -17,9 +17,12 @@ from edgecnn.bundle.manifest import Manifest, TensorSpec
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.serving.catalogue import Candidate, Source, candidates, find_sources
 from edgecnn.serving.loading import Loaded, public_reason
+from edgecnn.serving.processes.job import Held
 from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.service import Action, Done
+
+_NOTHING = "there is no bundle any more"
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +56,10 @@ class _Place:
     """What is known of a model here."""
 
     source: Source
-    served: Manifest | None = None
-    serving: tuple[str, ...] = ()  # signatures: of what is served,
+    held: Held
+    serving: tuple[str, ...] | None = None  # signatures: of what is served,
     tried: tuple[str, ...] = ()  # of the best that stood there when it was tried last,
     seen: tuple[str, ...] = ()  # and of what stood there at the last look
-    is_unloaded: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Repository:
         desk: Desk,
         *,
         open_bundle: Callable[[Path], Loaded],
+        held: Sequence[Held],
+        remember: Callable[[Held], object],
         watch_s: float,
         signed: bool = False,
     ) -> None:
@@ -87,13 +91,17 @@ class Repository:
             roots: where models may be found that are asked for later.
             desk: where they answer.
             open_bundle: opens and proves a bundle; raises EdgecnnError.
+            held: what is known of models from a worker before this one.
+            remember: keeps what a worker after this one must know, should it end unasked; called in this thread.
             watch_s: how often to look for new versions; 0 for never.
             signed: whether a version is a new one also when its signature has come or changed.
         """
-        self._places = {source.name: _Place(source) for source in sources}
+        self._held = {each.name: each for each in held}
+        self._places = {source.name: self._place(source) for source in sources}
         self._roots = roots
         self._desk = desk
         self._open = open_bundle
+        self._remember = remember
         self._watch_s = watch_s
         self._signed = signed
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
@@ -104,6 +112,9 @@ class Repository:
 
     def run(self) -> None:
         """Load everything, then what changes and what is asked for, for ever."""
+        for name in self._held:
+            if name not in self._places and self._newcomer(name) is None:
+                self._desk.refuse(name, _NOTHING)
         for name in self._places:
             self._begin(name)
         self._desk.loaded()
@@ -118,10 +129,13 @@ class Repository:
                 self._obey(order)
 
     def _begin(self, name: str) -> None:
-        """Load the highest version that can be."""
+        """Load the highest version that can be, unless a worker before this one was told not to."""
         place = self._places[name]
+        if place.held.is_unloaded:
+            self._desk.unload(name)
+            return
         found = candidates(place.source, signed=self._signed)
-        reason = self._change(place, found) if found else "there is no bundle any more"
+        reason = self._change(place, found) if found else _NOTHING
         if reason is not None:
             self._desk.refuse(name, reason)
 
@@ -129,7 +143,7 @@ class Repository:
         """Load what has come since, once it has stood still from one look to the next: it may be half copied."""
         for name, place in self._places.items():
             try:
-                reason = None if place.is_unloaded else self._looked(place)
+                reason = None if place.held.is_unloaded else self._looked(place)
             except Exception:
                 logger.exception("a bug: new versions were not looked for", extra={"model": name})
             else:
@@ -158,14 +172,16 @@ class Repository:
         if place is None:
             return Refusal("not_found", f"model {quoted(order.name)} is not found in the folders that are served")
         if order.action == "unload":
-            place.served, place.is_unloaded = None, True
+            place.serving = None
+            self._hold(place, Held(order.name, is_unloaded=True))
             self._desk.unload(order.name)
             return None
         found = candidates(place.source, signed=self._signed)
         if not found:
             return Refusal("invalid", f"model '{order.name}' has no bundle any more: what is served goes on")
-        place.is_unloaded = False
-        if place.served is not None and found[0].signature == place.serving:
+        if place.held.is_unloaded:
+            self._hold(place, Held(order.name))
+        if found[0].signature == place.serving:
             return None
         reason = self._change(place, found)
         if reason is None:
@@ -182,15 +198,24 @@ class Repository:
         found = next((source for source in sources if source.name == name), None)
         if found is None:
             return None
-        place = self._places[name] = _Place(found)
+        place = self._places[name] = self._place(found)
         return place
+
+    def _place(self, source: Source) -> _Place:
+        return _Place(source, self._held.get(source.name, Held(source.name)))
+
+    def _hold(self, place: _Place, held: Held) -> None:
+        """Take note of what clients rely on, for a worker after this one too."""
+        if held != place.held:
+            place.held = held
+            self._remember(held)
 
     def _change(self, place: _Place, found: Sequence[Candidate]) -> str | None:
         """Serve the best version that can be; return what was wrong with those that are better than what is served."""
         place.tried = place.seen = found[0].signature
         refusals = []
         for candidate in found:
-            reason = None if place.served and candidate.signature == place.serving else self._try(place, candidate)
+            reason = None if candidate.signature == place.serving else self._try(place, candidate)
             if reason is None:
                 break
             refusals.append(reason)
@@ -208,26 +233,33 @@ class Repository:
         except Exception:
             logger.exception("a bug: the bundle could not be loaded", extra={"model": name})
             return _refused(what, "it cannot be opened", place)
-        if place.served is not None and (difference := _difference(place.served, loaded.bundle.manifest)):
+        tensors = _tensors(loaded.bundle.manifest)
+        if place.held.tensors and (difference := _difference(place.held.tensors, tensors)):
             loaded.session.close()
             logger.error("%s: %s", candidate.path, difference, extra={"model": name})
             return _refused(what, difference, place)
-        place.served, place.serving = loaded.bundle.manifest, candidate.signature
+        place.serving = candidate.signature
+        self._hold(place, Held(name, tensors))
         self._desk.serve(name, candidate.number, loaded, time.monotonic() - start)
         return None
 
 
 def _refused(what: str, reason: str, place: _Place) -> str:
     """Say of a newer or a further version which one is meant; of the only bundle there is, only why."""
-    return f"{what} was refused: {reason}" if place.served or place.source.has_versions else reason
+    return f"{what} was refused: {reason}" if place.held.tensors or place.source.has_versions else reason
 
 
-def _difference(served: Manifest, new: Manifest) -> str | None:
+def _difference(served: Sequence[str], new: Sequence[str]) -> str | None:
     """Say in what a new version would surprise clients of the one that is served."""
-    for old, now in ((served.input, new.input), (served.output, new.output)):
+    for old, now in zip(served, new, strict=True):
         if old != now:
-            return f"expected {_shown(old)} as the version that is served has, found {_shown(now)}"
+            return f"expected {old} as the version that is served has, found {now}"
     return None
+
+
+def _tensors(manifest: Manifest) -> tuple[str, ...]:
+    """Return what a bundle takes and gives, in words: where they are the same, so is everything a client relies on."""
+    return _shown(manifest.input), _shown(manifest.output)
 
 
 def _shown(spec: TensorSpec) -> str:

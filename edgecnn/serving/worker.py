@@ -27,7 +27,7 @@ from edgecnn.serving.inference import Workplace
 from edgecnn.serving.loading import load
 from edgecnn.serving.metrics import Metrics
 from edgecnn.serving.options import ServeOptions
-from edgecnn.serving.processes.job import BROKEN, STALLED, WorkerJob, read_job, say_accepting, say_ready
+from edgecnn.serving.processes.job import BROKEN, STALLED, WorkerJob, read_job, say_accepting, say_held, say_ready
 from edgecnn.serving.processes.lifeline import die_with_parent
 from edgecnn.serving.repository import Repository
 from edgecnn.serving.service import Service
@@ -50,7 +50,8 @@ class Worker:
         self._job, self._loop = job, loop
         self._options = options = job.options
         self._metrics = Metrics()
-        models = models_of((source.name for source in job.sources), options, self._metrics)
+        names = [*(source.name for source in job.sources), *(held.name for held in job.held)]
+        models = models_of(dict.fromkeys(names), options, self._metrics)
         key = options.api_key_file
         self._service = Service(models, api_key=None if key is None else read_api_key(key))
         self._application = Application(
@@ -76,6 +77,8 @@ class Worker:
             job.roots,
             self._desk,
             open_bundle=lambda path: load(path, options, job.cores),
+            held=job.held,
+            remember=lambda held: say_held(job, held),
             watch_s=options.watch_s,
             signed=options.require_signature is not None,
         )
@@ -126,21 +129,26 @@ class Worker:
             say_accepting(self._job)
 
     def _loaded(self) -> None:
-        """Tell the supervisor; end where there is nothing to serve, or not everything and that was asked for."""
-        ready = [model.name for model in self._desk.models.values() if model.state == "ready"]
-        if not ready:
+        """Tell the supervisor; end where there is nothing to serve, or not everything and that was asked for.
+
+        Of a worker that is started again not everything is asked for: new versions may have been refused meanwhile.
+        """
+        models = self._desk.models.values()
+        is_strict = self._options.strict and not self._job.held
+        if not any(model.state == "ready" or model.is_unloaded for model in models):
             logger.error("there is nothing to serve: no bundle could be loaded")
             self._end(1)
-        elif self._options.strict and any(model.reason for model in self._desk.models.values()):
+        elif is_strict and any(model.reason for model in models):
             logger.error("not every bundle could be loaded, and --strict was asked for")
             self._end(1)
-        elif self._options.strict and self._desk.has_warned:
+        elif is_strict and self._desk.has_warned:
             logger.error("there was a warning, and --strict was asked for")
             self._end(1)
         else:
-            self._opening = self._loop.create_task(self._open_loaded(ready))
+            self._accept()  # also where all of them are unloaded: they may be loaded again
+            self._opening = self._loop.create_task(self._open_loaded())
 
-    async def _open_loaded(self, ready: list[str]) -> None:
+    async def _open_loaded(self) -> None:
         """Say that what can be served is, after all ports have been opened."""
         try:
             if self._options.workers > 1:
@@ -149,7 +157,9 @@ class Worker:
             logger.error("%s", error)
             self._end(error.exit_code)
         else:
-            refused = [model.name for model in self._desk.models.values() if model.state != "ready"]
+            models = self._desk.models.values()
+            ready = [model.name for model in models if model.state == "ready"]
+            refused = [model.name for model in models if model.state != "ready" and not model.is_unloaded]
             say_ready(self._job, ready, refused=refused)
 
     async def _open(self) -> None:

@@ -11,7 +11,7 @@ from edgecnn.errors import UsageError
 from edgecnn.serving.catalogue import Source
 from edgecnn.serving.credentials import read_api_key
 from edgecnn.serving.options import ServeOptions
-from edgecnn.serving.processes.job import WorkerJob, job_text
+from edgecnn.serving.processes.job import Held, WorkerJob, job_text
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,7 @@ def test_a_job_arrives_as_it_was_sent():
         socket_fd=3,
         grpc_address="[::1]:9",
         ready_fd=4,
+        held=(Held("a", ("image uint8 [-1,32,32,1]", "logits float32 [-1,10]")), Held("b", is_unloaded=True)),
         number=1,
         cores=2,
         supervisor_pid=7,

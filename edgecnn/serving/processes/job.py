@@ -1,8 +1,10 @@
-"""What the supervisor hands to a worker, and the two words that a worker says back."""
+"""What the supervisor hands to a worker, and what a worker says back: a line of JSON each time."""
 
+import contextlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,40 @@ CANNOT_SERVE = frozenset({1, 2, 3})
 """Exit codes of a worker that has said on stderr why it cannot serve at all: it is not started again."""
 
 
+_SPEAKING = threading.Lock()
+"""Lines come from several threads; a long one is written in parts."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a worker that is started again must know of a model, to serve what the one before it has served.
+
+    Attributes:
+        name: of the model.
+        tensors: what its clients rely on, in words: what is taken and given by the version that is served, or was.
+        is_unloaded: whether it is not to be served, since a client has said so.
+    """
+
+    name: str
+    tensors: tuple[str, ...] = ()
+    is_unloaded: bool = False
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a worker says of itself; nothing but that it may owe answers now, where all is empty.
+
+    Attributes:
+        held: what is to be remembered of a model; such a notice says nothing else.
+        served: names of the models that are served, once all that was to be has been tried; None before.
+        refused: names of those that could not be, then.
+    """
+
+    held: Held | None = None
+    served: tuple[str, ...] | None = None
+    refused: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class WorkerJob:
     """What a worker does.
@@ -31,10 +67,11 @@ class WorkerJob:
         options: how.
         socket_fd: descriptor of the socket that listens, shared with the other workers.
         grpc_address: to listen on for gRPC, with its port; None for no gRPC.
-        ready_fd: descriptor for `say_accepting` and `say_ready`.
+        ready_fd: descriptor for `say_accepting`, `say_ready` and `say_held`.
         number: of this worker, from 0; one that is started again keeps it.
         cores: how many it may keep busy.
         supervisor_pid: the process that must be its parent.
+        held: what workers before this one have said of models.
     """
 
     sources: tuple[Source, ...]
@@ -46,6 +83,7 @@ class WorkerJob:
     number: int
     cores: int
     supervisor_pid: int
+    held: tuple[Held, ...] = ()
 
 
 def job_text(job: WorkerJob) -> str:
@@ -60,12 +98,21 @@ def read_job() -> WorkerJob:
 
 def say_accepting(job: WorkerJob) -> None:
     """Tell the supervisor, once, that a first model is served: from now on this process may owe answers."""
-    os.write(job.ready_fd, b" ")
+    _say(job, Notice())
 
 
 def say_ready(job: WorkerJob, names: Sequence[str], *, refused: Sequence[str] = ()) -> None:
     """Tell the supervisor, once, that these models are served from now on, and which of them could not be."""
-    content = f"{', '.join(names)}\t{', '.join(refused)}\n".encode()
-    while content:
-        content = content[os.write(job.ready_fd, content) :]
-    os.close(job.ready_fd)
+    _say(job, Notice(served=tuple(names), refused=tuple(refused)))
+
+
+def say_held(job: WorkerJob, held: Held) -> None:
+    """Tell the supervisor what the next worker must know of a model; any thread may."""
+    _say(job, Notice(held=held))
+
+
+def _say(job: WorkerJob, notice: Notice) -> None:
+    content = json.dumps(schema.plain(notice)).encode() + b"\n"
+    with _SPEAKING, contextlib.suppress(BrokenPipeError):  # the supervisor has gone: this process is about to end
+        while content:
+            content = content[os.write(job.ready_fd, content) :]

@@ -14,20 +14,20 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgecnn.runtime.child import child_command, child_environment, signal_name
+from edgecnn.runtime.child import signal_name
 from edgecnn.serving.catalogue import Source
 from edgecnn.serving.credentials import read_api_key
 from edgecnn.serving.logs import configure
 from edgecnn.serving.options import ServeOptions
-from edgecnn.serving.processes.job import CANNOT_SERVE, WorkerJob, job_text
+from edgecnn.serving.processes.job import CANNOT_SERVE
+from edgecnn.serving.processes.launching import Launcher
 from edgecnn.serving.processes.listening import Reserved, listen, reserve, url
-from edgecnn.serving.processes.metrics_folder import VARIABLE, MetricsFolder
-from edgecnn.serving.processes.notifying import OWN_VARIABLES, Notifier
+from edgecnn.serving.processes.metrics_folder import MetricsFolder
+from edgecnn.serving.processes.notifying import Notifier
 from edgecnn.serving.processes.signals import Signals
 from edgecnn.serving.processes.worker_place import Restarts, WorkerPlace, ended_children
 
@@ -89,7 +89,7 @@ def supervise(
         metrics = MetricsFolder() if options.workers > 1 else None
         if metrics is not None:
             cleanup.callback(metrics.close)
-        launcher = _Launcher(
+        launcher = Launcher(
             module,
             sources=tuple(sources),
             roots=tuple(roots),
@@ -101,7 +101,13 @@ def supervise(
         )
         loading_s = options.load_timeout_s * (len(sources) + 1)
         places = [
-            WorkerPlace(number, launcher.launch, restarts=restarts or Restarts(), loading_s=loading_s)
+            WorkerPlace(
+                number,
+                launcher.launch,
+                remember=launcher.remember,
+                restarts=restarts or Restarts(),
+                loading_s=loading_s,
+            )
             for number in range(options.workers)
         ]
         supervisor = _Supervisor(
@@ -109,53 +115,6 @@ def supervise(
         )
         cleanup.callback(supervisor.close)
         return supervisor.run()
-
-
-class _Launcher:
-    """Starts the processes of workers."""
-
-    def __init__(
-        self,
-        module: str,
-        *,
-        sources: tuple[Source, ...],
-        roots: tuple[Path, ...],
-        options: ServeOptions,
-        cores: int,
-        listener: socket.socket,
-        grpc: Reserved | None,
-        metrics: MetricsFolder | None,
-    ) -> None:
-        self._module, self._options, self._cores = module, options, cores
-        self._sources, self._roots = sources, roots
-        self._listener = listener
-        self._grpc_address = None if grpc is None else grpc.address
-        foreign = {VARIABLE, *OWN_VARIABLES}
-        self._environment = {key: value for key, value in child_environment().items() if key not in foreign}
-        if metrics is not None:
-            self._environment[VARIABLE] = str(metrics.path)
-
-    def launch(self, number: int, ready_fd: int) -> "subprocess.Popen[bytes]":
-        """See `Launch`."""
-        socket_fd = self._listener.fileno()
-        job = WorkerJob(
-            self._sources,
-            self._roots,
-            self._options,
-            socket_fd=socket_fd,
-            grpc_address=self._grpc_address,
-            ready_fd=ready_fd,
-            number=number,
-            cores=self._cores,
-            supervisor_pid=os.getpid(),
-        )
-        return subprocess.Popen(
-            child_command(self._module, job_text(job)),
-            env=self._environment,
-            stdin=subprocess.PIPE,  # nothing is written: its end is the sign that this process is gone
-            pass_fds=(socket_fd, ready_fd),
-            process_group=0,  # a terminal's Ctrl-C comes here, and from here to the workers, once
-        )
 
 
 class _Supervisor:

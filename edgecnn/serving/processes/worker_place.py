@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgecnn.bundle import schema
+from edgecnn.serving.processes.job import Held, Notice
+
 
 @dataclass(frozen=True)
 class Restarts:
@@ -34,7 +37,7 @@ class Restarts:
 
 
 Launch = Callable[[int, int], "subprocess.Popen[bytes]"]
-"""Starts worker `number`, which says that it is ready through the descriptor `ready_fd`."""
+"""Starts worker `number`, which says what there is to say through the descriptor `ready_fd`."""
 
 
 class WorkerPlace:
@@ -43,7 +46,7 @@ class WorkerPlace:
     Attributes:
         number: from 0.
         process: that runs, or None.
-        is_accepting: whether it may owe answers: it has said something.
+        is_accepting: whether it has said that it may owe answers.
         is_ready: whether it has said that all it can serve is served.
         names: of the models that it said it serves.
         refused: names of those that it said it cannot.
@@ -52,7 +55,24 @@ class WorkerPlace:
         notice_fd: descriptor to be read until it ends; None where nothing more will come.
     """
 
-    def __init__(self, number: int, launch: Launch, *, restarts: Restarts, loading_s: float) -> None:
+    def __init__(
+        self,
+        number: int,
+        launch: Launch,
+        *,
+        remember: Callable[[Held], object],
+        restarts: Restarts,
+        loading_s: float,
+    ) -> None:
+        """Describe a place that is empty still.
+
+        Args:
+            number: from 0.
+            launch: starts a worker.
+            remember: takes what the next worker must know.
+            restarts: how often there is a next one.
+            loading_s: how long one may take until it serves.
+        """
         self.number = number
         self.process: subprocess.Popen[bytes] | None = None
         self.is_accepting = False
@@ -62,6 +82,7 @@ class WorkerPlace:
         self.restart_at: float | None = None
         self.notice_fd: int | None = None
         self._launch = launch
+        self._remember = remember
         self._restarts = restarts
         self._loading_s = loading_s
         self._started_at = float("-inf")
@@ -89,21 +110,31 @@ class WorkerPlace:
             os.close(ready_fd)
 
     def read_notice(self) -> bool:
-        """Read what the worker has said; return whether it has just become ready. It is done when the pipe ends."""
+        """Read what the worker has said; return whether it has just become ready. The pipe ends when it does."""
         if self.notice_fd is None:
             return False
+        was_ready = self.is_ready
         try:
             while content := os.read(self.notice_fd, 65536):
                 self._said += content
-                self.is_accepting = True
+            self.close_notice()
         except BlockingIOError:
-            return False
-        self.close_notice()
-        self.is_ready = self._said.endswith(b"\n")
-        if self.is_ready:
+            pass
+        *lines, self._said = self._said.split(b"\n")
+        for line in lines:
+            with contextlib.suppress(schema.SchemaError):  # whatever a worker says, this process goes on
+                self._hear(schema.parse(Notice, line))
+        return self.is_ready and not was_ready
+
+    def _hear(self, notice: Notice) -> None:
+        if notice.held is not None:
+            self._remember(notice.held)
+            return
+        self.is_accepting = True
+        if notice.served is not None:
+            self.is_ready = True
             self._ready_at = time.monotonic()
-            self.names, _, self.refused = self._said.decode(errors="replace").strip(" \n").partition("\t")
-        return self.is_ready
+            self.names, self.refused = ", ".join(notice.served), ", ".join(notice.refused)
 
     def is_well(self) -> bool:
         """Whether a process serves, or has not taken longer for that than loading may, or a start is planned."""
