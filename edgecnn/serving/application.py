@@ -19,9 +19,10 @@ from edgecnn.serving.metrics import CONTENT_TYPE, Metrics
 from edgecnn.serving.model import Model
 from edgecnn.serving.nowhere import nothing_at
 from edgecnn.serving.openapi.document import PATH, document
+from edgecnn.serving.orders import Action
 from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.request_ids import REQUEST_ID, RequestIds
-from edgecnn.serving.service import Action, Service
+from edgecnn.serving.service import Service
 from edgecnn.serving.web.pages import Page, routes
 
 _INFER = "/infer"
@@ -202,7 +203,7 @@ class Application:
                 self._metrics.refused(refusal.status)
                 self.reply(exchange, refused(refusal))
 
-        self._service.order(action, name, done)
+        exchange.on_gone = self._service.order(action, name, done)
 
 
 def _general(service: Service, metrics: Metrics) -> dict[str, Route]:

@@ -10,8 +10,8 @@ from edgecnn.serving.loading import Loaded
 from edgecnn.serving.metrics import Metrics
 from edgecnn.serving.model import Model
 from edgecnn.serving.options import ServeOptions
+from edgecnn.serving.orders import Order
 from edgecnn.serving.refusal import Refusal
-from edgecnn.serving.service import Done
 from edgecnn.serving.version import Bounds
 
 _BESIDE_PIXELS = 4096
@@ -86,9 +86,9 @@ class ModelDesk:
         """See `Desk`."""
         self._loop.call_soon_threadsafe(self._loaded)
 
-    def tell(self, done: Done, refusal: Refusal | None) -> None:
+    def tell(self, order: Order, refusal: Refusal | None) -> None:
         """See `Desk`."""
-        self._loop.call_soon_threadsafe(done, refusal)
+        self._loop.call_soon_threadsafe(order.end, refusal)
 
     def _model(self, name: str) -> Model:
         """Return a model, which may have come into the folders since the start."""

@@ -5,10 +5,8 @@ from typing import Literal
 
 from edgecnn.serving.loading import Loaded
 from edgecnn.serving.metrics import ModelMetrics
-from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.refusal import RETRY, Refusal
 from edgecnn.serving.version import Bounds, Version
-
-RETRY = (("Retry-After", "1"),)
 
 State = Literal["loading", "ready", "unavailable"]
 

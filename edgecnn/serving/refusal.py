@@ -34,6 +34,10 @@ STATUS: dict[Reason, int] = {
 }
 
 
+RETRY = (("Retry-After", "1"),)
+"""Headers of a refusal that may not be one in a second."""
+
+
 class Refusal(Exception):  # it is an answer
     """A request that gets no result.
 

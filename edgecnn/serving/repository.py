@@ -6,10 +6,9 @@ the version that is served does, the two are exchanged. Until then, and whatever
 """
 
 import logging
-import queue
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,10 +16,10 @@ from edgecnn.bundle.manifest import Manifest, TensorSpec
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.serving.catalogue import Candidate, Source, candidates, find_sources
 from edgecnn.serving.loading import Loaded, public_reason
+from edgecnn.serving.orders import Order, Orders
 from edgecnn.serving.processes.job import Held
 from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
-from edgecnn.serving.service import Action, Done
 
 _NOTHING = "there is no bundle any more"
 
@@ -46,8 +45,8 @@ class Desk(Protocol):
         """Take note that what was to be served from the start has been tried."""
         ...
 
-    def tell(self, done: Done, refusal: Refusal | None) -> None:
-        """Tell a client what became of its order."""
+    def tell(self, order: Order, refusal: Refusal | None) -> None:
+        """Tell clients what became of their order."""
         ...
 
 
@@ -62,21 +61,15 @@ class _Place:
     seen: tuple[str, ...] = ()  # and of what stood there at the last look
 
 
-@dataclass(frozen=True)
-class _Order:
-    action: Action
-    name: str
-    done: Done = field(repr=False)
-
-
 class Repository:
-    """The models of a server; see `service.Control` for what clients may ask of it."""
+    """The models of a server."""
 
     def __init__(
         self,
         sources: Sequence[Source],
         roots: Sequence[Path],
         desk: Desk,
+        orders: Orders,
         *,
         open_bundle: Callable[[Path], Loaded],
         held: Sequence[Held],
@@ -90,6 +83,7 @@ class Repository:
             sources: from the start.
             roots: where models may be found that are asked for later.
             desk: where they answer.
+            orders: what clients ask for.
             open_bundle: opens and proves a bundle; raises EdgecnnError.
             held: what is known of models from a worker before this one.
             remember: keeps what a worker after this one must know, should it end unasked; called in this thread.
@@ -104,11 +98,7 @@ class Repository:
         self._remember = remember
         self._watch_s = watch_s
         self._signed = signed
-        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
-
-    def order(self, action: Action, name: str, done: Done) -> None:
-        """See `Control`."""
-        self._orders.put(_Order(action, name, done))
+        self._orders = orders
 
     def run(self) -> None:
         """Load everything, then what changes and what is asked for, for ever."""
@@ -120,9 +110,8 @@ class Repository:
         self._desk.loaded()
         next_look = time.monotonic() + self._watch_s
         while True:
-            try:
-                order = self._orders.get(timeout=max(0.0, next_look - time.monotonic()) if self._watch_s else None)
-            except queue.Empty:
+            order = self._orders.take(max(0.0, next_look - time.monotonic()) if self._watch_s else None)
+            if order is None:
                 self._look()
                 next_look = time.monotonic() + self._watch_s
             else:
@@ -158,15 +147,15 @@ class Repository:
         has_settled, place.seen = best == place.seen, best
         return self._change(place, found) if has_settled and best != place.tried else None
 
-    def _obey(self, order: _Order) -> None:
+    def _obey(self, order: Order) -> None:
         try:
             refusal = self._obeyed(order)
         except Exception:
             logger.exception("a bug: a model was not loaded or unloaded", extra={"model": order.name})
             refusal = Refusal("engine", "the server failed on this request; its log says why")
-        self._desk.tell(order.done, refusal)
+        self._desk.tell(order, refusal)
 
-    def _obeyed(self, order: _Order) -> Refusal | None:
+    def _obeyed(self, order: Order) -> Refusal | None:
         """Do as a client asks; returns why not."""
         place = self._places.get(order.name) or self._newcomer(order.name)
         if place is None:

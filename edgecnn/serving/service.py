@@ -2,14 +2,15 @@
 
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from edgecnn import __version__
 from edgecnn.serving import descriptions
 from edgecnn.serving.inference import Call, Inference, Workplace
-from edgecnn.serving.model import RETRY, Model
+from edgecnn.serving.model import Model
+from edgecnn.serving.orders import Action, Done, Orders
 from edgecnn.serving.protocol.wording import quoted
-from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.refusal import RETRY, Refusal
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -22,33 +23,6 @@ EXTENSIONS = (
 
 _KEY_NEEDED = "an API key is needed, as Authorization: Bearer KEY or as X-API-Key"
 
-Action = Literal["load", "unload"]
-Done = Callable[[Refusal | None], None]
-"""Takes what became of a control call, in the event loop's thread; None where it was done."""
-
-
-class Control(Protocol):
-    """Loads and unloads models while others are served."""
-
-    def order(self, action: Action, name: str, done: Done) -> None:
-        """Load what stands for a model now and serve it, or serve a model no more."""
-        ...
-
-
-class _Order:
-    """What a client has asked for and waits for; its end is told once."""
-
-    def __init__(self, orders: "set[_Order]", done: Done) -> None:
-        self._orders = orders
-        self._done = done
-        orders.add(self)
-
-    def end(self, refusal: Refusal | None) -> None:
-        """Tell what became of it, unless that was done before."""
-        if self in self._orders:
-            self._orders.remove(self)
-            self._done(refusal)
-
 
 class Service:
     """The server's models, and its answers as plain values. Everything here happens in the event loop's thread.
@@ -56,7 +30,7 @@ class Service:
     Attributes:
         models: by name; may grow.
         is_draining: whether nothing new is begun, since the server is about to end.
-        control: what loads and unloads models; None where clients may not.
+        orders: where clients ask for models to be loaded and unloaded; None where they may not.
     """
 
     def __init__(self, models: Mapping[str, Model], *, api_key: bytes | None) -> None:
@@ -68,10 +42,9 @@ class Service:
         """
         self.models = models
         self.is_draining = False
-        self.control: Control | None = None
+        self.orders: Orders | None = None
         self._api_key = api_key
         self._workplace: Workplace | None = None
-        self._orders: set[_Order] = set()
 
     def work_at(self, workplace: Workplace) -> None:
         """Infer here from now on."""
@@ -178,29 +151,34 @@ class Service:
         Raises:
             Refusal: they may not, or the server is about to end.
         """
-        if self.control is None:
+        if self.orders is None:
             raise Refusal(
                 "forbidden", "models cannot be loaded or unloaded here: start the server with --model-control"
             )
         self.check_serving()
 
-    def order(self, action: Action, name: str, done: Done) -> None:
+    def order(self, action: Action, name: str, done: Done) -> Callable[[], None]:
         """Load or unload a model, where `check_control` allows it.
 
         Args:
             action: which of the two.
             name: of the model.
             done: told once what became of it, or that the server is about to end.
+
+        Returns:
+            What is called when the client leaves: what has not begun, and nobody else has asked for, is not done then.
+
+        Raises:
+            Refusal: too many orders wait.
         """
-        assert self.control is not None
-        order = _Order(self._orders, done)
-        self.control.order(action, name, order.end)
+        assert self.orders is not None
+        return self.orders.put(action, name, done)
 
     def drain(self) -> None:
         """Begin nothing new; who waits for a model to be loaded waits no more."""
         self.is_draining = True
-        for order in list(self._orders):
-            order.end(_ending())
+        if self.orders is not None:
+            self.orders.end(_ending())
 
     def server(self) -> dict[str, Any]:
         """Return the protocol's server metadata."""

@@ -27,6 +27,7 @@ from edgecnn.serving.inference import Workplace
 from edgecnn.serving.loading import load
 from edgecnn.serving.metrics import Metrics
 from edgecnn.serving.options import ServeOptions
+from edgecnn.serving.orders import Orders
 from edgecnn.serving.processes.job import BROKEN, STALLED, WorkerJob, read_job, say_accepting, say_held, say_ready
 from edgecnn.serving.processes.lifeline import die_with_parent
 from edgecnn.serving.repository import Repository
@@ -63,6 +64,9 @@ class Worker:
             pages={} if options.no_page else read_pages(),
         )
         self._is_accepting = False
+        orders = Orders()
+        if options.model_control:
+            self._service.orders = orders
         self._desk = ModelDesk(
             loop,
             models,
@@ -76,6 +80,7 @@ class Worker:
             job.sources,
             job.roots,
             self._desk,
+            orders,
             open_bundle=lambda path: load(path, options, job.cores),
             held=job.held,
             remember=lambda held: say_held(job, held),
@@ -95,8 +100,6 @@ class Worker:
         self._grpc = None if self._job.grpc_address is None else self._grpc_server(self._job.grpc_address)
         pool = ThreadPoolExecutor(self._job.cores, thread_name_prefix="edgecnn-pool")
         self._service.work_at(Workplace(loop, pool))
-        if options.model_control:
-            self._service.control = self._repository
         if options.workers == 1:  # else the others would answer what this one, still loading, took from them
             await self._open()
         for name, work in (("load", self._repository.run), ("watch", self._watch)):

@@ -144,7 +144,7 @@ class _Author:
             yield path, _item("post", {"operationId": f"infer-{model.name}-{version.number}"} | operation)
 
     def _control(self, action: str) -> Schema:
-        if self._service.control is None:
+        if self._service.orders is None:
             summary = f"To {action} a model; refused, since the server was started without --model-control."
             operation: Schema = {"summary": summary, "responses": refused(403, *self._locked)}
         else:
