@@ -15,7 +15,7 @@ import uvloop
 
 from edgecnn.serving.http.limits import Limits
 from edgecnn.serving.http.listener import Listener
-from edgecnn.serving.http.message import Exchange, Head, Response
+from edgecnn.serving.http.message import Admitted, Exchange, Head, Response
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
@@ -41,13 +41,17 @@ class Desk:
     def __init__(self) -> None:
         self.admitted: list[Head] = []
         self.handled: list[Exchange] = []
+        self.dropped = 0
         self.refusals: list[int] = []
         self.gone: list[str] = []
         self.big = b"x" * (8 << 20)
 
-    def admit(self, head: Head) -> Response | None:
+    def admit(self, head: Head) -> Response | Admitted:
         self.admitted.append(head)
-        return Response(404, b'{"error": "no"}') if head.path == "/forbidden" else None
+        return Response(404, b'{"error": "no"}') if head.path == "/forbidden" else self
+
+    def drop(self) -> None:
+        self.dropped += 1
 
     def handle(self, exchange: Exchange) -> None:
         self.handled.append(exchange)

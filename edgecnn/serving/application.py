@@ -3,14 +3,15 @@
 Paths are looked up whole in a table of those that exist: a path that was made to lead somewhere else leads nowhere.
 """
 
+import functools
 import logging
 import re
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 
+from edgecnn.serving.admission import Admitted, Handler, InferenceRoute
 from edgecnn.serving.control_requests import check_control, object_in
 from edgecnn.serving.credentials import shown_key
 from edgecnn.serving.http.message import Exchange, Head, Response
@@ -25,19 +26,16 @@ from edgecnn.serving.request_ids import REQUEST_ID, RequestIds
 from edgecnn.serving.service import Service
 from edgecnn.serving.web.pages import Page, routes
 
-_INFER = "/infer"
 _SMALL_BODY = 64 << 10
 """Of what is no inference request; nobody needs a key to send it."""
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 """Answered without a key: whoever restarts the server knows none."""
 
-_VERSION = re.compile(r"/v2/models/([^/]+)/versions/[0-9]+(/[a-z]+)?")
+_VERSION = re.compile(r"/v2/models/([^/]+)/versions/([0-9]+)(/[a-z]+)?")
 _ACTIONS: dict[str, Action] = {"load": "load", "unload": "unload"}
 _CONTROL = re.compile(rf"/v2/repository/models/([^/]+)/({'|'.join(_ACTIONS)})")
 """Of the repository extension, whatever the model is called: it may be one that is not served yet."""
 
-Handler = Callable[[Exchange], Response | None]
-"""Answers at once, or gives the exchange its answer later and returns None."""
 Route = dict[str, Handler]
 
 logger = logging.getLogger(__name__)
@@ -83,25 +81,26 @@ class Application:
         self._routes = of_models | self._general  # a model named `stats` does not take the server's
         self._description = b""
 
-    def admit(self, head: Head) -> Response | None:
+    def admit(self, head: Head) -> Response | Admitted:
         """Look at a request before its body is read."""
         try:
-            self._handler(head)
-            if not head.path.endswith(_INFER):
-                _check_small(head)
-            else:
+            handler = self._handler(head)
+            if isinstance(handler, InferenceRoute):
                 self._service.check_serving()
+                version = handler.keep()
+                return Admitted(self._answer, functools.partial(handler, version=version), version)
+            _check_small(head)
         except Refusal as refusal:
             self._metrics.refused(refusal.status)
             response = _identified(refused(refusal), head, self._ids)
             self._log(head, response)
             return response
-        return None
+        return Admitted(self._answer, handler)
 
-    def handle(self, exchange: Exchange) -> None:
+    def _answer(self, handler: Handler, exchange: Exchange) -> None:
         """Answer a request, now or later."""
         try:
-            response = self._handler(exchange.head)(exchange)
+            response = handler(exchange)
         except Refusal as refusal:
             self._metrics.refused(refusal.status)
             response = refused(refusal)
@@ -155,6 +154,10 @@ class Application:
 
     def _of(self, model: Model) -> dict[str, Route]:
         """Return the paths of a model, with and without the version that is served."""
+        numbers = ("", model.number) if model.number else ("",)
+        return {path: route for number in numbers for path, route in self._of_version(model, number).items()}
+
+    def _of_version(self, model: Model, number: str) -> dict[str, Route]:
         service = self._service
         routes: dict[str, Route] = {
             "": {"GET": lambda _: _json(service.metadata(model))},
@@ -162,14 +165,13 @@ class Application:
             "/config": {"GET": lambda _: _json(service.configuration(model))},
             "/card": {"GET": lambda _: _json(service.card(model))},
             "/stats": {"GET": lambda _: _json(service.statistics(model))},
-            _INFER: {"POST": lambda exchange: self._infer(model, exchange)},
+            "/infer": {"POST": InferenceRoute(service, model, number, self._call)},
         }
-        base = f"/v2/models/{model.name}"
-        versions = ("", f"/versions/{model.number}") if model.number else ("",)
-        return {f"{base}{version}{path}": route for version in versions for path, route in routes.items()}
+        base = f"/v2/models/{model.name}/versions/{number}" if number else f"/v2/models/{model.name}"
+        return {f"{base}{path}": route for path, route in routes.items()}
 
-    def _infer(self, model: Model, exchange: Exchange) -> None:
-        self._service.infer(model, HttpCall(exchange, self.reply, max_body_bytes=self._max_body_bytes))
+    def _call(self, exchange: Exchange) -> HttpCall:
+        return HttpCall(exchange, self.reply, max_body_bytes=self._max_body_bytes)
 
     def _version_route(self, head: Head) -> Route | None:
         """Return the route of a version of a model that has none now: nobody knows yet which it will be."""
@@ -177,7 +179,8 @@ class Application:
         model = self._service.models.get(found[1]) if found else None
         if found is None or model is None or model.number:
             return None
-        return self._routes.get(f"/v2/models/{model.name}{found[2] or ''}")
+        path = found[3] or ""
+        return self._of_version(model, found[2]).get(f"/v2/models/{model.name}/versions/{found[2]}{path}")
 
     def _control_route(self, head: Head) -> Route:
         """Return the route of a control call.

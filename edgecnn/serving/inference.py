@@ -115,8 +115,9 @@ class Call(Protocol):
 class Inference:
     """One inference request; every way through it ends in `_end`, once."""
 
-    def __init__(self, model: Model, call: Call, workplace: Workplace) -> None:
+    def __init__(self, model: Model, call: Call, workplace: Workplace, *, version: Version | None = None) -> None:
         self._model = model
+        self._kept = version
         self._call = call
         self._at = workplace
         self._begun = time.monotonic()
@@ -136,7 +137,8 @@ class Inference:
         self._attempt(self._start)
 
     def _start(self) -> None:
-        version = self._version = self._model.enter()
+        kept, self._kept = self._kept, None
+        version = self._version = self._model.enter(kept)
         if self._call.takes_time:
             self._apart(lambda: self._call.read(version), self._decode)
         else:

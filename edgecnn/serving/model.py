@@ -78,13 +78,16 @@ class Model:
         self._become("unavailable", "it was unloaded")
         self.is_unloaded = True
 
-    def enter(self) -> Version:
+    def enter(self, version: Version | None = None) -> Version:
         """Let a request in, which `pending` counts already; it has to leave the version that it gets.
+
+        Args:
+            version: that was kept for it; else it gets the one that answers now.
 
         Raises:
             Refusal: the model does not answer, or as many requests as it may hold wait already.
         """
-        version = self.version
+        version = version or self.version
         if self.pending > self.bounds.max_pending:
             raise Refusal("busy", f"{self.pending - 1} requests wait already: try again later", headers=RETRY)
         version.enter()

@@ -11,6 +11,7 @@ from edgecnn.serving.model import Model
 from edgecnn.serving.orders import Action, Done, Orders
 from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import RETRY, Refusal
+from edgecnn.serving.version import Version
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -135,15 +136,20 @@ class Service:
         _ = model.version
         self.check_serving()
 
-    def infer(self, model: Model, call: Call) -> None:
+    def infer(self, model: Model, call: Call, *, version: Version | None = None) -> None:
         """Begin with an inference request; the call gets the answer.
+
+        Args:
+            model: that is asked.
+            call: the request.
+            version: of the model, where one was kept for the request; else it is the one that is served.
 
         Raises:
             Refusal: the server is about to end.
         """
         self.check_serving()
         assert self._workplace is not None
-        Inference(model, call, self._workplace).begin()
+        Inference(model, call, self._workplace, version=version).begin()
 
     def check_control(self) -> None:
         """Do nothing where clients may load and unload models.

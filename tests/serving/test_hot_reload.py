@@ -18,7 +18,7 @@ import pytest
 from conftest import COMMITTED
 from held_engine import Engine
 from model_versions import NAME, put, put_with_another_class
-from server_process import Server, serving, wait_for
+from server_process import Server, binary_request, read_all, serving, wait_for
 
 from edgecnn.bundle.store import open_bundle
 
@@ -134,6 +134,30 @@ def test_a_request_in_flight_is_answered_by_the_version_it_began_with(folder: Pa
         assert replies[0].body == server.golden
         assert replies[0].headers[BUNDLE] == first
         wait_for(lambda: server.footprint().threads <= server.base.threads)  # the old engine's have ended
+
+
+def test_an_upload_is_answered_by_the_version_that_its_path_names(folder: Path):
+    first = put(folder, 1)
+    with serving(*QUICK, "--body-timeout-s", 300, bundles=[folder], name=NAME) as server:
+        body, length = binary_request(server.images[:3])
+        head = f"POST /v2/models/{NAME}/versions/1/infer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        head += "Expect: 100-continue\r\n"
+        head += f"Inference-Header-Content-Length: {length}\r\nContent-Length: {len(body)}\r\n\r\n"
+        with server.connect() as whole, server.connect() as half:
+            for sock in (whole, half):
+                sock.sendall(head.encode())
+                assert sock.recv(100).startswith(b"HTTP/1.1 100")  # it is let in
+                sock.sendall(body[:-1])
+            put(folder, 2)
+            wait_for(lambda: entry(server)["version"] == "2")
+            whole.sendall(body[-1:])
+            answer = read_all(whole)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(server.golden)
+        assert f"X-Bundle-Digest: {first}".encode() in answer
+        assert server.get(f"/v2/models/{NAME}/versions/1").status == 404
+        wait_for(lambda: server.footprint().threads <= server.base.threads)  # nobody needs the old engine more
+        wait_for(server.balanced)
 
 
 def _half_copied(folder: Path) -> None:

@@ -19,7 +19,7 @@ from server_process import Server, binary_request, read_all, serving
 from edgecnn.runtime.backends import installed
 from edgecnn.runtime.child import child_environment
 from edgecnn.serving.application import Application
-from edgecnn.serving.http.message import Head
+from edgecnn.serving.http.message import Head, Response
 from edgecnn.serving.metrics import Metrics
 from edgecnn.serving.service import Service
 
@@ -107,7 +107,7 @@ def test_keys_are_compared_whole_in_a_time_that_tells_nothing(monkeypatch: pytes
     application = Application(service, Metrics(), max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
     for headers in ({"authorization": f"Bearer {KEY}"}, {"x-api-key": "0"}, {}):
         refused = application.admit(Head("GET", "/v2", "", headers))
-        assert refused is not None
+        assert isinstance(refused, Response)
         assert refused.status == 401  # there is no other comparison
     assert compared == [(shown, KEY.encode()) for shown in (KEY.encode(), b"0", b"")]
 

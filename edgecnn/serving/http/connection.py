@@ -13,7 +13,7 @@ from typing import cast
 
 from edgecnn.serving.http.answer import CONTINUE, error_response, has_body, head_bytes
 from edgecnn.serving.http.exchange import ServedExchange
-from edgecnn.serving.http.message import Response
+from edgecnn.serving.http.message import Admitted, Response
 from edgecnn.serving.http.reader import Reader, Refused
 from edgecnn.serving.http.shared import TCP_CLOSE_WAIT, TCP_CLOSED, Shared, tcp_state
 
@@ -37,14 +37,15 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_advancing", "_dropped", "_ending", "_eof", "_exchange", "_idle", "_paused", "_probed", "_reader", "_secure",
-        "_shared", "_sock", "_stalled", "_transport", "deadline", "made",
+        "_admitted", "_advancing", "_dropped", "_ending", "_eof", "_exchange", "_idle", "_paused", "_probed", "_reader",
+        "_secure", "_shared", "_sock", "_stalled", "_transport", "deadline", "made",
     )  # fmt: skip
 
     def __init__(self, shared: Shared, sock: socket.socket) -> None:
         self._shared = shared
         self._sock = sock
         self._reader = Reader(shared.limits)
+        self._admitted: Admitted | None = None  # its body is still to come
         self._exchange: ServedExchange | None = None
         self._advancing = False  # inside `_advance`, which goes on by itself
         self._dropped = 0
@@ -117,6 +118,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End, and tell whoever works on an answer."""
         exchange, self._exchange = self._exchange, None
+        self._drop()
         self._ending = True
         self._reader.clear()
         self.deadline = math.inf
@@ -256,16 +258,18 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         head = reader.head
         assert head is not None
-        refusal = self._shared.application.admit(head)
-        if refusal is not None:
+        admitted = self._shared.application.admit(head)
+        if isinstance(admitted, Response):
             keep = reader.complete and reader.keep_alive and not self._shared.draining
             if keep:
                 reader.take()
                 self._rest()
-            self._write(refusal, method=head.method, keep=keep, version=reader.version)
+            self._write(admitted, method=head.method, keep=keep, version=reader.version)
             if not keep:
                 self._end(unread=not reader.complete)
-        elif not reader.complete:
+            return
+        self._admitted = admitted
+        if not reader.complete:
             self.deadline = time.monotonic() + self._shared.limits.body_timeout_s
             expects = head.headers.get("expect", "").lower() == "100-continue"
             if expects and not reader.waiting() and reader.version == "1.1":
@@ -281,9 +285,18 @@ class Connection(asyncio.Protocol):
         self.deadline = math.inf
         if self._eof:
             self._probe()
-        self._shared.application.handle(exchange)
+        admitted, self._admitted = self._admitted, None
+        assert admitted is not None
+        admitted.handle(exchange)
+
+    def _drop(self) -> None:
+        """Let go of a request that will not be whole."""
+        admitted, self._admitted = self._admitted, None
+        if admitted is not None:
+            admitted.drop()
 
     def _refuse(self, status: int, message: str) -> None:
+        self._drop()
         self._shared.application.refused(status)
         self._write(error_response(status, message), method="", keep=False, version="1.1")
         self._end(unread=True)

@@ -53,18 +53,26 @@ class Exchange(Protocol):
         ...
 
 
+class Admitted(Protocol):
+    """A request that is let in; one of the two is called, once."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer it, now that it is whole, with `exchange.respond`, at once or later; raises nothing."""
+        ...
+
+    def drop(self) -> None:
+        """Take note that it will not be whole."""
+        ...
+
+
 class Application(Protocol):
     """What answers requests."""
 
-    def admit(self, head: Head) -> Response | None:
+    def admit(self, head: Head) -> Response | Admitted:
         """Look at a request before its body is read; an answer refuses it.
 
         The connection then closes, unless no body was to come.
         """
-        ...
-
-    def handle(self, exchange: Exchange) -> None:
-        """Answer a request with `exchange.respond`, now or later; raises nothing."""
         ...
 
     def refused(self, status: int) -> None:

@@ -157,6 +157,21 @@ def test_after_a_half_close_the_answers_are_still_delivered(site: Site):
     assert site.desk.gone == []
 
 
+def test_a_request_that_will_not_be_whole_is_let_go_of_once(site: Site):
+    half = post("/echo", b"body")[:-1]
+    with site.client() as sock:
+        sock.sendall(half)
+        sock.shutdown(socket.SHUT_WR)
+        assert statuses(read_all(sock)) == [400]
+    with site.client() as sock:
+        sock.sendall(GET + half)
+        assert read_answer(sock).body == b"/x"
+        assert until(lambda: len(site.desk.admitted) == 3)
+    assert until(lambda: site.desk.dropped == 2)
+    assert site.one(GET).body == b"/x"
+    assert site.desk.dropped == 2
+
+
 def test_a_request_that_ends_too_early_is_refused(site: Site):
     for part in (b"GET / HT", post("/echo", b"body")[:-1]):
         with site.client() as sock:
