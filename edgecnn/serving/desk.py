@@ -12,6 +12,7 @@ from edgecnn.serving.model import Model
 from edgecnn.serving.options import ServeOptions
 from edgecnn.serving.orders import Order
 from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.repository import FAILED
 from edgecnn.serving.version import Bounds
 
 _BESIDE_PIXELS = 4096
@@ -99,7 +100,12 @@ class ModelDesk:
 
     def _start(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
         self._serves()
-        self._model(name).start(loaded, self._loop, number=number)
+        try:
+            self._model(name).start(loaded, self._loop, number=number)
+        except Exception:
+            logger.exception("a bug: a version does not answer", extra={"model": name, "version": number})
+            self._model(name).refuse(FAILED)
+            return
         self._application.lay_out()
         info = loaded.session.info
         fields = {"version": number, "digest": loaded.bundle.digest[:12], "engine": f"{info.engine} {info.version}"}

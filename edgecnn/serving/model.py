@@ -61,8 +61,9 @@ class Model:
             loop: that this runs in.
             number: as in its URL.
         """
+        version = Version(loaded, loop, number=number, bounds=self.bounds, observer=self.metrics, died=self._died)
         self._retire()
-        self._version = Version(loaded, loop, number=number, bounds=self.bounds, observer=self.metrics, died=self._died)
+        self._version = version
         self._become("ready", "")
 
     def refuse(self, reason: str) -> None:

@@ -21,6 +21,8 @@ from edgecnn.serving.processes.job import Held
 from edgecnn.serving.protocol.wording import quoted
 from edgecnn.serving.refusal import Refusal
 
+FAILED = "the server failed on it; its log says why"
+"""What is said of a model after a bug."""
 _NOTHING = "there is no bundle any more"
 
 logger = logging.getLogger(__name__)
@@ -120,11 +122,15 @@ class Repository:
     def _begin(self, name: str) -> None:
         """Load the highest version that can be, unless a worker before this one was told not to."""
         place = self._places[name]
-        if place.held.is_unloaded:
-            self._desk.unload(name)
-            return
-        found = candidates(place.source, signed=self._signed)
-        reason = self._change(place, found) if found else _NOTHING
+        try:
+            if place.held.is_unloaded:
+                self._desk.unload(name)
+                return
+            found = candidates(place.source, signed=self._signed)
+            reason = self._change(place, found) if found else _NOTHING
+        except Exception:
+            logger.exception("a bug: a model was not loaded", extra={"model": name})
+            reason = FAILED
         if reason is not None:
             self._desk.refuse(name, reason)
 

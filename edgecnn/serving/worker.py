@@ -159,6 +159,9 @@ class Worker:
         except EdgecnnError as error:
             logger.error("%s", error)
             self._end(error.exit_code)
+        except Exception:  # the supervisor would wait for ever
+            logger.exception("a bug: the ports were not opened")
+            self._end(BROKEN)
         else:
             models = self._desk.models.values()
             ready = [model.name for model in models if model.state == "ready"]

@@ -5,44 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import KNOWN, Fragile, loaded
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import EngineError
-from edgecnn.runtime.backend import SessionInfo
-from edgecnn.runtime.verification import ProbeResult
 from edgecnn.serving.batching import Answer, Job, Outcome
-from edgecnn.serving.loading import Loaded
 from edgecnn.serving.metrics import Metrics
 from edgecnn.serving.model import Model
 from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.version import Bounds
 
-KNOWN = np.zeros((1, 32, 32, 1), np.uint8)
 BOUNDS = Bounds(max_batch=8, max_pending=2, max_delay_s=0.0, max_pixels=1000)
-
-
-class Fragile:
-    """An engine that has memory for two images, until it has none at all."""
-
-    info = SessionInfo("fragile", "1", "cpu", "fp32", 1)
-    concurrency = 1
-
-    def __init__(self) -> None:
-        self.is_dead = False
-        self.is_closed = False
-
-    def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-        if self.is_dead or self.is_closed or len(images) > 2:
-            raise EngineError("no memory")
-        return np.zeros((len(images), 10), np.float32)
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
-def loaded(bundle: Bundle, engine: Fragile, *, run_ms: float = 10.0) -> Loaded:
-    shown = ProbeResult(images=1, decided=1, max_error=0.0, tolerance=1.0, encoded=0, failures=())
-    return Loaded(bundle, engine, bundle.proof(), shown, KNOWN, run_ms)
 
 
 def model() -> Model:
