@@ -2,13 +2,18 @@
 
 A model stands on the disk as one bundle, or as a folder of versions: subfolders that are numbered, each of them a
 bundle, of which the highest number is served; or what `edgecnn install` keeps, of which the current one is.
+
+Where other bundles stand beside numbered ones, these are versions still, and the others (a copy, say) are left out.
+Only a folder that was named itself may be one of bundles, as `exported` is, one of which has a number for a name: it is
+where no numbered one has the name of another in its manifest. Whichever it is taken for, that is told.
 """
 
 import contextlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecnn.bundle.finding import CURRENT, LARGEST_MANIFEST, MANIFEST, VERSIONS, is_bundle, signature_beside
@@ -34,11 +39,13 @@ class Source:
         name: under which it is served.
         path: of its bundle, or of the folder of its versions.
         has_versions: which of the two.
+        doubt: what else it may have been meant to be, as a sentence for people; nothing where there is none.
     """
 
     name: str
     path: Path
     has_versions: bool = False
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,8 +119,13 @@ def _sources(path: Path, hint: str) -> Iterator[Source]:
     Raises:
         UsageError: it is none of them.
     """
-    own = _source(path)
+    own = _source(path, is_named=True)
     found = [own] if own else [source for child in _children(path) if (source := _source(child))]
+    numbered = [place for place, source in enumerate(found) if _NUMBER.fullmatch(source.path.name)]
+    if not own and numbered and not found[numbered[0]].has_versions:
+        first = found[numbered[0]]
+        doubt = f"{path} is served as a folder of bundles, not of versions of one model: not all of them are numbered"
+        found[numbered[0]] = replace(first, doubt=first.doubt or doubt)
     if not found:
         raise UsageError(
             f"{path} is neither a bundle nor a folder of bundles: expected folders with {MANIFEST}, "
@@ -134,16 +146,26 @@ def _stands(bundle: Path, *, unreadable: bool = False) -> bool:
         return unreadable
 
 
-def _source(path: Path) -> Source | None:
+def _source(path: Path, *, is_named: bool = False) -> Source | None:
     if _stands(path):
         return Source(served_name(path), path)
     current = path / CURRENT
     if current.is_symlink() and (path / VERSIONS).is_dir():
         return Source(name_of(current) or _nameable(path), current)
-    # A folder in which other bundles stand as well is a folder of bundles, one of which has a number for a name.
     bundles = [child for child in _children(path) if _stands(child)]
-    is_numbered = bool(bundles) and bundles == list(_versions(path))
-    return Source(_nameable(path), path, has_versions=True) if is_numbered else None
+    numbered = [child for child in bundles if _NUMBER.fullmatch(child.name)]
+    others = [child for child in bundles if child not in numbered]
+    if not numbered or (others and is_named and not _are_versions(numbered, bundles)):
+        return None
+    left_out = ", ".join(child.name for child in others)
+    doubt = f"{path} is a folder of versions: {left_out} is left out, since its name is no number" if others else ""
+    return Source(_nameable(path), path, has_versions=True, doubt=doubt)
+
+
+def _are_versions(numbered: Sequence[Path], bundles: Sequence[Path]) -> bool:
+    """Whether bundles with numbers can be nothing else: two of one name cannot be served beside each other."""
+    names = Counter(served_name(bundle) for bundle in bundles)
+    return any(names[served_name(bundle)] > 1 for bundle in numbered)
 
 
 def _versions(path: Path) -> Iterator[Path]:
@@ -171,4 +193,6 @@ def _signature(bundle: Path, signed: bool) -> tuple[str, ...]:
 
 
 def _nameable(path: Path) -> str:
-    return _UNNAMEABLE.sub("_", path.resolve().name)[:100]
+    """Return a name for what stands at a path: the last word of the path as it was written, if it has one."""
+    word = path.name if path.name not in ("", "..") else path.resolve().name
+    return _UNNAMEABLE.sub("_", word)[:100]

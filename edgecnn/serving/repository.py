@@ -193,6 +193,8 @@ class Repository:
         found = next((source for source in sources if source.name == name), None)
         if found is None:
             return None
+        if found.doubt:
+            logger.warning("%s", found.doubt, extra={"model": name})
         place = self._places[name] = self._place(found)
         return place
 

@@ -46,10 +46,61 @@ def test_a_folder_may_hold_bundles_and_models_with_versions(make: Callable[..., 
     assert [(source.name, source.has_versions) for source in find_sources([tmp_path])] == [("a", False), ("b", True)]
 
 
-def test_numbers_among_other_bundles_are_names(make: Callable[..., Path], tmp_path: Path):
+def test_numbers_among_bundles_of_other_names_are_names_and_that_is_told(make: Callable[..., Path], tmp_path: Path):
     make("2", name="two")
     make("other", name="other")
-    assert [source.name for source in find_sources([tmp_path])] == ["two", "other"]
+    two, other = find_sources([tmp_path])
+    assert (two.name, other.name) == ("two", "other")
+    doubt = f"{tmp_path} is served as a folder of bundles, not of versions of one model: not all of them are numbered"
+    assert (two.doubt, other.doubt) == (doubt, "")
+
+
+@pytest.mark.parametrize("odd", ["backup", "03"])
+def test_a_bundle_without_a_number_among_versions_is_left_out_and_that_is_told(
+    odd: str, make: Callable[..., Path], tmp_path: Path
+):
+    for name in ("1", "2", odd):
+        make("photos", name, name="photos")
+    (tmp_path / "photos" / "notes").mkdir()
+    for where in (tmp_path, tmp_path / "photos"):
+        (source,) = find_sources([where])
+        assert (source.name, source.has_versions) == ("photos", True)
+        expected = f"{tmp_path / 'photos'} is a folder of versions: {odd} is left out, since its name is no number"
+        assert source.doubt == expected
+        assert [candidate.number for candidate in candidates(source)] == ["2", "1"]
+
+
+def test_in_a_folder_of_models_any_number_makes_versions(make: Callable[..., Path], tmp_path: Path):
+    make("photos", "1", name="small")
+    make("photos", "large", name="large")
+    (source,) = find_sources([tmp_path])
+    assert (source.name, source.has_versions) == ("photos", True)
+    assert "large is left out" in source.doubt
+
+
+def test_a_version_that_cannot_be_read_makes_no_other_model_of_the_folder(make: Callable[..., Path], tmp_path: Path):
+    make("photos", "1")
+    hidden = make("photos", "2")
+    (hidden / "manifest.json").unlink()
+    (hidden / "manifest.json").symlink_to("x" * 300)  # looking where it leads is an error, for anybody
+    source = Source("photos", tmp_path / "photos", has_versions=True)
+    assert find_sources([source.path]) == (source,)
+    assert [candidate.number for candidate in candidates(source)] == ["2", "1"]
+
+
+def test_a_folder_of_versions_has_the_name_that_was_written(
+    make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    make("b", "1")
+    (tmp_path / "l").mkdir()
+    link = tmp_path / "l" / "photos"
+    link.symlink_to(tmp_path / "b")
+    assert [source.name for source in find_sources([link])] == ["photos"]
+    assert [source.name for source in find_sources([tmp_path / "l"])] == ["photos"]
+    assert len(find_sources([link, tmp_path / "b"])) == 1
+    monkeypatch.chdir(tmp_path / "b")
+    for here in (Path(), Path("1") / ".."):
+        assert [source.name for source in find_sources([here])] == ["b"]
 
 
 @pytest.mark.parametrize("name", [".3", "03", "0", "-1", "1.5", "9" * 19, "٣"])
@@ -149,3 +200,6 @@ def test_a_damaged_bundle_has_its_folder_s_name(make: Callable[..., Path]):
     bundle = make("what ever")
     (bundle / "manifest.json").write_text("{")
     assert served_name(bundle) == "what_ever"
+    link = bundle.parent / "photos"
+    link.symlink_to(bundle)
+    assert served_name(link) == "photos"

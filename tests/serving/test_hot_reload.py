@@ -18,7 +18,7 @@ import pytest
 from conftest import COMMITTED
 from held_engine import Engine
 from model_versions import NAME, put, put_with_another_class
-from server_process import Server, binary_request, read_all, serving, wait_for
+from server_process import TIMEOUT_S, Server, binary_request, read_all, serving, start, wait_for
 
 from edgecnn.bundle.store import open_bundle
 
@@ -284,6 +284,18 @@ def _status(server: Server, path: str) -> int | None:
         return server.get(path).status
     except OSError:  # there is no worker
         return None
+
+
+def test_a_copy_beside_the_versions_is_left_out_and_the_log_says_so(folder: Path):
+    first = put(folder, 1)
+    shutil.copytree(folder / "1", folder / "backup")
+    doubt = f"{folder} is a folder of versions: backup is left out, since its name is no number"
+    with serving(bundles=[folder], name=NAME) as server:
+        assert digest(server) == first
+        assert [line for line in server.lines if "WARNING" in line and line.rstrip().endswith(doubt)]
+    process, lines = start("--strict", bundles=[folder])
+    assert process.wait(TIMEOUT_S) == 2
+    wait_for(lambda: any(doubt in line for line in lines))
 
 
 def test_taking_the_highest_version_away_brings_the_one_below_it_back(folder: Path):

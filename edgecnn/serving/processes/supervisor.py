@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgecnn.errors import UsageError
 from edgecnn.runtime.child import signal_name
 from edgecnn.serving.catalogue import Source
 from edgecnn.serving.credentials import read_api_key
@@ -64,9 +65,14 @@ def supervise(
         for a second SIGINT, else that of a worker that cannot serve.
 
     Raises:
-        UsageError: the port cannot be had, the cores do not suffice, a key or a certificate cannot be read.
+        UsageError: the port cannot be had, the cores do not suffice, a key or a certificate cannot be read; or there is
+            a doubt about what is meant, where a warning is an error.
     """
     configure(options.log_format, options.log_level)
+    for doubt in filter(None, (source.doubt for source in sources)):
+        if options.strict:
+            raise UsageError(doubt)
+        log.warning("%s", doubt)
     cores = options.cores_of_a_worker()
     if options.api_key_file is not None:
         read_api_key(options.api_key_file)
