@@ -112,6 +112,18 @@ def test_a_model_that_cannot_be_served_says_why(tmp_path: Path, visiting: Visiti
         expect(visit.page.locator("#model option")).to_have_text([server.name])
 
 
+def test_a_server_without_a_model_that_is_ready_says_so_until_there_is_one(visiting: Visiting):
+    with serving("--model-control") as server:
+        visit = visiting(server)
+        card = visit.page.locator("#card")
+        expect(card).to_contain_text("Digest")
+        for action, expected in (("unload", "No model is ready."), ("load", "Digest")):
+            path = f"/v2/repository/models/{server.name}/{action}"
+            assert server.request("POST", path, b"{}", {}).status == 200
+            expect(card).to_contain_text(expected)
+        expect(visit.page.locator("#connection")).to_have_text("Ready")
+
+
 def test_a_server_that_ends_is_missed_and_one_that_comes_back_answers_by_itself(visiting: Visiting):
     with serving() as server:
         port = server.port
@@ -149,6 +161,7 @@ def test_the_key_is_asked_for_and_kept_for_the_tab_only(locked: Server, visiting
     field = dialog.get_by_label("API key")
     expect(field).to_be_focused()
     expect(field).to_have_attribute("type", "password")
+    expect(visit.page.locator("body")).not_to_contain_text("No model is ready")  # nobody knows yet
     visit.page.keyboard.press("Escape")
     field.fill("not-the-key-at-all")
     field.press("Enter")

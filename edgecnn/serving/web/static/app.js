@@ -75,6 +75,7 @@ function showModels() {
   if (names.includes(selected)) list.value = selected;
   else if (names.length > 0) select(names[0]);
   if (names.length > 0) showCard();
+  else byId("card").replaceChildren(make("p", { class: "hint" }, "No model is ready."));
 }
 
 function showTroubled() {
