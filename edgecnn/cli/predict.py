@@ -97,6 +97,8 @@ def _check_paths(paths: tuple[Path, ...], *, asks_a_server: bool) -> None:
     """
     if asks_a_server and not paths:
         raise UsageError("expected an image to ask the server about: edgecnn predict --url URL IMAGE...")
+    if not asks_a_server and paths and str(paths[0]).startswith(("http:/", "https:/")):
+        raise UsageError(f"{paths[0]} is no bundle: a server is asked with --url URL IMAGE...")
     if not asks_a_server and len(paths) < 2:
         found = f"only {paths[0]}" if paths else "nothing"
         raise UsageError(f"expected BUNDLE IMAGE..., or --url URL IMAGE..., found {found}")

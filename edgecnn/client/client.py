@@ -190,7 +190,7 @@ class Client:
         Args:
             model: by name; None for the one that answers.
         """
-        answer = self._transport.ask(Request("GET", f"{path_of(model or self.model)}/card"))
+        answer = self._transport.ask(Request("GET", f"{path_of(check_model(model) or self.model)}/card"))
         document = answer.json()
         if not isinstance(document, dict):
             raise answer.strange("its card is no object")

@@ -33,6 +33,7 @@ _KEPT = 64
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 """What OpenSSL 1.1 to 3.5 calls an answer in plain HTTP."""
 
+_BROKEN = "the connection broke off"
 _BROKEN_TLS = "the TLS connection broke off"
 _PERHAPS_TLS = "; if it speaks TLS, its URL begins with https://"
 
@@ -148,13 +149,25 @@ def _reason(error: Exception, patience_s: float, *, is_plain: bool) -> str:
     if isinstance(error, ReadTimeoutError | TimeoutError):
         return f"no whole answer within {patience_s:.3g} s"
     if isinstance(error, SSLError):
-        if _is_distrusted(error):
-            reason = getattr(error.args[0], "verify_message", "")
-            return f"its certificate is not trusted: {reason}; name its authorities: ca, or --ca"
-        return "it does not speak TLS: does its URL begin with http://?" if _is_no_tls(error) else _BROKEN_TLS
-    if isinstance(error, ProtocolError) and isinstance(error.args[-1], http.client.RemoteDisconnected):
+        return _reason_of_tls(error)
+    if isinstance(error, ProtocolError):
+        return _reason_of_http(error.args[-1], is_plain=is_plain)
+    return str(error) if type(error) is HTTPError else _BROKEN
+
+
+def _reason_of_tls(error: SSLError) -> str:
+    if _is_distrusted(error):
+        reason = getattr(error.args[0], "verify_message", "")
+        return f"its certificate is not trusted: {reason}; name its authorities: ca, or --ca"
+    return "it does not speak TLS: does its URL begin with http://?" if _is_no_tls(error) else _BROKEN_TLS
+
+
+def _reason_of_http(cause: object, *, is_plain: bool) -> str:
+    if isinstance(cause, http.client.RemoteDisconnected):
         return "it closed the connection without an answer" + (_PERHAPS_TLS if is_plain else "")
-    return str(error) if type(error) is HTTPError else "the connection broke off"
+    if isinstance(cause, http.client.BadStatusLine):
+        return "it does not answer by HTTP; is this its port for gRPC, or of something else?"
+    return _BROKEN
 
 
 def _is_distrusted(error: SSLError) -> bool:

@@ -146,6 +146,10 @@ def _checked(url: str) -> str:
     is_plain = url.isascii() and url.isprintable() and " " not in url
     if parts.scheme not in {"http", "https"} or not host or not is_plain:
         raise UsageError(f"{url!r} is not the URL of a server, {_EXAMPLE}")
+    if parts.path.rstrip("/") == "/v2" or "/v2/models" in parts.path:
+        raise UsageError(
+            f"{url!r} goes on behind the server: its URL ends before /v2, {_EXAMPLE}; a model has its option"
+        )
     if parts.username is not None or parts.query or parts.fragment:
         raise UsageError(
             f"the URL of {host} must be scheme, host, port and path only, {_EXAMPLE}; a key has its option"

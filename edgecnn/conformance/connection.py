@@ -64,6 +64,8 @@ def parse_url(url: str) -> Address:
         raise UsageError(expected)
     if not url.isascii() or not url.isprintable() or " " in url:
         raise UsageError(expected)
+    if parts.path.rstrip("/") == "/v2" or "/v2/models" in parts.path:
+        raise UsageError(f"{expected}: the URL of a server ends before /v2, and --model names a model")
     return Address(parts.scheme == "https", parts.hostname, port or _PORTS[parts.scheme], parts.path.rstrip("/"))
 
 

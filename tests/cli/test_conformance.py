@@ -130,7 +130,17 @@ def test_authorities_for_http_are_a_usage_error(edgecnn: Callable, server: Serve
 
 
 @pytest.mark.parametrize(
-    "bad", ["localhost:8080", "ftp://host", "http://", "http://h:99999", "http://u@h", "http://h/?q", "http://h\u00fc"]
+    "bad",
+    [
+        "localhost:8080",
+        "ftp://host",
+        "http://",
+        "http://h:99999",
+        "http://u@h",
+        "http://h/?q",
+        "http://h\u00fc",
+        "http://h/v2",
+    ],
 )
 def test_a_url_that_is_none_is_a_usage_error(edgecnn: Callable, bad: str):
     result = edgecnn("conformance", bad)

@@ -127,6 +127,12 @@ def test_without_images_it_is_a_usage_error(edgecnn):
     assert "expected an image to ask the server about: edgecnn predict --url URL IMAGE..." in result.error
 
 
+def test_a_url_in_the_place_of_a_bundle_is_a_usage_error(edgecnn):
+    result = edgecnn("predict", nobody(), SAMPLES[0])
+    assert result.code == 2
+    assert "a server is asked with --url" in result.error
+
+
 def test_a_bundle_beside_a_server_is_a_usage_error(edgecnn):
     result = edgecnn("predict", "--url", nobody(), COMMITTED, SAMPLES[0])
     assert result.code == 2

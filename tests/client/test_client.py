@@ -157,6 +157,8 @@ def test_what_the_server_says_of_its_models(client: Client, server: Server):
     assert card["preprocessing"]["mode"] == "L"
     with pytest.raises(ServerError, match="'other' is not found"):
         client.card("other")
+    with pytest.raises(UsageError, match="model must be the name of a model"):
+        client.card(5)  # type: ignore[arg-type]
 
 
 def test_each_answer_says_who_gave_it(client: Client, server: Server):

@@ -251,6 +251,13 @@ def test_pages_and_other_errors_are_shown_on_one_short_line(body: bytes, expecte
     assert len(str(caught.value)) < 300
 
 
+def test_what_is_no_http_is_perhaps_another_port():
+    with asking(Model(faults=[Said(b"\0\0\x12\x04\0\0\0\0\0\0\x03", "close")] * 12)) as (client, _):
+        client.models()
+        with pytest.raises(ServerUnavailable, match="does not answer by HTTP; is this its port for gRPC"):
+            client.logits(images(1))
+
+
 def test_what_a_server_says_of_its_models_cannot_write_to_a_terminal():
     entry = {"name": "a\x1b[31m", "state": "UNAVAILABLE", "reason": "\x07gone"}
     refused = pytest.raises(EdgecnnError)
@@ -275,6 +282,9 @@ def test_what_a_server_says_of_its_models_cannot_write_to_a_terminal():
         "http://a?x=1",
         "http://a#x",
         "http://[::1",
+        "http://a/v2",
+        "http://a/v2/",
+        "http://a/v2/models/m/infer",
     ],
 )
 def test_what_is_no_url_of_a_server_is_a_usage_error(url: str):
