@@ -111,8 +111,12 @@ class HttpCall:
 
 def refused(refusal: Refusal) -> Response:
     """Write an error as the protocol does."""
-    body = orjson.dumps({"error": str(refusal)})
-    return Response(refusal.status, body, (("Content-Type", "application/json"), *refusal.headers))
+    headers = [("Content-Type", "application/json"), *refusal.headers]
+    if refusal.retry_after_s is not None:
+        headers.append(("Retry-After", str(refusal.retry_after_s)))
+    if refusal.reason == "unauthorized":
+        headers.append(("WWW-Authenticate", "Bearer"))
+    return Response(refusal.status, orjson.dumps({"error": str(refusal)}), tuple(headers))
 
 
 def _takes_time(head: Head, body: bytes) -> bool:

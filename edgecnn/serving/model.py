@@ -5,7 +5,7 @@ from typing import Literal
 
 from edgecnn.serving.loading import Loaded
 from edgecnn.serving.metrics import ModelMetrics
-from edgecnn.serving.refusal import RETRY, Refusal
+from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.version import Bounds, Version
 
 State = Literal["loading", "ready", "unavailable"]
@@ -45,7 +45,7 @@ class Model:
             Refusal: there is none.
         """
         if self._version is None:
-            raise Refusal("unready", f"model '{self.name}' is {self.state}: {self.reason}", headers=RETRY)
+            raise Refusal("unready", f"model '{self.name}' is {self.state}: {self.reason}")
         return self._version
 
     @property
@@ -90,7 +90,7 @@ class Model:
         """
         version = version or self.version
         if self.pending > self.bounds.max_pending:
-            raise Refusal("busy", f"{self.pending - 1} requests wait already: try again later", headers=RETRY)
+            raise Refusal("busy", f"{self.pending - 1} requests wait already: try again later")
         version.enter()
         return version
 

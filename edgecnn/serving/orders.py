@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from edgecnn.serving.refusal import RETRY, Refusal
+from edgecnn.serving.refusal import Refusal
 
 MOST_WAITING = 64
 
@@ -67,7 +67,7 @@ class Orders:
             last = next((order for order in reversed(self._waiting) if order.name == name), None)
             if last is None or last.action != action:
                 if len(self._waiting) >= MOST_WAITING:
-                    raise Refusal("busy", f"{MOST_WAITING} orders wait already: try again later", headers=RETRY)
+                    raise Refusal("busy", f"{MOST_WAITING} orders wait already: try again later")
                 last = Order(action, name)
                 self._waiting.append(last)
                 self._has_come.notify()

@@ -34,8 +34,8 @@ STATUS: dict[Reason, int] = {
 }
 
 
-RETRY = (("Retry-After", "1"),)
-"""Headers of a refusal that may not be one in a second."""
+RETRY_AFTER_S = 1
+"""When clients may ask again that were refused for a while only."""
 
 
 class Refusal(Exception):  # it is an answer
@@ -43,7 +43,7 @@ class Refusal(Exception):  # it is an answer
 
     Attributes:
         reason: for metrics, and for the status.
-        headers: beside those that every answer has, such as `Allow` or `Retry-After`.
+        headers: of HTTP, beside those that every answer has and those that its reason has.
     """
 
     def __init__(self, reason: Reason, message: str, *, headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -55,3 +55,8 @@ class Refusal(Exception):  # it is an answer
     def status(self) -> int:
         """HTTP status code."""
         return STATUS[self.reason]
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """When the same request may be sent again; None where that would change nothing."""
+        return RETRY_AFTER_S if self.reason in {"busy", "unready"} else None

@@ -10,7 +10,7 @@ from edgecnn.serving.inference import Call, Inference, Workplace
 from edgecnn.serving.model import Model
 from edgecnn.serving.orders import Action, Done, Orders
 from edgecnn.serving.protocol.wording import quoted
-from edgecnn.serving.refusal import RETRY, Refusal
+from edgecnn.serving.refusal import Refusal
 from edgecnn.serving.version import Version
 
 EXTENSIONS = (
@@ -67,7 +67,7 @@ class Service:
         """
         if self._api_key is not None and not hmac.compare_digest(shown.strip().encode(), self._api_key):
             message = "this is not the server's API key" if shown.strip() else _KEY_NEEDED
-            raise Refusal("unauthorized", message, headers=(("WWW-Authenticate", "Bearer"),))
+            raise Refusal("unauthorized", message)
 
     def check_serving(self) -> None:
         """Do nothing while new requests are taken.
@@ -91,7 +91,7 @@ class Service:
                     return
                 waiting += model.pending
         if waiting:
-            raise Refusal("busy", f"{waiting} requests wait already: try again later", headers=RETRY)
+            raise Refusal("busy", f"{waiting} requests wait already: try again later")
 
     def is_ready(self) -> bool:
         """Whether every model answers that can, and one does."""
@@ -108,7 +108,7 @@ class Service:
         if not self.is_ready():
             waiting = [f"{model.name} is {model.state}" for model in self.models.values() if model.state != "ready"]
             message = "the server is about to end" if self.is_draining else f"not ready: {', '.join(waiting)}"
-            raise Refusal("unready", message, headers=RETRY)
+            raise Refusal("unready", message)
 
     def model(self, name: str, number: str = "") -> Model:
         """Return a model.
@@ -222,4 +222,4 @@ class Service:
 
 
 def _ending() -> Refusal:
-    return Refusal("unready", "the server is about to end: ask another one", headers=RETRY)
+    return Refusal("unready", "the server is about to end: ask another one")

@@ -12,7 +12,7 @@ from server_process import TIMEOUT_S, Server, serving, start, wait_for
 from tritonclient.grpc import service_pb2
 
 from edgecnn.serving.grpc.codes import CODES
-from edgecnn.serving.refusal import STATUS
+from edgecnn.serving.refusal import STATUS, Refusal
 
 MIB = 1 << 20
 
@@ -42,6 +42,7 @@ def test_every_reason_has_a_code():
     assert CODES.keys() == STATUS.keys()
     unavailable = {reason for reason, code in CODES.items() if code is grpc.StatusCode.UNAVAILABLE}
     assert unavailable == {reason for reason, status in STATUS.items() if status == 503}
+    assert unavailable == {reason for reason in STATUS if Refusal(reason, "").retry_after_s is not None}
 
 
 def test_a_message_over_the_limit_is_refused_with_its_size(asker: Asker, server: Server):

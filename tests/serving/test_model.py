@@ -60,7 +60,7 @@ def test_before_it_is_ready_a_model_lets_nothing_in_and_says_why():
     lenet = model()
     with pytest.raises(Refusal, match="loading") as caught:
         lenet.enter()
-    assert (caught.value.status, dict(caught.value.headers)) == (503, {"Retry-After": "1"})
+    assert (caught.value.status, caught.value.retry_after_s) == (503, 1)
     lenet.refuse("the engine refused it")
     with pytest.raises(Refusal, match="unavailable: the engine refused it"):
         lenet.enter()

@@ -43,7 +43,7 @@ _VERDICT_S = 0.1
 """From the end of a call without a message until it is known why there is none."""
 
 Metadata = tuple[tuple[str, str], ...]
-_PUSHBACK: Metadata = (("grpc-retry-pushback-ms", "1000"),)
+_PUSHBACK_MS = "grpc-retry-pushback-ms"
 """When clients that try again by themselves should (gRPC proposal A6), as HTTP's `Retry-After`."""
 
 logger = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._log(name, code.name, shown)
         # The library holds on to the frame that calls this until Python's garbage collector comes by: nothing large
         # may be within its reach.
-        await context.abort(code, text, shown + (_PUSHBACK if code is grpc.StatusCode.UNAVAILABLE else ()))
+        await context.abort(code, text, shown + told)
         raise AssertionError("it was aborted")
 
     async def _outcome(
@@ -176,7 +176,9 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         asked = await self._asked(name, metadata, context)
         outcome = await self._inferred(asked) if isinstance(asked, GrpcCall) else asked
         if isinstance(outcome, Refusal):
-            return (CODES[outcome.reason], str(outcome)), ()
+            again_s = outcome.retry_after_s
+            told = () if again_s is None else ((_PUSHBACK_MS, str(1000 * again_s)),)
+            return (CODES[outcome.reason], str(outcome)), told
         return outcome, _told_of(asked.result) if isinstance(asked, GrpcCall) else ()
 
     async def _asked(self, name: str, metadata: dict[str, str], context: Any) -> GrpcCall | bytes | Refusal:
