@@ -78,6 +78,11 @@ def refused(call: Any) -> tuple[str, str]:
     raise AssertionError("it was answered")
 
 
+def counted(server: Server) -> dict[str, float]:
+    """How many calls had no result before a model was known, by code."""
+    return {s.labels["code"]: s.value for s in server.samples() if s.name == "edgecnn_grpc_refused_total"}
+
+
 def _path(call: str) -> str:
     return call if call.startswith("/") else SERVICE + call
 

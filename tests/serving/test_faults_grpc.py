@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import grpc
 import numpy as np
 import pytest
-from grpc_asking import Asker, asking, refused
+from grpc_asking import Asker, asking, counted, refused
 from server_process import TIMEOUT_S, Server, serving, start, wait_for
 from tritonclient.grpc import service_pb2
 
@@ -31,11 +31,6 @@ def asker(server: Server) -> Iterator[Asker]:
     with asking(server) as asker, server.good_neighbour():
         yield asker
         assert np.array_equal(asker.infer(server.images[:3]), server.logits(server.images[:3]))
-
-
-def counted(server: Server) -> dict[str, float]:
-    """How many calls had no result before a model was known, by code."""
-    return {s.labels["code"]: s.value for s in server.samples() if s.name == "edgecnn_grpc_refused_total"}
 
 
 def test_every_reason_has_a_code():

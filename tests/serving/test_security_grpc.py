@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from grpc_asking import SERVICE, asking, refused
+from grpc_asking import SERVICE, asking, counted, refused
 from grpc_frames import call, exchange
 from server_process import Server, serving, wait_for
 from tritonclient.grpc import service_pb2
@@ -168,8 +168,7 @@ def test_what_clients_make_up_makes_no_time_series():
                 assert refused(lambda message=message: asker.ask("ModelInfer", message))[0] == "NOT_FOUND"
             assert refused(lambda number=number: asker.ask(f"{SERVICE}Made{number}"))[0] == "UNIMPLEMENTED"
         assert series(server) == before
-        refusals = {s.labels["code"]: s.value for s in server.samples() if s.name == "edgecnn_grpc_refused_total"}
-        assert refusals == {"NOT_FOUND": 100, "UNIMPLEMENTED": 50}
+        assert counted(server) == {"NOT_FOUND": 100, "UNIMPLEMENTED": 50}
         server.unharmed()
 
 
