@@ -55,8 +55,8 @@ class Candidate:
     Attributes:
         number: of the version.
         path: of the bundle.
-        signature: what tells it from another, or from itself half copied: a line for each of its files, and for the
-            one beside it that says who made it, where that matters.
+        signature: what tells it from another, or from itself half copied: its number, a line for each of its files, and
+            for the one beside it that says who made it, where that matters.
     """
 
     number: str
@@ -92,9 +92,9 @@ def candidates(source: Source, *, signed: bool = False) -> list[Candidate]:
     if not source.has_versions:
         # Where `current` leads may change while a bundle is being opened: one bundle is opened, not halves of two.
         bundle = source.path.resolve()
-        return [Candidate(ONLY_VERSION, bundle, _signature(bundle, signed))] if _stands(bundle) else []
+        return [_candidate(ONLY_VERSION, bundle, signed)] if _stands(bundle) else []
     numbered = sorted(((int(path.name), path) for path in _versions(source.path)), reverse=True)
-    return [Candidate(str(number), path, _signature(path, signed)) for number, path in numbered]
+    return [_candidate(str(number), path, signed) for number, path in numbered]
 
 
 def served_name(bundle: Path) -> str:
@@ -180,6 +180,10 @@ def _children(path: Path) -> list[Path]:
         return []
 
 
+def _candidate(number: str, bundle: Path, signed: bool) -> Candidate:
+    return Candidate(number, bundle, (number, *_signature(bundle, signed)))
+
+
 def _signature(bundle: Path, signed: bool) -> tuple[str, ...]:
     try:
         files = sorted((file.name, file.lstat()) for file in bundle.iterdir())
@@ -189,7 +193,8 @@ def _signature(bundle: Path, signed: bool) -> tuple[str, ...]:
         beside = signature_beside(bundle)
         with contextlib.suppress(OSError):  # there is none yet
             files.append((f"../{beside.name}", beside.stat()))
-    return tuple(f"{name} {at.st_ino} {at.st_size} {at.st_mtime_ns}" for name, at in files)
+    # The time of the last change of any kind is the one that whoever writes a file cannot set.
+    return tuple(f"{name} {at.st_ino} {at.st_size} {at.st_mtime_ns} {at.st_ctime_ns}" for name, at in files)
 
 
 def _nameable(path: Path) -> str:

@@ -67,11 +67,15 @@ class Model:
         self._become("ready", "")
 
     def refuse(self, reason: str) -> None:
-        """Take note that what was to be loaded cannot be: the version that answers goes on, if there is one."""
-        if self._version is None:
-            self._become("unavailable", reason)
-        else:
+        """Take note that what was to be loaded cannot be: the version that answers goes on, if there is one.
+
+        Args:
+            reason: why; nothing where what could not be loaded is not there any more.
+        """
+        if self._version is not None:
             self.reason = reason
+        elif reason:
+            self._become("unavailable", reason)
 
     def unload(self) -> None:
         """Answer nothing more; what has begun is answered."""

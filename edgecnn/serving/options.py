@@ -70,6 +70,10 @@ class ServeOptions:
             if value is not None and not lowest <= value <= highest:
                 option = "--" + name.replace("_", "-")
                 raise UsageError(f"{option} must be in {lowest:g}..{highest:g}, found {value:g}")
+        if 0 < self.watch_s < _SHORTEST_WATCH_S:
+            raise UsageError(
+                f"--watch-s must be 0 for never, or {_SHORTEST_WATCH_S:g} and more, found {self.watch_s:g}"
+            )
         if self.grpc_port and self.grpc_port == self.port:
             raise UsageError(f"--port and --grpc-port are both {self.port}: HTTP and gRPC need one each")
         if not self.host:
@@ -115,6 +119,7 @@ class ServeOptions:
 
 
 _DAY_S = 86400.0
+_SHORTEST_WATCH_S = 0.1
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("port", 0, 65535),
     ("grpc_port", 0, 65535),

@@ -36,7 +36,7 @@ class Desk(Protocol):
         ...
 
     def refuse(self, name: str, reason: str) -> None:
-        """Say why nothing, or still an older version, answers."""
+        """Say why nothing, or still an older version, answers; or that there is nothing to say any more."""
         ...
 
     def unload(self, name: str) -> None:
@@ -105,7 +105,7 @@ class Repository:
     def run(self) -> None:
         """Load everything, then what changes and what is asked for, for ever."""
         for name in self._held:
-            if name not in self._places and self._newcomer(name) is None:
+            if name not in self._places and self._found_again(name) is None:
                 self._desk.refuse(name, _NOTHING)
         for name in self._places:
             self._begin(name)
@@ -151,7 +151,7 @@ class Repository:
             return None
         best = found[0].signature
         has_settled, place.seen = best == place.seen, best
-        return self._change(place, found) if has_settled and best != place.tried else None
+        return self._change(place, found) or "" if has_settled and best != place.tried else None
 
     def _obey(self, order: Order) -> None:
         try:
@@ -163,29 +163,28 @@ class Repository:
 
     def _obeyed(self, order: Order) -> Refusal | None:
         """Do as a client asks; returns why not."""
-        place = self._places.get(order.name) or self._newcomer(order.name)
-        if place is None:
-            return Refusal("not_found", f"model {quoted(order.name)} is not found in the folders that are served")
+        place = self._places.get(order.name)
         if order.action == "unload":
+            if place is None:
+                return Refusal("not_found", f"model {quoted(order.name)} is not among those that were loaded")
             place.serving = None
             self._hold(place, Held(order.name, is_unloaded=True))
             self._desk.unload(order.name)
             return None
+        place = self._found_again(order.name) or place
+        if place is None:
+            return Refusal("not_found", f"model {quoted(order.name)} is not found in the folders that are served")
         found = candidates(place.source, signed=self._signed)
         if not found:
             return Refusal("invalid", f"model '{order.name}' has no bundle any more: what is served goes on")
         if place.held.is_unloaded:
             self._hold(place, Held(order.name))
-        if found[0].signature == place.serving:
-            return None
         reason = self._change(place, found)
-        if reason is None:
-            return None
-        self._desk.refuse(order.name, reason)
-        return Refusal("invalid", f"failed to load '{order.name}': {reason}")
+        self._desk.refuse(order.name, reason or "")
+        return Refusal("invalid", f"failed to load '{order.name}': {reason}") if reason else None
 
-    def _newcomer(self, name: str) -> _Place | None:
-        """Return the place of a model that has come into the folders since the start."""
+    def _found_again(self, name: str) -> _Place | None:
+        """Return the place of a model that stands in the folders now: one that has come since, or as something else."""
         try:
             sources = find_sources(self._roots)
         except UsageError:  # two of one name: neither is meant
@@ -193,9 +192,15 @@ class Repository:
         found = next((source for source in sources if source.name == name), None)
         if found is None:
             return None
+        place = self._places.get(name)
+        if place is None:
+            place = self._places[name] = self._place(found)
+        elif place.source != found:
+            place.source = found
+        else:
+            return place
         if found.doubt:
             logger.warning("%s", found.doubt, extra={"model": name})
-        place = self._places[name] = self._place(found)
         return place
 
     def _place(self, source: Source) -> _Place:

@@ -1,6 +1,7 @@
 """What paths stand for: bundles, folders of them, and folders of numbered versions."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -130,11 +131,15 @@ def test_a_signature_changes_with_every_file_and_with_another_bundle_in_its_plac
     with (bundle / "model.onnx").open("ab") as file:
         file.write(b"b")
     seen.add(candidates(source)[0].signature)
+    kept = (bundle / "model.onnx").stat()
+    (bundle / "model.onnx").write_bytes(b"xy")
+    os.utime(bundle / "model.onnx", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    seen.add(candidates(source)[0].signature)
     shutil.copytree(bundle, tmp_path / "other")
     shutil.rmtree(bundle)
     (tmp_path / "other").rename(bundle)
     seen.add(candidates(source)[0].signature)
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert candidates(source)[0].signature in seen
 
 

@@ -306,6 +306,24 @@ def test_taking_the_highest_version_away_brings_the_one_below_it_back(folder: Pa
         waits_for(server, first)
 
 
+def test_a_version_that_is_given_another_number_has_it(folder: Path):
+    put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        (folder / "1").rename(folder / "3")
+        wait_for(lambda: entry(server)["version"] == "3")
+
+
+def test_taking_away_what_was_refused_leaves_nothing_to_say(folder: Path):
+    put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        _half_copied(folder)
+        refuses(server, "version 2 was refused")
+        shutil.rmtree(folder / "2")
+        wait_for(lambda: entry(server) == {"name": NAME, "version": "1", "state": "READY", "reason": ""})
+        assert sum(" ready " in line and "version=" in line for line in server.lines) == 1  # it was not loaded again
+        server.unharmed()
+
+
 def test_a_bundle_that_is_exchanged_for_another_is_served(tmp_path: Path):
     where = tmp_path / "models"
     where.mkdir()

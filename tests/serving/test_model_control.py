@@ -111,10 +111,32 @@ def test_a_model_that_has_come_into_the_folder_can_be_loaded(controlled: Server,
     assert index(controlled)[COMMITTED.name]["state"] == "READY"
 
 
-@pytest.mark.parametrize("action", ["load", "unload"])
-def test_a_model_that_is_nowhere_is_not_found(action: str, controlled: Server):
+def test_what_was_never_loaded_cannot_be_unloaded_and_leaves_nothing_behind(controlled: Server, folder: Path):
+    shutil.copytree(COMMITTED, folder.parent / "newcomer")
+    before = index(controlled)
+    text = refusal(order(controlled, "unload", COMMITTED.name), 404)
+    assert text == f"model '{COMMITTED.name}' is not among those that were loaded"
+    assert index(controlled) == before
+
+
+def test_a_bundle_that_has_become_a_folder_of_versions_is_loaded(tmp_path: Path):
+    where = tmp_path / "models"
+    shutil.copytree(COMMITTED, where / COMMITTED.name)
+    with serving("--model-control", "--watch-s", 0, bundles=[where], name=COMMITTED.name) as server:
+        (where / COMMITTED.name).rename(where / ".7")
+        (where / COMMITTED.name).mkdir()
+        (where / ".7").rename(where / COMMITTED.name / "7")
+        assert order(server, "load", COMMITTED.name).json["version"] == "7"
+        assert list(index(server)) == [COMMITTED.name]
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [("load", "is not found in the folders that are served"), ("unload", "is not among those that were loaded")],
+)
+def test_a_model_that_is_nowhere_is_not_found(action: str, text: str, controlled: Server):
     for name in ("other", "..%2f..%2fetc", "%00"):
-        assert "is not found in the folders that are served" in refusal(order(controlled, action, name), 404)
+        assert text in refusal(order(controlled, action, name), 404)
     assert {sample.labels["model"] for sample in controlled.samples() if "model" in sample.labels} == {NAME}
 
 
@@ -225,7 +247,7 @@ def test_control_is_for_one_worker():
 
 
 def test_orders_and_looks_do_not_disturb_each_other(folder: Path):
-    with serving("--model-control", "--watch-s", 0.05, bundles=[folder], name=NAME) as server:
+    with serving("--model-control", "--watch-s", 0.1, bundles=[folder], name=NAME) as server:
         for number in (2, 3):
             put(folder, number)
             assert order(server, "load").json["version"] == str(number)

@@ -60,6 +60,12 @@ def test_certificate_and_key_go_together():
         ServeOptions(tls_cert=Path("cert.pem"))
 
 
+def test_new_versions_are_not_looked_for_all_the_time():
+    assert (ServeOptions(watch_s=0).watch_s, ServeOptions(watch_s=0.1).watch_s) == (0, 0.1)
+    with pytest.raises(UsageError, match=r"--watch-s must be 0 for never, or 0\.1 and more, found 1e-09"):
+        ServeOptions(watch_s=1e-9)
+
+
 def test_the_limit_of_pixels_is_not_raised():
     with pytest.raises(UsageError, match="may lower the limit of 64000000, not raise it"):
         ServeOptions(max_pixels=64_000_001)
