@@ -1,7 +1,10 @@
 """One opened bundle that answers: what it takes, what it gives, the engine behind it, until nobody needs it more."""
 
 import asyncio
+import contextlib
+import logging
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +22,8 @@ _JSON_BYTES, _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES = 5 << 20, 16, 16 << 20
 
 _RETIRING_S = 0.05
 """How often a version that is no longer served looks whether it is needed."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,8 +133,16 @@ class Version:
         self._batcher.close()
         session, self._session = self._session, None
         if session is not None:
+            # Letting go of an engine takes as long as it takes; a daemon, as what hangs must not keep the process.
+            threading.Thread(target=self._close, args=(session, ended), name="edgecnn-close", daemon=True).start()
+
+    def _close(self, session: Session, ended: Callable[["Version"], object]) -> None:
+        try:
             session.close()
-        ended(self)
+        except Exception:
+            logger.exception("an engine that is not needed any more could not be closed")
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            self._loop.call_soon_threadsafe(ended, self)
 
 
 class _Runs:

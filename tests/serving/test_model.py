@@ -1,6 +1,7 @@
 """A model and its engine: what it lets in, how it tells its death from a request's fault, how versions change."""
 
 import asyncio
+import threading
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,32 @@ def test_a_version_is_closed_when_the_last_request_that_began_with_it_is_answere
         await until(lambda: old.is_closed)
         assert not new.is_closed
         assert isinstance(await asked(lenet, 1), Answer)
+
+    asyncio.run(test())
+
+
+class Clinging(Fragile):
+    """An engine that is not closed before it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_let_go = threading.Event()
+
+    def close(self) -> None:
+        self.is_let_go.wait()
+        super().close()
+
+
+def test_requests_are_answered_while_an_old_engine_is_being_closed(committed: Bundle):
+    async def test() -> None:
+        lenet, old = model(), Clinging()
+        lenet.start(loaded(committed, old), asyncio.get_running_loop(), number="1")
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="2")
+        await until(lambda: "edgecnn-close" in {thread.name for thread in threading.enumerate()})
+        assert isinstance(await asked(lenet, 1), Answer)
+        assert not old.is_closed
+        old.is_let_go.set()
+        await until(lambda: old.is_closed)
 
     asyncio.run(test())
 
