@@ -9,6 +9,7 @@ where no numbered one has the name of another in its manifest. Whichever it is t
 """
 
 import contextlib
+import functools
 import json
 import re
 from collections import Counter
@@ -55,13 +56,20 @@ class Candidate:
     Attributes:
         number: of the version.
         path: of the bundle.
-        signature: what tells it from another, or from itself half copied: its number, a line for each of its files, and
-            for the one beside it that says who made it, where that matters.
+        signed: whether it matters who made it.
     """
 
     number: str
     path: Path
-    signature: tuple[str, ...]
+    signed: bool
+
+    @functools.cached_property
+    def signature(self) -> tuple[str, ...]:
+        """What tells it from another, or from itself half copied, when this is asked first.
+
+        Its number, a line for each of its files, and for the one beside it that says who made it, where that matters.
+        """
+        return self.number, *_signature(self.path, self.signed)
 
 
 def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
@@ -92,9 +100,9 @@ def candidates(source: Source, *, signed: bool = False) -> list[Candidate]:
     if not source.has_versions:
         # Where `current` leads may change while a bundle is being opened: one bundle is opened, not halves of two.
         bundle = source.path.resolve()
-        return [_candidate(ONLY_VERSION, bundle, signed)] if _stands(bundle) else []
+        return [Candidate(ONLY_VERSION, bundle, signed)] if _stands(bundle) else []
     numbered = sorted(((int(path.name), path) for path in _versions(source.path)), reverse=True)
-    return [_candidate(str(number), path, signed) for number, path in numbered]
+    return [Candidate(str(number), path, signed) for number, path in numbered]
 
 
 def served_name(bundle: Path) -> str:
@@ -178,10 +186,6 @@ def _children(path: Path) -> list[Path]:
         return sorted(child for child in path.iterdir() if not child.name.startswith("."))
     except OSError:
         return []
-
-
-def _candidate(number: str, bundle: Path, signed: bool) -> Candidate:
-    return Candidate(number, bundle, (number, *_signature(bundle, signed)))
 
 
 def _signature(bundle: Path, signed: bool) -> tuple[str, ...]:
