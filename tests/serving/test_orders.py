@@ -4,10 +4,14 @@ import contextlib
 import socket
 from pathlib import Path
 
+import grpc
+import pytest
 from asking import refusal
+from grpc_asking import asking
 from held_engine import Engine
 from model_versions import NAME, put
 from server_process import Reply, Server, read_all, serving, wait_for
+from tritonclient.grpc import service_pb2
 
 from edgecnn.serving.orders import MOST_WAITING, Orders
 from edgecnn.serving.refusal import Refusal
@@ -124,3 +128,29 @@ def test_as_many_wait_as_may_and_who_leaves_makes_room(tmp_path: Path):
         assert all(read_all(each).startswith(b"HTTP/1.1 404") for each in waiting)
         assert server.get(f"/v2/models/{NAME}/versions/2/ready").status == 200  # it was not unloaded
         wait_for(server.balanced)
+
+
+def test_an_order_over_grpc_whose_deadline_passes_before_it_begins_is_not_carried_out(tmp_path: Path):
+    folder = tmp_path / NAME
+    folder.mkdir()
+    (tmp_path / "engine").mkdir()
+    put(folder, 1)
+    engine = Engine(tmp_path / "engine")
+    options = ("--model-control", "--watch-s", 0, "--grpc-port", 0, "--access-log", "--backend", "openvino")
+    with (
+        serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server,
+        asking(server) as asker,
+    ):
+        engine.tell("hold-2")
+        put(folder, 2)
+        before = len(engine.runs())
+        loading = asker.begin("RepositoryModelLoad", service_pb2.RepositoryModelLoadRequest(model_name=NAME))
+        wait_for(lambda: len(engine.runs()) > before)
+        unload = service_pb2.RepositoryModelUnloadRequest(model_name=NAME)
+        with pytest.raises(grpc.RpcError) as caught:
+            asker.ask("RepositoryModelUnload", unload, timeout_s=0.5)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        wait_for(lambda: any("RepositoryModelUnload" in line and "CANCELLED" in line for line in server.lines))
+        engine.untell("hold-2")
+        loading.result()
+        assert server.get(f"/v2/models/{NAME}/versions/2/ready").status == 200

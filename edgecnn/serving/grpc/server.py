@@ -277,8 +277,12 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             if not done.done():  # the client may have left
                 done.set_result(refusal)
 
-        self._service.order("load" if name == _LOAD else "unload", message.model_name, tell)
-        refusal = await done
+        leave = self._service.order("load" if name == _LOAD else "unload", message.model_name, tell)
+        try:
+            refusal = await done
+        except asyncio.CancelledError:
+            leave()
+            raise
         if refusal is not None:
             raise refusal
 
