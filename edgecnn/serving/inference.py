@@ -197,19 +197,23 @@ class Inference:
 
     def _succeed(self, result: Result, send: Callable[[], object]) -> None:
         if self._end():
-            self._model.metrics.succeeded(
-                len(result.logits),
-                preprocess_s=result.timing.decode_s,
-                queued_s=result.timing.queue_s,
-                inference_s=result.timing.inference_s,
-            )
+            timing = result.timing
+            times = {
+                "preprocess_s": timing.decode_s,
+                "queued_s": timing.queue_s,
+                "inference_s": timing.inference_s,
+            }
+            self._model.metrics.succeeded(**times)
+            result.version.statistics.succeeded(len(result.logits), **times)
             send()
 
     def _refuse(self, refusal: Refusal) -> None:
+        statistics = (self._version or self._model).statistics
         if self._end():
             if refusal.__cause__ is not None:
                 logger.error("a request failed", extra={"model": self._model.name}, exc_info=refusal.__cause__)
-            self._model.metrics.failed(refusal.reason, time.monotonic() - self._begun)
+            self._model.metrics.failed(refusal.reason)
+            statistics.failed(time.monotonic() - self._begun)
             self._call.refuse(refusal)
 
     def _gone(self) -> None:

@@ -25,7 +25,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from edgecnn.serving.processes.metrics_folder import VARIABLE
 from edgecnn.serving.refusal import STATUS, Reason
-from edgecnn.serving.statistics import Statistics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -158,27 +157,24 @@ class ModelMetrics:
         self._queue = queue
         self._inference = inference
         self._batch = batch
-        self.statistics = Statistics()
 
     def received(self) -> None:
         """Count a request that has come in."""
         self._received.inc()
         self._in_flight.inc()
 
-    def succeeded(self, images: int, *, preprocess_s: float, queued_s: float, inference_s: float) -> None:
+    def succeeded(self, *, preprocess_s: float, queued_s: float, inference_s: float) -> None:
         """Count a request that got its result."""
         self._succeeded.inc()
         self._in_flight.dec()
         self._preprocess.observe(preprocess_s)
         self._queue.observe(queued_s)
         self._inference.observe(inference_s)
-        self.statistics.succeeded(images, preprocess_s=preprocess_s, queued_s=queued_s, inference_s=inference_s)
 
-    def failed(self, reason: Reason, seconds: float) -> None:
+    def failed(self, reason: Reason) -> None:
         """Count a request that got an error."""
         self._failed[reason].inc()
         self._in_flight.dec()
-        self.statistics.failed(seconds)
 
     def cancelled(self) -> None:
         """Count a request whose client has left."""
@@ -188,7 +184,6 @@ class ModelMetrics:
     def ran(self, images: int, seconds: float) -> None:
         """Count a run of the engine; see `batching.Observer`."""
         self._batch.observe(images)
-        self.statistics.ran(images, seconds)
 
     def ready(self, *, is_ready: bool) -> None:
         """Tell whether the model answers."""

@@ -6,6 +6,7 @@ from typing import Literal
 from edgecnn.serving.loading import Loaded
 from edgecnn.serving.metrics import ModelMetrics
 from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.statistics import Statistics
 from edgecnn.serving.version import Bounds, Version
 
 State = Literal["loading", "ready", "unavailable"]
@@ -34,6 +35,7 @@ class Model:
         self.pending = 0
         self.has_died = self.is_unloaded = False
         self._version: Version | None = None
+        self._refused = Statistics()
         self._retiring: list[Version] = []
         metrics.ready(is_ready=False)
 
@@ -52,6 +54,11 @@ class Model:
     def number(self) -> str:
         """The version's number; nothing where there is none."""
         return self._version.number if self._version else ""
+
+    @property
+    def statistics(self) -> Statistics:
+        """What has happened to requests of the version that answers; where there is none, those that none has taken."""
+        return self._version.statistics if self._version else self._refused
 
     def start(self, loaded: Loaded, loop: asyncio.AbstractEventLoop, *, number: str) -> None:
         """Answer with this version from now on; what has begun with the one before ends with it.

@@ -205,7 +205,7 @@ class Service:
     def statistics(self, *models: Model) -> dict[str, Any]:
         """Return the statistics extension's answer about some models, or all."""
         chosen = models or tuple(self.models.values())
-        return {"model_stats": [model.metrics.statistics.plain(model.name, model.number) for model in chosen]}
+        return {"model_stats": [model.statistics.plain(model.name, model.number) for model in chosen]}
 
     def index(self, *, ready: bool = False) -> list[dict[str, str]]:
         """Return the repository extension's list of models: all, or those that are ready."""

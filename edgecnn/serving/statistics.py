@@ -25,7 +25,7 @@ class _Sum:
 
 
 class Statistics:
-    """What has happened to requests of one model in this process."""
+    """What has happened to requests of one version of a model in this process, since it was loaded."""
 
     def __init__(self) -> None:
         self._success, self._fail = _Sum(), _Sum()

@@ -16,6 +16,7 @@ from edgecnn.serving.batching import Batcher, Job, Observer
 from edgecnn.serving.instances import Here, InThread, is_short
 from edgecnn.serving.loading import Loaded
 from edgecnn.serving.protocol.datatypes import TensorSpec
+from edgecnn.serving.statistics import Statistics
 
 _JSON_BYTES, _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES = 5 << 20, 16, 16 << 20
 """Whoever has more to say sends it in binary: as objects of Python's, JSON can take thirty times its bytes."""
@@ -56,6 +57,7 @@ class Version:
         bounds: what requests may take of it.
         accepted: what each input may come as: pixels, or encoded image files that are decoded here.
         outputs: what it gives.
+        statistics: what has happened to its requests.
         max_json_bytes: of a request's JSON: the largest batch in numbers, and room for what stands around them.
     """
 
@@ -86,6 +88,8 @@ class Version:
         self.info = loaded.session.info
         self.instances = loaded.session.concurrency
         self.bounds = bounds
+        self.statistics = Statistics()
+        self._observer = observer
         self._session: Session | None = loaded.session
         self._loop = loop
         self._users = 0
@@ -102,7 +106,7 @@ class Version:
             [Here(engine, loop)] if here else [InThread(engine, loop) for _ in range(self.instances)],
             max_batch=bounds.max_batch,
             max_delay_s=bounds.max_delay_s,
-            observer=observer,
+            observer=self,
         )
 
     def enter(self) -> None:
@@ -120,6 +124,11 @@ class Version:
     def withdraw(self, job: Job) -> None:
         """Forget a job; see `Batcher.withdraw`."""
         self._batcher.withdraw(job)
+
+    def ran(self, images: int, seconds: float) -> None:
+        """See `batching.Observer`."""
+        self.statistics.ran(images, seconds)
+        self._observer.ran(images, seconds)
 
     def longest_run_s(self) -> float:
         """Return for how long the oldest run has been under way; any thread may ask."""

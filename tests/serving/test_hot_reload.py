@@ -306,6 +306,22 @@ def test_taking_the_highest_version_away_brings_the_one_below_it_back(folder: Pa
         waits_for(server, first)
 
 
+def test_statistics_are_those_of_the_version_that_they_name(folder: Path):
+    put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        (before,) = server.get(f"/v2/models/{NAME}/stats").json["model_stats"]
+        assert (before["version"], before["inference_count"]) == ("1", 3)
+        put(folder, 2)
+        wait_for(lambda: entry(server)["version"] == "2")
+        (after,) = server.get(f"/v2/models/{NAME}/stats").json["model_stats"]
+        assert (after["version"], after["inference_count"], after["execution_count"]) == ("2", 0, 0)
+        digest(server)
+        assert server.post(b"{").status == 400
+        (after,) = server.get(f"/v2/models/{NAME}/stats").json["model_stats"]
+        assert (after["inference_count"], after["inference_stats"]["fail"]["count"]) == (1, 1)
+        assert server.metrics()["succeeded"] == 2  # of the model
+
+
 def test_a_version_that_is_given_another_number_has_it(folder: Path):
     put(folder, 1)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:

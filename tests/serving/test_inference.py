@@ -17,6 +17,7 @@ from edgecnn.serving.inference import Inference, Workplace
 from edgecnn.serving.metrics import Metrics
 from edgecnn.serving.model import Model
 from edgecnn.serving.refusal import Refusal
+from edgecnn.serving.statistics import Statistics
 from edgecnn.serving.version import Bounds
 
 
@@ -45,6 +46,9 @@ def fails(error: Exception) -> Callable[..., Any]:
 
 class Entered:
     """A version that nothing comes to."""
+
+    def __init__(self, kept: None) -> None:
+        self.statistics = Statistics()
 
     def leave(self) -> None:
         pass

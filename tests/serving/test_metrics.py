@@ -4,6 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgecnn.serving.metrics import Metrics
 from edgecnn.serving.refusal import STATUS
+from edgecnn.serving.statistics import Statistics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -19,9 +20,9 @@ def test_what_was_received_is_what_succeeded_failed_was_cancelled_or_is_in_fligh
     model = metrics.of("lenet")
     for _ in range(5):
         model.received()
-    model.succeeded(2, preprocess_s=0.1, queued_s=0.2, inference_s=0.3)
-    model.failed("late", 0.1)
-    model.failed("invalid", 0.1)
+    model.succeeded(preprocess_s=0.1, queued_s=0.2, inference_s=0.3)
+    model.failed("late")
+    model.failed("invalid")
     model.cancelled()
     found = samples(metrics)
     label = (("model", "lenet"),)
@@ -49,11 +50,10 @@ def test_errors_of_no_model_are_counted_by_their_status_alone():
 
 
 def test_statistics_have_the_extension_s_names_and_nanoseconds():
-    model = Metrics().of("lenet")
-    model.received()
-    model.ran(2, 0.003)
-    model.succeeded(2, preprocess_s=0.001, queued_s=0.002, inference_s=0.003)
-    plain = model.statistics.plain("lenet", "1")
+    statistics = Statistics()
+    statistics.ran(2, 0.003)
+    statistics.succeeded(2, preprocess_s=0.001, queued_s=0.002, inference_s=0.003)
+    plain = statistics.plain("lenet", "1")
     assert plain["inference_count"] == 2
     assert plain["execution_count"] == 1
     assert plain["inference_stats"]["success"] == {"count": 1, "ns": 6_000_000}

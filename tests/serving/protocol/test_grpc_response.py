@@ -7,12 +7,11 @@ import pytest
 from grpc_messages import ask, infer, put
 from tritonclient.grpc import InferResult, service_pb2
 
-from edgecnn.serving.metrics import Metrics
-from edgecnn.serving.model import Bounds, Model
 from edgecnn.serving.protocol import response
 from edgecnn.serving.protocol.datatypes import DTYPES
 from edgecnn.serving.protocol.grpc import messages
 from edgecnn.serving.protocol.grpc.response import encode
+from edgecnn.serving.statistics import Statistics
 
 LOGITS = np.array([[0.5, 2.0, -1.0, 0.25], [1.0, 0.0, np.inf, -0.0]], np.float32)
 LABELS = ["é", "b:c", "d", "e"]
@@ -63,11 +62,10 @@ def test_the_numbers_are_the_raw_ones_of_http():
 
 
 def test_statistics_are_those_of_http():
-    model = Model("m", Bounds(max_batch=2, max_pending=1, max_delay_s=0, max_pixels=1), Metrics().of("m"))
-    model.metrics.received()
-    model.metrics.ran(2, 0.25)
-    model.metrics.succeeded(2, preprocess_s=0.5, queued_s=0.25, inference_s=0.25)
-    plain = model.metrics.statistics.plain("m", "1")
+    statistics = Statistics()
+    statistics.ran(2, 0.25)
+    statistics.succeeded(2, preprocess_s=0.5, queued_s=0.25, inference_s=0.25)
+    plain = statistics.plain("m", "1")
     content = messages.answer("ModelStatistics", {"model_stats": [plain]})
     (found,) = service_pb2.ModelStatisticsResponse.FromString(content).model_stats
     assert (found.name, found.version, found.inference_count, found.execution_count) == ("m", "1", 2, 1)
