@@ -230,7 +230,7 @@ class Repository:
         try:
             loaded = self._open(candidate.path)
         except EdgecnnError as error:
-            logger.error("%s", error, extra={"model": name})
+            logger.error("%s%s", error, _meanwhile(place), extra={"model": name})
             return _refused(what, public_reason(error), place)
         except Exception:
             logger.exception("a bug: the bundle could not be loaded", extra={"model": name})
@@ -238,7 +238,7 @@ class Repository:
         tensors = _tensors(loaded.bundle.manifest)
         if place.held.tensors and (difference := _difference(place.held.tensors, tensors)):
             loaded.session.close()
-            logger.error("%s: %s", candidate.path, difference, extra={"model": name})
+            logger.error("%s: %s%s", candidate.path, difference, _meanwhile(place), extra={"model": name})
             return _refused(what, difference, place)
         place.serving = candidate.signature
         self._hold(place, Held(name, tensors))
@@ -249,6 +249,11 @@ class Repository:
 def _refused(what: str, reason: str, place: _Place) -> str:
     """Say of a newer or a further version which one is meant; of the only bundle there is, only why."""
     return f"{what} was refused: {reason}" if place.held.tensors or place.source.has_versions else reason
+
+
+def _meanwhile(place: _Place) -> str:
+    """Say to operators what a refused version changes, where it is nothing."""
+    return "" if place.serving is None else "; what is served goes on"
 
 
 def _difference(served: Sequence[str], new: Sequence[str]) -> str | None:

@@ -208,6 +208,7 @@ def test_a_bad_version_leaves_the_old_one_and_says_why(folder: Path, fault: str)
         lines = [line for line in server.lines if "ERROR" in line]
         assert len(lines) == 1, lines
         assert f"{folder / '2'}" in lines[0]
+        assert lines[0].rstrip().endswith(f"; what is served goes on model={NAME}")
         assert digest(server) == first
         third = put(folder, 3)
         waits_for(server, third)
