@@ -168,8 +168,7 @@ def test_an_engine_without_memory_fails_its_request_and_recovers(tmp_path: Path)
             assert failed.error.startswith("the engine failed on this ")
             held.engine.untell("memory")
             wait_for(lambda: held.ask().result(PATIENCE_S).status == 200)
-        held.server.lines[:] = [line for line in held.server.lines if " failed model=" not in line]
-        held.server.unharmed()
+        held.server.unharmed(despite=" failed model=")
 
 
 def test_a_batch_for_which_there_is_no_memory_is_refused_by_the_real_engine():  # 74
@@ -178,8 +177,7 @@ def test_a_batch_for_which_there_is_no_memory_is_refused_by_the_real_engine():  
         with _room(server, 12 * MIB):
             assert server.infer(many).status in (500, 503)
             assert server.infer(server.images[:3]).body == server.golden
-        server.lines[:] = [line for line in server.lines if " failed model=" not in line]
-        server.unharmed()
+        server.unharmed(despite=" failed model=")
         assert (server.logits(many[:64])[0] == server.logits(many[:1])).all()
 
 
@@ -195,8 +193,7 @@ def test_a_body_for_which_there_is_no_memory_harms_its_client_only():  # 74
                     refusals.append(reply.error)
         assert "not an HTTP request" not in refusals  # it was one
         assert all(isinstance(json.loads(line), dict) for line in server.lines)
-        server.lines[:] = [line for line in server.lines if "Fatal error on transport" not in line]
-        server.unharmed()
+        server.unharmed(despite="Fatal error on transport")
 
 
 @TWO_CORES
