@@ -163,6 +163,11 @@ class Connection(asyncio.Protocol):
         return not self._ending and self._exchange is None and self._reader.begun
 
     @property
+    def is_new(self) -> bool:
+        """Whether nothing has come yet: the first request may be on its way."""
+        return not (self._ending or self._idle or self.owes or self._reader.begun)
+
+    @property
     def rests(self) -> bool:
         """Whether everything was answered, and nothing has come since."""
         waits = self._exchange is None and not self._stalled and not self._reader.waiting()

@@ -20,7 +20,7 @@ _SWEEP_S = 0.25
 _EXHAUSTED_S = 0.2
 """Until it is tried again to accept what the system had no descriptor or no memory for."""
 _ON_ITS_WAY_S = 0.5
-"""How long an idle connection stays open when the listener drains: a request may have been sent already."""
+"""How long a connection without a request stays open when the listener drains: one may have been sent already."""
 _SENDING_S = 2.0
 """How long a request that is being sent may take to come in when the listener stops."""
 _POLL_S = 0.02
@@ -97,8 +97,10 @@ class Listener:
         self._pause()
         self.drain()
         now = time.monotonic()
-        end, sent = now + grace_s, now + min(grace_s, _SENDING_S)
-        while now < end and (self._owing() or (now < sent and self._receiving())):
+        end, sent, arrived = now + grace_s, now + min(grace_s, _SENDING_S), now + _ON_ITS_WAY_S
+        while now < end and (
+            self._owing() or (now < sent and self._receiving()) or (now < arrived and self._expecting())
+        ):
             await asyncio.sleep(_POLL_S)
             now = time.monotonic()
         answered = not self._owing()
@@ -122,6 +124,9 @@ class Listener:
 
     def _receiving(self) -> bool:
         return any(connection.receives for connection in self._connections)
+
+    def _expecting(self) -> bool:
+        return any(connection.is_new for connection in self._connections)
 
     def _sweep(self) -> None:
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)

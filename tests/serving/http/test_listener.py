@@ -158,6 +158,14 @@ def test_stopping_waits_for_the_answers(site: Site):
         assert site.listener.open_connections == 0
 
 
+def test_stopping_waits_for_the_first_request_of_a_connection(site: Site):
+    with site.client() as new:
+        assert until(lambda: site.listener.open_connections == 1)
+        site.loop.call_soon_threadsafe(site.loop.call_later, 0.1, new.sendall, GET)
+        assert site.stop(5.0)
+        assert read_answer(new).headers["connection"] == "close"
+
+
 def test_stopping_does_not_wait_longer_than_the_grace(site: Site):
     with site.client() as busy:
         busy.sendall(get("/held"))
