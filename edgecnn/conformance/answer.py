@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from edgecnn.conformance.case import Deviation
+from edgecnn.conformance.deviation import Deviation
 
 _SHOWN = 90
 

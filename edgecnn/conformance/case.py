@@ -5,10 +5,9 @@ Nothing here asks a server.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from edgecnn.conformance.subject import Subject
+from edgecnn.conformance.subject import Subject
 
 Level = Literal["required", "extension", "expected"]
 """`required` by the protocol; by an `extension` that the server lists; or `expected` by clients, HTTP or safety."""
@@ -17,26 +16,7 @@ Outcome = Literal["pass", "fail", "not applicable"]
 
 LEVELS: tuple[Level, ...] = ("required", "extension", "expected")
 
-
-class Deviation(Exception):
-    """The server does something else.
-
-    Attributes:
-        expected: what it should do.
-        found: what it did.
-    """
-
-    def __init__(self, expected: str, found: str) -> None:
-        super().__init__(f"expected {expected}, found {found}")
-        self.expected = expected
-        self.found = found
-
-
-class NotApplicable(Exception):
-    """The case has no meaning for this server or model; the text says why."""
-
-
-Ask = Callable[["Subject"], str | None]
+Ask = Callable[[Subject], str | None]
 """Asks the server. Returns what was found where that is worth saying, raises `Deviation` or `NotApplicable`."""
 
 

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from edgecnn.conformance import tensors
 from edgecnn.conformance.answer import Answer, NoAnswer, NoConnection, one_line, strict_json
-from edgecnn.conformance.case import Deviation
 from edgecnn.conformance.connection import Client
+from edgecnn.conformance.deviation import Deviation
 from edgecnn.conformance.expecting import document_of, succeeded
 from edgecnn.conformance.inferred import shape_of
 from edgecnn.conformance.subject import Subject

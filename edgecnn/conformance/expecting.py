@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgecnn.conformance.answer import Answer, NoAnswer
-from edgecnn.conformance.case import Deviation, NotApplicable
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.inferred import json_object
 
 _REFUSAL = 'an error status (typically 400) with {"error": "…"}'

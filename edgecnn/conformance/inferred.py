@@ -9,7 +9,7 @@ import numpy as np
 
 from edgecnn.conformance import tensors
 from edgecnn.conformance.answer import Answer, strict_json
-from edgecnn.conformance.case import Deviation
+from edgecnn.conformance.deviation import Deviation
 
 LENGTH = "Inference-Header-Content-Length"
 

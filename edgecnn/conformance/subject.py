@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from edgecnn.conformance import tensors
 from edgecnn.conformance.answer import Answer
-from edgecnn.conformance.case import Deviation, NotApplicable
 from edgecnn.conformance.connection import Client
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.inferred import LENGTH, Inferred, inferred
 from edgecnn.conformance.tensors import TensorSpec
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgecnn.conformance.answer import NoAnswer, one_line
-from edgecnn.conformance.case import LEVELS, Case, Deviation, Level, NotApplicable, Outcome, Topic
+from edgecnn.conformance.case import LEVELS, Case, Level, Outcome, Topic
 from edgecnn.conformance.cases import TOPICS
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.subject import Subject
 from edgecnn.progress import Progress, silent
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.conformance.case import Deviation
+from edgecnn.conformance.deviation import Deviation
 
 DTYPES = {
     "BOOL": "?",

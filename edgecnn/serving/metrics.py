@@ -4,12 +4,9 @@ Of every request to a model that is served: received = succeeded + failed + canc
 models that are loaded, never from what a client has sent: it could make as many time series as it likes.
 """
 
-import json
 import os
 import struct
 import time
-from collections import Counter as Tally
-from pathlib import Path
 from typing import Literal
 
 from prometheus_client import (
@@ -20,7 +17,6 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from edgecnn.serving.processes.metrics_folder import VARIABLE
@@ -94,34 +90,6 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, labels: list[str], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"edgecnn_{name}", text, labels, registry=self._registry, buckets=buckets)
-
-
-def settle(folder: Path, pid: int) -> None:
-    """Count as failed what a worker that has crashed had not answered, so that the counters of all workers balance.
-
-    Args:
-        folder: in which workers count together.
-        pid: of the worker; nobody writes to its files any more.
-    """
-    file = folder / f"counter_{pid}.db"
-    if not file.exists():
-        return
-    counts = MmapedDict(str(file))  # type: ignore[no-untyped-call]
-    try:
-        missing: Tally[str] = Tally()
-        failed: dict[str, tuple[str, float]] = {}
-        for key, value, _ in list(counts.read_all_values()):  # type: ignore[no-untyped-call]
-            name, _, labels, _ = json.loads(key)
-            if name == "edgecnn_requests_received":
-                missing[labels["model"]] += value
-            elif name.startswith("edgecnn_requests_"):
-                missing[labels["model"]] -= value
-            if labels.get("reason") == "engine":
-                failed[labels["model"]] = key, value
-        for model, (key, value) in failed.items():
-            counts.write_value(key, value + missing[model], 0.0)  # type: ignore[no-untyped-call]
-    finally:
-        counts.close()  # type: ignore[no-untyped-call]
 
 
 def _page_of_all() -> bytes:

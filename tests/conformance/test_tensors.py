@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edgecnn.conformance.answer import Answer
-from edgecnn.conformance.case import Deviation, NotApplicable
 from edgecnn.conformance.connection import Client, parse_url
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.inferred import inferred
 from edgecnn.conformance.subject import Subject
 from edgecnn.conformance.tensors import DTYPES, TensorSpec, from_json, from_raw, to_json, to_raw

@@ -2,8 +2,9 @@
 
 import json
 
-from edgecnn.conformance.case import Deviation, NotApplicable, Topic
+from edgecnn.conformance.case import Topic
 from edgecnn.conformance.cases.inference import is_batch_of_two
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.inferred import LENGTH, Inferred, inferred
 from edgecnn.conformance.sources import BINARY, HTTP, PERF_ANALYZER, TRITONCLIENT
 from edgecnn.conformance.subject import Subject

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from edgecnn.conformance.answer import Answer
-from edgecnn.conformance.case import Deviation, NotApplicable, Topic
+from edgecnn.conformance.case import Topic
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.expecting import refused_somehow
 from edgecnn.conformance.inferred import Output, inferred
 from edgecnn.conformance.sources import CLASSIFICATION

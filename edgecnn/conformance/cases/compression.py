@@ -6,8 +6,9 @@ import json
 import zlib
 
 from edgecnn.conformance.answer import Answer
-from edgecnn.conformance.case import Deviation, NotApplicable, Topic
+from edgecnn.conformance.case import Topic
 from edgecnn.conformance.cases.binary import NAME
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.expecting import refused_somehow
 from edgecnn.conformance.inferred import LENGTH
 from edgecnn.conformance.sources import HTTP, TRITONCLIENT

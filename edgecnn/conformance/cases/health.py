@@ -4,7 +4,8 @@ from typing import Any
 from urllib.parse import quote
 
 from edgecnn.conformance import tensors
-from edgecnn.conformance.case import Deviation, NotApplicable, Topic
+from edgecnn.conformance.case import Topic
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.expecting import document_of, has, listed, succeeded
 from edgecnn.conformance.sources import KSERVE, REST, YAML
 from edgecnn.conformance.subject import Subject

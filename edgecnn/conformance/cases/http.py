@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from edgecnn.conformance.answer import Answer
-from edgecnn.conformance.case import Deviation, Topic
+from edgecnn.conformance.case import Topic
+from edgecnn.conformance.deviation import Deviation
 from edgecnn.conformance.expecting import refused_somehow, refused_with, succeeded
 from edgecnn.conformance.sources import HTTP, MESSAGES, PERF_ANALYZER, TRITONCLIENT
 from edgecnn.conformance.subject import Subject

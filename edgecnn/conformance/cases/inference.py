@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from edgecnn.conformance import tensors
-from edgecnn.conformance.case import Deviation, NotApplicable, Topic
+from edgecnn.conformance.case import Topic
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.inferred import Inferred, inferred
 from edgecnn.conformance.sources import JSON, PERF_ANALYZER, REST, TRITONCLIENT, YAML
 from edgecnn.conformance.subject import Subject

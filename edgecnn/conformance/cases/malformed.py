@@ -3,8 +3,9 @@
 from functools import partial
 
 from edgecnn.conformance.answer import Answer, NoAnswer
-from edgecnn.conformance.case import Ask, Deviation, NotApplicable, Topic
+from edgecnn.conformance.case import Ask, Topic
 from edgecnn.conformance.cases.malformed_requests import HAZARDS, MALFORMED, Malformed
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.expecting import never_the_servers_fault, refused, refused_somehow
 from edgecnn.conformance.sources import HTTP
 from edgecnn.conformance.subject import Subject

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from edgecnn.conformance.answer import NoAnswer
-from edgecnn.conformance.case import Deviation, Topic
+from edgecnn.conformance.case import Topic
+from edgecnn.conformance.deviation import Deviation
 from edgecnn.conformance.sources import MESSAGES
 from edgecnn.conformance.subject import Subject
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgecnn.conformance.case import Level, NotApplicable
+from edgecnn.conformance.case import Level
+from edgecnn.conformance.deviation import NotApplicable
 from edgecnn.conformance.sources import FAILED, JSON, REST, YAML
 from edgecnn.conformance.subject import Subject
 

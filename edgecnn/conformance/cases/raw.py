@@ -1,8 +1,9 @@
 """Raw binary requests: a body that is one tensor and nothing else."""
 
 from edgecnn.conformance.answer import Answer
-from edgecnn.conformance.case import Deviation, NotApplicable, Topic
+from edgecnn.conformance.case import Topic
 from edgecnn.conformance.cases.binary import NAME
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.expecting import refused
 from edgecnn.conformance.sources import BINARY
 from edgecnn.conformance.subject import Subject

@@ -1,7 +1,8 @@
 """What is not there, and how a server says so."""
 
 from edgecnn.conformance.answer import Answer
-from edgecnn.conformance.case import Deviation, NotApplicable, Topic
+from edgecnn.conformance.case import Topic
+from edgecnn.conformance.deviation import Deviation, NotApplicable
 from edgecnn.conformance.expecting import refused, refused_with
 from edgecnn.conformance.sources import FAILED, HTTP, REST, TRITONCLIENT
 from edgecnn.conformance.subject import Subject

@@ -3,7 +3,8 @@
 from typing import Any
 
 from edgecnn.conformance.answer import Answer
-from edgecnn.conformance.case import Deviation, Topic
+from edgecnn.conformance.case import Topic
+from edgecnn.conformance.deviation import Deviation
 from edgecnn.conformance.expecting import document_of, has, listed, refused, succeeded
 from edgecnn.conformance.sources import CONFIGURATION, PERF_ANALYZER, STATISTICS
 from edgecnn.conformance.subject import Subject

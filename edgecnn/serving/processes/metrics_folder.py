@@ -42,7 +42,9 @@ class MetricsFolder:
 
         Requests that it took along have failed.
         """
-        from edgecnn.serving.metrics import settle  # 5 MB that a supervisor of one worker does without
+        from edgecnn.serving.processes.metrics_settling import (
+            settle,  # 5 MB that a supervisor of one worker does without
+        )
 
         with contextlib.suppress(Exception):  # whatever a worker that has crashed left there, this process goes on
             settle(self.path, pid)
