@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgecnn.bundle.folder import check_outside_bundles, make_folder, sync_folder, workspace
+from edgecnn.bundle.folder import check_outside_bundles, writing
 from edgecnn.bundle.locking import locked
-from edgecnn.errors import EdgecnnError, OutputExists, UsageError
+from edgecnn.errors import OutputExists, UsageError
 
 
 @contextlib.contextmanager
@@ -22,21 +22,11 @@ def new_file(out: Path, *, force: bool = False) -> Iterator[Path]:
         EdgecnnError: the system refused, for example a full disk; nothing has changed then.
     """
     _check(out, force=force)
-    try:
-        make_folder(out.parent)
-        with workspace(out) as folder:
-            yield folder / out.name
-            with locked(out.parent):  # a hard link would refuse to replace by itself, but memory cards know none
-                _check(out, force=force)
-                (folder / out.name).replace(out)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename and Path(error.filename) != out else ""
-        reason = f"{where}{error.strerror or error} (errno {error.errno})"
-        raise EdgecnnError(f"cannot write {out}: {reason}; what stood there is unchanged") from error
-    try:
-        sync_folder(out.parent)
-    except OSError as error:
-        raise EdgecnnError(f"{out} is written, but may not survive a power cut: {error.strerror}") from error
+    with writing(out) as folder:
+        yield folder / out.name
+        with locked(out.parent):  # a hard link would refuse to replace by itself, but memory cards know none
+            _check(out, force=force)
+            (folder / out.name).replace(out)
 
 
 def _check(out: Path, *, force: bool) -> None:

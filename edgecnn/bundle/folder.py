@@ -93,12 +93,23 @@ def new_folder(out: Path, *, marker: str, force: bool = False) -> Iterator[Path]
         EdgecnnError: the system refused, for example a full disk; nothing has changed then.
     """
     check_output(out, marker=marker, force=force)
+    with writing(out) as new:
+        yield new
+        sync_folder(new)
+        _put(new, out, force=force)
+
+
+@contextlib.contextmanager
+def writing(out: Path) -> Iterator[Path]:
+    """Yield a locked empty folder beside `out`, in which the block makes what it then puts at `out`, in one step.
+
+    Raises:
+        EdgecnnError: the system refused, for example a full disk; unless it says otherwise nothing has changed then.
+    """
     try:
         make_folder(out.parent)
-        with workspace(out) as new:
-            yield new
-            sync_folder(new)
-            _put(new, out, force=force)
+        with workspace(out) as folder:
+            yield folder
     except OSError as error:
         where = f"{error.filename}: " if error.filename and Path(error.filename) != out else ""
         reason = f"{where}{error.strerror or error} (errno {error.errno})"
