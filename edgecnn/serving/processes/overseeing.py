@@ -1,12 +1,18 @@
-"""Waits for a child process, with bounds: on the time it takes, and on how much of what it says is kept."""
+"""Asks a child process and waits, with bounds: on the time it takes, and on how much of what it says is kept."""
 
 import contextlib
+import json
 import os
 import selectors
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
+
+from edgecnn import errors
+from edgecnn.bundle.schema import plain
+from edgecnn.errors import EdgecnnError
+from edgecnn.runtime.child import child_command, child_environment
 
 KEPT_BYTES = 1 << 20
 _END_S = 5.0
@@ -27,13 +33,24 @@ class Ended:
     stderr: bytes
 
 
-def oversee(process: "subprocess.Popen[bytes]", timeout_s: float) -> Ended | None:
-    """Read what a child writes until it ends; None where it took too long, and was killed with its own children.
+def ask_child(module: str, question: object, timeout_s: float) -> Ended | None:
+    """Run a module of ours with a question as JSON; None where it took too long, and was killed with its own children.
+
+    The thread that calls waits, and must not end before: the child would end with it.
 
     Args:
-        process: with pipes for its standard streams, and a process group of its own.
+        module: what runs.
+        question: dataclass, its one argument.
         timeout_s: how long it may take.
     """
+    process = subprocess.Popen(
+        child_command(module, json.dumps(plain(question))),
+        env=child_environment(),
+        stdin=subprocess.PIPE,  # its end tells the child that this process is gone
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        process_group=0,  # what it starts is killed with it
+    )
     kept = {"stdout": bytearray(), "stderr": bytearray()}
     deadline = time.monotonic() + timeout_s
     in_time = False
@@ -47,6 +64,12 @@ def oversee(process: "subprocess.Popen[bytes]", timeout_s: float) -> Ended | Non
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
     return Ended(process.returncode, bytes(kept["stdout"]), bytes(kept["stderr"])) if in_time else None
+
+
+def told_error(name: str, message: str, known: tuple[type[EdgecnnError], ...]) -> EdgecnnError:
+    """Return the error that a child has named, where it is of a kind that it may name; else one of no kind."""
+    cls = getattr(errors, name, None)
+    return cls(message) if isinstance(cls, type) and issubclass(cls, known) else EdgecnnError(message)
 
 
 def _read(selector: selectors.BaseSelector, kept: dict[str, bytearray], deadline: float) -> bool:

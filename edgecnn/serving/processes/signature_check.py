@@ -4,22 +4,20 @@ The library for it takes 50 MB that a server would never get back, and what it r
 """
 
 import contextlib
-import json
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn import errors
-from edgecnn.bundle.schema import SchemaError, dump, parse, plain
+from edgecnn.bundle.schema import SchemaError, dump, parse
 from edgecnn.errors import BundleError, EdgecnnError, SignatureError, UsageError
-from edgecnn.runtime.child import child_command, child_environment, last_line
+from edgecnn.runtime.child import last_line
 from edgecnn.serving.processes.lifeline import die_with_parent
-from edgecnn.serving.processes.overseeing import oversee
+from edgecnn.serving.processes.overseeing import ask_child, told_error
 
 _KEY_TIMEOUT_S = 60.0
+_TOLD = (BundleError, SignatureError, UsageError)
 
 
 @dataclass(frozen=True)
@@ -67,15 +65,7 @@ def check_signature(path: Path, *, key: Path, timeout_s: float) -> str:
 
 def _ask(question: _Question) -> str:
     what = f"the signature of {question.path}" if question.path else f"the key {question.key}"
-    process = subprocess.Popen(
-        child_command("edgecnn.serving.processes.signature_check", json.dumps(plain(question))),
-        env=child_environment(),
-        stdin=subprocess.PIPE,  # its end tells the child that this process is gone
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        process_group=0,
-    )
-    ended = oversee(process, question.timeout_s)
+    ended = ask_child("edgecnn.serving.processes.signature_check", question, question.timeout_s)
     if ended is None:
         raise SignatureError(f"{what} was not checked within {question.timeout_s:g} s")
     try:
@@ -84,15 +74,8 @@ def _ask(question: _Question) -> str:
         said = last_line(ended.stderr) or f"its process ended with {ended.code}"
         raise SignatureError(f"{what} could not be checked: {said}") from None
     if answer.error:
-        raise _error(answer)
+        raise told_error(answer.error, answer.message, _TOLD)
     return answer.digest
-
-
-def _error(answer: _Answer) -> EdgecnnError:
-    cls = getattr(errors, answer.error, None)
-    if isinstance(cls, type) and issubclass(cls, (BundleError, SignatureError, UsageError)):
-        return cls(answer.message)
-    return EdgecnnError(answer.message)
 
 
 def _answered(question: _Question) -> _Answer:

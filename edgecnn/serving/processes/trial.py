@@ -4,10 +4,8 @@ A model can make an engine crash, hang or take all memory. It does so there, and
 """
 
 import contextlib
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import warnings
@@ -17,19 +15,20 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn import errors
-from edgecnn.bundle.schema import SchemaError, dump, parse, plain
+from edgecnn.bundle.schema import SchemaError, dump, parse
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError, EdgecnnError, EngineCrashed, EngineError, ProofFailed, UsageError
 from edgecnn.runtime.backend import Session, SessionInfo, SessionOptions
-from edgecnn.runtime.child import child_command, child_environment, last_line, signal_name
+from edgecnn.runtime.child import last_line, signal_name
 from edgecnn.runtime.verification import ProbeResult
 from edgecnn.serving.processes.confinement import confine
 from edgecnn.serving.processes.lifeline import die_with_parent
-from edgecnn.serving.processes.overseeing import oversee
+from edgecnn.serving.processes.overseeing import ask_child, told_error
 from edgecnn.serving.proving import open_proven
 
 TIMEOUT_S = 120.0
 _RUNS = 3
+_TOLD = (BundleError, EngineError, UsageError, ProofFailed)
 
 
 @dataclass(frozen=True)
@@ -98,15 +97,7 @@ def try_bundle(
     """
     options = options or SessionOptions()
     question = _Question(path, digest, backend, options, strict, cache, max_batch, timeout_s, os.getpid())
-    process = subprocess.Popen(
-        child_command("edgecnn.serving.processes.trial", json.dumps(plain(question))),
-        env=child_environment(),
-        stdin=subprocess.PIPE,  # its end tells the child that this process is gone
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        process_group=0,  # what it starts is killed with it
-    )
-    ended = oversee(process, timeout_s)
+    ended = ask_child("edgecnn.serving.processes.trial", question, timeout_s)
     if ended is None:
         raise EngineCrashed(f"the engine did not open and prove {path} within {timeout_s:g} s")
     if ended.code:
@@ -120,15 +111,8 @@ def try_bundle(
     except SchemaError as error:
         raise EngineCrashed(f"the trial of {path} gave an answer that cannot be read: {error}") from None
     if answer.trial is None:
-        raise _error(answer)
+        raise told_error(answer.error, answer.message, _TOLD)
     return answer.trial
-
-
-def _error(answer: _Answer) -> EdgecnnError:
-    cls = getattr(errors, answer.error, None)
-    if isinstance(cls, type) and issubclass(cls, (BundleError, EngineError, UsageError, ProofFailed)):
-        return cls(answer.message)
-    return EdgecnnError(answer.message)
 
 
 def _tried(question: _Question) -> Trial:
