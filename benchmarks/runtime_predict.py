@@ -20,7 +20,7 @@ from sklearn.datasets import load_sample_images
 from torchvision.transforms import v2
 
 from edgecnn.runtime.backend import Session, SessionOptions
-from edgecnn.runtime.backends import NAMES
+from edgecnn.runtime.choices import BACKENDS
 from edgecnn.runtime.classifier import Classifier
 from edgecnn.runtime.host import usable_cores
 from edgecnn.runtime.measuring.estimates import ratio, speed
@@ -58,7 +58,7 @@ def predict() -> list[dict[str, Any]]:
     for file in files:
         np.testing.assert_array_equal(IMAGENET.image(file), pixels_of(file))
     with contextlib.ExitStack() as stack:
-        ways = {(engine, *way): answer for engine in NAMES for way, answer in _ways(engine, stack).items()}
+        ways = {(engine, *way): answer for engine in BACKENDS for way, answer in _ways(engine, stack).items()}
         answers = {way: answer(files) for way, answer in ways.items()}
         for way, found in answers.items():
             assert found == answers[way[0], BYTES, usable_cores(), 1], way

@@ -18,7 +18,7 @@ from typing import Any
 from runtime_bundles import BUILD, REPOSITORY, prepared
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.runtime.backends import NAMES
+from edgecnn.runtime.choices import BACKENDS
 from edgecnn.runtime.measuring.estimates import ratio
 
 CLAIM = 2.0
@@ -35,7 +35,7 @@ _CACHE = BUILD / "cache"
 def startup() -> list[dict[str, Any]]:
     """Start every case in turns, in another order each round."""
     bundles = {case: prepared(*case) for case in NETWORKS}
-    cases = [(*case, engine) for case in NETWORKS for engine in NAMES]
+    cases = [(*case, engine) for case in NETWORKS for engine in BACKENDS]
     found: dict[tuple[str, str, str], list[dict[str, dict[str, float]]]] = {case: [] for case in cases}
     shuffle = random.Random(0).shuffle  # noqa: S311  # no secret: an order that can be repeated
     for turn in range(_ROUNDS + 1):

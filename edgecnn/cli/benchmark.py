@@ -120,14 +120,15 @@ def _judge(changes: "Comparison", earlier: Path | None) -> None:
 
 def _settings(backends: tuple[str, ...], modules: dict[str, str], **ways: Any) -> "list[Setting]":
     """Return the combinations; of PyTorch, which knows neither streams nor other precisions, those that it has."""
-    from edgecnn.runtime.backends import NAMES, NONE_INSTALLED, installed
+    from edgecnn.runtime.backends import NONE_INSTALLED, installed
+    from edgecnn.runtime.choices import BACKENDS
     from edgecnn.runtime.host import usable_cores
     from edgecnn.runtime.measuring.benchmark import settings
     from edgecnn.runtime.measuring.setting import PYTORCH
 
     for name in backends:
-        if name not in (*NAMES, PYTORCH):
-            raise UsageError(f"there is no backend {name!r}: choose {', '.join(NAMES)} or {PYTORCH}")
+        if name not in (*BACKENDS, PYTORCH):
+            raise UsageError(f"there is no backend {name!r}: choose {', '.join(BACKENDS)} or {PYTORCH}")
         if name not in (*installed(), *modules):
             extra = "pipeline" if name == PYTORCH else name
             raise UsageError(f"{name} is not installed: pip install 'edgecnn[{extra}]'")

@@ -85,11 +85,11 @@ def compare_batch_mates(
 
     None where `info` is no engine's: a simulation has no threads, and runs in batches of its own.
     """
-    from edgecnn.runtime.backends import NAMES
     from edgecnn.runtime.batchmates import check_batch_mates, choose_images, thread_counts
+    from edgecnn.runtime.choices import BACKENDS
     from edgecnn.runtime.opening import open_session
 
-    if info.engine not in NAMES:
+    if info.engine not in BACKENDS:
         return None
 
     def open_with(threads: int) -> "Session":

@@ -21,7 +21,8 @@ from edgecnn.errors import EdgecnnError, EngineMissing, ProofFailed
 from edgecnn.pipeline.data.source import Split
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.backend import Session, SessionOptions
-from edgecnn.runtime.backends import NAMES, get_backend, installed
+from edgecnn.runtime.backends import get_backend, installed
+from edgecnn.runtime.choices import BACKENDS
 from edgecnn.runtime.classifier import run_batches
 from edgecnn.runtime.saturation import without_saturation
 from edgecnn.runtime.verification import compare
@@ -77,7 +78,7 @@ def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[s
     """
     names = installed()
     if not names:
-        raise EngineMissing(f"no engine is installed to prove the graph on: pip install 'edgecnn[{NAMES[0]}]'")
+        raise EngineMissing(f"no engine is installed to prove the graph on: pip install 'edgecnn[{BACKENDS[0]}]'")
     with contextlib.ExitStack() as stack:
         sessions: dict[str, Session] = {}
         for name in names:

@@ -15,8 +15,6 @@ _BACKENDS = {
     "openvino": ("edgecnn.runtime.openvino", "OpenVinoBackend"),
 }
 
-NAMES = BACKENDS
-
 _OWNERS = {"cuda": "onnxruntime", "tensorrt": "onnxruntime", "gpu": "openvino", "npu": "openvino", "auto": "openvino"}
 """Kinds of device that only one engine drives."""
 
@@ -25,7 +23,7 @@ NONE_INSTALLED = "no engine is installed: pip install 'edgecnn[onnxruntime]' or 
 
 def installed() -> tuple[str, ...]:
     """Return the names of the engines whose package is installed."""
-    specs = {name: importlib.util.find_spec(name) for name in NAMES}
+    specs = {name: importlib.util.find_spec(name) for name in BACKENDS}
     # A folder that an uninstalled package leaves behind is found too, as a namespace without an origin.
     return tuple(name for name, spec in specs.items() if spec is not None and spec.origin is not None)
 

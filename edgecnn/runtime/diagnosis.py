@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.errors import EngineError, EngineMissing
-from edgecnn.runtime.backends import NAMES, NONE_INSTALLED, installed
+from edgecnn.runtime.backends import NONE_INSTALLED, installed
+from edgecnn.runtime.choices import BACKENDS
 from edgecnn.runtime.examination import Examination, examine_apart
 from edgecnn.runtime.hazards import Hazard, hazards
 from edgecnn.runtime.machine import Machine, machine
@@ -39,7 +40,7 @@ def diagnose(*, root: Path = Path("/"), examine: Callable[[str], Examination] = 
     here = machine(root)
     owners = importlib.metadata.packages_distributions()
     engines = []
-    for name in NAMES:
+    for name in BACKENDS:
         if name in installed():
             packages = tuple(
                 f"{owner} {importlib.metadata.version(owner)}" for owner in sorted(set(owners.get(name, ())))
