@@ -143,6 +143,10 @@ class Server:
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         return self.request("POST", path or self.infer_path, body, headers)
 
+    def index(self) -> dict[str, Any]:
+        """Return the entries of the repository's index, by name."""
+        return {entry["name"]: entry for entry in self.request("POST", "/v2/repository/index").json}
+
     def infer(self, images: np.ndarray, **parameters: Any) -> Reply:
         """Send pixels in the binary extension; the logits come back in it too."""
         body, length = binary_request(images, **parameters)

@@ -1,9 +1,11 @@
-"""One server for all tests that leave it as it was."""
+"""One server for all tests that leave it as it was, and folders of versions."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from held_engine import Held, holding
+from model_versions import NAME, put
 from server_process import Server, serving
 
 
@@ -34,3 +36,20 @@ def held(holding_server: Held) -> Iterator[Held]:
     yield holding_server
     holding_server.engine.untell("hold")
     holding_server.server.unharmed()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of versions, in which none is yet."""
+    folder = tmp_path / NAME
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def one_version(tmp_path: Path) -> Path:
+    """A folder of versions with the first, alone in a folder of models."""
+    folder = tmp_path / "models" / NAME
+    folder.mkdir(parents=True)
+    put(folder, 1)
+    return folder

@@ -26,14 +26,6 @@ QUICK = ("--watch-s", 0.1)
 BUNDLE = "x-bundle-digest"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder of versions."""
-    folder = tmp_path / NAME
-    folder.mkdir()
-    return folder
-
-
 def digest(server: Server) -> str:
     """Of the bundle that answers now."""
     reply = server.infer(server.images[:1])

@@ -7,7 +7,6 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tritonclient.http as triton
@@ -26,18 +25,9 @@ from edgecnn.serving.refusal import Refusal
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with one model, of one version."""
-    folder = tmp_path / "models" / NAME
-    folder.mkdir(parents=True)
-    put(folder, 1)
-    return folder
-
-
-@pytest.fixture
-def controlled(folder: Path) -> Iterator[Server]:
+def controlled(one_version: Path) -> Iterator[Server]:
     """A server that takes orders, and does nothing by itself."""
-    with serving("--model-control", "--watch-s", 0, bundles=[folder.parent], name=NAME) as server:
+    with serving("--model-control", "--watch-s", 0, bundles=[one_version.parent], name=NAME) as server:
         yield server
 
 
@@ -50,12 +40,8 @@ def loads(server: Server) -> int:
     return sum("ready" in line and "version=" in line for line in server.lines)
 
 
-def index(server: Server) -> dict[str, Any]:
-    return {each["name"]: each for each in server.request("POST", "/v2/repository/index").json}
-
-
-def test_what_stands_there_now_is_loaded(controlled: Server, folder: Path):
-    put(folder, 2)
+def test_what_stands_there_now_is_loaded(controlled: Server, one_version: Path):
+    put(one_version, 2)
     reply = order(controlled, "load")
     assert reply.json == {"name": NAME, "version": "2", "state": "READY", "reason": ""}
     assert controlled.get(f"/v2/models/{NAME}").json["versions"] == ["2"]
@@ -79,44 +65,44 @@ def test_a_model_that_is_unloaded_answers_nothing_until_it_is_loaded_again(contr
     controlled.unharmed()
 
 
-def test_a_model_that_was_unloaded_may_come_back_otherwise(controlled: Server, folder: Path):
-    put_with_another_class(folder, 2)
+def test_a_model_that_was_unloaded_may_come_back_otherwise(controlled: Server, one_version: Path):
+    put_with_another_class(one_version, 2)
     assert "found logits float32 [-1,11]" in refusal(order(controlled, "load"))
     assert order(controlled, "unload").status == 200
     assert order(controlled, "load").status == 200
     assert controlled.get(f"/v2/models/{NAME}").json["outputs"][0]["shape"] == [-1, 11]
 
 
-def test_a_bad_version_leaves_the_old_one_and_says_why_each_time(controlled: Server, folder: Path):  # 78
-    put(folder, 2)
-    (folder / "2" / "model.onnx").write_bytes(b"")
+def test_a_bad_version_leaves_the_old_one_and_says_why_each_time(controlled: Server, one_version: Path):  # 78
+    put(one_version, 2)
+    (one_version / "2" / "model.onnx").write_bytes(b"")
     for _ in range(2):
         text = refusal(order(controlled, "load"))
         assert text == f"failed to load '{NAME}': version 2 was refused: it is not an intact bundle"
-    assert index(controlled)[NAME]["reason"] == "version 2 was refused: it is not an intact bundle"
+    assert controlled.index()[NAME]["reason"] == "version 2 was refused: it is not an intact bundle"
     controlled.unharmed()
 
 
-def test_a_model_whose_bundle_is_gone_goes_on_and_loading_it_says_so(controlled: Server, folder: Path):  # 79
-    shutil.rmtree(folder)
+def test_a_model_whose_bundle_is_gone_goes_on_and_loading_it_says_so(controlled: Server, one_version: Path):  # 79
+    shutil.rmtree(one_version)
     assert "has no bundle any more: what is served goes on" in refusal(order(controlled, "load"))
     controlled.unharmed()
 
 
-def test_a_model_that_has_come_into_the_folder_can_be_loaded(controlled: Server, folder: Path):
+def test_a_model_that_has_come_into_the_folder_can_be_loaded(controlled: Server, one_version: Path):
     assert order(controlled, "load", COMMITTED.name).status == 404
-    shutil.copytree(COMMITTED, folder.parent / "newcomer")
+    shutil.copytree(COMMITTED, one_version.parent / "newcomer")
     assert order(controlled, "load", COMMITTED.name).status == 200
     assert controlled.get(f"/v2/models/{COMMITTED.name}/ready").status == 200
-    assert index(controlled)[COMMITTED.name]["state"] == "READY"
+    assert controlled.index()[COMMITTED.name]["state"] == "READY"
 
 
-def test_what_was_never_loaded_cannot_be_unloaded_and_leaves_nothing_behind(controlled: Server, folder: Path):
-    shutil.copytree(COMMITTED, folder.parent / "newcomer")
-    before = index(controlled)
+def test_what_was_never_loaded_cannot_be_unloaded_and_leaves_nothing_behind(controlled: Server, one_version: Path):
+    shutil.copytree(COMMITTED, one_version.parent / "newcomer")
+    before = controlled.index()
     text = refusal(order(controlled, "unload", COMMITTED.name), 404)
     assert text == f"model '{COMMITTED.name}' is not among those that were loaded"
-    assert index(controlled) == before
+    assert controlled.index() == before
 
 
 def test_a_bundle_that_has_become_a_folder_of_versions_is_loaded(tmp_path: Path):
@@ -127,7 +113,7 @@ def test_a_bundle_that_has_become_a_folder_of_versions_is_loaded(tmp_path: Path)
         (where / COMMITTED.name).mkdir()
         (where / ".7").rename(where / COMMITTED.name / "7")
         assert order(server, "load", COMMITTED.name).json["version"] == "7"
-        assert list(index(server)) == [COMMITTED.name]
+        assert list(server.index()) == [COMMITTED.name]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +130,7 @@ def test_a_model_that_is_nowhere_is_not_found(action: str, text: str, controlled
 def test_a_foreign_site_and_a_foreign_host_are_refused(action: str, controlled: Server):  # 58
     for headers in ({"Host": "evil.example:80"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         refusal(order(controlled, action, **headers), 403)
-    assert index(controlled)[NAME]["state"] == "READY"
+    assert controlled.index()[NAME]["state"] == "READY"
 
 
 @pytest.mark.parametrize(
@@ -200,12 +186,12 @@ def test_what_a_client_would_have_loaded_instead_is_refused(body: bytes):
     assert caught.value.status == 400
 
 
-def test_the_key_is_needed_where_there_is_one(folder: Path, tmp_path: Path):  # 58
+def test_the_key_is_needed_where_there_is_one(one_version: Path, tmp_path: Path):  # 58
     key = tmp_path / "key"
     key.write_text("0123456789abcdef")
     options = ("--model-control", "--api-key-file", key)
     bearing = {"Authorization": "Bearer 0123456789abcdef"}
-    with serving(*options, bundles=[folder], name=NAME, headers=bearing) as server:
+    with serving(*options, bundles=[one_version], name=NAME, headers=bearing) as server:
         assert order(server, "load").status == 200
         assert order(server, "unload", Authorization="").status == 401
         assert order(server, "load").json["state"] == "READY"
@@ -223,13 +209,13 @@ def test_tritonclient_loads_and_unloads(controlled: Server):
             client.load_model(NAME, config="{}")
 
 
-def test_who_waits_for_a_model_is_told_when_the_server_ends(folder: Path, tmp_path: Path):
+def test_who_waits_for_a_model_is_told_when_the_server_ends(one_version: Path, tmp_path: Path):
     (tmp_path / "engine").mkdir()
     engine = Engine(tmp_path / "engine")
     options = ("--model-control", "--watch-s", 0, "--backend", "openvino")
-    with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
+    with serving(*options, bundles=[one_version], name=NAME, environment=engine.environment) as server:
         engine.tell("hold-2")  # its trial takes for ever
-        put(folder, 2)
+        put(one_version, 2)
         before = len(engine.runs())
         replies: list[Reply] = []
         thread = threading.Thread(target=lambda: replies.append(order(server, "load")))
@@ -246,12 +232,12 @@ def test_control_is_for_one_worker():
         ServeOptions(model_control=True, workers=2)
 
 
-def test_orders_and_looks_do_not_disturb_each_other(folder: Path):
-    with serving("--model-control", "--watch-s", 0.1, bundles=[folder], name=NAME) as server:
+def test_orders_and_looks_do_not_disturb_each_other(one_version: Path):
+    with serving("--model-control", "--watch-s", 0.1, bundles=[one_version], name=NAME) as server:
         for number in (2, 3):
-            put(folder, number)
+            put(one_version, number)
             assert order(server, "load").json["version"] == str(number)
         assert order(server, "unload").status == 200
-        put(folder, 4)
-        wait_for(lambda: index(server)[NAME]["state"] == "UNAVAILABLE")
+        put(one_version, 4)
+        wait_for(lambda: server.index()[NAME]["state"] == "UNAVAILABLE")
         assert order(server, "load").json["version"] == "4"

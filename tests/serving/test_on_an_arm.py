@@ -45,11 +45,6 @@ def faulty(folder: Path, fault: str) -> str:
     return path.name
 
 
-def entry(server: Server) -> dict[str, str]:
-    entries = server.request("POST", "/v2/repository/index").json
-    return next(entry for entry in entries if entry["name"] == NAME)
-
-
 def serves(server: Server, digest: str) -> bool:
     return server.infer(server.images[:1]).headers["x-bundle-digest"] == digest
 
@@ -77,7 +72,7 @@ def test_what_cannot_be_served_is_told_and_the_rest_is_served_whatever_becomes_o
         with server.good_neighbour():
             put(versions, 2)
             (versions / "2" / "probe.npz").write_bytes(b"")
-            wait_for(lambda: "version 2 was refused" in entry(server)["reason"], limit_s=PATIENCE_S)  # 78
+            wait_for(lambda: "version 2 was refused" in server.index()[NAME]["reason"], limit_s=PATIENCE_S)  # 78
         server.unharmed()
         logits, third = server.logits(server.images), put(versions, 3)
         wait_for(lambda: serves(server, third), limit_s=PATIENCE_S)

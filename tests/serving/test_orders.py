@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -83,6 +84,24 @@ def test_when_the_server_ends_everybody_is_told_and_nothing_more_begins():
     assert orders.take(0) is None
 
 
+@contextlib.contextmanager
+def _holding_a_trial(folder: Path, *options: object) -> Iterator[tuple[Server, Engine, Callable[[], None]]]:
+    """Serve a model whose second version has come, and whose trial takes until the engine is told otherwise.
+
+    Yields the server, its engine, and what waits until the trial has begun.
+    """
+    put(folder, 1)
+    home = folder.parent / "engine"
+    home.mkdir()
+    engine = Engine(home)
+    options = ("--model-control", "--watch-s", 0, "--backend", "openvino", *options)
+    with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
+        engine.tell("hold-2")
+        put(folder, 2)
+        before = len(engine.runs())
+        yield server, engine, lambda: wait_for(lambda: len(engine.runs()) > before)
+
+
 def _send(server: Server, action: str, name: str) -> socket.socket:
     sock = server.connect()
     sock.sendall(f"POST /v2/repository/models/{name}/{action} HTTP/1.1\r\nHost: localhost\r\n".encode())
@@ -97,22 +116,10 @@ def _asked(server: Server, name: str) -> Reply | None:
     return None
 
 
-def test_as_many_wait_as_may_and_who_leaves_makes_room(tmp_path: Path):
-    folder = tmp_path / NAME
-    folder.mkdir()
-    (tmp_path / "engine").mkdir()
-    put(folder, 1)
-    engine = Engine(tmp_path / "engine")
-    options = ("--model-control", "--watch-s", 0, "--backend", "openvino")
-    with (
-        serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server,
-        contextlib.ExitStack() as clients,
-    ):
-        engine.tell("hold-2")  # its trial takes for ever
-        put(folder, 2)
-        before = len(engine.runs())
+def test_as_many_wait_as_may_and_who_leaves_makes_room(folder: Path):
+    with _holding_a_trial(folder) as (server, engine, wait_for_trial), contextlib.ExitStack() as clients:
         loading = clients.enter_context(_send(server, "load", NAME))
-        wait_for(lambda: len(engine.runs()) > before)
+        wait_for_trial()
         leaving = _send(server, "unload", NAME)
         waiting = [clients.enter_context(_send(server, "load", f"m{each}")) for each in range(MOST_WAITING - 1)]
         wait_for(lambda: _asked(server, "more") is not None)
@@ -130,22 +137,11 @@ def test_as_many_wait_as_may_and_who_leaves_makes_room(tmp_path: Path):
         wait_for(server.balanced)
 
 
-def test_an_order_over_grpc_whose_deadline_passes_before_it_begins_is_not_carried_out(tmp_path: Path):
-    folder = tmp_path / NAME
-    folder.mkdir()
-    (tmp_path / "engine").mkdir()
-    put(folder, 1)
-    engine = Engine(tmp_path / "engine")
-    options = ("--model-control", "--watch-s", 0, "--grpc-port", 0, "--access-log", "--backend", "openvino")
-    with (
-        serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server,
-        asking(server) as asker,
-    ):
-        engine.tell("hold-2")
-        put(folder, 2)
-        before = len(engine.runs())
+def test_an_order_over_grpc_whose_deadline_passes_before_it_begins_is_not_carried_out(folder: Path):
+    options = ("--grpc-port", 0, "--access-log")
+    with _holding_a_trial(folder, *options) as (server, engine, wait_for_trial), asking(server) as asker:
         loading = asker.begin("RepositoryModelLoad", service_pb2.RepositoryModelLoadRequest(model_name=NAME))
-        wait_for(lambda: len(engine.runs()) > before)
+        wait_for_trial()
         unload = service_pb2.RepositoryModelUnloadRequest(model_name=NAME)
         with pytest.raises(grpc.RpcError) as caught:
             asker.ask("RepositoryModelUnload", unload, timeout_s=0.5)

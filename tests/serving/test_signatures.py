@@ -40,14 +40,6 @@ def foreign_keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return make_keys(tmp_path_factory.mktemp("keys") / "foreign")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder of versions."""
-    folder = tmp_path / NAME
-    folder.mkdir()
-    return folder
-
-
 def named(folder: Path, name: str) -> Path:
     bundle = Path(shutil.copytree(COMMITTED, folder / name))
     reseal_as(bundle, name)

@@ -52,6 +52,12 @@ class Site:
         return asyncio.run_coroutine_threadsafe(self.server.stop(grace_s), self.loop).result(PATIENCE_S)
 
 
+def after(event: threading.Event) -> Iterator[bytes]:
+    """Yield an empty message, and not before something has happened."""
+    event.wait(PATIENCE_S)
+    yield b""
+
+
 @contextlib.contextmanager
 def serving(kind: str, host: str = "127.0.0.1") -> Iterator[Site]:
     loop = LOOPS[kind]()
@@ -104,12 +110,7 @@ def test_a_call_without_the_name_of_the_service_is_unimplemented(path: str):
 def test_calls_over_the_limit_are_told_to_come_again(kind: str):
     with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
         goes_on = threading.Event()
-
-        def slowly() -> Iterator[bytes]:
-            goes_on.wait(PATIENCE_S)
-            yield b""
-
-        calls = [channel.stream_unary(SERVICE + "RepositoryIndex").future(slowly()) for _ in range(4)]
+        calls = [channel.stream_unary(SERVICE + "RepositoryIndex").future(after(goes_on)) for _ in range(4)]
         wait_for(lambda: site.server.busy == 4)
         with pytest.raises(grpc.RpcError) as caught:
             site.ask("RepositoryIndex")
@@ -125,13 +126,8 @@ def test_calls_over_the_limit_are_told_to_come_again(kind: str):
 def test_health_is_answered_without_the_message(kind: str):
     with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
         goes_on = threading.Event()
-
-        def never() -> Iterator[bytes]:
-            goes_on.wait(PATIENCE_S)
-            yield b""
-
         ask = channel.stream_unary(SERVICE + "ServerLive")
-        assert [ask(never(), timeout=PATIENCE_S) for _ in range(20)] == [TRUE] * 20
+        assert [ask(after(goes_on), timeout=PATIENCE_S) for _ in range(20)] == [TRUE] * 20
         assert site.server.busy == 0
         goes_on.set()
         for message in (b"\xff\xff\xff", bytes(1 << 20)):
@@ -143,12 +139,7 @@ def test_health_is_answered_without_the_message(kind: str):
 def test_a_server_that_stops_answers_what_it_has_or_says_that_it_has_not(kind: str):
     with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
         goes_on = threading.Event()
-
-        def slowly() -> Iterator[bytes]:
-            goes_on.wait(PATIENCE_S)
-            yield b""
-
-        call = channel.stream_unary(SERVICE + "RepositoryIndex").future(slowly())
+        call = channel.stream_unary(SERVICE + "RepositoryIndex").future(after(goes_on))
         wait_for(lambda: site.server.busy == 1)
         stopping = asyncio.run_coroutine_threadsafe(site.server.stop(PATIENCE_S), site.loop)
         goes_on.set()
