@@ -177,7 +177,7 @@ def measured(device: Processor, *, subject: Subject, engine: str, kept: Path, re
         kept.mkdir(parents=True, exist_ok=True)
         np.save(logits, found.logits)
         here = np.load(kept / f"{HERE.name}.{subject.bundle.manifest.name}.{engine}.npy")
-        cell = cell.answered(found.logits, here=here, original=subject.logits)
+        cell = cell.answered(found.logits, here=here, reference=subject.logits)
         cell = cell.with_costs(startup_s=found.startup_s, peak_mb=found.peak_mb)
     _write(record, asdict(cell))
     print(cell, flush=True)
@@ -195,8 +195,8 @@ def full_range(subject: Subject, cells: Sequence[Cell]) -> FullRange:
     cured, openvino = (there[engine] for engine in ENGINES)
     here = np.load(_CELLS / f"{HERE.name}.{bundle.manifest.name}.{ENGINES[0]}.npy")
     raw = emulated_logits(HASWELL, bundle.model, images=subject.images)
-    probe = bundle.probe()
-    error = np.abs(emulated_logits(HASWELL, bundle.model, images=probe.images) - probe.logits)
+    self_test = bundle.self_test()
+    error = np.abs(emulated_logits(HASWELL, bundle.model, images=self_test.images) - self_test.logits)
     return FullRange(
         bundle=bundle.manifest.name,
         verify_warns=without_folders(verified.warnings),
@@ -205,9 +205,9 @@ def full_range(subject: Subject, cells: Sequence[Cell]) -> FullRange:
         strict_load=refused.code,
         says=refused.problem and without_folders([refused.problem])[0],
         openvino=openvino.rms_ratio,
-        uncured=cured.answered(raw, here=here, original=subject.logits).rms_ratio,
+        uncured=cured.answered(raw, here=here, reference=subject.logits).rms_ratio,
         uncured_error=float(error.max()),
-        tolerance=probe.tolerance,
+        tolerance=self_test.tolerance,
         cured=cured.rms_ratio,
     )
 

@@ -18,7 +18,7 @@ from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
-from edgecnn.runtime.recorded import read_recorded
+from edgecnn.runtime.verification.recorded import read_recorded
 
 COMMITTED = REPOSITORY / "exported" / "lenet-digits-int8"
 NETWORKS = ("lenet", "alexnet", "vgg11_bn", "googlenet", "resnet18")
@@ -40,7 +40,7 @@ class Subject:
     Attributes:
         bundle: it.
         images: uint8 [N, H, W, C].
-        logits: float32 [N, K], the original's, from PyTorch.
+        logits: float32 [N, K], the reference's, from PyTorch.
         full_range: whether its INT8 weights go beyond ±64.
     """
 
@@ -51,10 +51,10 @@ class Subject:
 
 
 def committed() -> Subject:
-    """Return the bundle that everybody has: its probe holds PyTorch's logits."""
+    """Return the bundle that everybody has: its self-test holds PyTorch's logits."""
     bundle = open_bundle(COMMITTED)
-    probe = bundle.probe()
-    return Subject(bundle, probe.images, probe.logits)
+    self_test = bundle.self_test()
+    return Subject(bundle, self_test.images, self_test.logits)
 
 
 def build(zoo: Path) -> None:
@@ -65,23 +65,23 @@ def build(zoo: Path) -> None:
         if not checkpoint.is_dir():
             print(f"{network}: left out, {checkpoint} is not there (make zoo)", flush=True)
             continue
-        original = read_checkpoint(checkpoint).original.identity
+        reference = read_checkpoint(checkpoint).reference.identity
         fp32, int8 = BUILD / f"{network}-fp32", BUILD / f"{network}-int8"
         quantize = ["quantize", str(fp32), "--calibration", SOURCE, "--out"]
-        _make(fp32, original, ["export", str(checkpoint), "--out", str(fp32)])
-        _make(int8, original, [*quantize, str(int8)])
+        _make(fp32, reference, ["export", str(checkpoint), "--out", str(fp32)])
+        _make(int8, reference, [*quantize, str(int8)])
         if network == FULL_RANGE:
             full = BUILD / f"{network}-full-range"
-            _make(full, original, [*quantize, str(full), "--full-range", "--max-drop", "100"])
+            _make(full, reference, [*quantize, str(full), "--full-range", "--max-drop", "100"])
         recorded = BUILD / f"{network}.npz"
-        if not recorded.is_file() or read_recorded(recorded).original != original:
+        if not recorded.is_file() or read_recorded(recorded).reference != reference:
             _edgecnn(["evaluate", str(checkpoint), "--data", SOURCE, "--save-logits", str(recorded)])
 
 
-def _make(out: Path, original: str, command: list[str]) -> None:
-    """Build a bundle, unless one of this original stands."""
+def _make(out: Path, reference: str, command: list[str]) -> None:
+    """Build a bundle, unless one of this reference stands."""
     try:
-        if open_bundle(out).manifest.original == original:
+        if open_bundle(out).manifest.reference == reference:
             return
     except BundleError:
         pass

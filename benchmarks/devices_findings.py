@@ -61,11 +61,11 @@ class Cell:
         full_range: whether its weights go beyond ±64.
         digest: of the bundle.
         engine: its name.
-        images: how many were answered beside the probe.
+        images: how many were answered beside the self-test.
         verify: exit code of `edgecnn verify`.
         problem: what it says where it is not 0.
         different: how many images are answered otherwise than on this machine; None where nothing was answered.
-        unlike_original: how many are answered otherwise than by PyTorch.
+        unlike_reference: how many are answered otherwise than by PyTorch.
         rms_error: root mean square error of the logits against PyTorch's.
         rms_ratio: that error divided by this machine's on the same engine.
         startup_s: from the start of a process to its first answer; emulated.
@@ -82,21 +82,21 @@ class Cell:
     verify: int
     problem: str | None
     different: int | None = None
-    unlike_original: int | None = None
+    unlike_reference: int | None = None
     rms_error: float | None = None
     rms_ratio: float | None = None
     startup_s: float | None = None
     peak_mb: float | None = None
 
-    def answered(self, logits: np.ndarray, *, here: np.ndarray, original: np.ndarray) -> "Cell":
+    def answered(self, logits: np.ndarray, *, here: np.ndarray, reference: np.ndarray) -> "Cell":
         """Return the same with what its logits say beside this machine's and PyTorch's, all float32 [N, K]."""
         answers = logits.argmax(axis=1)
         return dataclasses.replace(
             self,
             different=int((answers != here.argmax(axis=1)).sum()),
-            unlike_original=int((answers != original.argmax(axis=1)).sum()),
-            rms_error=_rms(logits - original),
-            rms_ratio=_rms(logits - original) / _rms(here - original),
+            unlike_reference=int((answers != reference.argmax(axis=1)).sum()),
+            rms_error=_rms(logits - reference),
+            rms_ratio=_rms(logits - reference) / _rms(here - reference),
         )
 
     def with_costs(self, *, startup_s: float, peak_mb: float) -> "Cell":
@@ -120,8 +120,8 @@ class FullRange:
         says: its last line then.
         openvino: RMS error on OpenVINO divided by this machine's.
         uncured: RMS error on ONNX Runtime as that is by default, divided by this machine's.
-        uncured_error: its largest logit error on the probe.
-        tolerance: of the probe: what verify allows.
+        uncured_error: its largest logit error on the self-test.
+        tolerance: of the self-test: what verify allows.
         cured: RMS error as edgecnn opens it, told to sum exactly, divided by this machine's.
     """
 
@@ -176,7 +176,9 @@ def _unguarded(guarded: FullRange, devices: Sequence[Device]) -> list[str]:
     if not guarded.load_warns or guarded.strict_load != 1:
         found.append(f"Haswell: loading {guarded.bundle} on OpenVINO goes unnoticed")
     if guarded.uncured_error <= guarded.tolerance:
-        found.append(f"Haswell: the probe of {guarded.bundle} would not catch ONNX Runtime's sums if they saturated")
+        found.append(
+            f"Haswell: the self-test of {guarded.bundle} would not catch ONNX Runtime's sums if they saturated"
+        )
     if guarded.uncured is None or guarded.uncured <= 1 + LIMIT:
         found.append(f"Haswell: {guarded.bundle} does not saturate on ONNX Runtime: the cure was not tried")
     haswell = next((device for device in devices if device.name == "Haswell"), None)

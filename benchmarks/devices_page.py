@@ -22,13 +22,13 @@ doctor calls an emulated x86 processor is the host's name, as the kernel claims 
 _BUNDLES = """
 ## Every bundle
 
-Answers to N test images of Fashion-MNIST (for the committed bundle: the images of its probe), beside this machine's
+Answers to N test images of Fashion-MNIST (for the committed bundle: the images of its self-test), beside this machine's
 on the same engine and beside PyTorch's. The ratio is that of the RMS logit error against PyTorch to this machine's: for
 INT8 it must stay within 0.95 to 1.05 on ONNX Runtime; for FP32 both errors are rounding, and it says little."""
 _NOTES = {
     "openvino": (
         "OpenVINO is no engine for INT8 on ARM, as far as emulation can tell: 2026.4.1 refuses most INT8 graphs there,",
-        "and answers others wrongly, symmetric ones too; `verify` and `serve`, which replay the probe, catch them all.",
+        "and answers others wrongly, symmetric ones too; `verify` and `serve`, which replay the self-test, catch them all.",
         "FP32 holds on the Cortex-A53 and A72. On QEMU's `max` it does not, but does with `-cpu max,sve=off`: either",
         "the SVE kernels are at fault or QEMU 7.2's emulation of SVE; only a real processor with SVE can tell.",
         "`--backend auto` takes ONNX Runtime where it is installed.",
@@ -82,7 +82,7 @@ def _cell(cell: Cell, device: str) -> str:
     if cell.rms_error is None or cell.rms_ratio is None:
         return f"{head} | | | | | |"
     return (
-        f"{head} {cell.different} | {cell.unlike_original} | {cell.rms_error:.3g} | {cell.rms_ratio:.3f} "
+        f"{head} {cell.different} | {cell.unlike_reference} | {cell.rms_error:.3g} | {cell.rms_ratio:.3f} "
         f"| {cell.startup_s:.1f} s | {cell.peak_mb:.0f} MB |"
     )
 
@@ -100,7 +100,7 @@ def _guarded(guarded: FullRange) -> list[str]:
         f"- OpenVINO's answers: RMS error {guarded.openvino or nan:.3f} times this machine's. Its kernels for this "
         "network hardly saturate, those for doctor's graph do.",
         f"- ONNX Runtime as it is by default: RMS error {guarded.uncured or nan:.2f} times this machine's; on the "
-        f"probe a logit is off by {guarded.uncured_error:.3g}, `verify` allows {guarded.tolerance:.3g}.",
+        f"self-test a logit is off by {guarded.uncured_error:.3g}, `verify` allows {guarded.tolerance:.3g}.",
         f"- cured, as edgecnn opens it, told to sum exactly: {guarded.cured or nan:.3f} times this machine's, and the "
         "proof holds.",
     ]

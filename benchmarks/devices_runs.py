@@ -85,8 +85,8 @@ def edgecnn(device: Processor, *arguments: str) -> Said:
 def verify(device: Processor, bundle: Bundle, *, engine: str) -> Said:
     """Run `edgecnn verify`; the record goes with it."""
     with tempfile.TemporaryDirectory() as folder:
-        evidence = str(Path(folder) / "evidence.json")
-        return edgecnn(device, "verify", str(bundle.path), "--backend", engine, "--evidence", evidence)
+        record = str(Path(folder) / "record.json")
+        return edgecnn(device, "verify", str(bundle.path), "--backend", engine, "--record", record)
 
 
 def answers(device: Processor, bundle: Bundle, *, images: np.ndarray, engine: str) -> Answers | None:

@@ -178,8 +178,8 @@ _DEVICE = """
 import sys
 from pathlib import Path
 import numpy as np
-from edgecnn.runtime.backend import SessionOptions
-from edgecnn.runtime.backends import get_backend
+from edgecnn.runtime.engines.backend import SessionOptions
+from edgecnn.runtime.engines.backends import get_backend
 model, images, logits, engine = sys.argv[1:]
 session = get_backend(engine).open(Path(model), SessionOptions(threads=1))
 images = np.load(images)

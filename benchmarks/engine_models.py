@@ -26,11 +26,11 @@ from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.exporting import export
 from edgecnn.pipeline.models.registry import build, get_architecture
-from edgecnn.pipeline.original import Original
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.quantizing import quantize
 from edgecnn.pipeline.quantization.recipe import CalibrationImages, choose
-from edgecnn.pipeline.reference import network_input
+from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.torch_session import network_input
 
 _CALIBRATION = 8
 _OPTIONS = QuantizationOptions(rounding="nearest", max_drop=100)
@@ -62,13 +62,13 @@ def build_models(folder: Path) -> None:
         folder / NNCF_IR: lambda path: _nncf_openvino(folder, path),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    _timed(bundle_path(folder, "fp32"), lambda path: export(original(folder.name), path))
+    _timed(bundle_path(folder, "fp32"), lambda path: export(reference(folder.name), path))
     _timed(bundle_path(folder, "int8"), lambda path: _quantize(folder, path))
     for path, make in steps.items():
         _timed(path, lambda path, make=make: _keep(path, make))  # type: ignore[misc]  # mypy knows no such default
 
 
-def original(name: str) -> Original:
+def reference(name: str) -> Reference:
     """Return a network with random weights that behaves as a trained one does, at its usual image size."""
     description = get_architecture(name).usual()
     size, channels = description.image_size, description.in_channels
@@ -76,7 +76,7 @@ def original(name: str) -> Original:
         network = realistic(build(description), size=size, channels=channels)
         _decide(network, get_architecture(name).heads[0], normalised_photographs(size, channels))
     mean, std = (values[:channels] for values in _IMAGENET)
-    return Original(
+    return Reference(
         network=description,
         state=network.state_dict(),
         labels=_source(name).labels,
@@ -118,7 +118,7 @@ def _user_images(folder: Path) -> np.ndarray:
 def _export_as_a_user(folder: Path, path: Path) -> None:
     """Export as PyTorch's tutorial does: one normalised float32 image in, fixed shapes, which no engine minds."""
     example = (torch.from_numpy(np.load(folder / INPUT)),)
-    network = original(folder.name).module()
+    network = reference(folder.name).module()
     torch.onnx.export(
         network, example, path, dynamo=True, external_data=False, input_names=[_USER_INPUT], verbose=False
     )

@@ -15,9 +15,9 @@ import numpy as np
 
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EngineError
-from edgecnn.runtime.backend import SessionInfo, deliver
-from edgecnn.runtime.measuring.setting import Setting
-from edgecnn.runtime.measuring.worker import Subject, serve
+from edgecnn.runtime.engines.backend import SessionInfo, deliver
+from edgecnn.runtime.setting import Setting
+from edgecnn.tuning.measuring.worker import Subject, serve
 
 MODULE = "engine_peers"
 
@@ -153,7 +153,7 @@ def _normalizing(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
         normalised: np.ndarray = functional.normalize(scaled, mean, std)[np.newaxis].numpy()
         return normalised
 
-    pixels = open_bundle(path).probe().images[0]
+    pixels = open_bundle(path).self_test().images[0]
     assert call(pixels).shape == image.shape
     return Peer(_torch_info(), call), pixels
 

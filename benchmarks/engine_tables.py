@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.runtime.backend import Precision
-from edgecnn.runtime.measuring.estimates import HIGH, LOW, RESAMPLES, Estimate
-from edgecnn.runtime.measuring.setting import Setting
+from edgecnn.runtime.engines.backend import Precision
+from edgecnn.runtime.rates import Estimate
+from edgecnn.runtime.setting import Setting
+from edgecnn.tuning.measuring.estimates import HIGH, LOW, RESAMPLES
 
 EAGER, OURS = "PyTorch eager", "edgecnn"
 NORMALIZING = "torchvision's normalising"

@@ -21,19 +21,19 @@ import numpy as np
 from engine_peers import COMPILED, FP32, KINDS, MODULE, NNCF_IR, NNCF_ONNX, ORT_INT8, bundle_path
 from engine_tables import EAGER, NORMALIZING, OURS, Result, Results, Way, page, summary
 
-from edgecnn.bundle import schema
 from edgecnn.bundle.manifest import utc_now
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import EngineError
+from edgecnn.files import schema
+from edgecnn.host.resources import memory_limit, usable_cores
 from edgecnn.pipeline.versions import versions
-from edgecnn.runtime.host import memory_limit, usable_cores
-from edgecnn.runtime.measuring.estimates import ratio, speed
-from edgecnn.runtime.measuring.process import Worker
-from edgecnn.runtime.measuring.setting import Setting
-from edgecnn.runtime.measuring.steady import WarmUp
-from edgecnn.runtime.measuring.turn import Turn, interleave
-from edgecnn.runtime.peak import machine_peak
+from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.site import this_site
+from edgecnn.tuning.measuring.estimates import ratio, speed
+from edgecnn.tuning.measuring.peak import machine_peak
+from edgecnn.tuning.measuring.process import Worker
+from edgecnn.tuning.measuring.steady import WarmUp
+from edgecnn.tuning.measuring.turn import Turn, interleave
 
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent / "build" / "engines"
@@ -124,7 +124,7 @@ def measure(folder: Path) -> Result:
 
 def tuned(bundles: Sequence[Bundle]) -> tuple[Bundle, Setting, str]:
     """Let edgecnn choose among bundles, as its user would; returns the sentence that it says of it, too."""
-    from edgecnn.runtime.tuning.tuning import tune
+    from edgecnn.tuning.tune import tune
 
     profile = tune(bundles, purpose="latency", budget_s=TUNING_S).profile
     chosen = next(bundle for bundle in bundles if bundle.digest == profile.choice.bundle)

@@ -35,7 +35,7 @@ FIRST = "first prediction of a cold process"
 FIRST_PREDICTION = f"""
 import edgecnn, sys
 classifier = edgecnn.load({str(BUNDLE)!r})
-classifier.predict(classifier.bundle.probe().encoded[0].content)
+classifier.predict(classifier.bundle.self_test().encoded[0].content)
 assert not {{"torch", "onnx"}} & set(sys.modules)
 """
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from edgecnn.bundle.schema import plain
+from edgecnn.files.schema import plain
 from edgecnn.pipeline.data.folder import ImageFolder
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.training.loop import train

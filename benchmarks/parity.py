@@ -20,12 +20,12 @@ import torchvision
 from realistic import realistic
 
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
-from edgecnn.bundle.probe import spread
+from edgecnn.bundle.self_test import spread
 from edgecnn.pipeline.data.photographs import photographs
 from edgecnn.pipeline.export.graph import to_onnx
 from edgecnn.pipeline.models.registry import architectures, build, get_architecture
 from edgecnn.pipeline.proving import PARITY_BATCHES, engine_sessions
-from edgecnn.pipeline.reference import network_input
+from edgecnn.pipeline.torch_session import network_input
 from edgecnn.pipeline.versions import versions
 from edgecnn.runtime.classifier import run_batches
 

@@ -21,12 +21,12 @@ from quantization_zoo import EMULATED, ENGINES, fidelity, processors
 from quantizers import QUANTIZERS
 from realistic import random_graph
 
+from edgecnn.host.processor import processor
 from edgecnn.pipeline.proving import temporary_graph
 from edgecnn.pipeline.versions import versions
-from edgecnn.runtime.backend import Session, SessionOptions
-from edgecnn.runtime.backends import get_backend
-from edgecnn.runtime.measuring.turn import InProcess, interleave
-from edgecnn.runtime.processor import processor
+from edgecnn.runtime.engines.backend import Session, SessionOptions
+from edgecnn.runtime.engines.backends import get_backend
+from edgecnn.tuning.measuring.turn import InProcess, interleave
 
 RESULT = Path(__file__).parent / "results" / "quantization.json"
 NETWORKS = ("alexnet", "vgg16", "googlenet", "resnet18", "resnet50")
@@ -103,8 +103,8 @@ def fidelity_cells(row: dict[str, Any]) -> str:
     """Return a line of the table of fidelity."""
     low, high = row["drop_low"] * 100, row["drop_high"] * 100
     return (
-        f"{row['network']} | {row['engine']} | {row['quantizer']} | {row['top1']:.2%} ({row['original_top1']:.2%}) "
-        f"| {(row['original_top1'] - row['top1']) * 100:+.2f} [{low:.2f}, {high:.2f}] | {row['agreement']:.2%} "
+        f"{row['network']} | {row['engine']} | {row['quantizer']} | {row['top1']:.2%} ({row['reference_top1']:.2%}) "
+        f"| {(row['reference_top1'] - row['top1']) * 100:+.2f} [{low:.2f}, {high:.2f}] | {row['agreement']:.2%} "
         f"| {row['rms_error']:.4f} | {row['ours_better']} / {row['theirs_better']}"
     )
 

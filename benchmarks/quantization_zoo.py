@@ -23,10 +23,10 @@ from edgecnn.pipeline.quantization.recipe import choose
 from edgecnn.pipeline.quantization.simulation import SimulatedSession
 from edgecnn.pipeline.quantization.trial import trial_logits
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
-from edgecnn.runtime.backend import SessionOptions
-from edgecnn.runtime.backends import get_backend
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.paired import paired_drop
+from edgecnn.runtime.engines.backend import SessionOptions
+from edgecnn.runtime.engines.backends import get_backend
+from edgecnn.runtime.verification.paired import paired_drop
 
 ZOO = Path("zoo")
 NETWORKS = ("lenet", "alexnet", "vgg11_bn", "googlenet", "resnet18")
@@ -46,7 +46,7 @@ class Trained:
         calibration: uint8 [300, H, W, C].
         pixels: uint8 [10,000, H, W, C], the test images.
         targets: int64 [10,000].
-        logits: float32 [10,000, K], the original's.
+        logits: float32 [10,000, K], the reference's.
     """
 
     name: str
@@ -66,7 +66,7 @@ def trained() -> Iterator[Trained]:
             print(f"{name}: left out, make zoo has not built it", flush=True)
             continue
         with tempfile.TemporaryDirectory() as folder:
-            parent = export(read_checkpoint(checkpoint).original, Path(folder) / "fp32")
+            parent = export(read_checkpoint(checkpoint).reference, Path(folder) / "fp32")
             model, preprocessing = onnx.load(str(parent.model)), parent.manifest.preprocessing
         test = source.split("test")
         pixels = test.all_pixels(preprocessing)
@@ -76,10 +76,10 @@ def trained() -> Iterator[Trained]:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """One quantizer's graph on one engine: against the FP32 original, and in pairs against ours.
+    """One quantizer's graph on one engine: against the FP32 reference, and in pairs against ours.
 
     Attributes:
-        ours_better: images that only our graph answers as the original does.
+        ours_better: images that only our graph answers as the reference does.
         theirs_better: images that only this graph does.
     """
 
@@ -87,7 +87,7 @@ class Fidelity:
     quantizer: str
     engine: str
     top1: float
-    original_top1: float
+    reference_top1: float
     agreement: float
     rms_error: float
     drop_low: float
@@ -137,9 +137,9 @@ class Elsewhere:
     Attributes:
         weights: `portable` (at most 64) or `full range` (at most 127).
         processor: this machine, an emulated one, or the simulation.
-        rms_error: of the logits against the FP32 original.
+        rms_error: of the logits against the FP32 reference.
         ratio: of that error to this machine's on the same engine; ONNX Runtime's sums are exact here.
-        agreement: fraction of answers that are the original's.
+        agreement: fraction of answers that are the reference's.
     """
 
     network: str

@@ -18,7 +18,7 @@ from runtime_predict import BYTES, CLAIM, NORMALISED, predict
 from runtime_startup import CLAIM as STARTUP_CLAIM
 from runtime_startup import STEPS, startup
 
-from edgecnn.bundle.schema import plain
+from edgecnn.files.schema import plain
 from edgecnn.runtime.site import this_site
 
 RESULT = Path(__file__).parent / "results" / "runtime.json"

@@ -16,14 +16,14 @@ from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
 from edgecnn.pipeline.data.photographs import photographs
 from edgecnn.pipeline.inspection.graph import count_macs
 from edgecnn.pipeline.models.registry import get_architecture
-from edgecnn.pipeline.proving import Evaluation, engine_sessions, make_probe, make_proof, temporary_graph
+from edgecnn.pipeline.proving import Evaluation, engine_sessions, make_proof, make_self_test, temporary_graph
 
 REPOSITORY = Path(__file__).parent.parent
 BUILD = REPOSITORY / "build" / "runtime"
 LENET = REPOSITORY / "exported" / "lenet-digits-int8"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGENET = Preprocessing("RGB", Resize((256,)), (224, 224), MEAN, STD)
-_PROBE = 4
+_SELF_TEST = 4
 
 
 def prepared(network: str, precision: str) -> Bundle:
@@ -38,16 +38,16 @@ def _made(folder: Path, network: str, precision: str) -> Bundle:
     model, pixels = random_graph(network)
     if precision == "int8":
         model = ours(model, pixels[:8], rounding="nearest")
-    content, images = model.SerializeToString(), pixels[:_PROBE]
+    content, images = model.SerializeToString(), pixels[:_SELF_TEST]
     with temporary_graph(content) as path, engine_sessions(path) as sessions:
         found = {name: session.run(images) for name, session in sessions.items()}
         expected = next(iter(found.values()))
-        probe = make_probe(sessions, images, expected, ())
-        evaluation = Evaluation(photographs().subset(range(_PROBE)).reference(), None, found)
+        self_test = make_self_test(sessions, images, expected, ())
+        evaluation = Evaluation(photographs().subset(range(_SELF_TEST)).reference(), None, found)
         proof = make_proof("none: the weights are random", evaluation, expected, sessions)
     manifest = _manifest(folder.name, model, network=network, classes=expected.shape[1])
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return create_bundle(folder, manifest=manifest, model=content, probe=probe, proof=proof)
+    return create_bundle(folder, manifest=manifest, model=content, self_test=self_test, proof=proof)
 
 
 def _manifest(name: str, model: onnx.ModelProto, *, network: str, classes: int) -> Manifest:

@@ -16,10 +16,11 @@ import openvino
 from runtime_bundles import prepared
 
 import edgecnn
-from edgecnn.runtime.backend import Session
-from edgecnn.runtime.measuring.estimates import HIGH, LOW, RESAMPLES, Estimate
-from edgecnn.runtime.measuring.turn import Turn, interleave
-from edgecnn.runtime.measuring.worker import probe_batch
+from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.rates import Estimate
+from edgecnn.tuning.measuring.estimates import HIGH, LOW, RESAMPLES
+from edgecnn.tuning.measuring.turn import Turn, interleave
+from edgecnn.tuning.measuring.worker import self_test_batch
 
 ALLOWED_US, ALLOWED_SHARE = 10.0, 0.01
 """The claim: so many microseconds and such a share of the engine's own time, at most."""
@@ -68,7 +69,7 @@ def overhead() -> list[dict[str, Any]]:
         for engine, own_call in OWN_CALLS.items():
             with edgecnn.load(bundle, backend=engine, threads=1) as classifier:
                 for batch in (1, 8):
-                    images = probe_batch(bundle, batch)
+                    images = self_test_batch(bundle, batch)
                     own = own_call(classifier._session, images, bundle.classes)
                     for fresh in (True, False):
                         case = {"network": network, "engine": engine, "batch": batch, "fresh": fresh}

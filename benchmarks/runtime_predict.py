@@ -19,13 +19,13 @@ from runtime_bundles import BUILD, IMAGENET, MEAN, STD, prepared
 from sklearn.datasets import load_sample_images
 from torchvision.transforms import v2
 
-from edgecnn.runtime.backend import Session, SessionOptions
-from edgecnn.runtime.choices import BACKENDS
+from edgecnn.host.resources import usable_cores
 from edgecnn.runtime.classifier import Classifier
-from edgecnn.runtime.host import usable_cores
-from edgecnn.runtime.measuring.estimates import ratio, speed
-from edgecnn.runtime.measuring.turn import Turn, interleave
+from edgecnn.runtime.engines.backend import Session, SessionOptions
+from edgecnn.runtime.engines.choices import BACKENDS
 from edgecnn.runtime.opening import open_session
+from edgecnn.tuning.measuring.estimates import ratio, speed
+from edgecnn.tuning.measuring.turn import Turn, interleave
 
 CLAIM = 1.5
 """Times as many images a second as the first loop, on two cores, with the better engine and setting."""

@@ -18,8 +18,8 @@ from typing import Any
 from runtime_bundles import BUILD, REPOSITORY, prepared
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.runtime.choices import BACKENDS
-from edgecnn.runtime.measuring.estimates import ratio
+from edgecnn.runtime.engines.choices import BACKENDS
+from edgecnn.tuning.measuring.estimates import ratio
 
 CLAIM = 2.0
 """Times as fast as without: the second start of VGG-16 with the kept graph."""

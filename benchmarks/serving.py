@@ -25,11 +25,11 @@ from serving_tables import ENGINE, REFERENCE, lenet_claims, over, page, resnet_c
 from serving_ways import Taken, Way, bundle_of, expected, fastest, measure, photograph
 
 from edgecnn.bundle.manifest import utc_now
-from edgecnn.bundle.schema import plain
+from edgecnn.files.schema import plain
+from edgecnn.host.resources import usable_cores
 from edgecnn.pipeline.versions import versions
-from edgecnn.runtime.host import usable_cores
-from edgecnn.runtime.measuring.process import Worker
 from edgecnn.runtime.site import this_site
+from edgecnn.tuning.measuring.process import Worker
 
 RESULT = Path(__file__).parent / "results" / "serving.json"
 
@@ -66,7 +66,7 @@ def _where() -> dict[str, Any]:
 def lenet(rounds: int, seconds: float) -> dict[str, Any]:
     """Measure LeNet FP32, one thread, one process or two."""
     bundle = bundle_of("lenet", "fp32")
-    name, image, path = bundle.manifest.name, bundle.probe().images[:1], bundle.path
+    name, image, path = bundle.manifest.name, bundle.self_test().images[:1], bundle.path
     ours = ("--backend", "onnxruntime", "--threads", "1")
     recipes = {
         "uvicorn": peer("uvicorn", path, threads=1),
@@ -93,7 +93,7 @@ def lenet(rounds: int, seconds: float) -> dict[str, Any]:
         forms.append((f"{REFERENCE}, 2 processes", "uvicorn 2", requests.raw(image)))
         forms.append(("edgecnn, binary, 2 workers", "edgecnn 2", requests.v2_binary(name, image)))
     logits = expected(bundle, image)
-    ways = [Way(title, server, request, logits, bundle.probe().tolerance) for title, server, request in forms]
+    ways = [Way(title, server, request, logits, bundle.self_test().tolerance) for title, server, request in forms]
     taken, failed = measure(recipes, ways, engine=None, rounds=rounds, seconds=seconds)
     rows = _rows(taken, ways, references={"over_reference": REFERENCE})
     return {
@@ -107,8 +107,8 @@ def resnet(network: str, rounds: int, seconds: float) -> dict[str, Any]:
     """Measure a ResNet INT8 as pixels and as pictures, beside the engine alone."""
     bundle = bundle_of(network, "int8")
     setting = fastest(bundle.path)
-    name, probe, path, cores = bundle.manifest.name, bundle.probe(), bundle.path, usable_cores()
-    image, jpeg = probe.images[:1], photograph()
+    name, self_test, path, cores = bundle.manifest.name, bundle.self_test(), bundle.path, usable_cores()
+    image, jpeg = self_test.images[:1], photograph()
     division = ("--threads", str(setting.threads), "--instances", str(setting.streams))
     recipes = {
         "edgecnn": edgecnn(path, *division, "--backend", setting.backend, "--max-batch", str(setting.batch)),
@@ -137,7 +137,7 @@ def resnet(network: str, rounds: int, seconds: float) -> dict[str, Any]:
         pictures.append(("edgecnn on ONNX Runtime, JPEG", "edgecnn ORT", requests.v2_picture(name, content)))
     logits = expected(bundle, image), expected(bundle, bundle.manifest.preprocessing.image(jpeg)[None])
     ways = [
-        Way(*form, wanted, probe.tolerance)
+        Way(*form, wanted, self_test.tolerance)
         for forms, wanted in zip((pixels, pictures), logits, strict=True)
         for form in forms
     ]

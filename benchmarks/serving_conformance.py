@@ -23,10 +23,10 @@ from serving_recipes import BUILD, PEERS, Recipe, build, edgecnn, peer, site_pac
 
 from edgecnn import __version__
 from edgecnn.bundle.manifest import utc_now
-from edgecnn.bundle.schema import plain
 from edgecnn.conformance.connection import Client, parse_url
 from edgecnn.conformance.discovery import discover
 from edgecnn.conformance.suite import Report, run
+from edgecnn.files.schema import plain
 
 RESULTS = Path(__file__).parent / "results"
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -12,9 +12,9 @@ from serving_tables import claim, median, over
 from serving_ways import bundle_of, expected, fastest
 from serving_wrk import Wrk
 
-from edgecnn.bundle.schema import plain
-from edgecnn.runtime.measuring.estimates import ratio
-from edgecnn.runtime.measuring.turn import Turn
+from edgecnn.files.schema import plain
+from edgecnn.tuning.measuring.estimates import ratio
+from edgecnn.tuning.measuring.turn import Turn
 
 TIMES = 10
 LEAST_OF_PEAK, MOST_REFUSAL_MS = 0.9, 20.0
@@ -26,14 +26,14 @@ _WARM_S = 3
 def overload(rounds: int, seconds: float) -> dict[str, Any]:
     """Measure the peak, and what is left of it under overload, in turns, on one server."""
     bundle = bundle_of("resnet50", "int8")
-    setting, image = fastest(bundle.path), bundle.probe().images[:1]
+    setting, image = fastest(bundle.path), bundle.self_test().images[:1]
     options = ("--threads", str(setting.threads), "--instances", str(setting.streams), "--backend", setting.backend)
     recipe = edgecnn(bundle.path, *options, "--max-batch", str(setting.batch), "--max-queue", str(_QUEUE))
     request = requests.v2_binary(bundle.manifest.name, image)
     peaks: list[Turn] = []
     outcomes: dict[int, list[Outcome]] = {factor: [] for factor in _FACTORS}
     with Server(recipe, BUILD / "logs" / "overload.log") as server:
-        tolerance = bundle.probe().tolerance
+        tolerance = bundle.self_test().tolerance
         np.testing.assert_allclose(request.send(server.port), expected(bundle, image), rtol=0, atol=tolerance)
         wrk = Wrk(request, server.port, BUILD / "wrk")
         wrk.run(_WARM_S)

@@ -29,8 +29,8 @@ from serving_recipes import BUILD, HERE, edgecnn
 from serving_tables import cell, table
 
 from edgecnn.bundle.manifest import utc_now
-from edgecnn.bundle.schema import plain
 from edgecnn.bundle.store import open_bundle
+from edgecnn.files.schema import plain
 from edgecnn.pipeline.versions import versions
 from edgecnn.runtime.site import this_site
 

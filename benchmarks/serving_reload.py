@@ -25,8 +25,9 @@ from serving_recipes import BUILD, edgecnn
 from serving_ways import bundle_of
 
 from edgecnn.bundle.manifest import utc_now
-from edgecnn.bundle.schema import plain
-from edgecnn.bundle.store import Bundle, digest_file
+from edgecnn.bundle.store import Bundle
+from edgecnn.files.digest import digest_file
+from edgecnn.files.schema import plain
 from edgecnn.runtime.site import this_site
 
 RESULT = Path(__file__).parent / "results" / "serving_reload.json"
@@ -93,7 +94,7 @@ def measure(network: str, swaps: int) -> dict[str, Any]:
     put(bundle, folder, 1)
     recipe = edgecnn(folder, "--backend", "onnxruntime", "--watch-s", "0.1", "--cache")
     with Server(recipe, BUILD / "logs" / "reload.log") as server:
-        request = requests.v2_binary(network, bundle.probe().images[:1])
+        request = requests.v2_binary(network, bundle.self_test().images[:1])
         expected = request.send(server.port)
         ended = threading.Event()
         clients = [Client(server.port, request, expected, ended) for _ in range(CLIENTS)]

@@ -29,7 +29,7 @@ from serving_tables import median
 from serving_ways import bundle_of
 
 from edgecnn.bundle.manifest import utc_now
-from edgecnn.bundle.schema import plain
+from edgecnn.files.schema import plain
 from edgecnn.runtime.site import this_site
 
 RESULT = Path(__file__).parent / "results" / "serving_sigterm.json"
@@ -115,7 +115,7 @@ def _answer(sock: socket.socket) -> tuple[int | str, bool]:
 def one(seed: int, *, workers: int, early: bool) -> dict[str, Any]:
     """Start a server, load it, end it at a random moment, and count."""
     bundle = bundle_of("lenet", "fp32")
-    request = requests.v2_binary(bundle.manifest.name, bundle.probe().images[:1])
+    request = requests.v2_binary(bundle.manifest.name, bundle.self_test().images[:1])
     options = ("--backend", "onnxruntime", "--threads", "1", "--workers", str(workers))
     recipe = edgecnn(bundle.path, *options, "--access-log", "--log-format", "json")
     if early:  # one worker is ready; others may be loading still

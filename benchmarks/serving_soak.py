@@ -24,9 +24,10 @@ from serving_soak_clients import Crowd
 from serving_ways import bundle_of
 
 from edgecnn.bundle.manifest import utc_now
-from edgecnn.bundle.schema import plain
-from edgecnn.runtime.measuring.estimates import HIGH, LOW, RESAMPLES, Estimate
+from edgecnn.files.schema import plain
+from edgecnn.runtime.rates import Estimate
 from edgecnn.runtime.site import this_site
+from edgecnn.tuning.measuring.estimates import HIGH, LOW, RESAMPLES
 
 RESULT = Path(__file__).parent / "results" / "serving_soak.json"
 _WARM_S, _QUIET_S = 10.0, 4.0
@@ -46,7 +47,7 @@ def soak(minutes: float) -> dict[str, Any]:
     recipe = edgecnn(bundle.path, "--backend", "onnxruntime", "--threads", "1", *_TIMEOUTS)
     with Server(recipe, BUILD / "logs" / "soak.log") as server:
         started = look(server, 0.0)
-        crowd = Crowd(server.port, bundle.manifest.name, bundle.probe())
+        crowd = Crowd(server.port, bundle.manifest.name, bundle.self_test())
         asyncio.run(crowd.run(_WARM_S))
         time.sleep(_QUIET_S)
         before = look(server, 0.0)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import serving_requests as requests
 
-from edgecnn.bundle.probe import Probe
+from edgecnn.bundle.self_test import SelfTest
 
 _TIMEOUT_S = 20.0
 _PAUSE_S = 0.005
@@ -31,15 +31,15 @@ class Crowd:
         unexpected: a few of the answers that were none of those that a kind may get.
     """
 
-    def __init__(self, port: int, model: str, probe: Probe) -> None:
-        """Make all requests; the model's pictures are of the probe, too."""
+    def __init__(self, port: int, model: str, self_test: SelfTest) -> None:
+        """Make all requests; the model's pictures are of the self-test, too."""
         self.answers: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         self.unexpected: list[str] = []
         self._port = port
         self._random = random.Random(0)  # noqa: S311  # no secret
-        image = probe.images[:1]
+        image = self_test.images[:1]
         self._binary, self._json = requests.v2_binary(model, image), requests.v2_json(model, image)
-        picture = requests.v2_picture(model, next(e.content for e in probe.encoded if e.format == "jpeg"))
+        picture = requests.v2_picture(model, next(e.content for e in self_test.encoded if e.format == "jpeg"))
         self._good = [self._binary.wire(), self._json.wire(), picture.wire()]
         self._bad = _bad_requests(model, self._binary, picture)
 

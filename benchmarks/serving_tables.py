@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgecnn.runtime.measuring.estimates import ratio, speed
-from edgecnn.runtime.measuring.turn import Turn
+from edgecnn.tuning.measuring.estimates import ratio, speed
+from edgecnn.tuning.measuring.turn import Turn
 
 ENGINE, REFERENCE, OURS = "the engine alone", "uvicorn, bare handler", "edgecnn, binary"
 OURS_JSON, MLSERVER, OURS_JPEG = "edgecnn, JSON", "MLServer, JSON", "edgecnn, JPEG"

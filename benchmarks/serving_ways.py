@@ -15,13 +15,13 @@ from serving_tables import ENGINE
 from serving_wrk import Wrk
 
 from edgecnn.bundle.store import Bundle, open_bundle
-from edgecnn.runtime.backend import SessionOptions
-from edgecnn.runtime.backends import installed
-from edgecnn.runtime.host import usable_cores
-from edgecnn.runtime.measuring.process import Worker
-from edgecnn.runtime.measuring.setting import Setting
-from edgecnn.runtime.measuring.turn import Turn, interleave
+from edgecnn.host.resources import usable_cores
+from edgecnn.runtime.engines.backend import SessionOptions
+from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.setting import Setting
+from edgecnn.tuning.measuring.process import Worker
+from edgecnn.tuning.measuring.turn import Turn, interleave
 
 MODELS = BUILD.parent / "engines"
 _IDLE_S, _IDLE_SHARE = 3.0, 0.01

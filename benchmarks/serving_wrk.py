@@ -7,7 +7,7 @@ from pathlib import Path
 from serving_requests import Request
 from serving_tables import Load
 
-from edgecnn.runtime.measuring.turn import Turn
+from edgecnn.tuning.measuring.turn import Turn
 
 CONNECTIONS = 16
 _WARM_S = 1

@@ -29,7 +29,7 @@
     ├── ServerError                 1   a server answered with an error, or with something that is no answer
     ├── ServerUnavailable           1   no server answered in time
     ├── MissingExtra                1   a part of edgecnn that is not installed here
-    ├── ProofFailed                 3   it ran, but the answers are not the original's
+    ├── ProofFailed                 3   it ran, but the answers are not the reference's
     │   └── GateFailed              3   INT8 costs more answers than were allowed
     ├── SignatureError              3   it is not proven who made a bundle
     │   ├── SignatureMissing        3   nobody has signed it
@@ -54,7 +54,7 @@ class EdgecnnWarning(UserWarning):
 
 
 class SaturationWarning(EdgecnnWarning):
-    """INT8 sums overflow on this machine: the answers may not be the original's."""
+    """INT8 sums overflow on this machine: the answers may not be the reference's."""
 
 
 class CacheWarning(EdgecnnWarning):
@@ -196,7 +196,7 @@ class MissingExtra(EdgecnnError):
 
 
 class ProofFailed(EdgecnnError):
-    """It ran, but the answers are not those of the PyTorch original."""
+    """It ran, but the answers are not those of the PyTorch reference."""
 
     exit_code = 3
 

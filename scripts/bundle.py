@@ -49,7 +49,7 @@ def build(out: Path, *, fp32: Path | None = None) -> Bundle:
     if not parent.exists():
         checkpoint = parent.parent / "checkpoint"
         train("lenet", open_source("digits"), checkpoint, source_name="digits", options=recipe("lenet", "digits"))
-        export(read_checkpoint(checkpoint).original, parent, command="make bundle")
+        export(read_checkpoint(checkpoint).reference, parent, command="make bundle")
     calibration = open_calibration("calibration/digits.json")
     return quantize(open_bundle(parent), calibration, out, command="make bundle", force=True).bundle
 

@@ -14,13 +14,13 @@ from rich.table import Table
 
 from edgecnn.bundle.store import open_bundle
 from edgecnn.pipeline.data.sources import open_source
-from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.torch_session import TorchSession
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
-from edgecnn.runtime.backend import Session
-from edgecnn.runtime.backends import installed
-from edgecnn.runtime.measuring.estimates import Estimate
-from edgecnn.runtime.measuring.latency import median_ms
+from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.rates import Estimate
+from edgecnn.tuning.measuring.latency import median_ms
 
 HERE = Path("build/demo")
 CHECKPOINT = HERE / "lenet-digits"
@@ -36,9 +36,9 @@ def main() -> None:
     edgecnn(f"export {CHECKPOINT} --out {FP32} --force")
     edgecnn(f"quantize {FP32} --calibration calibration/digits.json --out {INT8} --force")
     compare = f"--data digits --reference {CHECKPOINT}"
-    evidence = {
+    record = {
         (bundle, engine): edgecnn(
-            f"verify {bundle} --backend {engine} {compare} --evidence {record(bundle, engine)} --json"
+            f"verify {bundle} --backend {engine} {compare} --record {record(bundle, engine)} --json"
         )
         for bundle in (FP32, INT8)
         for engine in installed()
@@ -46,7 +46,7 @@ def main() -> None:
     truth = write_digit()
     answer = edgecnn(f"predict {INT8} {DIGIT} --json")["predictions"][0]
     print(f"{DIGIT} is a {truth}, predicted {answer['label']} ({answer['top'][0]['probability']:.1%})")
-    print_table(evidence, latencies())
+    print_table(record, latencies())
     print(f"{time.monotonic() - start:.0f} s; everything is in {HERE}/")
 
 
@@ -81,22 +81,22 @@ def write_digit() -> str:
 
 def latencies() -> dict[str, Estimate]:
     """Time PyTorch and every bundle on every engine, interleaved, one image at a time."""
-    sessions: dict[str, Session] = {"pytorch": Reference(read_checkpoint(CHECKPOINT).original)}
+    sessions: dict[str, Session] = {"pytorch": TorchSession(read_checkpoint(CHECKPOINT).reference)}
     for bundle in (FP32, INT8):
         for engine in installed():
             sessions[f"{bundle}{engine}"] = open_session(open_bundle(bundle), backend=engine)
-    return median_ms(sessions, open_bundle(FP32).probe().images[:1])
+    return median_ms(sessions, open_bundle(FP32).self_test().images[:1])
 
 
-def print_table(evidence: dict[tuple[Path, str], Any], times: dict[str, Estimate]) -> None:
+def print_table(record: dict[tuple[Path, str], Any], times: dict[str, Estimate]) -> None:
     """Print the one table."""
     table = Table(title="LeNet on handwritten digits, one image at a time", title_justify="left")
     for column in ("precision", "engine", "top-1", "agreement with PyTorch", "size", "latency"):
         table.add_column(column, justify="left" if column in ("precision", "engine") else "right")
-    original = next(iter(evidence.values()))["comparison"]
+    reference = next(iter(record.values()))["comparison"]
     weights = (CHECKPOINT / "model.safetensors").stat().st_size
-    table.add_row("fp32", "pytorch", f"{original['reference_top1']:.2%}", "", kib(weights), ms(times["pytorch"]))
-    for (bundle, engine), found in evidence.items():
+    table.add_row("fp32", "pytorch", f"{reference['reference_top1']:.2%}", "", kib(weights), ms(times["pytorch"]))
+    for (bundle, engine), found in record.items():
         compared, opened = found["comparison"], open_bundle(bundle)
         table.add_row(
             opened.manifest.precision,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from grpc_tools import protoc
 
-PROTO = Path(__file__).parent.parent / "edgecnn" / "serving" / "protocol" / "grpc" / "open_inference.proto"
+PROTO = Path(__file__).parent.parent / "edgecnn" / "protocol" / "grpc" / "open_inference.proto"
 DESCRIPTORS = PROTO.with_suffix(".binpb")
 
 

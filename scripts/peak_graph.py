@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-FOLDER = Path(__file__).parents[1] / "edgecnn" / "runtime"
+FOLDER = Path(__file__).parents[1] / "edgecnn" / "tuning" / "measuring"
 SIDE, CHANNELS, KERNEL, LAYERS = 22, 256, 3, 4
 PATTERN = (3, 64, 9, 1, 5, 2, 7, 4)
 """Weights of eight neighbouring channels, the next output's turned by one: none beyond 64, no two rows alike."""

@@ -1,4 +1,4 @@
-"""Write `edgecnn/runtime/saturation.onnx`: what shows whether a processor's 16-bit sums of 8-bit products overflow.
+"""Write `edgecnn/runtime/engines/saturation.onnx`: what shows whether a processor's 16-bit sums of 8-bit products overflow.
 
 A convolution and a matrix product whose inputs and weights are all at the ends of their ranges, in QDQ form like every
 INT8 bundle. Their outputs are exactly 1, or about a half where two products are added in 16 bits that saturate.
@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-OUT = Path(__file__).parents[1] / "edgecnn" / "runtime" / "saturation.onnx"
+OUT = Path(__file__).parents[1] / "edgecnn" / "runtime" / "engines" / "saturation.onnx"
 CHANNELS, SIDE, KERNEL, OUTPUTS = 64, 4, 3, 16
 """Large enough that an engine takes the kernels that it takes for real layers."""
 

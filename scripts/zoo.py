@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgecnn.bundle.schema import plain
+from edgecnn.files.schema import plain
 from edgecnn.pipeline.inspection.network import inspect_network
 from edgecnn.pipeline.training.checkpoint import RECORD, read_checkpoint
 from edgecnn.runtime.rates import wilson

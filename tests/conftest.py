@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,11 @@ import pytest
 # `edgecnn` sets this at import; a test that imports an engine before it must not call anybody either.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from emulation import CORTEX_A72, HASWELL
+from command import Result
+from device import OnADevice
+from repository import COMMITTED, REPOSITORY
 
 from edgecnn.bundle.store import Bundle, open_bundle
-
-REPOSITORY = Path(__file__).parent.parent
-COMMITTED = REPOSITORY / "exported" / "lenet-digits-int8"
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +49,7 @@ def fp32_bundle(checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory)
     from edgecnn.pipeline.export.exporting import export
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
-    return export(read_checkpoint(checkpoint_path).original, tmp_path_factory.mktemp("bundles") / "lenet-digits-fp32")
+    return export(read_checkpoint(checkpoint_path).reference, tmp_path_factory.mktemp("bundles") / "lenet-digits-fp32")
 
 
 @pytest.fixture(scope="session")
@@ -89,41 +87,20 @@ def fake_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     return make
 
 
-def emulated(test: Callable) -> Callable:
-    """Mark a test that runs on an emulated x86 processor: it needs QEMU, and seconds."""
-    missing = HASWELL.missing()
-    return pytest.mark.slow(pytest.mark.skipif(missing is not None, reason=missing or "")(test))
-
-
-on_an_arm = [
-    pytest.mark.slow,
-    pytest.mark.skipif((missing := CORTEX_A72.missing()) is not None, reason=missing or ""),
-]
-"""The marks of a test on an emulated ARM processor: it needs QEMU, the file system of `make arm`, and seconds."""
-
-
 @pytest.fixture
 def committed() -> Bundle:
     return open_bundle(COMMITTED)
 
 
-@dataclass(frozen=True)
-class OnADevice:
-    """What a device is given: an image folder, and a file of the original's logits on its test images."""
-
-    folder: Path
-    reference: Path
-
-
 @pytest.fixture
 def on_a_device(committed: Bundle, tmp_path: Path) -> OnADevice:
-    """The digits as files; in place of the original's answers the committed bundle's own, the first turned round."""
+    """The digits as files; in place of the reference's answers the committed bundle's own, the first turned round."""
     import numpy as np
     from PIL import Image
 
     from edgecnn import load
     from edgecnn.pipeline.data.sources import open_source
-    from edgecnn.runtime.recorded import RecordedLogits
+    from edgecnn.runtime.verification.recorded import RecordedLogits
 
     folder = tmp_path / "handwriting"
     for name in ("train", "test"):
@@ -136,26 +113,9 @@ def on_a_device(committed: Bundle, tmp_path: Path) -> OnADevice:
     with load(committed) as classifier:
         logits = classifier.logits(images.all_pixels(committed.manifest.preprocessing))
     logits[0] *= -1
-    recorded = RecordedLogits(committed.manifest.original, "c" * 64, images.digest, logits)
+    recorded = RecordedLogits(committed.manifest.reference, "c" * 64, images.digest, logits)
     recorded.write(tmp_path / "reference.npz")
     return OnADevice(folder, tmp_path / "reference.npz")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command has said, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def error(self) -> str:
-        """The one line that a failed command ends with."""
-        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
-        assert len(lines) == 1, self.err
-        assert "Traceback" not in self.err
-        return lines[0]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The house's rules: who may import what. This table is the one in docs; the lint rules say the same with a reason."""
+"""The import rules of the packages; the lint rules repeat the most important ones with a reason."""
 
 import ast
 import subprocess
@@ -6,60 +6,98 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import COMMITTED, OnADevice
+from device import OnADevice
+from repository import COMMITTED
 
 PACKAGE = Path(__file__).parent.parent / "edgecnn"
 
-EVERYWHERE = {"errors", "progress"}
+BASE = {"errors", "progress", "files", "host", "bundle"}
+DEVICE = BASE | {"prediction", "runtime"}
 OURS = {
     "errors": set(),
     "progress": set(),
-    "bundle": {"errors", "bundle"},
+    "files": {"errors", "files"},
+    "host": {"errors", "files", "host"},
+    "bundle": {"errors", "files", "bundle"},
     "prediction": {"errors"},
-    "runtime": {"errors", "bundle", "prediction", "progress", "runtime"},
-    "installing": {"errors", "bundle", "signing/files", "installing"},
-    "serving/protocol": {"serving/refusal", "serving/protocol"},
-    "serving/http": {"errors", "serving/refusal", "serving/http"},
-    "serving/grpc": {"errors", "serving"},
-    "serving/web": {"serving/http", "serving/web"},
-    "signing/files": {"errors"},
-    "signing/keys": {"errors", "signing/files"},
-    "signing": {"errors", "bundle", "signing"},
-    "serving/processes/signature_check": {"errors", "bundle", "runtime", "signing", "serving/processes", ""},
-    "serving": {"errors", "bundle", "runtime", "serving", ""},
+    "archive": {"errors", "files", "bundle", "archive"},
+    "runtime/engines": {"errors", "files", "host", "bundle/manifest", "runtime/engines"},
+    "runtime": DEVICE,
+    "tuning": DEVICE | {"tuning"},
+    "doctor": {"errors", "files", "host", "runtime/engines", "doctor"},
+    "protocol": {"errors", "bundle/wire_format", "protocol"},
     "client": {
         "errors",
+        "files/schema",
         "bundle/decoding",
         "bundle/preprocessing",
-        "bundle/schema",
         "prediction",
-        "serving/protocol/bytes_tensors",
+        "protocol",
         "client",
         "",
     },
-    "conformance": {"errors", "progress", "conformance"},
-    "pipeline/models": {"errors", "bundle", "pipeline/models"},
-    "pipeline/data": {"errors", "bundle", "pipeline/data"},
-    "pipeline/training": {"errors", "bundle", "progress", "pipeline"},
-    "pipeline/export": {"errors", "bundle", "progress", "pipeline"},
-    "pipeline/quantization": {"errors", "bundle", "progress", "pipeline", "runtime"},
-    "pipeline/inspection": {"errors", "bundle", "pipeline/models", "pipeline/inspection"},
-    "pipeline/evaluation": {"errors", "bundle", "prediction", "progress", "pipeline", "runtime"},
-    "pipeline": {"errors", "bundle", "progress", "pipeline", "runtime"},
-    "cli": {
+    "server/http": {"errors", "protocol", "server/http"},
+    "server/web": {"server/http", "server/web"},
+    "server/preflight": DEVICE | {"archive", "server/preflight", ""},
+    "server/models": DEVICE | {"protocol", "server/preflight", "server/models", "server/metrics", "server/options"},
+    "server/api": DEVICE
+    | {"protocol", "server/models", "server/http", "server/web", "server/metrics", "server/api", ""},
+    "server/grpc": {
         "errors",
+        "protocol",
+        "server/models",
+        "server/http",
+        "server/api",
+        "server/metrics",
+        "server/grpc",
+    },
+    "server/supervisor": {
+        "errors",
+        "files",
+        "host",
+        "protocol/api_key",
+        "server/http/tls",
+        "server/logs",
+        "server/models/catalogue",
+        "server/options",
+        "server/preflight/signature_check",
+        "server/supervisor",
+    },
+    "server/worker": {"errors", "host", "protocol", "server"},
+    "server": {"errors", "host", "bundle/limits", "runtime/engines/choices", "protocol/refusal", "server"},
+    "pipeline/models": {"errors", "bundle", "pipeline/models"},
+    "pipeline/data": {"errors", "files", "bundle", "pipeline/data"},
+    "pipeline/importing": {"errors", "files", "bundle", "pipeline/models", "pipeline/reference", "pipeline/importing"},
+    "pipeline/training": {
+        "errors",
+        "files",
         "bundle",
-        "prediction",
         "progress",
-        "pipeline",
-        "runtime",
-        "installing",
-        "serving",
-        "signing",
-        "client",
-        "conformance",
-        "cli",
+        "pipeline/data",
+        "pipeline/importing",
+        "pipeline/models",
+        "pipeline/reference",
+        "pipeline/training",
+        "pipeline/versions",
+    },
+    "pipeline/export": BASE | {"pipeline"},
+    "pipeline/quantization": DEVICE | {"tuning", "pipeline"},
+    "pipeline/inspection": {"errors", "bundle", "pipeline/models", "pipeline/inspection"},
+    "pipeline/evaluation": DEVICE | {"tuning", "pipeline"},
+    "pipeline": DEVICE | {"tuning", "pipeline"},
+    "cli": {
         "",
+        "prediction",
+        *BASE,
+        "archive",
+        "runtime",
+        "tuning",
+        "doctor",
+        "protocol",
+        "client",
+        "server",
+        "pipeline",
+        "cli",
     },
     "__main__": {"cli"},
     "__init__": {"errors", "bundle", "prediction", "runtime", "client", ""},
@@ -67,30 +105,34 @@ OURS = {
 THIRD_PARTY = {
     "errors": set(),
     "progress": set(),
+    "files": set(),
+    "host": set(),
     "bundle": {"numpy", "PIL"},
     "prediction": {"numpy"},
-    "runtime/onnxruntime": {"numpy", "onnxruntime"},
-    "runtime/openvino": {"numpy", "openvino"},
-    "runtime/openvino_module": {"openvino"},
-    "runtime/openvino_session": {"numpy", "openvino"},
+    "archive/openssf": {"model_signing"},
+    "archive/keys": {"cryptography"},
+    "archive": set(),
+    "runtime/engines/onnxruntime": {"numpy", "onnxruntime"},
+    "runtime/engines/openvino": {"numpy", "openvino"},
+    "runtime/engines/openvino_module": {"openvino"},
+    "runtime/engines/openvino_session": {"numpy", "openvino"},
     "runtime": {"numpy", "PIL"},
-    "installing": set(),
-    "signing/openssf": {"model_signing"},
-    "signing/keys": {"cryptography"},
-    "signing": set(),
-    "serving/protocol": {"numpy", "orjson"},
-    "serving/protocol/grpc": {"numpy", "google"},
-    "serving/http": {"httptools"},
-    "serving/grpc": {"numpy", "grpc"},
-    "serving/web": set(),
-    "serving": {"numpy", "orjson", "prometheus_client", "uvloop"},
+    "tuning": {"numpy"},
+    "doctor": {"numpy"},
+    "protocol": {"numpy", "orjson"},
+    "protocol/grpc": {"numpy", "google"},
+    "server/http": {"httptools"},
+    "server/grpc": {"numpy", "grpc"},
+    "server/web": set(),
+    "server/supervisor": set(),
+    "server": {"numpy", "orjson", "prometheus_client", "uvloop"},
     "client/connections": {"urllib3"},
     "client": {"numpy", "PIL"},
-    "conformance": {"numpy"},
     "pipeline/models": {"torch"},
     "pipeline/data/public_sets": {"torchvision"},
     "pipeline/data": {"numpy", "sklearn"},
     "pipeline/training": {"numpy", "torch", "safetensors"},
+    "pipeline/importing": {"numpy", "torch", "torchvision", "safetensors"},
     "pipeline/export": {"numpy", "torch", "torchvision", "onnx", "safetensors"},
     "pipeline/inspection/network": {"torch"},
     "pipeline/inspection/graph": {"onnx"},
@@ -99,8 +141,8 @@ THIRD_PARTY = {
     "pipeline/evaluation/speed_plot": {"matplotlib"},
     "pipeline/evaluation": {"numpy"},
     "pipeline/quantization": {"numpy", "onnx", "onnxruntime"},
-    "pipeline/original": {"torch"},
-    "pipeline/reference": {"numpy", "torch", "torchvision"},
+    "pipeline/reference": {"torch"},
+    "pipeline/torch_session": {"numpy", "torch", "torchvision"},
     "pipeline": {"numpy"},
     "cli": {"click", "rich"},
     "__main__": set(),
@@ -182,32 +224,32 @@ def test_the_bundle_part_loads_no_engine():
 
 
 def test_packing_and_installing_load_no_engine():
-    code = "import edgecnn.bundle.packing, edgecnn.bundle.unpacking, edgecnn.installing.switching"
+    code = "import edgecnn.archive.packing, edgecnn.archive.unpacking, edgecnn.archive.installing"
     assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL"}
 
 
 def test_the_runtime_loads_one_engine_and_never_the_pipeline():
     bundle = PACKAGE.parent / "exported" / "lenet-digits-int8"
     code = f"import edgecnn\nc = edgecnn.load({str(bundle)!r}, backend='onnxruntime')\n"
-    code += "c.predict(c.bundle.probe().images[0])"
+    code += "c.predict(c.bundle.self_test().images[0])"
     assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL", "onnxruntime"}
 
 
 def test_the_supervisor_of_a_server_loads_nothing_heavy():
-    assert loaded_by("import edgecnn.cli.serve, edgecnn.serving.processes.supervisor") & set(HEAVY) == set()
+    assert loaded_by("import edgecnn.cli.serve, edgecnn.server.supervisor.supervisor") & set(HEAVY) == set()
 
 
 def test_the_supervisor_of_a_server_of_signed_bundles_loads_nothing_heavy(tmp_path: Path):
     (tmp_path / "key.pem").write_text("no key")
     code = "from pathlib import Path\nfrom edgecnn.errors import UsageError\n"
-    code += "from edgecnn.serving.processes.signature_check import check_key\nimport edgecnn.cli.serve\n"
+    code += "from edgecnn.server.preflight.signature_check import check_key\nimport edgecnn.cli.serve\n"
     code += f"try: check_key(Path({str(tmp_path / 'key.pem')!r}))\nexcept UsageError: pass\nelse: raise AssertionError"
     assert loaded_by(code) & set(HEAVY) == set()
 
 
 def test_a_worker_loads_one_engine_and_never_the_pipeline():
-    code = "from pathlib import Path\nfrom edgecnn.serving.loading import load\n"
-    code += "from edgecnn.serving.options import ServeOptions\nimport edgecnn.serving.worker\n"
+    code = "from pathlib import Path\nfrom edgecnn.server.models.loading import load\n"
+    code += "from edgecnn.server.options import ServeOptions\nimport edgecnn.server.worker\n"
     code += f"load(Path({str(COMMITTED)!r}), ServeOptions(backend='onnxruntime'), 1).session.close()"
     assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL", "onnxruntime"}
 
@@ -230,5 +272,5 @@ def test_verifying_an_image_folder_against_recorded_logits_loads_one_engine_and_
 
 def test_telemetry_is_off_before_onnx_runtime_is_imported(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
-    code = "import edgecnn.runtime.onnxruntime, os; assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    code = "import edgecnn.runtime.engines.onnxruntime, os; assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
     assert "onnxruntime" in loaded_by(code)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import COMMITTED, REPOSITORY
+from repository import COMMITTED, REPOSITORY
 
 from edgecnn.bundle.store import open_bundle
 from edgecnn.pipeline.data.sources import open_source

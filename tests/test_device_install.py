@@ -17,7 +17,7 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
-from conftest import OnADevice
+from device import OnADevice
 from packaging.requirements import Requirement
 from serving_once import served
 
@@ -133,7 +133,7 @@ def test_a_bundle_is_measured_and_tuned_there_and_the_profile_is_followed(device
     assert "pip install 'edgecnn[pipeline]'" in plot.stderr
 
 
-def test_an_image_folder_is_compared_there_with_the_originals_recorded_logits(
+def test_an_image_folder_is_compared_there_with_the_references_recorded_logits(
     device: Path, on_a_device: OnADevice, tmp_path: Path
 ):
     data = ["--data", str(on_a_device.folder), "--reference", str(on_a_device.reference)]
@@ -145,7 +145,7 @@ def test_an_image_folder_is_compared_there_with_the_originals_recorded_logits(
 def test_a_digit_is_predicted_there_and_neither_torch_nor_onnx_is_loaded(device: Path, tmp_path: Path):
     code = (
         f"import edgecnn, sys\nc = edgecnn.load({str(BUNDLE)!r})\n"
-        "print(c.predict(c.bundle.probe().encoded[0].content).label)\n"
+        "print(c.predict(c.bundle.self_test().encoded[0].content).label)\n"
         "print(sorted({'torch', 'onnx', 'onnxscript', 'sklearn'} & set(sys.modules)))"
     )
     done = run(device, "-c", code, cwd=tmp_path)

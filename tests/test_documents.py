@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from conftest import REPOSITORY
 from deployment import edgecnn_commands, parsed
+from repository import REPOSITORY
 
 DOCUMENTS = sorted(
     path

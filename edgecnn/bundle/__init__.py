@@ -1,4 +1,1 @@
-"""What travels: the folder that leaves the workstation and answers on the device.
-
-Standard library, numpy and Pillow only. Nothing here knows an engine or PyTorch.
-"""
+"""The bundle format: manifest, store, self-test, preprocessing, and decoding. Must not import an engine or PyTorch."""

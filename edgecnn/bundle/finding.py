@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgecnn.errors import BundleNotFound
+from edgecnn.errors import BundleNotFound, UsageError
+from edgecnn.files.folder import check_output
 
-MANIFEST = "manifest.json"
-"""The file that makes a folder a bundle."""
+MANIFEST, MODEL, SELF_TEST, PROOF = "manifest.json", "model.onnx", "self_test.npz", "proof.json"
+"""The files of a bundle; a folder with the first is one."""
 
 CURRENT, VERSIONS = "current", "versions"
 """What makes a folder one of `edgecnn install`: the link to what is in use, and where it leads; see `installing`."""
@@ -62,3 +63,26 @@ def bundle_paths(paths: Iterable[Path]) -> list[Path]:
     """
     found = [each for path in paths for each in ([path] if is_bundle(path) else bundles_in(path))]
     return list({path.resolve(): path for path in found}.values())
+
+
+def check_new_bundle(out: Path, *, force: bool) -> None:
+    """Check, before any long work begins, that a bundle can be written to a folder.
+
+    Raises:
+        OutputExists: `out` exists and `force` is false.
+        UsageError: `out` is something that `force` must not replace, or lies inside a bundle.
+    """
+    check_outside_bundles(out)
+    check_output(out, marker=MANIFEST, force=force)
+
+
+def check_outside_bundles(place: Path) -> None:
+    """Refuse a place inside a bundle: one file more would break its seal.
+
+    Raises:
+        UsageError: a parent of `place` is a bundle.
+    """
+    inside = Path(os.path.realpath(place.parent))  # where `..` and links lead, as the system follows them
+    for parent in (inside, *inside.parents):
+        if all((parent / name).is_file() for name in (MANIFEST, MODEL, SELF_TEST)):
+            raise UsageError(f"{place} lies inside the bundle {parent}, which is sealed: choose a place outside it")

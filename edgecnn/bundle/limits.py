@@ -1,4 +1,8 @@
-"""Bounds that options show: here, where reading them loads neither NumPy nor Pillow."""
+"""Limits of a bundle. Imports nothing: the command line shows them in its help."""
 
 MAX_PIXELS = 64_000_000
 """Largest width × height that is decoded: above every phone's usual picture, 192 MB as RGB."""
+
+FULL_RANGE = 127
+PORTABLE_RANGE = 64
+"""Largest weight magnitude at which two products with uint8 cannot overflow 16 bits: 2 · 255 · 64 = 32,640."""

@@ -6,15 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from edgecnn.bundle import schema
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import FormatTooNew, ManifestError, UnsafePath, UsageError
+from edgecnn.files import schema
 
 MAJOR, MINOR = 1, 2
 """Version of the format: a reader refuses a later major; a later minor adds only what older readers may ignore."""
-
-MODEL, PROBE, PROOF = "model.onnx", "probe.npz", "proof.json"
-"""The files of a bundle, beside its manifest."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
 
@@ -148,7 +145,7 @@ class Manifest:
     """The whole of `manifest.json`.
 
     Attributes:
-        original: digest of the PyTorch original: checkpoint, preprocessing and labels. It ties together the bundles
+        reference: digest of the PyTorch reference: checkpoint, preprocessing and labels. It ties together the bundles
             of one model.
         labels: class names in the order of the logits.
         macs: multiply-accumulates of the graph for one image, of convolutions and matrix products; None where an
@@ -162,7 +159,7 @@ class Manifest:
     network: Network
     precision: Literal["fp32", "int8"]
     quantization: Quantization | None
-    original: str
+    reference: str
     labels: tuple[str, ...]
     input: TensorSpec
     output: TensorSpec

@@ -5,7 +5,6 @@ only that nothing has changed since.
 """
 
 import dataclasses
-import hashlib
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,21 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.bundle import schema
 from edgecnn.bundle.external_data import check_no_external_data
-from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, led_to
-from edgecnn.bundle.folder import write_folder
-from edgecnn.bundle.manifest import (
-    MODEL,
-    PROBE,
-    PROOF,
-    FileEntry,
-    Manifest,
-    check_name,
-    parse_manifest,
-)
-from edgecnn.bundle.probe import Probe
+from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, MODEL, PROOF, SELF_TEST, check_outside_bundles, led_to
+from edgecnn.bundle.manifest import FileEntry, Manifest, check_name, parse_manifest
 from edgecnn.bundle.proof import Proof
+from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.weights import check_weights
 from edgecnn.errors import (
     BundleError,
@@ -38,6 +27,9 @@ from edgecnn.errors import (
     UnexpectedFile,
     UnsafePath,
 )
+from edgecnn.files import schema
+from edgecnn.files.digest import digest_bytes, digest_file
+from edgecnn.files.folder import write_folder
 
 
 @dataclass(frozen=True)
@@ -63,16 +55,19 @@ class Bundle:
         """Size of the ONNX graph."""
         return self.manifest.files[MODEL].size_bytes
 
-    def probe(self) -> Probe:
-        """Read the probe: real images and the original's answers."""
+    def self_test(self) -> SelfTest:
+        """Read the self-test: real images and the reference's answers."""
         try:
-            probe = Probe.from_bytes((self.path / PROBE).read_bytes())
+            self_test = SelfTest.from_bytes((self.path / SELF_TEST).read_bytes())
         except ValueError as error:
-            raise BundleError(f"{self.path / PROBE} does not follow the format: {error}") from None
-        found, expected = (*probe.images.shape[1:], probe.logits.shape[1]), (*self.manifest.image_shape, self.classes)
+            raise BundleError(f"{self.path / SELF_TEST} does not follow the format: {error}") from None
+        found, expected = (
+            (*self_test.images.shape[1:], self_test.logits.shape[1]),
+            (*self.manifest.image_shape, self.classes),
+        )
         if found != expected:
-            raise BundleError(f"{self.path / PROBE} is of another graph: [H, W, C, K] is {found}, not {expected}")
-        return probe
+            raise BundleError(f"{self.path / SELF_TEST} is of another graph: [H, W, C, K] is {found}, not {expected}")
+        return self_test
 
     def proof(self) -> Proof:
         """Read what was measured when the bundle was built."""
@@ -100,7 +95,7 @@ def open_bundle(path: str | Path, *, digest: str | None = None) -> Bundle:
         manifest = parse_manifest(content)
     except BundleError as error:
         raise type(error)(f"{path}: {error}") from None
-    for needed in (MODEL, PROBE, PROOF):
+    for needed in (MODEL, SELF_TEST, PROOF):
         if needed not in manifest.files:
             raise ManifestError(f"{path}: manifest.json does not name {needed}")
     _check_no_strangers(path, manifest)
@@ -111,7 +106,7 @@ def open_bundle(path: str | Path, *, digest: str | None = None) -> Bundle:
 
 
 def create_bundle(
-    out: Path, *, manifest: Manifest, model: bytes, probe: Probe, proof: Proof, force: bool = False
+    out: Path, *, manifest: Manifest, model: bytes, self_test: SelfTest, proof: Proof, force: bool = False
 ) -> Bundle:
     """Seal a new bundle at `out`, atomically; the manifest's `files` are filled in here.
 
@@ -122,24 +117,14 @@ def create_bundle(
         EdgecnnError: the system refused, for example a full disk; nothing has changed then.
     """
     check_name(manifest.name)
+    check_outside_bundles(out)
     _check_graph(np.frombuffer(model, np.uint8), manifest, out / MODEL)
-    files: Mapping[str, bytes] = {MODEL: model, PROBE: probe.to_bytes(), PROOF: schema.dump(proof).encode()}
+    files: Mapping[str, bytes] = {MODEL: model, SELF_TEST: self_test.to_bytes(), PROOF: schema.dump(proof).encode()}
     entries = {name: FileEntry(digest_bytes(content), len(content)) for name, content in files.items()}
     sealed = dataclasses.replace(manifest, files=entries)
     content = schema.dump(sealed).encode()
     write_folder(out, {**files, MANIFEST: content}, marker=MANIFEST, force=force)
     return Bundle(out, sealed, digest_bytes(content))
-
-
-def digest_bytes(content: bytes) -> str:
-    """Return the sha256 of some bytes, in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def digest_file(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_manifest(path: Path) -> bytes:

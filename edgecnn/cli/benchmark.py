@@ -10,8 +10,8 @@ from edgecnn.cli.output import emit, progress_bar, warn
 from edgecnn.errors import EdgecnnError, SlowerThanBefore, UsageError
 
 if TYPE_CHECKING:
-    from edgecnn.runtime.measuring.comparison import Comparison
-    from edgecnn.runtime.measuring.setting import Setting
+    from edgecnn.runtime.setting import Setting
+    from edgecnn.tuning.measuring.comparison import Comparison
 
 
 @click.command()
@@ -57,16 +57,16 @@ def benchmark(
     """
     _check_name(plot, "--plot", ".png")
     _check_name(csv_file, "--csv", ".csv")
-    from edgecnn.bundle.finding import bundle_paths
-    from edgecnn.bundle.folder import check_outside_bundles, write_file
-    from edgecnn.bundle.schema import plain
+    from edgecnn.bundle.finding import bundle_paths, check_outside_bundles
     from edgecnn.bundle.store import open_bundle
     from edgecnn.cli.benchmark_text import benchmark_text, comparison_text, csv_text
-    from edgecnn.cli.bundles import original_modules
-    from edgecnn.runtime.measuring.benchmark import benchmark as run
-    from edgecnn.runtime.measuring.comparison import compare as hold_against
-    from edgecnn.runtime.measuring.comparison import read_benchmark
-    from edgecnn.runtime.measuring.peaks import peak_apart
+    from edgecnn.cli.bundles import reference_modules
+    from edgecnn.files.file import write_file
+    from edgecnn.files.schema import plain
+    from edgecnn.tuning.measuring.benchmark import benchmark as run
+    from edgecnn.tuning.measuring.comparison import compare as hold_against
+    from edgecnn.tuning.measuring.comparison import read_benchmark
+    from edgecnn.tuning.measuring.peaks import peak_apart
 
     for place in (plot, csv_file):
         if place is not None:
@@ -75,7 +75,7 @@ def benchmark(
         from edgecnn.pipeline.evaluation.speed_plot import draw
     earlier = None if compare is None else read_benchmark(compare)
     opened = [open_bundle(path) for path in bundle_paths(bundles)]
-    modules = original_modules()
+    modules = reference_modules()
     candidates = _settings(backends, modules, precisions=precisions, threads=threads, streams=streams, batches=batches)
     with progress_bar() as progress:
         found = run(
@@ -120,11 +120,11 @@ def _judge(changes: "Comparison", earlier: Path | None) -> None:
 
 def _settings(backends: tuple[str, ...], modules: dict[str, str], **ways: Any) -> "list[Setting]":
     """Return the combinations; of PyTorch, which knows neither streams nor other precisions, those that it has."""
-    from edgecnn.runtime.backends import NONE_INSTALLED, installed
-    from edgecnn.runtime.choices import BACKENDS
-    from edgecnn.runtime.host import usable_cores
-    from edgecnn.runtime.measuring.benchmark import settings
-    from edgecnn.runtime.measuring.setting import PYTORCH
+    from edgecnn.host.resources import usable_cores
+    from edgecnn.runtime.engines.backends import NONE_INSTALLED, installed
+    from edgecnn.runtime.engines.choices import BACKENDS
+    from edgecnn.runtime.setting import PYTORCH
+    from edgecnn.tuning.measuring.benchmark import settings
 
     for name in backends:
         if name not in (*BACKENDS, PYTORCH):
@@ -139,8 +139,8 @@ def _settings(backends: tuple[str, ...], modules: dict[str, str], **ways: Any) -
     engines = settings([name for name in names if name != PYTORCH], **ways)
     if PYTORCH not in names:
         return engines
-    original = settings([PYTORCH], threads=ways["threads"], batches=ways["batches"])
-    return engines + original
+    reference = settings([PYTORCH], threads=ways["threads"], batches=ways["batches"])
+    return engines + reference
 
 
 def _check_name(path: Path | None, option: str, suffix: str) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from edgecnn.cli.output import columns, counted
 
 if TYPE_CHECKING:
-    from edgecnn.runtime.measuring.benchmark import Benchmark, Measured
-    from edgecnn.runtime.measuring.comparison import Comparison
-    from edgecnn.runtime.measuring.estimates import Estimate
+    from edgecnn.runtime.rates import Estimate
+    from edgecnn.tuning.measuring.benchmark import Benchmark, Measured
+    from edgecnn.tuning.measuring.comparison import Comparison
 
 
 def benchmark_text(benchmark: "Benchmark") -> str:

@@ -1,4 +1,4 @@
-"""What `verify --data` does: a test split through a bundle and its original, then some of it again with other mates."""
+"""What `verify --data` does: a test split through a bundle and its reference, then some of it again with other mates."""
 
 import dataclasses
 import warnings
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from edgecnn.bundle.store import Bundle
     from edgecnn.pipeline.data.source import Split
     from edgecnn.pipeline.proving import Evaluation
-    from edgecnn.runtime.agreement import Agreement
-    from edgecnn.runtime.backend import Session, SessionInfo, SessionOptions
-    from edgecnn.runtime.batchmates import BatchMates
+    from edgecnn.runtime.engines.backend import Session, SessionInfo, SessionOptions
+    from edgecnn.runtime.verification.agreement import Agreement
+    from edgecnn.runtime.verification.batch_mates import BatchMates
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A bundle beside its original.
+    """A bundle beside its reference.
 
     Attributes:
         split: the images.
         evaluation: which they are, and what `bundle` has answered.
-        reference: digest of the original's weights.
+        reference: digest of the reference's weights.
         comparison: what a proof would hold.
         agreement: the statistics.
     """
@@ -38,37 +38,37 @@ class Compared:
     agreement: "Agreement"
 
 
-def compare_with_original(
+def compare_with_reference(
     bundle: "Bundle", session: "Session", data: str, reference: Path, *, strict: bool
 ) -> Compared:
-    """Run a test split through the session and the PyTorch original; a file of its logits needs no PyTorch."""
+    """Run a test split through the session and the PyTorch reference; a file of its logits needs no PyTorch."""
     from edgecnn.pipeline.proving import evaluate
-    from edgecnn.runtime.agreement import agree
-    from edgecnn.runtime.verification import compare
+    from edgecnn.runtime.verification.agreement import agree
+    from edgecnn.runtime.verification.replay import compare
 
     sessions: dict[str, Session] = {"bundle": session}
     recorded = None
     if reference.suffix == ".npz":
-        from edgecnn.runtime.recorded import read_recorded
+        from edgecnn.runtime.verification.recorded import read_recorded
 
         recorded = read_recorded(reference)
-        identity, digest = recorded.original, recorded.checkpoint
+        identity, digest = recorded.reference, recorded.checkpoint
     else:
-        from edgecnn.pipeline.reference import Reference
+        from edgecnn.pipeline.torch_session import TorchSession
         from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
-        original = read_checkpoint(reference).original
-        identity, digest = original.identity, original.digest
-        sessions["original"] = Reference(original)
-    if identity != bundle.manifest.original:
-        raise UsageError(f"{reference} is not the original of {bundle.path}: name the one that it came from")
+        network = read_checkpoint(reference).reference
+        identity, digest = network.identity, network.digest
+        sessions["reference"] = TorchSession(network)
+    if identity != bundle.manifest.reference:
+        raise UsageError(f"{reference} is not the reference of {bundle.path}: name the one that it came from")
     split = _open_split(bundle, data, strict=strict)
     if recorded is not None and recorded.images_digest != split.digest:
         raise UsageError(f"{reference} was recorded on other images than the test split of {data}")
     labels = bundle.manifest.labels
     with progress_bar() as progress:
         found = evaluate(sessions, split, bundle.manifest.preprocessing, classes=len(labels), progress=progress)
-    expected, logits = found.logits["original"] if recorded is None else recorded.logits, found.logits["bundle"]
+    expected, logits = found.logits["reference"] if recorded is None else recorded.logits, found.logits["bundle"]
     return Compared(
         split=split,
         evaluation=found,
@@ -85,9 +85,9 @@ def compare_batch_mates(
 
     None where `info` is no engine's: a simulation has no threads, and runs in batches of its own.
     """
-    from edgecnn.runtime.batchmates import check_batch_mates, choose_images, thread_counts
-    from edgecnn.runtime.choices import BACKENDS
+    from edgecnn.runtime.engines.choices import BACKENDS
     from edgecnn.runtime.opening import open_session
+    from edgecnn.runtime.verification.batch_mates import check_batch_mates, choose_images, thread_counts
 
     if info.engine not in BACKENDS:
         return None
@@ -105,7 +105,7 @@ def compare_batch_mates(
             compared.evaluation.logits["bundle"][chosen],
             open_with=open_with,
             threads=thread_counts(info),
-            tolerance=bundle.probe().tolerance,
+            tolerance=bundle.self_test().tolerance,
             progress=progress,
         )
 

@@ -55,7 +55,7 @@ def conformance(
     from edgecnn.conformance.connection import Client, parse_url
     from edgecnn.conformance.discovery import discover
     from edgecnn.conformance.suite import run
-    from edgecnn.serving.credentials import read_api_key
+    from edgecnn.protocol.api_key import read_api_key
 
     key = None if api_key_file is None else read_api_key(api_key_file, shortest=1).decode()
     client = Client(parse_url(url), timeout_s=timeout_s, api_key=key, ca=ca)

@@ -8,9 +8,9 @@ from edgecnn.cli.options import json_option
 from edgecnn.cli.output import columns, emit
 
 if TYPE_CHECKING:
-    from edgecnn.runtime.diagnosis import Diagnosis
-    from edgecnn.runtime.examination import Examination, Trial
-    from edgecnn.runtime.machine import Machine
+    from edgecnn.doctor.diagnosis import Diagnosis
+    from edgecnn.doctor.examination import Examination, Trial
+    from edgecnn.host.machine import Machine
 
 
 @click.command()
@@ -21,7 +21,7 @@ def doctor(as_json: bool) -> None:
     Processor, cores and memory that may be used; for each engine and device what each precision really runs as, and
     whether INT8 saturates, found by running a small graph; known hazards, and what to do. Exit 1 where nothing runs.
     """
-    from edgecnn.runtime.diagnosis import diagnose, require_engine
+    from edgecnn.doctor.diagnosis import diagnose, require_engine
 
     found = diagnose()
     emit(found, _text(found), as_json=as_json)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from edgecnn.bundle.store import Bundle
     from edgecnn.pipeline.data.source import Split
     from edgecnn.pipeline.evaluation.evaluating import Evaluated
-    from edgecnn.pipeline.original import Original
-    from edgecnn.runtime.backend import Session
+    from edgecnn.pipeline.reference import Reference
+    from edgecnn.runtime.engines.backend import Session
 
     Runnable = tuple[Session, tuple[str, ...], Preprocessing]
 
@@ -56,8 +56,9 @@ def evaluate(
         raise UsageError(f"--save-logits {save_logits}: expected a name that ends in .npz")
     is_bundle = (subject / "manifest.json").is_file()
     if is_bundle and save_logits is not None:
-        raise UsageError("--save-logits writes the PyTorch original's logits: name the checkpoint, not a bundle")
-    from edgecnn.bundle.folder import check_outside_bundles, write_file
+        raise UsageError("--save-logits writes the PyTorch reference's logits: name the checkpoint, not a bundle")
+    from edgecnn.bundle.finding import check_outside_bundles
+    from edgecnn.files.file import write_file
     from edgecnn.pipeline.data.sources import open_source
     from edgecnn.pipeline.evaluation.evaluating import evaluate_session
 
@@ -68,12 +69,12 @@ def evaluate(
         check_outside_bundles(save_logits)
     images = open_source(source)
     bundle = _open_bundle(subject, images.split(split), strict=strict) if is_bundle else None
-    original = None
+    reference = None
     if bundle is not None:
         running, labels, preprocessing = _run_bundle(bundle, session, strict=strict)
     else:
-        original = _open_original(subject, session)
-        running, labels, preprocessing = _run_original(original, session)
+        reference = _open_reference(subject, session)
+        running, labels, preprocessing = _run_reference(reference, session)
     try:
         with progress_bar() as progress:
             found, logits = evaluate_session(
@@ -87,10 +88,10 @@ def evaluate(
             )
     finally:
         running.close()
-    if save_logits is not None and original is not None:
-        from edgecnn.runtime.recorded import RecordedLogits
+    if save_logits is not None and reference is not None:
+        from edgecnn.runtime.verification.recorded import RecordedLogits
 
-        RecordedLogits(original.identity, original.digest, found.data.digest, logits).write(save_logits)
+        RecordedLogits(reference.identity, reference.digest, found.data.digest, logits).write(save_logits)
     if plot is not None:
         top1 = found.metrics.top1
         title = f"{subject.name} on {found.data.source} {found.data.split}: top-1 {percent(top1.value)}"
@@ -98,18 +99,18 @@ def evaluate(
     emit(found, _text(found), as_json=as_json)
 
 
-def _open_original(checkpoint: Path, session: dict[str, Any]) -> "Original":
+def _open_reference(checkpoint: Path, session: dict[str, Any]) -> "Reference":
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
     if session["backend"] != "auto" or session["device"] != "cpu" or session["precision"] != "fp32":
         raise UsageError("a checkpoint runs in PyTorch, in FP32 on the CPU: --backend and --device are for bundles")
-    return read_checkpoint(checkpoint).original
+    return read_checkpoint(checkpoint).reference
 
 
-def _run_original(original: "Original", session: dict[str, Any]) -> "Runnable":
-    from edgecnn.pipeline.reference import Reference
+def _run_reference(reference: "Reference", session: dict[str, Any]) -> "Runnable":
+    from edgecnn.pipeline.torch_session import TorchSession
 
-    return Reference(original, threads=session["threads"]), original.labels, original.preprocessing
+    return TorchSession(reference, threads=session["threads"]), reference.labels, reference.preprocessing
 
 
 def _open_bundle(path: Path, split: "Split", *, strict: bool) -> "Bundle":
@@ -125,7 +126,7 @@ def _open_bundle(path: Path, split: "Split", *, strict: bool) -> "Bundle":
 
 
 def _run_bundle(bundle: "Bundle", session: dict[str, Any], *, strict: bool) -> "Runnable":
-    from edgecnn.runtime.backend import SessionOptions
+    from edgecnn.runtime.engines.backend import SessionOptions
     from edgecnn.runtime.opening import open_session
 
     backend = session.pop("backend")

@@ -11,7 +11,7 @@ from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
     from edgecnn.bundle.manifest import Stem
-    from edgecnn.pipeline.original import Original
+    from edgecnn.pipeline.reference import Reference
 
 
 @click.command()
@@ -53,7 +53,7 @@ def export(
 ) -> None:
     """Export CHECKPOINT, or ARCH with --weights, to an FP32 bundle.
 
-    The graph is run against the PyTorch original on every installed engine, at batch 1, 3 and 8, before the bundle
+    The graph is run against the PyTorch reference on every installed engine, at batch 1, 3 and 8, before the bundle
     appears: a logit that is off by more than 1e-4 of their spread, or one other answer, and there is none (exit 3).
     """
     described = {
@@ -70,15 +70,15 @@ def export(
     from edgecnn.cli.summary import bundle_summary, bundle_text
     from edgecnn.pipeline.export.exporting import export as run
 
-    original = _original(
+    reference = _reference(
         checkpoint, weights, image_size=image_size, resize=resize, mean=mean, std=std, labels=labels, stem=stem
     )
     with progress_bar() as progress:
-        bundle = run(original, out, data=data, command=command_line(), force=force, progress=progress)
+        bundle = run(reference, out, data=data, command=command_line(), force=force, progress=progress)
     emit(bundle_summary(bundle), bundle_text(bundle), as_json=as_json)
 
 
-def _original(
+def _reference(
     checkpoint: str,
     weights: str | None,
     *,
@@ -88,13 +88,13 @@ def _original(
     std: str | None,
     labels: Path | None,
     stem: "Stem | None",
-) -> "Original":
+) -> "Reference":
     """Open what is to be exported."""
     if weights is None:
         from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
-        return read_checkpoint(Path(checkpoint)).original
-    from edgecnn.pipeline.export.weights import WeightsOptions, open_weights
+        return read_checkpoint(Path(checkpoint)).reference
+    from edgecnn.pipeline.importing.weights import WeightsOptions, open_weights
 
     options = WeightsOptions(
         image_size,

@@ -38,7 +38,7 @@ def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: 
             wins += ": only quantize --analyze tells"
         title = f"what quantizing has done to each layer, worst first (signal to noise; {wins}):"
         text += f"\n\n{title}\n{layers_text(quantized['layers'], quantized['float_tensors'])}"
-    from edgecnn.bundle.schema import plain
+    from edgecnn.files.schema import plain
 
     emit(plain(found) | {"quantization": plain(quantized)}, text, as_json=as_json)
 

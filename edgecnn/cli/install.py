@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgecnn.archive.layout import KEEP
 from edgecnn.cli.options import json_option, public_key_option, session_options, strict_option
 from edgecnn.cli.output import emit
-from edgecnn.installing import KEEP
 
 if TYPE_CHECKING:
+    from edgecnn.archive.installing import Installed
+    from edgecnn.archive.signature import Signature
     from edgecnn.bundle.store import Bundle
-    from edgecnn.installing.switching import Installed
-    from edgecnn.runtime.verification import ProbeResult
-    from edgecnn.signing.files import Signature
+    from edgecnn.runtime.verification.replay import SelfTestResult
 
 
 @click.command()
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 @click.option(
     "--signature", type=click.Path(path_type=Path), help="The signature's file. [default: NAME.sig beside it, if any]"
 )
-@click.option("--verify/--no-verify", default=True, help="Replay the probe on this machine first.  [default: verify]")
+@click.option(
+    "--verify/--no-verify", default=True, help="Replay the self-test on this machine first.  [default: verify]"
+)
 @session_options
 @strict_option
 @json_option
@@ -54,14 +56,14 @@ def install(
     whatever happens meanwhile, DIR/current leads to a whole bundle. The bundle that is current already is not copied.
     With --key nothing is changed unless the signature beside BUNDLE or ARCHIVE holds.
     """
-    from edgecnn.installing.switching import install as put
+    from edgecnn.archive.installing import install as put
 
-    shown: list[ProbeResult] = []
+    shown: list[SelfTestResult] = []
 
     def prove(bundle: "Bundle") -> None:
-        from edgecnn.runtime.backend import SessionOptions
+        from edgecnn.runtime.engines.backend import SessionOptions
         from edgecnn.runtime.opening import open_session
-        from edgecnn.runtime.verification import check_proof
+        from edgecnn.runtime.verification.replay import check_proof
 
         chosen = dict(session)
         backend = chosen.pop("backend")
@@ -73,30 +75,32 @@ def install(
 
     check = None if key is None else _checking(key)
     installed = put(source, folder, signature=signature, keep=keep, check=check, prove=prove if verify else None)
-    probe = shown[0] if shown else None
-    text = _text(installed, probe)
+    self_test = shown[0] if shown else None
+    text = _text(installed, self_test)
     if key is not None:
         text += f"\n  the signature holds: it is the one of {key}'s owner"
-    emit(vars(installed) | {"probe": probe}, text, as_json=as_json)
+    emit(vars(installed) | {"self_test": self_test}, text, as_json=as_json)
 
 
 def _checking(key: Path) -> Callable[["Bundle", "Signature"], object]:
     """Return what refuses a signature that is not of the key's owner; a key that is none is refused now."""
-    from edgecnn.signing.keys import read_public_key
-    from edgecnn.signing.openssf import check_signature
+    from edgecnn.archive.keys import read_public_key
+    from edgecnn.archive.openssf import check_signature
 
     read_public_key(key)
     return lambda bundle, signature: check_signature(bundle.path, signature, key=key)
 
 
-def _text(installed: "Installed", probe: "ProbeResult | None") -> str:
+def _text(installed: "Installed", self_test: "SelfTestResult | None") -> str:
     name, version = installed.name, installed.version
     if not installed.changed:
         lines = [f"{name} is current already, as version {version} in {installed.current.parent}: it was not copied"]
     else:
         lines = [f"installed {name}: {installed.current} leads to version {version}"]
-    if probe is not None:
-        lines.append(f"  probe: {probe.images} images and {probe.encoded} image files, answered as the original did")
+    if self_test is not None:
+        lines.append(
+            f"  self-test: {self_test.images} images and {self_test.encoded} image files, answered as the reference did"
+        )
     if installed.signed:
         lines.append("  its signature stands beside it")
     if installed.previous is not None:

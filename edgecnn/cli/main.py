@@ -48,11 +48,11 @@ train       images                       -> checkpoint
 evaluate    checkpoint or bundle, images -> accuracy, confusion, calibration
 export      checkpoint                   -> FP32 bundle, proven against PyTorch
 quantize    FP32 bundle                  -> INT8 bundle
-verify      bundle                       -> does it answer here as the original did?
+verify      bundle                       -> does it answer here as the reference did?
 sign        bundle, key                  -> a signature beside it, which says who made it
 predict     bundle or server, image      -> label
 benchmark   bundles                      -> time, throughput and memory under every setting
-tune        bundles of one original      -> the fastest of them here, kept for this machine
+tune        bundles of one reference      -> the fastest of them here, kept for this machine
 serve       bundles                      -> the Open Inference Protocol over HTTP
 pack        bundle                       -> one file, the same bytes everywhere
 unpack      that file                    -> bundle

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def emit(result: Any, text: str, *, as_json: bool) -> None:
     """Print a result: as JSON where asked for, else as text."""
     if as_json:
-        from edgecnn.bundle.schema import plain
+        from edgecnn.files.schema import plain
 
         text = json.dumps(plain(result), indent=2, ensure_ascii=False, allow_nan=False)
     click.echo(text)

@@ -15,7 +15,7 @@ from edgecnn.cli.output import emit
 @json_option
 def pack(bundle: Path, out: Path, force: bool, as_json: bool) -> None:
     """Pack BUNDLE into one file to be copied: an uncompressed tar, the same bytes whenever it is packed."""
-    from edgecnn.bundle.packing import pack as write
+    from edgecnn.archive.packing import pack as write
 
     packed = write(bundle, out, force=force)
     result = {
@@ -39,7 +39,7 @@ def unpack(archive: Path, out: Path, force: bool, as_json: bool) -> None:
 
     Whatever else the archive holds, a link, a path that leads elsewhere, a file more or less, is refused by name.
     """
-    from edgecnn.bundle.unpacking import unpack as write
+    from edgecnn.archive.unpacking import unpack as write
 
     bundle = write(archive, out, force=force)
     result = {"path": str(bundle.path), "name": bundle.manifest.name, "bundle": bundle.digest}

@@ -132,7 +132,7 @@ def _asked(
 ) -> tuple[dict[str, Any], int]:
     """Let servers classify images; returns the result, and how many could not be read."""
     from edgecnn.client.client import Client
-    from edgecnn.serving.credentials import read_api_key
+    from edgecnn.protocol.api_key import read_api_key
 
     key = None if key_file is None else read_api_key(key_file, shortest=1).decode()
     with Client(urls, model=model, api_key=key, ca=ca, timeout_s=timeout_s) as client:

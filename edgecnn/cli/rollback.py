@@ -16,7 +16,7 @@ def rollback(folder: Path, as_json: bool) -> None:
 
     Given again it goes further back, as long as there are versions. One that died half-way is finished, not done twice.
     """
-    from edgecnn.installing.switching import rollback as go_back
+    from edgecnn.archive.installing import rollback as go_back
 
     done = go_back(folder)
     text = f"rolled back from version {done.undone}: {done.current} leads to version {done.version}, {done.name}"

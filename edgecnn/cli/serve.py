@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edgecnn.cli.options import dataclass_options
-from edgecnn.serving.options import ServeOptions
+from edgecnn.server.options import ServeOptions
 
 _NEEDED = ("httptools", "orjson", "prometheus_client")
 _NEEDED_FOR_GRPC = ("grpc", "google.protobuf")
@@ -20,7 +20,7 @@ _NEEDED_TO_VERIFY = ("model_signing", "OpenSSL")
 def serve(bundles: tuple[Path, ...], **options: Any) -> int:
     """Serve each BUNDLE, and those in each FOLDER, by the Open Inference Protocol; alone, those in ./exported.
 
-    A model is named by its manifest, and is ready once its probe has been replayed. A folder NAME with bundles 1, 2, …
+    A model is named by its manifest, and is ready once its self-test has been replayed. A folder NAME with bundles 1, 2, …
     is one model with versions: the highest is served, and a new one as soon as it has proven itself. Of a folder that
     `edgecnn install` keeps the current bundle is served.
 
@@ -31,7 +31,7 @@ def serve(bundles: tuple[Path, ...], **options: Any) -> int:
     for name in needed if chosen.require_signature is None else needed + _NEEDED_TO_VERIFY:
         if importlib.util.find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    from edgecnn.serving.catalogue import find_sources
-    from edgecnn.serving.processes.supervisor import supervise
+    from edgecnn.server.models.catalogue import find_sources
+    from edgecnn.server.supervisor.supervisor import supervise
 
     return supervise(find_sources(bundles), chosen, roots=bundles)

@@ -41,14 +41,15 @@ def sign(bundle: Path, key: Path, out: Path | None, force: bool, as_json: bool) 
     It is a signature of OpenSSF's model-signing, with a key pair; nobody is asked over a network. docs/signing.md makes
     the keys. The bundle itself is only read.
     """
-    from edgecnn.bundle.file import new_file
-    from edgecnn.bundle.finding import signature_beside
-    from edgecnn.bundle.folder import write_new_file
+    from edgecnn.archive.openssf import sign_bundle
+    from edgecnn.bundle.finding import check_outside_bundles, signature_beside
     from edgecnn.bundle.store import open_bundle
-    from edgecnn.signing.openssf import sign_bundle
+    from edgecnn.files.file import new_file
+    from edgecnn.files.folder import write_new_file
 
     opened = open_bundle(bundle)
     place = out or signature_beside(bundle)
+    check_outside_bundles(place)
     with new_file(place, force=force) as new:
         write_new_file(new, (sign_bundle(opened, key=key),))
     found = Signed(opened.manifest.name, opened.digest, place)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from edgecnn.bundle import schema
 from edgecnn.bundle.store import Bundle
 from edgecnn.cli.output import number, percent
+from edgecnn.files import schema
 
 
 def bundle_summary(bundle: Bundle) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def bundle_text(bundle: Bundle) -> str:
     for engine in proof.engines:
         found = engine.comparison
         lines.append(
-            f"  {engine.engine}: top-1 {percent(found.top1)} (original {percent(found.reference_top1)}), "
+            f"  {engine.engine}: top-1 {percent(found.top1)} (reference {percent(found.reference_top1)}), "
             f"agreement {percent(found.agreement)} on {found.images} images, "
             f"largest logit error {number(found.max_error)}"
         )

@@ -9,8 +9,8 @@ from edgecnn.cli.options import json_option
 from edgecnn.cli.output import columns, emit, progress_bar, warn
 
 if TYPE_CHECKING:
-    from edgecnn.runtime.tuning.contest import Trial
-    from edgecnn.runtime.tuning.verdict import Tuned
+    from edgecnn.tuning.contest import Trial
+    from edgecnn.tuning.verdict import Tuned
 
 
 @click.command()
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @json_option
 def tune(bundles: tuple[Path, ...], purpose: Any, max_drop: float, budget: float, as_json: bool) -> None:
-    """Measure the bundles of one original on every engine of this machine, and keep the best as this machine's profile.
+    """Measure the bundles of one reference on every engine of this machine, and keep the best as this machine's profile.
 
     A FOLDER is one that holds bundles side by side. The profile decides from then on what `--backend auto` runs on, how
     many threads it takes, and which bundle a folder stands for. It holds for this processor, these cores and these
@@ -47,9 +47,9 @@ def tune(bundles: tuple[Path, ...], purpose: Any, max_drop: float, budget: float
     """
     from edgecnn.bundle.finding import bundle_paths
     from edgecnn.bundle.store import open_bundle
-    from edgecnn.cli.bundles import original_modules
-    from edgecnn.runtime.tuning.profile import write_profile
-    from edgecnn.runtime.tuning.tuning import tune as run
+    from edgecnn.cli.bundles import reference_modules
+    from edgecnn.runtime.profile import write_profile
+    from edgecnn.tuning.tune import tune as run
 
     opened = [open_bundle(path) for path in bundle_paths(bundles)]
     with progress_bar() as progress:
@@ -58,7 +58,7 @@ def tune(bundles: tuple[Path, ...], purpose: Any, max_drop: float, budget: float
             purpose=purpose,
             max_drop=max_drop,
             budget_s=budget,
-            modules=original_modules(),
+            modules=reference_modules(),
             progress=progress,
         )
     emit(found, _text(found), as_json=as_json)

@@ -7,22 +7,22 @@ from edgecnn.cli.output import columns, number, points, rate
 if TYPE_CHECKING:
     from edgecnn.bundle.proof import Comparison
     from edgecnn.bundle.store import Bundle
-    from edgecnn.runtime.agreement import Agreement, Flip
-    from edgecnn.runtime.batchmates import BatchMates
-    from edgecnn.runtime.evidence import Evidence
+    from edgecnn.runtime.verification.agreement import Agreement, Flip
+    from edgecnn.runtime.verification.batch_mates import BatchMates
+    from edgecnn.runtime.verification.record import VerificationRecord
 
 _MOST_FLIPS = 10
 
 
-def evidence_text(found: "Evidence", bundle: "Bundle") -> str:
+def verification_text(found: "VerificationRecord", bundle: "Bundle") -> str:
     """Return a verification in a few lines."""
-    session, probe = found.session, found.probe
+    session, self_test = found.session, found.self_test
     lines = [
         f"{found.name} ({bundle.manifest.precision}) on {session.engine} {session.version}, {session.device}: "
         f"float layers in {session.precision}, {session.threads} threads",
-        f"  probe: {probe.images} images and {probe.encoded} image files, "
-        f"largest logit error {number(probe.max_error)} (allowed {probe.tolerance:.3g}); "
-        f"{probe.decided} answers are decided by more than that",
+        f"  self-test: {self_test.images} images and {self_test.encoded} image files, "
+        f"largest logit error {number(self_test.max_error)} (allowed {self_test.tolerance:.3g}); "
+        f"{self_test.decided} answers are decided by more than that",
     ]
     if found.data and found.comparison and found.agreement:
         lines.append(f"  {found.data.source} {found.data.split}, {found.data.images} images:")
@@ -37,14 +37,14 @@ def _agreement(found: "Agreement", comparison: "Comparison") -> list[str]:
     lines = []
     if found.top1 and found.reference_top1 and found.drop and found.mcnemar_p is not None:
         lines += [
-            f"top-1 {rate(found.top1)}, original {rate(found.reference_top1)}",
+            f"top-1 {rate(found.top1)}, reference {rate(found.reference_top1)}",
             f"drop {points(found.drop)}: {found.drop.lost} right answers lost, {found.drop.won} won; "
             f"McNemar's exact test p {_probability(found.mcnemar_p)}",
         ]
     lines += [f"agreement {rate(found.agreement)}", _error(found, comparison)]
     if found.flips:
         differ = "1 answer differs" if found.flipped == 1 else f"{found.flipped} answers differ"
-        lines.append(f"{differ}; each with its margin, those that the original is surest of first:")
+        lines.append(f"{differ}; each with its margin, those that the reference is surest of first:")
         lines += [f"  {line}" for line in columns([_flip(flip) for flip in found.flips[:_MOST_FLIPS]]).splitlines()]
     if found.flipped > _MOST_FLIPS:
         lines.append(f"  and {found.flipped - _MOST_FLIPS} more (--json lists them)")
@@ -64,7 +64,7 @@ def _flip(flip: "Flip") -> tuple[str, ...]:
     return (
         flip.image,
         f"{flip.answer}, not finite" if flip.margin is None else f"{flip.answer} by {number(flip.margin)}",
-        f"original {flip.reference} by {number(flip.reference_margin)}",
+        f"reference {flip.reference} by {number(flip.reference_margin)}",
         "" if flip.target is None else f"right is {flip.target}",
     )
 

@@ -1,1 +1,1 @@
-"""Asks a server that serves bundles, or several of them; no engine is needed where it runs."""
+"""`edgecnn.Client`: classifies images on servers. Must not import an engine or the server."""

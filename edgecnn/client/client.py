@@ -185,7 +185,7 @@ class Client:
         return models(self._transport)
 
     def card(self, model: str | None = None) -> dict[str, Any]:
-        """Return what a server says of a model for people: labels, digest, precision, engine, proof, probe.
+        """Return what a server says of a model for people: labels, digest, precision, engine, proof, self-test.
 
         Args:
             model: by name; None for the one that answers.

@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.bundle.schema import SchemaError, read
 from edgecnn.client.answer import Answer, Request, one_line
 from edgecnn.client.rotation import Server
 from edgecnn.client.transport import Transport
 from edgecnn.errors import ServerError, UsageError
+from edgecnn.files.schema import SchemaError, read
 
 _BATCH = 32
 """Images of a request where the server does not say how many it takes: edgecnn's own default."""

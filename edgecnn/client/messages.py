@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecnn.client.answer import Answer, Request
 from edgecnn.client.description import Served
-from edgecnn.serving.protocol.bytes_tensors import encode
+from edgecnn.protocol.bytes_tensors import encode
 
 _LENGTH = "Inference-Header-Content-Length"
 

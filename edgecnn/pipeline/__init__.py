@@ -1,1 +1,1 @@
-"""Where bundles are made: training, export, quantization. Never imported by the device part."""
+"""From images to an INT8 bundle: train, evaluate, export, quantize. Must not be imported on a device."""

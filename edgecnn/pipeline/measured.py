@@ -1,6 +1,6 @@
-"""The process in which the PyTorch original is timed beside the engines: `python -m edgecnn.pipeline.measured`.
+"""The process in which the PyTorch reference is timed beside the engines: `python -m edgecnn.pipeline.measured`.
 
-A bundle does not hold the original's weights, and time does not depend on them: the network is built as the manifest
+A bundle does not hold the reference's weights, and time does not depend on them: the network is built as the manifest
 says, with random ones. So it is timed where no checkpoint is at hand, and its answers are never looked at.
 """
 
@@ -9,26 +9,26 @@ from pathlib import Path
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import PrecisionUnavailable
 from edgecnn.pipeline.models.registry import build
-from edgecnn.pipeline.original import Original
 from edgecnn.pipeline.reference import Reference
-from edgecnn.runtime.measuring.setting import Setting
-from edgecnn.runtime.measuring.worker import Subject, probe_batch, serve
+from edgecnn.pipeline.torch_session import TorchSession
+from edgecnn.runtime.setting import Setting
+from edgecnn.tuning.measuring.worker import Subject, self_test_batch, serve
 
 
-def original_of(path: Path, setting: Setting) -> Subject:
+def reference_of(path: Path, setting: Setting) -> Subject:
     """Build the network that a bundle came from, eager, in FP32 on the CPU.
 
     Raises:
         PrecisionUnavailable: another precision or device, or several streams, were asked for.
     """
     if (setting.device, setting.precision, setting.streams) != ("cpu", "fp32", 1):
-        raise PrecisionUnavailable("the PyTorch original is timed in FP32 on the CPU, one run at a time")
+        raise PrecisionUnavailable("the PyTorch reference is timed in FP32 on the CPU, one run at a time")
     bundle = open_bundle(path)
     manifest = bundle.manifest
     state = build(manifest.network).state_dict()
-    original = Original(manifest.network, state, manifest.labels, manifest.preprocessing, digest="")
-    return Subject(Reference(original, threads=setting.threads), probe_batch(bundle, setting.batch))
+    reference = Reference(manifest.network, state, manifest.labels, manifest.preprocessing, digest="")
+    return Subject(TorchSession(reference, threads=setting.threads), self_test_batch(bundle, setting.batch))
 
 
 if __name__ == "__main__":
-    serve(original_of)
+    serve(reference_of)

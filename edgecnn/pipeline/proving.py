@@ -1,4 +1,4 @@
-"""The proof of a new graph: probe images with the original's answers, parity, and measurements on a test split.
+"""The proof of a new graph: self-test images with the reference's answers, parity, and measurements on a test split.
 
 This is why `pipeline` may import `runtime`: to prove a result on the engines that will run it.
 """
@@ -13,19 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle.decoding import decode
-from edgecnn.bundle.manifest import MODEL, DataReference
+from edgecnn.bundle.finding import MODEL
+from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.bundle.probe import IMAGES, EncodedImage, Probe, spread, tolerance_from
 from edgecnn.bundle.proof import EngineProof, Proof
+from edgecnn.bundle.self_test import IMAGES, EncodedImage, SelfTest, spread, tolerance_from
 from edgecnn.errors import EdgecnnError, EngineMissing, ProofFailed
 from edgecnn.pipeline.data.source import Split
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.backend import Session, SessionOptions
-from edgecnn.runtime.backends import get_backend, installed
-from edgecnn.runtime.choices import BACKENDS
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.saturation import without_saturation
-from edgecnn.runtime.verification import compare
+from edgecnn.runtime.engines.backend import Session, SessionOptions
+from edgecnn.runtime.engines.backends import get_backend, installed
+from edgecnn.runtime.engines.choices import BACKENDS
+from edgecnn.runtime.engines.saturation import without_saturation
+from edgecnn.runtime.verification.replay import compare
 
 PARITY_BATCHES = (1, 3, 8)
 PARITY_TOLERANCE = 1e-4
@@ -107,8 +108,8 @@ def evaluate(
     return Evaluation(split.reference(), split.targets, {name: np.concatenate(parts) for name, parts in chunks.items()})
 
 
-def choose_probe(split: Split) -> Split:
-    """Choose a probe's images: the classes in turn, each from its first image on."""
+def choose_self_test(split: Split) -> Split:
+    """Choose a self-test's images: the classes in turn, each from its first image on."""
     if split.targets is None:
         return split.subset(range(min(IMAGES, len(split))))
     by_class = [list(np.flatnonzero(split.targets == target)) for target in np.unique(split.targets)]
@@ -118,7 +119,7 @@ def choose_probe(split: Split) -> Split:
 
 
 def encode_images(split: Split, preprocessing: Preprocessing) -> list[tuple[str, bytes]]:
-    """Encode the first images of a probe as files: two PNG, two JPEG, at most 640 pixels wide and high."""
+    """Encode the first images of a self-test as files: two PNG, two JPEG, at most 640 pixels wide and high."""
     encoded = []
     for index, kind in enumerate(("png", "jpeg", "png", "jpeg")[: len(split)]):
         picture = decode(split.images[index], preprocessing.mode)
@@ -130,12 +131,12 @@ def encode_images(split: Split, preprocessing: Preprocessing) -> list[tuple[str,
 
 
 def check_parity(sessions: Mapping[str, Session], images: np.ndarray, expected: np.ndarray) -> None:
-    """Hold an FP32 graph against the original, at several batch sizes, on every engine.
+    """Hold an FP32 graph against the reference, at several batch sizes, on every engine.
 
     Args:
         sessions: the graph on the engines.
         images: uint8 [N, H, W, C], real images.
-        expected: float32 [N, K], the original's logits.
+        expected: float32 [N, K], the reference's logits.
 
     Raises:
         ProofFailed: a logit is off by more than `PARITY_TOLERANCE` of the spread, or an answer differs.
@@ -157,12 +158,12 @@ def check_parity(sessions: Mapping[str, Session], images: np.ndarray, expected: 
                 )
 
 
-def make_probe(
+def make_self_test(
     sessions: Mapping[str, Session], images: np.ndarray, logits: np.ndarray, encoded: Sequence[EncodedImage]
-) -> Probe:
-    """Run the probe's images on every engine and seal the tolerance that follows."""
+) -> SelfTest:
+    """Run the self-test's images on every engine and seal the tolerance that follows."""
     found = {name: run_batches(session, images, classes=logits.shape[1]) for name, session in sessions.items()}
-    return Probe(images, logits, found, tuple(encoded), tolerance_from(logits, found))
+    return SelfTest(images, logits, found, tuple(encoded), tolerance_from(logits, found))
 
 
 def make_proof(reference: str, evaluation: Evaluation, expected: np.ndarray, sessions: Mapping[str, Session]) -> Proof:

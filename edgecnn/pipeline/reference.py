@@ -1,80 +1,81 @@
-"""The PyTorch original: what every exported and quantized graph is held against.
+"""The PyTorch reference of a bundle: a network, its weights, and what surrounds them; wherever they came from."""
 
-It satisfies the runtime's `Session` protocol, so that it can stand wherever an engine stands. Its own road from an
-image to logits uses torchvision's transforms throughout, and neither our preprocessing nor the wrapper that was
-exported: an error in those would otherwise prove itself.
-"""
+import hashlib
+from dataclasses import dataclass
 
-from collections.abc import Iterable
-
-import numpy as np
 import torch
-from torchvision.transforms import v2
+from torch import nn
 
-from edgecnn.bundle.decoding import ImageLike, decode
+from edgecnn.bundle.manifest import DataReference, Network
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.errors import EngineError
-from edgecnn.pipeline.original import Original
-from edgecnn.runtime.backend import SessionInfo, deliver
-
-_INTERPOLATIONS = {
-    "nearest": v2.InterpolationMode.NEAREST,
-    "bilinear": v2.InterpolationMode.BILINEAR,
-    "bicubic": v2.InterpolationMode.BICUBIC,
-    "lanczos": v2.InterpolationMode.LANCZOS,
-}
+from edgecnn.errors import CheckpointError
+from edgecnn.files import schema
+from edgecnn.pipeline.models.registry import build, get_architecture
 
 
+@dataclass(frozen=True)
 class Reference:
-    """An original's network in PyTorch, in FP32 on the CPU."""
+    """Everything that decides the reference's answers.
 
-    def __init__(self, original: Original, *, threads: int | None = None) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        self.info = SessionInfo("pytorch", torch.__version__, "cpu", "fp32", torch.get_num_threads())
-        self.concurrency = 1
-        self.classes = len(original.labels)
-        self._preprocessing = original.preprocessing
-        self._network: torch.nn.Module | None = original.module()
+    Attributes:
+        network: what to build.
+        state: its weights, as `state_dict` returns them.
+        labels: class names in the order of the logits.
+        preprocessing: what every image goes through.
+        digest: of the checkpoint, or of the file that the weights came from.
+        training: the images that it was trained on, where they are known.
+        source: the data source as the user named it, where it is known.
+    """
 
-    def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-        """See `Session.run`."""
-        if self._network is None:
-            raise EngineError("this session is closed: open the checkpoint again")
-        with torch.inference_mode():
-            logits = self._network(network_input(images, self._preprocessing)).numpy()
-        return deliver(np.asarray(logits), out)
+    network: Network
+    state: dict[str, torch.Tensor]
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    digest: str
+    training: DataReference | None = None
+    source: str | None = None
 
-    def logits_of(self, images: Iterable[ImageLike]) -> np.ndarray:
-        """Compute the logits of images as they are, through torchvision's transforms; float32 [N, K]."""
-        if self._network is None:
-            raise EngineError("this session is closed: open the checkpoint again")
-        transform = torchvision_transform(self._preprocessing)
-        tensors = [transform(decode(image, self._preprocessing.mode)) for image in images]
-        with torch.inference_mode():
-            return np.asarray(self._network(torch.stack(tensors)).numpy())
+    @property
+    def identity(self) -> str:
+        """Digest over weights, preprocessing and labels: what ties the bundles of one reference together."""
+        parts = (self.digest, schema.dump(self.preprocessing), schema.dump(self.labels))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def close(self) -> None:
-        """See `Session.close`."""
-        self._network = None
+    def module(self) -> nn.Module:
+        """Build the network with these weights, in evaluation mode.
 
-
-def torchvision_transform(preprocessing: Preprocessing) -> v2.Transform:
-    """Build torchvision's own transforms for a preprocessing: a Pillow image in, a normalised tensor [C, H, W] out."""
-    steps: list[v2.Transform] = []
-    if preprocessing.resize is not None:
-        interpolation = _INTERPOLATIONS[preprocessing.resize.interpolation]
-        steps.append(v2.Resize(list(preprocessing.resize.size), interpolation=interpolation))
-    if preprocessing.crop is not None:
-        steps.append(v2.CenterCrop(list(preprocessing.crop)))
-    steps += [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
-    steps.append(v2.Normalize(list(preprocessing.mean), list(preprocessing.std)))
-    return v2.Compose(steps)
+        Raises:
+            CheckpointError: the weights are not this architecture's; the message names the keys.
+        """
+        module = build(self.network)
+        check_state(self.network.architecture, module.state_dict(), self.state)
+        module.load_state_dict(self.state, strict=False)
+        return module.eval()
 
 
-def network_input(images: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
-    """Scale and normalise preprocessed images with torchvision: uint8 [N, H, W, C] to float32 [N, C, H, W]."""
-    tensor = torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))  # a copy: the images may be read-only
-    scaled = v2.functional.to_dtype(tensor, torch.float32, scale=True)
-    normalized: torch.Tensor = v2.functional.normalize(scaled, list(preprocessing.mean), list(preprocessing.std))
-    return normalized
+def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    """Hold a state dict's keys and shapes against a network's.
+
+    Raises:
+        CheckpointError: a key is missing, extra, or has another shape.
+    """
+    optional = get_architecture(name).optional_keys
+    missing = [key for key in expected if key not in found and not _may_miss(key, optional)]
+    extra = [key for key in found if key not in expected]
+    shapes = [
+        f"{key} {list(value.shape)} where {list(expected[key].shape)} is expected"
+        for key, value in found.items()
+        if key in expected and value.shape != expected[key].shape
+    ]
+    complaints = [
+        f"{what} {', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
+        for what, keys in (("missing", missing), ("extra", extra), ("other shapes:", shapes))
+        if keys
+    ]
+    if complaints:
+        raise CheckpointError(f"the weights are not those of {name}: {'; '.join(complaints)}")
+
+
+def _may_miss(key: str, optional: tuple[str, ...]) -> bool:
+    """Files from before PyTorch 0.4.1 count no batches; heads that only training uses are often left out."""
+    return key.endswith("num_batches_tracked") or key.startswith(optional)

@@ -1,1 +1,1 @@
-"""Where bundles run: numpy and one engine. No PyTorch, no ONNX package; nothing here knows the pipeline."""
+"""Opens bundles on engines and classifies images. Must not import PyTorch, onnx, or the pipeline."""

@@ -12,14 +12,14 @@ from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.finding import is_bundle
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import EngineError, ImageError
+from edgecnn.host.resources import usable_cores
 from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of, wrong_images
-from edgecnn.runtime.backend import Precision, Session, SessionInfo, SessionOptions, deliver
-from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.choosing import choose
+from edgecnn.runtime.engines.backend import Precision, Session, SessionInfo, SessionOptions, deliver
 from edgecnn.runtime.images import run_images
 from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.profile import Purpose
 from edgecnn.runtime.streaming import stream
-from edgecnn.runtime.tuning.choosing import choose
-from edgecnn.runtime.tuning.profile import Purpose
 
 MAX_BATCH = 32
 """How many images run at once: more cost memory and gain nothing on a CPU."""
@@ -156,7 +156,7 @@ def load(
     """Open a bundle on an engine; of a folder of bundles the one that `edgecnn tune` has found to be the best here.
 
     Args:
-        bundle: a bundle's folder; or one in which the bundles of one original stand side by side.
+        bundle: a bundle's folder; or one in which the bundles of one reference stand side by side.
         backend: `auto`, `onnxruntime` or `openvino`; `auto` is what this machine's profile says, if there is one.
         device: `cpu`, `cuda`, `tensorrt`, `gpu`, `npu` or `auto`.
         precision: what float operators compute in; an FP32 bundle runs in FP32 unless this asks for another.

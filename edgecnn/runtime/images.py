@@ -15,7 +15,7 @@ import numpy as np
 from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import ImageError
-from edgecnn.runtime.backend import Session
+from edgecnn.runtime.engines.backend import Session
 from edgecnn.runtime.streaming import in_order
 
 CHUNK = 8

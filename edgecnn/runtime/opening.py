@@ -3,16 +3,16 @@
 import dataclasses
 import warnings
 
-from edgecnn.bundle.manifest import MODEL
+from edgecnn.bundle.finding import MODEL
+from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.bundle.store import Bundle
-from edgecnn.bundle.weight_range import PORTABLE_RANGE
 from edgecnn.errors import CacheWarning, EdgecnnError, EngineError, SaturationWarning, UsageError
-from edgecnn.runtime.backend import Backend, Session, SessionOptions, device_kind
-from edgecnn.runtime.backends import choose_backend
-from edgecnn.runtime.engine_cache import CacheSlot, cache_key
-from edgecnn.runtime.host import usable_cores
-from edgecnn.runtime.saturation import saturating, without_saturation
-from edgecnn.runtime.tuning.profile import Purpose, tuned_setting
+from edgecnn.host.resources import usable_cores
+from edgecnn.runtime.engines.backend import Backend, Session, SessionOptions, device_kind
+from edgecnn.runtime.engines.backends import choose_backend
+from edgecnn.runtime.engines.cache import CacheSlot, cache_key
+from edgecnn.runtime.engines.saturation import saturating, without_saturation
+from edgecnn.runtime.profile import Purpose, tuned_setting
 
 
 def open_session(
@@ -89,7 +89,7 @@ def _guarded(bundle: Bundle, engine: Backend, options: SessionOptions, strict: b
     if operators:
         message = (
             f"full-range weights saturate on {engine.name} here ({', '.join(operators)}): the answers of {bundle.path} "
-            f"may not be the original's; verify them, quantize without --full-range, or use another engine"
+            f"may not be the reference's; verify them, quantize without --full-range, or use another engine"
         )
         if strict:
             raise EngineError(message)

@@ -43,3 +43,12 @@ def wilson(right: int, images: int) -> tuple[float, float]:
     centre = share + squared / 2
     half = Z_95 * math.sqrt(share * (1 - share) / images + squared / (4 * images))
     return max(0.0, (centre - half) / (1 + squared)), min(1.0, (centre + half) / (1 + squared))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float

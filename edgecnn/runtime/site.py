@@ -3,9 +3,9 @@
 import importlib.metadata
 from dataclasses import dataclass
 
-from edgecnn.runtime.backends import installed
-from edgecnn.runtime.host import usable_cores
-from edgecnn.runtime.processor import emulator, processor
+from edgecnn.host.processor import emulator, processor
+from edgecnn.host.resources import usable_cores
+from edgecnn.runtime.engines.backends import installed
 
 _PACKAGES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("openvino",)}
 

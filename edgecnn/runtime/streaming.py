@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgecnn.runtime.backend import Session, StreamingSession
+from edgecnn.runtime.engines.backend import Session, StreamingSession
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from broken_models import MODELS, reseal
-from conftest import COMMITTED
 from devices import quick
 from devices_findings import Cell, Device, FullRange, shortcomings, without_folders
 from devices_page import page
 from emulation import CORTEX_A72, HASWELL
+from repository import COMMITTED
 
 FINE = Cell("max", "lenet", "int8", False, "d" * 64, "onnxruntime", 200, 0, None, 0, 1, 0.1, 1.01, 5.0, 160.0)
 DEVICE = Device(
@@ -93,7 +93,7 @@ def test_a_command_that_does_otherwise_on_a_device_is_told(change: dict[str, obj
     [
         ({"verify_warns": ()}, "edgecnn verify of full on OpenVINO does not say that sums may saturate"),
         ({"strict_verify": 0}, "edgecnn verify of full on OpenVINO does not say that sums may saturate"),
-        ({"uncured_error": 0.3}, "the probe of full would not catch ONNX Runtime's sums if they saturated"),
+        ({"uncured_error": 0.3}, "the self-test of full would not catch ONNX Runtime's sums if they saturated"),
         ({"load_warns": ()}, "loading full on OpenVINO goes unnoticed"),
         ({"strict_load": 0}, "loading full on OpenVINO goes unnoticed"),
         ({"uncured": 1.0}, "full does not saturate on ONNX Runtime: the cure was not tried"),

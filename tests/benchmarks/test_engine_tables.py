@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from engine_tables import EAGER, NORMALIZING, OURS, Result, Way, geometric_mean, page, summary
 
-from edgecnn.runtime.measuring.estimates import Estimate, ratio
-from edgecnn.runtime.measuring.setting import Setting
+from edgecnn.runtime.rates import Estimate
+from edgecnn.runtime.setting import Setting
+from edgecnn.tuning.measuring.estimates import ratio
 
 
 def way(name: str, *times_ms: float) -> Way:

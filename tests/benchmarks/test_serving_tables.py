@@ -18,7 +18,7 @@ from serving_tables import (
     row,
 )
 
-from edgecnn.runtime.measuring.turn import Turn
+from edgecnn.tuning.measuring.turn import Turn
 
 
 def load(requests: int, *, p99_ms: float = 4.0, refused: int = 0) -> Load:

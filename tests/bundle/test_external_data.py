@@ -19,8 +19,8 @@ from edgecnn.bundle.external_data import check_no_external_data
 from edgecnn.bundle.graph import MOST_FIELDS
 from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
 from edgecnn.errors import BundleError, ExternalData
-from edgecnn.runtime.backend import SessionOptions
-from edgecnn.runtime.backends import get_backend
+from edgecnn.runtime.engines.backend import SessionOptions
+from edgecnn.runtime.engines.backends import get_backend
 
 MODEL = Path("bundle/model.onnx")
 OUTSIDE = external("../outside.bin", name="w")
@@ -197,7 +197,7 @@ def test_without_this_check_an_engine_does_open_such_a_file(tmp_path: Path):
 
 
 def test_a_bundle_with_data_elsewhere_is_not_written(committed: Bundle, tmp_path: Path):
-    parts = {"manifest": committed.manifest, "probe": committed.probe(), "proof": committed.proof()}
+    parts = {"manifest": committed.manifest, "self_test": committed.self_test(), "proof": committed.proof()}
     with pytest.raises(ExternalData, match="'weights'"):
         create_bundle(tmp_path / "b", model=linear(external("x")), **parts)
     assert not list(tmp_path.iterdir())

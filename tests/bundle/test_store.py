@@ -48,8 +48,8 @@ def damage_byte(bundle: Path) -> None:
 
 
 def link_inside(bundle: Path) -> None:
-    (bundle / "probe.npz").rename(bundle.parent / "probe.npz")
-    (bundle / "probe.npz").symlink_to(bundle.parent / "probe.npz")
+    (bundle / "self_test.npz").rename(bundle.parent / "self_test.npz")
+    (bundle / "self_test.npz").symlink_to(bundle.parent / "self_test.npz")
 
 
 def manifest_link(bundle: Path) -> None:
@@ -58,8 +58,8 @@ def manifest_link(bundle: Path) -> None:
 
 
 def folder_in_place_of_a_file(bundle: Path) -> None:
-    (bundle / "probe.npz").unlink()
-    (bundle / "probe.npz").mkdir()
+    (bundle / "self_test.npz").unlink()
+    (bundle / "self_test.npz").mkdir()
 
 
 def manifest_pipe(bundle: Path) -> None:
@@ -70,15 +70,15 @@ def manifest_pipe(bundle: Path) -> None:
 FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]] = {
     "a changed byte": (damage_byte, errors.DigestMismatch, "model.onnx"),
     "a truncated file": (
-        lambda b: (b / "probe.npz").write_bytes((b / "probe.npz").read_bytes()[:-1]),
+        lambda b: (b / "self_test.npz").write_bytes((b / "self_test.npz").read_bytes()[:-1]),
         errors.DigestMismatch,
-        "probe.npz",
+        "self_test.npz",
     ),
     "a missing file": (lambda b: (b / "proof.json").unlink(), errors.FileMissing, "proof.json"),
     "a stranger": (lambda b: (b / "run.sh").write_text("#!"), errors.UnexpectedFile, "run.sh"),
-    "a link inside": (link_inside, errors.UnsafePath, "probe.npz"),
+    "a link inside": (link_inside, errors.UnsafePath, "self_test.npz"),
     "a manifest that is a link": (manifest_link, errors.UnsafePath, "manifest.json"),
-    "a folder in place of a file": (folder_in_place_of_a_file, errors.UnsafePath, "probe.npz"),
+    "a folder in place of a file": (folder_in_place_of_a_file, errors.UnsafePath, "self_test.npz"),
     "no manifest": (lambda b: (b / "manifest.json").unlink(), errors.BundleNotFound, "manifest.json"),
     "an empty manifest": (lambda b: (b / "manifest.json").write_text(""), errors.ManifestError, "manifest.json"),
     "a manifest of random bytes": (
@@ -98,12 +98,12 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
     ),
     "a missing key": (lambda b: edit_manifest(b, lambda m: m.pop("labels")), errors.ManifestError, "'labels'"),
     "a name that leaves the folder": (
-        lambda b: edit_manifest(b, lambda m: m["files"].update({"../x": m["files"]["probe.npz"]})),
+        lambda b: edit_manifest(b, lambda m: m["files"].update({"../x": m["files"]["self_test.npz"]})),
         errors.UnsafePath,
         "'../x'",
     ),
     "an absolute name": (
-        lambda b: edit_manifest(b, lambda m: m["files"].update({"/etc/passwd": m["files"]["probe.npz"]})),
+        lambda b: edit_manifest(b, lambda m: m["files"].update({"/etc/passwd": m["files"]["self_test.npz"]})),
         errors.UnsafePath,
         "'/etc/passwd'",
     ),
@@ -174,7 +174,7 @@ def _a_link_to_a_device(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "probe.npz", "proof.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "self_test.npz", "proof.json", "manifest.json"])
 @pytest.mark.parametrize("make", [_a_pipe, _a_device, _a_socket, _a_link_to_a_device])
 def test_what_is_no_plain_file_is_refused_and_not_read(make: Callable[[Path], None], name: str, bundle_copy: Path):
     (bundle_copy / name).unlink()
@@ -183,7 +183,7 @@ def test_what_is_no_plain_file_is_refused_and_not_read(make: Callable[[Path], No
         open_bundle(bundle_copy)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "probe.npz", "manifest.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "self_test.npz", "manifest.json"])
 def test_a_link_to_the_very_file_is_refused(name: str, bundle_copy: Path):
     aside = (bundle_copy / name).rename(bundle_copy.parent / "aside")
     (bundle_copy / name).symlink_to(aside)
@@ -207,19 +207,19 @@ def test_a_manifest_that_would_fill_memory_is_not_read(bundle_copy: Path):
         open_bundle(bundle_copy)
 
 
-def test_a_probe_of_another_graph_is_refused(committed: Bundle, tmp_path: Path):
-    probe = committed.probe()
-    fewer = {name: logits[:, :9].copy() for name, logits in probe.engine_logits.items()}
-    other = dataclasses.replace(probe, logits=probe.logits[:, :9].copy(), engine_logits=fewer, encoded=())
+def test_a_self_test_of_another_graph_is_refused(committed: Bundle, tmp_path: Path):
+    self_test = committed.self_test()
+    fewer = {name: logits[:, :9].copy() for name, logits in self_test.engine_logits.items()}
+    other = dataclasses.replace(self_test, logits=self_test.logits[:, :9].copy(), engine_logits=fewer, encoded=())
     made = create_bundle(
         tmp_path / "b",
         manifest=committed.manifest,
         model=committed.model.read_bytes(),
-        probe=other,
+        self_test=other,
         proof=committed.proof(),
     )
-    with pytest.raises(errors.BundleError, match=r"probe\.npz is of another graph"):
-        open_bundle(made.path).probe()
+    with pytest.raises(errors.BundleError, match=r"self-test\.npz is of another graph"):
+        open_bundle(made.path).self_test()
 
 
 def test_a_proof_without_an_engine_is_none(committed: Bundle):
@@ -255,7 +255,7 @@ def test_a_bundle_written_again_is_the_same(committed: Bundle, tmp_path: Path):
         tmp_path / "again",
         manifest=committed.manifest,
         model=committed.model.read_bytes(),
-        probe=committed.probe(),
+        self_test=committed.self_test(),
         proof=committed.proof(),
     )
     assert copy.digest == committed.digest

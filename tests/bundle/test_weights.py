@@ -183,7 +183,7 @@ def claiming(bundle: Bundle, limit: int) -> dict:
     return {
         "manifest": dataclasses.replace(bundle.manifest, quantization=quantization),
         "model": bundle.model.read_bytes(),
-        "probe": bundle.probe(),
+        "self_test": bundle.self_test(),
         "proof": bundle.proof(),
     }
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import COMMITTED
 from PIL import Image
+from repository import COMMITTED
 
 QUICK = ("--rounds", "4", "--turn", "0.02")
 ORT = ("--backend", "onnxruntime")
 
 
-def test_every_engine_and_the_original_stand_in_the_table(edgecnn: Callable):
+def test_every_engine_and_the_reference_stand_in_the_table(edgecnn: Callable):
     result = edgecnn("benchmark", COMMITTED, *QUICK)
     assert result.code == 0, result.err
     for engine in ("onnxruntime", "openvino", "pytorch"):

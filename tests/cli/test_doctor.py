@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import emulated
 from emulation import HASWELL
+from marks import emulated
 
-from edgecnn.bundle.schema import read
-from edgecnn.runtime import diagnosis
-from edgecnn.runtime.diagnosis import Diagnosis, diagnose
-from edgecnn.runtime.host import usable_cores
-from edgecnn.runtime.processor import processor
+from edgecnn.doctor import diagnosis
+from edgecnn.doctor.diagnosis import Diagnosis, diagnose
+from edgecnn.files.schema import read
+from edgecnn.host.processor import processor
+from edgecnn.host.resources import usable_cores
 
 
 def test_it_tells_processor_engines_and_hazards(edgecnn):

@@ -19,15 +19,15 @@ def test_a_checkpoint_and_its_bundle_are_equally_good(
         result = edgecnn("evaluate", subject, "--data", "digits", "--json")
         assert result.code == 0, result.err
         results.append(json.loads(result.out))
-    original, bundle = results
-    assert original["session"]["engine"] == "pytorch"
+    reference, bundle = results
+    assert reference["session"]["engine"] == "pytorch"
     assert bundle["session"]["engine"] in ("onnxruntime", "openvino")
-    assert original["metrics"]["confusion"] == bundle["metrics"]["confusion"]
-    top1 = original["metrics"]["top1"]
+    assert reference["metrics"]["confusion"] == bundle["metrics"]["confusion"]
+    top1 = reference["metrics"]["top1"]
     assert top1["images"] == 385
     assert top1["low"] < top1["value"] < top1["high"]
-    assert sum(map(sum, original["metrics"]["confusion"])) == 385
-    assert list(original["metrics"]["per_class"]) == list("0123456789")
+    assert sum(map(sum, reference["metrics"]["confusion"])) == 385
+    assert list(reference["metrics"]["per_class"]) == list("0123456789")
 
 
 def test_the_text_names_the_worst_class_first(edgecnn: Callable, checkpoint_path: Path):
@@ -88,7 +88,7 @@ def test_what_cannot_be_is_one_line(
     assert said in result.error
 
 
-def test_logits_are_saved_of_the_original_only(edgecnn: Callable, committed: Bundle, tmp_path: Path):
+def test_logits_are_saved_of_the_reference_only(edgecnn: Callable, committed: Bundle, tmp_path: Path):
     result = edgecnn("evaluate", committed.path, "--data", "digits", "--save-logits", tmp_path / "r.npz")
     assert result.code == 2
     assert "name the checkpoint" in result.error

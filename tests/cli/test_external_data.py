@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from broken_models import external, linear, reseal
-from conftest import REPOSITORY, Result
+from command import Result
+from repository import REPOSITORY
 from watched_files import watching
 
 IMAGE = REPOSITORY / "calibration" / "digits-sample" / "train" / "7" / "1.png"

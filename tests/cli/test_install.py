@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from broken_models import reseal
-from conftest import COMMITTED
 from model_versions import put
+from repository import COMMITTED
 from server_process import Server, serving, wait_for
 from signing_keys import make_keys
 
@@ -31,7 +31,7 @@ def test_versions_come_and_go(edgecnn, site: Path, further: Path):
     assert first.code == 0
     assert first.out.splitlines() == [
         f"installed lenet-digits-int8: {site / 'current'} leads to version 1",
-        "  probe: 32 images and 4 image files, answered as the original did",
+        "  self-test: 32 images and 4 image files, answered as the reference did",
     ]
     again = edgecnn("install", COMMITTED, "--to", site)
     assert again.code == 0
@@ -58,7 +58,7 @@ def test_a_rollback_with_nothing_to_go_back_to_is_one_line_and_exit_code_1(edgec
 def test_json_says_what_was_done(edgecnn, site: Path, further: Path, committed: Bundle, tmp_path: Path):
     edgecnn("pack", committed.path, "--out", tmp_path / "digits.tar")
     first = json.loads(edgecnn("install", tmp_path / "digits.tar", "--to", site, "--json").out)
-    assert first.pop("probe")["failures"] == []
+    assert first.pop("self_test")["failures"] == []
     assert first == {
         "current": str(site / "current"),
         "version": 1,
@@ -70,7 +70,7 @@ def test_json_says_what_was_done(edgecnn, site: Path, further: Path, committed: 
         "removed": [],
     }
     second = json.loads(edgecnn("install", further, "--to", site, "--no-verify", "--json").out)
-    assert (second["version"], second["previous"], second["probe"]) == (2, 1, None)
+    assert (second["version"], second["previous"], second["self_test"]) == (2, 1, None)
     back = json.loads(edgecnn("rollback", site, "--json").out)
     assert back == {
         "current": str(site / "current"),
@@ -83,7 +83,7 @@ def test_json_says_what_was_done(edgecnn, site: Path, further: Path, committed: 
 
 
 def lying(bundle: Path) -> Path:
-    """Let a bundle be intact, and answer otherwise than its original."""
+    """Let a bundle be intact, and answer otherwise than its reference."""
     import onnx
     from onnx import numpy_helper
 
@@ -105,7 +105,7 @@ def test_a_bundle_that_answers_otherwise_here_is_not_installed_unless_nobody_ask
     assert edgecnn("install", bad, "--to", site, "--no-verify").code == 0
 
 
-def test_the_probe_runs_on_the_engine_that_is_named(edgecnn, site: Path):
+def test_the_self_test_runs_on_the_engine_that_is_named(edgecnn, site: Path):
     result = edgecnn("install", COMMITTED, "--to", site, "--device", "cuda:9", "--backend", "onnxruntime")
     assert result.code in {1, 2}
     assert "cuda" in result.error

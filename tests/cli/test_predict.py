@@ -12,13 +12,13 @@ from edgecnn.bundle.store import Bundle
 
 @pytest.fixture
 def digit(committed: Bundle, tmp_path: Path) -> Path:
-    Image.fromarray(committed.probe().images[5, :, :, 0]).save(tmp_path / "digit.png")
+    Image.fromarray(committed.self_test().images[5, :, :, 0]).save(tmp_path / "digit.png")
     return tmp_path / "digit.png"
 
 
 def test_a_digit_is_read(edgecnn, committed: Bundle, digit: Path):
     result = edgecnn("predict", committed.path, digit, "--top", 2)
-    label = committed.manifest.labels[committed.probe().logits[5].argmax()]
+    label = committed.manifest.labels[committed.self_test().logits[5].argmax()]
     assert result.code == 0
     assert result.out.startswith(f"{digit}: {label} ")
     assert result.out.count("%") == 2
@@ -47,7 +47,7 @@ def test_an_image_that_cannot_be_read_is_one_line_and_the_others_are_answered(
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_every_kind_of_picture_is_answered(edgecnn, committed: Bundle, tmp_path: Path, mode: str):
-    pixels = committed.probe().images[5, :, :, 0]
+    pixels = committed.self_test().images[5, :, :, 0]
     if mode == "I;16":
         picture = Image.fromarray(pixels.astype(np.uint16) << 8)
     else:
@@ -55,7 +55,7 @@ def test_every_kind_of_picture_is_answered(edgecnn, committed: Bundle, tmp_path:
     path = tmp_path / ("digit.jpg" if mode == "CMYK" else "digit.png")
     picture.save(path)
     result = edgecnn("predict", committed.path, path)
-    label = committed.manifest.labels[committed.probe().logits[5].argmax()]
+    label = committed.manifest.labels[committed.self_test().logits[5].argmax()]
     assert result.code == 0, result.err
     if mode != "1":  # dithered black and white is another picture
         assert result.out.startswith(f"{path}: {label} ")

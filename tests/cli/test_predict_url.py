@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import COMMITTED, REPOSITORY
+from repository import COMMITTED, REPOSITORY
 from scripted_server import Asked, Model, Said, nobody, reply, site
 from server_process import Server, serving
 

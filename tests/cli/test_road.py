@@ -31,10 +31,10 @@ def test_train_export_quantize_verify_predict(edgecnn, tmp_path: Path, monkeypat
     assert found["bundle"] == open_bundle("int8").digest
     from PIL import Image
 
-    Image.fromarray(open_bundle("int8").probe().images[0, :, :, 0]).save("digit.png")
+    Image.fromarray(open_bundle("int8").self_test().images[0, :, :, 0]).save("digit.png")
     predicted = edgecnn("predict", "int8", "digit.png", "--json")
     answer = json.loads(predicted.out)["predictions"][0]
-    assert answer["label"] == str(open_bundle("int8").probe().logits[0].argmax())
+    assert answer["label"] == str(open_bundle("int8").self_test().logits[0].argmax())
     assert sum(entry["probability"] for entry in answer["top"]) <= 1 + 1e-9
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import COMMITTED
+from repository import COMMITTED
 
-from edgecnn.serving.catalogue import Source
-from edgecnn.serving.options import ServeOptions
-from edgecnn.serving.processes.listening import listen
+from edgecnn.server.models.catalogue import Source
+from edgecnn.server.options import ServeOptions
+from edgecnn.server.supervisor.listening import listen
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Path], ServeOptio
         asked.append(([source.path for source in sources], options))
         return 0
 
-    monkeypatch.setattr("edgecnn.serving.processes.supervisor.supervise", supervise)
+    monkeypatch.setattr("edgecnn.server.supervisor.supervisor.supervise", supervise)
     find = importlib.util.find_spec
     extra = ("httptools", "orjson", "prometheus_client")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: name in extra or find(name, *rest))
@@ -125,7 +125,7 @@ def test_a_missing_extra_says_how_to_install_it(edgecnn: Callable, bundle_copy: 
 
 
 def test_a_manifests_name_is_what_it_is_served_as(bundle_copy: Path):
-    from edgecnn.serving.catalogue import name_of
+    from edgecnn.server.models.catalogue import name_of
 
     manifest = json.loads((bundle_copy / "manifest.json").read_text())
     (bundle_copy / "manifest.json").write_text(json.dumps(manifest | {"name": "other"}))

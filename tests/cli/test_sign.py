@@ -1,4 +1,4 @@
-"""`edgecnn sign` and `verify --key`: a signature beside the bundle, looked at before the probe is replayed."""
+"""`edgecnn sign` and `verify --key`: a signature beside the bundle, looked at before the self-test is replayed."""
 
 import json
 import shutil
@@ -101,7 +101,7 @@ def test_a_damaged_bundle_is_not_signed(edgecnn: Callable, bundle_copy: Path, pl
     assert not place.exists()
 
 
-def test_the_probe_is_not_replayed_where_the_signature_does_not_hold(
+def test_the_self_test_is_not_replayed_where_the_signature_does_not_hold(
     edgecnn: Callable, bundle_copy: Path, tmp_path: Path, keys: Keys
 ):
     unsigned = edgecnn("verify", bundle_copy, "--key", keys.public)
@@ -142,7 +142,7 @@ def test_a_folder_of_bundles_is_none(edgecnn: Callable, bundle_copy: Path, keys:
 def test_a_missing_extra_says_how_to_install_it(
     edgecnn: Callable, bundle_copy: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ):
-    for module in ("edgecnn.signing.openssf", "edgecnn.signing.keys"):
+    for module in ("edgecnn.archive.openssf", "edgecnn.archive.keys"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "model_signing", None)
     for command, key in (("sign", keys.private), ("verify", keys.public)):

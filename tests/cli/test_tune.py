@@ -8,7 +8,7 @@ import pytest
 
 import edgecnn as api
 from edgecnn.bundle.store import Bundle
-from edgecnn.runtime.tuning.profile import profile_path
+from edgecnn.runtime.profile import profile_path
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def test_json_gives_the_profile_and_every_trial(edgecnn: Callable, int8_bundle: 
     assert found["profile"]["purpose"] == "throughput"
     assert found["profile"]["choice"]["bundle"] == int8_bundle.digest
     assert len(found["trials"]) >= 4
-    written = json.loads(profile_path(int8_bundle.manifest.original, "throughput").read_text())
+    written = json.loads(profile_path(int8_bundle.manifest.reference, "throughput").read_text())
     assert written == found["profile"]
 
 
-def test_bundles_of_different_originals_are_a_usage_error(edgecnn: Callable, folder: Path, committed: Bundle):
+def test_bundles_of_different_references_are_a_usage_error(edgecnn: Callable, folder: Path, committed: Bundle):
     result = edgecnn("tune", folder, committed.path)
     assert result.code == 2
-    assert "come from different originals" in result.error
+    assert "come from different references" in result.error
 
 
 def test_a_place_without_bundles_is_named(edgecnn: Callable, tmp_path: Path):
@@ -62,7 +62,7 @@ def test_a_place_without_bundles_is_named(edgecnn: Callable, tmp_path: Path):
 def test_a_drop_that_cannot_be_met_says_what_each_costs(
     edgecnn: Callable, int8_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("edgecnn.runtime.tuning.tuning.drop_points", lambda bundle, engine: 2.0)
+    monkeypatch.setattr("edgecnn.tuning.tune.drop_points", lambda bundle, engine: 2.0)
     result = edgecnn("tune", int8_bundle.path)
     assert result.code == 1
     assert "it costs 2.00 points, 0.1 allowed" in result.error

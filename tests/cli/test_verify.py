@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 
 from edgecnn.bundle.store import Bundle, create_bundle
-from edgecnn.runtime.backends import installed
+from edgecnn.runtime.engines.backends import installed
 
 
 @pytest.fixture
 def lying_bundle(committed: Bundle, tmp_path: Path) -> Bundle:
-    """An intact bundle whose original answered otherwise: sealed, yet its proof does not hold."""
+    """An intact bundle whose reference answered otherwise: sealed, yet its proof does not hold."""
     import dataclasses
 
-    probe = committed.probe()
+    self_test = committed.self_test()
     return create_bundle(
         tmp_path / committed.manifest.name,
         manifest=committed.manifest,
         model=committed.model.read_bytes(),
-        probe=dataclasses.replace(probe, logits=-probe.logits),
+        self_test=dataclasses.replace(self_test, logits=-self_test.logits),
         proof=committed.proof(),
     )
 
@@ -42,12 +42,12 @@ def test_a_proof_that_does_not_hold_exits_with_3_and_the_reason(edgecnn, lying_b
 
 def test_the_record_goes_to_the_state_folder_and_names_the_digest(edgecnn, committed: Bundle, tmp_path: Path):
     edgecnn("verify", committed.path, "--backend", "onnxruntime")
-    record = tmp_path / "state" / "edgecnn" / "evidence" / "lenet-digits-int8.onnxruntime.json"
+    record = tmp_path / "state" / "edgecnn" / "record" / "lenet-digits-int8.onnxruntime.json"
     assert json.loads(record.read_text())["bundle"] == committed.digest
 
 
-def test_evidence_names_another_place(edgecnn, committed: Bundle, tmp_path: Path):
-    edgecnn("verify", committed.path, "--evidence", tmp_path / "here.json")
+def test_record_names_another_place(edgecnn, committed: Bundle, tmp_path: Path):
+    edgecnn("verify", committed.path, "--record", tmp_path / "here.json")
     assert json.loads((tmp_path / "here.json").read_text())["holds"] is True
     assert not (tmp_path / "state").exists()
 
@@ -56,17 +56,17 @@ def test_a_record_about_another_bundle_is_shown_as_stale(
     edgecnn, committed: Bundle, lying_bundle: Bundle, tmp_path: Path
 ):
     place = tmp_path / "record.json"
-    assert edgecnn("verify", lying_bundle.path, "--evidence", place).code == 3
-    result = edgecnn("verify", committed.path, "--evidence", place)
+    assert edgecnn("verify", lying_bundle.path, "--record", place).code == 3
+    result = edgecnn("verify", committed.path, "--record", place)
     assert "stale" in result.err
     assert lying_bundle.digest[:12] in result.err
-    assert "stale" not in edgecnn("verify", committed.path, "--evidence", place).err
+    assert "stale" not in edgecnn("verify", committed.path, "--record", place).err
 
 
 def test_a_file_that_is_no_record_is_not_overwritten(edgecnn, committed: Bundle, tmp_path: Path):
     (tmp_path / "thesis.txt").write_text("chapter one")
-    result = edgecnn("verify", committed.path, "--evidence", tmp_path / "thesis.txt")
-    assert (result.code, "not a record of evidence" in result.error) == (1, True)
+    result = edgecnn("verify", committed.path, "--record", tmp_path / "thesis.txt")
+    assert (result.code, "not a record of verification record" in result.error) == (1, True)
     assert (tmp_path / "thesis.txt").read_text() == "chapter one"
 
 
@@ -90,10 +90,10 @@ def test_data_and_reference_go_together(edgecnn, committed: Bundle):
     assert (result.code, "--reference" in result.error) == (2, True)
 
 
-def test_another_models_checkpoint_is_not_the_original(edgecnn, committed: Bundle, tmp_path: Path):
+def test_another_models_checkpoint_is_not_the_reference(edgecnn, committed: Bundle, tmp_path: Path):
     edgecnn("train", "lenet", "--data", "digits", "--out", tmp_path / "other", "--epochs", 1, "--seed", 9)
     result = edgecnn("verify", committed.path, "--data", "digits", "--reference", tmp_path / "other")
-    assert (result.code, "not the original" in result.error) == (2, True)
+    assert (result.code, "not the reference" in result.error) == (2, True)
 
 
 def test_verifying_a_damaged_bundle_names_the_file(edgecnn, bundle_copy: Path):
@@ -131,14 +131,14 @@ def test_cuda_without_one_is_refused(edgecnn, committed: Bundle):
 
 
 def test_a_record_inside_the_bundle_would_break_its_seal(edgecnn, bundle_copy: Path):
-    result = edgecnn("verify", bundle_copy, "--evidence", bundle_copy / "record.json")
+    result = edgecnn("verify", bundle_copy, "--record", bundle_copy / "record.json")
     assert (result.code, "sealed" in result.error) == (2, True)
     assert edgecnn("verify", bundle_copy).code == 0
 
 
 def test_a_failed_proof_is_told_even_where_its_record_cannot_be_written(edgecnn, lying_bundle: Bundle, tmp_path: Path):
     (tmp_path / "file").write_text("x")
-    result = edgecnn("verify", lying_bundle.path, "--evidence", tmp_path / "file" / "record.json")
+    result = edgecnn("verify", lying_bundle.path, "--record", tmp_path / "file" / "record.json")
     assert (result.code, "does not hold" in result.error) == (3, True)
     assert "warning: cannot" in result.err
     assert "does NOT hold" in result.out
@@ -160,7 +160,7 @@ def test_a_full_range_bundle_is_predicted_to_fail_on_a_processor_without_vnni(ed
     assert "does not hold on a CPU whose INT8 sums saturate" in result.error
     assert "simulated-avx2" in result.out
     assert "predicted, not run: saturating as in ONNX Runtime's AVX2 kernels" in result.out
-    assert not (tmp_path / "state").exists()  # a prediction is no evidence
+    assert not (tmp_path / "state").exists()  # a prediction is no verification record
 
 
 def test_a_portable_bundle_is_predicted_to_hold(edgecnn, committed: Bundle):
@@ -172,7 +172,7 @@ def test_a_portable_bundle_is_predicted_to_hold(edgecnn, committed: Bundle):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--evidence", "here.json"), "--simulate only predicts"),
+        (("--record", "here.json"), "--simulate only predicts"),
         (("--backend", "openvino"), "runs on no engine"),
         (("--threads", "1"), "runs on no engine"),
         (("--simulate", "nehalem"), "is not"),

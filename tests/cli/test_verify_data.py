@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import OnADevice
+from device import OnADevice
 from networks import subtract_batch_mean
 
 from edgecnn.bundle.store import Bundle, create_bundle
+from edgecnn.host.resources import usable_cores
 from edgecnn.pipeline.data.sources import open_source
-from edgecnn.runtime.backends import installed
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.evidence import read_evidence
-from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.opening import open_session
-from edgecnn.runtime.recorded import RecordedLogits, read_recorded
+from edgecnn.runtime.verification.record import read_record
+from edgecnn.runtime.verification.recorded import RecordedLogits, read_recorded
 
 
 @pytest.fixture
@@ -25,18 +25,18 @@ def sociable(fp32_bundle: Bundle, tmp_path: Path) -> tuple[Bundle, Path]:
     model = subtract_batch_mean(fp32_bundle.model)
     (tmp_path / "model.onnx").write_bytes(model)
     session = open_session(dataclasses.replace(fp32_bundle, path=tmp_path), backend="onnxruntime")
-    probe = fp32_bundle.probe()
-    logits = run_batches(session, probe.images, classes=10)
+    self_test = fp32_bundle.self_test()
+    logits = run_batches(session, self_test.images, classes=10)
     bundle = create_bundle(
         tmp_path / "sociable",
         manifest=fp32_bundle.manifest,
         model=model,
-        probe=dataclasses.replace(probe, logits=logits, engine_logits={}, encoded=()),
+        self_test=dataclasses.replace(self_test, logits=logits, engine_logits={}, encoded=()),
         proof=fp32_bundle.proof(),
     )
     split = open_source("digits").split("test")
     found = run_batches(session, split.all_pixels(bundle.manifest.preprocessing), classes=10)
-    RecordedLogits(bundle.manifest.original, "c" * 64, split.digest, found).write(tmp_path / "reference.npz")
+    RecordedLogits(bundle.manifest.reference, "c" * 64, split.digest, found).write(tmp_path / "reference.npz")
     return bundle, tmp_path / "reference.npz"
 
 
@@ -50,11 +50,11 @@ def test_a_comparison_is_told_as_statistics(edgecnn, committed: Bundle, on_a_dev
     assert result.code == 0, result.err
     for told in (
         "handwriting test, 385 images:",
-        "top-1 99.74% [98.54%, 99.95%], original 99.48% [98.13%, 99.86%]",
+        "top-1 99.74% [98.54%, 99.95%], reference 99.48% [98.13%, 99.86%]",
         "drop -0.26 points [-1.46, +0.73]: 0 right answers lost, 1 won; McNemar's exact test p = 1",
         "agreement 99.74% [98.54%, 99.95%]",
         "KL divergence",
-        "1 answer differs; each with its margin, those that the original is surest of first:",
+        "1 answer differs; each with its margin, those that the reference is surest of first:",
         "test/0/0007.png  0 by ",
         "a logit moves by ",
     ):
@@ -84,7 +84,7 @@ def test_many_flips_are_cut_in_the_text_and_all_in_json(edgecnn, committed: Bund
     dataclasses.replace(recorded, logits=logits).write(on_a_device.reference)
     text = compared(edgecnn, committed, on_a_device)
     assert text.code == 3
-    assert "of the answers agree with the original's" in text.error
+    assert "of the answers agree with the reference's" in text.error
     found = json.loads(compared(edgecnn, committed, on_a_device, "--json").out)["agreement"]
     assert len(found["flips"]) == found["flipped"] > 10
     margins = [flip["reference_margin"] for flip in found["flips"]]
@@ -107,7 +107,7 @@ def test_a_bundle_whose_answers_depend_on_batch_mates_exits_with_3(edgecnn, soci
 def test_logits_that_are_not_finite_are_told_and_exit_with_3(
     edgecnn, committed: Bundle, on_a_device: OnADevice, monkeypatch: pytest.MonkeyPatch
 ):
-    from edgecnn.runtime.onnxruntime import OnnxRuntimeSession
+    from edgecnn.runtime.engines.onnxruntime import OnnxRuntimeSession
 
     real = OnnxRuntimeSession.run
 
@@ -125,9 +125,9 @@ def test_logits_that_are_not_finite_are_told_and_exit_with_3(
 
 
 def test_the_record_keeps_the_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
-    result = compared(edgecnn, committed, on_a_device, "--evidence", tmp_path / "r.json", "--json")
+    result = compared(edgecnn, committed, on_a_device, "--record", tmp_path / "r.json", "--json")
     assert json.loads(result.out) == json.loads((tmp_path / "r.json").read_text())
-    found = read_evidence(tmp_path / "r.json")
+    found = read_record(tmp_path / "r.json")
     assert found is not None
     assert found.agreement is not None
     assert found.batch_mates is not None
@@ -136,11 +136,11 @@ def test_the_record_keeps_the_statistics(edgecnn, committed: Bundle, on_a_device
 
 def test_a_record_of_an_earlier_edgecnn_is_replaced(edgecnn, committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
     place = tmp_path / "r.json"
-    assert compared(edgecnn, committed, on_a_device, "--evidence", place).code == 0
+    assert compared(edgecnn, committed, on_a_device, "--record", place).code == 0
     earlier = json.loads(place.read_text())
     del earlier["agreement"], earlier["batch_mates"]
     place.write_text(json.dumps(earlier))
-    result = compared(edgecnn, committed, on_a_device, "--evidence", place, "--strict")
+    result = compared(edgecnn, committed, on_a_device, "--record", place, "--strict")
     assert (result.code, result.err) == (0, "")
     assert json.loads(place.read_text())["agreement"]["flipped"] == 1
 

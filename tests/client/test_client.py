@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import COMMITTED, REPOSITORY
 from PIL import Image
+from repository import COMMITTED, REPOSITORY
 from server_process import Server
 
 import edgecnn
 from edgecnn import Classifier, Client, Prediction
 from edgecnn.errors import ImageError, ImageTooLarge, ServerError, UsageError
-from edgecnn.runtime.child import child_environment
+from edgecnn.host.child import child_environment
 
 SAMPLES = sorted((REPOSITORY / "calibration" / "digits-sample").rglob("*.png"))
 
@@ -39,13 +39,13 @@ def saved(picture: Image.Image, kind: str) -> bytes:
     return file.getvalue()
 
 
-def test_the_probe_is_answered_as_by_a_classifier(client: Client, classifier: Classifier):
-    probe = classifier.bundle.probe()
-    images: list = [*probe.images, *(each.content for each in probe.encoded)]
+def test_the_self_test_is_answered_as_by_a_classifier(client: Client, classifier: Classifier):
+    self_test = classifier.bundle.self_test()
+    images: list = [*self_test.images, *(each.content for each in self_test.encoded)]
     assert len(images) > 32  # more than one request
     for found, expected in zip(client.predict(images), classifier.predict(images), strict=True):
         same(found, expected)
-    assert np.allclose(client.logits(probe.images), classifier.logits(probe.images), rtol=0, atol=1e-4)
+    assert np.allclose(client.logits(self_test.images), classifier.logits(self_test.images), rtol=0, atol=1e-4)
 
 
 def test_files_are_answered_as_by_a_classifier(client: Client, classifier: Classifier):
@@ -201,6 +201,6 @@ def test_a_client_loads_no_engine_and_nothing_of_the_server():
         "import sys, edgecnn\nedgecnn.Client('http://127.0.0.1:1').close()\n"
         "loaded = {'onnxruntime', 'openvino', 'torch', 'onnx', 'orjson', 'httptools', 'prometheus_client', 'uvloop'}\n"
         "assert not loaded & set(sys.modules), loaded & set(sys.modules)\n"
-        "assert not [name for name in sys.modules if name.startswith(('edgecnn.runtime', 'edgecnn.serving.http'))]\n"
+        "assert not [name for name in sys.modules if name.startswith(('edgecnn.runtime', 'edgecnn.server.http'))]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=child_environment())

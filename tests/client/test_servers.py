@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COMMITTED
 from held_engine import holding
 from PIL import Image
+from repository import COMMITTED
 from server_process import Server, serving, start, wait_for
 
 import edgecnn
@@ -51,7 +51,7 @@ class Load:
         self._ended = threading.Event()
         self.answers = 0
         with edgecnn.load(COMMITTED) as classifier:
-            self._images = classifier.bundle.probe().images
+            self._images = classifier.bundle.self_test().images
             self._labels = [each.label for each in classifier.predict(list(self._images))]
         self._pool = ThreadPoolExecutor(THREADS)
         self._runs = [self._pool.submit(self._run, number) for number in range(THREADS)]

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY
+from repository import REPOSITORY
 from server_process import Server
 
-from edgecnn.runtime.child import child_environment
+from edgecnn.host.child import child_environment
 
 DOCUMENTS = ("README.md", "docs/serving.md")
 SNIPPETS = [

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import COMMITTED, REPOSITORY
 from containers import Image, interpreter, last, steps
 from deployment import DEPLOY
 from packaging.requirements import Requirement
+from repository import COMMITTED, REPOSITORY
 from server_process import TIMEOUT_S, wait_for
 
 FOLDER = DEPLOY / "container"

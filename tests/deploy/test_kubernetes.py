@@ -11,12 +11,12 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import COMMITTED
 from deployment import DEPLOY, edgecnn_commands, parsed, serve_options
 from manifests import check, container, documents
+from repository import COMMITTED
 from server_process import Server, serving
 
-from edgecnn.runtime.host import usable_cores
+from edgecnn.host.resources import usable_cores
 
 VERSIONS = ("1.31", "1.37")
 KEY = "0123456789abcdef" * 2

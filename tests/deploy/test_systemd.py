@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import COMMITTED
 from deployment import DEPLOY, UNIT, edgecnn_commands, serve_options, unit_command, unit_file
 from model_versions import put
+from repository import COMMITTED
 from server_process import TIMEOUT_S, serving, wait_for
 
-from edgecnn.bundle.packing import pack
+from edgecnn.archive.packing import pack
 from edgecnn.bundle.store import open_bundle
-from edgecnn.runtime.child import child_environment
+from edgecnn.host.child import child_environment
 
 GENERIC = DEPLOY / "boards" / "generic-x86.env"
 DROP_INS = {"openvino": UNIT.parent / "openvino.conf", "accelerator": UNIT.parent / "accelerator.conf"}

@@ -13,11 +13,11 @@ import edgecnn
 from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError, ImageError, UsageError
+from edgecnn.host.resources import usable_cores
 from edgecnn.prediction import Prediction, softmax
-from edgecnn.runtime.backend import SessionInfo, SessionOptions
-from edgecnn.runtime.backends import installed
 from edgecnn.runtime.classifier import Classifier
-from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.engines.backend import SessionInfo, SessionOptions
+from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.images import CHUNK
 from edgecnn.runtime.opening import open_session
 
@@ -64,9 +64,9 @@ def test_more_images_than_a_batch_are_all_answered(classifier: Classifier, seven
     assert [p.label for p in classifier.predict([seven] * 70)] == ["7"] * 70
 
 
-def test_logits_are_the_probes_within_its_tolerance(classifier: Classifier):
-    probe = classifier.bundle.probe()
-    assert np.abs(classifier.logits(probe.images) - probe.logits).max() <= probe.tolerance
+def test_logits_are_the_self_tests_within_its_tolerance(classifier: Classifier):
+    self_test = classifier.bundle.self_test()
+    assert np.abs(classifier.logits(self_test.images) - self_test.logits).max() <= self_test.tolerance
 
 
 @pytest.mark.parametrize(
@@ -123,19 +123,19 @@ def test_a_camera_that_never_ends_is_read_only_a_little_ahead(classifier: Classi
 
 
 def test_many_threads_may_use_one_classifier(classifier: Classifier):
-    probe = classifier.bundle.probe()
-    expected = classifier.logits(probe.images)
+    self_test = classifier.bundle.self_test()
+    expected = classifier.logits(self_test.images)
     with ThreadPoolExecutor(8) as pool:
-        for logits in pool.map(classifier.logits, [probe.images] * 200):
+        for logits in pool.map(classifier.logits, [self_test.images] * 200):
             np.testing.assert_array_equal(logits, expected)
-        labels = [prediction.label for prediction in classifier.predict(list(probe.images))]
-        for answers in pool.map(classifier.predict, [list(probe.images)] * 16):
+        labels = [prediction.label for prediction in classifier.predict(list(self_test.images))]
+        for answers in pool.map(classifier.predict, [list(self_test.images)] * 16):
             assert [prediction.label for prediction in answers] == labels
 
 
 @pytest.mark.parametrize("engine", installed())
 def test_with_several_streams_many_images_have_the_same_logits(engine: str, committed: Bundle):
-    images = np.tile(committed.probe().images, (5, 1, 1, 1))
+    images = np.tile(committed.self_test().images, (5, 1, 1, 1))
     session = open_session(committed, backend=engine, options=SessionOptions(threads=1, concurrency=2))
     with Classifier(committed, session) as several, edgecnn.load(committed, backend=engine, threads=1) as one:
         np.testing.assert_array_equal(several.logits(images), one.logits(images))
@@ -156,7 +156,7 @@ def test_probabilities_do_not_overflow():
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_any_buffer_is_one_encoded_file(kind: type, classifier: Classifier):
-    content = classifier.bundle.probe().encoded[0].content
+    content = classifier.bundle.self_test().encoded[0].content
     assert isinstance(classifier.predict(kind(content)), Prediction)
 
 
@@ -172,4 +172,4 @@ def test_logits_that_are_not_finite_are_an_engine_error(committed: Bundle):
             """Nothing to free."""
 
     with pytest.raises(EngineError, match="not finite"):
-        Classifier(committed, Broken()).predict(committed.probe().images[0])
+        Classifier(committed, Broken()).predict(committed.self_test().images[0])

@@ -7,8 +7,8 @@ import pytest
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError
-from edgecnn.runtime.backend import Session, SessionOptions
-from edgecnn.runtime.backends import installed
+from edgecnn.runtime.engines.backend import Session, SessionOptions
+from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.streaming import stream
 
@@ -20,7 +20,7 @@ def session(request: pytest.FixtureRequest, committed: Bundle) -> Session:
 
 
 def test_answers_come_in_the_order_of_the_batches(session: Session, committed: Bundle):
-    images = committed.probe().images
+    images = committed.self_test().images
     batches = [images[i : i + 1 + i % 3] for i in range(len(images) - 2)] * 5
     found = list(stream(session, iter(batches)))
     assert [len(logits) for logits in found] == [len(batch) for batch in batches]
@@ -33,7 +33,7 @@ def test_nothing_comes_of_no_batches(session: Session):
 
 
 def test_images_live_until_they_are_answered_although_nobody_else_keeps_them(session: Session, committed: Bundle):
-    images = committed.probe().images
+    images = committed.self_test().images
     expected = session.run(images)
 
     def fresh() -> Iterator[np.ndarray]:
@@ -45,7 +45,7 @@ def test_images_live_until_they_are_answered_although_nobody_else_keeps_them(ses
 
 
 def test_read_only_and_strided_images_are_answered_too(session: Session, committed: Bundle):
-    images = committed.probe().images.copy()
+    images = committed.self_test().images.copy()
     expected = session.run(images[::2].copy())
     images.flags.writeable = False
     for logits in stream(session, [images[::2], images[::2].copy()]):
@@ -53,7 +53,7 @@ def test_read_only_and_strided_images_are_answered_too(session: Session, committ
 
 
 def test_a_consumer_may_stop_early(session: Session, committed: Bundle):
-    images = committed.probe().images
+    images = committed.self_test().images
     answers = stream(session, (images for _ in range(1000)))
     next(answers)
     del answers
@@ -62,7 +62,7 @@ def test_a_consumer_may_stop_early(session: Session, committed: Bundle):
 
 def test_an_error_of_the_source_reaches_the_consumer(session: Session, committed: Bundle):
     def broken() -> Iterator[np.ndarray]:
-        yield committed.probe().images
+        yield committed.self_test().images
         raise OSError("the camera is gone")
 
     answers = stream(session, broken())
@@ -76,7 +76,7 @@ def test_an_error_of_the_source_reaches_the_consumer(session: Session, committed
 def test_wrong_images_are_an_engine_error_and_the_session_goes_on(
     session: Session, committed: Bundle, wrong: np.ndarray
 ):
-    images = committed.probe().images
+    images = committed.self_test().images
     with pytest.raises(EngineError):
         list(stream(session, [images, images, wrong, images]))
     assert len(list(stream(session, [images]))) == 1

@@ -11,7 +11,7 @@ from edgecnn.pipeline.data.source import DataSource
 from edgecnn.pipeline.evaluation.metrics import Metrics, measure
 from edgecnn.pipeline.proving import evaluate
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.backend import Session, SessionInfo
+from edgecnn.runtime.engines.backend import Session, SessionInfo
 
 
 @dataclass(frozen=True)

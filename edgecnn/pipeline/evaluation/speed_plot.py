@@ -6,8 +6,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from edgecnn.runtime.measuring.benchmark import Benchmark, Measured
-from edgecnn.runtime.measuring.estimates import Estimate
+from edgecnn.runtime.rates import Estimate
+from edgecnn.tuning.measuring.benchmark import Benchmark, Measured
 
 _COLOURS = {"fp32": "#4c8cbf", "int8": "#d98032", "pytorch": "#888888"}
 

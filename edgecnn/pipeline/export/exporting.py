@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgecnn.bundle.finding import MANIFEST
-from edgecnn.bundle.folder import check_output
+from edgecnn.bundle.finding import check_new_bundle
 from edgecnn.bundle.manifest import (
     MAJOR,
     MINOR,
@@ -19,7 +18,7 @@ from edgecnn.bundle.manifest import (
     utc_now,
 )
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.bundle.probe import EncodedImage
+from edgecnn.bundle.self_test import EncodedImage
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.photographs import photographs
@@ -27,24 +26,24 @@ from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.graph import OPSET, to_onnx
 from edgecnn.pipeline.inspection.graph import count_macs
-from edgecnn.pipeline.original import Original
 from edgecnn.pipeline.proving import (
     check_parity,
-    choose_probe,
+    choose_self_test,
     encode_images,
     engine_sessions,
     evaluate,
-    make_probe,
     make_proof,
+    make_self_test,
     temporary_graph,
 )
 from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.torch_session import TorchSession
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 
 
 def export(
-    original: Original,
+    reference: Reference,
     out: Path,
     *,
     data: str | None = None,
@@ -52,12 +51,12 @@ def export(
     force: bool = False,
     progress: Progress = silent,
 ) -> Bundle:
-    """Export an original and prove the graph on every installed engine before the bundle appears.
+    """Export a reference and prove the graph on every installed engine before the bundle appears.
 
     Args:
-        original: what to export.
+        reference: what to export.
         out: the bundle's folder; its name is the bundle's name.
-        data: source of the probe images and the test split; by default the one that it was trained on, and where that
+        data: source of the self-test images and the test split; by default the one that it was trained on, and where that
             is not known, crops of photographs that scikit-learn ships.
         command: for the record.
         force: replace an existing bundle.
@@ -66,80 +65,80 @@ def export(
     Raises:
         UsageError: `out` stands already or cannot name a bundle.
         SourceError: the images are not there, or have other classes.
-        ProofFailed: the graph does not answer as the original; no bundle is written.
+        ProofFailed: the graph does not answer as the reference; no bundle is written.
     """
     check_name(out.name)
-    check_output(out, marker=MANIFEST, force=force)
-    test = _test_split(original.source if data is None else data, original)
-    probe_split = choose_probe(test)
-    reference = Reference(original)
-    images = probe_split.all_pixels(original.preprocessing)
+    check_new_bundle(out, force=force)
+    test = _test_split(reference.source if data is None else data, reference)
+    self_test_split = choose_self_test(test)
+    torch_session = TorchSession(reference)
+    images = self_test_split.all_pixels(reference.preprocessing)
     shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
     progress("exporting", 0, 1)
-    graph = to_onnx(original.module(), original.preprocessing, shape)
+    graph = to_onnx(reference.module(), reference.preprocessing, shape)
     model = graph.SerializeToString()
     with temporary_graph(model) as path, engine_sessions(path) as sessions:
-        logits = reference.logits_of(probe_split.images[i] for i in range(len(probe_split)))
+        logits = torch_session.logits_of(self_test_split.images[i] for i in range(len(self_test_split)))
         check_parity(sessions, images, logits)
-        encoded = _encoded_images(probe_split, original.preprocessing, reference)
-        probe = make_probe(sessions, images, logits, encoded)
+        encoded = _encoded_images(self_test_split, reference.preprocessing, torch_session)
+        self_test = make_self_test(sessions, images, logits, encoded)
         evaluation = evaluate(
-            {**sessions, "pytorch": reference},
+            {**sessions, "pytorch": torch_session},
             test,
-            original.preprocessing,
-            classes=len(original.labels),
+            reference.preprocessing,
+            classes=len(reference.labels),
             progress=progress,
         )
-        proof = make_proof(f"pytorch {reference.info.version}", evaluation, evaluation.logits["pytorch"], sessions)
-    manifest = _manifest(original, out.name, graph, shape=shape, command=command)
-    return create_bundle(out, manifest=manifest, model=model, probe=probe, proof=proof, force=force)
+        proof = make_proof(f"pytorch {torch_session.info.version}", evaluation, evaluation.logits["pytorch"], sessions)
+    manifest = _manifest(reference, out.name, graph, shape=shape, command=command)
+    return create_bundle(out, manifest=manifest, model=model, self_test=self_test, proof=proof, force=force)
 
 
-def _test_split(data: str | None, original: Original) -> Split:
-    """Open the images to prove on; where their classes are the original's, their targets count."""
+def _test_split(data: str | None, reference: Reference) -> Split:
+    """Open the images to prove on; where their classes are the reference's, their targets count."""
     if data is None:
         return photographs()
     source = open_source(data)
-    if source.labels == original.labels:
+    if source.labels == reference.labels:
         return source.split("test")
-    if original.source is None:  # weights from elsewhere: any real images will do, whatever their classes
+    if reference.source is None:  # weights from elsewhere: any real images will do, whatever their classes
         return dataclasses.replace(source.split("test"), targets=None)
     raise SourceError(
         f"{data} has the classes {', '.join(source.labels[:5])}…, the checkpoint has "
-        f"{', '.join(original.labels[:5])}…: name the data it was trained on with --data"
+        f"{', '.join(reference.labels[:5])}…: name the data it was trained on with --data"
     )
 
 
-def _encoded_images(split: Split, preprocessing: Preprocessing, reference: Reference) -> list[EncodedImage]:
+def _encoded_images(split: Split, preprocessing: Preprocessing, torch_session: TorchSession) -> list[EncodedImage]:
     encoded = []
     for kind, content in encode_images(split, preprocessing):
-        logits = np.asarray(reference.logits_of([content])[0])
+        logits = np.asarray(torch_session.logits_of([content])[0])
         pixels = preprocessing.image(content)
         encoded.append(EncodedImage("png" if kind == "png" else "jpeg", content, pixels, logits))
     return encoded
 
 
 def _manifest(
-    original: Original, name: str, graph: onnx.ModelProto, *, shape: tuple[int, int, int], command: str
+    reference: Reference, name: str, graph: onnx.ModelProto, *, shape: tuple[int, int, int], command: str
 ) -> Manifest:
-    image, logits = tensor_specs(shape, len(original.labels))
+    image, logits = tensor_specs(shape, len(reference.labels))
     return Manifest(
         format=Format(MAJOR, MINOR),
         name=name,
-        network=original.network,
+        network=reference.network,
         precision="fp32",
         quantization=None,
-        original=original.identity,
-        labels=original.labels,
+        reference=reference.identity,
+        labels=reference.labels,
         input=image,
         output=logits,
-        preprocessing=original.preprocessing,
+        preprocessing=reference.preprocessing,
         provenance=Provenance(
             created=utc_now(),
             command=command,
             versions=versions(),
-            checkpoint=original.digest,
-            training=original.training,
+            checkpoint=reference.digest,
+            training=reference.training,
             opset=OPSET,
         ),
         macs=count_macs(graph),

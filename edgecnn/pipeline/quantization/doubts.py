@@ -4,15 +4,15 @@ from collections.abc import Mapping
 
 import onnx
 
+from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.bundle.probe import Probe
 from edgecnn.bundle.proof import Proof
-from edgecnn.bundle.weight_range import PORTABLE_RANGE
+from edgecnn.bundle.self_test import SelfTest
 from edgecnn.errors import ProofFailed, TestSplitRefused, UsageError
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.quantization.simulation import PAIRING, SimulatedSession
-from edgecnn.runtime.backend import Session
-from edgecnn.runtime.verification import replay
+from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.verification.replay import replay
 
 WORTHY_AGREEMENT = 0.95
 """Below this fraction of equal answers a bundle is written with a warning: something is wrong with its calibration."""
@@ -43,17 +43,17 @@ def agreement_doubts(proof: Proof) -> tuple[str, ...]:
 
 
 def machine_doubts(
-    probe: Probe, sessions: Mapping[str, Session], *, preprocessing: Preprocessing, full_range: bool
+    self_test: SelfTest, sessions: Mapping[str, Session], *, preprocessing: Preprocessing, full_range: bool
 ) -> tuple[str, ...]:
     """Name the engines that do not hold the new proof here: what saturates on this processor may not on the device.
 
     Raises:
-        ProofFailed: the probe decides nothing, on any engine.
+        ProofFailed: the self-test decides nothing, on any engine.
     """
-    results = {name: replay(probe, session, preprocessing) for name, session in sessions.items()}
+    results = {name: replay(self_test, session, preprocessing) for name, session in sessions.items()}
     if not any(result.decided for result in results.values()):
         raise ProofFailed(
-            f"the INT8 logits are off by {probe.tolerance / 2:.3g}, more than half of any answer's margin: the probe "
+            f"the INT8 logits are off by {self_test.tolerance / 2:.3g}, more than half of any answer's margin: the self-test "
             f"would prove nothing, so no bundle was written; are the calibration images like those of its use?"
         )
     reason = f"; weights beyond ±{PORTABLE_RANGE} saturate on some processors" if full_range else ""
@@ -64,7 +64,7 @@ def machine_doubts(
     )
 
 
-def saturation_doubts(model: onnx.ModelProto, probe: Probe, *, preprocessing: Preprocessing) -> tuple[str, ...]:
+def saturation_doubts(model: onnx.ModelProto, self_test: SelfTest, *, preprocessing: Preprocessing) -> tuple[str, ...]:
     """Say what a full-range graph would answer where sums saturate: predicted, whatever processor this is."""
     where = "x86 processors with AVX2 or AVX-512 and no VNNI"
     cure = "edgecnn tells ONNX Runtime to sum exactly there, other programs may not; without --full-range none need to"
@@ -73,7 +73,7 @@ def saturation_doubts(model: onnx.ModelProto, probe: Probe, *, preprocessing: Pr
     except UsageError as error:
         return (f"what {where} answer is not predicted: {error}; {cure}",)
     try:
-        result = replay(probe, session, preprocessing)
+        result = replay(self_test, session, preprocessing)
     finally:
         session.close()
     if result.holds:

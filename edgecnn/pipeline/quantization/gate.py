@@ -17,7 +17,7 @@ from edgecnn.pipeline.quantization.plan import QuantizationPlan
 from edgecnn.pipeline.quantization.rewriting import rewrite
 from edgecnn.pipeline.quantization.trial import Pixels, trial_logits
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.paired import certifiable, paired_drop
+from edgecnn.runtime.verification.paired import certifiable, paired_drop
 
 _ANALYSED = 64  # images on which the layers are ranked
 
@@ -28,7 +28,7 @@ class Gate:
 
     Attributes:
         images: held-out images.
-        targets: int64 [N]; None where nobody knows them: then the original's answers are the right ones.
+        targets: int64 [N]; None where nobody knows them: then the reference's answers are the right ones.
         max_drop: largest drop of top-1, as a fraction.
         certify: whether the drop's 95 % limit is bounded rather than the drop itself.
     """
@@ -116,7 +116,7 @@ def pass_gate(
 
 
 def _rightness(gate: Gate, model: onnx.ModelProto) -> Callable[[onnx.ModelProto], np.ndarray]:
-    """Return what tells which images a graph answers rightly; the original is run once."""
+    """Return what tells which images a graph answers rightly; the reference is run once."""
     expected = trial_logits(model, gate.images).argmax(axis=1)
     targets = expected if gate.targets is None else gate.targets
 

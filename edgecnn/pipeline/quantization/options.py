@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edgecnn.bundle.weight_range import FULL_RANGE, PORTABLE_RANGE
+from edgecnn.bundle.limits import FULL_RANGE, PORTABLE_RANGE
 
 
 def _option(default: Any, text: str) -> Any:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from edgecnn.bundle.finding import MANIFEST
-from edgecnn.bundle.folder import check_output
+from edgecnn.bundle.finding import check_new_bundle
 from edgecnn.bundle.manifest import (
     MAJOR,
     MINOR,
@@ -24,7 +23,7 @@ from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, SourceError, UsageError
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.inspection.graph import count_macs
-from edgecnn.pipeline.proving import engine_sessions, evaluate, make_probe, make_proof, temporary_graph
+from edgecnn.pipeline.proving import engine_sessions, evaluate, make_proof, make_self_test, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
 from edgecnn.pipeline.quantization.doubts import agreement_doubts, check_overlap, machine_doubts, saturation_doubts
 from edgecnn.pipeline.quantization.gate import Gate
@@ -80,12 +79,12 @@ def quantize(
         UsageError: `parent` is not FP32, or `out` stands already or cannot name a bundle.
         TestSplitRefused: the calibration images are those that the result would be judged on.
         SourceError: images are missing, or have other classes.
-        ProofFailed: the gate cannot be met, the errors are so large that the probe decides nothing, or `strict` and
+        ProofFailed: the gate cannot be met, the errors are so large that the self-test decides nothing, or `strict` and
             there is a warning.
     """
     options = options or QuantizationOptions()
     check_name(out.name)
-    check_output(out, marker=MANIFEST, force=force)
+    check_new_bundle(out, force=force)
     manifest = parent.manifest
     if manifest.precision != "fp32":
         raise UsageError(f"{parent.path} is {manifest.precision} already: quantize the FP32 bundle that it came from")
@@ -105,15 +104,15 @@ def quantize(
         progress=progress,
     )
     content = built.model.SerializeToString()
-    probe = parent.probe()
+    self_test = parent.self_test()
     with (
         temporary_graph(content) as path,
         engine_sessions(path, full_range=options.full_range) as sessions,
-        engine_sessions(parent.model) as originals,
+        engine_sessions(parent.model) as references,
     ):
-        name, original = next(iter(originals.items()))
+        name, fp32 = next(iter(references.items()))
         evaluation = evaluate(
-            {**sessions, "original": original},
+            {**sessions, "reference": fp32},
             test,
             manifest.preprocessing,
             classes=len(manifest.labels),
@@ -122,28 +121,28 @@ def quantize(
         # The parent was held to PyTorch within 1e-4 of the spread, and its proof travels with its digest.
         reference = f"fp32 bundle {parent.digest} on {name}"
         proof = dataclasses.replace(
-            make_proof(reference, evaluation, evaluation.logits["original"], sessions),
+            make_proof(reference, evaluation, evaluation.logits["reference"], sessions),
             layers=built.layers,
             calibration_images=short_digests(calibration.chosen),
             gate=None if gate is None else _gate_record(built, *gate),
         )
-        probe = make_probe(sessions, probe.images, probe.logits, probe.encoded)
+        self_test = make_self_test(sessions, self_test.images, self_test.logits, self_test.encoded)
         warnings = (
             *agreement_doubts(proof),
-            *machine_doubts(probe, sessions, preprocessing=manifest.preprocessing, full_range=options.full_range),
+            *machine_doubts(self_test, sessions, preprocessing=manifest.preprocessing, full_range=options.full_range),
             *(
-                saturation_doubts(built.model, probe, preprocessing=manifest.preprocessing)
+                saturation_doubts(built.model, self_test, preprocessing=manifest.preprocessing)
                 if options.full_range
                 else ()
             ),
             *overlap,
             *(() if gate is not None or options.max_drop >= _NO_GATE else (_UNGATED,)),
         )
-        engines = judge_engines(sessions, originals, evaluation, probe.images[:1])
+        engines = judge_engines(sessions, references, evaluation, self_test.images[:1])
     if strict and warnings:
         raise ProofFailed(f"{warnings[0]}; no bundle was written (--strict)")
     sealed = _manifest(parent, out.name, calibration=calibration, options=options, built=built, command=command)
-    bundle = create_bundle(out, manifest=sealed, model=content, probe=probe, proof=proof, force=force)
+    bundle = create_bundle(out, manifest=sealed, model=content, self_test=self_test, proof=proof, force=force)
     return Quantized(bundle, warnings, conclude(engines, parent.size_bytes, bundle.size_bytes))
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.bundle import schema
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import SourceError, TestSplitRefused, UsageError
+from edgecnn.files import schema
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.data.sources import open_source
 

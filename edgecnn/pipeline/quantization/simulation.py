@@ -17,11 +17,11 @@ import onnxruntime
 from onnx import numpy_helper
 
 from edgecnn.errors import BundleError, EngineError, UsageError
+from edgecnn.host.resources import usable_cores
 from edgecnn.pipeline.quantization.placement import attribute, readers_of
 from edgecnn.pipeline.quantization.saturation_loss import IntegerLayer, Loss, saturating_pairs
 from edgecnn.pipeline.quantization.trial import open_session, run
-from edgecnn.runtime.backend import SessionInfo, deliver
-from edgecnn.runtime.host import usable_cores
+from edgecnn.runtime.engines.backend import SessionInfo, deliver
 
 PAIRING = (
     "ONNX Runtime's AVX2 kernels, which add the products of neighbouring channels in 16 bits unless told otherwise"

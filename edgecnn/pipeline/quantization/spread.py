@@ -21,7 +21,7 @@ class SeedResult:
     Attributes:
         seed: of the choice.
         top1: fraction of right answers; None where the targets are unknown.
-        agreement: fraction of answers that are the original's.
+        agreement: fraction of answers that are the reference's.
         rms_error: root mean square error of the logits.
     """
 

@@ -83,9 +83,9 @@ def _squared_error(centers: np.ndarray, counts: np.ndarray, quantization: Activa
 
 
 def _divergence(centers: np.ndarray, counts: np.ndarray, quantization: ActivationQuantization) -> float:
-    """Return the Kullback-Leibler divergence of the quantized distribution from the original, in nats a value.
+    """Return the Kullback-Leibler divergence of the quantized distribution from the reference, in nats a value.
 
-    What is clipped counts in the outermost bins of the original (as in Migacz's slides), and all bins that fall into
+    What is clipped counts in the outermost bins of the reference (as in Migacz's slides), and all bins that fall into
     one level share it equally.
     """
     levels = quantization.integers(centers).astype(np.int64)
@@ -93,12 +93,12 @@ def _divergence(centers: np.ndarray, counts: np.ndarray, quantization: Activatio
     if not len(inside):
         return np.inf
     first, last = inside[0], inside[-1]
-    original = counts[first : last + 1].copy()
-    original[0] += counts[:first].sum()
-    original[-1] += counts[last + 1 :].sum()
+    reference = counts[first : last + 1].copy()
+    reference[0] += counts[:first].sum()
+    reference[-1] += counts[last + 1 :].sum()
     levels = levels[first : last + 1] - levels[first]
     means = np.bincount(levels, weights=counts[first : last + 1]) / np.maximum(np.bincount(levels), 1)
-    p, q = original / original.sum(), means[levels] / means[levels].sum()
+    p, q = reference / reference.sum(), means[levels] / means[levels].sum()
     return float(p @ np.log(p / q))
 
 

@@ -8,7 +8,7 @@ import onnxruntime
 
 from edgecnn.bundle.manifest import INPUT_NAME
 from edgecnn.errors import EngineError
-from edgecnn.runtime.host import usable_cores
+from edgecnn.host.resources import usable_cores
 
 _BATCH = 32
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from edgecnn.bundle.proof import PairedDrop
 from edgecnn.pipeline.proving import Evaluation
-from edgecnn.runtime.backend import Session
-from edgecnn.runtime.measuring.estimates import Estimate
-from edgecnn.runtime.measuring.latency import median_ms
-from edgecnn.runtime.paired import paired_drop
+from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.rates import Estimate
+from edgecnn.runtime.verification.paired import paired_drop
+from edgecnn.tuning.measuring.latency import median_ms
 
 _WORTH = 0.95
 """INT8 is worth it in time where it takes less than this of FP32's: nearer than that is noise."""
@@ -22,8 +22,8 @@ class EngineVerdict:
 
     Attributes:
         engine: its name.
-        drop: of top-1 against the original, paired; None where the targets are unknown.
-        agreement: fraction of answers that are the original's.
+        drop: of top-1 against the reference, paired; None where the targets are unknown.
+        agreement: fraction of answers that are the reference's.
         fp32_ms: median time of one image.
         int8_ms: median time of one image.
         faster: how many times as fast INT8 is.
@@ -55,20 +55,20 @@ class Verdict:
 
 
 def judge_engines(
-    sessions: Mapping[str, Session], originals: Mapping[str, Session], evaluation: Evaluation, image: np.ndarray
+    sessions: Mapping[str, Session], references: Mapping[str, Session], evaluation: Evaluation, image: np.ndarray
 ) -> tuple[EngineVerdict, ...]:
     """Compare FP32 and INT8 on every engine; latencies are measured in turns.
 
     Args:
         sessions: engine to the INT8 graph.
-        originals: engine to the FP32 graph.
-        evaluation: logits of `sessions` and of `original`.
+        references: engine to the FP32 graph.
+        evaluation: logits of `sessions` and of `reference`.
         image: uint8 [1, H, W, C].
     """
-    expected = evaluation.logits["original"].argmax(axis=1)
+    expected = evaluation.logits["reference"].argmax(axis=1)
     verdicts = []
     for name, session in sessions.items():
-        latencies = median_ms({"fp32": originals[name], "int8": session}, image)
+        latencies = median_ms({"fp32": references[name], "int8": session}, image)
         answers = evaluation.logits[name].argmax(axis=1)
         targets = evaluation.targets
         verdicts.append(

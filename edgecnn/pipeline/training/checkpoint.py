@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from edgecnn.bundle import schema
-from edgecnn.bundle.folder import write_folder
 from edgecnn.bundle.manifest import DataReference, FileEntry, Network
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.bundle.store import digest_bytes
 from edgecnn.errors import CheckpointError
-from edgecnn.pipeline.original import Original
+from edgecnn.files import schema
+from edgecnn.files.digest import digest_bytes
+from edgecnn.files.folder import write_folder
+from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 RECORD, WEIGHTS, RESUME = "checkpoint.json", "model.safetensors", "resume.safetensors"
@@ -123,10 +123,10 @@ class Checkpoint:
     digest: str
 
     @property
-    def original(self) -> Original:
-        """The PyTorch original that this checkpoint holds."""
+    def reference(self) -> Reference:
+        """The PyTorch reference that this checkpoint holds."""
         record = self.record
-        return Original(
+        return Reference(
             network=record.network,
             state=self.state,
             labels=record.labels,

@@ -12,7 +12,7 @@ import torch
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.source import Split
-from edgecnn.pipeline.reference import network_input
+from edgecnn.pipeline.torch_session import network_input
 from edgecnn.pipeline.training.augmentation import draw
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
 from edgecnn.progress import Progress, silent

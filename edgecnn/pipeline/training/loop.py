@@ -9,14 +9,15 @@ from pathlib import Path
 import torch
 
 from edgecnn.bundle.decoding import Mode
-from edgecnn.bundle.folder import check_output, remove_folder
+from edgecnn.bundle.finding import check_outside_bundles
 from edgecnn.bundle.manifest import FileEntry, Network, utc_now
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.errors import CheckpointError, OutputExists, SourceError, UsageError
+from edgecnn.files.folder import check_output, remove_folder
 from edgecnn.pipeline.data.checks import complaints
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.models.registry import build, check_network, get_architecture
-from edgecnn.pipeline.original import Original
+from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.training.checkpoint import (
     FORMAT,
     RECORD,
@@ -230,7 +231,7 @@ def _epochs(
     return best, replace(record, history=tuple(history), best_epoch=best_epoch)
 
 
-def _describe(architecture: str, source: DataSource, options: TrainingOptions, beginning: Original | None) -> Network:
+def _describe(architecture: str, source: DataSource, options: TrainingOptions, beginning: Reference | None) -> Network:
     """Say which network is built; it has as many channels as the images, or as the weights that it starts from."""
     size = options.image_size or get_architecture(architecture).image_size
     channels = 1 if source.mode == "L" else 3
@@ -251,7 +252,7 @@ def _plain(network: Network) -> Preprocessing:
     return Preprocessing(mode, Resize((size, size)), None, (0.0,) * channels, (1.0,) * channels)
 
 
-def _normalised(plain: Preprocessing, images: Images, beginning: Original | None) -> Preprocessing:
+def _normalised(plain: Preprocessing, images: Images, beginning: Reference | None) -> Preprocessing:
     """Normalise by the images' own statistics, or by those that the weights to start from have learnt with."""
     if beginning is None:
         return with_statistics(plain, images)
@@ -262,6 +263,7 @@ def _normalised(plain: Preprocessing, images: Images, beginning: Original | None
 def _check_place(out: Path, *, resume: bool, force: bool) -> None:
     """Refuse to write over what stands, an unfinished run included: hours may be in it."""
     begun = unfinished(out)
+    check_outside_bundles(out)
     check_output(out, marker=RECORD, force=force or (resume and (out / RECORD).is_file()))
     check_output(begun, marker=RECORD, force=True)
     if begun.exists() and not resume and not force:
@@ -285,7 +287,7 @@ def _differences(
     *,
     training: Split,
     test: Split,
-    beginning: Original | None,
+    beginning: Reference | None,
 ) -> list[str]:
     """Say in what a run that was begun differs from what is asked for now."""
     return differing(theirs.options, options) + [
@@ -301,7 +303,7 @@ def _differences(
 
 
 def _run(
-    network: Network, options: TrainingOptions, beginning: Original | None, *, device: torch.device, job: Job
+    network: Network, options: TrainingOptions, beginning: Reference | None, *, device: torch.device, job: Job
 ) -> Run:
     torch.manual_seed(options.seed)
     module = build(network)

@@ -6,14 +6,14 @@ from torch import nn
 
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import CheckpointError, UsageError
-from edgecnn.pipeline.export.weights import WeightsOptions, open_weights
+from edgecnn.pipeline.importing.weights import WeightsOptions, open_weights
 from edgecnn.pipeline.models.registry import get_architecture
-from edgecnn.pipeline.original import Original, check_state
+from edgecnn.pipeline.reference import Reference, check_state
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 
-def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Original:
+def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Reference:
     """Open what `--weights` names: a checkpoint folder, a file, or a torchvision weights entry.
 
     Raises:
@@ -24,15 +24,15 @@ def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Or
     if not path.is_dir():
         wanted = WeightsOptions(image_size=options.image_size, stem=options.stem)
         return open_weights(architecture, text, wanted)
-    original = read_checkpoint(path).original
-    if original.network.architecture != architecture:
-        raise CheckpointError(f"{path} holds a {original.network.architecture}, not a {architecture}")
-    if original.network.stem != options.stem:
-        raise CheckpointError(f"{path} was trained with --stem {original.network.stem}, not {options.stem}")
-    return original
+    reference = read_checkpoint(path).reference
+    if reference.network.architecture != architecture:
+        raise CheckpointError(f"{path} holds a {reference.network.architecture}, not a {architecture}")
+    if reference.network.stem != options.stem:
+        raise CheckpointError(f"{path} was trained with --stem {reference.network.stem}, not {options.stem}")
+    return reference
 
 
-def begin_with(beginning: Original, network: nn.Module, described: Network) -> None:
+def begin_with(beginning: Reference, network: nn.Module, described: Network) -> None:
     """Copy weights into a fresh network; for another number of classes its heads keep their fresh ones.
 
     Raises:

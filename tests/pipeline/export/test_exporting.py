@@ -1,4 +1,4 @@
-"""Export: the bundle is the original's equal on both engines, or it does not appear."""
+"""Export: the bundle is the reference's equal on both engines, or it does not appear."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from edgecnn.pipeline.inspection.network import inspect_network
 from edgecnn.pipeline.models import registry
 from edgecnn.pipeline.models.lenet import LeNet
 from edgecnn.pipeline.proving import PARITY_BATCHES, PARITY_TOLERANCE
-from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.torch_session import TorchSession
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
-from edgecnn.runtime.backends import installed
 from edgecnn.runtime.classifier import run_batches
+from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.opening import open_session
 
 
@@ -29,10 +29,10 @@ from edgecnn.runtime.opening import open_session
 def test_the_bundle_answers_as_pytorch_does_on_real_images_at_every_batch(
     engine: str, fp32_bundle: Bundle, checkpoint_path: Path
 ):
-    reference = Reference(read_checkpoint(checkpoint_path).original)
+    torch_session = TorchSession(read_checkpoint(checkpoint_path).reference)
     test = open_source("digits").split("test")
     pixels = test.all_pixels(fp32_bundle.manifest.preprocessing)
-    expected = reference.logits_of(test.images[i] for i in range(len(test)))
+    expected = torch_session.logits_of(test.images[i] for i in range(len(test)))
     session = open_session(fp32_bundle, backend=engine)
     for batch in PARITY_BATCHES:
         logits = run_batches(session, pixels, classes=10, batch=batch)
@@ -44,7 +44,7 @@ def test_the_bundle_answers_as_pytorch_does_on_real_images_at_every_batch(
 def test_the_proof_holds_figures_of_every_engine(fp32_bundle: Bundle):
     proof = fp32_bundle.proof()
     assert {engine.engine for engine in proof.engines} == set(installed())
-    assert proof.reference.startswith("pytorch")
+    assert proof.torch_session.startswith("pytorch")
     assert proof.data.images == 385
     assert all(engine.comparison.agreement == 1 and engine.precision == "fp32" for engine in proof.engines)
 
@@ -53,16 +53,16 @@ def test_the_manifest_tells_the_work_of_one_image(fp32_bundle: Bundle):
     assert fp32_bundle.manifest.macs == inspect_network(fp32_bundle.manifest.network).macs
 
 
-def test_the_probe_holds_pytorchs_own_logits(fp32_bundle: Bundle, checkpoint_path: Path):
-    probe = fp32_bundle.probe()
-    reference = Reference(read_checkpoint(checkpoint_path).original)
-    np.testing.assert_allclose(reference.run(probe.images), probe.logits, atol=1e-5)
-    for encoded in probe.encoded:
-        np.testing.assert_allclose(reference.logits_of([encoded.content])[0], encoded.logits, atol=1e-5)
+def test_the_self_test_holds_pytorchs_own_logits(fp32_bundle: Bundle, checkpoint_path: Path):
+    self_test = fp32_bundle.self_test()
+    torch_session = TorchSession(read_checkpoint(checkpoint_path).reference)
+    np.testing.assert_allclose(torch_session.run(self_test.images), self_test.logits, atol=1e-5)
+    for encoded in self_test.encoded:
+        np.testing.assert_allclose(torch_session.logits_of([encoded.content])[0], encoded.logits, atol=1e-5)
 
 
 def test_an_existing_output_and_a_bad_name_are_refused(fp32_bundle: Bundle, checkpoint_path: Path, tmp_path: Path):
-    checkpoint = read_checkpoint(checkpoint_path).original
+    checkpoint = read_checkpoint(checkpoint_path).reference
     with pytest.raises(OutputExists):
         export(checkpoint, fp32_bundle.path)
     with pytest.raises(UsageError, match="cannot name a bundle"):
@@ -73,7 +73,7 @@ def test_images_of_other_classes_are_refused(checkpoint_path: Path, tmp_path: Pa
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     (tmp_path / "pets" / "cat" / "1.png").write_bytes(b"")
     with pytest.raises(SourceError):
-        export(read_checkpoint(checkpoint_path).original, tmp_path / "x", data=str(tmp_path / "pets"))
+        export(read_checkpoint(checkpoint_path).reference, tmp_path / "x", data=str(tmp_path / "pets"))
     assert not (tmp_path / "x").exists()
 
 
@@ -104,14 +104,14 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[nn.Module]], None
 def test_a_graph_that_answers_otherwise_makes_no_bundle(network, pretend, checkpoint_path: Path, tmp_path: Path):
     pretend(network)
     with pytest.raises(ProofFailed, match="does not answer as PyTorch does"):
-        export(read_checkpoint(checkpoint_path).original, tmp_path / "bundle")
+        export(read_checkpoint(checkpoint_path).reference, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_network_that_cannot_be_exported_is_one_clear_line(pretend, checkpoint_path: Path, tmp_path: Path):
     pretend(Unexportable)
     with pytest.raises(EdgecnnError, match="PyTorch cannot export") as raised:
-        export(read_checkpoint(checkpoint_path).original, tmp_path / "bundle")
+        export(read_checkpoint(checkpoint_path).reference, tmp_path / "bundle")
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -124,13 +124,13 @@ def test_a_failed_export_leaves_the_old_bundle_with_force(
     old = Path(shutil.copytree(fp32_bundle.path, tmp_path / fp32_bundle.path.name))
     pretend(Liar)
     with pytest.raises(ProofFailed):
-        export(read_checkpoint(checkpoint_path).original, old, force=True)
+        export(read_checkpoint(checkpoint_path).reference, old, force=True)
     from edgecnn.bundle.store import open_bundle
 
     assert open_bundle(old).digest == fp32_bundle.digest
 
 
-def test_another_preprocessing_is_another_original(checkpoint_path: Path):
-    original = read_checkpoint(checkpoint_path).original
-    moved = dataclasses.replace(original.preprocessing, mean=(0.5,))
-    assert dataclasses.replace(original, preprocessing=moved).identity != original.identity
+def test_another_preprocessing_is_another_reference(checkpoint_path: Path):
+    reference = read_checkpoint(checkpoint_path).reference
+    moved = dataclasses.replace(reference.preprocessing, mean=(0.5,))
+    assert dataclasses.replace(reference, preprocessing=moved).identity != reference.identity

@@ -5,7 +5,7 @@ from parity import cases, measure
 
 from edgecnn.pipeline.models.registry import architectures
 from edgecnn.pipeline.proving import PARITY_BATCHES, PARITY_TOLERANCE
-from edgecnn.runtime.backends import installed
+from edgecnn.runtime.engines.backends import installed
 
 QUICK = {("lenet", 32), ("resnet18", 32)}
 

@@ -11,8 +11,8 @@ from sklearn.datasets import load_sample_images
 from torchvision.models import get_model_weights, list_models
 from torchvision.transforms._presets import ImageClassification
 
-from edgecnn.pipeline.export.weights import preset_preprocessing
-from edgecnn.pipeline.reference import network_input
+from edgecnn.pipeline.importing.weights import preset_preprocessing
+from edgecnn.pipeline.torch_session import network_input
 
 
 def presets() -> dict[str, ImageClassification]:

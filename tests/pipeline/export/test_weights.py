@@ -11,12 +11,12 @@ from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights
 
 from edgecnn.bundle.manifest import Network
-from edgecnn.bundle.probe import spread
+from edgecnn.bundle.self_test import spread
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import CheckpointError, UsageError
-from edgecnn.pipeline.export.weights import MEAN, STD, WeightsOptions, from_file, open_weights
+from edgecnn.pipeline.importing.weights import MEAN, STD, WeightsOptions, from_file, open_weights
 from edgecnn.pipeline.models.registry import build
-from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.torch_session import TorchSession
 
 SMALL = WeightsOptions(image_size=32)
 
@@ -47,25 +47,25 @@ def test_a_torchvision_state_dict_becomes_a_proven_bundle_with_imagenets_preproc
 
 
 def test_the_bundles_logits_are_those_of_torchvisions_own_network(resnet: Path):
-    original = from_file("resnet18", resnet, SMALL)
+    reference = from_file("resnet18", resnet, SMALL)
     theirs = torchvision.models.resnet18(num_classes=7)
     theirs.load_state_dict(torch.load(resnet, weights_only=True))
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     normalise = torchvision.transforms.Normalize(MEAN, STD)
     with torch.inference_mode():
         expected = theirs.eval()(normalise(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)).numpy()
-    np.testing.assert_allclose(Reference(original).run(images), expected, atol=1e-4 * spread(expected))
+    np.testing.assert_allclose(TorchSession(reference).run(images), expected, atol=1e-4 * spread(expected))
 
 
 def test_googlenets_input_transform_is_a_normalisation_with_one_half(tmp_path: Path):
     theirs = realistic(torchvision.models.googlenet(weights=None, init_weights=False, transform_input=True))
     torch.save(theirs.state_dict(), tmp_path / "g.pth")
-    original = from_file("googlenet", tmp_path / "g.pth", WeightsOptions(image_size=64))
+    reference = from_file("googlenet", tmp_path / "g.pth", WeightsOptions(image_size=64))
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     normalise = torchvision.transforms.Normalize(MEAN, STD)
     with torch.inference_mode():
         expected = theirs(normalise(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)).numpy()
-    np.testing.assert_allclose(Reference(original).run(images), expected, atol=1e-4 * spread(expected))
+    np.testing.assert_allclose(TorchSession(reference).run(images), expected, atol=1e-4 * spread(expected))
 
 
 def test_googlenet_without_its_auxiliary_heads_is_taken(tmp_path: Path):
@@ -76,8 +76,8 @@ def test_googlenet_without_its_auxiliary_heads_is_taken(tmp_path: Path):
 
 def test_grey_weights_take_grey_images(tmp_path: Path):
     save_file(build(Network("resnet18", 3, 1, 32)).state_dict(), tmp_path / "grey.safetensors")
-    original = from_file("resnet18", tmp_path / "grey.safetensors", SMALL)
-    assert original.network.in_channels == original.preprocessing.channels == 1
+    reference = from_file("resnet18", tmp_path / "grey.safetensors", SMALL)
+    assert reference.network.in_channels == reference.preprocessing.channels == 1
 
 
 def test_options_override_imagenets_custom(edgecnn, resnet: Path, tmp_path: Path):
@@ -157,11 +157,11 @@ def test_a_file_that_is_no_weights_is_one_line(name: str, content: bytes, tmp_pa
 def test_an_entry_of_torchvision_brings_its_labels_and_preprocessing(resnet: Path, monkeypatch: pytest.MonkeyPatch):
     state = realistic(torchvision.models.resnet18()).state_dict()
     monkeypatch.setattr(ResNet18_Weights, "get_state_dict", lambda self, **_: state)
-    original = open_weights("resnet18", "IMAGENET1K_V1", WeightsOptions())
-    assert original.labels[0] == "tench"
-    assert original.preprocessing.resize.size == (256,)
-    assert original.preprocessing.crop == (224, 224)
-    assert original.network == Network("resnet18", 1000, 3, 224)
+    reference = open_weights("resnet18", "IMAGENET1K_V1", WeightsOptions())
+    assert reference.labels[0] == "tench"
+    assert reference.preprocessing.resize.size == (256,)
+    assert reference.preprocessing.crop == (224, 224)
+    assert reference.network == Network("resnet18", 1000, 3, 224)
 
 
 def test_an_unknown_entry_lists_those_there_are():

@@ -144,7 +144,7 @@ def test_a_graph_that_cannot_be_read_is_a_bundle_error(fp32_bundle: Bundle, tmp_
         tmp_path / "b",
         manifest=fp32_bundle.manifest,
         model=b"\x42\x01\x08",  # its operator set ends in the middle: nothing that is looked at when a bundle is made
-        probe=fp32_bundle.probe(),
+        self_test=fp32_bundle.self_test(),
         proof=fp32_bundle.proof(),
     )
     with pytest.raises(BundleError, match=r"model\.onnx"):
@@ -167,7 +167,7 @@ def test_weights_that_two_layers_share_are_counted_once(committed: Bundle, tmp_p
         tmp_path / "b",
         manifest=committed.manifest,
         model=model.SerializeToString(),
-        probe=committed.probe(),
+        self_test=committed.self_test(),
         proof=committed.proof(),
     )
     found = inspect_bundle(made)

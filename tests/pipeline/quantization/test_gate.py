@@ -47,9 +47,9 @@ def calibration_images(bundle: Bundle) -> np.ndarray:
     return open_calibration("digits").chosen.all_pixels(bundle.manifest.preprocessing)
 
 
-def test_the_planted_network_is_still_the_original(planted: onnx.ModelProto, fp32_bundle: Bundle):
-    images = fp32_bundle.probe().images
-    assert trial_logits(planted, images) == pytest.approx(fp32_bundle.probe().logits, abs=1e-3)
+def test_the_planted_network_is_still_the_reference(planted: onnx.ModelProto, fp32_bundle: Bundle):
+    images = fp32_bundle.self_test().images
+    assert trial_logits(planted, images) == pytest.approx(fp32_bundle.self_test().logits, abs=1e-3)
 
 
 @pytest.mark.parametrize("method", ["minmax", "mse"])
@@ -147,7 +147,7 @@ def ruined(fp32_bundle: Bundle, planted: onnx.ModelProto, tmp_path: Path) -> Bun
         tmp_path / "fp32",
         manifest=fp32_bundle.manifest,
         model=broken.SerializeToString(),
-        probe=fp32_bundle.probe(),
+        self_test=fp32_bundle.self_test(),
         proof=fp32_bundle.proof(),
     )
 

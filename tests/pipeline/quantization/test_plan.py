@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecnn.bundle.weight_range import FULL_RANGE, PORTABLE_RANGE
+from edgecnn.bundle.limits import FULL_RANGE, PORTABLE_RANGE
 from edgecnn.pipeline.quantization.plan import Range, activation_quantization, nearest, weight_scales
 
 

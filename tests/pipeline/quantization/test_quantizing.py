@@ -10,9 +10,9 @@ import onnx
 import pytest
 from PIL import Image
 
+from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.bundle.manifest import Format
 from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
-from edgecnn.bundle.weight_range import PORTABLE_RANGE
 from edgecnn.errors import BundleError, SourceError, TestSplitRefused, UsageError
 from edgecnn.pipeline.data.folder import ImageFolder
 from edgecnn.pipeline.data.source import Split
@@ -23,10 +23,10 @@ from edgecnn.pipeline.quantization.placement import place
 from edgecnn.pipeline.quantization.quantizing import quantize
 from edgecnn.pipeline.quantization.recipe import CalibrationImages, held_out, open_calibration, short_digests
 from edgecnn.pipeline.quantization.trial import trial_logits
-from edgecnn.runtime.backends import installed
 from edgecnn.runtime.classifier import run_batches
+from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.opening import open_session
-from edgecnn.runtime.verification import replay
+from edgecnn.runtime.verification.replay import replay
 
 CALIBRATION = Path(__file__).parents[3] / "calibration"
 
@@ -72,11 +72,11 @@ def test_the_proof_and_the_parent_stand_in_the_bundle(int8_bundle: Bundle, fp32_
     assert record is not None
     assert (record.parent, record.method, record.seed) == (fp32_bundle.digest, "mse", 0)
     assert record.images.split == "train"
-    assert int8_bundle.manifest.original == fp32_bundle.manifest.original
+    assert int8_bundle.manifest.reference == fp32_bundle.manifest.reference
     assert fp32_bundle.digest in int8_bundle.proof().reference
     for engine in installed():
         session = open_session(int8_bundle, backend=engine)
-        assert replay(int8_bundle.probe(), session, int8_bundle.manifest.preprocessing).holds
+        assert replay(int8_bundle.self_test(), session, int8_bundle.manifest.preprocessing).holds
 
 
 @pytest.mark.filterwarnings("ignore::edgecnn.errors.SaturationWarning")
@@ -87,7 +87,7 @@ def test_the_work_is_the_parents_and_counted_where_the_parent_does_not_tell_it(
         tmp_path / "older",
         manifest=dataclasses.replace(fp32_bundle.manifest, format=Format(1, 1), macs=None),
         model=fp32_bundle.model.read_bytes(),
-        probe=fp32_bundle.probe(),
+        self_test=fp32_bundle.self_test(),
         proof=fp32_bundle.proof(),
     )
     made = quantize(older, open_calibration("digits"), tmp_path / "int8", options=QuantizationOptions(max_drop=100))
@@ -104,7 +104,7 @@ def test_the_full_range_holds_its_proof_or_says_that_it_does_not(fp32_bundle: Bu
         engine
         for engine in installed()
         if not replay(
-            made.bundle.probe(), open_session(made.bundle, backend=engine), made.bundle.manifest.preprocessing
+            made.bundle.self_test(), open_session(made.bundle, backend=engine), made.bundle.manifest.preprocessing
         ).holds
     }
     assert {engine for engine in installed() if any(f"on {engine} " in line for line in made.warnings)} == failing
@@ -112,7 +112,7 @@ def test_the_full_range_holds_its_proof_or_says_that_it_does_not(fp32_bundle: Bu
 
 def built(bundle: Bundle, **options: Any) -> Built:
     model = onnx.load(str(bundle.model))
-    return build(model, bundle.probe().images, options=QuantizationOptions(**options))
+    return build(model, bundle.self_test().images, options=QuantizationOptions(**options))
 
 
 @pytest.mark.parametrize("rounding", ["nearest", "together"])
@@ -128,7 +128,7 @@ def test_the_graph_is_the_same_whatever_the_batches(fp32_bundle: Bundle, roundin
 
 
 @pytest.mark.parametrize("method", ["minmax", "percentile", "entropy", "mse"])
-def test_every_method_answers_as_the_original_does(fp32_bundle: Bundle, method: str):
+def test_every_method_answers_as_the_reference_does(fp32_bundle: Bundle, method: str):
     test = open_source("digits").split("test").all_pixels(fp32_bundle.manifest.preprocessing)
     expected = trial_logits(onnx.load(str(fp32_bundle.model)), test).argmax(axis=1)
     answers = trial_logits(built(fp32_bundle, method=method).model, test).argmax(axis=1)
@@ -192,7 +192,7 @@ def test_weights_that_are_not_finite_are_named(fp32_bundle: Bundle):
     values[0, 0, 0, 0] = np.nan
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
     with pytest.raises(BundleError, match=r"conv2\.weight has values that are not finite"):
-        build(model, fp32_bundle.probe().images, options=QuantizationOptions())
+        build(model, fp32_bundle.self_test().images, options=QuantizationOptions())
 
 
 def test_a_channel_of_zeros_is_quantized(fp32_bundle: Bundle):
@@ -202,7 +202,7 @@ def test_a_channel_of_zeros_is_quantized(fp32_bundle: Bundle):
             values = onnx.numpy_helper.to_array(weight).copy()
             values[3] = 0
             weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
-    images = fp32_bundle.probe().images
+    images = fp32_bundle.self_test().images
     found = trial_logits(build(model, images, options=QuantizationOptions()).model, images)
     assert np.abs(found - trial_logits(model, images)).max() < 0.5
 
@@ -211,7 +211,7 @@ def test_an_operator_without_int8_form_stays_in_float_and_is_named(fp32_bundle: 
     model = onnx.load(str(fp32_bundle.model))
     (first,) = [node for node in model.graph.node if node.name == "relu/Relu"]
     first.op_type = "Softplus"
-    images = fp32_bundle.probe().images
+    images = fp32_bundle.self_test().images
     found = build(model, images, options=QuantizationOptions())
     assert found.placement.float_tensors[first.output[0]] == "Softplus: has no INT8 form that both engines run"
     assert len(found.placement.weights) == 3
@@ -220,7 +220,7 @@ def test_an_operator_without_int8_form_stays_in_float_and_is_named(fp32_bundle: 
 
 @pytest.mark.parametrize("images", [1, 2])
 def test_one_image_calibrates_too(fp32_bundle: Bundle, images: int):
-    model, pixels = onnx.load(str(fp32_bundle.model)), fp32_bundle.probe().images
+    model, pixels = onnx.load(str(fp32_bundle.model)), fp32_bundle.self_test().images
     logits = trial_logits(build(model, pixels[:images], options=QuantizationOptions()).model, pixels)
     assert np.isfinite(logits).all()
 

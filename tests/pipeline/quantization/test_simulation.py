@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import emulated
 from emulation import HASWELL, emulated_logits
+from marks import emulated
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.bundle.store import Bundle
@@ -117,7 +117,9 @@ def test_a_linear_layer_adds_neighbouring_inputs_in_16_bits(transposed: int):
 
 
 def test_weights_within_the_portable_range_lose_nothing(fp32_bundle: Bundle):
-    model = build(onnx.load(str(fp32_bundle.model)), fp32_bundle.probe().images, options=QuantizationOptions()).model
+    model = build(
+        onnx.load(str(fp32_bundle.model)), fp32_bundle.self_test().images, options=QuantizationOptions()
+    ).model
     assert saturated(model) == model
 
 

@@ -18,17 +18,17 @@ def copy(checkpoint_path: Path, tmp_path: Path) -> Path:
 
 def test_the_network_reads_back_in_evaluation_mode(checkpoint_path: Path):
     checkpoint = read_checkpoint(checkpoint_path)
-    network = checkpoint.original.module()
+    network = checkpoint.reference.module()
     assert not network.training
     assert all(torch.equal(value, checkpoint.state[name]) for name, value in network.state_dict().items())
 
 
-def test_the_original_changes_with_weights_preprocessing_or_labels(checkpoint_path: Path):
+def test_the_reference_changes_with_weights_preprocessing_or_labels(checkpoint_path: Path):
     import dataclasses
 
-    original = read_checkpoint(checkpoint_path).original
-    others = [dataclasses.replace(original, digest="0"), dataclasses.replace(original, labels=tuple("abcdefghij"))]
-    assert len({original.identity, *(other.identity for other in others)}) == 3
+    reference = read_checkpoint(checkpoint_path).reference
+    others = [dataclasses.replace(reference, digest="0"), dataclasses.replace(reference, labels=tuple("abcdefghij"))]
+    assert len({reference.identity, *(other.identity for other in others)}) == 3
 
 
 def truncate(copy: Path, name: str) -> None:
@@ -59,7 +59,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(damage, name: str, copy: Path):
 def test_weights_of_another_network_are_refused(copy: Path):
     from safetensors.torch import save
 
-    from edgecnn.bundle.store import digest_bytes
+    from edgecnn.files.digest import digest_bytes
 
     weights = save({"conv1.weight": torch.zeros(3, 3)})
     (copy / "model.safetensors").write_bytes(weights)
@@ -67,7 +67,7 @@ def test_weights_of_another_network_are_refused(copy: Path):
     document["weights"] = {"sha256": digest_bytes(weights), "size_bytes": len(weights)}
     (copy / "checkpoint.json").write_text(json.dumps(document))
     with pytest.raises(CheckpointError, match=r"not those of lenet: missing conv1\.bias"):
-        read_checkpoint(copy).original.module()
+        read_checkpoint(copy).reference.module()
 
 
 def test_a_place_with_no_checkpoint_says_who_writes_one(tmp_path: Path):

@@ -100,7 +100,7 @@ def test_an_unfinished_run_is_a_checkpoint_that_can_be_exported(tmp_path: Path):
         run(tmp_path / "lenet", stop_after=2)
     checkpoint = read_checkpoint(tmp_path / "lenet.unfinished")
     assert checkpoint.record.test_top1 is None
-    checkpoint.original.module()
+    checkpoint.reference.module()
 
 
 def test_a_finished_run_is_left_as_it_is(whole: Path):

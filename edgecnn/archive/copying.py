@@ -1,0 +1,133 @@
+"""Copy a bundle to a new place, from a folder or from an archive: there it is whole and intact, or it is not there."""
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from edgecnn.bundle.finding import MANIFEST, check_outside_bundles
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import BundleError, DigestMismatch, EdgecnnError
+from edgecnn.files.folder import new_folder, write_new_file
+
+_CHUNK = 1 << 20
+
+Files = Iterator[tuple[str, Iterator[bytes]]]
+"""Each file's name, and its content in pieces; the content must be taken before the next name."""
+
+
+class Incoming(Protocol):
+    """A bundle that is to be copied."""
+
+    @property
+    def path(self) -> Path:
+        """Where it comes from; for messages."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of its manifest."""
+        ...
+
+    def files(self) -> Files:
+        """Read it."""
+        ...
+
+
+@dataclass(frozen=True)
+class IncomingFolder:
+    """A bundle that stands in a folder and was found intact."""
+
+    bundle: Bundle
+
+    @property
+    def path(self) -> Path:
+        """See `Incoming`."""
+        return self.bundle.path
+
+    @property
+    def digest(self) -> str:
+        """See `Incoming`."""
+        return self.bundle.digest
+
+    def files(self) -> Files:
+        """Read it, and hold each file against its seal on the way.
+
+        Raises:
+            DigestMismatch: it has changed since it was opened.
+            BundleError: it cannot be read.
+        """
+        sealed = {name: entry.sha256 for name, entry in self.bundle.manifest.files.items()}
+        for name in (MANIFEST, *sorted(sealed)):
+            yield name, _sealed_chunks(self.path / name, sealed.get(name, self.bundle.digest))
+
+
+def place(
+    incoming: Incoming, out: Path, *, force: bool = False, prove: Callable[[Bundle], object] | None = None
+) -> Bundle:
+    """Copy a bundle to `out`, which appears when every byte was held against its digest, and the proof holds.
+
+    Args:
+        incoming: the bundle.
+        out: the new folder.
+        force: replace an existing bundle.
+        prove: called with the copy before it takes its place; raises EdgecnnError where the proof does not hold.
+
+    Raises:
+        BundleError: the copy is not intact: the message names what was copied, and the file.
+        OutputExists: `out` stands already and `force` is false.
+        EdgecnnError: the system refused, for example a full disk, or `prove` did; nothing has changed then.
+    """
+    check_outside_bundles(out)
+    with new_folder(out, marker=MANIFEST, force=force) as new, _naming(incoming.path, new):
+        for name, content in incoming.files():
+            write_new_file(new / name, content)
+        bundle = open_bundle(new)
+        if prove is not None:
+            prove(bundle)
+    return dataclasses.replace(bundle, path=out)
+
+
+def read_chunks(file: BinaryIO, size_bytes: int, *, path: Path) -> Iterator[bytes]:
+    """Yield the next bytes of a file in pieces.
+
+    Raises:
+        BundleError: there are fewer, or they cannot be read.
+    """
+    while size_bytes:
+        try:
+            chunk = file.read(min(size_bytes, _CHUNK))
+        except OSError as error:
+            raise BundleError(f"cannot read {path}: {error.strerror} (errno {error.errno})") from None
+        if not chunk:
+            raise BundleError(f"{path} ends too early: it was cut off; copy it again")
+        size_bytes -= len(chunk)
+        yield chunk
+
+
+def _sealed_chunks(path: Path, sha256: str) -> Iterator[bytes]:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            size_bytes = file.seek(0, 2)
+            file.seek(0)
+            for chunk in read_chunks(file, size_bytes, path=path):
+                digest.update(chunk)
+                yield chunk
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror} (errno {error.errno})") from None
+    if digest.hexdigest() != sha256:
+        raise DigestMismatch(f"{path} has changed while it was read: copy the bundle again")
+
+
+@contextlib.contextmanager
+def _naming(source: Path, copy: Path) -> Iterator[None]:
+    """Let messages about the copy, which nobody will find, name what was copied."""
+    try:
+        yield
+    except EdgecnnError as error:
+        error.args = (str(error).replace(f"{copy}/", f"{source}: ").replace(str(copy), str(source)),)
+        raise

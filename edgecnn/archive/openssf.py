@@ -1,0 +1,157 @@
+"""Signs bundles and verifies signatures: the one file that imports model-signing, which takes half a second and 50 MB.
+
+Its signature is a statement of the sha256 of every file in the folder, signed with a key. It is compared by the library
+alone; what was compared is what we go on with, so that no second reading of either file can differ.
+"""
+
+import base64
+import contextlib
+import io
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from model_signing import hashing, signing, verifying
+from model_signing.manifest import Manifest
+
+from edgecnn.archive.keys import check_private_key, read_public_key
+from edgecnn.archive.signature import Signature, read_signature
+from edgecnn.bundle.finding import MANIFEST, is_bundle, led_to, signature_beside
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import BundleError, DigestMismatch, SignatureInvalid
+
+
+class _Hashing(hashing.Config):
+    """The library's sha256 of every file, without exception, kept for us.
+
+    Attributes:
+        has_begun: whether it was asked for; a signature is looked at before.
+        digests: name to sha256 of each file; None until all are known.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_ignored_paths(paths=(), ignore_git_paths=False)
+        self.has_begun = False
+        self.digests: dict[str, str] | None = None
+
+    def hash(
+        self, model_path: hashing.PathLike, *, files_to_hash: Iterable[hashing.PathLike] | None = None
+    ) -> Manifest:
+        """See the library."""
+        self.has_begun = True
+        found = super().hash(model_path, files_to_hash=files_to_hash)
+        self.digests = {each.identifier: each.digest.digest_hex for each in found.resource_descriptors()}
+        return found
+
+
+def sign_bundle(bundle: Bundle, *, key: Path) -> bytes:
+    """Return a signature of a bundle; nothing is written but in a folder of temporary files.
+
+    Args:
+        bundle: that was opened.
+        key: PEM file with a private key.
+
+    Raises:
+        UsageError: it is no key to sign with.
+        BundleError: the bundle has changed since it was opened.
+    """
+    check_private_key(key)
+    hashed = _Hashing()
+    with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
+        out = Path(folder) / "signature"
+        signer = signing.Config().use_elliptic_key_signer(private_key=key).set_hashing_config(hashed)
+        try:
+            signer.sign(bundle.path.resolve(), out)
+        except (OSError, ValueError) as error:  # a link, or a file that has gone
+            raise BundleError(f"{bundle.path} cannot be signed: {error}") from None
+        content = out.read_bytes()
+    sealed = {name: entry.sha256 for name, entry in bundle.manifest.files.items()}
+    if hashed.digests != sealed | {MANIFEST: bundle.digest}:
+        raise DigestMismatch(f"{bundle.path} has changed while it was signed: nothing was written")
+    return content
+
+
+def verify_signature(bundle: Path, *, key: Path, signature: Path | None = None) -> str:
+    """Prove that the owner of a key has signed a bundle as it stands there.
+
+    Args:
+        bundle: its folder.
+        key: PEM file with a public key.
+        signature: its file; by default the one beside the bundle.
+
+    Returns:
+        The digest of the bundle that was signed. Whoever opens it afterwards requires the same of what is opened: see
+        `open_bundle`.
+
+    Raises:
+        UsageError: it is no key to verify with.
+        BundleError: there is no bundle.
+        SignatureMissing: there is no signature.
+        SignatureInvalid: it is another key's, another bundle's, or the bundle has been altered; a file is named.
+    """
+    read_public_key(key)  # what is wrong with it is said first
+    bundle = led_to(bundle)
+    if not is_bundle(bundle):
+        open_bundle(bundle)  # it says what stands there instead
+    return check_signature(bundle, read_signature(signature or signature_beside(bundle), bundle=bundle), key=key)
+
+
+def check_signature(bundle: Path, signature: Signature, *, key: Path) -> str:
+    """Do the same with a signature that has been read, and a bundle that is there.
+
+    Raises:
+        UsageError: it is no key to verify with.
+        SignatureInvalid: see `verify_signature`.
+    """
+    public_key = read_public_key(key)
+    hashed = _Hashing()
+    with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
+        copies = Path(folder) / "key", Path(folder) / "signature"
+        for copy, text in zip(copies, (public_key, signature.content), strict=True):
+            copy.write_bytes(text)
+        verifier = verifying.Config().use_elliptic_key_verifier(public_key=copies[0]).set_hashing_config(hashed)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # the library prints a remark on old signatures
+                verifier.verify(bundle.resolve(), copies[1])  # it takes no link for a folder
+        except Exception as error:  # its reader raises whatever Python does on a file that anybody may have written
+            raise _refusal(bundle, signature, key, hashed=hashed, error=error) from None
+    digest = (hashed.digests or {}).get(MANIFEST)
+    if digest is None:
+        raise SignatureInvalid(f"{signature.path} is a signature that leaves out {bundle / MANIFEST}")
+    return digest
+
+
+def _refusal(bundle: Path, signature: Signature, key: Path, *, hashed: _Hashing, error: Exception) -> SignatureInvalid:
+    """Say why a signature does not hold; what is read of it here goes into the message and nowhere else."""
+    place, signed = signature.path, _signed_digests(signature.content)
+    if signed is None:
+        return SignatureInvalid(f"{place} is no signature that `edgecnn sign` has written, or is damaged")
+    if not hashed.has_begun:
+        return SignatureInvalid(f"{place} was not made with the private key of {key}, or has been altered")
+    differing = [] if hashed.digests is None else _differing(bundle, signed, hashed.digests)
+    if not differing:  # a link, a file that cannot be read
+        return SignatureInvalid(f"{bundle} is not what was signed: {' '.join(str(error).split())[:300]}")
+    more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
+    return SignatureInvalid(f"{differing[0]} the bundle was signed{more}: take the bundle that {place} belongs to")
+
+
+def _differing(bundle: Path, signed: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Name the files that differ from those that were signed: altered, added, taken away."""
+    both = sorted(signed.keys() & found.keys())
+    altered = [f"{bundle / name} has changed since" for name in both if found[name] != signed[name]]
+    gone = [f"{bundle / name} has gone since" for name in sorted(signed.keys() - found.keys())]
+    added = [f"{bundle / name} was not there when" for name in sorted(found.keys() - signed.keys())]
+    return altered + gone + added
+
+
+def _signed_digests(content: bytes) -> dict[str, str] | None:
+    """Return name and sha256 of the files that a signature is about, as it says; None where it is none of ours."""
+    try:
+        payload = json.loads(base64.b64decode(json.loads(content)["dsseEnvelope"]["payload"]))
+        resources = payload["predicate"]["resources"]
+        digests = {str(each["name"]): str(each["digest"]) for each in resources if each["algorithm"] == "sha256"}
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        return None
+    return digests if len(digests) == len(resources) else None

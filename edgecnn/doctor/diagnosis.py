@@ -1,0 +1,68 @@
+"""What this machine is, and what edgecnn will do on it: facts, engines and hazards in one value."""
+
+import dataclasses
+import importlib.metadata
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.doctor.examination import Examination, examine_apart
+from edgecnn.doctor.hazards import Hazard, hazards
+from edgecnn.errors import EngineError, EngineMissing
+from edgecnn.host.machine import Machine, machine
+from edgecnn.runtime.engines.backends import NONE_INSTALLED, installed
+from edgecnn.runtime.engines.choices import BACKENDS
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `edgecnn doctor` finds.
+
+    Attributes:
+        machine: processor, cores and memory.
+        engines: what each of them does here, those that are not installed too.
+        hazards: what goes wrong on a machine like this one, and what to do.
+    """
+
+    machine: Machine
+    engines: tuple[Examination, ...]
+    hazards: tuple[Hazard, ...]
+
+
+def diagnose(*, root: Path = Path("/"), examine: Callable[[str], Examination] = examine_apart) -> Diagnosis:
+    """Look at this machine and at every engine.
+
+    Args:
+        root: where `/proc` and `/sys` stand.
+        examine: how an engine is examined; by default in a process of its own, so that one that crashes is a finding.
+    """
+    here = machine(root)
+    owners = importlib.metadata.packages_distributions()
+    engines = []
+    for name in BACKENDS:
+        if name in installed():
+            packages = tuple(
+                f"{owner} {importlib.metadata.version(owner)}" for owner in sorted(set(owners.get(name, ())))
+            )
+            found = dataclasses.replace(examine(name), packages=packages)
+        else:
+            found = Examination(name, problem=f"not installed: pip install 'edgecnn[{name}]'")
+        engines.append(found)
+    telemetry = os.environ.get("ORT_DISABLE_TELEMETRY")
+    return Diagnosis(here, tuple(engines), hazards(here, engines, telemetry=telemetry))
+
+
+def require_engine(diagnosis: Diagnosis) -> None:
+    """Raise where nothing can run.
+
+    Raises:
+        EngineMissing: no engine is installed.
+        EngineError: none of those that are runs a small graph.
+    """
+    if any(engine.runs for engine in diagnosis.engines):
+        return
+    if not installed():
+        raise EngineMissing(NONE_INSTALLED)
+    reasons = (f"{engine.engine}: {engine.problem or 'no device runs a graph'}" for engine in diagnosis.engines)
+    raise EngineError(f"no engine runs a graph here: {'; '.join(reasons)}")

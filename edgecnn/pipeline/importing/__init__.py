@@ -1,0 +1,1 @@
+"""Reads weights that other tools wrote. Must not train or export."""

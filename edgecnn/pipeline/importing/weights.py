@@ -1,0 +1,191 @@
+"""Weights that were trained elsewhere: a torchvision state dict, a safetensors file, or a torchvision weights entry.
+
+A foreign file is read without executing anything in it: `torch.load` with `weights_only=True`, or safetensors.
+"""
+
+import dataclasses
+import hashlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torchvision.models import get_model_weights
+from torchvision.transforms import InterpolationMode
+
+from edgecnn.bundle.manifest import Network, Stem
+from edgecnn.bundle.preprocessing import Interpolation, Preprocessing, Resize
+from edgecnn.errors import CheckpointError, UsageError
+from edgecnn.files.digest import digest_bytes
+from edgecnn.pipeline.models.registry import build, check_network, get_architecture
+from edgecnn.pipeline.reference import Reference, check_state
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's training images, per channel."""
+
+_GREY_MEAN, _GREY_STD = (0.449,), (0.226,)
+_INTERPOLATIONS: dict[InterpolationMode, Interpolation] = {
+    InterpolationMode.NEAREST: "nearest",
+    InterpolationMode.BILINEAR: "bilinear",
+    InterpolationMode.BICUBIC: "bicubic",
+    InterpolationMode.LANCZOS: "lanczos",
+}
+
+
+@dataclass(frozen=True)
+class WeightsOptions:
+    """What a weights file does not say of itself; None takes ImageNet's custom.
+
+    Attributes:
+        image_size: height and width of the crop; 224.
+        resize: the shorter side before cropping; 256/224 of the crop.
+        mean: per channel, of pixels in [0, 1].
+        std: likewise.
+        labels: class names; the numbers of the classes.
+        stem: that the network was trained with, where an architecture has several.
+    """
+
+    image_size: int | None = None
+    resize: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    labels: tuple[str, ...] | None = None
+    stem: Stem = "standard"
+
+
+def open_weights(architecture: str, text: str, options: WeightsOptions) -> Reference:
+    """Open what `--weights` names: a file, or an entry of torchvision's weights for that architecture.
+
+    Raises:
+        UsageError: no such architecture, file or entry, or options that do not fit.
+        CheckpointError: the file holds something else than this architecture's weights.
+    """
+    get_architecture(architecture)
+    path = Path(text)
+    if path.is_file():
+        return from_file(architecture, path, options)
+    return _from_torchvision(architecture, text, options)
+
+
+def from_file(architecture: str, path: Path, options: WeightsOptions) -> Reference:
+    """Read a state dict; the numbers of classes and of channels are read from it."""
+    content = path.read_bytes()
+    state = _read_state(path, content)
+    size = options.image_size or get_architecture(architecture).image_size
+    network = _describe(Network(architecture, 2, 3, size, options.stem), state, path)
+    return Reference(
+        network=network,
+        state=state,
+        labels=_labels(options.labels, network.num_classes),
+        preprocessing=_preprocessing(network, options),
+        digest=digest_bytes(content),
+    )
+
+
+def _from_torchvision(architecture: str, name: str, options: WeightsOptions) -> Reference:
+    """Take an entry's weights, and with them its labels, resize, crop and interpolation."""
+    try:
+        entries: Any = get_model_weights(architecture)
+    except ValueError:
+        raise UsageError(f"there is no file {name}, and torchvision has no weights for {architecture}") from None
+    if name not in entries.__members__:
+        choices = ", ".join(entries.__members__)
+        raise UsageError(f"{name} is neither a file nor torchvision's weights for {architecture}: choose {choices}")
+    entry = entries[name]
+    preset = entry.transforms()
+    try:
+        state = entry.get_state_dict(progress=False, check_hash=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot fetch {entry.url}: {error}; download it elsewhere and give the file") from None
+    network = Network(architecture, len(entry.meta["categories"]), 3, preset.crop_size[0])
+    check_network(network)
+    theirs = preset_preprocessing(preset)
+    mean, std = _normalisation(architecture, theirs.mean, theirs.std)
+    preprocessing = dataclasses.replace(theirs, mean=options.mean or mean, std=options.std or std)
+    labels = options.labels or tuple(entry.meta["categories"])
+    return Reference(network, dict(state), labels, preprocessing, hashlib.sha256(entry.url.encode()).hexdigest())
+
+
+def preset_preprocessing(preset: Any) -> Preprocessing:
+    """Turn the transforms of a torchvision weights entry (its `ImageClassification` preset) into data."""
+    (crop,) = preset.crop_size
+    return Preprocessing(
+        "RGB",
+        Resize(tuple(preset.resize_size), _INTERPOLATIONS[preset.interpolation]),
+        (crop, crop),
+        tuple(preset.mean),
+        tuple(preset.std),
+    )
+
+
+def _read_state(path: Path, content: bytes) -> dict[str, torch.Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_tensors(content)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path} holds more than tensors, or is no PyTorch file: refused, nothing of it was executed; "
+            f"save the state dict alone"
+        ) from None
+    except (RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a PyTorch file: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise CheckpointError(f"{path} is not a state dict: expected names and tensors; save model.state_dict()")
+    return dict(found)
+
+
+def _describe(guess: Network, state: dict[str, torch.Tensor], path: Path) -> Network:
+    """Correct a guess: read the numbers of classes and of channels from the last and from the first weights."""
+    architecture = guess.architecture
+    with torch.device("meta"):
+        expected = build(guess).state_dict()
+    weights = [key for key in expected if key.endswith(".weight")]
+    first, last = state.get(weights[0]), state.get(weights[-1])
+    if first is None or last is None or first.ndim != 4 or last.ndim != 2:
+        check_state(architecture, expected, state)
+        raise CheckpointError(f"{path} does not hold the weights of {architecture}")
+    network = dataclasses.replace(guess, num_classes=len(last), in_channels=first.shape[1])
+    with torch.device("meta"):
+        check_state(architecture, build(network).state_dict(), state)
+    return network
+
+
+def _preprocessing(network: Network, options: WeightsOptions) -> Preprocessing:
+    size = network.image_size
+    custom = (MEAN, STD) if network.in_channels == 3 else (_GREY_MEAN, _GREY_STD)
+    mean, std = _normalisation(network.architecture, *custom)
+    try:
+        return Preprocessing(
+            "RGB" if network.in_channels == 3 else "L",
+            Resize((options.resize or round(size * 256 / 224),)),
+            (size, size),
+            options.mean or mean,
+            options.std or std,
+        )
+    except ValueError as error:
+        raise UsageError(f"--mean, --std or --resize does not fit: {error}") from None
+
+
+def _normalisation(
+    architecture: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation as the network wants them.
+
+    torchvision's GoogLeNet comes from a TensorFlow model. Its `transform_input` undoes ImageNet's normalisation
+    inside the network and scales to [-1, 1]: (x · std + mean - 0.5) / 0.5, which is a normalisation with 0.5 and 0.5.
+    """
+    return ((0.5,) * len(mean), (0.5,) * len(std)) if architecture == "googlenet" else (mean, std)
+
+
+def _labels(labels: tuple[str, ...] | None, classes: int) -> tuple[str, ...]:
+    if labels is None:
+        return tuple(str(index) for index in range(classes))
+    if len(labels) != classes:
+        raise UsageError(f"--labels has {len(labels)} lines, the weights have {classes} classes")
+    return labels

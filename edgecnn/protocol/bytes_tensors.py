@@ -1,0 +1,61 @@
+"""BYTES: elements of any length. Raw, each is 4 bytes of length, little-endian, and then itself.
+
+Triton Inference Server, docs/protocol/extension_binary_data.md.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+from edgecnn.protocol.wording import found, invalid
+
+_LENGTH = struct.Struct("<I")
+
+
+def decode(name: str, body: bytes, *, start: int, size: int, count: int) -> tuple[bytes, ...]:
+    """Cut the elements out of a part of the body.
+
+    Args:
+        name: for messages.
+        body: holds at least `size` bytes from `start`.
+        start: offset of the tensor.
+        size: its bytes.
+        count: elements that its shape has, however many.
+
+    Raises:
+        Refusal: the part does not hold just so many elements.
+    """
+    end = start + size
+    # The least that they take: whoever names more elements is told before any is cut out.
+    if size < 4 * count:
+        raise invalid(f"input '{name}': expected {count} elements, each behind its length, found {size} bytes")
+    elements = []
+    for index in range(count):
+        if end - start < 4:
+            raise invalid(f"input '{name}': element {index} has no length")
+        (length,) = _LENGTH.unpack_from(body, start)
+        start += 4
+        if length > end - start:
+            raise invalid(f"input '{name}': element {index} has {length} bytes, found {end - start}")
+        elements.append(body[start : start + length])
+        start += length
+    if start != end:
+        raise invalid(f"input '{name}': unexpected {end - start} additional bytes after its {count} elements")
+    return tuple(elements)
+
+
+def from_strings(name: str, values: list[Any]) -> tuple[bytes, ...]:
+    """Return JSON strings as UTF-8.
+
+    Raises:
+        Refusal: one is no string.
+    """
+    for value in values:
+        if type(value) is not str:
+            raise invalid(f"input '{name}': expected strings as data, found {found(value)}")
+    return tuple(value.encode() for value in values)
+
+
+def encode(elements: Iterable[bytes]) -> bytes:
+    """Return the elements as they travel raw."""
+    return b"".join(part for element in elements for part in (_LENGTH.pack(len(element)), element))

@@ -1,0 +1,1 @@
+"""The protocol's protobuf messages: bytes to tensors and back. Must not import grpcio."""

@@ -1,0 +1,44 @@
+"""A model's answers to the bytes of a ModelInferResponse. Tensors are always raw: clients read no others."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgecnn.protocol import bytes_tensors
+from edgecnn.protocol.classification import classify
+from edgecnn.protocol.datatypes import DTYPES, name_of
+from edgecnn.protocol.grpc.messages import ANSWERS
+from edgecnn.protocol.request import InferRequest
+
+
+def encode(
+    request: InferRequest,
+    outputs: Mapping[str, np.ndarray],
+    *,
+    model_name: str,
+    model_version: str,
+    labels: Sequence[str],
+) -> bytes:
+    """Write the response to a request.
+
+    Args:
+        request: what was asked for.
+        outputs: at least those that it asks for, [N, ...] each, of a type that the protocol has.
+        model_name: the model that answered.
+        model_version: its version.
+        labels: class names, for classification.
+    """
+    answer = ANSWERS["ModelInfer"](model_name=model_name, model_version=model_version, id=request.id or "")
+    for wanted in request.outputs:
+        output = outputs[wanted.name]
+        if wanted.classes:
+            best = classify(output, classes=wanted.classes, labels=labels)
+            datatype, shape = "BYTES", (len(best), len(best[0]))
+            raw = bytes_tensors.encode(entry.encode() for row in best for entry in row)
+        else:
+            datatype, shape = name_of(output.dtype), output.shape
+            raw = output.astype(DTYPES[datatype], copy=False).tobytes()  # row-major
+        answer.outputs.add(name=wanted.name, datatype=datatype, shape=shape)
+        answer.raw_output_contents.append(raw)
+    content: bytes = answer.SerializeToString()
+    return content

@@ -1,0 +1,88 @@
+"""A model's answers to the bytes of a response: JSON, and behind it the tensors that the client wants raw.
+
+Open Inference Protocol v2, inference response, with Triton's binary tensor data extension. The JSON is always JSON:
+what it has no number for (infinity, and what is no number) is refused with the advice to ask for binary data, since
+null would be taken for an answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from edgecnn.protocol import bytes_tensors
+from edgecnn.protocol.classification import classify
+from edgecnn.protocol.datatypes import BINARY_ONLY, DTYPES, name_of
+from edgecnn.protocol.request import InferRequest
+from edgecnn.protocol.wording import invalid
+
+
+def encode(
+    request: InferRequest,
+    outputs: Mapping[str, np.ndarray],
+    *,
+    model_name: str,
+    model_version: str,
+    labels: Sequence[str],
+) -> tuple[bytes, int | None]:
+    """Write the response to a request.
+
+    Args:
+        request: what was asked for.
+        outputs: at least those that it asks for, [N, ...] each, of a type that the protocol has.
+        model_name: the model that answered.
+        model_version: its version.
+        labels: class names, for classification.
+
+    Returns:
+        The body, and the length of its JSON, for `Inference-Header-Content-Length`; None where it is all JSON.
+
+    Raises:
+        Refusal: numbers that JSON does not have were to be written in JSON.
+    """
+    described: list[dict[str, Any]] = []
+    parts: list[Any] = [b""]
+    for wanted in request.outputs:
+        output = outputs[wanted.name]
+        part: bytes | np.ndarray | None
+        if wanted.classes:
+            entry, part = _classes(classify(output, classes=wanted.classes, labels=labels), wanted.binary)
+        else:
+            entry, part = _numbers(wanted.name, output, wanted.binary)
+        described.append({"name": wanted.name, **entry})
+        if part is not None:
+            parts.append(part)
+    answer: dict[str, Any] = {"model_name": model_name, "model_version": model_version, "outputs": described}
+    if request.id is not None:
+        answer["id"] = request.id
+    text = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    if len(parts) == 1:
+        return text, None
+    parts[0] = text
+    return b"".join(parts), len(text)
+
+
+def _numbers(name: str, output: np.ndarray, binary: bool) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Describe a tensor, its data within or raw beside."""
+    datatype = name_of(output.dtype)
+    entry: dict[str, Any] = {"datatype": datatype, "shape": output.shape}
+    if binary:
+        entry["parameters"] = {"binary_data_size": output.nbytes}
+        return entry, np.ascontiguousarray(output, DTYPES[datatype])
+    if datatype in BINARY_ONLY:
+        raise invalid(f"output '{name}': {datatype} needs binary data")
+    if output.dtype.kind == "f" and not np.isfinite(output).all():
+        raise invalid(f"output '{name}' holds numbers that JSON does not have; ask for binary data")
+    entry["data"] = output.ravel()
+    return entry, None
+
+
+def _classes(best: list[list[str]], binary: bool) -> tuple[dict[str, Any], bytes | None]:
+    """Describe the best classes, [N, k], within or raw beside."""
+    entries = [entry for row in best for entry in row]
+    entry: dict[str, Any] = {"datatype": "BYTES", "shape": (len(best), len(best[0]))}
+    if not binary:
+        return {**entry, "data": entries}, None
+    raw = bytes_tensors.encode(each.encode() for each in entries)
+    return {**entry, "parameters": {"binary_data_size": len(raw)}}, raw

@@ -1,0 +1,117 @@
+"""Compiled graphs, kept between processes, so that the second start of a large network is quick.
+
+An entry is a folder of files that the engine itself wrote, with their digests beside them. Its name is the digest of
+everything that decides what they hold: the graph, the engine's version, the options, the processor. It is read only
+when every byte is what was written; anything else is deleted and made anew. It appears whole or not at all, so that
+processes may share it.
+"""
+
+import hashlib
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.bundle.manifest import FileEntry
+from edgecnn.errors import CacheWarning, EdgecnnError, OutputExists
+from edgecnn.files import schema
+from edgecnn.files.digest import digest_file
+from edgecnn.files.file import write_file
+from edgecnn.files.folder import new_folder, sync_file
+from edgecnn.files.places import cache_folder
+from edgecnn.host.processor import emulator, processor
+
+_ENTRY = "entry.json"
+
+
+@dataclass(frozen=True)
+class CacheKey:
+    """What decides the files of an entry.
+
+    Attributes:
+        graph: sha256 of the ONNX file.
+        engine: its name.
+        version: of the engine.
+        options: how the session is opened, as text.
+        processor: its name, instruction sets and emulator: engines choose their kernels by them.
+    """
+
+    graph: str
+    engine: str
+    version: str
+    options: str
+    processor: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    key: CacheKey
+    files: dict[str, FileEntry]
+
+
+class CacheSlot:
+    """The place of one compiled graph."""
+
+    def __init__(self, key: CacheKey, root: Path | None = None) -> None:
+        """Args: `root` is the folder of all entries, by default in `$XDG_CACHE_HOME/edgecnn`."""
+        self._key = key
+        self._root = root or cache_folder() / "engines"
+        self._folder = self._root / hashlib.sha256(schema.dump(key).encode()).hexdigest()[:32]
+
+    def read(self) -> Path | None:
+        """Return the folder of what the engine wrote, every byte proven; None where there is none, or none intact."""
+        if not os.path.lexists(self._folder):
+            return None
+        if self._intact():
+            return self._folder
+        self.drop()
+        return None
+
+    def write(self, fill: Callable[[Path], None]) -> None:
+        """Let the engine fill a new entry; a failure is a `CacheWarning`, since the session itself is open."""
+        try:
+            with new_folder(self._folder, marker=_ENTRY) as new:
+                fill(new)
+                files = {file.name: FileEntry(digest_file(file), file.stat().st_size) for file in new.iterdir()}
+                for name in files:
+                    sync_file(new / name)
+                write_file(new / _ENTRY, schema.dump(_Entry(self._key, files)).encode())
+        except OutputExists:  # another process was quicker
+            return
+        except EdgecnnError as error:
+            warnings.warn(f"the compiled graph is not kept for the next start: {error}", CacheWarning, stacklevel=3)
+            return
+        self._drop_older_versions()
+
+    def drop(self) -> None:
+        """Delete the entry: the engine does not take it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _intact(self) -> bool:
+        try:
+            entry = schema.parse(_Entry, (self._folder / _ENTRY).read_bytes())
+            return entry.key == self._key and all(
+                (self._folder / name).stat().st_size == file.size_bytes
+                and digest_file(self._folder / name) == file.sha256
+                for name, file in entry.files.items()
+            )
+        except (OSError, schema.SchemaError):
+            return False
+
+    def _drop_older_versions(self) -> None:
+        """Delete what other versions of this engine have written: nothing will read it again."""
+        for file in self._root.glob(f"*/{_ENTRY}"):
+            try:
+                key = schema.parse(_Entry, file.read_bytes()).key
+            except (OSError, schema.SchemaError):
+                continue  # whoever asks for it deletes it
+            if key.engine == self._key.engine and key.version != self._key.version:
+                shutil.rmtree(file.parent, ignore_errors=True)
+
+
+def cache_key(graph: str, engine: str, version: str, options: str) -> CacheKey:
+    """Return the key of a graph's entry on this machine."""
+    here = processor()
+    return CacheKey(graph, engine, version, options, ", ".join([here.name, *here.features, *emulator()]))

@@ -1,0 +1,154 @@
+"""OpenVINO behind the backend protocol: CPU, GPU, NPU, AUTO. A graph that is open: `openvino_session`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecnn.errors import DeviceUnavailable, EngineError, PrecisionUnavailable
+from edgecnn.host.resources import usable_cores
+from edgecnn.runtime.engines.backend import Device, Precision, SessionInfo, SessionOptions, device_kind
+from edgecnn.runtime.engines.openvino_module import openvino
+from edgecnn.runtime.engines.openvino_session import OpenVinoSession, reason
+
+_KINDS = ("cpu", "gpu", "npu", "auto")
+_AUTO = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_STARTUP_FALLBACK": False}
+"""Without the second, AUTO answers from the CPU until its real choice is compiled, and names the CPU when asked."""
+_HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_COMPILED = "model.blob"
+_PRECISIONS: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
+
+
+class OpenVinoBackend:
+    """OpenVINO."""
+
+    name = "openvino"
+    version = openvino.__version__
+    symmetric_int8_only: frozenset[str] = frozenset()
+    has_exact_int8 = False
+
+    def __init__(self) -> None:
+        self._core = openvino.Core()
+
+    def devices(self) -> tuple[Device, ...]:
+        """List what this machine has; `auto` leaves the choice to the engine."""
+        found = [
+            Device(name.lower().replace(".", ":"), str(self._core.get_property(name, "FULL_DEVICE_NAME")))
+            for name in self._core.available_devices
+        ]
+        return (*found, Device("auto", "the engine's choice"))
+
+    def default_precision(self, model: Path, device: str) -> Precision | None:
+        """See `Backend.default_precision`; AUTO does not tell."""
+        if device_kind(device) == "auto":
+            return None
+        try:
+            compiled = self._core.compile_model(self._core.read_model(str(model)), _device_name(device))
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot load {model} for {device}: {reason(error)}") from None
+        return _PRECISIONS.get(_precision_hint(compiled))
+
+    def open(self, model: Path, options: SessionOptions) -> "OpenVinoSession":
+        """Load a graph; see `Backend.open`."""
+        kind = device_kind(options.device)
+        self._check(kind, options)
+        device = options.device
+        try:
+            if kind == "auto":  # ask the engine which one it takes: AUTO itself does not tell the precision that runs
+                chosen = self._core.compile_model(self._core.read_model(str(model)), "AUTO", _AUTO)
+                device = _opened(chosen)[0]
+            content, compiled = self._load_cached(device, options)
+            compiled = compiled or self._compile(model, device, options)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot load {model} for {device}: {reason(error)}") from None
+        info = _check_opened(compiled, device, options)
+        return OpenVinoSession(compiled, info, options.concurrency, one_by_one=options.one_by_one, weights=content)
+
+    def _compile(self, model: Path, device: str, options: SessionOptions) -> Any:
+        settings = _settings(device_kind(device), options)
+        graph = self._core.read_model(str(model))
+        if options.one_by_one:  # shapes that are known need not be looked up at every operator: 3 to 35 % of a run
+            shape = graph.input(0).partial_shape
+            shape[0] = 1
+            graph.reshape(shape)
+        compiled = self._core.compile_model(graph, _device_name(device), settings)
+        if options.cache is not None:
+            options.cache.write(lambda folder: _keep(compiled, folder / _COMPILED))
+        return compiled
+
+    def _load_cached(self, device: str, options: SessionOptions) -> tuple[np.ndarray, Any] | tuple[None, None]:
+        """Load the compiled graph if it is kept: its file, mapped into memory, where the weights stay, and the graph.
+
+        OpenVINO's own `CACHE_DIR` reads and hashes the ONNX graph first, and gains nothing on a CPU for it.
+        """
+        kept = options.cache.read() if options.cache else None
+        if options.cache is None or kept is None:
+            return None, None
+        try:
+            # Its tensors must be writable; what would be written goes to a copy of the page.
+            content = np.memmap(kept / _COMPILED, dtype=np.uint8, mode="c")
+            tensor = openvino.Tensor(content, shared_memory=True)
+            settings = _settings(device_kind(device), options)
+            return content, self._core.import_model(tensor, _device_name(device), settings)
+        except (OSError, ValueError, RuntimeError):
+            options.cache.drop()
+            return None, None
+
+    def _check(self, kind: str, options: SessionOptions) -> None:
+        found = [device.name for device in self.devices()]
+        wanted = options.device if options.device in found else kind
+        if kind not in _KINDS or not any(name in (wanted, f"{wanted}:0") for name in found):
+            raise DeviceUnavailable(f"OpenVINO finds no device {options.device!r} here, it finds {', '.join(found)}")
+        if options.precision not in _HINTS:
+            raise PrecisionUnavailable(
+                f"OpenVINO computes in {', '.join(_HINTS)}, not in {options.precision}: ask for --precision fp32"
+            )
+
+
+def _settings(kind: str, options: SessionOptions) -> dict[str, Any]:
+    # Without the hint OpenVINO computes FP32 models in bfloat16 on CPUs that have it, and in float16 on GPUs.
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[options.precision]}
+    if kind == "cpu":
+        settings["INFERENCE_NUM_THREADS"] = (options.threads or usable_cores()) * options.concurrency
+        settings["NUM_STREAMS"] = options.concurrency
+    return settings
+
+
+def _check_opened(compiled: Any, device: str, options: SessionOptions) -> SessionInfo:
+    """Read back what the engine made of the request; it falls back without a word."""
+    kind, opened = device_kind(device), _opened(compiled)
+    if not all(name.startswith(kind) for name in opened):
+        raise DeviceUnavailable(f"OpenVINO opened {', '.join(opened)} where {device} was asked for")
+    found = _precision_hint(compiled)
+    precision = _PRECISIONS.get(found)
+    if precision != options.precision:
+        raise PrecisionUnavailable(
+            f"{device} computes in {precision or found} here, not in {options.precision}: "
+            f"ask for --precision {precision or 'fp32'}"
+        )
+    threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) // options.concurrency if kind == "cpu" else 1
+    return SessionInfo("openvino", openvino.__version__, opened[0], options.precision, threads)
+
+
+def _precision_hint(compiled: Any) -> str:
+    """Return what a compiled graph computes in, as the engine writes it."""
+    hint = compiled.get_property("INFERENCE_PRECISION_HINT")
+    return hint.get_type_name() if hasattr(hint, "get_type_name") else str(hint)
+
+
+def _keep(compiled: Any, path: Path) -> None:
+    try:
+        content = compiled.export_model()
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot export what it compiled: {reason(error)}") from None
+    path.write_bytes(content.getbuffer())
+
+
+def _opened(compiled: Any) -> list[str]:
+    """Return the devices that a compiled graph really runs on, as `--device` writes them."""
+    names = compiled.get_property("EXECUTION_DEVICES")
+    return [str(name).strip("()").lower().replace(".", ":") for name in names]
+
+
+def _device_name(device: str) -> str:
+    return device.upper().replace(":", ".")

@@ -1,1 +1,0 @@
-"""How fast a bundle is here: candidates in processes of their own, in turns, until they are steady; with intervals."""

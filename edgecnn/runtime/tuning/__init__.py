@@ -1,1 +1,0 @@
-"""Which engine, bundle and setting is the fastest here among those that answer well enough; kept as a profile."""

@@ -1,0 +1,1 @@
+"""Routes and the life of one request. Must not open sockets or load models."""

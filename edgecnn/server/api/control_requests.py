@@ -1,0 +1,96 @@
+"""Requests of the repository extension over HTTP, and who may load and unload: nobody whom a page has sent.
+
+A browser sends what any page asks it to, to loopback too. A page of another site shows itself by its `Origin`; one that
+has made its own name mean this machine (DNS rebinding) by the `Host` that it believes to talk to. An address as host
+cannot be rebound. No browser sends gRPC's headers.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.protocol.wording import quoted
+from edgecnn.server.http.message import Head
+
+_HARMLESS = frozenset({"unload_dependents"})
+"""Parameters that clients send along; all others would change what is loaded."""
+_HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:/@?#]*)(?::[0-9]{1,5})?")
+
+
+def check_control(head: Head, body: bytes, *, trusted_hosts: tuple[str, ...]) -> None:
+    """Do nothing for a control call that this server takes.
+
+    Args:
+        head: of the request.
+        body: of the request; the parameters of Triton's repository extension may stand in it.
+        trusted_hosts: names of this server, in lower case, beside `localhost` and every address.
+
+    Raises:
+        Refusal: "forbidden" if it comes from a foreign site or to a foreign host; "invalid" if it wants something else
+            loaded than what stands on the server.
+    """
+    host = head.headers.get("host", "")
+    if not _is_trusted(host, trusted_hosts):
+        raise Refusal(
+            "forbidden", f"host {quoted(host)} is not trusted with control calls: name it with --trusted-hosts"
+        )
+    origin = head.headers.get("origin")
+    if origin is not None and origin.lower() not in {f"http://{host}".lower(), f"https://{host}".lower()}:
+        raise Refusal("forbidden", f"control calls from the site {quoted(origin)} are refused")
+    if head.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        raise Refusal("forbidden", "control calls from another site are refused")
+    check_parameters(_parameters_in(body))
+
+
+def _is_trusted(host: str, trusted_hosts: tuple[str, ...]) -> bool:
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = found[1].lower().removesuffix(".")
+    if name == "localhost" or name in trusted_hosts:
+        return True
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def object_in(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body of the repository extension is; an empty one stands for no body.
+
+    Raises:
+        Refusal: it is something else.
+    """
+    if not body.strip():
+        return {}
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict):
+        raise Refusal("invalid", "expected a JSON object, or no body")
+    return document
+
+
+def check_parameters(names: Iterable[str]) -> None:
+    """Do nothing where the parameters of a control call, of these names, change nothing; over gRPC too.
+
+    Raises:
+        Refusal: one would have something else loaded than what stands on the server.
+    """
+    if strange := sorted(set(names) - _HARMLESS):
+        raise Refusal(
+            "invalid", f"parameter {quoted(strange[0])}: what is loaded stands on the server and nowhere else"
+        )
+
+
+def _parameters_in(body: bytes) -> dict[str, Any]:
+    parameters = object_in(body).get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise Refusal("invalid", "parameters: expected an object")
+    return parameters

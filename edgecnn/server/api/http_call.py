@@ -1,0 +1,166 @@
+"""An inference request over HTTP: JSON, binary tensors or an image file in, the protocol's response out."""
+
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+import numpy as np
+import orjson
+
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.protocol.request import InferRequest, RequestedOutput, parse
+from edgecnn.protocol.response import encode
+from edgecnn.protocol.wording import quoted
+from edgecnn.server.api.inference import Result
+from edgecnn.server.api.result_headers import BUNDLE, SERVER_TIMING, server_timing
+from edgecnn.server.http import content
+from edgecnn.server.http.message import Exchange, Head, Response
+from edgecnn.server.models.version import Version
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+_WITHOUT_BREAKS = b"\x89PNG\x1a"
+"""How a PNG file begins of which curl has taken the line breaks as those of text."""
+
+_FORM = b"--"
+_NO_JSON = (b"\x89PNG", b"\xff\xd8\xff", b"BM", _FORM)
+"""How image files and forms begin, and no JSON does."""
+
+_LARGE_JSON = 1 << 14
+_LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
+
+
+class HttpCall:
+    """See `inference.Call`; the answer goes to an exchange.
+
+    Attributes:
+        remaining_s: None: a client of HTTP says within its request how long it waits.
+    """
+
+    remaining_s: float | None = None
+
+    def __init__(self, exchange: Exchange, reply: Callable[[Exchange, Response], None], *, max_body_bytes: int) -> None:
+        self._exchange = exchange
+        self._reply = reply
+        self._max_body_bytes = max_body_bytes
+        self.takes_time = _takes_time(exchange.head, exchange.body)
+
+    @property
+    def on_gone(self) -> Callable[[], None] | None:
+        """See `Call`."""
+        return self._exchange.on_gone
+
+    @on_gone.setter
+    def on_gone(self, tell: Callable[[], None] | None) -> None:
+        self._exchange.on_gone = tell
+
+    def is_gone(self) -> bool:
+        """See `Call`."""
+        return self._exchange.is_gone()
+
+    def read(self, version: Version) -> InferRequest:
+        """See `Call`."""
+        head = self._exchange.head
+        coding = head.headers.get("content-encoding", "")
+        body = content.decode(self._exchange.body, coding, limit=self._max_body_bytes)
+        self._exchange.body = b""  # what is still needed of it, others hold
+        if not body:
+            raise Refusal("invalid", "the request's body is empty")
+        classes = _classes(head.query) if head.query else 0
+        if _is_image(head):
+            return _of_an_image(body, version, classes=classes)
+        json_length = head.headers.get(HEADER_LENGTH.lower())
+        if json_length is None and body.startswith(_NO_JSON):
+            raise Refusal("invalid", _instead_of_json(body, head))
+        return parse(
+            body,
+            json_length,
+            accepted=version.accepted,
+            outputs=version.outputs,
+            max_batch=version.bounds.max_batch,
+            max_json_bytes=version.max_json_bytes,
+        )
+
+    def writing_takes_time(self, logits: np.ndarray) -> bool:
+        """See `Call`."""
+        is_compressed = "accept-encoding" in self._exchange.head.headers
+        return logits.nbytes > (_LARGE_TO_COMPRESS if is_compressed else _LARGE_TO_WRITE)
+
+    def write(self, name: str, result: Result) -> Callable[[], object]:
+        """See `Call`."""
+        (output,) = result.version.outputs
+        body, header_length = encode(
+            result.request,
+            {output: result.logits},
+            model_name=name,
+            model_version=result.version.number,
+            labels=result.version.bundle.manifest.labels,
+        )
+        headers = [("Content-Type", "application/json" if header_length is None else "application/octet-stream")]
+        if header_length is not None:
+            headers.append((HEADER_LENGTH, str(header_length)))
+        body, coding = content.encode(body, self._exchange.head.headers.get("accept-encoding", ""))
+        if coding is not None:
+            headers.append(("Content-Encoding", coding))
+        headers += [(SERVER_TIMING, server_timing(result.timing)), (BUNDLE, result.version.bundle.digest)]
+        response = Response(200, body, tuple(headers))
+        return lambda: self._reply(self._exchange, response)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """See `Call`."""
+        self._reply(self._exchange, refused(refusal))
+
+
+def refused(refusal: Refusal) -> Response:
+    """Write an error as the protocol does."""
+    headers = [("Content-Type", "application/json"), *refusal.headers]
+    if refusal.retry_after_s is not None:
+        headers.append(("Retry-After", str(refusal.retry_after_s)))
+    if refusal.reason == "unauthorized":
+        headers.append(("WWW-Authenticate", "Bearer"))
+    return Response(refusal.status, orjson.dumps({"error": str(refusal)}), tuple(headers))
+
+
+def _takes_time(head: Head, body: bytes) -> bool:
+    """Whether understanding a body takes longer than handing it to another thread."""
+    if _is_image(head) or "content-encoding" in head.headers:
+        return True
+    json_length = head.headers.get(HEADER_LENGTH.lower(), "")
+    is_short = json_length.isascii() and json_length.isdecimal() and int(json_length[:9]) <= _LARGE_JSON
+    return len(body) > _LARGE_JSON and not is_short
+
+
+def _is_image(head: Head) -> bool:
+    return head.headers.get("content-type", "").lower().startswith("image/")
+
+
+def _instead_of_json(body: bytes, head: Head) -> str:
+    """Say how an image is sent, to who has sent one in another way."""
+    if body.startswith(_FORM):
+        return "expected JSON or an image, found a form: send the image as the body (curl --data-binary @FILE, not -F)"
+    kind = head.headers.get("content-type", "")
+    found = f"as {quoted(kind)}" if kind else "without a Content-Type"
+    return f"this image came {found}: send it with Content-Type: image/png, image/jpeg or image/bmp (curl -H)"
+
+
+def _classes(query: str) -> int:
+    """Return how many classes a query asks for; 0 where it says nothing of them.
+
+    Raises:
+        Refusal: it does, and not as a number; whatever the body is, for which only an image file has no other place.
+    """
+    wanted = parse_qs(query, keep_blank_values=True).get("classification", ["0"])[-1]
+    if not (wanted.isascii() and wanted.isdecimal()):
+        raise Refusal("invalid", "classification in the query must be a number of classes")
+    return int(wanted.lstrip("0")[:9] or "0")
+
+
+def _of_an_image(body: bytes, version: Version, *, classes: int) -> InferRequest:
+    """Return the request that a plain image file stands for: all outputs as JSON, or the names of the best classes.
+
+    Raises:
+        Refusal: it was changed on its way, as curl does with what is no text.
+    """
+    if body.startswith(_WITHOUT_BREAKS):
+        raise Refusal("invalid", "cannot decode: the PNG file lost its line breaks (curl --data-binary @FILE, not -d)")
+    outputs = tuple(RequestedOutput(name, binary=False, classes=classes) for name in version.outputs)
+    (name,) = version.accepted
+    return InferRequest(id=None, inputs={name: (body,)}, outputs=outputs, timeout_s=None)

@@ -1,0 +1,111 @@
+"""An inference request over gRPC: a ModelInferRequest in, a ModelInferResponse or a refusal out."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from edgecnn.protocol.grpc.request import Received, parse
+from edgecnn.protocol.grpc.response import encode
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.protocol.request import InferRequest
+from edgecnn.server.api.inference import Result
+from edgecnn.server.models.version import Version
+
+_LARGE_DESCRIPTION, _LARGE_TO_WRITE = 1 << 14, 1 << 16
+_EXPIRY_S = 0.1
+"""A client gives up by its own clock, a little before or after its deadline has passed here."""
+
+
+class GrpcCall:
+    """See `inference.Call`.
+
+    Attributes:
+        outcome: the answer's message, or why there is none.
+        result: what is in the answer; None before.
+    """
+
+    def __init__(
+        self, received: Received, loop: asyncio.AbstractEventLoop, *, begun: float, remaining_s: float | None
+    ) -> None:
+        """Describe a call.
+
+        Args:
+            received: its message.
+            loop: that this runs in.
+            begun: when it came in, by the monotonic clock.
+            remaining_s: how long its client waits from then on; None for ever.
+        """
+        self.on_gone: Callable[[], None] | None = None
+        self.takes_time = received.described_bytes > _LARGE_DESCRIPTION
+        self.remaining_s: float | None = None
+        self._deadline: float | None = None
+        if remaining_s is not None:
+            self._deadline = begun + remaining_s
+            self.remaining_s = max(0.0, self._deadline - time.monotonic())
+        self.outcome: asyncio.Future[bytes | Refusal] = loop.create_future()
+        self.result: Result | None = None
+        self._received: Received | None = received
+        self._loop = loop
+        self._is_gone = False
+
+    def is_gone(self) -> bool:
+        """See `Call`."""
+        return self._is_gone
+
+    def read(self, version: Version) -> InferRequest:
+        """See `Call`."""
+        received, self._received = self._received, None
+        assert received is not None
+        return parse(
+            received,
+            accepted=version.accepted,
+            outputs=version.outputs,
+            max_batch=version.bounds.max_batch,
+            max_described_bytes=version.max_json_bytes,
+        )
+
+    def writing_takes_time(self, logits: np.ndarray) -> bool:
+        """See `Call`."""
+        return logits.nbytes > _LARGE_TO_WRITE
+
+    def write(self, name: str, result: Result) -> Callable[[], object]:
+        """See `Call`."""
+        (output,) = result.version.outputs
+        content = encode(
+            result.request,
+            {output: result.logits},
+            model_name=name,
+            model_version=result.version.number,
+            labels=result.version.bundle.manifest.labels,
+        )
+
+        def send() -> None:
+            self.result = result
+            self._end(content)
+
+        return send
+
+    def refuse(self, refusal: Refusal) -> None:
+        """See `Call`."""
+        self._end(refusal)
+
+    def leave(self) -> None:
+        """Take note that the client has left: it has cancelled the call, or its deadline has passed.
+
+        A request that is too late is told so by whoever holds it, and counted as such; one that runs is cancelled.
+        """
+        self._is_gone = True
+        if self._deadline is not None and time.monotonic() >= self._deadline - _EXPIRY_S:
+            self._loop.call_later(2 * _EXPIRY_S, self._tell_gone)
+        else:
+            self._tell_gone()
+
+    def _tell_gone(self) -> None:
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def _end(self, outcome: bytes | Refusal) -> None:
+        if not self.outcome.done():  # the client may have left
+            self.outcome.set_result(outcome)

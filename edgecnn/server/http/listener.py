@@ -1,0 +1,208 @@
+"""Accepts connections from a socket, as many as are allowed, and looks after their deadlines.
+
+The socket may be shared by several processes: each takes one connection at a time, and the system wakes those that
+have nothing else to do.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from contextlib import suppress
+
+from edgecnn.server.http.answer import date_line
+from edgecnn.server.http.connection import Connection
+from edgecnn.server.http.limits import Limits
+from edgecnn.server.http.message import Application
+from edgecnn.server.http.shared import Shared
+
+_SWEEP_S = 0.25
+_EXHAUSTED_S = 0.2
+"""Until it is tried again to accept what the system had no descriptor or no memory for."""
+_ON_ITS_WAY_S = 0.5
+"""How long a connection without a request stays open when the listener drains: one may have been sent already."""
+_SENDING_S = 2.0
+"""How long a request that is being sent may take to come in when the listener stops."""
+_POLL_S = 0.02
+
+
+class Listener:
+    """Serves an application on a socket, in the running event loop.
+
+    Attributes:
+        open_connections: those that are accepted and not closed, also while TLS is being agreed on.
+        busy: requests that wait for their answers.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        application: Application,
+        limits: Limits | None = None,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Prepare; nothing is accepted before `start`.
+
+        Args:
+            sock: bound, listening and not blocking. It stays its owner's, who closes it after `stop`.
+            application: answers.
+            limits: bounds.
+            ssl_context: for TLS; see `tls.server_context`.
+        """
+        self._socket = sock
+        self._limits = limits or Limits()
+        self._ssl = ssl_context
+        self._shared = Shared(application, self._limits, self._forget, date=date_line())
+        self._connections: set[Connection] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._accepting = False
+        self._stopped = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def open_connections(self) -> int:
+        """Connections, idle ones too."""
+        return len(self._connections)
+
+    @property
+    def busy(self) -> int:
+        """Requests without their answers."""
+        return self._shared.busy
+
+    def start(self) -> None:
+        """Accept connections from now on."""
+        self._loop = asyncio.get_running_loop()
+        self._sweep()
+        self._resume()
+
+    def drain(self) -> None:
+        """Make every answer the last of its connection; new connections are still accepted, for theirs."""
+        self._shared.draining = True
+        until = time.monotonic() + _ON_ITS_WAY_S
+        for connection in self._connections:
+            connection.drain(until)
+
+    async def stop(self, grace_s: float) -> bool:
+        """Accept no more, wait for what is under way, and close everything.
+
+        Args:
+            grace_s: how long to wait.
+
+        Returns:
+            whether every request was answered, and the answers read.
+        """
+        self._stopped = True
+        self._pause()
+        self.drain()
+        now = time.monotonic()
+        end, sent, arrived = now + grace_s, now + min(grace_s, _SENDING_S), now + _ON_ITS_WAY_S
+        while now < end and (
+            self._owing() or (now < sent and self._receiving()) or (now < arrived and self._expecting())
+        ):
+            await asyncio.sleep(_POLL_S)
+            now = time.monotonic()
+        answered = not self._owing()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for task in self._connecting:
+            task.cancel()
+        for connection in self._connections:
+            connection.close()
+        # Transports close in the loop's next turns; with TLS they say good-bye, which not every client answers.
+        end = time.monotonic() + _ON_ITS_WAY_S
+        while self._connections and time.monotonic() < end:
+            await asyncio.sleep(_POLL_S)
+        for connection in self._connections:
+            connection.abort()
+        await asyncio.sleep(0)
+        return answered
+
+    def _owing(self) -> bool:
+        return any(connection.owes for connection in self._connections)
+
+    def _receiving(self) -> bool:
+        return any(connection.receives for connection in self._connections)
+
+    def _expecting(self) -> bool:
+        return any(connection.is_new for connection in self._connections)
+
+    def _sweep(self) -> None:
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        self._shared.date = date_line()
+        now = time.monotonic()
+        for connection in list(self._connections):
+            connection.check(now)
+        if self._retry is None:
+            self._resume()  # one may rest by now
+
+    def _has_room(self) -> bool:
+        """Whether a further connection is taken: as many as may be are not open yet, or one of them rests."""
+        few = len(self._connections) < self._limits.max_connections
+        return few or any(connection.rests for connection in self._connections)
+
+    def _make_room(self) -> None:
+        """Close the connection that has rested for longest, where there are as many as may be.
+
+        Else clients that keep their connections would lock out others, and whoever asks whether the server lives.
+        """
+        if len(self._connections) >= self._limits.max_connections:
+            resting = (connection for connection in self._connections if connection.rests)
+            min(resting, key=lambda connection: connection.deadline).close()
+
+    def _accept(self) -> None:
+        """Take one connection; the loop comes back if there are more, after what else it has to do."""
+        if not self._has_room():
+            self._pause()
+            return
+        try:
+            sock, _ = self._socket.accept()
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return  # another process was quicker, or the client did not wait
+        except OSError:
+            # No descriptors or no memory are left. The socket stays readable: asking at once would be a busy loop.
+            self._pause()
+            self._retry = self._loop.call_later(_EXHAUSTED_S, self._resume)
+            return
+        sock.setblocking(False)
+        with suppress(OSError):  # not every socket is TCP
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._make_room()
+        connection = Connection(self._shared, sock)
+        self._connections.add(connection)
+        task = self._loop.create_task(self._connect(connection, sock))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, connection: Connection, sock: socket.socket) -> None:
+        timeout = self._limits.header_timeout_s if self._ssl else None
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: connection, sock, ssl=self._ssl, ssl_handshake_timeout=timeout
+            )
+        except OSError:
+            pass  # the client speaks no TLS, took too long, or has left; there is nobody to tell
+        finally:
+            if not connection.made:
+                sock.close()
+                self._forget(connection)
+
+    def _forget(self, connection: object) -> None:
+        self._connections.discard(connection)
+        if not self._accepting and self._retry is None:
+            self._resume()
+
+    def _pause(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._accepting:
+            self._accepting = False
+            self._loop.remove_reader(self._socket)
+
+    def _resume(self) -> None:
+        self._retry = None
+        if not self._accepting and not self._stopped and self._has_room():
+            self._accepting = True
+            self._loop.add_reader(self._socket, self._accept)

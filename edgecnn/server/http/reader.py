@@ -1,0 +1,244 @@
+"""Requests out of bytes, one at a time.
+
+llhttp cannot be stopped between two requests that come in one packet, and does not say where the second begins. So it
+is fed in steps that end where a request may end: a head and a chunked body end with an empty line, another body after
+its length (llhttp is not shown the latter, it would copy it). What lies behind waits, unparsed, until its turn. That
+bounds what a client can make the server hold, and garbage behind a request does not spoil the request.
+"""
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from edgecnn.server.http.head import CHUNKED, Malformed, body_length, read_head
+from edgecnn.server.http.limits import Limits
+from edgecnn.server.http.message import Head
+
+_END = b"\r\n\r\n"
+_SMALL_BYTES = 4096
+_GATHERED_BYTES = 64 << 10
+
+
+class Refused(Exception):
+    """Something that cannot be, or cannot go on to be, a request.
+
+    Attributes:
+        status: of the answer.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Reader:
+    """Reads the requests of one connection.
+
+    Attributes:
+        head: of the request that is being read, once it is whole.
+        length: of its body, or `CHUNKED`.
+        complete: whether its body is whole too.
+        keep_alive: whether the client will send another one.
+        version: of HTTP.
+    """
+
+    __slots__ = (
+        "_at", "_data", "_framing", "_head_bytes", "_headers", "_headers_end", "_limits", "_many", "_parser", "_parts",
+        "_size", "_tail", "_target", "_wire", "complete", "head", "keep_alive", "length", "version",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parser = HttpRequestParser(self)
+        self._data = b""
+        self._at = 0
+        self._parts: list[bytes | bytearray] = []
+        self._tail = b""  # the last three bytes, where they may belong to an empty line
+        self.version = "1.1"
+        self._renew()
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a request has been read."""
+        return self._head_bytes > 0
+
+    def waiting(self) -> int:
+        """Return how many bytes have not been parsed yet."""
+        return len(self._data) - self._at
+
+    def add(self, data: bytes) -> None:
+        """Take what has arrived."""
+        if self._at < len(self._data):
+            data = self._data[self._at :] + data
+        self._data = data
+        self._at = 0
+
+    def clear(self) -> None:
+        """Forget everything; llhttp's callbacks and this object hold each other."""
+        self._data = b""
+        self._parts = []
+        self._at = 0
+        del self._parser
+
+    def step(self) -> bool:
+        """Parse up to the next place where something may be whole; return whether a head or a request is now.
+
+        Raises:
+            Refused: it is not HTTP, or is more than the limits allow.
+            MemoryError: there is no room for its body.
+        """
+        if not self._head_bytes:
+            self._skip_empty_lines()
+        data = self._data
+        start = self._at
+        if start == len(data):
+            return False
+        end = self._boundary(data, start)
+        count = end - start
+        if self.head is None:
+            self._head_bytes += count
+            if self._head_bytes > self._limits.max_header_bytes:
+                raise Refused(431, "the headers are too large")
+        piece = data if count == len(data) else data[start:end]
+        self._at = end
+        if end == len(data):
+            self._data, self._at = b"", 0
+        if self.head is not None and self.length != CHUNKED:
+            self._take_part(piece)
+            if self._size == self.length:
+                self._parser = HttpRequestParser(self)  # the one before would take what comes for the body
+                self.complete = True
+            return self.complete
+        before = self._size
+        upgrade = self._parse(piece)
+        if self.head is not None:
+            self._account(count, self._size - before)
+            return self.complete
+        if self._headers_end:
+            self._finish_head(upgrade)
+        return self._headers_end
+
+    def take(self) -> tuple[Head, bytes]:
+        """Return the request that is complete, and make ready for the next one."""
+        assert self.head is not None
+        request = (self.head, b"".join(self._parts))
+        self._renew()
+        return request
+
+    # llhttp's callbacks. They raise nothing but MemoryError: what they find is judged when the step is done.
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer, which nobody wants."""
+        self._many += 1
+        if self._headers_end or self._many > self._limits.max_headers:
+            return
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1").strip(" \t")
+        headers = self._headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        """Take note of what llhttp forgets at the end of the request."""
+        self._headers_end = True
+        self.keep_alive = self._parser.should_keep_alive()
+
+    def on_body(self, part: bytes) -> None:
+        """Take a chunk, or a part of one."""
+        self._take_part(part)
+
+    def on_message_complete(self) -> None:
+        """Take note of the end."""
+        self.complete = True
+
+    def _renew(self) -> None:
+        self.head: Head | None = None
+        self.length = 0
+        self.complete = False
+        self.keep_alive = False
+        self._headers: dict[str, str] = {}
+        self._headers_end = False
+        self._head_bytes: int = 0
+        self._many: int = 0
+        self._size: int = 0
+        self._wire: int = 0  # of a chunked body, with what is around its chunks
+        self._framing: int = 0  # of that, since the last byte of a chunk
+        self._target = b""
+        self._tail = b""
+        self._parts = []
+
+    def _parse(self, piece: bytes) -> bool:
+        """Show llhttp a piece; return whether it believes that another protocol begins behind it."""
+        upgrade = False
+        try:
+            self._parser.feed_data(piece)
+        except HttpParserUpgrade:
+            upgrade = True
+        except HttpParserError as error:
+            if isinstance(error.__context__, MemoryError):  # of a callback
+                raise MemoryError from None
+            raise Refused(400, "not an HTTP request") from None
+        self._tail = b"" if piece.endswith(_END) else (self._tail + piece[-3:])[-3:]
+        return upgrade
+
+    def _take_part(self, part: bytes) -> None:
+        self._size += len(part)
+        if len(part) >= _SMALL_BYTES or self._size == self.length:
+            self._parts.append(part)
+            return
+        # An object for each part would hold fifty bytes more than it, and a part may be one byte.
+        last = self._parts[-1] if self._parts else None
+        if isinstance(last, bytearray) and len(last) < _GATHERED_BYTES:
+            last += part
+        else:
+            self._parts.append(bytearray(part))
+
+    def _skip_empty_lines(self) -> None:
+        """Skip what some clients send behind a body (RFC 9112, section 2.2)."""
+        data, at = self._data, self._at
+        while data.startswith(b"\r\n", at):
+            at += 2
+        self._at = at
+
+    def _boundary(self, data: bytes, start: int) -> int:
+        """Return the end of the next step."""
+        if self.head is not None and self.length != CHUNKED:
+            return min(len(data), start + self.length - self._size)
+        if self._tail:  # the empty line may lie across two packets
+            found = (self._tail + data[start : start + 3]).find(_END)
+            if found >= 0:
+                return start + found + len(_END) - len(self._tail)
+        found = data.find(_END, start)
+        return len(data) if found < 0 else found + len(_END)
+
+    def _finish_head(self, upgrade: bool) -> None:
+        if self._many > self._limits.max_headers:
+            raise Refused(431, "there are too many headers")
+        self.version = self._parser.get_http_version()
+        target = self._target.decode("latin-1")
+        try:
+            head = read_head(self._parser.get_method().decode(), target, self._headers, version=self.version)
+            self.length = body_length(self._headers, version=self.version)
+        except Malformed as error:
+            raise Refused(400, str(error)) from None
+        if upgrade:
+            # llhttp would read no body here. We offer no other protocol, so that the request is one like others.
+            self.keep_alive = False
+            self.complete = self.length == 0
+            if self.length == CHUNKED:
+                raise Refused(400, "a request with a chunked body cannot ask for another protocol")
+        if self.length > self._limits.max_body_bytes:
+            raise Refused(413, f"the body is larger than {self._limits.max_body_bytes} bytes")
+        self.head = head
+
+    def _account(self, count: int, body: int) -> None:
+        """Bound what a chunked body takes, together with what is around its chunks."""
+        self._wire += count
+        self._framing = 0 if body else self._framing + count
+        most = self._limits.max_body_bytes
+        # Every byte in a chunk of its own is six on the wire.
+        if self._size > most or self._wire > 6 * most + self._limits.max_header_bytes:
+            raise Refused(413, f"the body is larger than {most} bytes")
+        if self._framing > self._limits.max_header_bytes or self._many > self._limits.max_headers:
+            raise Refused(431, "the trailers are too large")

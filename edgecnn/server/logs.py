@@ -1,0 +1,131 @@
+"""Log lines on stderr, for people or for programs: one record is one line, whoever's text is in it.
+
+`logging.getLogger("edgecnn.server").info("message", extra={"model": name})`: what is in `extra` becomes fields.
+"""
+
+import json
+import logging
+import math
+import os
+import warnings
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from edgecnn.errors import EdgecnnWarning
+from edgecnn.server.options import LogFormat, LogLevel
+
+LOGGER = "edgecnn"
+_OTHERS = ("asyncio", "grpc")
+"""The event loop's own, and gRPC's: where it has no memory to read with, its traceback is one line as well."""
+
+LONGEST_VALUE = 4000
+"""Characters of a text; what a client sends may be longer, and nobody needs to read it."""
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def configure(log_format: LogFormat, level: LogLevel, *, fd: int = 2) -> None:
+    """Send this process's log records, and its warnings, to a descriptor, by default stderr's.
+
+    Pillow's warnings are of images, which clients send: each would write lines at will, and Python remembers every
+    text that it has warned of. What is wrong with an image stands in its answer.
+    """
+    handler = _Handler(fd)
+    handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
+    for name in (LOGGER, *_OTHERS):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(level.upper())
+        logger.propagate = False
+    warnings.showwarning = _log_warning
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def escaped(text: str) -> str:
+    """Return a text in which nothing moves the cursor, ends the line or turns the direction of writing."""
+    if len(text) > LONGEST_VALUE:
+        text = text[:LONGEST_VALUE] + "…"
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text).replace("\x7f", "\\u007f")
+
+
+class TextLines(logging.Formatter):
+    """`2026-01-31T12:00:00.000Z INFO message key=value`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as one line."""
+        fields = "".join(f" {key}={_quoted(value)}" for key, value in _fields(record).items())
+        return f"{_time(record)} {record.levelname} {escaped(record.getMessage())}{fields}"
+
+
+class JsonLines(logging.Formatter):
+    """`{"time": "2026-01-31T12:00:00.000Z", "level": "info", "message": …, …}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record as one object on one line, ASCII only."""
+        line = {key: _plain(value) for key, value in _fields(record).items()}
+        line = {"time": _time(record), "level": record.levelname.lower(), "message": ""} | line
+        line["message"] = _shortened(record.getMessage())
+        # JSON escapes all control characters but this one.
+        return json.dumps(line).replace("\x7f", "\\u007f")
+
+
+class _Handler(logging.Handler):
+    """Writes each record at once with one call, so that the lines of several processes do not mix."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._fd = fd
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; where nobody can read it any more, it is lost, and nothing else is."""
+        try:
+            line = (self.format(record) + "\n").encode(errors="backslashreplace")
+            while line:
+                line = line[os.write(self._fd, line) :]
+        except Exception:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Do nothing: there is no place left to complain."""
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    if record.exc_info and record.exc_info[0] is not None:
+        fields["exception"] = logging.Formatter().formatException(record.exc_info)
+    return fields
+
+
+def _quoted(value: Any) -> str:
+    """Write a value so that no text can look like another field."""
+    text = str(value)
+    plain = text.isascii() and text.isprintable() and not set(text) & set(' "=\\') and len(text) <= LONGEST_VALUE
+    return text if plain and text else json.dumps(_shortened(text)).replace("\x7f", "\\u007f")
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return _shortened(str(value))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _log_warning(  # noqa: PLR0917  # as `warnings` calls it
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    where = {} if issubclass(category, EdgecnnWarning) else {"category": category.__name__}
+    logging.getLogger(LOGGER).warning("%s", message, extra=where)

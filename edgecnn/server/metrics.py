@@ -1,0 +1,158 @@
+"""What is counted, for Prometheus.
+
+Of every request to a model that is served: received = succeeded + failed + cancelled + in flight. Labels come from
+models that are loaded, never from what a client has sent: it could make as many time series as it likes.
+"""
+
+import os
+import struct
+import time
+from typing import Literal
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from edgecnn.protocol.refusal import STATUS, Reason
+from edgecnn.server.supervisor.metrics_folder import VARIABLE
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_RETRY_S = 0.01
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """The metrics of this process, or of all workers where they share the port."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # series that double the page and tell nothing
+        self._registry = CollectorRegistry()
+        model = ["model"]
+        self._received = self._counter("requests_received", "Inference requests to a model", model)
+        self._succeeded = self._counter("requests_succeeded", "Answered with a result", model)
+        self._failed = self._counter("requests_failed", "Answered with an error", [*model, "reason"])
+        self._cancelled = self._counter("requests_cancelled", "The client left before the answer", model)
+        self._in_flight = self._gauge("requests_in_flight", "Not answered yet", model, "livesum")
+        self._ready = self._gauge("model_ready", "1 while it answers", model, "livemin")
+        self._preprocess = self._histogram("preprocess_seconds", "Reading, decoding, resizing", model, _SECONDS)
+        self._queue = self._histogram("queue_seconds", "From its submission to the start of its run", model, _SECONDS)
+        self._inference = self._histogram("inference_seconds", "The engine's run", model, _SECONDS)
+        self._batch = self._histogram("batch_images", "Images of a run", model, _IMAGES)
+        self._refused = self._counter("http_refused", "Answered with an error before a model was known", ["status"])
+        self._grpc_refused = self._counter("grpc_refused", "Ended without a result before a model was known", ["code"])
+
+    def of(self, model: str) -> "ModelMetrics":
+        """Return the metrics of a model that is served."""
+        return ModelMetrics(
+            received=self._received.labels(model),
+            succeeded=self._succeeded.labels(model),
+            failed={reason: self._failed.labels(model, reason) for reason in STATUS},
+            cancelled=self._cancelled.labels(model),
+            in_flight=self._in_flight.labels(model),
+            ready=self._ready.labels(model),
+            preprocess=self._preprocess.labels(model),
+            queue=self._queue.labels(model),
+            inference=self._inference.labels(model),
+            batch=self._batch.labels(model),
+        )
+
+    def refused(self, status: int) -> None:
+        """Count an error that was no model's."""
+        self._refused.labels(str(status)).inc()
+
+    def grpc_refused(self, code: str) -> None:
+        """Count a call that was no model's and had no result; CANCELLED where its client left, or sent too much."""
+        self._grpc_refused.labels(code).inc()
+
+    def page(self) -> bytes:
+        """Return what Prometheus reads."""
+        if VARIABLE not in os.environ:
+            return generate_latest(self._registry)
+        try:
+            return _page_of_all()
+        except (OSError, ValueError, struct.error):  # a worker that starts has made its file and not filled it yet
+            time.sleep(_RETRY_S)
+            return _page_of_all()
+
+    def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
+        return Counter(f"edgecnn_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, labels: list[str], together: Literal["livesum", "livemin"]) -> Gauge:
+        return Gauge(f"edgecnn_{name}", text, labels, registry=self._registry, multiprocess_mode=together)
+
+    def _histogram(self, name: str, text: str, labels: list[str], buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"edgecnn_{name}", text, labels, registry=self._registry, buckets=buckets)
+
+
+def _page_of_all() -> bytes:
+    everybody = CollectorRegistry()
+    MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+    return generate_latest(everybody)
+
+
+class ModelMetrics:
+    """The metrics of one model: whatever happens to a request is one call here, so that the counters balance."""
+
+    def __init__(
+        self,
+        *,
+        received: Counter,
+        succeeded: Counter,
+        failed: dict[Reason, Counter],
+        cancelled: Counter,
+        in_flight: Gauge,
+        ready: Gauge,
+        preprocess: Histogram,
+        queue: Histogram,
+        inference: Histogram,
+        batch: Histogram,
+    ) -> None:
+        self._received = received
+        self._succeeded = succeeded
+        self._failed = failed
+        self._cancelled = cancelled
+        self._in_flight = in_flight
+        self._ready = ready
+        self._preprocess = preprocess
+        self._queue = queue
+        self._inference = inference
+        self._batch = batch
+
+    def received(self) -> None:
+        """Count a request that has come in."""
+        self._received.inc()
+        self._in_flight.inc()
+
+    def succeeded(self, *, preprocess_s: float, queued_s: float, inference_s: float) -> None:
+        """Count a request that got its result."""
+        self._succeeded.inc()
+        self._in_flight.dec()
+        self._preprocess.observe(preprocess_s)
+        self._queue.observe(queued_s)
+        self._inference.observe(inference_s)
+
+    def failed(self, reason: Reason) -> None:
+        """Count a request that got an error."""
+        self._failed[reason].inc()
+        self._in_flight.dec()
+
+    def cancelled(self) -> None:
+        """Count a request whose client has left."""
+        self._cancelled.inc()
+        self._in_flight.dec()
+
+    def ran(self, images: int, seconds: float) -> None:
+        """Count a run of the engine; see `batching.Observer`."""
+        self._batch.observe(images)
+
+    def ready(self, *, is_ready: bool) -> None:
+        """Tell whether the model answers."""
+        self._ready.set(is_ready)

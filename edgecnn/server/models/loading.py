@@ -1,0 +1,128 @@
+"""From a bundle's folder to a model that answers: opened and proven in a child process first, then here.
+
+Errors name paths; what a client is told does not.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.proof import Proof
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import (
+    BundleError,
+    EdgecnnError,
+    EngineCrashed,
+    EngineError,
+    ExternalData,
+    ProofFailed,
+    SignatureError,
+    SignatureInvalid,
+    SignatureMissing,
+)
+from edgecnn.runtime.engines.backend import Session, SessionOptions
+from edgecnn.runtime.profile import tuned_setting
+from edgecnn.runtime.verification.replay import SelfTestResult
+from edgecnn.server.options import ServeOptions
+from edgecnn.server.preflight.proving import open_proven
+from edgecnn.server.preflight.signature_check import check_signature
+from edgecnn.server.preflight.trial import try_bundle
+
+logger = logging.getLogger(__name__)
+
+_REASONS: tuple[tuple[type[EdgecnnError], str], ...] = (
+    (SignatureMissing, "its signature is missing"),
+    (SignatureInvalid, "its signature does not hold"),
+    (SignatureError, "its signature could not be checked"),
+    (EngineCrashed, "the engine crashed on it, or did not come back"),
+    (EngineError, "the engine refused it"),
+    (ProofFailed, "its proof does not hold on this machine"),
+    (ExternalData, "its graph refers to another file"),
+    (BundleError, "it is not an intact bundle"),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a bundle's session is opened."""
+
+    backend: str
+    options: SessionOptions
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A bundle that answers as its reference did, here.
+
+    Attributes:
+        bundle: what it is.
+        session: where it runs.
+        proof: what was measured when it was built.
+        self-test: what replaying it here has shown; it holds.
+        known: an image of its self-test, which it has answered, uint8 [1, H, W, C].
+        run_ms: how long that takes for one image.
+    """
+
+    bundle: Bundle
+    session: Session
+    proof: Proof
+    self_test: SelfTestResult
+    known: np.ndarray
+    run_ms: float
+
+
+def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
+    """Open and prove a bundle, in a child process and then in this one; first of all, look who has signed it.
+
+    What is opened each time is the bundle whose signature was looked at: one with the same digest.
+
+    Raises:
+        EdgecnnError: whatever was wrong with it; see `public_reason`.
+    """
+    key = options.require_signature
+    signed = None if key is None else check_signature(path, key=key, timeout_s=options.load_timeout_s)
+    bundle = open_bundle(path, digest=signed)
+    plan = plan_of(bundle, options, cores)
+    trial = try_bundle(
+        path,
+        digest=bundle.digest,
+        backend=plan.backend,
+        options=plan.options,
+        strict=options.strict,
+        cache=options.cache,
+        max_batch=options.max_batch,
+        timeout_s=options.load_timeout_s,
+    )
+    logger.debug("the trial went well", extra={"model": bundle.manifest.name, "seconds": round(trial.seconds, 3)})
+    if signed is not None:  # the trial has taken its time: what stands there now is looked at again
+        bundle = open_bundle(path, digest=signed)
+    proof = bundle.proof()
+    session, self_test, shown = open_proven(
+        bundle, backend=plan.backend, options=plan.options, strict=options.strict, cache=options.cache
+    )
+    return Loaded(bundle, session, proof, shown, self_test.images[:1].copy(), trial.run_ms)
+
+
+def plan_of(bundle: Bundle, options: ServeOptions, cores: int) -> Plan:
+    """Decide engine, threads and runs at once: what was asked for, else the profile's, else one run on all cores.
+
+    Args:
+        bundle: to be opened.
+        options: of the server.
+        cores: that this process may keep busy; no more threads than that are ever planned by default.
+    """
+    tuned = tuned_setting(bundle, "throughput") if (options.backend, options.device) == ("auto", "cpu") else None
+    fits = tuned is not None and tuned.streams * tuned.threads <= cores
+    instances = options.instances or (tuned.streams if tuned and fits and options.threads is None else 1)
+    threads = options.threads
+    if threads is None:
+        threads = tuned.threads if tuned and fits and options.instances is None else max(1, cores // instances)
+    session = SessionOptions(device=options.device, threads=threads, concurrency=instances)
+    return Plan(tuned.backend if tuned else options.backend, session)
+
+
+def public_reason(error: EdgecnnError) -> str:
+    """Say why a bundle is not served, without the paths that the error names."""
+    return next((reason for cls, reason in _REASONS if isinstance(error, cls)), "it cannot be opened")

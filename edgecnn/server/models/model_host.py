@@ -1,0 +1,132 @@
+"""Where models answer: what the repository asks for in its thread is done in the event loop's (see `Desk` there)."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Iterable
+
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.server.metrics import Metrics
+from edgecnn.server.models.load_queue import Order
+from edgecnn.server.models.loading import Loaded
+from edgecnn.server.models.model import Model
+from edgecnn.server.models.repository import FAILED
+from edgecnn.server.models.version import Bounds
+from edgecnn.server.options import ServeOptions
+
+_BESIDE_PIXELS = 4096
+"""Bytes of a request that are no pixels."""
+
+logger = logging.getLogger(__name__)
+
+
+def models_of(names: Iterable[str], options: ServeOptions, metrics: Metrics) -> dict[str, Model]:
+    """Return models that answer nothing yet, by name."""
+    bounds = Bounds(
+        max_batch=options.max_batch,
+        max_pending=options.max_queue,
+        max_delay_s=options.max_delay_us / 1e6,
+        max_pixels=options.max_pixels,
+    )
+    return {name: Model(name, bounds, metrics.of(name)) for name in names}
+
+
+class ModelDesk:
+    """A worker's models, as its repository sees them; see `repository.Desk`.
+
+    Attributes:
+        models: by name; grows with those that come into the folders.
+        has_warned: whether a version was loaded that is not served as it was asked for.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        models: dict[str, Model],
+        *,
+        lay_out: Callable[[], object],
+        options: ServeOptions,
+        metrics: Metrics,
+        serves: Callable[[], object],
+        loaded: Callable[[], object],
+    ) -> None:
+        """Open it.
+
+        Args:
+            loop: in whose thread models answer.
+            models: by name.
+            lay_out: called after a model has come or changed its version, so that the paths follow.
+            options: of the server.
+            metrics: of the server.
+            serves: called in the event loop's thread before a version answers, each time.
+            loaded: called there when what was to be served from the start has been tried.
+        """
+        self.models = models
+        self.has_warned = False
+        self._loop = loop
+        self._lay_out = lay_out
+        self._options = options
+        self._metrics = metrics
+        self._serves = serves
+        self._loaded = loaded
+
+    def serve(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
+        """See `Desk`."""
+        self._loop.call_soon_threadsafe(self._start, name, number, loaded, seconds)
+
+    def refuse(self, name: str, reason: str) -> None:
+        """See `Desk`."""
+        self._loop.call_soon_threadsafe(lambda: self._model(name).refuse(reason))
+
+    def unload(self, name: str) -> None:
+        """See `Desk`."""
+        self._loop.call_soon_threadsafe(self._unload, name)
+
+    def loaded(self) -> None:
+        """See `Desk`."""
+        self._loop.call_soon_threadsafe(self._loaded)
+
+    def tell(self, order: Order, refusal: Refusal | None) -> None:
+        """See `Desk`."""
+        self._loop.call_soon_threadsafe(order.end, refusal)
+
+    def _model(self, name: str) -> Model:
+        """Return a model, which may have come into the folders since the start."""
+        if name not in self.models:
+            self.models |= models_of((name,), self._options, self._metrics)
+            self._lay_out()
+        return self.models[name]
+
+    def _start(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
+        self._serves()
+        try:
+            self._model(name).start(loaded, self._loop, number=number)
+        except Exception:
+            logger.exception("a bug: a version does not answer", extra={"model": name, "version": number})
+            self._model(name).refuse(FAILED)
+            return
+        self._lay_out()
+        info = loaded.session.info
+        fields = {"version": number, "digest": loaded.bundle.digest[:12], "engine": f"{info.engine} {info.version}"}
+        fields |= {"device": info.device, "precision": info.precision, "threads": str(info.threads)}
+        fields |= {"instances": str(loaded.session.concurrency), "seconds": f"{seconds:.2f}"}
+        logger.info("ready", extra={"model": name} | fields)
+        self._check_room(name, loaded)
+
+    def _check_room(self, name: str, loaded: Loaded) -> None:
+        """Warn where no request can hold as many images as a batch may."""
+        batch_bytes = self._options.max_batch * math.prod(loaded.bundle.manifest.image_shape)
+        if batch_bytes + _BESIDE_PIXELS > self._options.max_body_mb << 20:
+            logger.warning(
+                "a batch of --max-batch %d images in pixels is %d bytes, more than --max-body-mb %d admits",
+                self._options.max_batch,
+                batch_bytes,
+                self._options.max_body_mb,
+                extra={"model": name},
+            )
+            self.has_warned = True
+
+    def _unload(self, name: str) -> None:
+        self._model(name).unload()
+        self._lay_out()
+        logger.info("unloaded", extra={"model": name})

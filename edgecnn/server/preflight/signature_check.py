@@ -1,0 +1,109 @@
+"""Looks who has signed a bundle, in a process apart; `python -m` this module with JSON.
+
+The library for it takes 50 MB that a server would never get back, and what it reads may have been put there by anybody.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.errors import BundleError, EdgecnnError, SignatureError, UsageError
+from edgecnn.files.schema import SchemaError, dump, parse
+from edgecnn.host.child import last_line
+from edgecnn.host.child_call import ask_child, told_error
+from edgecnn.host.lifeline import die_with_parent
+
+_KEY_TIMEOUT_S = 60.0
+_TOLD = (BundleError, SignatureError, UsageError)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """Of a bundle; without a path, whether a key is one."""
+
+    path: Path | None
+    key: Path
+    timeout_s: float
+    parent: int
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Either the digest that was signed, or the name of an error class and its message."""
+
+    digest: str = ""
+    error: str = ""
+    message: str = ""
+
+
+def check_key(key: Path) -> None:
+    """Refuse a file that no signature can be checked with.
+
+    Raises:
+        UsageError: it cannot be read, or holds no public key that signs bundles.
+    """
+    _ask(_Question(None, key, _KEY_TIMEOUT_S, os.getpid()))
+
+
+def check_signature(path: Path, *, key: Path, timeout_s: float) -> str:
+    """Return the digest of the bundle that the owner of a key has signed, as it stands there.
+
+    The thread that calls waits, and must not end before: the child would end with it.
+
+    Raises:
+        BundleError: there is no bundle.
+        SignatureError: it is not signed, or not by that key, or has been altered, or the key cannot be read any more.
+    """
+    try:
+        return _ask(_Question(path, key, timeout_s, os.getpid()))
+    except UsageError as error:  # the key was good at the start
+        raise SignatureError(f"the signature of {path} cannot be checked: {error}") from None
+
+
+def _ask(question: _Question) -> str:
+    what = f"the signature of {question.path}" if question.path else f"the key {question.key}"
+    ended = ask_child("edgecnn.server.preflight.signature_check", question, question.timeout_s)
+    if ended is None:
+        raise SignatureError(f"{what} was not checked within {question.timeout_s:g} s")
+    try:
+        answer = parse(_Answer, ended.stdout)
+    except SchemaError:
+        said = last_line(ended.stderr) or f"its process ended with {ended.code}"
+        raise SignatureError(f"{what} could not be checked: {said}") from None
+    if answer.error:
+        raise told_error(answer.error, answer.message, _TOLD)
+    return answer.digest
+
+
+def _answered(question: _Question) -> _Answer:
+    from edgecnn.archive.keys import read_public_key
+
+    try:
+        if question.path is None:
+            read_public_key(question.key)
+            return _Answer()
+        from edgecnn.archive.openssf import verify_signature
+
+        return _Answer(verify_signature(question.path, key=question.key))
+    except EdgecnnError as error:
+        return _Answer(error=type(error).__name__, message=" ".join(str(error).split()))
+
+
+def main() -> None:
+    """Answer the question on the command line, on stdout."""
+    question = parse(_Question, sys.argv[1])
+    die_with_parent(question.parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this ends
+    from edgecnn.server.preflight.confinement import confine  # NumPy, which a supervisor does without
+
+    confine(device="cpu", timeout_s=question.timeout_s)
+    with contextlib.redirect_stdout(sys.stderr):  # nothing but the answer may stand in it
+        found = dump(_answered(question))
+    sys.stdout.write(found)
+
+
+if __name__ == "__main__":
+    main()

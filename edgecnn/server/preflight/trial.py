@@ -1,0 +1,175 @@
+"""Opens and proves a bundle in a process apart before the server touches it; `python -m` this module with JSON.
+
+A model can make an engine crash, hang or take all memory. It does so there, and the server goes on without it.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn import errors
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import BundleError, EdgecnnError, EngineCrashed, EngineError, ProofFailed, UsageError
+from edgecnn.files.schema import SchemaError, dump, parse
+from edgecnn.host.child import last_line, signal_name
+from edgecnn.host.child_call import ask_child, told_error
+from edgecnn.host.lifeline import die_with_parent
+from edgecnn.runtime.engines.backend import Session, SessionInfo, SessionOptions
+from edgecnn.runtime.verification.replay import SelfTestResult
+from edgecnn.server.preflight.confinement import confine
+from edgecnn.server.preflight.proving import open_proven
+
+TIMEOUT_S = 120.0
+_RUNS = 3
+_TOLD = (BundleError, EngineError, UsageError, ProofFailed)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A bundle that opened here and answers as the reference did.
+
+    Attributes:
+        self-test: what replaying it has shown; it holds.
+        session: what really ran.
+        concurrency: runs at once that the session was opened for.
+        seconds: how long it took to open and prove, without the start of the process.
+        run_ms: of one run of one image.
+    """
+
+    self_test: SelfTestResult
+    session: SessionInfo
+    concurrency: int
+    seconds: float
+    run_ms: float
+
+
+@dataclass(frozen=True)
+class _Question:
+    path: Path
+    digest: str | None
+    backend: str
+    options: SessionOptions
+    strict: bool
+    cache: bool
+    max_batch: int
+    timeout_s: float
+    parent: int
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Either a trial, or the name of an error class and its message."""
+
+    trial: Trial | None = None
+    error: str = ""
+    message: str = ""
+
+
+def try_bundle(
+    path: Path,
+    *,
+    digest: str | None = None,
+    backend: str = "auto",
+    options: SessionOptions | None = None,
+    strict: bool = False,
+    cache: bool = False,
+    max_batch: int = 1,
+    timeout_s: float = TIMEOUT_S,
+) -> Trial:
+    """Open a bundle in a child process, replay its self-test and run its largest batch there; see also `open_session`.
+
+    The thread that calls waits, and must not end before: the child would end with it. With `digest`, another bundle
+    that has come to the path meanwhile is refused.
+
+    Raises:
+        BundleError: it is not intact.
+        UsageError: there is no such engine or device.
+        EngineCrashed: the engine took the child down, or did not come back in time.
+        EngineError: the engine refused the graph, or the memory does not suffice.
+        ProofFailed: it answers otherwise than the reference.
+    """
+    options = options or SessionOptions()
+    question = _Question(path, digest, backend, options, strict, cache, max_batch, timeout_s, os.getpid())
+    ended = ask_child("edgecnn.server.preflight.trial", question, timeout_s)
+    if ended is None:
+        raise EngineCrashed(f"the engine did not open and prove {path} within {timeout_s:g} s")
+    if ended.code:
+        name = signal_name(ended.code)
+        if name is not None:
+            raise EngineCrashed(f"the engine crashed with {name} while it opened {path}")
+        said = last_line(ended.stderr) or "it said nothing"
+        raise EngineCrashed(f"the engine ended with exit code {ended.code} while it opened {path}: {said}")
+    try:
+        answer = parse(_Answer, ended.stdout)
+    except SchemaError as error:
+        raise EngineCrashed(f"the trial of {path} gave an answer that cannot be read: {error}") from None
+    if answer.trial is None:
+        raise told_error(answer.error, answer.message, _TOLD)
+    return answer.trial
+
+
+def _tried(question: _Question) -> Trial:
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.EdgecnnWarning)  # who opens it to serve it is warned too
+        bundle = open_bundle(question.path, digest=question.digest)
+        session, _, self_test = open_proven(
+            bundle,
+            backend=question.backend,
+            options=question.options,
+            strict=question.strict,
+            cache=question.cache,
+        )
+    with contextlib.closing(session):
+        session.run(np.zeros((question.max_batch, *bundle.manifest.image_shape), np.uint8))
+        seconds = time.perf_counter() - start
+        return Trial(self_test, session.info, session.concurrency, seconds, _run_ms(bundle, session))
+
+
+def _run_ms(bundle: Bundle, session: Session) -> float:
+    """Return the median time of one image, after a run in which the engine makes itself at home."""
+    image = np.zeros((1, *bundle.manifest.image_shape), np.uint8)
+    session.run(image)
+    times = []
+    for _ in range(_RUNS):
+        start = time.perf_counter()
+        session.run(image)
+        times.append(1000 * (time.perf_counter() - start))
+    return sorted(times)[_RUNS // 2]
+
+
+def _answered(question: _Question) -> _Answer:
+    try:
+        return _Answer(_tried(question))
+    except MemoryError:
+        return _Answer(None, EngineError.__name__, f"{question.path} needs more memory than there is here")
+    except EdgecnnError as error:
+        message = " ".join(str(error).split())
+        if isinstance(error, EngineError) and str(question.path) not in message:  # it failed in a run
+            message = f"{question.path}: {message}"
+        return _Answer(None, type(error).__name__, message)
+
+
+def main() -> None:
+    """Answer the question on the command line, on stdout."""
+    question = parse(_Question, sys.argv[1])
+    die_with_parent(question.parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this ends
+    confine(device=question.options.device, timeout_s=question.timeout_s)
+    answer = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # engines print; nothing but the answer may stand in it
+    found = dump(_answered(question))
+    with os.fdopen(answer, "w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write(found)
+    os._exit(0)  # an engine that crashes while it is torn down has done its work
+
+
+if __name__ == "__main__":
+    main()

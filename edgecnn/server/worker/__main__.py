@@ -1,0 +1,49 @@
+"""`python -m edgecnn.server.worker JOB`: run one worker."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from edgecnn.errors import EdgecnnError
+from edgecnn.host.lifeline import die_with_parent
+from edgecnn.server import logs
+from edgecnn.server.supervisor.job import BROKEN, read_job
+from edgecnn.server.worker.worker import Worker
+
+logger = logging.getLogger("edgecnn.server.worker")
+
+
+def _new_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return libuv's event loop where it is installed; Windows has none."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def main() -> None:
+    """Do the job on the command line."""
+    job = read_job()
+    die_with_parent(job.supervisor_pid)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor too, which says what happens
+    logs.configure(job.options.log_format, job.options.log_level)
+    try:
+        with asyncio.Runner(loop_factory=_new_loop()) as runner:
+            code = runner.run(Worker(job, runner.get_loop()).run())
+            # Threads of engines may hang; nothing is left to be done.
+            sys.stderr.flush()
+            os._exit(code)
+    except EdgecnnError as error:
+        logger.error("%s", error)
+        os._exit(error.exit_code)
+    except BaseException:
+        logger.exception("a bug: the worker ends")
+        os._exit(BROKEN)
+
+
+if __name__ == "__main__":
+    main()

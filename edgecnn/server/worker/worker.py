@@ -1,0 +1,220 @@
+"""The worker: event loop, models and engines in one process. The supervisor binds the port and starts it again."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from edgecnn.errors import EdgecnnError
+from edgecnn.protocol.api_key import read_api_key
+from edgecnn.server.api.application import Application
+from edgecnn.server.api.inference import Workplace
+from edgecnn.server.api.service import Service
+from edgecnn.server.http.limits import Limits
+from edgecnn.server.http.listener import Listener
+from edgecnn.server.http.tls import server_context
+from edgecnn.server.metrics import Metrics
+from edgecnn.server.models.load_queue import Orders
+from edgecnn.server.models.loading import load
+from edgecnn.server.models.model_host import ModelDesk, models_of
+from edgecnn.server.models.repository import Repository
+from edgecnn.server.options import ServeOptions
+from edgecnn.server.supervisor.job import BROKEN, STALLED, WorkerJob, say_accepting, say_held, say_ready
+from edgecnn.server.web.pages import read_pages
+
+if TYPE_CHECKING:
+    from edgecnn.server.grpc.server import GrpcServer
+
+_WATCH_S = 1.0
+_POLL_S = 0.02
+_LINGER_S = 0.5
+"""After the signal to end: for requests that are on their way, which get a 503."""
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """One worker, from its job to its exit code."""
+
+    def __init__(self, job: WorkerJob, loop: asyncio.AbstractEventLoop) -> None:
+        self._job, self._loop = job, loop
+        self._options = options = job.options
+        self._metrics = Metrics()
+        names = [*(source.name for source in job.sources), *(held.name for held in job.held)]
+        models = models_of(dict.fromkeys(names), options, self._metrics)
+        key = options.api_key_file
+        self._service = Service(models, api_key=None if key is None else read_api_key(key))
+        self._application = Application(
+            self._service,
+            self._metrics,
+            max_body_bytes=options.max_body_mb << 20,
+            trusted_hosts=options.hosts(),
+            access_log=options.access_log,
+            pages={} if options.no_page else read_pages(),
+        )
+        self._is_accepting = False
+        orders = Orders()
+        if options.model_control:
+            self._service.orders = orders
+        self._desk = ModelDesk(
+            loop,
+            models,
+            lay_out=self._application.lay_out,
+            options=options,
+            metrics=self._metrics,
+            serves=self._accept,
+            loaded=self._loaded,
+        )
+        self._repository = Repository(
+            job.sources,
+            job.roots,
+            self._desk,
+            orders,
+            open_bundle=lambda path: load(path, options, job.cores),
+            held=job.held,
+            remember=lambda held: say_held(job, held),
+            watch_s=options.watch_s,
+            signed=options.require_signature is not None,
+        )
+
+    async def run(self) -> int:
+        """Serve until the signal to end; returns the exit code."""
+        loop = self._loop
+        self._ended: asyncio.Future[int] = loop.create_future()
+        options = self._options
+        sock = socket.socket(fileno=self._job.socket_fd)
+        sock.setblocking(False)
+        context = server_context(options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
+        self._listener = Listener(sock, self._application, limits_of(options), ssl_context=context)
+        self._grpc = None if self._job.grpc_address is None else self._grpc_server(self._job.grpc_address)
+        pool = ThreadPoolExecutor(self._job.cores, thread_name_prefix="edgecnn-pool")
+        self._service.work_at(Workplace(loop, pool))
+        if options.workers == 1:  # else the others would answer what this one, still loading, took from them
+            await self._open()
+        for name, work in (("load", self._repository.run), ("watch", self._watch)):
+            threading.Thread(target=work, name=f"edgecnn-{name}", daemon=True).start()
+        code = await self._ended
+        if code in (0, BROKEN):
+            code = await self._drain() or code
+        return code
+
+    def _grpc_server(self, address: str) -> "GrpcServer":
+        from edgecnn.server.grpc.server import GrpcServer  # 20 MB that a server of HTTP alone does without
+
+        options = self._options
+        tls = (options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
+        return GrpcServer(
+            self._service,
+            self._metrics,
+            limits_of(options),
+            address=address,
+            tls=tls,
+            access_log=options.access_log,
+        )
+
+    def _accept(self) -> None:
+        """Owe answers from now on."""
+        if not self._is_accepting:
+            self._is_accepting = True
+            # Until here the signal ends the process at once: there is nothing to answer.
+            self._loop.add_signal_handler(signal.SIGTERM, self._end, 0)
+            say_accepting(self._job)
+
+    def _loaded(self) -> None:
+        """Tell the supervisor; end where there is nothing to serve, or not everything and that was asked for.
+
+        Of a worker that is started again not everything is asked for: new versions may have been refused meanwhile.
+        """
+        models = self._desk.models.values()
+        is_strict = self._options.strict and not self._job.held
+        if not any(model.state == "ready" or model.is_unloaded for model in models):
+            logger.error("there is nothing to serve: no bundle could be loaded")
+            self._end(1)
+        elif is_strict and any(model.reason for model in models):
+            logger.error("not every bundle could be loaded, and --strict was asked for")
+            self._end(1)
+        elif is_strict and self._desk.has_warned:
+            logger.error("there was a warning, and --strict was asked for")
+            self._end(1)
+        else:
+            self._accept()  # also where all of them are unloaded: they may be loaded again
+            self._opening = self._loop.create_task(self._open_loaded())
+
+    async def _open_loaded(self) -> None:
+        """Say that what can be served is, after all ports have been opened."""
+        try:
+            if self._options.workers > 1:
+                await self._open()
+        except EdgecnnError as error:
+            logger.error("%s", error)
+            self._end(error.exit_code)
+        except Exception:  # the supervisor would wait for ever
+            logger.exception("a bug: the ports were not opened")
+            self._end(BROKEN)
+        else:
+            models = self._desk.models.values()
+            ready = [model.name for model in models if model.state == "ready"]
+            refused = [model.name for model in models if model.state != "ready" and not model.is_unloaded]
+            say_ready(self._job, ready, refused=refused)
+
+    async def _open(self) -> None:
+        """Take requests from now on."""
+        self._listener.start()
+        if self._grpc is not None:
+            await self._grpc.start()
+
+    def _end(self, code: int) -> None:
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+    def _watch(self) -> None:
+        """End the process where an engine has died, or does not come back: nothing can stop a run.
+
+        In a thread of its own, since a run may be under way in the event loop's.
+        """
+        while True:
+            time.sleep(_WATCH_S)
+            for model in list(self._desk.models.values()):
+                fields = {"model": model.name}
+                if model.longest_run_s() > self._options.stall_timeout_s:
+                    logger.critical("the engine does not come back from a run", extra=fields)
+                    os._exit(STALLED)
+                if model.has_died:
+                    logger.critical("the engine fails on every image", extra=fields)
+                    self._loop.call_soon_threadsafe(self._end, BROKEN)
+                    return
+
+    def _busy(self) -> int:
+        return self._listener.busy + (self._grpc.busy if self._grpc else 0)
+
+    async def _drain(self) -> int:
+        """Begin nothing new, answer what was accepted, and close; returns the exit code."""
+        self._service.drain()
+        self._listener.drain()
+        logger.info("draining", extra={"in_flight": self._busy()})
+        now = time.monotonic()
+        linger, end = now + _LINGER_S, now + self._options.grace_s
+        while (self._busy() or now < linger) and now < end:
+            await asyncio.sleep(_POLL_S)
+            now = time.monotonic()
+        stops = [door.stop(max(0.0, end - now)) for door in (self._listener, self._grpc) if door is not None]
+        answered = all(await asyncio.gather(*stops))
+        if not answered:
+            logger.error("the grace time is over, and not everything is answered")
+        return 0 if answered else STALLED
+
+
+def limits_of(options: ServeOptions) -> Limits:
+    """Return the bounds of a connection."""
+    return Limits(
+        max_connections=options.max_connections,
+        max_body_bytes=options.max_body_mb << 20,
+        header_timeout_s=options.header_timeout_s,
+        body_timeout_s=options.body_timeout_s,
+        write_timeout_s=options.write_timeout_s,
+        idle_timeout_s=options.idle_timeout_s,
+    )

@@ -1,1 +1,0 @@
-"""HTTP/1.1 with bounds on everything: bytes, time, connections."""

@@ -1,1 +1,0 @@
-"""The web page: a model, an image, its answer, and the proof behind it."""

@@ -1,0 +1,144 @@
+"""Successive halving: the fast ones stay, and are compared ever more carefully.
+
+All candidates run for a moment, one after the other; the better half of them takes turns until their differences are
+clear enough to drop half again (Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter
+Optimization, 2016). The best in FP32 and the PyTorch reference stay until the end, so that the verdict's ratios come
+from the same rounds.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+
+from edgecnn.errors import EngineError
+from edgecnn.host.resources import memory_limit
+from edgecnn.progress import Progress
+from edgecnn.tuning.contest import Contestant
+from edgecnn.tuning.measuring.turn import interleave
+
+FIRST_WARM_UP_S = 1.0
+_FIRST_TURN_S = 0.15
+_TURN_S = 0.2
+_FINALISTS = 6
+_ROUNDS = (3, 3, 6)
+"""Of each stage after the first: those that reach the end have taken 12 turns beside each other."""
+_MEMORY_SHARE = 0.5
+
+
+class Halving:
+    """One search. Args: `clock` gives seconds that never go back, `progress` is told after each step."""
+
+    def __init__(self, field: Sequence[Contestant], clock: Callable[[], float], progress: Progress) -> None:
+        self._field = field
+        self._clock = clock
+        self._progress = progress
+
+    def try_each(self, until: float) -> None:
+        """Let each run for a moment, alone: enough to see who is far behind. One of each bundle always runs.
+
+        An engine that crashes or hangs on a bundle is not tried on it again: each time may take minutes.
+        """
+        seen: set[str] = set()
+        crashed: set[tuple[str, str]] = set()
+        for number, contestant in enumerate(self._field):
+            self._progress("trying", number, len(self._field), str(contestant.candidate))
+            digest, engine = contestant.candidate.bundle.digest, contestant.candidate.setting.backend
+            if contestant.out is None and (digest, engine) in crashed:
+                contestant.out = f"not tried: {engine} crashed on this bundle before"
+            if contestant.out is None and digest in seen and self._clock() > until:
+                contestant.out = "not tried: the time was over"
+            if contestant.is_out():
+                continue
+            with contestant.candidate as candidate:
+                contestant.note(candidate.turn(_FIRST_TURN_S) if candidate.open(warm_up_s=FIRST_WARM_UP_S) else None)
+            if not contestant.is_out():
+                seen.add(digest)
+            elif contestant.candidate.crashed:
+                crashed.add((digest, engine))
+        self._progress("trying", len(self._field), len(self._field))
+
+    def compare(self, baseline: Contestant | None, until: float, stack: contextlib.ExitStack) -> list[Contestant]:
+        """Run the best beside each other, half of them out after each stage.
+
+        Args:
+            baseline: runs beside them all the time; or None.
+            until: when the time is over, by the clock; the first stage always runs.
+            stack: closes what is opened.
+
+        Returns:
+            Those that stay, best first.
+
+        Raises:
+            EngineError: nobody is left.
+        """
+        running = self._open(stack)
+        for stage, rounds in enumerate(_ROUNDS):
+            beside = [baseline] if baseline is not None and baseline.out is None else []
+            everyone = [*running, *beside]
+            if stage and self._clock() + rounds * sum(map(Contestant.seconds_of_turn, everyone)) > until:
+                break
+            self._take_turns(everyone, rounds, seed=stage)
+            running = _better_half(ranked(running))
+        if not running:
+            reasons = dict.fromkeys(str(contestant.out) for contestant in self._field)
+            raise EngineError(f"nothing runs here that answers well enough: {'; '.join(reasons)}")
+        return running
+
+    def _take_turns(self, contestants: Sequence[Contestant], rounds: int, *, seed: int) -> None:
+        candidates = [contestant.candidate for contestant in contestants]
+        turns = interleave(
+            candidates,
+            rounds=rounds,
+            seconds=_TURN_S,
+            seed=seed,
+            stage=f"comparing {seed + 1}",
+            progress=self._progress,
+        )
+        for contestant, took in zip(contestants, turns, strict=True):
+            contestant.note(*took)
+
+    def _open(self, stack: contextlib.ExitStack) -> list[Contestant]:
+        """Open the best and the best in FP32, whose self-tests must hold; as many as fit into half of the memory."""
+        order = ranked(self._field)
+        wanted, fp32 = order[:_FINALISTS], _best_fp32(order)
+        if fp32 is not None and fp32 not in wanted:
+            wanted.append(fp32)
+        room = _MEMORY_SHARE * (memory_limit() or math.inf)
+        running: list[Contestant] = []
+        for number, contestant in enumerate(wanted):
+            self._progress("opening", number, len(wanted), str(contestant.candidate))
+            if len(running) >= 2 and room <= 0 and contestant is not fp32:
+                contestant.out = "not compared: there is no memory for so many at once"
+                continue
+            candidate = stack.enter_context(contestant.candidate)
+            if candidate.open(warm_up_s=FIRST_WARM_UP_S) and contestant.prove():
+                room -= candidate.resident_bytes() or 0
+                contestant.restart()
+                running.append(contestant)
+            else:
+                contestant.note()
+                candidate.close()
+        self._progress("opening", len(wanted), len(wanted))
+        for contestant in order:
+            if contestant.out is None and contestant not in running:
+                contestant.out = "slower"
+        return running
+
+
+def ranked(contestants: Sequence[Contestant]) -> list[Contestant]:
+    """Return those that are still in, best first."""
+    return sorted((contestant for contestant in contestants if contestant.out is None), key=Contestant.cost)
+
+
+def _better_half(order: list[Contestant]) -> list[Contestant]:
+    """Put the worse half out, two at least and the best in FP32 left in."""
+    fp32 = _best_fp32(order)
+    for contestant in order[max(2, len(order) // 2) :]:
+        if contestant is not fp32:
+            contestant.out = "slower"
+            contestant.candidate.close()
+    return [contestant for contestant in order if contestant.out is None]
+
+
+def _best_fp32(order: Sequence[Contestant]) -> Contestant | None:
+    return next((c for c in order if c.candidate.bundle.manifest.precision == "fp32"), None)

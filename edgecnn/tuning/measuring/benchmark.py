@@ -1,0 +1,212 @@
+"""Latency, throughput and memory of bundles under every setting that was asked for, in one interleaved run."""
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgecnn.bundle.manifest import utc_now
+from edgecnn.bundle.store import Bundle
+from edgecnn.host.resources import memory_limit, usable_cores
+from edgecnn.progress import Progress, silent
+from edgecnn.runtime.engines.backend import device_kind
+from edgecnn.runtime.setting import PYTORCH, Setting
+from edgecnn.runtime.site import Site, this_site
+from edgecnn.tuning.measuring.candidate import Candidate
+from edgecnn.tuning.measuring.estimates import Speed, medians_ms, speed
+from edgecnn.tuning.measuring.peak import PeakPrecision
+from edgecnn.tuning.measuring.turn import Turn, interleave
+from edgecnn.tuning.measuring.yardstick import Yardstick
+
+ROUNDS = 12
+TURN_S = 0.25
+_MEMORY_SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One bundle under one setting.
+
+    Attributes:
+        bundle: its name.
+        digest: of the bundle.
+        model_precision: `fp32` or `int8`, of the bundle.
+        setting: how it ran.
+        version: of the engine.
+        warm_up_runs: how many runs came before the first that counts.
+        steady: whether their times showed no trend at the end.
+        open_s: how long opening took, reading and proving the bundle included.
+        resident_bytes: memory of the process that ran it, everything included.
+        speed: times and throughput.
+        peak_share: the operations of a second, as a fraction of this machine's measured peak in that precision; None
+            where either is unknown.
+        notes: warnings of the session.
+    """
+
+    bundle: str
+    digest: str
+    model_precision: str
+    setting: Setting
+    version: str
+    warm_up_runs: int
+    steady: bool
+    open_s: float
+    resident_bytes: int
+    speed: Speed
+    peak_share: float | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A setting under which a bundle does not run here, and why."""
+
+    bundle: str
+    setting: Setting
+    reason: str
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The whole of a run.
+
+    Attributes:
+        site: where.
+        measured_at: UTC time, ISO 8601.
+        yardstick_ms: what the machine itself took in each round, see `Yardstick`.
+        peaks: operations of a second that this machine has reached, by precision and number of threads.
+        results: in the order in which they were asked for.
+        failed: what did not run.
+    """
+
+    site: Site
+    measured_at: str
+    yardstick_ms: tuple[float, ...]
+    peaks: dict[str, float]
+    results: tuple[Measured, ...]
+    failed: tuple[Failed, ...]
+
+    def __post_init__(self) -> None:
+        rounds = [self.yardstick_ms, *(each.speed.turns_ms for each in self.results)]
+        if any(len(times) != len(self.yardstick_ms) or not times or min(times) <= 0 for times in rounds):
+            raise ValueError("each result and the yardstick must have one positive time a round")
+
+
+_PeakKey = tuple[PeakPrecision, int]
+PeakOf = Callable[[PeakPrecision, int], float | None]
+
+
+def settings(
+    backends: Iterable[str],
+    *,
+    precisions: Iterable[str] = ("fp32",),
+    threads: Iterable[int],
+    streams: Iterable[int] = (1,),
+    batches: Iterable[int] = (1,),
+) -> list[Setting]:
+    """Return every combination."""
+    combinations = itertools.product(backends, precisions, threads, streams, batches)
+    return [
+        Setting(backend, precision=precision, threads=count, streams=streams_, batch=batch)  # type: ignore[arg-type]
+        for backend, precision, count, streams_, batch in combinations
+    ]
+
+
+def benchmark(
+    bundles: Sequence[Bundle],
+    candidates: Sequence[Setting],
+    *,
+    rounds: int = ROUNDS,
+    turn_s: float = TURN_S,
+    modules: Mapping[str, str] | None = None,
+    peak: PeakOf | None = None,
+    progress: Progress = silent,
+) -> Benchmark:
+    """Measure every bundle under every setting, in turns; each in a process of its own.
+
+    Args:
+        bundles: what runs.
+        candidates: how.
+        rounds: turns of each; the bootstrap resamples them.
+        turn_s: seconds of one turn.
+        modules: backend to the module that runs it, for what is no engine.
+        peak: measures what this machine reaches in a precision with so many threads; None to leave it out.
+        progress: told after each step.
+    """
+    entered = [
+        Candidate(bundle, setting, modules=modules) for bundle, setting in itertools.product(bundles, candidates)
+    ]
+    before = _peaks(entered, peak)  # and again at the end: what disturbs a peak makes it lower
+    with contextlib.ExitStack() as stack:
+        room = _MEMORY_SHARE * (memory_limit() or math.inf)
+        for number, candidate in enumerate(entered):
+            progress("opening", number, len(entered), str(candidate))
+            if room <= 0:
+                candidate.failure = "not measured: there is no memory for so many at once; name fewer"
+            elif stack.enter_context(candidate).open():
+                room -= candidate.resident_bytes() or 0
+        progress("opening", len(entered), len(entered))
+        running = [candidate for candidate in entered if candidate.failure is None]
+        *turns, yardstick = interleave([*running, Yardstick()], rounds=rounds, seconds=turn_s, progress=progress)
+        memory = [candidate.resident_bytes() for candidate in running]
+    reached = {key: max(value, before.get(key, 0.0)) for key, value in _peaks(running, peak).items()}
+    results = tuple(
+        _measured(candidate, took, resident or 0, reached)
+        for candidate, took, resident in zip(running, turns, memory, strict=True)
+        if candidate.failure is None
+    )
+    failed = tuple(Failed(c.bundle.manifest.name, c.setting, c.failure) for c in entered if c.failure is not None)
+    return Benchmark(
+        site=this_site(),
+        measured_at=utc_now(),
+        yardstick_ms=medians_ms(yardstick),
+        peaks={_peak_name(*key): value for key, value in reached.items()},
+        results=results,
+        failed=failed,
+    )
+
+
+def _peaks(candidates: Iterable[Candidate], peak: PeakOf | None) -> dict[_PeakKey, float]:
+    """Measure what this machine reaches in each precision and number of threads that the candidates use."""
+    if peak is None:
+        return {}
+    keys = dict.fromkeys(key for candidate in candidates if (key := _peak_key(candidate)) is not None)
+    return {key: value for key in keys if (value := peak(*key)) is not None}
+
+
+def _peak_key(candidate: Candidate) -> _PeakKey | None:
+    """Return what a candidate's operations are to be held against; None where there is nothing."""
+    setting, manifest = candidate.setting, candidate.bundle.manifest
+    if manifest.macs is None or device_kind(setting.device) != "cpu":
+        return None
+    threads = min(setting.threads * setting.streams, usable_cores())
+    if manifest.precision == "int8" and setting.backend != PYTORCH:
+        return "int8", threads
+    return ("bf16" if setting.precision == "bf16" else "fp32"), threads
+
+
+def _peak_name(precision: PeakPrecision, threads: int) -> str:
+    return f"{precision}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def _measured(candidate: Candidate, turns: Sequence[Turn], resident: int, peaks: dict[_PeakKey, float]) -> Measured:
+    manifest, info, warmed = candidate.bundle.manifest, candidate.session, candidate.warmed
+    assert info is not None
+    assert warmed is not None
+    key = _peak_key(candidate)
+    found, peak = speed(turns), None if key is None else peaks.get(key)
+    return Measured(
+        bundle=manifest.name,
+        digest=candidate.bundle.digest,
+        model_precision=manifest.precision,
+        setting=candidate.setting,
+        version=info.version,
+        warm_up_runs=warmed.runs,
+        steady=warmed.steady,
+        open_s=candidate.open_s,
+        resident_bytes=resident,
+        speed=found,
+        peak_share=2 * manifest.macs * found.images_per_s.value / peak if manifest.macs and peak else None,
+        notes=candidate.notes,
+    )

@@ -1,0 +1,108 @@
+"""A bundle under one setting, from opening to its last turn; what goes wrong with it stays with it."""
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TypeVar
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EngineCrashed, EngineError
+from edgecnn.runtime.engines.backend import SessionInfo
+from edgecnn.runtime.setting import Setting
+from edgecnn.runtime.verification.replay import SelfTestResult
+from edgecnn.tuning.measuring.process import TIMEOUT_S, Worker
+from edgecnn.tuning.measuring.steady import LIMIT_S, WarmUp
+from edgecnn.tuning.measuring.turn import Turn
+
+Answer = TypeVar("Answer")
+
+
+class Candidate:
+    """What is measured, in a process of its own; a `Runner`.
+
+    Attributes:
+        bundle: what runs.
+        setting: how.
+        failure: why it does not run here, or does not any more; None while it does.
+        crashed: whether its process died or hung.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        setting: Setting,
+        *,
+        modules: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        """Args: `modules` and `timeout_s` are as in `Worker`."""
+        self.bundle = bundle
+        self.setting = setting
+        self.failure: str | None = None
+        self.crashed = False
+        self.session: SessionInfo | None = None
+        self.warmed: WarmUp | None = None
+        self.open_s = 0.0
+        self.notes: tuple[str, ...] = ()
+        self._modules = modules
+        self._timeout_s = timeout_s
+        self._worker: Worker | None = None
+
+    def __str__(self) -> str:
+        return f"{self.bundle.manifest.name} ({self.bundle.manifest.precision}) on {self.setting}"
+
+    def open(self, *, warm_up_s: float = LIMIT_S) -> bool:
+        """Open it and run until it is steady; false where that fails."""
+        if self.failure is not None:
+            return False
+        if self._worker is None:
+            try:
+                self._worker = worker = Worker(
+                    self.bundle.path, self.setting, modules=self._modules, timeout_s=self._timeout_s
+                )
+                self.session, self.open_s, self.notes = (
+                    worker.opened.session,
+                    worker.opened.seconds,
+                    worker.opened.notes,
+                )
+                self.warmed = worker.warm_up(warm_up_s)
+            except EngineError as error:
+                self._fail(error)
+                return False
+        return True
+
+    def turn(self, seconds: float) -> Turn | None:
+        """See `Runner`."""
+        return self._ask(lambda worker: worker.turn(seconds))
+
+    def replay(self) -> SelfTestResult | None:
+        """Replay the bundle's self-test; None where the engine fails."""
+        return self._ask(Worker.replay)
+
+    def resident_bytes(self) -> int | None:
+        """Return the memory of its process; None where there is none any more."""
+        return self._ask(Worker.resident_bytes)
+
+    def close(self) -> None:
+        """End its process; it can be opened again."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def __enter__(self) -> "Candidate":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _ask(self, question: Callable[[Worker], Answer]) -> Answer | None:
+        """Ask its process something; None where it does not run, or fails over it."""
+        try:
+            return None if self._worker is None else question(self._worker)
+        except EngineError as error:
+            self._fail(error)
+            return None
+
+    def _fail(self, error: EngineError) -> None:
+        self.failure = str(error)
+        self.crashed = isinstance(error, EngineCrashed)
+        self.close()

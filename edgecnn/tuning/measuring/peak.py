@@ -1,0 +1,112 @@
+"""How many operations a second this machine computes at its best, as an engine reaches it.
+
+A latency says nothing about how much is left to win; beside the peak it does: INT8 at 82 % of what this machine can.
+The peak is measured, not worked out from clock and instructions: what a container and an engine's kernels leave of
+those, nobody writes down. A packaged graph, a chain of convolutions that suits both engines, is run for it.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from edgecnn.errors import EngineError, EngineMissing, UsageError
+from edgecnn.runtime.engines.backend import Backend, Session, SessionOptions
+from edgecnn.runtime.engines.backends import get_backend, installed
+
+PeakPrecision = Literal["fp32", "bf16", "int8"]
+
+_GRAPHS = Path(__file__).parent
+"""`peak_fp32.onnx` and `peak_int8.onnx`, written by scripts/peak_graph.py."""
+_SHAPE = (22, 22, 256)
+_MACS = 693_633_024  # for one image: four convolutions, 3 × 3 × 256 to 256, to 20 × 20, 18 × 18, 16 × 16 and 14 × 14
+_LEAST_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most that this machine computes.
+
+    Attributes:
+        ops_per_s: operations a second, two a multiply-accumulate.
+        engine: which reached it.
+    """
+
+    ops_per_s: float
+    engine: str
+
+
+def machine_peak(precision: PeakPrecision, threads: int, *, seconds: float = 0.5) -> Peak:
+    """Measure this machine's peak: that of the installed engine that reaches the higher one.
+
+    Engines that do not compute in this precision here are left out.
+
+    Args:
+        precision: what the multiplications are done in; `bf16` only where an engine has it.
+        threads: of one run.
+        seconds: about how long each engine is measured.
+
+    Raises:
+        UsageError: there is no such number of threads.
+        EngineMissing: no engine is installed.
+        EngineError: no engine computes in this precision here.
+    """
+    peaks: list[Peak] = []
+    refusal: EngineError = EngineMissing("no engine is installed that could show this machine's peak")
+    for name in installed():
+        try:
+            peak = measure_peak(get_backend(name), precision=precision, threads=threads, seconds=seconds)
+        except EngineError as error:
+            refusal = error
+        else:
+            peaks.append(Peak(peak, name))
+    if not peaks:
+        raise refusal
+    return max(peaks, key=lambda peak: peak.ops_per_s)
+
+
+def measure_peak(backend: Backend, *, precision: PeakPrecision, threads: int, seconds: float = 0.5) -> float:
+    """Measure how many operations a second an engine reaches on the CPU, two a multiply-accumulate.
+
+    It is the best of many short runs, where a latency is their median: whatever disturbs a run makes it slower, nothing
+    makes it faster than the machine, so the best is the closest to what is asked. A processor that lowers its clock
+    when it is hot does not keep it up for minutes.
+
+    Args:
+        backend: the engine.
+        precision: what the multiplications are done in.
+        threads: of one run; each has an image's work.
+        seconds: about how long to measure; a slow machine takes longer, for its three runs.
+
+    Raises:
+        UsageError: there is no such number of threads.
+        PrecisionUnavailable: the engine does not compute in this precision here.
+        EngineError: the engine failed.
+    """
+    if threads < 1:
+        raise UsageError(f"threads must be at least 1, found {threads}")
+    graph = _GRAPHS / ("peak_int8.onnx" if precision == "int8" else "peak_fp32.onnx")
+    options = SessionOptions(precision="fp32" if precision == "int8" else precision, threads=threads)
+    session = backend.open(graph, options)
+    try:
+        return 2 * _MACS * threads / _fastest(session, _images(threads), seconds)
+    finally:
+        session.close()
+
+
+def _images(count: int) -> np.ndarray:
+    """Return images of every level: a processor may draw less power, and clock higher, on numbers all alike."""
+    return np.resize(np.arange(256, dtype=np.uint8), (count, *_SHAPE))
+
+
+def _fastest(session: Session, images: np.ndarray, seconds: float) -> float:
+    session.run(images)  # the first one prepares
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < _LEAST_RUNS or time.perf_counter() < end:
+        start = time.perf_counter()
+        session.run(images)
+        times.append(time.perf_counter() - start)
+    return min(times)

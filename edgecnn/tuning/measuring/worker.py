@@ -1,0 +1,118 @@
+"""The process in which one candidate runs: `python -m edgecnn.tuning.measuring.worker`, driven over its pipes.
+
+A process each, so that an engine that crashes takes nobody along, and its memory is its own. Commands come as lines
+of JSON on stdin, answers go out the same way; when stdin ends, so does the process.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import EdgecnnError
+from edgecnn.files import schema
+from edgecnn.runtime.engines.backend import Session, SessionInfo
+from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.setting import Setting
+from edgecnn.runtime.verification.replay import replay
+from edgecnn.tuning.measuring.memory import resident_bytes
+from edgecnn.tuning.measuring.steady import warm_up
+from edgecnn.tuning.measuring.turn import InProcess
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A candidate that is ready to be measured.
+
+    Attributes:
+        session: what really runs.
+        seconds: how long opening took, reading and proving the bundle included.
+        notes: warnings.
+    """
+
+    session: SessionInfo
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a worker measures.
+
+    Attributes:
+        session: where it runs.
+        images: one batch, uint8 [N, H, W, C].
+        bundle: where it came from, if its self-test can be replayed.
+    """
+
+    session: Session
+    images: np.ndarray
+    bundle: Bundle | None = None
+
+
+Opener = Callable[[Path, Setting], Subject]
+
+
+def serve(opener: Opener) -> None:
+    """Open what the command line names, and do what stdin asks until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what an engine prints must not come between
+    path, setting = Path(sys.argv[1]), schema.parse(Setting, sys.argv[2])
+    try:
+        subject, opened = _open(path, setting, opener)
+        _say(answers, opened)
+        for command in sys.stdin:
+            _say(answers, _do(json.loads(command), subject))
+    except EdgecnnError as error:
+        _say(answers, {"error": str(error)})
+
+
+def self_test_batch(bundle: Bundle, batch: int) -> np.ndarray:
+    """Return one batch of a bundle's own images, uint8 [batch, H, W, C]."""
+    return np.resize(bundle.self_test().images, (batch, *bundle.manifest.image_shape))
+
+
+def _open(path: Path, setting: Setting, opener: Opener) -> tuple[Subject, Opened]:
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        subject = opener(path, setting)
+    notes = tuple(str(warning.message) for warning in caught)
+    return subject, Opened(subject.session.info, time.perf_counter() - start, notes)
+
+
+def _do(command: dict[str, Any], subject: Subject) -> Any:
+    runner = InProcess(subject.session, subject.images)
+    name, limit = next(iter(command.items()))
+    if name == "warm_up":
+        return warm_up(runner.run, limit_s=limit)
+    if name == "turn":
+        return runner.turn(limit)
+    if name == "replay" and subject.bundle is not None:
+        return replay(subject.bundle.self_test(), subject.session, subject.bundle.manifest.preprocessing)
+    return {"resident_bytes": resident_bytes()}
+
+
+def _say(answers: TextIO, answer: Any) -> None:
+    answers.write(json.dumps(schema.plain(answer)) + "\n")
+    answers.flush()
+
+
+def _bundle(path: Path, setting: Setting) -> Subject:
+    bundle = open_bundle(path)
+    session = open_session(bundle, backend=setting.backend, options=setting.options)
+    return Subject(session, self_test_batch(bundle, setting.batch), bundle)
+
+
+if __name__ == "__main__":
+    serve(_bundle)

@@ -1,0 +1,325 @@
+"""Versions on a device: what is current, what a rollback goes to, what is kept, and what is refused."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from model_versions import put
+from repository import COMMITTED
+from small_places import read_only, small_disk
+
+from edgecnn.archive.installing import install, rollback
+from edgecnn.archive.packing import pack
+from edgecnn.bundle.finding import signature_beside
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import (
+    BundleError,
+    BundleNotFound,
+    DigestMismatch,
+    EdgecnnError,
+    ProofFailed,
+    SignatureMissing,
+    UsageError,
+)
+from edgecnn.files.digest import digest_file
+from edgecnn.files.locking import locked
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> dict[int, Path]:
+    """Five bundles, from 1, each with a digest of its own."""
+    (tmp_path / "bundles").mkdir()
+    for number in range(1, 6):
+        put(tmp_path / "bundles", number)
+    return {number: tmp_path / "bundles" / str(number) for number in range(1, 6)}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return tmp_path / "site"
+
+
+def current(site: Path) -> str:
+    return open_bundle(site / "current").digest
+
+
+def versions(site: Path) -> list[int]:
+    return sorted(int(path.name) for path in (site / "versions").iterdir())
+
+
+def test_a_bundle_is_installed_whole_and_current_leads_to_it(site: Path):
+    done = install(COMMITTED, site)
+    assert (done.version, done.previous, done.changed, done.removed) == (1, None, True, ())
+    assert done.bundle == current(site) == open_bundle(COMMITTED).digest
+    assert str((site / "current").readlink()) == "versions/1"
+    assert sorted(path.name for path in site.iterdir()) == ["current", "versions"]
+
+
+def test_an_archive_is_installed_as_its_bundle_is(site: Path, tmp_path: Path):
+    pack(COMMITTED, tmp_path / "digits.tar")
+    install(tmp_path / "digits.tar", site)
+    assert not install(COMMITTED, site).changed
+    assert versions(site) == [1]
+
+
+def test_the_same_bundle_twice_changes_nothing_and_is_not_proven_again(site: Path):
+    install(COMMITTED, site)
+    before = sorted(path.stat().st_ino for path in site.rglob("*"))
+    again = install(COMMITTED, site, prove=pytest.fail)
+    assert (again.changed, again.version) == (False, 1)
+    assert sorted(path.stat().st_ino for path in site.rglob("*")) == before
+
+
+def test_rollbacks_go_back_along_what_was_current_not_along_the_numbers(site: Path, bundles: dict[int, Path]):
+    for number in (1, 2, 3):
+        install(bundles[number], site, keep=9)
+    assert rollback(site).version == 2
+    install(bundles[4], site, keep=9)  # version 4, when 2 was current
+    done = rollback(site)
+    assert (done.undone, done.version, done.previous) == (4, 2, 1)
+    assert rollback(site).version == 1
+    with pytest.raises(EdgecnnError, match="nothing to roll back to"):
+        rollback(site)
+    assert current(site) == open_bundle(bundles[1]).digest
+
+
+def test_what_was_rolled_back_and_comes_again_is_not_copied_again(site: Path, bundles: dict[int, Path]):
+    install(bundles[1], site)
+    install(bundles[2], site)
+    rollback(site)
+    proven: list[Bundle] = []
+    done = install(bundles[2], site, prove=proven.append)
+    assert (done.version, done.previous, done.changed) == (2, 1, True)
+    assert [bundle.path for bundle in proven] == [site / "versions" / "2"]
+
+
+def test_a_bundle_that_a_rollback_leads_to_gets_a_number_of_its_own(site: Path, bundles: dict[int, Path]):
+    for number in (1, 2, 1):
+        install(bundles[number], site)
+    assert [rollback(site).version for _ in range(2)] == [2, 1]
+
+
+def test_the_highest_versions_stay_and_always_the_current_one_and_the_one_before(site: Path, bundles: dict[int, Path]):
+    for number in range(1, 5):
+        install(bundles[number], site, keep=3)
+    assert versions(site) == [2, 3, 4]
+    assert sorted(path.name for path in (site / "previous").iterdir()) == ["2", "3", "4"]
+    rollback(site)
+    rollback(site)
+    done = install(bundles[5], site, keep=1)
+    assert (done.version, done.previous, done.removed) == (5, 2, (3, 4))
+    assert versions(site) == [2, 5]
+    assert rollback(site).previous is None
+
+
+def test_a_signature_travels_with_its_bundle_and_goes_with_it(site: Path, bundles: dict[int, Path], tmp_path: Path):
+    for number in (1, 2):
+        signature_beside(bundles[number]).write_text(f"of {number}")
+    pack(bundles[2], bundles[2].with_suffix(".tar"))
+    assert install(bundles[1], site).signed
+    assert install(bundles[2].with_suffix(".tar"), site).signed
+    (tmp_path / "other").write_text("another of 2")
+    assert not install(bundles[2], site, signature=tmp_path / "other").changed
+    assert not install(bundles[3], site, keep=1).signed
+    assert sorted(path.name for path in (site / "versions").iterdir()) == ["2", "2.sig", "3"]
+    rollback(site)
+    assert signature_beside(site / "current").read_text() == "another of 2"
+
+
+def test_a_signature_that_is_named_and_missing_is_refused_before_anything_is_made(site: Path, tmp_path: Path):
+    with pytest.raises(SignatureMissing, match=r"none\.sig"):
+        install(COMMITTED, site, signature=tmp_path / "none.sig")
+    assert not site.exists()
+
+
+def test_a_bundle_that_is_not_intact_is_refused_before_anything_is_made(bundle_copy: Path, site: Path):
+    (bundle_copy / "self_test.npz").write_bytes(b"")
+    with pytest.raises(DigestMismatch, match=r"self-test\.npz"):
+        install(bundle_copy, site)
+    assert not site.exists()
+
+
+def test_a_source_that_is_nothing_is_refused_before_anything_is_made(site: Path, tmp_path: Path):
+    with pytest.raises(BundleNotFound, match="nowhere is neither"):
+        install(tmp_path / "nowhere", site)
+    assert not site.exists()
+
+
+def test_a_bundle_that_does_not_prove_itself_leaves_the_old_one_current(site: Path, bundles: dict[int, Path]):
+    def prove(bundle: Bundle) -> None:
+        raise ProofFailed(f"the proof of {bundle.path} does not hold here")
+
+    install(bundles[1], site)
+    with pytest.raises(ProofFailed, match=rf"^the proof of {bundles[2]} does not hold here$"):
+        install(bundles[2], site, prove=prove)
+    assert current(site) == open_bundle(bundles[1]).digest
+    assert versions(site) == [1]
+    assert not list((site / "versions").glob(".*"))
+
+
+def test_a_current_version_that_was_damaged_is_installed_anew(site: Path, bundles: dict[int, Path]):
+    install(bundles[1], site)
+    (site / "versions" / "1" / "model.onnx").write_bytes(b"")
+    assert install(bundles[1], site).version == 2
+    assert current(site) == open_bundle(bundles[1]).digest
+    with pytest.raises(BundleError, match=r"1/model\.onnx"):
+        rollback(site)
+    assert current(site) == open_bundle(bundles[1]).digest
+
+
+def test_a_current_version_that_is_gone_is_installed_anew(site: Path, bundles: dict[int, Path]):
+    install(bundles[1], site)
+    shutil.rmtree(site / "versions" / "1")
+    done = install(bundles[1], site)
+    assert (done.version, done.previous) == (2, None)
+
+
+@pytest.mark.parametrize("kind", ["a file", "a folder of others", "a bundle", "inside a bundle", "a foreign link"])
+def test_a_place_that_is_not_for_versions_is_refused_and_stays_as_it_is(kind: str, bundle_copy: Path, tmp_path: Path):
+    place = tmp_path / "place"
+    if kind == "a file":
+        place.write_text("x")
+    elif kind == "a folder of others":
+        place.mkdir()
+        (place / "letters").mkdir()
+    elif kind == "a bundle":
+        place = bundle_copy
+    elif kind == "inside a bundle":
+        place = bundle_copy / "site"
+    else:
+        (place / "versions").mkdir(parents=True)
+        (place / "current").symlink_to("/etc")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match=str(place)):
+        install(COMMITTED, place)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_rollback_where_nothing_is_installed_is_one_clear_line_and_makes_nothing(exists: bool, site: Path):
+    if exists:
+        site.mkdir()
+    with pytest.raises(EdgecnnError, match="nothing is installed in"):
+        rollback(site)
+    assert list(site.rglob("*")) == []
+    assert site.exists() == exists
+
+
+def test_where_current_is_named_in_place_of_its_folder_that_is_said(site: Path, bundles: dict[int, Path]):
+    install(bundles[1], site)
+    install(bundles[2], site)
+    named = "current is a bundle: name the folder that holds `current`"
+    with pytest.raises(UsageError, match=named):
+        rollback(site / "current")
+    with pytest.raises(UsageError, match=named):
+        install(bundles[3], site / "current")
+    assert current(site) == open_bundle(bundles[2]).digest
+    assert versions(site) == [1, 2]
+
+
+def test_two_installs_at_once_come_one_after_the_other(site: Path, bundles: dict[int, Path]):
+    install(bundles[1], site)
+    code = "import sys; from pathlib import Path; from edgecnn.archive.installing import install\n"
+    code += "print(install(Path(sys.argv[1]), Path(sys.argv[2]), keep=9).version)"
+    with locked(site):  # all of them wait here, and then for each other
+        running = [
+            subprocess.Popen([sys.executable, "-c", code, bundle, site], stdout=subprocess.PIPE, text=True)
+            for bundle in (bundles[2], bundles[3], bundles[4])
+        ]
+        assert versions(site) == [1]
+    numbers = sorted(int(process.communicate()[0]) for process in running)
+    assert numbers == [2, 3, 4]
+    assert versions(site) == [1, 2, 3, 4]
+    assert [rollback(site).version for _ in range(3)] == [3, 2, 1]
+
+
+def test_whoever_reads_current_meanwhile_finds_a_whole_bundle(site: Path, bundles: dict[int, Path]):
+    install(bundles[1], site)
+    ended = threading.Event()
+    found: set[str] = set()
+
+    def read() -> None:
+        while not ended.is_set():
+            found.add(open_bundle(site / "current").digest)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in (2, 3, 4):
+            install(bundles[number], site, keep=9)
+            rollback(site)
+    finally:
+        ended.set()
+        reader.join()
+    assert open_bundle(bundles[1]).digest in found
+    assert found <= {open_bundle(bundle).digest for bundle in bundles.values()}
+
+
+def test_a_bundle_that_was_opened_through_current_stays_the_same_when_that_leads_elsewhere(
+    site: Path, bundles: dict[int, Path]
+):
+    install(bundles[1], site)
+    opened = open_bundle(site / "current")
+    install(bundles[2], site)
+    assert digest_file(opened.model.with_name("manifest.json")) == opened.digest
+    assert opened.path.samefile(site / "versions" / "1")
+
+
+def test_what_others_put_beside_is_never_touched(site: Path, bundles: dict[int, Path]):
+    install(bundles[1], site)
+    strangers = [site / "notes.txt", site / ".hidden", site / "versions" / ".1.new-backup", site / "versions" / "notes"]
+    for path in strangers:
+        path.write_text("x")
+    install(bundles[2], site, keep=1)
+    rollback(site)
+    assert all(path.read_text() == "x" for path in strangers)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 KiB, which holds two bundles and not three."""
+    with small_disk(tmp_path / "small", kib=400) as place:
+        yield place
+
+
+def test_a_disk_that_is_full_leaves_the_old_one_current(small: Path, bundles: dict[int, Path]):
+    site = small / "site"
+    install(bundles[1], site)
+    install(bundles[2], site)
+    with pytest.raises(EdgecnnError, match=rf"{site}.*No space left on device \(errno 28\)"):
+        install(bundles[3], site)
+    assert current(site) == open_bundle(bundles[2]).digest
+    assert versions(site) == [1, 2]
+    assert not list(site.rglob(".*"))
+    assert rollback(site).version == 1
+
+
+def test_a_file_system_that_became_read_only_is_one_clear_line_and_what_is_installed_stays(
+    bundles: dict[int, Path], site: Path
+):
+    install(bundles[1], site)
+    install(bundles[2], site)
+    with read_only(site):
+        for attempt in (lambda: install(bundles[3], site), lambda: rollback(site)):
+            with pytest.raises(EdgecnnError, match=rf"{site}.*Read-only file system \(errno 30\)"):
+                attempt()
+        assert not install(bundles[2], site).changed
+        assert current(site) == open_bundle(bundles[2]).digest
+    assert rollback(site).version == 1
+
+
+@pytest.mark.parametrize("year", [1970, 2100])
+def test_no_clock_matters(year: int, site: Path, bundles: dict[int, Path]):
+    """Files that are dated otherwise than they came do not change what is current, kept or gone back to."""
+    seconds = (year - 1970) * 31_557_600
+    install(bundles[1], site, keep=2)
+    install(bundles[2], site, keep=2)
+    for number, path in enumerate(sorted(site.rglob("*"))):
+        os.utime(path, (seconds + number, seconds - number if seconds else number), follow_symlinks=False)
+    assert install(bundles[3], site, keep=2).removed == (1,)
+    assert rollback(site).version == 2

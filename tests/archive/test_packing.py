@@ -1,0 +1,158 @@
+"""A bundle as one file: the same bytes whenever and wherever, readable by any tar, and there whole or not at all."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from repository import COMMITTED
+from small_places import read_only, small_disk
+
+from edgecnn.archive.packing import pack
+from edgecnn.archive.tar import LARGEST, write_header
+from edgecnn.archive.unpacking import open_archive, unpack
+from edgecnn.bundle.store import open_bundle
+from edgecnn.errors import BundleNotFound, DigestMismatch, EdgecnnError, OutputExists, UsageError
+
+HEADER = "fa8706a9f9f58ad86bc6afee5df3f9a5ee125d6848af1afc199de221bd8f284e"
+
+
+def content(path: Path) -> dict[str, bytes]:
+    return {child.name: child.read_bytes() for child in path.iterdir()}
+
+
+def test_a_bundle_that_is_packed_and_unpacked_is_the_same(tmp_path: Path):
+    packed = pack(COMMITTED, tmp_path / "deep" / "digits.tar")
+    bundle = unpack(tmp_path / "deep" / "digits.tar", tmp_path / "copy")
+    assert content(tmp_path / "copy") == content(COMMITTED)
+    assert bundle == open_bundle(tmp_path / "copy")
+    assert bundle.digest == packed.bundle.digest
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["copy", "deep"]
+    assert [child.name for child in (tmp_path / "deep").iterdir()] == ["digits.tar"]
+
+
+def test_the_same_bundle_gives_the_same_bytes_whatever_its_folder_its_times_its_rights_and_the_umask(
+    bundle_copy: Path, tmp_path: Path
+):
+    first = pack(COMMITTED, tmp_path / "first.tar")
+    other = bundle_copy.rename(tmp_path / "other-name")
+    for number, file in enumerate(sorted(other.iterdir(), reverse=True)):
+        file.chmod(0o600)
+        os.utime(file, (number, 4_102_444_800))
+    mask = os.umask(0o077)
+    try:
+        second = pack(other, tmp_path / "second.tar")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "first.tar").read_bytes() == (tmp_path / "second.tar").read_bytes()
+    assert first.sha256 == second.sha256 == hashlib.sha256((tmp_path / "first.tar").read_bytes()).hexdigest()
+    assert first.size_bytes == (tmp_path / "first.tar").stat().st_size
+
+
+def test_a_header_is_these_bytes_and_will_be():
+    """A reader makes each header anew and compares: with another form every archive that stands would be refused."""
+    assert hashlib.sha256(write_header("digits-int8", "model.onnx", 102_916)).hexdigest() == HEADER
+    assert write_header("a" * 100, "b" * 100, LARGEST)[124:136] == b"77777777777\0"
+
+
+def test_other_tars_read_it(tmp_path: Path):
+    pack(COMMITTED, tmp_path / "digits.tar")
+    with tarfile.open(tmp_path / "digits.tar") as archive:
+        members = archive.getmembers()
+    assert [member.name for member in members] == [
+        f"lenet-digits-int8/{name}" for name in ("manifest.json", "model.onnx", "self_test.npz", "proof.json")
+    ]
+    assert {(m.mode, m.uid, m.gid, m.uname, m.gname, m.mtime) for m in members} == {(0o644, 0, 0, "", "", 0)}
+    if shutil.which("tar"):
+        subprocess.run(["tar", "-xf", "digits.tar"], cwd=tmp_path, check=True)
+        assert content(tmp_path / "lenet-digits-int8") == content(COMMITTED)
+
+
+def test_a_bundle_that_is_not_intact_is_not_packed(bundle_copy: Path, tmp_path: Path):
+    with (bundle_copy / "model.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(DigestMismatch, match=r"model\.onnx"):
+        pack(bundle_copy, tmp_path / "digits.tar")
+    assert not (tmp_path / "digits.tar").exists()
+
+
+def test_an_existing_archive_is_refused_without_force_and_replaced_with_it(tmp_path: Path):
+    out = tmp_path / "digits.tar"
+    out.write_bytes(b"old")
+    with pytest.raises(OutputExists, match="--force"):
+        pack(COMMITTED, out)
+    assert out.read_bytes() == b"old"
+    pack(COMMITTED, out, force=True)
+    with open_archive(out) as archive:
+        assert archive.digest == open_bundle(COMMITTED).digest
+    assert [child.name for child in tmp_path.iterdir()] == ["digits.tar"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_force_replaces_plain_files_only(tmp_path: Path, kind: str):
+    out = tmp_path / "out"
+    {"folder": out.mkdir, "link": lambda: out.symlink_to("elsewhere"), "pipe": lambda: os.mkfifo(out)}[kind]()
+    with pytest.raises(UsageError, match="not a plain file"):
+        pack(COMMITTED, out, force=True)
+    assert [child.name for child in tmp_path.iterdir()] == ["out"]
+
+
+def test_no_archive_is_put_into_a_bundle(bundle_copy: Path):
+    with pytest.raises(UsageError, match="sealed"):
+        pack(bundle_copy, bundle_copy / "digits.tar")
+
+
+def test_what_is_no_bundle_is_not_packed(tmp_path: Path):
+    with pytest.raises(BundleNotFound):
+        pack(tmp_path, tmp_path / "out.tar")
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(EdgecnnError, match=r"file: File exists \(errno 17\)|Not a directory"):
+        pack(COMMITTED, tmp_path / "file" / "out.tar")
+
+
+def test_an_existing_bundle_is_refused_without_force_and_replaced_with_it(bundle_copy: Path, tmp_path: Path):
+    pack(COMMITTED, tmp_path / "digits.tar")
+    (bundle_copy / "model.onnx").unlink()
+    with pytest.raises(OutputExists, match="--force"):
+        unpack(tmp_path / "digits.tar", bundle_copy)
+    assert not (bundle_copy / "model.onnx").exists()
+    unpack(tmp_path / "digits.tar", bundle_copy, force=True)
+    assert content(bundle_copy) == content(COMMITTED)
+
+
+def test_a_disk_that_is_full_gets_neither_half_an_archive_nor_half_a_bundle(tmp_path: Path):
+    with small_disk(tmp_path / "small", kib=240) as small:
+        pack(COMMITTED, small / "digits.tar")
+        for attempt in (
+            lambda: pack(COMMITTED, small / "second.tar"),
+            lambda: pack(COMMITTED, small / "digits.tar", force=True),
+            lambda: unpack(small / "digits.tar", small / "copy"),
+        ):
+            with pytest.raises(EdgecnnError, match=rf"{small}.*No space left on device \(errno 28\)"):
+                attempt()
+            assert [child.name for child in small.iterdir()] == ["digits.tar"]
+        assert unpack(small / "digits.tar", tmp_path / "copy").digest == open_bundle(COMMITTED).digest
+
+
+def test_a_read_only_folder_is_one_clear_line(bundle_copy: Path, tmp_path: Path):
+    place = tmp_path / "place"
+    place.mkdir()
+    bundle_copy.rename(place / "bundle")
+    pack(place / "bundle", place / "digits.tar")
+    before = sorted(place.rglob("*"))
+    with read_only(place):
+        for attempt in (
+            lambda: pack(COMMITTED, place / "second.tar"),
+            lambda: pack(COMMITTED, place / "digits.tar", force=True),
+            lambda: unpack(place / "digits.tar", place / "copy"),
+            lambda: unpack(place / "digits.tar", place / "bundle", force=True),
+        ):
+            with pytest.raises(EdgecnnError, match=rf"{place}.*Read-only file system \(errno 30\)"):
+                attempt()
+    assert sorted(place.rglob("*")) == before

@@ -1,0 +1,355 @@
+"""Archives that an enemy has written, or a bad copy: refused by the file's name, and nothing is left anywhere.
+
+These are row 81 of the project's table of faults, and the archives' half of row 77.
+"""
+
+import contextlib
+import gzip
+import io
+import json
+import os
+import random
+import socket
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from broken_models import external, linear, reseal
+from crash_points import Crash, Ending
+from emulation import CORTEX_A72, Processor
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from marks import on_an_arm
+from repository import COMMITTED
+
+from edgecnn import errors
+from edgecnn.archive.packing import pack
+from edgecnn.archive.tar import write_header
+from edgecnn.archive.unpacking import unpack
+
+FOLDER = "lenet-digits-int8"
+BLOCK = 512
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return _packed(tmp_path_factory.mktemp("good"))
+
+
+def _packed(folder: Path) -> bytes:
+    pack(COMMITTED, folder / "good.tar")
+    return (folder / "good.tar").read_bytes()
+
+
+def member(name: str, content: bytes = b"", **fields: object) -> bytes:
+    """A further file as another tar writes it."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for key, value in fields.items():
+        setattr(info, key, value)
+    form = tarfile.GNU_FORMAT if "gnu" in name else tarfile.USTAR_FORMAT
+    return info.tobuf(form) + content + bytes(-len(content) % BLOCK)
+
+
+def offset(archive: bytes, name: str) -> int:
+    """Where a file's header stands."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return tar.getmember(f"{FOLDER}/{name}").offset
+
+
+def before(name: str, new: bytes) -> Callable[[bytes], bytes]:
+    return lambda archive: archive[: (at := offset(archive, name))] + new + archive[at:]
+
+
+def after_the_last(new: bytes) -> Callable[[bytes], bytes]:
+    return lambda archive: archive[:-1024] + new + archive[-1024:]
+
+
+def without(name: str) -> Callable[[bytes], bytes]:
+    def cut(archive: bytes) -> bytes:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            info = tar.getmember(f"{FOLDER}/{name}")
+        end = info.offset_data + -(-info.size // BLOCK) * BLOCK
+        return archive[: info.offset] + archive[end:]
+
+    return cut
+
+
+def header_of(name: str, **fields: object) -> Callable[[bytes], bytes]:
+    """The same file under another header."""
+
+    def change(archive: bytes) -> bytes:
+        at = offset(archive, name)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            info = tar.getmember(f"{FOLDER}/{name}")
+        for key, value in fields.items():
+            setattr(info, key, value)
+        return archive[:at] + info.tobuf(tarfile.GNU_FORMAT)[-BLOCK:] + archive[at + BLOCK :]
+
+    return change
+
+
+def in_place_of(name: str, **fields: object) -> Callable[[bytes], bytes]:
+    """Something of another kind under a file's name."""
+    return lambda archive: without(name)(before(name, member(f"{FOLDER}/{name}", **fields))(archive))
+
+
+def with_manifest(change: Callable[[dict], object]) -> Callable[[bytes], bytes]:
+    def made(archive: bytes) -> bytes:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            stream = tar.extractfile(f"{FOLDER}/manifest.json")
+            assert stream is not None
+            document = json.load(stream)
+        change(document)
+        content = json.dumps(document).encode()
+        header = write_header(FOLDER, "manifest.json", len(content))
+        return header + content + bytes(-len(content) % BLOCK) + without("manifest.json")(archive)
+
+    return made
+
+
+def flipped(name: str) -> Callable[[bytes], bytes]:
+    def flip(archive: bytes) -> bytes:
+        content = bytearray(archive)
+        content[offset(archive, name) + BLOCK + 100] ^= 1
+        return bytes(content)
+
+    return flip
+
+
+def clashing(document: dict) -> None:
+    document["files"]["Model.onnx"] = document["files"]["model.onnx"]
+
+
+def zipped(_: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("../evil", bytes(10**7))
+    return stream.getvalue()
+
+
+def pax(archive: bytes) -> bytes:
+    info = tarfile.TarInfo(f"{FOLDER}/model.onnx")
+    info.pax_headers = {"path": "../evil"}
+    return before("model.onnx", info.tobuf(tarfile.PAX_FORMAT))(archive)
+
+
+def long_name(archive: bytes) -> bytes:
+    return before("model.onnx", tarfile.TarInfo(f"{FOLDER}/" + "n" * 200).tobuf(tarfile.GNU_FORMAT))(archive)
+
+
+Unsafe, Stranger, Missing = errors.UnsafePath, errors.UnexpectedFile, errors.FileMissing
+FAULTS: dict[str, tuple[Callable[[bytes], bytes], type[errors.BundleError], str]] = {
+    "a way out": (before("model.onnx", member("../evil", b"x")), Unsafe, "'../evil'"),
+    "a way out from within": (before("model.onnx", member(f"{FOLDER}/../../evil", b"x")), Unsafe, "../../evil'"),
+    "a way out at the start": (before("manifest.json", member("../manifest.json", b"x")), Unsafe, "../manifest.json"),
+    "a way out at the end": (after_the_last(member("../evil", b"x")), Unsafe, "'../evil'"),
+    "an absolute path": (before("model.onnx", member("/etc/evil", b"x")), Unsafe, "'/etc/evil'"),
+    "a drive letter": (before("model.onnx", member("C:evil", b"x")), Unsafe, "'C:evil'"),
+    "backslashes": (before("model.onnx", member("..\\evil", b"x")), Unsafe, "evil'"),
+    "a path with nothing in it": (before("model.onnx", member(f"{FOLDER}//model.onnx")), Unsafe, "//model.onnx'"),
+    "a dot": (before("model.onnx", member(f"./{FOLDER}/model.onnx")), Unsafe, "model.onnx'"),
+    "a symbolic link": (in_place_of("model.onnx", type=b"2", linkname="/etc/passwd"), Unsafe, "model.onnx"),
+    "a hard link": (in_place_of("model.onnx", type=b"1", linkname=f"{FOLDER}/manifest.json"), Unsafe, "model.onnx"),
+    "a character device": (in_place_of("model.onnx", type=b"3", devmajor=1, devminor=5), Unsafe, "model.onnx"),
+    "a block device": (in_place_of("model.onnx", type=b"4"), Unsafe, "model.onnx"),
+    "a folder": (in_place_of("model.onnx", type=b"5"), Unsafe, "model.onnx"),
+    "a pipe": (in_place_of("model.onnx", type=b"6"), Unsafe, "model.onnx"),
+    "a contiguous file": (in_place_of("model.onnx", type=b"7"), Unsafe, "model.onnx"),
+    "a sparse file": (header_of("model.onnx", type=b"S"), Unsafe, "model.onnx"),
+    "an unknown kind": (header_of("model.onnx", type=b"Z"), Unsafe, "model.onnx"),
+    "a pax extension": (pax, Unsafe, "pax extension"),
+    "a global pax extension": (before("manifest.json", member("pax_global_header", type=b"g")), Unsafe, "pax"),
+    "a long name of GNU": (long_name, Unsafe, "GNU extension"),
+    "a manifest that is a link": (header_of("manifest.json", type=b"2"), Unsafe, "manifest.json"),
+    "a file twice": (before("self_test.npz", member(f"{FOLDER}/model.onnx", b"x")), Stranger, "model.onnx twice"),
+    "the last file twice": (after_the_last(member(f"{FOLDER}/proof.json", b"x")), Stranger, "proof.json twice"),
+    "the manifest twice": (
+        before("model.onnx", member(f"{FOLDER}/manifest.json", b"x")),
+        Stranger,
+        "manifest.json twice",
+    ),
+    "upper and lower case": (before("model.onnx", member(f"{FOLDER}/Model.onnx", b"x")), Stranger, "Model.onnx"),
+    "upper and lower case at the end": (after_the_last(member(f"{FOLDER}/MODEL.ONNX", b"x")), Stranger, "MODEL.ONNX"),
+    "another case of the folder": (before("model.onnx", member("Lenet-digits-int8/a", b"x")), Stranger, "Lenet"),
+    "case in the manifest": (with_manifest(clashing), errors.ManifestError, "model.onnx"),
+    "the manifest in the manifest": (
+        with_manifest(lambda m: m["files"].update({"manifest.json": m["files"]["model.onnx"]})),
+        errors.ManifestError,
+        "manifest.json",
+    ),
+    "a name in the manifest that leads out": (
+        with_manifest(lambda m: m["files"].update({"../evil": m["files"]["model.onnx"]})),
+        Unsafe,
+        "'../evil'",
+    ),
+    "a stranger": (before("model.onnx", member(f"{FOLDER}/run.sh", b"#!")), Stranger, "run.sh"),
+    "a stranger at the end": (after_the_last(member(f"{FOLDER}/run.sh", b"#!")), Stranger, "run.sh"),
+    "a file in another folder": (before("model.onnx", member("other/model.onnx", b"x")), Stranger, "other/model.onnx"),
+    "no model": (without("model.onnx"), Missing, "model.onnx"),
+    "no last file": (without("proof.json"), Missing, "proof.json"),
+    "no manifest": (without("manifest.json"), Missing, "manifest.json"),
+    "a size beyond the manifest's": (header_of("model.onnx", size=8**11 - 1), errors.DigestMismatch, "model.onnx"),
+    "a size below the manifest's": (header_of("model.onnx", size=1), errors.DigestMismatch, "model.onnx"),
+    "a size in base 256": (header_of("model.onnx", size=2**60), errors.BundleError, "model.onnx"),
+    "a manifest of 8 GiB": (header_of("manifest.json", size=8**11 - 1), errors.ManifestError, "manifest.json"),
+    "a manifest beyond the end": (
+        header_of("manifest.json", size=10**6),
+        errors.BundleError,
+        "manifest.json",
+    ),
+    "a size that is sealed and not there": (
+        with_manifest(lambda m: m["files"]["model.onnx"].update(size_bytes=8**11 - 1)),
+        errors.DigestMismatch,
+        "model.onnx",
+    ),
+    "a size that no file has": (
+        with_manifest(lambda m: m["files"]["model.onnx"].update(size_bytes=-1)),
+        errors.DigestMismatch,
+        "model.onnx",
+    ),
+    "an owner": (header_of("model.onnx", uid=1000, uname="me"), errors.BundleError, "model.onnx"),
+    "a time": (header_of("model.onnx", mtime=1), errors.BundleError, "model.onnx"),
+    "a right": (header_of("model.onnx", mode=0o4755), errors.BundleError, "model.onnx"),
+    "a changed model": (flipped("model.onnx"), errors.DigestMismatch, "model.onnx"),
+    "a changed self-test": (flipped("self_test.npz"), errors.DigestMismatch, "self_test.npz"),
+    "a newer format": (
+        with_manifest(lambda m: m.update(format={"major": 9, "minor": 0})),
+        errors.FormatTooNew,
+        "9",
+    ),
+    "another name": (with_manifest(lambda m: m.update(name="other")), Stranger, f"{FOLDER}/manifest.json"),
+    "more after the end": (lambda archive: archive + b"\0", errors.BundleError, "proof.json"),
+    "something between": (lambda archive: archive[:-1025] + b"x" + archive[-1024:], errors.BundleError, "proof.json"),
+    "no end": (lambda archive: archive[:-1024], errors.BundleError, "proof.json"),
+    "half an end": (lambda archive: archive[:-1], errors.BundleError, "proof.json"),
+    "one archive behind the other": (lambda archive: archive + archive, errors.BundleError, "proof.json"),
+    "gzip": (gzip.compress, errors.BundleError, "gzip"),
+    "zip": (zipped, errors.BundleError, "zip"),
+    "nothing": (lambda _: b"", errors.BundleError, "0 bytes"),
+    "zeros": (lambda _: bytes(10240), errors.BundleError, "bad.tar"),
+    "text": (lambda _: b"hello" * 1000, errors.BundleError, "bad.tar"),
+}
+
+
+def refused(archive: bytes, folder: Path) -> errors.BundleError:
+    """Unpack an archive that must be refused, and see that nothing has come of it, wherever."""
+    folder.mkdir(exist_ok=True)
+    (folder / "bad.tar").write_bytes(archive)
+    target = folder / "inner" / "deep"
+    target.mkdir(parents=True, exist_ok=True)
+    with pytest.raises(errors.BundleError) as raised:
+        unpack(folder / "bad.tar", target / "bundle")
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) == [
+        "bad.tar",
+        "inner",
+        "inner/deep",
+    ]
+    message = str(raised.value)
+    assert "bad.tar" in message
+    assert "\n" not in message
+    assert ".new-" not in message
+    return raised.value
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_archive_that_is_not_as_it_was_packed_is_refused_by_name(fault: str, good: bytes, tmp_path: Path):
+    change, error, named = FAULTS[fault]
+    bad = change(good)
+    assert bad != good
+    found = refused(bad, tmp_path / "work")
+    assert type(found) is error, found
+    assert named in str(found)
+
+
+@pytest.mark.parametrize("processor", [pytest.param(CORTEX_A72, marks=on_an_arm, id=CORTEX_A72.name)])
+def test_it_is_refused_in_the_same_words_on_a_raspberry_pi(processor: Processor, good: bytes, tmp_path: Path):
+    work = tmp_path / "work"
+    words = [str(refused(change(good), work)) for change, _, _ in FAULTS.values()]
+    there = Ending(processor)
+    try:
+        for (change, _, _), told in zip(FAULTS.values(), words, strict=True):
+            (work / "bad.tar").write_bytes(change(good))
+            (end,) = there.ends(Crash("unpack", (str(work / "bad.tar"), str(work / "inner" / "deep" / "bundle")), {}))
+            assert (end.code, end.message) == (1, told)
+            assert sorted(path.name for path in work.rglob("*")) == ["bad.tar", "deep", "inner"]
+    finally:
+        there.close()
+
+
+def test_an_archive_that_is_cut_off_anywhere_is_refused(good: bytes, tmp_path: Path):
+    names = [offset(good, name) for name in ("manifest.json", "model.onnx", "self_test.npz", "proof.json")]
+    edges = {at + shift for at in names for shift in (-1, 0, 1, 511, 512, 513)}
+    for length in sorted(edges | set(range(0, len(good), 9973))):
+        if 0 <= length < len(good):
+            refused(good[:length], tmp_path / "work")
+
+
+def test_every_byte_of_every_header_counts(good: bytes, tmp_path: Path):
+    for name in ("manifest.json", "model.onnx", "proof.json"):
+        at = offset(good, name)
+        for place in range(at, at + BLOCK):
+            refused(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :], tmp_path / "work")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), places=st.integers(1, 20))
+@example(seed=0, places=1)
+def test_whatever_is_changed_is_refused(seed: int, places: int, good: bytes, tmp_path: Path):
+    chance = random.Random(seed)
+    content = bytearray(good)
+    for _ in range(places):
+        content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
+    if bytes(content) != good:
+        refused(bytes(content), tmp_path / "work")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=2000))
+def test_whatever_is_no_archive_is_refused(content: bytes, tmp_path: Path):
+    refused(content, tmp_path / "work")
+
+
+def test_a_sealed_size_that_no_disk_has_is_refused_before_anything_is_written(good: bytes, tmp_path: Path):
+    huge = 8**11 - 1
+    changed = with_manifest(lambda m: m["files"]["model.onnx"].update(size_bytes=huge))(good)
+    at = offset(changed, "model.onnx")
+    claimed = changed[:at] + write_header(FOLDER, "model.onnx", huge) + changed[at + BLOCK :]
+    found = refused(claimed, tmp_path / "work")
+    assert "cut off" in str(found)
+    assert "model.onnx" in str(found)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "device", "nothing"])
+def test_an_archive_that_is_no_plain_file_is_refused_and_not_waited_for(tmp_path: Path, kind: str):
+    path = tmp_path / "bad.tar"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as sock, contextlib.chdir(tmp_path):  # a socket's path is a short one
+            sock.bind(path.name)
+    elif kind == "device":
+        path = Path("/dev/zero")
+    with pytest.raises(errors.BundleError, match=path.name):
+        unpack(path, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_link_to_an_archive_is_followed(good: bytes, tmp_path: Path):
+    (tmp_path / "real.tar").write_bytes(good)
+    (tmp_path / "latest.tar").symlink_to("real.tar")
+    assert unpack(tmp_path / "latest.tar", tmp_path / "bundle").manifest.name == FOLDER
+
+
+def test_a_graph_that_refers_to_another_file_is_refused_from_an_archive_too(bundle_copy: Path, tmp_path: Path):
+    """Row 77: what the archive holds is opened as any bundle is, before it is there."""
+    reseal(bundle_copy, linear(external("../../etc/passwd")))
+    files = {path.name: path.read_bytes() for path in sorted(bundle_copy.iterdir())}
+    parts = [write_header(FOLDER, name, len(data)) + data + bytes(-len(data) % BLOCK) for name, data in files.items()]
+    found = refused(b"".join(parts) + bytes(1024), tmp_path / "work")
+    assert type(found) is errors.ExternalData
+    assert "model.onnx" in str(found)

@@ -1,0 +1,119 @@
+"""Answers in JSON and raw, numbers and classes."""
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgecnn.protocol.classification import classify
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.protocol.request import InferRequest, RequestedOutput
+from edgecnn.protocol.response import encode
+
+LOGITS = np.array([[0.1, 2.5, -1, 2.5]], np.float32)
+LABELS = ("cat", "dog", "é:\n")
+
+
+def answer(
+    *wanted: RequestedOutput, request_id: str | None = None, **outputs: np.ndarray
+) -> tuple[dict[str, Any], bytes, int | None]:
+    request = InferRequest(request_id, {}, wanted, None)
+    body, length = encode(request, outputs, model_name="lenet", model_version="1", labels=LABELS)
+    cut = len(body) if length is None else length
+    return json.loads(body[:cut], parse_constant=pytest.fail), body[cut:], length
+
+
+def test_an_answer_in_json_is_flat_and_nothing_else():
+    found, rest, length = answer(RequestedOutput("logits", False), logits=LOGITS)
+    assert found == {
+        "model_name": "lenet",
+        "model_version": "1",
+        "outputs": [{"name": "logits", "datatype": "FP32", "shape": [1, 4], "data": [0.1, 2.5, -1, 2.5]}],
+    }
+    assert (rest, length) == (b"", None)
+
+
+def test_a_binary_answer_lies_behind_the_json():
+    found, rest, length = answer(RequestedOutput("logits", True), logits=LOGITS)
+    assert found["outputs"] == [
+        {"name": "logits", "datatype": "FP32", "shape": [1, 4], "parameters": {"binary_data_size": 16}}
+    ]
+    assert rest == LOGITS.tobytes()
+    assert length is not None
+
+
+def test_outputs_come_in_the_order_of_the_request_each_in_its_own_way():
+    wanted = [RequestedOutput("b", True), RequestedOutput("c", False), RequestedOutput("a", True)]
+    a, b, c = np.array([1], "<i8"), np.array([[2, 3]], "<f2"), np.array([True])
+    found, rest, _ = answer(*wanted, a=a, b=b, c=c)
+    assert [(each["name"], each["datatype"]) for each in found["outputs"]] == [
+        ("b", "FP16"),
+        ("c", "BOOL"),
+        ("a", "INT64"),
+    ]
+    assert found["outputs"][1]["data"] == [True]
+    assert rest == b.tobytes() + a.tobytes()
+
+
+@pytest.mark.parametrize("output", [LOGITS.T, LOGITS[:, ::2], LOGITS.astype(">f4")])
+@pytest.mark.parametrize("binary", [True, False])
+def test_an_output_may_lie_in_memory_in_any_way(output: np.ndarray, binary: bool):
+    if output.dtype != np.float32:
+        with pytest.raises(KeyError):
+            answer(RequestedOutput("y", binary), y=output)
+        return
+    found, rest, _ = answer(RequestedOutput("y", binary), y=output)
+    data = np.frombuffer(rest, "<f4") if binary else np.array(found["outputs"][0]["data"], np.float32)
+    assert np.array_equal(data.reshape(output.shape), output)
+
+
+@pytest.mark.parametrize("request_id", ["7", "", 'a\r\n"b', "é"])
+def test_the_id_is_echoed_as_json(request_id: str):
+    assert answer(RequestedOutput("y", False), request_id=request_id, y=LOGITS)[0]["id"] == request_id
+    assert "id" not in answer(RequestedOutput("y", False), y=LOGITS)[0]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_json_has_no_number_for_has_to_be_asked_for_in_binary(number: float):
+    output = np.array([[1, number]], np.float32)
+    with pytest.raises(Refusal, match="numbers that JSON does not have; ask for binary data") as caught:
+        answer(RequestedOutput("y", False), y=output)
+    assert caught.value.reason == "invalid"
+    assert answer(RequestedOutput("y", True), y=output)[1] == output.tobytes()
+    assert len(answer(RequestedOutput("y", False, classes=2), y=output)[0]["outputs"][0]["data"]) == 2
+
+
+def test_halves_need_binary_data():
+    with pytest.raises(Refusal, match="FP16 needs binary data"):
+        answer(RequestedOutput("y", False), y=LOGITS.astype(np.float16))
+
+
+def test_the_best_classes_come_first_and_of_equals_the_first():
+    best = ["2.500000:1:dog", "2.500000:3", "0.100000:0:cat"]
+    assert classify(LOGITS, classes=3, labels=LABELS) == [best]
+    found, _, length = answer(RequestedOutput("logits", False, classes=3), logits=LOGITS)
+    assert found["outputs"] == [{"name": "logits", "datatype": "BYTES", "shape": [1, 3], "data": best}]
+    assert length is None
+
+
+def test_classes_travel_raw_each_behind_its_length():
+    found, rest, _ = answer(RequestedOutput("logits", True, classes=1), logits=np.vstack([LOGITS, -LOGITS]))
+    first, second = b"2.500000:1:dog", "1.000000:2:é:\n".encode()
+    assert rest == struct.pack("<I", len(first)) + first + struct.pack("<I", len(second)) + second
+    entry = found["outputs"][0]
+    assert (entry["shape"], entry["parameters"]) == ([2, 1], {"binary_data_size": len(rest)})
+    assert "data" not in entry
+
+
+@pytest.mark.parametrize("classes", [4, 99, 2**63])
+def test_there_are_no_more_classes_than_there_are(classes: int):
+    assert answer(RequestedOutput("y", False, classes=classes), y=LOGITS)[0]["outputs"][0]["shape"] == [1, 4]
+
+
+def test_classes_of_integers_and_of_what_is_no_number_are_in_order():
+    assert classify(np.array([[0, 255, 3]], np.uint8), classes=2, labels=()) == [["255.000000:1", "3.000000:2"]]
+    assert classify(np.array([[-128, 0]], np.int8), classes=1, labels=()) == [["0.000000:1"]]
+    odd = np.array([[np.nan, -np.inf, np.inf]])
+    assert classify(odd, classes=3, labels=()) == [["inf:2", "-inf:1", "nan:0"]]

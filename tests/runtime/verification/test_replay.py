@@ -1,0 +1,134 @@
+"""Replaying a self-test notices what is wrong: each fault is played by a session that answers otherwise."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from edgecnn.bundle.self_test import SelfTest
+from edgecnn.bundle.store import Bundle
+from edgecnn.runtime.engines.backend import SessionInfo
+from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.verification.replay import SelfTestResult, compare, data_failures, margins, replay
+
+
+class Tampering:
+    """A session that runs the real one and then changes its logits."""
+
+    concurrency = 1
+
+    def __init__(self, bundle: Bundle, change) -> None:
+        self._session = open_session(bundle)
+        self._change = change
+        self.info: SessionInfo = self._session.info
+
+    def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        logits = self._change(self._session.run(images))
+        if out is None:
+            return logits
+        np.copyto(out, logits)
+        return out
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def replayed(bundle: Bundle, change, self_test: SelfTest | None = None) -> SelfTestResult:
+    return replay(self_test or bundle.self_test(), Tampering(bundle, change), bundle.manifest.preprocessing)
+
+
+@pytest.mark.parametrize("engine", installed())
+def test_the_committed_bundle_holds_its_proof_on_every_engine(engine: str, committed: Bundle):
+    result = replay(committed.self_test(), open_session(committed, backend=engine), committed.manifest.preprocessing)
+    assert result.holds, result.failures
+    assert (result.images, result.encoded) == (32, 4)
+    assert result.decided >= 25
+
+
+def test_a_logit_that_is_too_far_off_fails(committed: Bundle):
+    result = replayed(committed, lambda logits: logits + 2 * committed.self_test().tolerance)
+    assert "self-test image" in result.failures[0]
+    assert "a logit is off" in result.failures[0]
+
+
+def test_another_answer_fails_where_the_reference_is_decided(committed: Bundle):
+    result = replayed(committed, lambda logits: -logits)
+    assert any("the reference's is" in failure for failure in result.failures)
+
+
+def test_an_undecided_answer_does_not_count(committed: Bundle):
+    self_test = committed.self_test()
+    widest = float(margins(self_test.logits).max())
+    nearly_all = dataclasses.replace(self_test, tolerance=0.999 * widest, encoded=())
+    decided = margins(self_test.logits) > nearly_all.tolerance
+    assert decided.sum() == 1
+    # Every other answer becomes the second best, by a hair: no logit is off by more than the tolerance.
+    logits = self_test.logits.copy()
+    for row in np.flatnonzero(~decided):
+        second, first = np.argsort(logits[row])[-2:]
+        logits[row, second] = logits[row, first] + 1e-3
+    assert replayed(committed, lambda _: logits, nearly_all).holds
+
+
+def test_a_tolerance_above_every_margin_proves_nothing(committed: Bundle):
+    result = replayed(committed, lambda logits: -logits, dataclasses.replace(committed.self_test(), tolerance=1e6))
+    assert result.decided == 0
+    assert "it proves nothing" in result.failures[0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_finite_fail(value: float, committed: Bundle):
+    result = replayed(committed, lambda logits: np.full_like(logits, value))
+    assert "not finite" in result.failures[0]
+    assert result.max_error is None
+
+
+def test_a_comparison_with_logits_that_are_not_finite_has_no_error_and_fails(committed: Bundle):
+    reference = np.zeros((3, 2), np.float32)
+    found = compare(reference, np.full((3, 2), np.nan, np.float32), None)
+    assert (found.max_error, found.rms_error) == (None, None)
+    assert "not finite" in data_failures(found, committed)[-1]
+
+
+def test_an_encoded_file_that_decodes_otherwise_fails(committed: Bundle):
+    self_test = committed.self_test()
+    for position, levels, holds in ((0, 1, False), (1, 2, True), (1, 3, False)):
+        encoded = list(self_test.encoded)
+        pixels = np.clip(encoded[position].pixels.astype(int) + levels, 0, 255).astype(np.uint8)
+        encoded[position] = dataclasses.replace(encoded[position], pixels=pixels)
+        loose = dataclasses.replace(self_test, encoded=tuple(encoded), tolerance=1.0)
+        result = replayed(committed, lambda logits: logits, loose)
+        assert result.holds == holds, (position, levels, result.failures)
+        if not holds:
+            assert f"off by {levels} levels" in result.failures[0]
+
+
+def test_an_encoded_file_that_is_damaged_fails(committed: Bundle):
+    self_test = committed.self_test()
+    broken = dataclasses.replace(self_test.encoded[1], content=self_test.encoded[1].content[:100])
+    result = replayed(committed, lambda logits: logits, dataclasses.replace(self_test, encoded=(broken,)))
+    assert "damaged" in result.failures[0]
+
+
+def test_a_comparison_counts_agreement_and_accuracy():
+    reference = np.array([[3, 1], [1, 3], [2, 1]], np.float32)
+    logits = np.array([[3, 1], [1, 3], [1, 2]], np.float32)
+    found = compare(reference, logits, np.array([0, 1, 1]))
+    assert (found.images, found.agreement) == (3, pytest.approx(2 / 3))
+    assert (found.reference_top1, found.top1) == (pytest.approx(2 / 3), 1.0)
+    assert found.max_error == 1.0
+    assert found.rms_error == pytest.approx(np.sqrt(2 / 6))
+    assert compare(reference, logits, None).top1 is None
+
+
+def test_margins_are_between_the_best_and_the_second():
+    assert margins(np.array([[1, 5, 3], [2, 2, 0]], np.float32)).tolist() == [2, 0]
+    assert margins(np.array([[1]], np.float32)).tolist() == [np.inf]
+
+
+def test_data_must_agree_as_the_proof_promises(committed: Bundle):
+    logits = committed.self_test().logits
+    good = compare(logits, logits, None)
+    assert data_failures(good, committed) == ()
+    assert "98.00%" in data_failures(dataclasses.replace(good, agreement=0.98), committed)[0]

@@ -1,0 +1,108 @@
+"""What goes wrong inside of the server: the request is answered, counted, and let go of."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.server.api import http_call, inference
+from edgecnn.server.api.http_call import HttpCall
+from edgecnn.server.api.inference import Inference, Workplace
+from edgecnn.server.http.message import Head, Response
+from edgecnn.server.metrics import Metrics
+from edgecnn.server.models.model import Model
+from edgecnn.server.models.statistics import Statistics
+from edgecnn.server.models.version import Bounds
+
+
+class Asked:
+    """A request, and the answer that it gets."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self.head = Head("POST", "/v2/models/m/infer", "", headers)
+        self.body = b"{}"
+        self.on_gone: Callable[[], None] | None = None
+        self.answers: list[Response] = []
+
+    def is_gone(self) -> bool:
+        return False
+
+    def respond(self, response: Response) -> None:
+        self.answers.append(response)
+
+
+def fails(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+class Entered:
+    """A version that nothing comes to."""
+
+    def __init__(self, kept: None) -> None:
+        self.statistics = Statistics()
+
+    def leave(self) -> None:
+        pass
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Model:
+    model = Model("m", Bounds(max_batch=1, max_pending=1, max_delay_s=0, max_pixels=1), Metrics().of("m"))
+    monkeypatch.setattr(model, "enter", Entered)
+    return model
+
+
+def infer(model: Model, headers: dict[str, str]) -> "weakref.ref[Asked]":
+    """Send a request and wait for its answer, which must be 500 or 400; returns what is left of it."""
+
+    async def run() -> "weakref.ref[Asked]":
+        asked = Asked(headers)
+        with ThreadPoolExecutor(1) as pool:
+            loop = asyncio.get_running_loop()
+            call = HttpCall(asked, Asked.respond, max_body_bytes=1 << 20)
+            Inference(model, call, Workplace(loop, pool)).begin()
+            del call
+            for _ in range(500):
+                if asked.answers:
+                    break
+                await asyncio.sleep(0.01)
+        (answer,) = asked.answers
+        expected = {
+            500: b'{"error":"the server failed on this request; its log says why"}',
+            400: b'{"error":"as was to be shown"}',
+        }
+        assert answer.body == expected[answer.status]
+        return weakref.ref(asked)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "gzip"}], ids=["in the loop", "in another thread"])
+@pytest.mark.parametrize("error", [MemoryError(), KeyError("a bug"), Refusal("invalid", "as was to be shown")])
+def test_a_request_that_fails_is_answered_counted_and_let_go_of(
+    error: Exception, headers: dict[str, str], model: Model, monkeypatch: pytest.MonkeyPatch
+):
+    counted: list[str] = []
+    monkeypatch.setattr(http_call.content, "decode", fails(error))
+    monkeypatch.setattr(
+        model, "metrics", SimpleNamespace(received=lambda: None, failed=lambda *of: counted.append(of[0]))
+    )
+    monkeypatch.setattr(inference.logger, "disabled", True)  # a record that pytest keeps would hold the error
+    gc.disable()  # what is held in a circle would stay
+    try:
+        left = infer(model, headers)
+        error.__traceback__ = None  # the error is this test's, and would hold everything
+        assert counted == ["invalid" if isinstance(error, Refusal) else "engine"]
+        assert model.pending == 0
+        assert left() is None
+    finally:
+        gc.enable()

@@ -1,0 +1,187 @@
+"""The server's description of itself: that it is OpenAPI, has every path, and is true, which schemathesis tries out."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from repository import COMMITTED, REPOSITORY
+from server_process import Server, serving
+
+from edgecnn.host.child import child_environment
+from edgecnn.server.api.application import Application
+from edgecnn.server.api.openapi.document import document
+from edgecnn.server.api.service import Service
+from edgecnn.server.metrics import Metrics
+from edgecnn.server.models.loading import Loaded, load
+from edgecnn.server.models.model import Model
+from edgecnn.server.models.version import Bounds
+from edgecnn.server.options import ServeOptions
+
+KEY = "0123456789abcdef-Key"
+SMALL = ("--max-batch", 1, "--max-pixels", 2048)
+"""With a batch of one the schemas say how many numbers there are; schemathesis tries the longest list that may be."""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Loaded]:
+    """The committed bundle, opened here."""
+    found = load(COMMITTED, ServeOptions(), 1)
+    yield found
+    found.session.close()
+
+
+def service(loaded: Loaded, *, ready: tuple[str, ...], loading: tuple[str, ...] = (), **options: Any) -> Service:
+    """A server of models of these names; in an event loop."""
+    bounds = Bounds(max_batch=8, max_pending=2, max_delay_s=0.0, max_pixels=1000)
+    models = {name: Model(name, bounds, Metrics().of(name)) for name in (*ready, *loading)}
+    for name in ready:
+        models[name].start(loaded, asyncio.get_running_loop(), number="1")
+    return Service(models, **({"api_key": None} | options))
+
+
+def described(loaded: Loaded, **options: Any) -> dict[str, Any]:
+    async def write() -> dict[str, Any]:
+        return document(service(loaded, **options), max_body_bytes=1 << 20, small_body_bytes=1 << 10)
+
+    return asyncio.run(write())
+
+
+@pytest.mark.parametrize("key", [None, KEY.encode()], ids=["open", "locked"])
+@pytest.mark.parametrize(
+    ("ready", "loading"), [(("a", "b"), ()), (("a",), ("b",)), ((), ("a", "b"))], ids=["both", "one", "none"]
+)
+def test_it_is_openapi_whatever_is_ready(
+    ready: tuple[str, ...], loading: tuple[str, ...], key: bytes | None, loaded: Loaded
+):
+    found = described(loaded, ready=ready, loading=loading, api_key=key)
+    OpenAPIV31SpecValidator(found).validate()
+    assert ("security" in found) == (key is not None)
+    assert ("/v2/models/a/infer" in found["paths"], "/v2/models/b/infer" in found["paths"]) == (True, True)
+    assert ("InferRequest.a" in found["components"]["schemas"]) == ("a" in ready)
+
+
+def test_it_has_every_path_that_is_answered_and_no_other(loaded: Loaded):
+    async def tables() -> tuple[dict[str, Any], dict[str, Any]]:
+        served = service(loaded, ready=("a", "b"))
+        application = Application(
+            served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False, pages={}
+        )
+        return application._routes, document(served, max_body_bytes=1 << 20, small_body_bytes=1 << 10)
+
+    routes, found = asyncio.run(tables())
+    parameters = found["components"]["parameters"]
+    values = {name: parameters[name]["schema"]["enum"] for name in ("Model", "Version")}
+    answered = set()
+    for path, item in found["paths"].items():
+        for model, version in product(values["Model"], values["Version"]):
+            where = path.format(model=model, version=version)
+            answered |= {(where, each.upper()) for each in item if each != "parameters"}
+    controls = {(f"/v2/repository/models/{name}/{action}", "POST") for name in "ab" for action in ("load", "unload")}
+    assert answered - controls == {(path, method) for path, route in routes.items() for method in route}
+    assert controls <= answered
+
+
+def test_it_tells_of_this_server(server: Server):
+    found = server.get("/openapi.json").json
+    assert found["components"]["parameters"]["Model"]["schema"]["enum"] == [server.name]
+    request = found["components"]["schemas"][f"InferRequest.{server.name}"]
+    shape = request["properties"]["inputs"]["items"]["properties"]["shape"]["prefixItems"]
+    assert [size.get("const", size.get("maximum")) for size in shape] == [32, 32, 32, 1]
+    assert "200" not in found["paths"]["/v2/repository/models/{model}/load"]["post"]["responses"]
+
+
+def test_it_is_written_anew_when_a_model_comes(loaded: Loaded):
+    def asked(application: Application) -> list[str]:
+        return orjson.loads(application._described())["components"]["parameters"]["Model"]["schema"]["enum"]
+
+    async def before_and_after() -> tuple[list[str], list[str]]:
+        served = service(loaded, ready=("a",))
+        application = Application(
+            served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False, pages={}
+        )
+        before = asked(application)
+        served.models = {**served.models, **service(loaded, ready=("b",)).models}
+        application.lay_out()
+        return before, asked(application)
+
+    assert asyncio.run(before_and_after()) == (["a"], ["a", "b"])
+
+
+def test_its_examples_are_answered_as_it_says(server: Server):
+    content = server.get("/openapi.json").json["paths"][server.infer_path]["post"]["requestBody"]["content"]
+    for example in content["application/json"]["examples"].values():
+        assert server.post(example["value"]).status == 200
+
+
+def test_it_needs_the_key_as_everything_does(locked: Server):
+    assert locked.request("GET", "/openapi.json", None, {"Authorization": ""}).status == 401
+
+
+@pytest.fixture(scope="module")
+def small_server() -> Iterator[Server]:
+    with serving(*SMALL) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def locked_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    file = tmp_path_factory.mktemp("key") / "key"
+    file.write_text(KEY + "\n")
+    with serving("--api-key-file", file, *SMALL, headers={"Authorization": f"Bearer {KEY}"}) as server:
+        yield server
+
+
+@pytest.fixture
+def locked(locked_server: Server) -> Iterator[Server]:
+    yield locked_server
+    locked_server.unharmed()
+
+
+def schemathesis(server: Server, folder: Path, *options: object) -> str:
+    """Try out all that a server says of itself; returns what was found to be so."""
+    tests = REPOSITORY / "tests"
+    paths = [str(tests), child_environment()["PYTHONPATH"]]
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", tests / "schemathesis.toml", "run"]
+    command += [f"http://127.0.0.1:{server.port}/openapi.json", "--no-color", *options]
+    for name, value in server.headers.items():
+        command += ["--header", f"{name}: {value}"]
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "SCHEMATHESIS_HOOKS": "schemathesis_hooks"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def test_what_it_says_is_so(small_server: Server, tmp_path: Path):
+    said = schemathesis(small_server, tmp_path, "--max-examples", 15)
+    assert re.search(r"Operations: +(\d+) selected / \1 total", said)
+    small_server.unharmed()
+    metrics = small_server.metrics()
+    assert metrics["succeeded"] > 50
+    assert metrics["failed"] > 50
+
+
+def test_with_a_key_what_it_says_is_so(locked: Server, tmp_path: Path):
+    schemathesis(locked, tmp_path, "--phases", "examples,coverage")
+
+
+def test_with_model_control_what_it_says_is_so(tmp_path: Path):
+    with serving("--model-control", *SMALL) as server:
+        schemathesis(server, tmp_path, "--max-examples", 4, "--include-path-regex", "repository")
+        assert any("unloaded" in line for line in server.lines)
+        assert server.request("POST", f"/v2/repository/models/{server.name}/load", b"").status == 200
+        server.unharmed()

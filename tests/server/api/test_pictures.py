@@ -1,0 +1,72 @@
+"""Encoded files in requests: the device's own preprocessing, and a status for each way in which a file is wrong."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.bundle.limits import MAX_PIXELS
+from edgecnn.bundle.store import Bundle
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.server.api.pictures import pixels_of
+
+
+def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def refused(file: bytes, committed: Bundle, *, max_pixels: int = MAX_PIXELS) -> tuple[int, str]:
+    with pytest.raises(Refusal) as caught:
+        pixels_of([file], committed.manifest.preprocessing, max_pixels=max_pixels)
+    return caught.value.status, str(caught.value)
+
+
+def test_the_self_test_s_files_become_the_self_test_s_pixels(committed: Bundle):
+    self_test = committed.self_test()
+    pngs = [each for each in self_test.encoded if each.format.upper() == "PNG"]
+    assert pngs
+    found = pixels_of([each.content for each in pngs], committed.manifest.preprocessing, max_pixels=MAX_PIXELS)
+    assert np.array_equal(found, np.stack([each.pixels for each in pngs]))
+
+
+@pytest.mark.parametrize("file", [b"", b"\xff", b"<html><body>502</body></html>"], ids=["empty", "a byte", "HTML"])
+def test_what_is_no_image_is_refused_with_400(file: bytes, committed: Bundle):
+    status, text = refused(file, committed)
+    assert status == 400
+    assert "image" in text
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_a_file_that_is_cut_off_is_refused_with_400_and_never_half_grey(file_format: str, committed: Bundle):
+    whole = encoded(Image.effect_noise((200, 200), 80), file_format)
+    status, text = refused(whole[: len(whole) // 2], committed)
+    assert status == 400
+    assert "cannot decode" in text
+
+
+@pytest.mark.parametrize(("file_format", "name"), [("GIF", "GIF"), ("TIFF", "TIFF"), ("WEBP", "WebP"), ("ICO", "icon")])
+def test_another_format_is_refused_with_415_whatever_its_file_is_called(file_format: str, name: str, committed: Bundle):
+    status, text = refused(encoded(Image.new("RGB", (32, 32)), file_format), committed)
+    assert status == 415
+    assert name in text
+
+
+@pytest.mark.parametrize("file", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"SIMPLE  =                    T", b"<svg xmlns='http"])
+def test_a_format_with_a_parser_that_attackers_like_is_refused_with_415(file: bytes, committed: Bundle):
+    assert refused(file, committed)[0] == 415
+
+
+def test_too_many_pixels_are_refused_with_413_from_the_header(committed: Bundle):
+    status, text = refused(encoded(Image.new("1", (300, 300)), "PNG"), committed, max_pixels=300 * 299)
+    assert status == 413
+    assert "89,700" in text
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 10_000), (10_000, 1)])
+def test_a_picture_of_any_shape_is_resized(size: tuple[int, int], committed: Bundle):
+    file = encoded(Image.new("L", size, 128), "PNG")
+    found = pixels_of([file], committed.manifest.preprocessing, max_pixels=MAX_PIXELS)
+    assert found.shape == (1, *committed.manifest.image_shape)

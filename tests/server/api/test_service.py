@@ -1,0 +1,43 @@
+"""What the server says of all its models together."""
+
+import pytest
+
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.server.api.service import Service
+from edgecnn.server.metrics import Metrics
+from edgecnn.server.models.model import Model, State
+from edgecnn.server.models.version import Bounds
+
+BOUNDS = Bounds(max_batch=1, max_pending=2, max_delay_s=0.0, max_pixels=1000)
+
+
+def service(*models: tuple[State, int]) -> Service:
+    """A service of models, each in some state with so many requests that wait."""
+    metrics, found = Metrics(), {}
+    for number, (state, pending) in enumerate(models):
+        found[str(number)] = model = Model(str(number), BOUNDS, metrics.of(str(number)))
+        model.state, model.pending = state, pending
+    return Service(found, api_key=None)
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        [],
+        [("ready", 1)],
+        [("ready", 2), ("ready", 0)],
+        [("loading", 0)],  # what there is to say of it is not that it is busy
+        [("unavailable", 2)],
+    ],
+)
+def test_there_is_room_until_every_model_that_answers_is_full(models: list[tuple[State, int]]):
+    service(*models).check_room()
+
+
+@pytest.mark.parametrize(
+    ("models", "waiting"), [([("ready", 2)], 2), ([("ready", 2), ("loading", 0), ("ready", 3)], 5)]
+)
+def test_there_is_no_room_where_every_model_that_answers_is_full(models: list[tuple[State, int]], waiting: int):
+    with pytest.raises(Refusal, match=f"{waiting} requests wait already: try again later") as caught:
+        service(*models).check_room()
+    assert caught.value.reason == "busy"

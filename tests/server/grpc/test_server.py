@@ -1,0 +1,214 @@
+"""The gRPC server on each event loop, without a model: its bounds, its port, and how it ends."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_asking import SERVICE
+from grpc_frames import call, exchange
+from http_site import LOOPS
+from server_process import wait_for
+
+from edgecnn.errors import UsageError
+from edgecnn.server.api.inference import Workplace
+from edgecnn.server.api.service import Service
+from edgecnn.server.grpc.channel import options_of
+from edgecnn.server.grpc.server import GrpcServer
+from edgecnn.server.http.limits import Limits
+from edgecnn.server.metrics import Metrics
+from edgecnn.server.supervisor.listening import reserve
+
+PATIENCE_S = 30.0
+TRUE = b"\x08\x01"
+
+
+@dataclass
+class Site:
+    """A server in a loop of its own, and what it is made of."""
+
+    server: GrpcServer
+    service: Service
+    metrics: Metrics
+    address: str
+    loop: asyncio.AbstractEventLoop
+
+    def ask(self, call: str, message: bytes = b"") -> bytes:
+        with grpc.insecure_channel(self.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            content = channel.unary_unary(SERVICE + call)(message, timeout=PATIENCE_S)
+        assert isinstance(content, bytes)
+        return content
+
+    def stop(self, grace_s: float) -> bool:
+        return asyncio.run_coroutine_threadsafe(self.server.stop(grace_s), self.loop).result(PATIENCE_S)
+
+
+def after(event: threading.Event) -> Iterator[bytes]:
+    """Yield an empty message, and not before something has happened."""
+    event.wait(PATIENCE_S)
+    yield b""
+
+
+@contextlib.contextmanager
+def serving(kind: str, host: str = "127.0.0.1") -> Iterator[Site]:
+    loop = LOOPS[kind]()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    service, metrics = Service({}, api_key=None), Metrics()
+
+    async def start(address: str) -> GrpcServer:
+        server = GrpcServer(service, metrics, Limits(max_connections=4), address=address, tls=None, access_log=False)
+        await server.start()
+        return server
+
+    try:
+        with contextlib.closing(reserve(host, 0)) as reserved:
+            server = asyncio.run_coroutine_threadsafe(start(reserved.address), loop).result(PATIENCE_S)
+            site = Site(server, service, metrics, reserved.address, loop)
+            yield site
+            site.stop(0)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE_S)
+        loop.close()
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_calls_are_answered_on_either_loop(kind: str):
+    with serving(kind) as site:
+        assert site.ask("ServerLive") == TRUE
+        assert site.ask("ServerReady") == b""
+        assert site.ask("RepositoryIndex") == b""
+        assert b"edgecnn" in site.ask("ServerMetadata")
+        with pytest.raises(grpc.RpcError, match="UNIMPLEMENTED"):
+            site.ask("Nothing")
+        with pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
+            site.ask("ModelInfer")
+        assert b'edgecnn_grpc_refused_total{code="UNIMPLEMENTED"} 1.0' in site.metrics.page()
+        assert site.server.busy == 0
+
+
+@pytest.mark.parametrize("path", ["ServerMetadata", "/ServerMetadata", "ServerLive", "", "/"])
+def test_a_call_without_the_name_of_the_service_is_unimplemented(path: str):
+    with serving("uvloop") as site, grpc.insecure_channel(site.address) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(path)(b"", timeout=PATIENCE_S)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert caught.value.details() == f"there is no call '/{path.removeprefix('/')}' here"
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_calls_over_the_limit_are_told_to_come_again(kind: str):
+    with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
+        goes_on = threading.Event()
+        calls = [channel.stream_unary(SERVICE + "RepositoryIndex").future(after(goes_on)) for _ in range(4)]
+        wait_for(lambda: site.server.busy == 4)
+        with pytest.raises(grpc.RpcError) as caught:
+            site.ask("RepositoryIndex")
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert caught.value.details() == "4 calls wait already: try again later"
+        assert ("grpc-retry-pushback-ms", "1000") in caught.value.trailing_metadata()
+        assert site.ask("ServerLive") == TRUE  # whoever asks for that would restart the server, and not end the crowd
+        goes_on.set()
+        assert [call.result(PATIENCE_S) for call in calls] == [b""] * 4
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_health_is_answered_without_the_message(kind: str):
+    with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
+        goes_on = threading.Event()
+        ask = channel.stream_unary(SERVICE + "ServerLive")
+        assert [ask(after(goes_on), timeout=PATIENCE_S) for _ in range(20)] == [TRUE] * 20
+        assert site.server.busy == 0
+        goes_on.set()
+        for message in (b"\xff\xff\xff", bytes(1 << 20)):
+            assert site.ask("ServerLive", message) == TRUE
+            assert site.ask("ServerReady", message) == b""
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_server_that_stops_answers_what_it_has_or_says_that_it_has_not(kind: str):
+    with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
+        goes_on = threading.Event()
+        call = channel.stream_unary(SERVICE + "RepositoryIndex").future(after(goes_on))
+        wait_for(lambda: site.server.busy == 1)
+        stopping = asyncio.run_coroutine_threadsafe(site.server.stop(PATIENCE_S), site.loop)
+        goes_on.set()
+        assert call.result(PATIENCE_S) == b""
+        assert stopping.result(PATIENCE_S)
+        with pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
+            site.ask("ServerLive")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_a_message_that_was_refused_is_let_go_of():
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    message = b"\x3a\x80\x80\x80\x02" + bytes(4 << 20)  # one raw tensor, for no model
+    with serving("uvloop") as site, ThreadPoolExecutor(1) as pool:
+        site.service.work_at(Workplace(site.loop, pool))
+        gc.disable()  # what is held in a circle would stay
+        try:
+            before = resident_bytes()
+            for _ in range(100):
+                with pytest.raises(grpc.RpcError, match="model '' is not found"):
+                    site.ask("ModelInfer", message)
+            assert resident_bytes() - before < 200 << 20
+        finally:
+            gc.enable()
+
+
+def test_it_listens_at_every_kind_of_address():
+    hosts = ["127.0.0.1", "0.0.0.0"]
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        hosts += ["::1", "::"]
+    for host in hosts:
+        with serving("asyncio", host) as site:
+            site.address = site.address.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+            assert site.ask("ServerLive") == TRUE
+
+
+def test_an_address_that_is_taken_is_an_error():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        async def start() -> None:
+            service = Service({}, api_key=None)
+            server = GrpcServer(service, Metrics(), Limits(), address=address, tls=None, access_log=False)
+            await server.start()
+
+        with pytest.raises(UsageError, match=f"cannot listen for gRPC on {address}"):
+            asyncio.run(start())
+
+
+def test_bounds_are_those_of_http():
+    limits = Limits(max_body_bytes=2048 << 20, max_header_bytes=7, idle_timeout_s=1.5)
+    options = dict(options_of(limits))
+    assert options["grpc.max_receive_message_length"] == 2**31 - 1
+    assert options["grpc.absolute_max_metadata_size"] == 7
+    assert options["grpc.max_connection_idle_ms"] == 1500
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_call_whose_name_is_no_text_ends_nothing(kind: str):
+    with serving(kind) as site:
+        for _ in range(3):
+            exchange(site.address, call(b"/\xff"))
+            wait_for(lambda: _answers(site))
+
+
+def _answers(site: Site) -> bool:
+    try:
+        return site.ask("ServerLive") == TRUE
+    except grpc.RpcError:
+        return False

@@ -1,0 +1,94 @@
+"""Bodies that are too large, by what they say or by what they turn out to be."""
+
+import resource
+import socket
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from http_site import Site, is_closed, post, read_all, read_answer, serving, statuses
+
+from edgecnn.server.http.limits import Limits
+
+LIMIT = 1 << 20
+CHUNKED = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture
+def small(loop_kind: str):
+    with serving(loop_kind, Limits(max_body_bytes=LIMIT)) as site:
+        yield site
+
+
+@pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])
+def test_a_length_above_the_limit_is_refused_before_the_body_is_read(small: Site, expect: tuple[str, ...]):
+    with small.client() as sock:
+        sock.sendall(post("/echo", bytes(LIMIT + 1), *expect)[: -LIMIT - 1])
+        answer = read_answer(sock)
+        assert (answer.status, answer.headers["connection"]) == (413, "close")
+        assert is_closed(sock)
+    assert (small.desk.admitted, small.desk.refusals) == ([], [413])
+
+
+def test_a_body_of_just_the_limit_is_served(small: Site):
+    assert small.one(post("/echo", bytes(LIMIT))).body == bytes(LIMIT)
+    assert small.one(CHUNKED + b"%x\r\n" % LIMIT + bytes(LIMIT) + b"\r\n0\r\n\r\n").body == bytes(LIMIT)
+
+
+def test_a_client_that_sends_the_whole_body_first_reads_why_it_was_refused(small: Site):
+    with small.client() as sock:
+        sock.sendall(post("/echo", bytes(16 * LIMIT)))
+        assert read_answer(sock).status == 413
+
+
+def test_a_client_that_never_stops_sending_is_cut_off(small: Site):
+    with small.client() as sock:
+        sock.sendall(post("/echo", bytes(LIMIT + 1))[: -LIMIT - 1])
+        start = time.monotonic()
+        sock.settimeout(2.0)
+        with suppress(OSError):  # a reset or a broken pipe
+            while time.monotonic() - start < 10.0:
+                sock.send(bytes(1 << 16))
+        assert time.monotonic() - start < 6.0
+
+
+def test_a_chunked_body_is_refused_when_it_has_grown_too_large(small: Site):
+    with small.client() as sock:
+        sock.sendall(CHUNKED)
+        before = peak_bytes()
+
+        def pour() -> None:
+            with suppress(OSError):
+                while True:
+                    sock.sendall(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
+
+        pouring = threading.Thread(target=pour)
+        pouring.start()
+        answer = read_answer(sock)
+        sock.shutdown(socket.SHUT_RDWR)
+        pouring.join()
+    assert answer.status == 413
+    assert small.desk.refusals == [413]
+    assert peak_bytes() - before < 16 * LIMIT
+
+
+def test_a_million_chunks_of_a_byte_are_a_million_bytes(loop_kind: str):
+    chunks = b"1\r\nx\r\n" * 1_000_000 + b"0\r\n\r\n"
+    with serving(loop_kind) as site, site.client() as sock:
+        before = peak_bytes()
+        sock.sendall(CHUNKED + chunks)
+        assert read_answer(sock).body == b"x" * 1_000_000
+        # The body, the answer, the client's own copy of it: some megabytes. A list of the parts would be fifty.
+        assert peak_bytes() - before < 12 << 20
+
+
+def test_chunks_may_not_be_all_frame(small: Site):
+    with small.client() as sock:
+        sock.sendall(CHUNKED + b"1;" + b"x" * 100_000)
+        sock.shutdown(socket.SHUT_WR)
+        assert statuses(read_all(sock)) == [431]
+
+
+def peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10

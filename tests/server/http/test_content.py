@@ -1,0 +1,117 @@
+"""Bodies that are encoded, truly, falsely, or to do harm."""
+
+import gzip
+import random
+import time
+import zlib
+
+import pytest
+
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.server.http.content import decode, encode
+
+TEXT = b"an image, or so " * 1000
+LIMIT = 1 << 20
+
+
+def raw(body: bytes) -> bytes:
+    return zlib.compress(body, wbits=-15)
+
+
+def reason(body: bytes, coding: str, limit: int = LIMIT) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        decode(body, coding, limit=limit)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (TEXT, ""),
+        (TEXT, "identity"),
+        (gzip.compress(TEXT), "gzip"),
+        (gzip.compress(TEXT), " X-GZIP "),
+        (zlib.compress(TEXT), "deflate"),
+        (raw(TEXT), "deflate"),
+        (gzip.compress(TEXT[:5]) + gzip.compress(b"") + gzip.compress(TEXT[5:]), "gzip"),
+    ],
+)
+def test_a_body_is_what_it_was_before_it_was_encoded(body: bytes, coding: str):
+    assert decode(body, coding, limit=len(TEXT)) == TEXT
+    assert reason(body, coding, len(TEXT) - 1).reason == "too_large"
+
+
+def test_every_level_and_strategy_of_both_deflates_is_read():
+    for level in range(10):
+        assert decode(zlib.compress(TEXT, level), "deflate", limit=LIMIT) == TEXT
+        assert decode(zlib.compress(TEXT, level, wbits=-15), "deflate", limit=LIMIT) == TEXT
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 12, -9, -8, -1])
+def test_a_body_that_is_cut_off_is_refused(cut: int):
+    assert reason(gzip.compress(TEXT)[:cut], "gzip").reason == "invalid"
+    assert reason(zlib.compress(TEXT)[:cut], "deflate").reason == "invalid"
+
+
+def test_what_is_not_encoded_or_goes_on_is_refused():
+    for coding in ("gzip", "deflate"):
+        assert reason(b"garbage!" * 10, coding).reason == "invalid"
+        assert reason(b"", coding).reason == "invalid"
+    assert reason(gzip.compress(TEXT) + b"more", "gzip").reason == "invalid"
+    assert reason(zlib.compress(TEXT) + b"more", "deflate").reason == "invalid"
+    assert reason(zlib.compress(TEXT), "gzip").reason == "invalid"
+
+
+def test_a_bomb_is_refused_before_it_goes_off():
+    compressor = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(compressor.compress(bytes(1 << 22)) for _ in range(64)) + compressor.flush()
+    start = time.monotonic()
+    assert reason(bomb, "gzip").reason == "too_large"
+    assert time.monotonic() - start < 1.0
+
+
+def test_a_body_that_is_all_ends_is_refused_in_time():
+    start = time.monotonic()
+    assert reason(gzip.compress(b"") * 500_000, "gzip").reason == "invalid"
+    assert time.monotonic() - start < 5.0
+
+
+def test_gzip_within_gzip_is_unpacked_once():
+    assert decode(gzip.compress(gzip.compress(TEXT)), "gzip", limit=LIMIT) == gzip.compress(TEXT)
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "gzip, identity", "rot13", "*"])
+def test_other_codings_are_refused_with_those_that_are_known(coding: str):
+    refusal = reason(TEXT, coding)
+    assert (refusal.status, refusal.headers) == (415, (("Accept-Encoding", "gzip, deflate"),))
+
+
+@pytest.mark.parametrize(
+    ("accept", "coding"),
+    [
+        ("", None),
+        ("gzip", "gzip"),
+        ("deflate", "deflate"),
+        ("deflate, gzip", "gzip"),
+        ("gzip;q=0.5, deflate", "deflate"),
+        ("gzip;q=0, *", "deflate"),
+        ("*", "gzip"),
+        ("*;q=0", None),
+        ("gzip;q=0", None),
+        ("br, zstd", None),
+        ("identity, gzip;q=0.5", None),
+        ("GZIP ; Q=1.000", "gzip"),
+        ("gzip;q=nan, deflate;q=x", None),
+        (",;=,", None),
+    ],
+)
+def test_an_answer_goes_in_a_coding_that_the_client_wants(accept: str, coding: str | None):
+    body, chosen = encode(TEXT, accept)
+    assert chosen == coding
+    assert decode(body, chosen or "", limit=len(TEXT)) == TEXT
+
+
+def test_what_would_not_become_smaller_goes_as_it_is():
+    assert encode(b"x" * 255, "gzip") == (b"x" * 255, None)
+    noise = random.Random(0).randbytes(1000)
+    assert encode(noise, "gzip") == (noise, None)

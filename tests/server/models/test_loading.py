@@ -1,0 +1,99 @@
+"""How a bundle is opened for serving: on which engine, on how many threads; what clients learn where it cannot be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import (
+    BundleError,
+    DigestMismatch,
+    EdgecnnError,
+    EngineCrashed,
+    EngineError,
+    EngineMissing,
+    ProofFailed,
+)
+from edgecnn.runtime.profile import FORMAT, Chosen, Profile, write_profile
+from edgecnn.runtime.rates import Estimate
+from edgecnn.runtime.setting import Setting
+from edgecnn.runtime.site import this_site
+from edgecnn.server.models.loading import load, plan_of, public_reason
+from edgecnn.server.options import ServeOptions
+
+
+@pytest.fixture
+def tuned(committed: Bundle) -> Bundle:
+    """The committed bundle, for which tuning has found two runs at once on OpenVINO to be the best."""
+    chosen = Chosen(committed.digest, Setting("openvino", threads=1, streams=2), Estimate(1.0, 0.9, 1.1))
+    profile = Profile(
+        format=FORMAT,
+        site=this_site(),
+        reference=committed.manifest.reference,
+        purpose="throughput",
+        measured_at="2026-01-01T00:00:00+00:00",
+        max_drop=0.1,
+        bundles={committed.digest: committed.manifest.name},
+        choice=chosen,
+        best={committed.digest: chosen},
+        verdict="it is so",
+    )
+    write_profile(profile)
+    return committed
+
+
+def planned(bundle: Bundle, options: ServeOptions, cores: int) -> tuple[str, int | None, int]:
+    plan = plan_of(bundle, options, cores)
+    return plan.backend, plan.options.threads, plan.options.concurrency
+
+
+def test_without_a_profile_one_run_takes_all_cores_of_the_worker(committed: Bundle):
+    assert planned(committed, ServeOptions(), 4) == ("auto", 4, 1)
+    assert planned(committed, ServeOptions(instances=2), 4) == ("auto", 2, 2)
+    assert planned(committed, ServeOptions(threads=1), 4) == ("auto", 1, 1)
+
+
+def test_the_profile_for_throughput_is_followed(tuned: Bundle):
+    assert planned(tuned, ServeOptions(), 2) == ("openvino", 1, 2)
+
+
+def test_what_was_asked_for_goes_before_the_profile(tuned: Bundle):
+    assert planned(tuned, ServeOptions(backend="onnxruntime"), 2) == ("onnxruntime", 2, 1)
+    assert planned(tuned, ServeOptions(instances=1), 2) == ("openvino", 2, 1)
+    assert planned(tuned, ServeOptions(threads=2), 2) == ("openvino", 2, 1)
+
+
+def test_a_profile_that_wants_more_cores_than_the_worker_has_gives_the_engine_only(tuned: Bundle):
+    assert planned(tuned, ServeOptions(), 1) == ("openvino", 1, 1)
+
+
+def test_a_bundle_is_opened_proven_and_answers(tuned: Bundle):
+    loaded = load(tuned.path, ServeOptions(), 2)
+    bundle, session = loaded.bundle, loaded.session
+    assert 0 < loaded.run_ms < 1000
+    assert (session.info.engine, session.info.threads, session.concurrency) == ("openvino", 1, 2)
+    self_test = bundle.self_test()
+    assert np.abs(session.run(self_test.images) - self_test.logits).max() <= self_test.tolerance
+    session.close()
+
+
+def test_a_bundle_that_is_damaged_is_not_opened(bundle_copy: Path):
+    (bundle_copy / "model.onnx").write_bytes(b"something else")
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        load(bundle_copy, ServeOptions(), 1)
+
+
+@pytest.mark.parametrize(
+    ("cls", "reason"),
+    [
+        (EngineCrashed, "the engine crashed on it, or did not come back"),
+        (EngineMissing, "the engine refused it"),
+        (EngineError, "the engine refused it"),
+        (ProofFailed, "its proof does not hold on this machine"),
+        (DigestMismatch, "it is not an intact bundle"),
+        (EdgecnnError, "it cannot be opened"),
+    ],
+)
+def test_clients_learn_why_without_a_path(cls: type[EdgecnnError], reason: str):
+    assert public_reason(cls("/srv/secret/model.onnx is broken")) == reason

@@ -1,0 +1,165 @@
+"""A model and its engine: what it lets in, how it tells its death from a request's fault, how versions change."""
+
+import asyncio
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from engines import KNOWN, Fragile, loaded
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.server.metrics import Metrics
+from edgecnn.server.models.batching import Answer, Job, Outcome
+from edgecnn.server.models.model import Model
+from edgecnn.server.models.version import Bounds
+
+BOUNDS = Bounds(max_batch=8, max_pending=2, max_delay_s=0.0, max_pixels=1000)
+
+
+def model() -> Model:
+    return Model("lenet", BOUNDS, Metrics().of("lenet"))
+
+
+async def asked(model: Model, count: int) -> Outcome:
+    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    model.version.submit(Job(np.zeros((count, 32, 32, 1), np.uint8), done.set_result, is_gone=lambda: False))
+    outcome = await asyncio.wait_for(done, 10)
+    await asyncio.sleep(0)  # what the engine's thread has said besides comes first
+    return outcome
+
+
+async def until(condition: Any) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen in time")
+
+
+@pytest.mark.parametrize("run_ms", [0.01, 10.0], ids=["here", "in a thread"])
+def test_a_request_that_fails_does_not_harm_the_model_and_an_engine_that_fails_always_does(
+    run_ms: float, committed: Bundle
+):
+    async def test() -> None:
+        lenet, engine = model(), Fragile()
+        lenet.start(loaded(committed, engine, run_ms=run_ms), asyncio.get_running_loop(), number="1")
+        assert isinstance(await asked(lenet, 1), Answer)
+        assert isinstance(await asked(lenet, 3), Refusal)
+        assert (lenet.state, lenet.has_died) == ("ready", False)
+        engine.is_dead = True
+        refusal = await asked(lenet, 1)
+        assert isinstance(refusal, Refusal)
+        assert refusal.status == 500
+        assert (lenet.state, lenet.has_died) == ("unavailable", True)
+
+    asyncio.run(test())
+
+
+def test_before_it_is_ready_a_model_lets_nothing_in_and_says_why():
+    lenet = model()
+    with pytest.raises(Refusal, match="loading") as caught:
+        lenet.enter()
+    assert (caught.value.status, caught.value.retry_after_s) == (503, 1)
+    lenet.refuse("the engine refused it")
+    with pytest.raises(Refusal, match="unavailable: the engine refused it"):
+        lenet.enter()
+
+
+def test_more_requests_than_may_wait_are_refused_at_once(committed: Bundle):
+    async def test() -> None:
+        lenet = model()
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
+        lenet.pending = BOUNDS.max_pending  # the one that asks is counted already
+        lenet.enter().leave()
+        lenet.pending = BOUNDS.max_pending + 1
+        with pytest.raises(Refusal, match="2 requests wait already") as caught:
+            lenet.enter()
+        assert caught.value.reason == "busy"
+
+    asyncio.run(test())
+
+
+def test_json_is_bounded_by_what_the_largest_batch_can_need(committed: Bundle):
+    async def test() -> None:
+        lenet = model()
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
+        largest: Any = [[[[255] for _ in range(32)] for _ in range(32)] for _ in range(BOUNDS.max_batch)]
+        assert len(str(largest)) < lenet.version.max_json_bytes < 8 << 20
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("run_ms", [0.01, 10.0], ids=["here", "in a thread"])
+def test_a_version_is_closed_when_the_last_request_that_began_with_it_is_answered(run_ms: float, committed: Bundle):
+    async def test() -> None:
+        lenet, old, new = model(), Fragile(), Fragile()
+        loop = asyncio.get_running_loop()
+        lenet.start(loaded(committed, old, run_ms=run_ms), loop, number="1")
+        first = lenet.enter()
+        lenet.start(loaded(committed, new, run_ms=run_ms), loop, number="2")
+        assert (lenet.number, lenet.enter().number) == ("2", "2")
+        await asyncio.sleep(0.2)
+        done: asyncio.Future[Outcome] = loop.create_future()
+        first.submit(Job(KNOWN, done.set_result, is_gone=lambda: False))
+        first.leave()
+        assert isinstance(await asyncio.wait_for(done, 10), Answer)
+        await until(lambda: old.is_closed)
+        assert not new.is_closed
+        assert isinstance(await asked(lenet, 1), Answer)
+
+    asyncio.run(test())
+
+
+class Clinging(Fragile):
+    """An engine that is not closed before it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_let_go = threading.Event()
+
+    def close(self) -> None:
+        self.is_let_go.wait()
+        super().close()
+
+
+def test_requests_are_answered_while_an_old_engine_is_being_closed(committed: Bundle):
+    async def test() -> None:
+        lenet, old = model(), Clinging()
+        lenet.start(loaded(committed, old), asyncio.get_running_loop(), number="1")
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="2")
+        await until(lambda: "edgecnn-close" in {thread.name for thread in threading.enumerate()})
+        assert isinstance(await asked(lenet, 1), Answer)
+        assert not old.is_closed
+        old.is_let_go.set()
+        await until(lambda: old.is_closed)
+
+    asyncio.run(test())
+
+
+def test_a_new_version_that_was_refused_leaves_the_old_one_and_its_reason(committed: Bundle):
+    async def test() -> None:
+        lenet = model()
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
+        lenet.refuse("version 2 was refused: it is not an intact bundle")
+        assert (lenet.state, lenet.number) == ("ready", "1")
+        assert "version 2" in lenet.reason
+
+    asyncio.run(test())
+
+
+def test_an_unloaded_model_answers_nothing_until_it_is_loaded_again(committed: Bundle):
+    async def test() -> None:
+        lenet, engine = model(), Fragile()
+        loop = asyncio.get_running_loop()
+        lenet.start(loaded(committed, engine), loop, number="1")
+        lenet.unload()
+        assert (lenet.state, lenet.number) == ("unavailable", "")
+        await until(lambda: engine.is_closed)
+        with pytest.raises(Refusal, match="unavailable: it was unloaded"):
+            lenet.enter()
+        lenet.start(loaded(committed, Fragile()), loop, number="1")
+        assert lenet.state == "ready"
+
+    asyncio.run(test())

@@ -1,0 +1,113 @@
+"""What loads models, and what they answer at, after a bug in either: no model is loading for ever."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from engines import Fragile, loaded
+from repository import COMMITTED
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.server.api.application import Application
+from edgecnn.server.api.service import Service
+from edgecnn.server.metrics import Metrics
+from edgecnn.server.models.catalogue import Held, Source
+from edgecnn.server.models.load_queue import Order, Orders
+from edgecnn.server.models.loading import Loaded
+from edgecnn.server.models.model_host import ModelDesk, models_of
+from edgecnn.server.models.repository import FAILED, Repository
+from edgecnn.server.options import ServeOptions
+
+PATIENCE_S = 30.0
+
+
+class NotingDesk:
+    """Notes what it is told, and breaks on one model."""
+
+    def __init__(self) -> None:
+        self.said: queue.SimpleQueue[tuple[str, ...]] = queue.SimpleQueue()
+
+    def serve(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
+        if name == "broken":
+            raise AssertionError("a bug")
+        self.said.put(("serve", name, number))
+
+    def refuse(self, name: str, reason: str) -> None:
+        self.said.put(("refuse", name, reason))
+
+    def unload(self, name: str) -> None:
+        self.said.put(("unload", name))
+
+    def loaded(self) -> None:
+        self.said.put(("loaded",))
+
+    def tell(self, order: Order, refusal: Refusal | None) -> None:
+        self.said.put(("tell", order.name, str(refusal)))
+
+
+def begin(desk: NotingDesk, names: tuple[str, ...], open_bundle: Callable[[Path], Loaded]) -> Orders:
+    orders = Orders()
+    repository = Repository(
+        [Source(name, COMMITTED) for name in names],
+        [COMMITTED],
+        desk,
+        orders,
+        open_bundle=open_bundle,
+        held=[Held("asleep", is_unloaded=True)],
+        remember=lambda held: None,
+        watch_s=0,
+    )
+    threading.Thread(target=repository.run, daemon=True).start()
+    return orders
+
+
+def test_after_a_bug_the_model_is_refused_and_the_others_are_loaded(committed: Bundle):
+    desk = NotingDesk()
+    begin(desk, ("a", "broken", "asleep", "b"), lambda path: loaded(committed, Fragile()))
+    assert [desk.said.get(timeout=PATIENCE_S) for _ in range(5)] == [
+        ("serve", "a", "1"),
+        ("refuse", "broken", FAILED),
+        ("unload", "asleep"),
+        ("serve", "b", "1"),
+        ("loaded",),
+    ]
+
+
+class Unusable(Fragile):
+    """An engine that cannot say what it is."""
+
+    @property
+    def concurrency(self) -> int:  # type: ignore[override]
+        raise AssertionError("a bug")
+
+
+def test_after_a_bug_the_version_that_answers_goes_on(committed: Bundle):
+    async def scenario() -> None:
+        metrics, options = Metrics(), ServeOptions()
+        models = models_of(("a", "b"), options, metrics)
+        service = Service(models, api_key=None)
+        application = Application(service, metrics, max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
+        done = asyncio.Event()
+        desk = ModelDesk(
+            asyncio.get_running_loop(),
+            models,
+            application,
+            options=options,
+            metrics=metrics,
+            serves=lambda: None,
+            loaded=done.set,
+        )
+        desk.serve("a", "1", loaded(committed, Fragile()), 0.0)
+        for name in ("a", "b"):
+            desk.serve(name, "2", loaded(committed, Unusable()), 0.0)
+        desk.loaded()
+        await asyncio.wait_for(done.wait(), PATIENCE_S)
+        assert [(model.state, model.number, model.reason) for model in models.values()] == [
+            ("ready", "1", FAILED),
+            ("unavailable", "", FAILED),
+        ]
+
+    asyncio.run(scenario())

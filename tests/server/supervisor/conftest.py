@@ -1,0 +1,44 @@
+"""Supervisors with workers of the test's own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from repository import COMMITTED, REPOSITORY
+from supervised import QUICK, Server, gone
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
+    """Start a supervisor whose workers run some code."""
+    monkeypatch.setenv("NOTES", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))
+    started: list[Server] = []
+
+    def start(worker: str, **options: object) -> Server:
+        (tmp_path / "fake_worker.py").write_text(worker)
+        chosen = {"port": 0, "grace_s": 10.0} | options
+        # Whoever runs the tests may have been told to ignore it, and a server then ignores it too.
+        code = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        code += "import sys\nfrom pathlib import Path\nfrom edgecnn.server.options import ServeOptions\n"
+        code += "from edgecnn.server.supervisor.supervisor import supervise\n"
+        code += "from edgecnn.server.supervisor.worker_place import Restarts\n"
+        code += "from edgecnn.server.models.catalogue import Source\n"
+        code += f"sys.exit(supervise([Source('lenet', Path({str(COMMITTED)!r}))], ServeOptions(**{chosen!r}),"
+        code += f" module='fake_worker', restarts={QUICK}))"
+        log = tmp_path / f"log-{len(started)}"
+        with log.open("w") as file:
+            process = subprocess.Popen([sys.executable, "-c", code], stdout=file, stderr=file, text=True)
+        started.append(Server(process, tmp_path, log))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.process.kill()
+        server.process.wait()
+        for pid in server.pids():
+            assert gone(pid), f"worker {pid} lives on"
+        assert "Traceback" not in server.log.read_text(), server.log.read_text()

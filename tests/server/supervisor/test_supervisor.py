@@ -1,0 +1,291 @@
+"""The supervisor with workers that are a few lines long: real processes, real signals, real sockets."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_workers import (
+    CRASHING,
+    DEAF,
+    DEAF_WHILE_LOADING,
+    LEAVING,
+    LOADING,
+    REFUSING,
+    SERVING,
+    SERVING_WHILE_LOADING,
+    STALLING,
+)
+from supervised import PATIENCE_S, Server, gone
+
+from edgecnn.errors import UsageError
+from edgecnn.host.resources import usable_cores
+from edgecnn.server.supervisor.listening import listen, url
+from edgecnn.server.supervisor.metrics_folder import MetricsFolder
+from edgecnn.server.supervisor.worker_place import Restarts
+
+
+def test_it_says_what_it_serves_and_where_once_all_workers_are_ready(serve: Callable[..., Server]):
+    server = serve(SERVING)
+    assert server.logged("edgecnn serves").endswith(f"INFO edgecnn serves lenet, resnet on {server.url}")
+    assert server.ask()[0] in server.pids()
+    assert server.end() == 0
+
+
+def test_it_stays_silent_while_a_worker_loads(serve: Callable[..., Server]):
+    server = serve(LOADING)
+    server.wait_for_workers(1)
+    assert "edgecnn serves" not in server.log.read_text()
+
+
+def test_every_line_is_json_where_that_is_wanted(serve: Callable[..., Server]):
+    server = serve(SERVING, log_format="json")
+    server.logged("edgecnn serves")
+    assert server.end() == 0
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    assert {line["level"] for line in lines} == {"info"}
+    assert lines[0]["message"].startswith("edgecnn listens on http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_is_passed_on_once_and_what_was_accepted_is_answered(
+    serve: Callable[..., Server], number: signal.Signals
+):
+    server = serve(SERVING)
+    server.logged("edgecnn serves")
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as client:
+        client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+        time.sleep(0.3)
+        server.process.send_signal(number)
+        answer = client.recv(1000)
+    assert answer.startswith(b"HTTP/1.0 200")
+    assert server.process.wait(PATIENCE_S) == 0
+    assert (server.notes / "signals").read_text() == "SIGTERM\n"
+    assert_free(host, int(port))
+
+
+def test_ctrl_c_of_a_terminal_reaches_a_worker_once(serve: Callable[..., Server]):
+    server = serve(SERVING)
+    server.logged("edgecnn serves")
+    (worker,) = server.pids()
+    assert os.getpgid(worker) != os.getpgid(server.process.pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("worker", [LOADING, DEAF_WHILE_LOADING])
+def test_a_signal_while_a_model_loads_ends_it_soon_and_cleanly(
+    serve: Callable[..., Server], worker: str, number: signal.Signals
+):
+    server = serve(worker, workers=1)
+    server.wait_for_workers(1)
+    start = time.monotonic()
+    assert server.end(number) == 0
+    assert time.monotonic() - start < 5  # half a second, and what a busy machine adds
+
+
+def test_a_worker_that_serves_one_model_while_another_loads_is_let_finish(serve: Callable[..., Server]):
+    server = serve(SERVING_WHILE_LOADING, workers=1)
+    server.wait_for_workers(1)
+    time.sleep(0.5)  # it says that it accepts just after it has noted its process
+    assert server.end() == 0
+    assert (server.notes / "answered").exists()
+
+
+def test_a_signal_at_once_leaves_no_traceback(serve: Callable[..., Server]):
+    server = serve(LOADING)
+    server.logged("edgecnn listens")
+    assert server.end() == 0
+
+
+def test_a_second_signal_kills(serve: Callable[..., Server]):
+    for number, code in ((signal.SIGTERM, 1), (signal.SIGINT, 130)):
+        server = serve(DEAF, grace_s=60.0)
+        server.logged("edgecnn serves")
+        server.process.send_signal(number)
+        server.logged(f"{number.name}: nothing more is accepted")
+        assert server.end(number) == code
+
+
+def test_a_worker_that_does_not_end_in_its_grace_time_is_killed(serve: Callable[..., Server]):
+    server = serve(DEAF, grace_s=0.1)
+    server.logged("edgecnn serves")
+    assert server.end() == 1
+    assert "ended by SIGKILL before it had answered everything" in server.log.read_text()
+
+
+def test_a_killed_worker_is_started_again_and_the_port_stays(serve: Callable[..., Server]):
+    server = serve(SERVING)
+    server.logged("edgecnn serves")
+    first, _ = server.ask()
+    os.kill(first, signal.SIGKILL)
+    server.logged("worker 0 ended by SIGKILL and is started again in")
+    second, _ = server.ask()  # accepted by the system while there was no worker, answered by the next
+    assert second != first
+    server.logged("worker 0 is ready again")
+    assert gone(first)
+    assert server.end() == 0
+
+
+def test_the_other_workers_serve_while_one_is_started_again(serve: Callable[..., Server]):
+    if usable_cores() < 2:
+        pytest.skip("two workers need two cores")
+    server = serve(SERVING, workers=2)
+    server.logged("edgecnn serves")
+    first, folder = server.ask()
+    assert Path(folder).is_dir()
+    assert str(server.process.pid) in Path(folder).name
+    (Path(folder) / f"gauge_livesum_{first}.db").touch()
+    (Path(folder) / f"counter_{first}.db").touch()
+    os.kill(first, signal.SIGKILL)
+    server.logged("ended by SIGKILL")
+    assert server.ask()[0] != first
+    assert [file.name for file in Path(folder).iterdir()] == [f"counter_{first}.db"]
+    server.logged("is ready again")
+    assert server.end() == 0
+    assert not Path(folder).exists()
+
+
+def test_one_worker_keeps_its_metrics_to_itself(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
+    server = serve(SERVING)
+    assert server.ask()[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("worker", "how"),
+    [
+        (CRASHING, "ended by SIGSEGV"),
+        (STALLING, "ended with exit code 70"),
+        (LEAVING, "ended with exit code 0"),  # unasked
+    ],
+)
+def test_crash_after_crash_ends_the_server_and_says_how(serve: Callable[..., Server], worker: str, how: str):
+    server = serve(worker)
+    assert server.process.wait(PATIENCE_S) == 1
+    assert len(server.pids()) == 4
+    last = server.log.read_text().splitlines()[-1]
+    assert last.endswith(f"ERROR worker 0 {how}, its crash number 4 in a row: the server ends")
+
+
+def test_crashes_are_spaced_ever_wider_up_to_a_limit():
+    restarts = Restarts()
+    delays = [restarts.delay_s(crashes) for crashes in range(1, 10)]
+    assert delays[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert delays[-1] == 10.0
+
+
+@pytest.mark.parametrize("code", [1, 2, 3])
+def test_a_worker_that_cannot_serve_is_not_started_again(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, code: int
+):
+    monkeypatch.setenv("CODE", str(code))
+    server = serve(REFUSING)
+    assert server.process.wait(PATIENCE_S) == code
+    assert len(server.pids()) == 1
+    assert "the worker says why" in server.log.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the lifeline alone ends workers, and not deaf ones")
+@pytest.mark.parametrize("worker", [SERVING, DEAF, LOADING])
+def test_workers_die_with_a_killed_supervisor_and_the_port_is_free(serve: Callable[..., Server], worker: str):
+    server = serve(worker)
+    server.wait_for_workers(1)
+    host, port = server.url.removeprefix("http://").split(":")
+    server.process.kill()
+    server.process.wait()
+    assert all(gone(pid) for pid in server.pids())
+    assert_free(host, int(port))
+
+
+def test_a_lifeline_that_ends_takes_the_worker_along(tmp_path: Path):
+    code = "import os, time\nfrom edgecnn.host.lifeline import die_with_parent\n"
+    code += "die_with_parent(os.getppid())\nprint('alive', flush=True)\ntime.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"alive\n"
+        child.stdin.close()
+        assert child.wait(PATIENCE_S) == 1
+
+
+def test_a_child_whose_parent_has_gone_already_ends_at_once():
+    code = "from edgecnn.host.lifeline import die_with_parent\ndie_with_parent(1 << 22)\nprint('lives')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=PATIENCE_S)
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+def test_what_a_killed_server_left_behind_is_cleaned_at_the_next_start():
+    code = "from edgecnn.server.supervisor.metrics_folder import MetricsFolder\nimport os\n"
+    code += "print(MetricsFolder().path, flush=True)\nos._exit(0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    left = Path(done.stdout.strip())
+    assert left.is_dir()
+    used, ours = MetricsFolder(), MetricsFolder()
+    with contextlib.closing(used), contextlib.closing(ours):
+        assert not left.exists()
+        assert used.path.is_dir()
+        assert ours.path.stat().st_mode & 0o777 == 0o700
+    assert not used.path.exists()
+
+
+def assert_free(host: str, port: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            listen(host, port).close()
+            return
+        except UsageError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_a_port_that_is_taken_is_told_before_a_worker_starts(serve: Callable[..., Server], tmp_path: Path):
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 is taken: .* --port"):
+            listen("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_told():
+    with pytest.raises(UsageError, match=r"192\.0\.2\.1 is no address of this machine"):
+        listen("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + "é", "::g"])
+def test_what_is_no_address_is_told(host: str):
+    with pytest.raises(UsageError, match="cannot listen on"):
+        listen(host, 0)
+
+
+def test_a_reserved_port_is_told(monkeypatch: pytest.MonkeyPatch):
+    def refuse(self: socket.socket, address: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(UsageError, match=r"port 80 of 127\.0\.0\.1 is reserved: choose one from 1024"):
+        listen("127.0.0.1", 80)
+
+
+def test_an_ipv6_address_is_written_in_brackets():
+    try:
+        listener = listen("::1", 0)
+    except UsageError:
+        pytest.skip("this machine has no IPv6")
+    with listener:
+        assert url(listener, "https") == f"https://[::1]:{listener.getsockname()[1]}"
+
+
+def test_the_supervisor_loads_no_engine_and_no_array_library():
+    code = "import edgecnn.cli.main, edgecnn.server.supervisor.supervisor, edgecnn.server.models.catalogue, sys\n"
+    code += "print(*{module.partition('.')[0] for module in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert set(done.stdout.split()) & {"numpy", "PIL", "onnxruntime", "openvino", "ssl", "rich"} == set()

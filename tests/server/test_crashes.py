@@ -1,0 +1,238 @@
+"""Workers that are killed, engines that crash, hang or find no memory, and a supervisor that is no more.
+
+The number in a comment is the row of the project's table of faults.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from held_engine import holding
+from server_process import Server, read_all, serving, wait_for
+
+from edgecnn.errors import UsageError
+from edgecnn.host.resources import usable_cores
+from edgecnn.server.supervisor.listening import listen
+
+PATIENCE_S = 30.0
+MIB = 1 << 20
+
+TWO_CORES = pytest.mark.skipif(usable_cores() < 2, reason="two workers need two cores")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc, prlimit and PDEATHSIG")
+
+
+def logged(server: Server, text: str) -> None:
+    wait_for(lambda: any(text in line for line in server.lines), limit_s=PATIENCE_S)
+
+
+def test_a_worker_that_is_killed_under_load_comes_back_and_nothing_lies_meanwhile():  # 71
+    with serving() as server:
+        with _load(server) as outcomes, server.connect() as half:
+            wait_for(lambda: len(outcomes) > 20)
+            half.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b'{"live":true}'):  # then the worker has this connection
+                answer += half.recv(4096)
+            half.sendall(b"POST /v2/repository/index HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+            (worker,) = server.worker_pids()
+            os.kill(worker, signal.SIGKILL)
+            outcomes.append(0 if read_all(half) == b"" else -1)  # the others may all be between two requests
+            seen: list[int] = []
+            while 200 not in seen:
+                with contextlib.suppress(ConnectionError, http.client.HTTPException):
+                    seen.append(server.get("/v2/health/ready").status)
+            assert server.infer(server.images[:3]).body == server.golden  # ready is ready
+            assert set(seen) == {503, 200}
+            before = outcomes.count(200)
+            wait_for(lambda: outcomes.count(200) > before + 20)
+        assert set(outcomes) == {0, 200, 503}  # connections that closed, results, "not yet"
+        logged(server, "worker 0 ended by SIGKILL and is started again")
+        logged(server, "worker 0 is ready again")
+        server.unharmed()
+        assert server.stop() == 0
+
+
+@contextlib.contextmanager
+def _load(server: Server) -> Iterator[list[int]]:
+    """Ask all the while; yields the statuses, 0 for a connection that closed. A result is the right one, or a fault."""
+    ended = threading.Event()
+    outcomes: list[int] = []
+
+    def ask() -> None:
+        while not ended.is_set():
+            try:
+                reply = server.infer(server.images[:3])
+            except (ConnectionError, http.client.HTTPException):
+                outcomes.append(0)
+            else:
+                right = reply.status == 503 or reply.body == server.golden
+                outcomes.append(reply.status if right else -1)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield outcomes
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
+def test_an_engine_that_crashes_in_a_run_closes_its_connections_and_is_started_again(tmp_path: Path, name: str):  # 71
+    with holding(tmp_path) as held:
+        with held.engine.held():
+            lost = [held.occupy(), *held.queue(3)]
+            held.engine.tell("crash", name)
+        for answer in lost:
+            with pytest.raises(ConnectionError):
+                answer.result(PATIENCE_S)
+        logged(held.server, f"worker 0 ended by {name} and is started again")
+        held.server.unharmed()
+        assert held.server.stop() == 0
+
+
+def test_an_engine_that_does_not_come_back_is_started_again(tmp_path: Path):  # 71
+    with holding(tmp_path, "--stall-timeout-s", 0.5) as held:
+        with held.engine.held():
+            lost = held.occupy()
+            logged(held.server, "worker 0 ended with exit code 70 and is started again")
+        with pytest.raises(ConnectionError):
+            lost.result(PATIENCE_S)
+        logged(held.server, "the engine does not come back from a run")
+        held.server.unharmed()
+
+
+def test_workers_die_with_a_supervisor_that_is_killed_and_leave_nothing(tmp_path: Path):  # 72
+    shared = set(Path("/dev/shm").iterdir())
+    workers = min(2, usable_cores())
+    with holding(tmp_path, "--workers", workers) as held:
+        pids = held.server.worker_pids()
+        with held.engine.held():
+            lost = held.occupy()
+            held.server.process.kill()
+            with pytest.raises(ConnectionError):
+                lost.result(PATIENCE_S)
+        held.server.process.wait(PATIENCE_S)
+        wait_for(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids))
+        wait_for(lambda: _is_free(held.server.port))
+    assert set(Path("/dev/shm").iterdir()) <= shared
+    if workers > 1:
+        cache = Path(os.environ["XDG_CACHE_HOME"]) / "edgecnn" / "serving"
+        (left,) = cache.iterdir()
+        with serving("--workers", workers):
+            assert not left.exists()
+        assert not list(cache.iterdir())
+
+
+def _is_free(port: int) -> bool:
+    try:
+        listen("127.0.0.1", port).close()
+    except UsageError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _room(server: Server, size: int) -> Iterator[None]:
+    """Let the worker have so many bytes more than it has, and no more."""
+    (pid,) = server.worker_pids()
+    found = re.search(r"VmData:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    limits = resource.prlimit(pid, resource.RLIMIT_DATA)
+    resource.prlimit(pid, resource.RLIMIT_DATA, (1024 * int(found[1]) + size, limits[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it may have been started again, with its old limits
+            resource.prlimit(pid, resource.RLIMIT_DATA, limits)
+
+
+def test_an_engine_without_memory_fails_its_request_and_recovers(tmp_path: Path):  # 74
+    with holding(tmp_path) as held:
+        with _room(held.server, 64 * MIB):
+            held.engine.tell("memory", 512 * MIB)
+            failed = held.ask().result(PATIENCE_S)
+            assert failed.status == 500
+            assert failed.error.startswith("the engine failed on this ")
+            held.engine.untell("memory")
+            wait_for(lambda: held.ask().result(PATIENCE_S).status == 200)
+        held.server.unharmed(despite=" failed model=")
+
+
+def test_a_batch_for_which_there_is_no_memory_is_refused_by_the_real_engine():  # 74
+    with serving("--max-batch", 4096) as server:
+        many = np.repeat(server.images[:1], 4096, axis=0)
+        with _room(server, 12 * MIB):
+            assert server.infer(many).status in (500, 503)
+            assert server.infer(server.images[:3]).body == server.golden
+        server.unharmed(despite=" failed model=")
+        assert (server.logits(many[:64])[0] == server.logits(many[:1])).all()
+
+
+def test_a_body_for_which_there_is_no_memory_harms_its_client_only():  # 74
+    with serving("--log-format", "json") as server:
+        refusals: list[str] = []
+        with _room(server, 24 * MIB):  # others may find none either, just then
+            for size in range(4, 40, 4):  # it may be missed anywhere between the socket and the model
+                with contextlib.suppress(ConnectionError):  # the event loop itself found none, and cut the client off
+                    reply = server.post(b" " * (size * MIB))
+                    assert reply.status in (400, 413, 500, 503)
+                    assert reply.status != 503 or reply.headers["retry-after"] == "1"
+                    refusals.append(reply.error)
+        assert "not an HTTP request" not in refusals  # it was one
+        assert all(isinstance(json.loads(line), dict) for line in server.lines)
+        server.unharmed(despite="Fatal error on transport")
+
+
+@TWO_CORES
+def test_each_of_two_workers_serves_and_either_tells_of_both():
+    with serving("--workers", 2) as server:
+        pids = server.worker_pids()
+        for stopped in pids:
+            os.kill(stopped, signal.SIGSTOP)
+            try:
+                assert [server.infer(server.images[:3]).body for _ in range(5)] == [server.golden] * 5
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+        received = {server.metrics()["received"] for _ in range(20)}
+        assert received == {11.0}
+        server.unharmed()
+        assert server.stop() == 0
+
+
+@TWO_CORES
+def test_one_of_two_workers_serves_while_the_other_is_started_again(tmp_path: Path):
+    with holding(tmp_path, "--workers", 2) as held:
+        server = held.server
+        with held.engine.held():
+            runs = len(held.engine.runs())
+            lost = [held.occupy()]
+
+            def both_run() -> bool:  # which of the two takes a connection is the system's choice
+                if len(held.engine.runs()) < runs + 2:
+                    lost.append(held.ask())
+                return len(held.engine.runs()) == runs + 2
+
+            wait_for(both_run)
+            wait_for(lambda: server.metrics()["in_flight"] == len(lost))
+            os.kill(server.worker_pids()[0], signal.SIGKILL)
+            logged(server, "ended by SIGKILL and is started again")
+            wait_for(lambda: any(answer.done() for answer in lost))
+        ended = sum(answer.exception(PATIENCE_S) is not None for answer in lost)
+        assert 0 < ended < len(lost)
+        logged(server, "is ready again")
+        server.unharmed()
+        assert server.metrics()["failed"] == ended  # what was lost has failed
+        assert server.stop() == 0

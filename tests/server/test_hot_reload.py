@@ -1,0 +1,363 @@
+"""Versions that come while others are served: taken when they have proven themselves, and else refused by name.
+
+The number in a comment is the row of the project's table of faults.
+"""
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from held_engine import Engine
+from model_versions import NAME, put, put_with_another_class
+from repository import COMMITTED
+from server_process import TIMEOUT_S, Server, binary_request, read_all, serving, start, wait_for
+
+from edgecnn.bundle.store import open_bundle
+
+QUICK = ("--watch-s", 0.1)
+BUNDLE = "x-bundle-digest"
+
+
+def digest(server: Server) -> str:
+    """Of the bundle that answers now."""
+    reply = server.infer(server.images[:1])
+    assert reply.status == 200, reply.body
+    return reply.headers[BUNDLE]
+
+
+def entry(server: Server) -> Any:
+    (entry,) = server.request("POST", "/v2/repository/index").json
+    return entry
+
+
+def waits_for(server: Server, expected: str) -> None:
+    wait_for(lambda: digest(server) == expected)
+
+
+def refuses(server: Server, reason: str) -> None:
+    wait_for(lambda: reason in entry(server)["reason"])
+
+
+@contextmanager
+def under_load(server: Server) -> Iterator[set[str]]:
+    """Ask all the while from several connections; every answer must be right, whichever version gave it."""
+    expected = server.logits(server.images[:3])
+    seen: set[str] = set()
+    wrong: list[object] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            reply = server.infer(server.images[:3])
+            if reply.status != 200:
+                wrong.append(reply)
+                continue
+            seen.add(reply.headers[BUNDLE])
+            raw = reply.body[int(reply.headers["inference-header-content-length"]) :]
+            if not np.array_equal(np.frombuffer(raw, "<f4").reshape(3, -1), expected):
+                wrong.append(reply)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong, wrong[:3]
+
+
+def test_a_new_version_is_served_once_it_has_proven_itself_and_no_request_is_lost(folder: Path):
+    first = put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        assert digest(server) == first
+        with under_load(server) as seen:
+            second = put(folder, 2)
+            waits_for(server, second)
+            tenth = put(folder, 10)
+            waits_for(server, tenth)
+        assert seen == {first, second, tenth}
+        assert server.get(f"/v2/models/{NAME}").json["versions"] == ["10"]
+        assert server.get(f"/v2/models/{NAME}/versions/10/ready").status == 200
+        assert server.get(f"/v2/models/{NAME}/versions/2").status == 404
+        assert server.infer(server.images[:1]).json_part["model_version"] == "10"
+        assert entry(server) == {"name": NAME, "version": "10", "state": "READY", "reason": ""}
+        (stats,) = server.get(f"/v2/models/{NAME}/stats").json["model_stats"]
+        assert stats["version"] == "10"
+        wait_for(server.balanced)
+        wait_for(lambda: server.footprint().threads <= server.base.threads + 2)
+
+
+def test_every_worker_takes_the_new_version(folder: Path):
+    put(folder, 1)
+    with serving(*QUICK, "--workers", 2, "--threads", 1, bundles=[folder], name=NAME) as server:
+        second = put(folder, 2)
+        wait_for(lambda: [digest(server) for _ in range(20)] == [second] * 20)
+
+
+def test_a_request_in_flight_is_answered_by_the_version_it_began_with(folder: Path, tmp_path: Path):
+    first = put(folder, 1)
+    (tmp_path / "engine").mkdir()
+    engine = Engine(tmp_path / "engine")
+    options = (*QUICK, "--backend", "openvino")
+    with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
+        engine.tell("hold-1")
+        replies: list[Any] = []
+        thread = threading.Thread(target=lambda: replies.append(server.infer(server.images[:3])))
+        before = len(engine.runs())
+        thread.start()
+        wait_for(lambda: len(engine.runs()) > before)
+        second = put(folder, 2)
+        wait_for(lambda: entry(server)["version"] == "2")
+        assert digest(server) == second
+        assert not replies
+        engine.untell("hold-1")
+        thread.join()
+        assert replies[0].body == server.golden
+        assert replies[0].headers[BUNDLE] == first
+        wait_for(lambda: server.footprint().threads <= server.base.threads)  # the old engine's have ended
+
+
+def test_an_upload_is_answered_by_the_version_that_its_path_names(folder: Path):
+    first = put(folder, 1)
+    with serving(*QUICK, "--body-timeout-s", 300, bundles=[folder], name=NAME) as server:
+        body, length = binary_request(server.images[:3])
+        head = f"POST /v2/models/{NAME}/versions/1/infer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        head += "Expect: 100-continue\r\n"
+        head += f"Inference-Header-Content-Length: {length}\r\nContent-Length: {len(body)}\r\n\r\n"
+        with server.connect() as whole, server.connect() as half:
+            for sock in (whole, half):
+                sock.sendall(head.encode())
+                assert sock.recv(100).startswith(b"HTTP/1.1 100")  # it is let in
+                sock.sendall(body[:-1])
+            put(folder, 2)
+            wait_for(lambda: entry(server)["version"] == "2")
+            whole.sendall(body[-1:])
+            answer = read_all(whole)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.endswith(server.golden)
+        assert f"X-Bundle-Digest: {first}".encode() in answer
+        assert server.get(f"/v2/models/{NAME}/versions/1").status == 404
+        wait_for(lambda: server.footprint().threads <= server.base.threads)  # nobody needs the old engine more
+        wait_for(server.balanced)
+
+
+def _half_copied(folder: Path) -> None:
+    target = folder / "2"
+    target.mkdir()
+    for name in ("manifest.json", "proof.json"):
+        shutil.copy(COMMITTED / name, target)
+    (target / "model.onnx").write_bytes((COMMITTED / "model.onnx").read_bytes()[:1000])
+
+
+def _damaged(folder: Path) -> None:
+    put(folder, 2)
+    content = bytearray((folder / "2" / "model.onnx").read_bytes())
+    content[-1] ^= 1
+    (folder / "2" / "model.onnx").write_bytes(content)
+
+
+def _without_a_manifest_that_can_be_read(folder: Path) -> None:
+    put(folder, 2)
+    (folder / "2" / "manifest.json").write_text("{")
+
+
+def _with_another_class(folder: Path) -> None:
+    put_with_another_class(folder, 2)
+
+
+BAD: dict[str, tuple[Callable[[Path], None], str]] = {
+    "half copied": (_half_copied, "it is not an intact bundle"),
+    "damaged": (_damaged, "it is not an intact bundle"),
+    "without a manifest that can be read": (_without_a_manifest_that_can_be_read, "it is not an intact bundle"),
+    "with another class": (
+        _with_another_class,
+        "expected logits float32 [-1,10] as the version that is served has, found logits float32 [-1,11]",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_version_leaves_the_old_one_and_says_why(folder: Path, fault: str):  # 78
+    make, reason = BAD[fault]
+    first = put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        with server.good_neighbour():
+            make(folder)
+            refuses(server, f"version 2 was refused: {reason}")
+        assert entry(server)["state"] == "READY"
+        assert entry(server)["version"] == "1"
+        lines = [line for line in server.lines if "ERROR" in line]
+        assert len(lines) == 1, lines
+        assert f"{folder / '2'}" in lines[0]
+        assert lines[0].rstrip().endswith(f"; what is served goes on model={NAME}")
+        assert digest(server) == first
+        third = put(folder, 3)
+        waits_for(server, third)
+        assert entry(server)["reason"] == ""
+
+
+def test_a_half_copied_version_is_served_when_it_is_whole(folder: Path):  # 78
+    put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        _half_copied(folder)
+        refuses(server, "version 2 was refused")
+        for file in COMMITTED.iterdir():
+            shutil.copy(file, folder / "2")
+        waits_for(server, open_bundle(COMMITTED).digest)
+        assert entry(server)["version"] == "2"
+
+
+def test_a_version_that_crashes_its_engine_leaves_the_old_one(folder: Path, tmp_path: Path):  # 78
+    put(folder, 1)
+    (tmp_path / "engine").mkdir()
+    engine = Engine(tmp_path / "engine")
+    options = (*QUICK, "--backend", "openvino")
+    with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
+        engine.tell("crash-2", "SIGSEGV")
+        with server.good_neighbour():
+            put(folder, 2)
+            refuses(server, "version 2 was refused: the engine crashed on it, or did not come back")
+        server.unharmed()
+
+
+def test_at_the_start_the_highest_version_that_can_be_served_is(folder: Path):
+    put(folder, 1)
+    second = put(folder, 2)
+    put(folder, 3)
+    (folder / "3" / "model.onnx").write_bytes(b"")
+    with serving(bundles=[folder.parent], name=NAME) as server:
+        assert digest(server) == second
+        assert entry(server)["reason"] == "version 3 was refused: it is not an intact bundle"
+
+
+def test_of_several_new_versions_the_best_that_can_be_is_served(folder: Path):
+    put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        other = folder.parent / "aside"
+        other.mkdir()
+        second = put(other, 2)
+        put(other, 3)
+        (other / "3" / "model.onnx").write_bytes(b"")
+        for number in ("3", "2"):
+            (other / number).rename(folder / number)
+        waits_for(server, second)
+        refuses(server, "version 3 was refused: it is not an intact bundle")
+
+
+def test_of_a_model_that_is_loading_any_version_is_asked_for_again_later(folder: Path, tmp_path: Path):
+    put(folder, 1)
+    (tmp_path / "engine").mkdir()
+    engine = Engine(tmp_path / "engine")
+    options = (*QUICK, "--backend", "openvino")
+    with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
+        engine.tell("hold")  # so the next worker loads for ever
+        (worker,) = server.worker_pids()
+        os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: _status(server, f"/v2/models/{NAME}/versions/1/ready") == 503)
+        assert _status(server, f"/v2/models/{NAME}/versions/1") == 503
+        assert _status(server, f"/v2/models/{NAME}/versions/one") == 404
+        engine.untell("hold")
+        wait_for(lambda: _status(server, f"/v2/models/{NAME}/versions/1/ready") == 200)
+        assert _status(server, f"/v2/models/{NAME}/versions/2/ready") == 404
+
+
+def _status(server: Server, path: str) -> int | None:
+    try:
+        return server.get(path).status
+    except OSError:  # there is no worker
+        return None
+
+
+def test_a_copy_beside_the_versions_is_left_out_and_the_log_says_so(folder: Path):
+    first = put(folder, 1)
+    shutil.copytree(folder / "1", folder / "backup")
+    doubt = f"{folder} is a folder of versions: backup is left out, since its name is no number"
+    with serving(bundles=[folder], name=NAME) as server:
+        assert digest(server) == first
+        assert [line for line in server.lines if "WARNING" in line and line.rstrip().endswith(doubt)]
+    process, lines = start("--strict", bundles=[folder])
+    assert process.wait(TIMEOUT_S) == 2
+    wait_for(lambda: any(doubt in line for line in lines))
+
+
+def test_taking_the_highest_version_away_brings_the_one_below_it_back(folder: Path):
+    first = put(folder, 1)
+    put(folder, 2)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        (folder / "2").rename(folder / ".2")
+        waits_for(server, first)
+
+
+def test_statistics_are_those_of_the_version_that_they_name(folder: Path):
+    put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        (before,) = server.get(f"/v2/models/{NAME}/stats").json["model_stats"]
+        assert (before["version"], before["inference_count"]) == ("1", 3)
+        put(folder, 2)
+        wait_for(lambda: entry(server)["version"] == "2")
+        (after,) = server.get(f"/v2/models/{NAME}/stats").json["model_stats"]
+        assert (after["version"], after["inference_count"], after["execution_count"]) == ("2", 0, 0)
+        digest(server)
+        assert server.post(b"{").status == 400
+        (after,) = server.get(f"/v2/models/{NAME}/stats").json["model_stats"]
+        assert (after["inference_count"], after["inference_stats"]["fail"]["count"]) == (1, 1)
+        assert server.metrics()["succeeded"] == 2  # of the model
+
+
+def test_a_version_that_is_given_another_number_has_it(folder: Path):
+    put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        (folder / "1").rename(folder / "3")
+        wait_for(lambda: entry(server)["version"] == "3")
+
+
+def test_taking_away_what_was_refused_leaves_nothing_to_say(folder: Path):
+    put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        _half_copied(folder)
+        refuses(server, "version 2 was refused")
+        shutil.rmtree(folder / "2")
+        wait_for(lambda: entry(server) == {"name": NAME, "version": "1", "state": "READY", "reason": ""})
+        assert sum(" ready " in line and "version=" in line for line in server.lines) == 1  # it was not loaded again
+        server.unharmed()
+
+
+def test_a_bundle_that_is_exchanged_for_another_is_served(tmp_path: Path):
+    where = tmp_path / "models"
+    where.mkdir()
+    put(where, 1)
+    bundle = (where / "1").rename(where / "photos")
+    with serving(*QUICK, bundles=[bundle]) as server:
+        second = put(where, 2)
+        bundle.rename(where / ".old")
+        (where / "2").rename(bundle)
+        waits_for(server, second)
+        assert server.get(f"/v2/models/{server.name}").json["versions"] == ["1"]
+
+
+def test_a_model_whose_folder_is_gone_is_served_from_memory(folder: Path):  # 79
+    put(folder, 1)
+    with serving(*QUICK, bundles=[folder], name=NAME) as server:
+        shutil.rmtree(folder)
+        time.sleep(0.5)  # several looks
+        assert not [line for line in server.lines if "ERROR" in line]
+        assert server.infer(server.images[:3]).body == server.golden
+
+
+def test_without_watching_nothing_changes_by_itself(folder: Path):
+    first = put(folder, 1)
+    with serving("--watch-s", 0, bundles=[folder], name=NAME) as server:
+        put(folder, 2)
+        time.sleep(0.5)
+        assert digest(server) == first

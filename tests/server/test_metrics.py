@@ -1,0 +1,64 @@
+"""Counters that balance, and no time series that a client can make."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from edgecnn.protocol.refusal import STATUS
+from edgecnn.server.metrics import Metrics
+from edgecnn.server.models.statistics import Statistics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(metrics.page().decode())
+        for sample in family.samples
+    }
+
+
+def test_what_was_received_is_what_succeeded_failed_was_cancelled_or_is_in_flight():
+    metrics = Metrics()
+    model = metrics.of("lenet")
+    for _ in range(5):
+        model.received()
+    model.succeeded(preprocess_s=0.1, queued_s=0.2, inference_s=0.3)
+    model.failed("late")
+    model.failed("invalid")
+    model.cancelled()
+    found = samples(metrics)
+    label = (("model", "lenet"),)
+    assert found["edgecnn_requests_received_total", label] == 5
+    assert found["edgecnn_requests_succeeded_total", label] == 1
+    failed = [value for (name, _), value in found.items() if name == "edgecnn_requests_failed_total"]
+    assert len(failed) == len(STATUS)
+    assert sum(failed) == 2
+    assert found["edgecnn_requests_cancelled_total", label] == 1
+    assert found["edgecnn_requests_in_flight", label] == 1
+    assert found["edgecnn_queue_seconds_sum", label] == 0.2
+
+
+def test_runs_are_counted_by_their_images():
+    metrics = Metrics()
+    metrics.of("lenet").ran(3, 0.5)
+    assert samples(metrics)["edgecnn_batch_images_bucket", (("le", "4.0"), ("model", "lenet"))] == 1
+
+
+def test_errors_of_no_model_are_counted_by_their_status_alone():
+    metrics = Metrics()
+    metrics.refused(404)
+    metrics.refused(404)
+    assert samples(metrics)["edgecnn_http_refused_total", (("status", "404"),)] == 2
+
+
+def test_statistics_have_the_extension_s_names_and_nanoseconds():
+    statistics = Statistics()
+    statistics.ran(2, 0.003)
+    statistics.succeeded(2, preprocess_s=0.001, queued_s=0.002, inference_s=0.003)
+    plain = statistics.plain("lenet", "1")
+    assert plain["inference_count"] == 2
+    assert plain["execution_count"] == 1
+    assert plain["inference_stats"]["success"] == {"count": 1, "ns": 6_000_000}
+    assert plain["inference_stats"]["queue"] == {"count": 1, "ns": 2_000_000}
+    assert plain["batch_stats"][0]["batch_size"] == 2
+    assert plain["batch_stats"][0]["compute_infer"] == {"count": 1, "ns": 3_000_000}
+    for counted in (plain["inference_stats"], plain["batch_stats"][0]):  # perf_analyzer ends where these three differ
+        assert {counted[f"compute_{what}"]["count"] for what in ("input", "infer", "output")} == {1}

@@ -1,0 +1,243 @@
+"""Loading and unloading by clients: off unless asked for, and never for a page in somebody's browser.
+
+The number in a comment is the row of the project's table of faults.
+"""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tritonclient.http as triton
+from asking import refusal
+from held_engine import Engine
+from model_versions import NAME, put, put_with_another_class
+from repository import COMMITTED
+from server_process import Reply, Server, serving, wait_for
+from tritonclient.utils import InferenceServerException
+
+from edgecnn.errors import UsageError
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.server.api.control_requests import check_control
+from edgecnn.server.http.message import Head
+from edgecnn.server.options import ServeOptions
+
+
+@pytest.fixture
+def controlled(one_version: Path) -> Iterator[Server]:
+    """A server that takes orders, and does nothing by itself."""
+    with serving("--model-control", "--watch-s", 0, bundles=[one_version.parent], name=NAME) as server:
+        yield server
+
+
+def order(server: Server, action: str, name: str = NAME, **headers: str) -> Reply:
+    return server.request("POST", f"/v2/repository/models/{name}/{action}", b"", headers)
+
+
+def loads(server: Server) -> int:
+    """How often a version became ready, as the log says."""
+    return sum("ready" in line and "version=" in line for line in server.lines)
+
+
+def test_what_stands_there_now_is_loaded(controlled: Server, one_version: Path):
+    put(one_version, 2)
+    reply = order(controlled, "load")
+    assert reply.json == {"name": NAME, "version": "2", "state": "READY", "reason": ""}
+    assert controlled.get(f"/v2/models/{NAME}").json["versions"] == ["2"]
+    wait_for(lambda: loads(controlled) == 2)  # the log is read by another thread
+    assert order(controlled, "load").status == 200  # it is served already: nothing happens
+    assert order(controlled, "unload").status == 200
+    wait_for(lambda: any("unloaded" in line for line in controlled.lines))
+    assert loads(controlled) == 2
+
+
+def test_a_model_that_is_unloaded_answers_nothing_until_it_is_loaded_again(controlled: Server):
+    assert order(controlled, "unload").json["state"] == "UNAVAILABLE"
+    refused = controlled.infer(controlled.images[:1])
+    assert refused.status == 503
+    assert refused.error == f"model '{NAME}' is unavailable: it was unloaded"
+    assert controlled.get("/v2/health/ready").status == 503
+    assert order(controlled, "load").status == 200
+    assert controlled.infer(controlled.images[:3]).body == controlled.golden
+    assert order(controlled, "unload").status == 200
+    assert order(controlled, "load").status == 200
+    controlled.unharmed()
+
+
+def test_a_model_that_was_unloaded_may_come_back_otherwise(controlled: Server, one_version: Path):
+    put_with_another_class(one_version, 2)
+    assert "found logits float32 [-1,11]" in refusal(order(controlled, "load"))
+    assert order(controlled, "unload").status == 200
+    assert order(controlled, "load").status == 200
+    assert controlled.get(f"/v2/models/{NAME}").json["outputs"][0]["shape"] == [-1, 11]
+
+
+def test_a_bad_version_leaves_the_old_one_and_says_why_each_time(controlled: Server, one_version: Path):  # 78
+    put(one_version, 2)
+    (one_version / "2" / "model.onnx").write_bytes(b"")
+    for _ in range(2):
+        text = refusal(order(controlled, "load"))
+        assert text == f"failed to load '{NAME}': version 2 was refused: it is not an intact bundle"
+    assert controlled.index()[NAME]["reason"] == "version 2 was refused: it is not an intact bundle"
+    controlled.unharmed()
+
+
+def test_a_model_whose_bundle_is_gone_goes_on_and_loading_it_says_so(controlled: Server, one_version: Path):  # 79
+    shutil.rmtree(one_version)
+    assert "has no bundle any more: what is served goes on" in refusal(order(controlled, "load"))
+    controlled.unharmed()
+
+
+def test_a_model_that_has_come_into_the_folder_can_be_loaded(controlled: Server, one_version: Path):
+    assert order(controlled, "load", COMMITTED.name).status == 404
+    shutil.copytree(COMMITTED, one_version.parent / "newcomer")
+    assert order(controlled, "load", COMMITTED.name).status == 200
+    assert controlled.get(f"/v2/models/{COMMITTED.name}/ready").status == 200
+    assert controlled.index()[COMMITTED.name]["state"] == "READY"
+
+
+def test_what_was_never_loaded_cannot_be_unloaded_and_leaves_nothing_behind(controlled: Server, one_version: Path):
+    shutil.copytree(COMMITTED, one_version.parent / "newcomer")
+    before = controlled.index()
+    text = refusal(order(controlled, "unload", COMMITTED.name), 404)
+    assert text == f"model '{COMMITTED.name}' is not among those that were loaded"
+    assert controlled.index() == before
+
+
+def test_a_bundle_that_has_become_a_folder_of_versions_is_loaded(tmp_path: Path):
+    where = tmp_path / "models"
+    shutil.copytree(COMMITTED, where / COMMITTED.name)
+    with serving("--model-control", "--watch-s", 0, bundles=[where], name=COMMITTED.name) as server:
+        (where / COMMITTED.name).rename(where / ".7")
+        (where / COMMITTED.name).mkdir()
+        (where / ".7").rename(where / COMMITTED.name / "7")
+        assert order(server, "load", COMMITTED.name).json["version"] == "7"
+        assert list(server.index()) == [COMMITTED.name]
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [("load", "is not found in the folders that are served"), ("unload", "is not among those that were loaded")],
+)
+def test_a_model_that_is_nowhere_is_not_found(action: str, text: str, controlled: Server):
+    for name in ("other", "..%2f..%2fetc", "%00"):
+        assert text in refusal(order(controlled, action, name), 404)
+    assert {sample.labels["model"] for sample in controlled.samples() if "model" in sample.labels} == {NAME}
+
+
+@pytest.mark.parametrize("action", ["load", "unload"])
+def test_a_foreign_site_and_a_foreign_host_are_refused(action: str, controlled: Server):  # 58
+    for headers in ({"Host": "evil.example:80"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        refusal(order(controlled, action, **headers), 403)
+    assert controlled.index()[NAME]["state"] == "READY"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "evil.example:8080"},
+        {"host": "127.0.0.1.evil.example"},
+        {"host": "localhost.evil.example"},
+        {"host": "user@127.0.0.1"},
+        {"host": ""},
+        {},
+        {"host": "localhost", "origin": "http://evil.example"},
+        {"host": "localhost", "origin": "null"},
+        {"host": "localhost", "origin": "http://[::1"},
+        {"host": "localhost:8080", "origin": "http://localhost"},  # another port is another site
+        {"host": "localhost", "sec-fetch-site": "cross-site"},
+        {"host": "localhost", "sec-fetch-site": "same-site"},
+    ],
+)
+def test_who_sends_what_a_page_of_another_site_would_is_refused(headers: dict[str, str]):  # 58
+    with pytest.raises(Refusal) as caught:
+        check_control(Head("POST", "/", "", headers), b"", trusted_hosts=("models.example",))
+    assert caught.value.status == 403
+
+
+def test_its_own_page_may_ask(controlled: Server):
+    here = f"127.0.0.1:{controlled.port}"
+    assert order(controlled, "load", Host=here, Origin=f"http://{here}").status == 200
+    assert order(controlled, "load", Host="localhost", Origin="http://localhost").status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:1", "LOCALHOST", "127.0.0.1", "[::1]:8080", "10.1.2.3", "models.example:1"]
+)
+def test_addresses_and_named_hosts_are_trusted(host: str):
+    check_control(Head("POST", "/", "", {"host": host}), b"", trusted_hosts=("models.example",))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"parameters": {"config": "{}"}}',
+        b'{"parameters": {"file:1/model.onnx": "AAAA"}}',
+        b"[]",
+        b"{",
+        b'{"parameters": 1}',
+    ],
+)
+def test_what_a_client_would_have_loaded_instead_is_refused(body: bytes):
+    with pytest.raises(Refusal) as caught:
+        check_control(Head("POST", "/", "", {"host": "localhost"}), body, trusted_hosts=())
+    assert caught.value.status == 400
+
+
+def test_the_key_is_needed_where_there_is_one(one_version: Path, tmp_path: Path):  # 58
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef")
+    options = ("--model-control", "--api-key-file", key)
+    bearing = {"Authorization": "Bearer 0123456789abcdef"}
+    with serving(*options, bundles=[one_version], name=NAME, headers=bearing) as server:
+        assert order(server, "load").status == 200
+        assert order(server, "unload", Authorization="").status == 401
+        assert order(server, "load").json["state"] == "READY"
+
+
+def test_tritonclient_loads_and_unloads(controlled: Server):
+    with triton.InferenceServerClient(f"127.0.0.1:{controlled.port}") as client:
+        client.unload_model(NAME)
+        assert not client.is_model_ready(NAME)
+        client.load_model(NAME)
+        assert client.is_model_ready(NAME)
+        with pytest.raises(InferenceServerException, match="not found"):
+            client.load_model("other")
+        with pytest.raises(InferenceServerException, match="what is loaded stands on the server"):
+            client.load_model(NAME, config="{}")
+
+
+def test_who_waits_for_a_model_is_told_when_the_server_ends(one_version: Path, tmp_path: Path):
+    (tmp_path / "engine").mkdir()
+    engine = Engine(tmp_path / "engine")
+    options = ("--model-control", "--watch-s", 0, "--backend", "openvino")
+    with serving(*options, bundles=[one_version], name=NAME, environment=engine.environment) as server:
+        engine.tell("hold-2")  # its trial takes for ever
+        put(one_version, 2)
+        before = len(engine.runs())
+        replies: list[Reply] = []
+        thread = threading.Thread(target=lambda: replies.append(order(server, "load")))
+        thread.start()
+        wait_for(lambda: len(engine.runs()) > before)
+        assert server.stop() == 0
+        thread.join()
+        assert "about to end" in refusal(replies[0], 503)
+        assert not any("Traceback" in line for line in server.lines)
+
+
+def test_control_is_for_one_worker():
+    with pytest.raises(UsageError, match="--model-control needs --workers 1"):
+        ServeOptions(model_control=True, workers=2)
+
+
+def test_orders_and_looks_do_not_disturb_each_other(one_version: Path):
+    with serving("--model-control", "--watch-s", 0.1, bundles=[one_version], name=NAME) as server:
+        for number in (2, 3):
+            put(one_version, number)
+            assert order(server, "load").json["version"] == str(number)
+        assert order(server, "unload").status == 200
+        put(one_version, 4)
+        wait_for(lambda: server.index()[NAME]["state"] == "UNAVAILABLE")
+        assert order(server, "load").json["version"] == "4"

@@ -1,0 +1,114 @@
+"""The page for everybody: by keyboard, by ear, in the dark, on a phone."""
+
+from collections.abc import Callable
+
+import pytest
+from asking import encoded
+from browser import Visit, expect
+from handwriting import DIGITS
+from PIL import Image
+from server_process import Server
+
+Visiting = Callable[..., Visit]
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+
+
+def violations(visit: Visit) -> list[str]:
+    """What axe-core finds: WCAG 2.2 A and AA, and its best practices."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    # Evaluated by the debugger, so the page's own policy stays as it is.
+    found = Axe().run(visit.page).response["violations"]
+    return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
+
+
+def tab_to(visit: Visit, selector: str) -> None:
+    """Press Tab until something has the focus, and see that it shows."""
+    for _ in range(20):
+        visit.page.keyboard.press("Tab")
+        if visit.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            style = visit.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert style != "none", f"nobody sees that {selector} has the focus"
+            return
+    raise AssertionError(f"{selector} cannot be reached by keyboard")
+
+
+@pytest.mark.parametrize(("scheme", "settings"), [("light", {}), ("dark", PHONE)], ids=["desktop", "phone"])
+def test_axe_finds_nothing_in_any_state(scheme: str, settings: dict, server: Server, visiting: Visiting):
+    visit = visiting(server, color_scheme=scheme, reduced_motion="reduce", **settings)
+    assert violations(visit) == []
+    visit.draw(DIGITS[2])
+    visit.answers().wait_for()
+    assert violations(visit) == []
+    visit.drop("notes.jpg", "image/jpeg", b"no image")
+    visit.page.locator("#failure p").wait_for()
+    assert violations(visit) == []
+    visit.page.click("#tab-camera")
+    assert violations(visit) == []
+
+
+def test_everything_can_be_done_by_keyboard(server: Server, visiting: Visiting):
+    visit = visiting(server)
+    self_test = server.bundle.self_test()
+    content = encoded(Image.fromarray(self_test.images[0, :, :, 0]), "PNG")
+    chosen = {"name": "digit.png", "mimeType": "image/png", "buffer": content}
+    visit.page.on("filechooser", lambda chooser: chooser.set_files(chosen))
+    keyboard = visit.page.keyboard
+    keyboard.press("Tab")
+    expect(visit.page.locator(".skip")).to_be_focused()
+    keyboard.press("Enter")
+    expect(visit.page.locator("#main")).to_be_focused()
+    tab_to(visit, "#model")
+    tab_to(visit, "#tab-draw")
+    keyboard.press("ArrowRight")
+    expect(visit.page.locator("#tab-photo")).to_be_focused()
+    expect(visit.page.locator("#photo")).to_be_visible()
+    keyboard.press("End")
+    expect(visit.page.locator("#tab-camera")).to_be_focused()
+    keyboard.press("Home")
+    keyboard.press("ArrowRight")
+    tab_to(visit, "#choose")
+    keyboard.press("Enter")
+    label = server.bundle.manifest.labels[int(self_test.logits[0].argmax())]
+    expect(visit.answers()).to_have_text([label])
+    spoken = visit.page.get_by_role("status").filter(has_text=f"{label}, ")
+    expect(spoken).to_have_count(1)
+    tab_to(visit, "#card button")
+
+
+def test_the_page_is_dark_where_the_system_is_and_where_somebody_wants_it(server: Server, visiting: Visiting):
+    visit = visiting(server)
+    light = "rgb(245, 246, 248)"
+    dark = "rgb(14, 17, 22)"
+    body = visit.page.locator("body")
+    expect(body).to_have_css("background-color", light)
+    visit.page.emulate_media(color_scheme="dark")
+    expect(body).to_have_css("background-color", dark)
+    button = visit.page.get_by_role("button", name="Dark")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    button.click()
+    expect(body).to_have_css("background-color", light)
+    visit.page.reload()
+    expect(body).to_have_css("background-color", light)
+    expect(button).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.mark.parametrize("width", [320, 360, 768])
+def test_nothing_is_wider_than_a_phone(width: int, server: Server, visiting: Visiting):
+    visit = visiting(server, **PHONE | {"viewport": {"width": width, "height": 740}})
+    visit.draw(DIGITS[2])
+    visit.answers().wait_for()
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+    for name in ("#model", "#clear", "#tab-photo", "#pad"):
+        box = visit.page.locator(name).bounding_box()
+        assert box is not None
+        assert box["height"] >= 40, f"{name} is too small for a finger"
+        assert box["x"] + box["width"] <= width
+
+
+def test_nothing_moves_where_somebody_wants_it_so(server: Server, visiting: Visiting):
+    visit = visiting(server, reduced_motion="reduce")
+    visit.draw(DIGITS[2])
+    visit.answers().wait_for()
+    assert visit.page.evaluate("document.getAnimations().length") == 0
+    assert visit.page.evaluate("getComputedStyle(document.querySelector('.fill')).transitionDuration") == "0s"

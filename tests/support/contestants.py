@@ -1,0 +1,61 @@
+"""Contestants whose times are known."""
+
+from typing import Any
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.runtime.setting import Setting
+from edgecnn.runtime.verification.replay import SelfTestResult
+from edgecnn.tuning.contest import Contestant
+from edgecnn.tuning.measuring.turn import Turn
+
+
+def times(ms: float, count: int) -> list[Turn]:
+    """Turns that all take the same time."""
+    return [Turn((ms,), 1, ms / 1e3) for _ in range(count)]
+
+
+class FakeCandidate:
+    """What `Candidate` is, without a process."""
+
+    def __init__(self, name: str, bundle: Bundle, ms: float, dies_after: int, answers: bool) -> None:
+        self.bundle = bundle
+        self.setting = Setting("engine")
+        self.failure: str | None = None
+        self.crashed = False
+        self.notes: tuple[str, ...] = ()
+        self._name, self._ms, self._left, self._answers = name, ms, dies_after, answers
+
+    def __str__(self) -> str:
+        return self._name
+
+    def __enter__(self) -> "FakeCandidate":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def open(self, *, warm_up_s: float) -> bool:
+        return self.failure is None
+
+    def turn(self, seconds: float) -> Turn | None:
+        if not self._left:
+            self.failure = "it is dead"
+            return None
+        self._left -= 1
+        return times(self._ms, 1)[0]
+
+    def replay(self) -> SelfTestResult:
+        failures = () if self._answers else ("another answer",)
+        return SelfTestResult(images=32, decided=32, max_error=0.0, tolerance=1.0, encoded=4, failures=failures)
+
+    def resident_bytes(self) -> int:
+        return 1
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def contestant(name: str, bundle: Bundle, ms: float, *, dies_after: int = 1000, answers: bool = True) -> Contestant:
+    """A contestant for latency that takes so many milliseconds each time."""
+    candidate: Any = FakeCandidate(name, bundle, ms, dies_after, answers)
+    return Contestant(candidate, "latency")

@@ -1,0 +1,35 @@
+"""Engines that tests hold in the hand: no process, no graph."""
+
+import numpy as np
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EngineError
+from edgecnn.runtime.engines.backend import SessionInfo
+from edgecnn.runtime.verification.replay import SelfTestResult
+from edgecnn.server.models.loading import Loaded
+
+KNOWN = np.zeros((1, 32, 32, 1), np.uint8)
+
+
+class Fragile:
+    """An engine that has memory for two images, until it has none at all."""
+
+    info = SessionInfo("fragile", "1", "cpu", "fp32", 1)
+    concurrency = 1
+
+    def __init__(self) -> None:
+        self.is_dead = False
+        self.is_closed = False
+
+    def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        if self.is_dead or self.is_closed or len(images) > 2:
+            raise EngineError("no memory")
+        return np.zeros((len(images), 10), np.float32)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def loaded(bundle: Bundle, engine: Fragile, *, run_ms: float = 10.0) -> Loaded:
+    shown = SelfTestResult(images=1, decided=1, max_error=0.0, tolerance=1.0, encoded=0, failures=())
+    return Loaded(bundle, engine, bundle.proof(), shown, KNOWN, run_ms)

@@ -1,0 +1,65 @@
+"""Workers for the supervisor's tests, a few lines long each: the code of a module that is started in one's place."""
+
+START = """
+import os, signal, socket, sys, threading, time
+from pathlib import Path
+from edgecnn.server.supervisor.job import read_job, say_ready
+from edgecnn.host.lifeline import die_with_parent
+job = read_job()
+die_with_parent(job.supervisor_pid)
+folder = Path(os.environ["NOTES"])
+with (folder / "pids").open("a") as file:
+    file.write(f"{os.getpid()}\\n")
+listener = socket.socket(fileno=job.socket_fd)
+listener.setblocking(True)
+"""
+
+SERVING = (
+    START
+    + """
+stopping = threading.Event()
+busy = threading.Lock()
+def stop(number, frame):
+    with (folder / "signals").open("a") as file:
+        file.write(f"{signal.Signals(number).name}\\n")
+    stopping.set()
+signal.signal(signal.SIGTERM, stop)
+def serve():
+    while True:
+        client, _ = listener.accept()
+        with busy, client:
+            asked = client.recv(1000)
+            if b"/slow" in asked:
+                time.sleep(1.0)
+            if b"/crash" in asked:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            body = f"{os.getpid()} {os.environ.get('PROMETHEUS_MULTIPROC_DIR', '')}"
+            client.sendall(f"HTTP/1.0 200 OK\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n{body}".encode())
+threading.Thread(target=serve, daemon=True).start()
+say_ready(job, ["lenet", "resnet"])
+stopping.wait()
+time.sleep(0.2)
+with busy:
+    os._exit(0)
+"""
+)
+LOADING = START + "time.sleep(60)\n"
+DEAF = START + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay_ready(job, ['lenet'])\ntime.sleep(60)\n"
+DEAF_WHILE_LOADING = START + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
+SERVING_WHILE_LOADING = (
+    START
+    + """
+from edgecnn.server.supervisor.job import say_accepting
+def stop(number, frame):
+    time.sleep(1.5)
+    (folder / "answered").touch()
+    os._exit(0)
+signal.signal(signal.SIGTERM, stop)
+say_accepting(job)
+time.sleep(60)
+"""
+)
+CRASHING = START + "os.kill(os.getpid(), signal.SIGSEGV)\n"
+STALLING = START + "from edgecnn.server.supervisor.job import STALLED\nos._exit(STALLED)\n"
+LEAVING = START + "os._exit(0)\n"
+REFUSING = START + "print('the worker says why', file=sys.stderr)\nsys.exit(int(os.environ['CODE']))\n"

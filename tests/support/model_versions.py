@@ -1,0 +1,75 @@
+"""Versions of a model as they come into a folder: whole at once, half copied, or not like the one before."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+from repository import COMMITTED
+
+from edgecnn.bundle.self_test import EncodedImage, SelfTest
+from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
+
+NAME = "digits"
+
+
+def put(folder: Path, number: int) -> str:
+    """Put a version into a folder, whole at once; it answers as the committed bundle does. Returns its digest."""
+    aside = folder / f".{number}"
+    shutil.copytree(COMMITTED, aside)
+    manifest = json.loads((aside / "manifest.json").read_text())
+    manifest["annotations"] = {"version": str(number)}
+    (aside / "manifest.json").write_text(json.dumps(manifest))
+    return open_bundle(aside.rename(folder / str(number))).digest
+
+
+def reseal_as(bundle: Path, name: str) -> None:
+    """Give a bundle another name, as whoever may write to it can: it is intact, and another bundle."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"name": name}))
+
+
+def put_with_another_class(folder: Path, number: int) -> Bundle:
+    """Put a version that is intact, and whose proof holds, and that gives eleven logits in place of ten."""
+    committed = open_bundle(COMMITTED)
+    self_test = committed.self_test()
+    manifest = dataclasses.replace(
+        committed.manifest,
+        precision="fp32",
+        quantization=None,
+        labels=(*committed.manifest.labels, "eleventh"),
+        network=dataclasses.replace(committed.manifest.network, num_classes=11),
+        output=dataclasses.replace(committed.manifest.output, shape=(None, 11)),
+    )
+    more = SelfTest(
+        self_test.images,
+        _widened(self_test.logits),
+        {engine: _widened(logits) for engine, logits in self_test.engine_logits.items()},
+        tuple(_widened_image(image) for image in self_test.encoded),
+        self_test.tolerance,
+    )
+    model = onnx.load(committed.model)
+    last = next(node for node in model.graph.node if node.output[0] == "logits")
+    last.output[0] = "ten"
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 0, 0, 1], np.int64), "pads"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(-99, np.float32), "low"))
+    model.graph.node.append(helper.make_node("Pad", ["ten", "pads", "low"], ["logits"]))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 11
+    return create_bundle(
+        folder / str(number),
+        manifest=manifest,
+        model=model.SerializeToString(),
+        self_test=more,
+        proof=committed.proof(),
+    )
+
+
+def _widened(logits: np.ndarray) -> np.ndarray:
+    return np.pad(logits, [(0, 0)] * (logits.ndim - 1) + [(0, 1)], constant_values=-99)
+
+
+def _widened_image(image: EncodedImage) -> EncodedImage:
+    return dataclasses.replace(image, logits=_widened(image.logits))

@@ -1,0 +1,128 @@
+"""A benchmark of real bundles, its record, and what is said of two of them."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EdgecnnError
+from edgecnn.files import schema
+from edgecnn.host.resources import usable_cores
+from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.setting import Setting
+from edgecnn.tuning.measuring.benchmark import Benchmark, benchmark, settings
+from edgecnn.tuning.measuring.comparison import compare, read_benchmark
+from edgecnn.tuning.measuring.peaks import peak_apart
+
+
+def quick(*bundles: Bundle, candidates: list[Setting]) -> Benchmark:
+    return benchmark(bundles, candidates, rounds=4, turn_s=0.02, peak=lambda precision, threads: 1e12)
+
+
+@pytest.fixture(scope="module")
+def measured(fp32_bundle: Bundle, int8_bundle: Bundle) -> Benchmark:
+    return quick(fp32_bundle, int8_bundle, candidates=settings(installed(), threads=[1], streams=[1, 2]))
+
+
+def test_every_combination_is_measured(measured: Benchmark):
+    assert not measured.failed
+    found = {(each.bundle, each.setting.backend, each.setting.streams) for each in measured.results}
+    assert len(found) == len(measured.results) == 8
+    for each in measured.results:
+        assert 0 < each.speed.p50_ms.low <= each.speed.p50_ms.value <= each.speed.p50_ms.high
+        assert each.speed.p50_ms.value <= each.speed.p90_ms.value <= each.speed.p99_ms.value
+        assert each.resident_bytes > 10e6
+        assert len(each.speed.turns_ms) == 4
+
+
+def test_the_share_of_the_peak_is_the_work_of_a_second_over_it(measured: Benchmark, int8_bundle: Bundle):
+    assert int8_bundle.manifest.macs
+    for each in measured.results:
+        expected = 2 * int8_bundle.manifest.macs * each.speed.images_per_s.value / 1e12
+        assert each.peak_share == pytest.approx(expected)
+    assert set(measured.peaks) == {f"{p}, {n}" for p in ("fp32", "int8") for n in ("1 thread", "2 threads")}
+
+
+def test_what_does_not_run_here_is_told_and_the_others_go_on(committed: Bundle):
+    found = quick(committed, candidates=[Setting("onnxruntime", precision="bf16"), Setting("onnxruntime")])
+    assert [each.setting for each in found.results] == [Setting("onnxruntime")]
+    assert "bf16" in found.failed[0].reason
+
+
+def test_an_engine_that_crashes_is_told_and_the_others_go_on(committed: Bundle, fake_openvino: Callable[[str], None]):
+    fake_openvino("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+    found = quick(committed, candidates=settings(["openvino", "onnxruntime"], threads=[usable_cores()]))
+    assert [each.setting.backend for each in found.results] == ["onnxruntime"]
+    assert found.failed[0].reason == "openvino crashed: SIGSEGV"
+
+
+def test_a_record_is_read_back_as_it_was_written(measured: Benchmark, tmp_path: Path):
+    (tmp_path / "old.json").write_text(schema.dump(measured))
+    assert read_benchmark(tmp_path / "old.json") == measured
+
+
+def test_the_peak_is_measured_apart_and_a_precision_that_nothing_computes_in_has_none():
+    found = peak_apart("int8", 1)
+    assert found is not None
+    assert found > 1e8
+
+
+def test_a_record_without_rounds_is_refused(measured: Benchmark, tmp_path: Path):
+    document = schema.plain(measured) | {"yardstick_ms": []}
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    with pytest.raises(EdgecnnError, match="one positive time a round"):
+        read_benchmark(tmp_path / "old.json")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"results": 3}'])
+def test_what_is_no_record_is_refused_in_one_line(content: str, tmp_path: Path):
+    (tmp_path / "old.json").write_text(content)
+    with pytest.raises(EdgecnnError, match="is no benchmark"):
+        read_benchmark(tmp_path / "old.json")
+
+
+def slowed(benchmark: Benchmark, factor: float, *, machine: float = 1.0) -> Benchmark:
+    """The same benchmark of another day: every candidate so many times as slow, and the machine itself."""
+    results = tuple(
+        dataclasses.replace(
+            each,
+            speed=dataclasses.replace(each.speed, turns_ms=tuple(t * factor * machine for t in each.speed.turns_ms)),
+        )
+        for each in benchmark.results
+    )
+    yardstick = tuple(time * machine for time in benchmark.yardstick_ms)
+    return dataclasses.replace(benchmark, results=results, yardstick_ms=yardstick)
+
+
+def steady(benchmark: Benchmark) -> Benchmark:
+    """The same benchmark on a machine without moods."""
+    results = tuple(
+        dataclasses.replace(each, speed=dataclasses.replace(each.speed, turns_ms=(1.0, 1.01, 0.99, 1.0)))
+        for each in benchmark.results
+    )
+    return dataclasses.replace(benchmark, results=results, yardstick_ms=(1.0,) * 4)
+
+
+def test_what_takes_twice_as_long_is_slower_and_what_takes_as_long_is_not(measured: Benchmark):
+    before = steady(measured)
+    found = compare(before, slowed(before, 2.0))
+    assert [each.verdict for each in found.changes] == ["slower"] * len(before.results)
+    assert found.changes[0].change.value == pytest.approx(1.0, abs=0.05)
+    assert len(found.slower) == len(before.results)
+    assert not compare(before, before).slower
+    assert {each.verdict for each in compare(before, slowed(before, 0.5)).changes} == {"faster"}
+
+
+def test_a_machine_that_has_become_slower_as_a_whole_is_not_the_engines_fault(measured: Benchmark):
+    before = steady(measured)
+    assert {each.verdict for each in compare(before, slowed(before, 1.0, machine=1.5)).changes} == {"the same"}
+
+
+def test_what_only_one_of_them_has_measured_is_not_compared(measured: Benchmark):
+    fewer = dataclasses.replace(measured, results=measured.results[1:])
+    assert len(compare(measured, fewer).changes) == len(measured.results) - 1
+    assert len(compare(measured, fewer).missing) == 1
+    assert not compare(fewer, measured).missing

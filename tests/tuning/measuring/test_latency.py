@@ -1,0 +1,14 @@
+"""Sessions of one process, side by side."""
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.opening import open_session
+from edgecnn.tuning.measuring.latency import median_ms
+
+
+def test_each_session_has_its_median_with_an_interval(committed: Bundle):
+    sessions = {engine: open_session(committed, backend=engine) for engine in installed()}
+    found = median_ms(sessions, committed.self_test().images[:1], rounds=4, turn_s=0.02)
+    assert set(found) == set(installed())
+    for each in found.values():
+        assert 0 < each.low <= each.value <= each.high

@@ -1,0 +1,69 @@
+"""Warm-up ends when the times show no trend."""
+
+import random
+
+import pytest
+
+from edgecnn.tuning.measuring.steady import WINDOW, trend, warm_up
+
+
+def test_a_rising_and_a_falling_series_have_a_trend():
+    assert trend([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) < 0.001
+    assert trend([10, 9, 8, 7, 6, 5, 4, 3, 2, 1]) < 0.001
+
+
+def test_noise_has_a_trend_as_often_as_the_level_says():
+    draw = random.Random(0)
+    found = sum(trend([draw.random() for _ in range(WINDOW)]) <= 0.05 for _ in range(2000))
+    assert 0.02 < found / 2000 < 0.06
+
+
+def test_equal_values_have_no_trend():
+    assert trend([3.0] * 10) == 1.0
+
+
+def test_the_p_value_is_that_of_the_formula_worked_out_by_hand():
+    """Five pairs rise, one falls: S = 4, variance 4 · 3 · 13 / 18 = 8.667, z = (4 - 1) / 2.944 = 1.019."""
+    assert trend([10, 15, 14, 20]) == pytest.approx(0.308, abs=0.001)
+
+
+class Machine:
+    """A clock, and a run that takes as long as a list says, then as its last value."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.now = 0.0
+        self._seconds = seconds
+        self.runs = 0
+
+    def run(self) -> None:
+        self.now += self._seconds[min(self.runs, len(self._seconds) - 1)]
+        self.runs += 1
+
+    def clock(self) -> float:
+        return self.now
+
+
+def test_a_steady_machine_is_warm_after_one_window():
+    machine = Machine(0.02)
+    found = warm_up(machine.run, clock=machine.clock)
+    assert found.steady
+    assert found.runs == WINDOW
+
+
+def test_slow_first_runs_are_left_behind():
+    machine = Machine(*(0.1 / (1 + number) + 0.02 for number in range(40)), 0.0205)
+    found = warm_up(machine.run, clock=machine.clock, limit_s=60)
+    assert found.steady
+    assert found.runs > 40
+
+
+def test_short_runs_are_taken_together_to_points():
+    machine = Machine(0.001)
+    assert warm_up(machine.run, clock=machine.clock).runs == pytest.approx(10 * WINDOW, rel=0.15)
+
+
+def test_a_machine_that_never_becomes_steady_says_so():
+    machine = Machine(*(0.01 * number for number in range(1, 500)))
+    found = warm_up(machine.run, clock=machine.clock, limit_s=5)
+    assert not found.steady
+    assert found.seconds >= 5

@@ -1,0 +1,55 @@
+"""Tuning where less than the machine may be used: half a core by a real control group, one of two by affinity."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from repository import COMMITTED
+
+V1, V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+
+
+@pytest.fixture
+def half_a_core() -> Iterator[Path]:
+    """A control group that may use half a core."""
+    parent = V1 if V1.is_dir() else V2
+    group = parent / f"edgecnn-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        if parent == V1:
+            (group / "cpu.cfs_quota_us").write_text("50000")
+        else:
+            (group / "cpu.max").write_text("50000 100000")
+    except OSError as error:
+        if group.is_dir():
+            group.rmdir()
+        pytest.skip(f"no control group can be made here: {error}")
+    yield group
+    group.rmdir()
+
+
+def tuned(*before: str) -> dict[str, Any]:
+    command = [*before, sys.executable, "-m", "edgecnn", "tune", str(COMMITTED), "--budget", "4", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_in_a_group_of_half_a_core_one_thread_is_tried_and_chosen(half_a_core: Path):
+    found = tuned("bash", "-c", f'echo $$ > {half_a_core}/cgroup.procs; exec "$@"', "_")
+    assert found["profile"]["site"]["cores"] == 1
+    assert {trial["setting"]["threads"] for trial in found["trials"]} == {1}
+    assert found["profile"]["choice"]["figure"]["value"] > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system knows no affinity")
+def test_with_one_core_of_several_one_thread_is_tried_and_chosen():
+    core = min(os.sched_getaffinity(0))
+    found = tuned("taskset", "-c", str(core))
+    assert found["profile"]["site"]["cores"] == 1
+    assert {trial["setting"]["threads"] for trial in found["trials"]} == {1}
