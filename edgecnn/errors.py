@@ -14,7 +14,7 @@
     ├── BundleError                 1   a folder, or an archive, that is not an intact bundle
     │   ├── BundleNotFound          1   no folder, or no manifest in it
     │   ├── ManifestError           1   a manifest that does not follow the format
-    │   ├── FormatTooNew            1   written by a later edgecnn
+    │   ├── UnsupportedFormat       1   a format that this edgecnn does not read or run
     │   ├── UnsafePath              1   a name that leaves the folder, or a link inside it
     │   ├── FileMissing             1   a file that the manifest names is not there
     │   ├── UnexpectedFile          1   a file that the manifest does not name
@@ -113,8 +113,8 @@ class ManifestError(BundleError):
     """A manifest that does not follow the format."""
 
 
-class FormatTooNew(BundleError):
-    """A bundle that a later edgecnn has written."""
+class UnsupportedFormat(BundleError):
+    """A bundle in a format that this edgecnn does not read, or that needs what it does not run."""
 
 
 class UnsafePath(BundleError):

@@ -113,7 +113,7 @@ def on_a_device(committed: Bundle, tmp_path: Path) -> OnADevice:
     with load(committed) as classifier:
         logits = classifier.logits(images.all_pixels(committed.manifest.preprocessing))
     logits[0] *= -1
-    recorded = RecordedLogits(committed.manifest.reference, "c" * 64, images.digest, logits)
+    recorded = RecordedLogits(committed.manifest.reference.digest, "c" * 64, images.digest, logits)
     recorded.write(tmp_path / "reference.npz")
     return OnADevice(folder, tmp_path / "reference.npz")
 

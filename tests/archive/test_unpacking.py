@@ -217,7 +217,7 @@ FAULTS: dict[str, tuple[Callable[[bytes], bytes], type[errors.BundleError], str]
     "a changed self-test": (flipped("self_test.npz"), errors.DigestMismatch, "self_test.npz"),
     "a newer format": (
         with_manifest(lambda m: m.update(format={"major": 9, "minor": 0})),
-        errors.FormatTooNew,
+        errors.UnsupportedFormat,
         "9",
     ),
     "another name": (with_manifest(lambda m: m.update(name="other")), Stranger, f"{FOLDER}/manifest.json"),

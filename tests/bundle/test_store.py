@@ -109,12 +109,12 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
     ),
     "a newer format": (
         lambda b: edit_manifest(b, lambda m: m.update(format={"major": 2, "minor": 0, "new": True})),
-        errors.FormatTooNew,
+        errors.UnsupportedFormat,
         "upgrade edgecnn",
     ),
     "a newer minor format with a key that is unknown here": (
         lambda b: edit_manifest(b, lambda m: m.update(format={"major": 1, "minor": 9}, surprise=1)),
-        errors.FormatTooNew,
+        errors.UnsupportedFormat,
         "1.9",
     ),
     "a name that leaves the folder of records": (
