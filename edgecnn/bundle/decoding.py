@@ -42,7 +42,7 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
     """Decode one image.
 
     Args:
-        image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4].
+        image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1] or [H, W, 3], for RGBA also [H, W, 4].
         mode: `L` for one channel (ITU-R 601-2 luma), `RGB` for three, `RGBA` for four.
         max_pixels: images with more are refused from their header, before they take memory.
 
@@ -54,7 +54,7 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
         ImageTooLarge: it has more pixels than `max_pixels`.
     """
     if isinstance(image, np.ndarray):
-        return _convert(_from_array(image).copy(), mode)  # a grey one shares the array's memory
+        return _convert(_from_array(image, mode).copy(), mode)  # a grey one shares the array's memory
     if isinstance(image, Image.Image):
         try:
             return _convert(image.copy(), mode)
@@ -128,10 +128,11 @@ def _too_large(name: str, max_pixels: int, found: str) -> str:
     return f"{name} is too large: at most {max_pixels:,} pixels are decoded, found {found}; scale it down first"
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+def _from_array(array: np.ndarray, mode: Mode) -> Image.Image:
+    channels = (1, 3, 4) if mode == "RGBA" else (1, 3)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in channels):
         found = f"{array.dtype} {list(array.shape)}"
-        raise ImageError(f"an array image must be uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4], found {found}")
+        raise ImageError(f"an array image must be uint8 [H, W] or [H, W, C] with C in {channels}, found {found}")
     if 0 in array.shape:
         raise ImageError(f"an array image must hold pixels, found {list(array.shape)}")
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)

@@ -63,7 +63,7 @@ def test_other_tars_read_it(tmp_path: Path):
     with tarfile.open(tmp_path / "digits.tar") as archive:
         members = archive.getmembers()
     assert [member.name for member in members] == [
-        f"lenet-digits-int8/{name}" for name in ("manifest.json", "model.onnx", "self_test.npz", "proof.json")
+        f"lenet-digits-int8/{name}" for name in ("manifest.json", "model.onnx", "proof.json", "self_test.npz")
     ]
     assert {(m.mode, m.uid, m.gid, m.uname, m.gname, m.mtime) for m in members} == {(0o644, 0, 0, "", "", 0)}
     if shutil.which("tar"):
