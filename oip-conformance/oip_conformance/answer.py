@@ -1,4 +1,4 @@
-"""An answer as it came, and how a line of a report speaks of it."""
+"""HTTP answers, and their text in reports."""
 
 import json
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ _SHOWN = 90
 
 
 class NoAnswer(Exception):
-    """There was no HTTP answer; the text says what came instead, as it may stand on a terminal."""
+    """The server sent no complete HTTP answer. The text says what happened, without control characters."""
 
     def __init__(self, found: str) -> None:
         super().__init__(one_line(found))
 
 
 class NoConnection(NoAnswer):
-    """Nobody takes connections there."""
+    """The server accepts no connections."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole HTTP answer.
+    """A complete HTTP answer.
 
     Attributes:
-        status: the code.
-        headers: by name in lower case; those that stand twice are joined by commas.
-        body: as it travelled, with any encoding still on it.
+        status: the status code.
+        headers: by name in lower case; repeated ones are joined with commas.
+        body: as received; a content coding is not decoded.
     """
 
     status: int
@@ -36,32 +36,32 @@ class Answer:
 
     @property
     def found(self) -> str:
-        """What it is, in a few words."""
+        """The status and the beginning of the body."""
         text = shown(self.body)
         return f"status {self.status}" + (f", {text}" if text else ", no body")
 
     @property
     def media_type(self) -> str:
-        """What the body claims to be, without parameters."""
+        """The media type in Content-Type, without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def shown(content: bytes) -> str:
-    """Return a body's beginning on one line."""
+    """Return the beginning of a body on one line."""
     text = one_line(content[: 2 * _SHOWN].decode(errors="replace"))
     return text if len(text) <= _SHOWN and len(content) <= 2 * _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def one_line(text: str) -> str:
-    """Return text that a server sent as it may stand on a terminal: no control characters, no line breaks."""
+    """Return text from a server without control characters and line breaks."""
     return "".join(each if each.isprintable() else "�" for each in " ".join(text.split()))
 
 
 def strict_json(content: bytes) -> Any:
-    """Parse what is JSON by RFC 8259: UTF-8, and no NaN or Infinity.
+    """Parse JSON by RFC 8259: UTF-8, without NaN and Infinity.
 
     Raises:
-        Deviation: it is none.
+        Deviation: the content is not valid.
     """
     try:
         return json.loads(content.decode(), parse_constant=_no_constant)

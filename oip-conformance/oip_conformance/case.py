@@ -1,7 +1,4 @@
-"""What a case of the suite is, and how cases are registered: each with the sentence that it rests on.
-
-Nothing here asks a server.
-"""
+"""The cases of the suite and their registration."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,27 +7,27 @@ from typing import Literal
 from oip_conformance.subject import Subject
 
 Level = Literal["required", "extension", "expected"]
-"""`required` by the protocol; by an `extension` that the server lists; or `expected` by clients, HTTP or safety."""
+"""`required` by the protocol, by an `extension` that the server lists, or `expected` by clients, HTTP or safety."""
 
 Outcome = Literal["pass", "fail", "not applicable"]
 
 LEVELS: tuple[Level, ...] = ("required", "extension", "expected")
 
 Ask = Callable[[Subject], str | None]
-"""Asks the server. Returns what was found where that is worth saying, raises `Deviation` or `NotApplicable`."""
+"""Sends requests. Returns what it found, or nothing. Raises `Deviation` or `NotApplicable`."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that a server does.
+    """A test of one property of a server.
 
     Attributes:
-        id: short and stable, words with hyphens.
-        title: a sentence that says what a server does.
-        source: the sentence that it rests on and its place, or the client that needs it.
-        level: how much it counts.
-        extension: that the server must list for the case to apply; empty for none.
-        ask: the question.
+        id: short and stable; words with hyphens.
+        title: a sentence that states what a conforming server does.
+        source: the sentence of the specification and its place, or the client that needs it.
+        level: whether the protocol, an extension or a client needs it.
+        extension: the case applies if the server lists it; empty for none.
+        ask: the function that tests the server.
     """
 
     id: str
@@ -43,11 +40,11 @@ class Case:
 
 @dataclass
 class Topic:
-    """Cases about one thing, in the order in which they are asked.
+    """A group of cases, in the order in which they run.
 
     Attributes:
-        title: of the group in the table.
-        extension: that all of its cases need; empty for none.
+        title: of the group in the report.
+        extension: that all its cases need; empty for none.
         cases: those registered so far.
     """
 
@@ -68,7 +65,7 @@ class Topic:
         return self.case(id, title, source, level="expected")
 
     def case(self, id: str, title: str, source: str, *, level: Level) -> Callable[[Ask], Ask]:  # noqa: A002
-        """Register the decorated function as a case of some level."""
+        """Register the decorated function as a case."""
 
         def register(ask: Ask) -> Ask:
             self.cases.append(Case(id, title, source, level, self.extension, ask))

@@ -1,7 +1,7 @@
-"""Requests to a server that may answer anything: bytes out, one HTTP answer in, or an exception that says what came.
+"""HTTP connections to the server under test.
 
-Every conversation has a deadline for all of it and a bound on what is read, so that no server can hold the suite.
-Requests are written here byte by byte, since what a client library would never send is what a server has to refuse.
+Each conversation has a deadline and a limit of bytes, so that no server can block the suite. The module writes requests
+itself, because client libraries refuse to send malformed ones.
 """
 
 import contextlib
@@ -21,20 +21,20 @@ from oip_conformance.errors import UsageError
 
 _MOST_BYTES = 64 << 20
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
-"""What OpenSSL 1.1 to 3.5 calls an answer in plain HTTP."""
+"""Reasons in the errors of OpenSSL 1.1 to 3.5 for an answer in plain HTTP."""
 
 _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server is.
+    """The address of a server.
 
     Attributes:
-        is_encrypted: whether by TLS.
+        is_encrypted: whether the server uses TLS.
         host: name or address.
-        port: of TCP.
-        prefix: what stands before `/v2` in every path; mostly empty.
+        port: the TCP port.
+        prefix: the path before `/v2`; usually empty.
     """
 
     is_encrypted: bool
@@ -44,15 +44,15 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """What a Host header says."""
+        """The value of the Host header."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_url(url: str) -> Address:
-    """Read a server's URL.
+    """Parse the URL of a server.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not valid.
     """
     expected = f"expected http://HOST[:PORT] or https://HOST[:PORT], found {url!r}"
     try:
@@ -65,29 +65,29 @@ def parse_url(url: str) -> Address:
     if not url.isascii() or not url.isprintable() or " " in url:
         raise UsageError(expected)
     if parts.path.rstrip("/") == "/v2" or "/v2/models" in parts.path:
-        raise UsageError(f"{expected}: the URL of a server ends before /v2, and --model names a model")
+        raise UsageError(f"{expected}: remove the path from /v2 on and name the model with --model")
     return Address(parts.scheme == "https", parts.hostname, port or _PORTS[parts.scheme], parts.path.rstrip("/"))
 
 
 class Client:
-    """Asks one server; each request on a connection of its own, unless a conversation is opened."""
+    """Sends requests to one server, each on a new connection unless the caller opens a conversation."""
 
     def __init__(
         self, address: Address, *, timeout_s: float = 10.0, api_key: str | None = None, ca: Path | None = None
     ) -> None:
-        """Remember where the server is; nothing is sent yet.
+        """Store the address; this sends no request.
 
         Args:
             address: of the server.
-            timeout_s: for one conversation, all in all.
+            timeout_s: for a whole conversation.
             api_key: sent as `Authorization: Bearer`.
-            ca: PEM file of the authorities to trust; None for the system's.
+            ca: PEM file with the CA certificates to trust; None for those of the system.
 
         Raises:
-            UsageError: the PEM file cannot be used, or there is nothing that it would be for.
+            UsageError: the PEM file cannot be read, or the server does not use TLS.
         """
         if ca is not None and not address.is_encrypted:
-            raise UsageError(f"--ca is for https, and {address.authority} is asked over http: say https://")
+            raise UsageError(f"--ca is for https, found an http URL: change it to https://{address.authority}")
         self.address = address
         self.timeout_s = timeout_s
         self._credentials = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
@@ -96,11 +96,11 @@ class Client:
             try:
                 self._context = ssl.create_default_context(cafile=None if ca is None else str(ca))
             except OSError as error:  # of which ssl.SSLError is one
-                raise UsageError(f"cannot use {ca} as certificates to trust: {error.strerror or error}") from None
+                raise UsageError(f"cannot read CA certificates from {ca}: {error.strerror or error}") from None
 
     @property
     def has_key(self) -> bool:
-        """Whether requests bear one."""
+        """Whether requests contain an API key."""
         return bool(self._credentials)
 
     def ask(
@@ -110,10 +110,10 @@ class Client:
         body: bytes | None = None,
         headers: Mapping[str, str | None] | None = None,
     ) -> Answer:
-        """Send one request, and read its answer.
+        """Send a request and read its answer.
 
         Raises:
-            NoAnswer: there was none.
+            NoAnswer: the server sends none.
         """
         with self.conversation() as conversation:
             conversation.send(self.written(method, path, body, headers))
@@ -126,7 +126,7 @@ class Client:
         body: bytes | None = None,
         headers: Mapping[str, str | None] | None = None,
     ) -> bytes:
-        """Write a request; of `headers` those that are None are left out."""
+        """Return the bytes of a request. Headers that are None are omitted."""
         fields: dict[str, str | None] = {"Host": self.address.authority, "Connection": "close", **self._credentials}
         if body is not None:
             fields["Content-Length"] = str(len(body))
@@ -137,10 +137,11 @@ class Client:
 
     @contextlib.contextmanager
     def conversation(self) -> Iterator["Conversation"]:
-        """Open a connection for as many requests as are wanted.
+        """Open a connection for any number of requests.
 
         Raises:
-            NoAnswer: nobody accepts it; `NoConnection` where nobody takes connections at all.
+            NoConnection: the server accepts no connections.
+            NoAnswer: the TLS handshake fails.
         """
         deadline = time.monotonic() + self.timeout_s
         try:
@@ -160,7 +161,7 @@ class Client:
 
 
 class Conversation:
-    """One connection, until its deadline."""
+    """A connection with a deadline."""
 
     def __init__(self, sock: socket.socket, deadline: float, timeout_s: float) -> None:
         self._sock = sock
@@ -169,7 +170,7 @@ class Conversation:
         self._stream = _Stream(_Incoming(sock, deadline))
 
     def send(self, content: bytes) -> None:
-        """Send bytes; a server that takes no more may still have answered, so that is no error."""
+        """Send bytes. Ignore errors, because a server that stops reading may still answer."""
         with contextlib.suppress(OSError):
             self._sock.settimeout(max(self._deadline - time.monotonic(), 0.001))
             self._sock.sendall(content)
@@ -178,50 +179,50 @@ class Conversation:
         """Read one answer.
 
         Args:
-            method: of the request: answers to HEAD have no body.
+            method: of the request; answers to HEAD have no body.
 
         Raises:
-            NoAnswer: there was none, or none that is whole.
+            NoAnswer: there is none, or it is incomplete.
         """
-        # It asks nothing of a socket but this one method.
+        # HTTPResponse calls only `makefile` of its socket.
         response = http.client.HTTPResponse(self, method=method)  # type: ignore[arg-type]
         try:
             response.begin()
             body = response.read()
         except TimeoutError:
-            raise NoAnswer(f"no whole answer within {self._timeout_s:g} s") from None
+            raise NoAnswer(f"no complete answer within {self._timeout_s:g} s") from None
         except http.client.IncompleteRead as error:
-            raise NoAnswer(f"a body that ends after {len(error.partial)} bytes, before its end") from None
+            raise NoAnswer(f"a body that ends after {len(error.partial)} bytes, before its declared end") from None
         except (http.client.RemoteDisconnected, ConnectionError):
             raise NoAnswer("a connection closed without an answer") from None
         except http.client.BadStatusLine as error:
-            raise NoAnswer(f"what is no HTTP: {str(error)!r:.60}") from None
+            raise NoAnswer(f"bytes that are not HTTP: {str(error)!r:.60}") from None
         except (http.client.HTTPException, OSError, ValueError) as error:
             raise NoAnswer(f"no valid HTTP ({type(error).__name__}: {str(error)[:60]})") from None
         return Answer(response.status, _joined(response.msg), body)
 
     def is_told_to_continue(self) -> bool:
-        """Whether `100 Continue` comes; it is left for `receive` to read over."""
+        """Whether the server sends `100 Continue`; `receive` skips it."""
         try:
             return self._stream.peek(1).startswith((b"HTTP/1.1 100", b"HTTP/1.0 100"))
         except OSError:
             return False
 
     def rest(self) -> bytes:
-        """Read on until the server closes, or the time is over."""
+        """Read until the server closes the connection or the deadline passes."""
         try:
             return self._stream.read()
         except OSError:
             return b""
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """Give `http.client` its stream: the same for all answers."""
+        """Return the stream for `http.client`, the same for all answers."""
         assert mode == "rb"
         return self._stream
 
 
 class _Incoming(io.RawIOBase):
-    """What a socket brings, with an end to waiting and to reading."""
+    """The bytes from a socket, with a deadline and a limit."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         super().__init__()
@@ -245,10 +246,10 @@ class _Incoming(io.RawIOBase):
 
 
 class _Stream(io.BufferedReader):
-    """Stays open when an answer ends, since another may follow."""
+    """A stream that stays open after an answer, because another may follow."""
 
     def close(self) -> None:
-        """Do nothing: the socket is closed by whoever opened it."""
+        """Do nothing; `Client.conversation` closes the socket."""
 
 
 def _joined(message: email.message.Message | None) -> dict[str, str]:

@@ -1,11 +1,11 @@
-"""How a case ends that does not pass: raised by whatever looks at an answer, told by the suite."""
+"""Exceptions that end a case that does not pass."""
 
 
 class Deviation(Exception):
-    """The server does something else.
+    """The server does not do what the case expects.
 
     Attributes:
-        expected: what it should do.
+        expected: what it must do.
         found: what it did.
     """
 
@@ -16,4 +16,4 @@ class Deviation(Exception):
 
 
 class NotApplicable(Exception):
-    """The case has no meaning for this server or model; the text says why."""
+    """The case does not apply to this server or model; the text gives the reason."""

@@ -1,4 +1,4 @@
-"""Finds the model under test on a server, and makes sure that a good request to it is answered."""
+"""Finds the model under test and checks that it answers a valid request."""
 
 import math
 from typing import Any
@@ -18,15 +18,15 @@ _MOST_ELEMENTS = 1 << 24
 
 
 def discover(client: Client, model: str | None = None) -> Subject:
-    """Find out whom the suite is to ask.
+    """Find the server and the model under test.
 
     Args:
         client: of the server.
-        model: its name; None for the only one that is ready.
+        model: its name; None for the only model that is ready.
 
     Raises:
-        UsageError: several models are ready, and none was named.
-        ConformanceError: nobody answers, there is no such model, or it does not answer a good request.
+        UsageError: several models are ready and `model` is None.
+        ConformanceError: no server answers, the model does not exist, or it does not answer a valid request.
     """
     try:
         client.ask("GET", "/v2/health/live")
@@ -40,7 +40,7 @@ def discover(client: Client, model: str | None = None) -> Subject:
     try:
         return _discovered(client, model)
     except NoAnswer as error:
-        raise ConformanceError(f"the server does not answer while its model is looked for: found {error}") from None
+        raise ConformanceError(f"the server does not answer requests about its models: found {error}") from None
 
 
 def _discovered(client: Client, model: str | None) -> Subject:
@@ -61,13 +61,12 @@ def _discovered(client: Client, model: str | None) -> Subject:
         return subject.with_golden()
     except Deviation as error:
         raise ConformanceError(
-            f"model {name!r} does not answer a good request, so nothing else can be judged: POST {subject.path}/infer: "
-            f"{error}"
+            f"model {name!r} does not answer a valid request, which all cases need: POST {subject.path}/infer: {error}"
         ) from None
 
 
 def _server(client: Client) -> tuple[str, frozenset[str]]:
-    """Return what a server says of itself; nothing where it says nothing that can be read, which is a case's matter."""
+    """Return the name and the extensions of the server; none if its metadata are invalid (a case checks them)."""
     try:
         document = document_of(client.ask("GET", "/v2"))
     except Deviation:
@@ -82,8 +81,8 @@ def _only_model(client: Client) -> str:
     """Return the only model that is ready.
 
     Raises:
-        UsageError: there are several.
-        ConformanceError: there is none, or the server does not tell.
+        UsageError: several models are ready.
+        ConformanceError: none is ready, or the server does not list its models.
     """
     fields = {"Content-Type": "application/json"}
     answer = client.ask("POST", "/v2/repository/index", b"{}", fields)
@@ -108,14 +107,14 @@ def _only_model(client: Client) -> str:
 def _hint(client: Client, answer: Answer) -> str:
     if answer.status not in (401, 403):
         return ""
-    return "; check the key in --api-key-file" if client.has_key else "; give the server's key with --api-key-file"
+    return "; check the key in --api-key-file" if client.has_key else "; give the API key with --api-key-file"
 
 
 def _specs(metadata: dict[str, Any], key: str) -> tuple[TensorSpec, ...]:
-    """Read the inputs or outputs of a model.
+    """Parse the inputs or outputs in the metadata of a model.
 
     Raises:
-        Deviation: they cannot be used to make requests.
+        Deviation: the suite cannot build requests from them.
     """
     listed = metadata.get(key)
     if not isinstance(listed, list) or not listed:

@@ -1,4 +1,4 @@
-"""What cases expect of answers, in one wording each."""
+"""Checks of answers that several cases share."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,10 +11,10 @@ _REFUSAL = 'an error status (typically 400) with {"error": "…"}'
 
 
 def refused(answer: Answer) -> str:
-    """Expect the protocol's error; returns what came.
+    """Check that an answer is the protocol's error; return its text.
 
     Raises:
-        Deviation: it is something else.
+        Deviation: it does not conform.
     """
     if answer.status < 400:
         raise Deviation(_REFUSAL, answer.found)
@@ -28,24 +28,24 @@ def refused(answer: Answer) -> str:
 
 
 def refused_somehow(answer: Answer) -> str:
-    """Expect an error status, whatever the body: for cases that are not about the form of errors.
+    """Check that an answer has an error status, with any body; return its text.
 
     Raises:
-        Deviation: it is another.
+        Deviation: the status is another.
     """
     if answer.status < 400:
         raise Deviation("an error status", answer.found)
     return answer.found
 
 
-def never_the_servers_fault(asked: Mapping[str, Callable[[], Answer]]) -> None:
-    """Expect no status of 500 or above, whichever of some requests is sent; those without an answer do not count.
+def never_5xx(asked: Mapping[str, Callable[[], Answer]]) -> None:
+    """Check that no request is answered 5xx. Requests without an answer do not count.
 
     Args:
-        asked: what sends each, by its id.
+        asked: functions that send the requests, by id.
 
     Raises:
-        Deviation: some are answered with one.
+        Deviation: at least one answer is 5xx.
     """
     faults: list[str] = []
     for name, send in asked.items():
@@ -60,10 +60,10 @@ def never_the_servers_fault(asked: Mapping[str, Callable[[], Answer]]) -> None:
 
 
 def refused_with(answer: Answer, *statuses: int) -> str:
-    """Expect one of some statuses, whatever the body.
+    """Check that an answer has one of the statuses, with any body; return its text.
 
     Raises:
-        Deviation: it is another.
+        Deviation: the status is another.
     """
     if answer.status not in statuses:
         raise Deviation(f"status {' or '.join(map(str, statuses))}", answer.found)
@@ -71,29 +71,29 @@ def refused_with(answer: Answer, *statuses: int) -> str:
 
 
 def succeeded(answer: Answer) -> str:
-    """Expect status 200.
+    """Check that an answer has status 200; return its text.
 
     Raises:
-        Deviation: it is another.
+        Deviation: the status is another.
     """
     return refused_with(answer, 200)
 
 
 def document_of(answer: Answer) -> dict[str, Any]:
-    """Expect status 200 and a JSON object; returns the object.
+    """Check that an answer has status 200 and a JSON object; return the object.
 
     Raises:
-        Deviation: it is something else.
+        Deviation: it does not conform.
     """
     succeeded(answer)
     return json_object(answer.body)
 
 
 def has(document: dict[str, Any], key: str, kind: type, what: str) -> Any:
-    """Expect a key with a value of some type; returns the value.
+    """Check that a key has a value of a type; return the value.
 
     Raises:
-        Deviation: it is missing, or something else.
+        Deviation: the key is missing or its value has another type.
     """
     value = document.get(key)
     if type(value) is not kind:
@@ -102,10 +102,10 @@ def has(document: dict[str, Any], key: str, kind: type, what: str) -> Any:
 
 
 def listed(value: Any, kind: type, what: str) -> list[Any]:
-    """Expect a list of one type; returns it.
+    """Check that a value is a list of one type; return it.
 
     Raises:
-        Deviation: it is something else.
+        Deviation: it does not conform.
     """
     if not isinstance(value, list) or not all(type(each) is kind for each in value):
         raise Deviation(what, f"{value!r:.60}")

@@ -1,4 +1,4 @@
-"""An inference answer, taken apart: every part of it is held against the protocol before a case looks at it."""
+"""Parses answers to inference requests and checks every part against the protocol."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,6 @@ from oip_conformance.deviation import Deviation
 
 LENGTH = "Inference-Header-Content-Length"
 
-
 _LONGEST_SHAPE, _MOST_ELEMENTS = 32, 1 << 40
 
 
@@ -24,7 +23,7 @@ class Output:
     Attributes:
         datatype: its name in the protocol.
         values: in its shape.
-        is_binary: whether it came behind the JSON.
+        is_binary: whether it is raw, behind the JSON.
     """
 
     datatype: str
@@ -38,7 +37,7 @@ class Inferred:
 
     Attributes:
         document: the JSON of the answer.
-        outputs: by name, in the answer's order.
+        outputs: by name, in the order of the answer.
     """
 
     document: Mapping[str, Any]
@@ -46,10 +45,10 @@ class Inferred:
 
 
 def inferred(answer: Answer) -> Inferred:
-    """Take an answer to an inference request apart.
+    """Parse an answer to an inference request.
 
     Raises:
-        Deviation: it is no success, or not the protocol's.
+        Deviation: the status is not 200, or the answer does not follow the protocol.
     """
     if answer.status != 200:
         raise Deviation("status 200", answer.found)
@@ -68,7 +67,7 @@ def inferred(answer: Answer) -> Inferred:
         outputs[name] = output
         raw = raw[used:]
     if raw:
-        raise Deviation("nothing behind the last binary output", f"{len(raw)} bytes more")
+        raise Deviation("no bytes behind the last binary output", f"{len(raw)} bytes more")
     return Inferred(document, outputs)
 
 
@@ -76,7 +75,7 @@ def json_object(content: bytes) -> dict[str, Any]:
     """Parse a JSON object.
 
     Raises:
-        Deviation: it is none.
+        Deviation: the content is not a valid one.
     """
     document = strict_json(content)
     if not isinstance(document, dict):
@@ -85,7 +84,7 @@ def json_object(content: bytes) -> dict[str, Any]:
 
 
 def _split(answer: Answer) -> tuple[bytes, bytes]:
-    """Return the JSON of an answer, and what follows it."""
+    """Return the JSON of an answer and the bytes behind it."""
     length = answer.headers.get(LENGTH.lower())
     if length is None:
         return answer.body, b""
@@ -95,7 +94,7 @@ def _split(answer: Answer) -> tuple[bytes, bytes]:
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """Return a shape that a tensor could have; None where it is none."""
+    """Return the value as a tuple if it is a valid shape, else None."""
     if not isinstance(value, list) or len(value) > _LONGEST_SHAPE:
         return None
     if not all(type(size) is int and 0 <= size <= _MOST_ELEMENTS for size in value):
@@ -104,7 +103,7 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
 
 
 def _output(entry: Any, raw: bytes) -> tuple[str, Output, int]:
-    """Read one entry of the list; return its name, itself, and how many raw bytes it took."""
+    """Parse an entry of `outputs`; return its name, the output, and the number of its raw bytes."""
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise Deviation("outputs that are objects with a name", f"{entry!r:.60}")
     name, datatype, shape = entry["name"], entry.get("datatype"), entry.get("shape")

@@ -1,4 +1,4 @@
-"""Where the sentences stand that cases rest on; the places are named in `Case.source`."""
+"""The documents and clients that cases cite in `Case.source`."""
 
 REST = "OIP v2 inference_rest.md"
 """github.com/kserve/open-inference-protocol, specification/protocol, commit d49cc23."""
@@ -7,7 +7,7 @@ YAML = "OIP v2 open_inference_rest.yaml"
 """The OpenAPI document beside it."""
 
 BINARY = "Triton extension_binary_data.md"
-"""github.com/triton-inference-server/server, docs/protocol, commit e1db8a6; so are the next."""
+"""github.com/triton-inference-server/server, docs/protocol, commit e1db8a6; so are the next four."""
 
 CLASSIFICATION = "Triton extension_classification.md"
 STATISTICS = "Triton extension_statistics.md"

@@ -1,4 +1,4 @@
-"""The server and the model under test: what it says of itself, requests that fit it, and its answer to a good one."""
+"""The server and the model under test: their metadata, valid requests, and the golden answer."""
 
 import json
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from oip_conformance.tensors import TensorSpec
 
 @dataclass(frozen=True)
 class Subject:
-    """What cases ask.
+    """The subject of the cases.
 
     Attributes:
         client: of the server.
-        server: its name and version, as it says.
-        extensions: that it lists.
-        model: the name.
-        version: one that may be asked for; None where the server tells none.
-        inputs: of the model, as its metadata say.
-        outputs: of the model, as its metadata say.
-        golden: the answer to `document()`; None before it was asked for.
-        is_repeatable: whether the same request got the same answer twice.
+        server: its name and version from its metadata.
+        extensions: that the server lists.
+        model: its name.
+        version: of the model; None if the server declares none.
+        inputs: of the model, from its metadata.
+        outputs: of the model, from its metadata.
+        golden: the answer to `good()`; None before `with_golden`.
+        is_repeatable: whether two equal requests got the same answer.
     """
 
     client: Client
@@ -40,70 +40,70 @@ class Subject:
     golden: Inferred | None = None
     is_repeatable: bool = True
 
-    # Where things are
+    # Paths and properties
 
     @property
     def path(self) -> str:
-        """Of the model."""
+        """The path of the model."""
         return "/v2/models/" + quote(self.model, safe="", errors="replace")
 
     @property
     def versioned(self) -> str:
-        """The same, with its version.
+        """The path of the version.
 
         Raises:
-            NotApplicable: the server tells none.
+            NotApplicable: the server declares none.
         """
         if self.version is None:
-            raise NotApplicable("the server tells no version of the model")
+            raise NotApplicable("the server declares no version of the model")
         return f"{self.path}/versions/" + quote(self.version, safe="", errors="replace")
 
     @property
     def is_batched(self) -> bool:
-        """Whether axis 0 of every input and output varies."""
+        """Whether axis 0 of every input and output is variable."""
         return all(spec.shape[:1] == (-1,) for spec in (*self.inputs, *self.outputs))
 
     @property
     def has_json(self) -> bool:
-        """Whether everything that the model takes and gives can be written in JSON."""
+        """Whether JSON can represent all inputs and outputs."""
         return not any(spec.datatype in tensors.WITHOUT_JSON for spec in (*self.inputs, *self.outputs))
 
     # Requests
 
     def get(self, path: str, headers: Mapping[str, str | None] | None = None) -> Answer:
-        """Ask for a path."""
+        """Send a GET request."""
         return self.client.ask("GET", path, None, headers)
 
     def post(self, document: Any, headers: Mapping[str, str | None] | None = None, *, path: str = "") -> Answer:
-        """Send JSON, or bytes as they are, to the model, or to another path."""
+        """Send a document as JSON, or bytes, to the model or to another path."""
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
         fields: Mapping[str, str | None] = {"Content-Type": "application/json", **(headers or {})}
         return self.client.ask("POST", path or f"{self.path}/infer", content, fields)
 
     def document(self, batch: int = 1, **changes: Any) -> dict[str, Any]:
-        """Return a good request in JSON, but for the changes to its top.
+        """Return a valid request in JSON, with changes to its top level.
 
         Raises:
-            NotApplicable: the model's tensors have no form in JSON.
+            NotApplicable: JSON cannot represent the model's tensors.
         """
         if not self.has_json:
-            raise NotApplicable("FP16 and BF16 have no form in JSON")
+            raise NotApplicable("JSON cannot represent FP16 and BF16")
         inputs = [_described(spec, batch) | {"data": tensors.to_json(spec.sample(batch))} for spec in self.inputs]
         return {"inputs": inputs} | changes
 
     def changed(self, **changes: Any) -> dict[str, Any]:
-        """Return a good request in JSON, but for the changes to its first input; `...` leaves a key out."""
+        """Return a valid request in JSON, with changes to its first input; `...` removes a key."""
         document = self.document()
         entry = document["inputs"][0] | changes
         document["inputs"][0] = {key: value for key, value in entry.items() if value is not ...}
         return document
 
     def raw(self, batch: int = 1) -> bytes:
-        """Return all inputs as they stand behind the JSON."""
+        """Return the raw bytes of all inputs."""
         return b"".join(tensors.to_raw(spec.sample(batch)) for spec in self.inputs)
 
     def binary_document(self, batch: int = 1, **changes: Any) -> dict[str, Any]:
-        """Return the JSON of a good request whose tensors are `raw`, but for the changes; the answer is wanted raw."""
+        """Return the JSON of a valid request for the tensors in `raw`, with changes to its top level."""
         inputs = [
             _described(spec, batch) | {"parameters": {"binary_data_size": len(tensors.to_raw(spec.sample(batch)))}}
             for spec in self.inputs
@@ -118,13 +118,13 @@ class Subject:
         length: str | None = None,
         headers: Mapping[str, str | None] | None = None,
     ) -> Answer:
-        """Send JSON with raw tensors behind it.
+        """Send JSON and the raw tensors behind it.
 
         Args:
-            document: the JSON, or its bytes.
-            raw: what follows; None for a good batch of one.
-            length: of the JSON, as the header says it; None for the true one.
-            headers: beside it; None leaves one out.
+            document: the JSON or its bytes.
+            raw: the bytes behind the JSON; None for a valid batch of one.
+            length: of the JSON in the header; None for the correct one.
+            headers: additional ones; None removes a header.
         """
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
         fields: dict[str, str | None] = {
@@ -136,17 +136,17 @@ class Subject:
         )
 
     def good(self) -> Answer:
-        """Send a good request: in JSON where the model's tensors have that form, else raw."""
+        """Send a valid request, in JSON where JSON can represent the tensors, else raw."""
         return self.post(self.document()) if self.has_json else self.post_binary(self.binary_document())
 
     # Answers
 
     def same(self, answer: Answer) -> Inferred:
-        """Expect the golden answer; returns it.
+        """Check that an answer is equal to the golden answer; return it.
 
         Raises:
-            Deviation: it is another.
-            NotApplicable: the model answers differently each time.
+            Deviation: it is not.
+            NotApplicable: the model answers the same request differently each time.
         """
         result = inferred(answer)
         if not self.is_repeatable:
@@ -160,11 +160,11 @@ class Subject:
         return result
 
     def with_golden(self) -> "Subject":
-        """Send the good request twice, and keep its answer.
+        """Send the valid request twice and store its answer.
 
         Raises:
-            Deviation: the answer is no inference's.
-            NoAnswer: there is none.
+            Deviation: the answer is not a valid inference.
+            NoAnswer: there is no answer.
         """
         first, second = inferred(self.good()), inferred(self.good())
         is_repeatable = first.outputs.keys() == second.outputs.keys() and all(

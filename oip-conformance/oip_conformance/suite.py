@@ -1,4 +1,4 @@
-"""Runs the cases against a server, and says what came of it."""
+"""Runs the cases against a server and reports the results."""
 
 import contextlib
 import dataclasses
@@ -20,17 +20,17 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one case.
+    """The result of a case.
 
     Attributes:
         id: of the case.
         topic: its group.
         title: of the case.
-        source: that it rests on.
-        level: how much it counts.
-        outcome: of asking.
-        expected: of the server, where it failed more exactly than the title says.
-        found: what the server did; for what is not applicable, why.
+        source: that it cites.
+        level: of the case.
+        outcome: of the case.
+        expected: what the server must do; the title, or more detail for a failure.
+        found: what the server did, or why the case is not applicable.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Totals:
-    """How many cases of a level had each outcome."""
+    """The number of cases of a level by outcome."""
 
     level: Level
     passed: int
@@ -55,13 +55,13 @@ class Totals:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of all cases.
+    """The results of all cases.
 
     Attributes:
-        server: its name and version, as it says.
-        model: that was asked.
+        server: its name and version from its metadata.
+        model: its name.
         extensions: that the server lists.
-        results: in the order of asking.
+        results: of the cases, in their order.
         totals: by level.
     """
 
@@ -72,20 +72,20 @@ class Report:
     totals: tuple[Totals, ...]
 
     def failed(self, *levels: Level) -> tuple[Result, ...]:
-        """Return the failures of some levels."""
+        """Return the failed cases of some levels."""
         return tuple(each for each in self.results if each.outcome == "fail" and each.level in levels)
 
 
 def run(
     subject: Subject, *, topics: Sequence[Topic] = TOPICS, back_s: float = 10.0, progress: Progress = lambda *_: None
 ) -> Report:
-    """Ask every case, one after the other; no answer of a server ends the run.
+    """Run every case, one after the other. No answer of a server ends the run.
 
     Args:
-        subject: whom to ask.
-        topics: what to ask.
-        back_s: where a case took the server away, how long to wait for it; then nothing more is asked.
-        progress: hears of each case.
+        subject: the server and the model.
+        topics: the cases to run.
+        back_s: how long to wait for a server that a case has stopped. After that, no more requests are sent.
+        progress: called before each case and at the end.
     """
     count = sum(len(topic.cases) for topic in topics)
     results: list[Result] = []
@@ -95,7 +95,7 @@ def run(
             progress(len(results), count, case.id)
             result = _asked(case, topic, subject) if not gone else _not_asked(case, topic, gone)
             if result.outcome == "fail" and not gone and not _is_there(subject):
-                result = dataclasses.replace(result, found=f"{result.found}; then no server is there any more")
+                result = dataclasses.replace(result, found=f"{result.found}; then the server is gone")
                 gone = "" if _comes_back(subject, back_s) else case.id
             results.append(result)
     progress(count, count, "")
@@ -114,28 +114,28 @@ def _asked(case: Case, topic: Topic, subject: Subject) -> Result:
     try:
         if case.extension and case.extension not in subject.extensions:
             raise NotApplicable(f"the server does not list {case.extension}")
-        found = case.ask(subject) or "that"
+        found = case.ask(subject) or "as expected"
     except NotApplicable as reason:
         outcome, found = "not applicable", str(reason)
     except Deviation as deviation:
         outcome, expected, found = "fail", deviation.expected, deviation.found
     except NoAnswer as error:
         outcome, found = "fail", str(error)
-    except Exception as error:  # whatever a server answers, the other cases are asked too
+    except Exception as error:  # no answer of a server may end the run
         outcome, found = "fail", f"an answer that cannot be read ({type(error).__name__}: {str(error)[:80]})"
     shown = (one_line(expected), one_line(found))
     return Result(case.id, topic.title, case.title, case.source, case.level, outcome, *shown)
 
 
 def _not_asked(case: Case, topic: Topic, gone: str) -> Result:
-    """Say of a required case that it fails, since nobody is there; others cannot be told."""
+    """Return the result of a case after the server is gone: required cases fail, others are not applicable."""
     outcome: Outcome = "fail" if case.level == "required" else "not applicable"
-    found = f"no server is there any more, since {gone}"
+    found = f"the server is gone since {gone}"
     return Result(case.id, topic.title, case.title, case.source, case.level, outcome, case.title, found)
 
 
 def _is_there(subject: Subject) -> bool:
-    """Whether the server still takes requests."""
+    """Whether the server answers requests."""
     try:
         subject.get("/v2/health/live")
     except NoAnswer:
@@ -144,7 +144,7 @@ def _is_there(subject: Subject) -> bool:
 
 
 def _comes_back(subject: Subject, back_s: float) -> bool:
-    """Wait until somebody has started the server again and its model is ready; give up in time."""
+    """Wait until the server has restarted and its model is ready; return whether that happened in time."""
     deadline = time.monotonic() + back_s
     while time.monotonic() < deadline:
         with contextlib.suppress(NoAnswer):

@@ -1,6 +1,6 @@
-"""Tensors for requests, made from what a model says of its inputs, and tensors of answers, in JSON and raw.
+"""Tensors of requests and answers, in JSON and raw.
 
-They are small and plain (zeros and ones), so that any model with shapes like those it declares can take them.
+Requests contain zeros and ones in the smallest shapes that the model declares.
 """
 
 import math
@@ -26,9 +26,9 @@ DTYPES = {
     "FP32": "<f4",
     "FP64": "<f8",
     "BYTES": "O",
-    "BF16": "<u2",  # as its bits: NumPy has no such numbers
+    "BF16": "<u2",  # its bits, because NumPy has no BF16
 }
-"""Those of the protocol's table, and Triton's BF16."""
+"""The datatypes of the protocol and Triton's BF16, as NumPy's."""
 
 WITHOUT_JSON = ("FP16", "BF16")
 _BF16_ONE = 0x3F80
@@ -38,21 +38,21 @@ _RELATIVE = 1e-4
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a model's metadata says of an input or output; -1 in the shape is a size that varies."""
+    """An input or output in the metadata of a model; -1 in the shape is a variable size."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
 
     def sized(self, batch: int = 1) -> tuple[int, ...]:
-        """Return a shape with no size open: the first is `batch`, the others 1."""
+        """Return the shape with `batch` for a variable first size and 1 for other variable sizes."""
         sizes = [1 if size < 0 else size for size in self.shape]
         if self.shape and self.shape[0] < 0:
             sizes[0] = batch
         return tuple(sizes)
 
     def sample(self, batch: int = 1) -> np.ndarray:
-        """Return zeros, and a one at every third place; the second of a batch is as the first."""
+        """Return zeros with a one at every third place, the same for each item of a batch."""
         shape = self.sized(batch)
         each = math.prod(shape) // batch
         if self.datatype == "BYTES":
@@ -63,26 +63,26 @@ class TensorSpec:
 
 
 def to_json(array: np.ndarray) -> list[Any]:
-    """Return elements, flat, as they stand in JSON."""
+    """Return the elements as a flat list for JSON."""
     return [each.decode() if isinstance(each, bytes) else each for each in array.ravel().tolist()]
 
 
 def to_raw(array: np.ndarray) -> bytes:
-    """Return elements as the binary tensor data extension has them."""
+    """Return the elements as bytes of the binary tensor data extension."""
     if array.dtype == object:
         return b"".join(struct.pack("<I", len(each)) + each for each in array.ravel())
     return array.tobytes()
 
 
 def from_json(datatype: str, shape: tuple[int, ...], data: Any, *, name: str) -> np.ndarray:
-    """Read an output's data, nested or flat.
+    """Parse the data of an output, nested or flat.
 
     Raises:
-        Deviation: they do not fit datatype and shape.
+        Deviation: they do not fit the datatype and the shape.
     """
     flat = _flat(data)
     if len(flat) != math.prod(shape):
-        raise Deviation(f"{math.prod(shape)} elements in output {name!r}, as its shape says", f"{len(flat)}")
+        raise Deviation(f"{math.prod(shape)} elements in output {name!r}, as its shape declares", f"{len(flat)}")
     wanted = str if datatype == "BYTES" else (bool, int, float)
     if not all(isinstance(each, wanted) for each in flat):
         raise Deviation(f"{datatype} elements in output {name!r}", "others")
@@ -96,21 +96,21 @@ def from_json(datatype: str, shape: tuple[int, ...], data: Any, *, name: str) ->
 
 
 def from_raw(datatype: str, shape: tuple[int, ...], raw: bytes, *, name: str) -> np.ndarray:
-    """Read an output's bytes.
+    """Parse the bytes of an output.
 
     Raises:
-        Deviation: they do not fit datatype and shape.
+        Deviation: they do not fit the datatype and the shape.
     """
     if datatype == "BYTES":
         return _elements(raw, shape, name=name)
     size = math.prod(shape) * np.dtype(DTYPES[datatype]).itemsize
     if len(raw) != size:
-        raise Deviation(f"{size} bytes of output {name!r}, as its shape and datatype say", f"{len(raw)}")
+        raise Deviation(f"{size} bytes of output {name!r}, as its shape and datatype declare", f"{len(raw)}")
     return np.frombuffer(raw, DTYPES[datatype]).reshape(shape)
 
 
 def are_equal(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two answers are the same, to within what floats lose on the way through text."""
+    """Whether two tensors are equal, within the precision of floats in text."""
     if one.shape != other.shape:
         return False
     if one.dtype.kind != "f":
@@ -120,7 +120,7 @@ def are_equal(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _flat(data: Any) -> list[Any]:
-    """Flatten lists within lists, without recursion: a server may nest them as it likes."""
+    """Flatten nested lists without recursion, because a server may nest them to any depth."""
     flat: list[Any] = []
     waiting = [data]
     while waiting:
@@ -142,7 +142,7 @@ def _elements(raw: bytes, shape: tuple[int, ...], *, name: str) -> np.ndarray:
     if at != len(raw) or len(found) != math.prod(shape):
         raise Deviation(
             f"{math.prod(shape)} elements in output {name!r}, each 4 bytes of length and as many bytes",
-            f"{len(raw)} bytes that are not that",
+            f"{len(raw)} bytes in another form",
         )
     array = np.empty(len(found), object)
     array[:] = found

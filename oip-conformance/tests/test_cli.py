@@ -123,7 +123,7 @@ def test_reports_server_without_http():
     with saying(b"SSH-2.0-x\r\n") as port:
         result = command(url(port))
     assert result.code == 1
-    assert "what is no HTTP" in result.error
+    assert "bytes that are not HTTP" in result.error
 
 
 def test_replaces_control_characters(port: int):
@@ -196,7 +196,7 @@ def test_reports_failed_valid_request(port: int):
     with lying(port, lie) as proxy:
         result = command(url(proxy))
     assert result.code == 1
-    assert "does not answer a good request" in result.error
+    assert "does not answer a valid request" in result.error
     assert "out of order" in result.error
 
 
@@ -229,7 +229,7 @@ def test_uses_api_key_and_certificate(tmp_path: Path):
         with_other = command(address, *other, "--ca", tmp_path / "cert.pem")
     assert (with_both.code, with_both.err) == (0, "")
     assert without_key.code == 1
-    assert "give the server's key with --api-key-file" in without_key.error
+    assert "give the API key with --api-key-file" in without_key.error
     assert "check the key in --api-key-file" in with_other.error
     assert without_ca.code == 1
     assert "certificate" in without_ca.error

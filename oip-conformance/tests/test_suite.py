@@ -139,7 +139,7 @@ def test_slow_answer_times_out(subject: Subject):
     with dropping() as port:
         (result, *_) = run(at(subject, port, timeout_s=0.3), topics=(one_case(),), back_s=0.1).results
     assert result.outcome == "fail"
-    assert "no whole answer within 0.3 s" in result.found
+    assert "no complete answer within 0.3 s" in result.found
 
 
 def one_case() -> Topic:
@@ -150,8 +150,8 @@ def test_stops_when_the_server_is_gone(subject: Subject):
     with saying(b"", then_end=True) as port:
         report: Report = run(at(subject, port), topics=(health.topic, malformed.topic), back_s=0.1)
     first, second, *_ = report.results
-    assert "then no server is there any more" in first.found
-    assert second.found == f"no server is there any more, since {first.id}"
+    assert "then the server is gone" in first.found
+    assert second.found == f"the server is gone since {first.id}"
     assert {each.outcome for each in report.results[1:] if each.level == "required"} == {"fail"}
     assert {each.outcome for each in report.results if each.level == "expected"} == {"not applicable"}
 

@@ -1,4 +1,4 @@
-"""All cases, by topic, in the order in which they are asked."""
+"""All cases by topic, in the order in which the suite runs them."""
 
 from oip_conformance.case import Topic
 from oip_conformance.cases import (

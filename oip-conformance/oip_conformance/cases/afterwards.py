@@ -1,4 +1,4 @@
-"""After all of it: the server is as it was."""
+"""The server still works after all other cases."""
 
 from oip_conformance.case import Topic
 from oip_conformance.expecting import succeeded
@@ -10,7 +10,7 @@ topic = Topic("Afterwards")
 
 @topic.required(
     "still-ready",
-    "After all of these requests the server and the model are ready",
+    "The server and the model are ready after all cases",
     f'{REST}, API Definitions: "The “server live” health API indicates if the inference server is able to receive and '
     'respond to metadata and inference requests."',
 )
@@ -21,7 +21,7 @@ def still_ready(subject: Subject) -> None:
 
 @topic.required(
     "still-answers",
-    "After all of these requests the golden one is answered as before",
+    "The answer to the golden request is unchanged after all cases",
     f'{REST}, Inference Response JSON Object: "A successful inference request is indicated by a 200 HTTP status code."',
 )
 def still_answers(subject: Subject) -> None:

@@ -1,4 +1,4 @@
-"""Triton's binary tensor data extension: tensors behind the JSON, in requests and answers."""
+"""Triton's binary tensor data extension: raw tensors behind the JSON of requests and answers."""
 
 import json
 
@@ -30,25 +30,25 @@ def binary_both(subject: Subject) -> str:
     return "all outputs raw, as in the golden answer"
 
 
-@topic.extended("binary-input", "Raw inputs are answered in JSON where nothing else is asked", _BODY)
+@topic.extended("binary-input", "Raw inputs are answered in JSON by default", _BODY)
 def binary_input(subject: Subject) -> None:
     _needs_json(subject)
     _is_json(subject.same(subject.post_binary(subject.binary_document(parameters={}))))
 
 
-@topic.extended("binary-output", "Inputs in JSON are answered raw where binary_data asks for it", _OUTPUT)
+@topic.extended("binary-output", "binary_data: true on an output returns it raw", _OUTPUT)
 def binary_output(subject: Subject) -> None:
     _is_binary(subject.same(subject.post(subject.document(outputs=_outputs(subject, binary=True)))))
 
 
-@topic.extended("binary-output-default", "binary_data_output asks for all outputs raw", _ALL)
+@topic.extended("binary-output-default", "binary_data_output: true returns all outputs raw", _ALL)
 def binary_output_default(subject: Subject) -> None:
     _is_binary(subject.same(subject.post(subject.document(parameters={"binary_data_output": True}))))
 
 
 @topic.extended(
     "binary-output-overridden",
-    "binary_data: false on an output wins over binary_data_output",
+    "binary_data: false on an output overrides binary_data_output",
     f'{BINARY}: "If "binary_data" is specified on an output it overrides this setting."',
 )
 def binary_output_overridden(subject: Subject) -> None:
@@ -57,7 +57,7 @@ def binary_output_overridden(subject: Subject) -> None:
     _is_json(subject.same(subject.post(document)))
 
 
-@topic.extended("binary-length", "An answer with raw tensors says how long its JSON is", _LENGTH)
+@topic.extended("binary-length", "An answer with raw tensors declares the length of its JSON", _LENGTH)
 def binary_length(subject: Subject) -> str:
     answer = subject.post_binary(subject.binary_document())
     _is_binary(inferred(answer))
@@ -86,7 +86,7 @@ def binary_id(subject: Subject) -> None:
 
 @topic.extended(
     "binary-unaligned",
-    "Raw tensors may begin at any byte",
+    "Raw tensors may start at any byte",
     f'{BINARY}: "without stride or padding between elements"; nothing aligns what follows the JSON',
 )
 def binary_unaligned(subject: Subject) -> None:
@@ -98,18 +98,20 @@ def binary_unaligned(subject: Subject) -> None:
 @topic.extended("binary-batch", "A batch of two may be raw", _BODY)
 def binary_batch(subject: Subject) -> None:
     if not subject.is_batched:
-        raise NotApplicable("the model's tensors do not all have an open first size")
+        raise NotApplicable("the first size of at least one tensor is fixed")
     is_batch_of_two(subject, inferred(subject.post_binary(subject.binary_document(batch=2), subject.raw(batch=2))))
 
 
-@topic.expected("binary-no-content-type", "Raw tensors are taken without Content-Type", f"{TRITONCLIENT}: sends none")
+@topic.expected(
+    "binary-no-content-type", "Raw tensors without Content-Type are accepted", f"{TRITONCLIENT}: sends no Content-Type"
+)
 def binary_no_content_type(subject: Subject) -> None:
     subject.same(subject.post_binary(subject.binary_document(), headers={"Content-Type": None}))
 
 
 @topic.expected(
     "binary-length-of-all",
-    "A request in JSON may say that all of its body is JSON",
+    "A request in JSON may declare its whole body as JSON",
     f"{PERF_ANALYZER} --input-tensor-format json: {LENGTH} is the length of the body",
 )
 def binary_length_of_all(subject: Subject) -> None:
@@ -119,7 +121,7 @@ def binary_length_of_all(subject: Subject) -> None:
 
 @topic.expected(
     "binary-length-any-case",
-    "The header's name may be written in any case",
+    "The name of the length header is case-insensitive",
     f'{HTTP} section 5.1: "Field names are case-insensitive"',
 )
 def binary_length_any_case(subject: Subject) -> None:
@@ -134,7 +136,7 @@ def _outputs(subject: Subject, *, binary: bool) -> list[dict[str, object]]:
 
 def _needs_json(subject: Subject) -> None:
     if not subject.has_json:
-        raise NotApplicable("FP16 and BF16 have no form in JSON")
+        raise NotApplicable("JSON cannot represent FP16 and BF16")
 
 
 def _is_binary(result: Inferred) -> None:

@@ -1,4 +1,4 @@
-"""Triton's classification extension: the best classes in place of all numbers."""
+"""Triton's classification extension: the classes with the highest scores instead of all scores."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ _ENTRY = re.compile(r"([^:]+):(\d{1,9})(?::.*)?", re.DOTALL)
 
 @topic.extended(
     "classes",
-    "As many classes are answered as are asked for, as BYTES",
+    "The requested number of classes is returned as BYTES",
     f'{CLASSIFICATION}: "will instead be type BYTES with shape [ batch-size, <count> ]"',
 )
 def classes(subject: Subject) -> str:
@@ -30,12 +30,12 @@ def classes(subject: Subject) -> str:
     return ", ".join(repr(each)[:40] for each in found)
 
 
-@topic.extended("classes-format", "Each class is value:index, perhaps with :label", _FORMAT)
+@topic.extended("classes-format", "Each class is value:index or value:index:label", _FORMAT)
 def classes_format(subject: Subject) -> None:
     scores = _scores(subject)
     for value, index in _pairs(_classes(subject, _ask(subject, 1), 1)):
         if index >= scores.size or not np.isclose(value, scores[index], rtol=1e-3, atol=1e-3):
-            raise Deviation("the value that stands at its index in the golden answer", f"{value} at {index}")
+            raise Deviation("the value at that index in the golden answer", f"{value} at {index}")
 
 
 @topic.extended(
@@ -55,13 +55,13 @@ def classes_order(subject: Subject) -> None:
 
 @topic.extended(
     "classes-batch",
-    "Each of a batch gets its own classes",
+    "Each item of a batch has its own classes",
     f'{CLASSIFICATION}: "will instead be type BYTES with shape [ batch-size, <count> ]"',
 )
 def classes_batch(subject: Subject) -> None:
     _scores(subject)
     if not subject.is_batched:
-        raise NotApplicable("the model's tensors do not all have an open first size")
+        raise NotApplicable("the first size of at least one tensor is fixed")
     output = _output(subject, subject.post(subject.document(batch=2, outputs=_wanted(subject, 1))))
     if output.values.shape != (2, 1):
         raise Deviation("shape [2, 1]", f"{list(output.values.shape)}")
@@ -69,7 +69,7 @@ def classes_batch(subject: Subject) -> None:
 
 @topic.extended(
     "classes-binary",
-    "Classes may come back raw",
+    "Classes may be returned raw",
     'Triton extension_binary_data.md: "For BYTES type an element is represented by a 4-byte unsigned integer giving '
     'the length followed by the actual bytes."',
 )
@@ -85,7 +85,7 @@ def classes_binary(subject: Subject) -> None:
 
 @topic.expected(
     "classes-all",
-    "More classes than there are is all of them",
+    "A request for more classes than the model has returns all classes",
     "Triton 2.51, and clients that ask for five: a model with two classes answers two",
 )
 def classes_all(subject: Subject) -> None:
@@ -95,7 +95,7 @@ def classes_all(subject: Subject) -> None:
 
 @topic.expected(
     "classes-malformed",
-    "A number of classes that is none is refused",
+    "An invalid number of classes is refused",
     f'{CLASSIFICATION}: "$number indicating the number of classes that should be returned for the output"',
 )
 def classes_malformed(subject: Subject) -> str:
@@ -105,10 +105,10 @@ def classes_malformed(subject: Subject) -> str:
 
 
 def _scores(subject: Subject) -> np.ndarray:
-    """Return the numbers that the first output's classes are chosen from.
+    """Return the scores in the first output of the golden answer.
 
     Raises:
-        NotApplicable: there are none to choose from.
+        NotApplicable: the first output is not one row of scores.
     """
     assert subject.golden is not None
     golden = subject.golden.outputs.get(subject.outputs[0].name)

@@ -1,4 +1,4 @@
-"""Compressed bodies, gzip and deflate, both ways: as tritonclient sends and takes them."""
+"""Requests and answers that are compressed with gzip or deflate, as tritonclient uses them."""
 
 import dataclasses
 import gzip
@@ -33,7 +33,7 @@ def deflate_request(subject: Subject) -> None:
 
 @topic.expected(
     "gzip-binary-request",
-    "The length of the JSON counts it uncompressed",
+    "The JSON length of a compressed request counts uncompressed bytes",
     f"{TRITONCLIENT}: sets {LENGTH} to the JSON's length, then compresses all of the body",
 )
 def gzip_binary_request(subject: Subject) -> None:
@@ -43,19 +43,19 @@ def gzip_binary_request(subject: Subject) -> None:
     subject.same(subject.post(gzip.compress(header + subject.raw()), headers))
 
 
-@topic.expected("gzip-response", "An answer may be compressed with gzip where the client takes it", _RESPONSE)
+@topic.expected("gzip-response", "An answer may be compressed with gzip if the client accepts it", _RESPONSE)
 def gzip_response(subject: Subject) -> str:
     return _answers_coded(subject, "gzip")
 
 
-@topic.expected("deflate-response", "An answer may be compressed with deflate where the client takes it", _RESPONSE)
+@topic.expected("deflate-response", "An answer may be compressed with deflate if the client accepts it", _RESPONSE)
 def deflate_response(subject: Subject) -> str:
     return _answers_coded(subject, "deflate")
 
 
 @topic.expected(
     "gzip-binary-response",
-    "A compressed answer's length of the JSON counts it uncompressed",
+    "The JSON length of a compressed answer counts uncompressed bytes",
     f"{TRITONCLIENT} InferResult: decompresses the body, then splits it at {LENGTH}",
 )
 def gzip_binary_response(subject: Subject) -> str:
@@ -67,9 +67,9 @@ def gzip_binary_response(subject: Subject) -> str:
 
 @topic.expected(
     "identity-response",
-    "An answer is not compressed where the client did not say that it takes that",
+    "An answer is not compressed if the client does not accept compression",
     f'{HTTP} section 12.5.3: "If no Accept-Encoding header field is in the request, any content coding is considered '
-    'acceptable by the user agent." Yet no client of the protocol decodes what it has not asked for',
+    'acceptable by the user agent." Yet no client of the protocol decodes a coding that it did not request',
 )
 def identity_response(subject: Subject) -> None:
     for headers in ({}, {"Accept-Encoding": "identity"}, {"Accept-Encoding": "gzip;q=0, deflate;q=0"}):
@@ -93,7 +93,7 @@ def gzip_cut(subject: Subject) -> str:
 
 @topic.expected(
     "unknown-coding",
-    "A content coding that the server does not know is refused as the client's fault",
+    "An unknown content coding is refused with 4xx",
     f'{HTTP} section 8.4: "An origin server MAY respond with a status code of 415 (Unsupported Media Type) if a '
     'representation in the request message has a content coding that is not acceptable."',
 )
@@ -131,7 +131,11 @@ def _coding(answer: Answer) -> str:
 
 
 def _decoded(answer: Answer) -> Answer:
-    """Undo an answer's encoding, up to a bound."""
+    """Return the answer with a decompressed body.
+
+    Raises:
+        Deviation: the body is not what Content-Encoding says, or too large.
+    """
     coding = _coding(answer)
     if not coding:
         return answer
@@ -143,5 +147,5 @@ def _decoded(answer: Answer) -> Answer:
     except zlib.error:
         raise Deviation(f"a body in {coding}, as Content-Encoding says", answer.found) from None
     if not inflater.eof:
-        raise Deviation(f"a whole body in {coding}", "one that ends early, or is far too long")
+        raise Deviation(f"a whole body in {coding}", "one that ends early or is too large")
     return dataclasses.replace(answer, body=body)

@@ -1,4 +1,4 @@
-"""Health and metadata: whether a server lives and is ready, and what it says of itself and of its model."""
+"""Health and metadata of the server and its model."""
 
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,7 @@ _READY = "/v2/health/ready"
 
 @topic.required(
     "live",
-    "GET /v2/health/live answers 200 while the server lives",
+    "GET /v2/health/live answers 200 while the server is live",
     f'{YAML}, /v2/health/live: "The “server live” API indicates if the inference server is able to receive and respond '
     'to metadata and inference requests."',
 )
@@ -28,7 +28,7 @@ def live(subject: Subject) -> str:
 
 @topic.required(
     "ready",
-    "GET /v2/health/ready answers 200 when requests will be answered",
+    "GET /v2/health/ready answers 200 when the server is ready",
     f'{YAML}, /v2/health/ready: "The “server ready” health API indicates if all the models are ready for inferencing."',
 )
 def ready(subject: Subject) -> str:
@@ -131,7 +131,7 @@ def model_metadata_version(subject: Subject) -> None:
 
 @topic.required(
     "metadata-tensors",
-    "Inputs and outputs have a name, a datatype of the table and a shape whose open sizes are -1",
+    "Inputs and outputs have a name, a datatype of the table and a shape with -1 for variable sizes",
     f'{REST}, Model Metadata Response JSON Object: "Variable-size dimensions are specified as -1."',
 )
 def metadata_tensors(subject: Subject) -> None:
@@ -147,7 +147,7 @@ def metadata_tensors(subject: Subject) -> None:
 
 @topic.required(
     "metadata-versions",
-    "Every version that the metadata list can be asked for",
+    "Every version in the metadata can be requested",
     f'{REST}, Model Metadata Response JSON Object: "The model versions that may be explicitly requested via the '
     'appropriate endpoint."',
 )

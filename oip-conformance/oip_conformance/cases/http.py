@@ -1,4 +1,4 @@
-"""HTTP itself, as clients of the protocol use it: methods, connections that stay open, chunks, several at once."""
+"""HTTP as clients of the protocol use it: methods, persistent connections, chunks, concurrent requests."""
 
 import json
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ _ALLOW = (
 _KEPT: Mapping[str, str | None] = {"Connection": "keep-alive"}
 
 
-@topic.expected("infer-get", "GET on /infer answers 405 and says what is allowed", _ALLOW)
+@topic.expected("infer-get", "GET on /infer answers 405 with Allow", _ALLOW)
 def infer_get(subject: Subject) -> str:
     return _not_allowed(subject.get(f"{subject.path}/infer"), "POST")
 
 
-@topic.expected("metadata-delete", "DELETE on metadata answers 405 and says what is allowed", _ALLOW)
+@topic.expected("metadata-delete", "DELETE on metadata answers 405 with Allow", _ALLOW)
 def metadata_delete(subject: Subject) -> str:
     return _not_allowed(subject.client.ask("DELETE", subject.path), "GET")
 
 
 @topic.expected(
     "head",
-    "HEAD on what can be read answers as GET does, without a body",
+    "HEAD answers as GET does, without a body",
     f'{HTTP} section 9.1: "All general-purpose servers MUST support the methods GET and HEAD."',
 )
 def head(subject: Subject) -> None:
@@ -48,7 +48,7 @@ def head(subject: Subject) -> None:
 
 @topic.expected(
     "keep-alive",
-    "A connection serves one request after another",
+    "A connection serves several requests",
     f"{TRITONCLIENT}: a pool of connections that stay open",
 )
 def keep_alive(subject: Subject) -> None:
@@ -60,7 +60,7 @@ def keep_alive(subject: Subject) -> None:
 
 @topic.expected(
     "keep-alive-after-error",
-    "After an error a connection is closed, or serves the next request",
+    "After an error the connection is closed or serves the next request",
     f"{MESSAGES} section 9.3: a server that does not read a body to its end must close the connection, or the rest of "
     "it is taken for the next request",
 )
@@ -78,7 +78,7 @@ def keep_alive_after_error(subject: Subject) -> str:
 
 @topic.expected(
     "pipelined",
-    "Requests that were sent at once are answered in their order",
+    "Pipelined requests are answered in order",
     f'{MESSAGES} section 9.3.2: "it MUST send the corresponding responses in the same order that the requests were '
     'received"',
 )
@@ -93,7 +93,7 @@ def pipelined(subject: Subject) -> None:
 
 @topic.expected(
     "chunked",
-    "A body may come in chunks",
+    "A body may be chunked",
     f'{MESSAGES} section 7.1: "A recipient MUST be able to parse and decode the chunked transfer coding."',
 )
 def chunked(subject: Subject) -> None:
@@ -108,7 +108,7 @@ def chunked(subject: Subject) -> None:
 
 @topic.expected(
     "expect-continue",
-    "A client that waits for leave to send its body gets it",
+    "Expect: 100-continue is answered with 100 Continue",
     f'{HTTP} section 10.1.1: "A 100-continue expectation informs recipients that the client is about to send '
     '(presumably large) content"; curl asks so above 1 MiB',
 )
@@ -125,7 +125,7 @@ def expect_continue(subject: Subject) -> None:
 
 @topic.expected(
     "path-escaped",
-    "A path may have its letters percent-encoded",
+    "A path may be percent-encoded",
     f'{HTTP} section 4.2.3: "Characters other than those in the "reserved" set are equivalent to their percent-encoded '
     'octets"',
 )
@@ -136,8 +136,8 @@ def path_escaped(subject: Subject) -> None:
 
 @topic.expected(
     "at-once",
-    "Several clients at once get the same answer",
-    f"{PERF_ANALYZER} --concurrency-range: as many requests under way",
+    "Concurrent clients get the same answer",
+    f"{PERF_ANALYZER} --concurrency-range: as many concurrent requests",
 )
 def at_once(subject: Subject) -> None:
     with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -1,4 +1,4 @@
-"""Inference in JSON: a good request, in every form that the protocol gives it, is answered and answered alike."""
+"""Inference in JSON: all valid forms of a request get the same answer."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def infer_media_type(subject: Subject) -> None:
 
 @topic.required(
     "model-name",
-    "An answer says which model gave it",
+    "An answer names the model",
     f'{REST}, Inference Response JSON Object: "“model_name” : The name of the model used for inference."',
 )
 def model_name(subject: Subject) -> None:
@@ -58,7 +58,7 @@ def model_name(subject: Subject) -> None:
 
 @topic.required(
     "model-version",
-    "model_version, where it is given, is a string",
+    "model_version is a string where an answer has it",
     f"{YAML}, inference_response: model_version: type: string",
 )
 def model_version(subject: Subject) -> str:
@@ -72,7 +72,7 @@ def model_version(subject: Subject) -> str:
 
 @topic.required(
     "outputs-as-declared",
-    "Outputs have the datatypes and fit the shapes of the metadata",
+    "Outputs have the datatypes and shapes that the metadata declare",
     f'{REST}, Response Output: "“datatype” : The data-type of the output tensor elements as defined in Tensor Data '
     'Types."',
 )
@@ -89,7 +89,7 @@ def outputs_as_declared(subject: Subject) -> None:
 
 @topic.required(
     "all-outputs",
-    "Without a list of outputs all of the model's are answered",
+    "Without a list of outputs all outputs are returned",
     f'{REST}, Inference Request JSON Object: "Optional, if not specified all outputs produced by the model will be '
     'returned"',
 )
@@ -99,7 +99,7 @@ def all_outputs(subject: Subject) -> None:
 
 @topic.required(
     "selected-output",
-    "A request that lists one output is answered with that one",
+    "A request that lists one output gets only that output",
     f'{REST}, Request Output: "The $request_output JSON is used to request which output tensors should be returned '
     'from the model."',
 )
@@ -110,7 +110,7 @@ def selected_output(subject: Subject) -> None:
 
 @topic.required(
     "id-echoed",
-    "The id of a request comes back",
+    "An answer has the id of its request",
     f'{REST}, Inference Request JSON Object: "Optional, but if specified this identifier must be returned in the '
     'response."',
 )
@@ -120,7 +120,7 @@ def id_echoed(subject: Subject) -> None:
 
 @topic.required(
     "id-escaped",
-    "An id with quotes, line breaks and other scripts comes back unchanged",
+    "An id with quotes, line breaks and other scripts is returned unchanged",
     f'{REST}, Inference Request JSON Object: "if specified this identifier must be returned in the response."',
 )
 def id_escaped(subject: Subject) -> None:
@@ -129,7 +129,7 @@ def id_escaped(subject: Subject) -> None:
 
 @topic.expected(
     "id-empty",
-    "An empty id is taken",
+    "An empty id is accepted",
     f'{PERF_ANALYZER}: sends "id":"" with every request',
 )
 def id_empty(subject: Subject) -> None:
@@ -138,7 +138,7 @@ def id_empty(subject: Subject) -> None:
 
 @topic.required(
     "nested-data",
-    "Data nested as the shape is are the same as flat data",
+    "Nested data and flat data get the same answer",
     f'{REST}, Tensor Data: "Tensor elements may be presented in their nature multi-dimensional representation, or as a '
     'flattened one-dimensional representation."',
 )
@@ -152,19 +152,19 @@ def nested_data(subject: Subject) -> None:
 
 @topic.required(
     "batch",
-    "A request with a batch of two is answered for both, each as if it were alone",
+    "Each item of a batch of two gets the same answer as alone",
     f'{REST}, Request Input: "If the input is batched, the shape and data must represent the full shape and contents '
     'of the entire batch."',
 )
 def batch(subject: Subject) -> None:
     if not subject.is_batched:
-        raise NotApplicable("the model's tensors do not all have an open first size")
+        raise NotApplicable("the first size of at least one tensor is fixed")
     is_batch_of_two(subject, inferred(subject.post(subject.document(batch=2))))
 
 
 @topic.required(
     "key-order",
-    "The order of a request's keys does not matter",
+    "The order of the keys in a request does not matter",
     f'{JSON} section 1: "An object is an unordered collection of zero or more name/value pairs"',
 )
 def key_order(subject: Subject) -> None:
@@ -175,8 +175,8 @@ def key_order(subject: Subject) -> None:
 
 @topic.expected(
     "no-content-type",
-    "A request without Content-Type is taken",
-    f"{TRITONCLIENT}: sends none",
+    "A request without Content-Type is accepted",
+    f"{TRITONCLIENT}: sends no Content-Type",
 )
 def no_content_type(subject: Subject) -> None:
     subject.same(subject.post(subject.document(), {"Content-Type": None}))
@@ -184,8 +184,8 @@ def no_content_type(subject: Subject) -> None:
 
 @topic.expected(
     "content-type-charset",
-    "Content-Type may name the charset",
-    "Clients that add it unasked, such as axios and Java's: application/json; charset=utf-8",
+    "Content-Type may have a charset",
+    "Clients that add it by default, such as axios and Java's: application/json; charset=utf-8",
 )
 def content_type_charset(subject: Subject) -> None:
     subject.same(subject.post(subject.document(), {"Content-Type": "application/json; charset=utf-8"}))
@@ -193,7 +193,7 @@ def content_type_charset(subject: Subject) -> None:
 
 @topic.expected(
     "integers-for-floats",
-    "Whole numbers are taken for floating-point inputs",
+    "Integers are accepted for floating-point inputs",
     f"{JSON} section 6: JSON has one kind of number, and JavaScript writes 1.0 as 1",
 )
 def integers_for_floats(subject: Subject) -> None:
@@ -208,7 +208,7 @@ def integers_for_floats(subject: Subject) -> None:
 
 @topic.expected(
     "unknown-parameter",
-    "A parameter that the server does not know does no harm",
+    "An unknown parameter is ignored",
     f'{REST}, Parameters: "A server can implement server-specific parameters to provide non-standard capabilities." A '
     "client that sends another server's should still be answered",
 )
@@ -218,7 +218,7 @@ def unknown_parameter(subject: Subject) -> None:
 
 @topic.expected(
     "unknown-key",
-    "A key at the top that the protocol does not have does no harm",
+    "An unknown key at the top level is ignored",
     'Triton extension_binary_data.md, Examples: the request has "model_name", which is not in the protocol\'s schema',
 )
 def unknown_key(subject: Subject) -> None:
@@ -226,10 +226,10 @@ def unknown_key(subject: Subject) -> None:
 
 
 def is_batch_of_two(subject: Subject, result: Inferred) -> None:
-    """Expect two answers in one, each the golden one.
+    """Check that an answer contains the golden answer twice.
 
     Raises:
-        Deviation: they are something else.
+        Deviation: it does not.
     """
     assert subject.golden is not None
     for name, golden in subject.golden.outputs.items():

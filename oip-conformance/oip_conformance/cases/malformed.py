@@ -1,4 +1,4 @@
-"""Malformed requests in JSON: each is refused with the protocol's error, and as the client's fault."""
+"""Malformed requests in JSON: each is refused with the protocol's error and status 4xx."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ from oip_conformance.answer import Answer, NoAnswer
 from oip_conformance.case import Ask, Topic
 from oip_conformance.cases.malformed_requests import HAZARDS, MALFORMED, Malformed
 from oip_conformance.deviation import Deviation, NotApplicable
-from oip_conformance.expecting import never_the_servers_fault, refused, refused_somehow
+from oip_conformance.expecting import never_5xx, refused, refused_somehow
 from oip_conformance.sources import HTTP
 from oip_conformance.subject import Subject
 
@@ -34,18 +34,18 @@ for _each in HAZARDS:
 
 @topic.expected(
     "malformed-4xx",
-    "None of these is called the server's fault",
+    "None of these requests is answered 5xx",
     f'{HTTP} section 15.5: "The 4xx (Client Error) class of status code indicates that the client seems to have '
-    'erred." Clients repeat what got 5xx, and alarms count it',
+    'erred." Clients retry after 5xx, and alerts count it',
 )
 def malformed_4xx(subject: Subject) -> None:
-    never_the_servers_fault({each.id: partial(_sent, each, subject) for each in MALFORMED})
+    never_5xx({each.id: partial(_sent, each, subject) for each in MALFORMED})
 
 
 @topic.expected(
     "error-text",
-    "An error says nothing of the server's inside",
-    "Safe behaviour: no traceback, source file or address of memory reaches a client (CWE-209)",
+    "Errors reveal no internals of the server",
+    "Safe behaviour: no traceback, source file or memory address reaches a client (CWE-209)",
 )
 def error_text(subject: Subject) -> None:
     for request in MALFORMED:

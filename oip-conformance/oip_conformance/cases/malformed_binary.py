@@ -1,4 +1,4 @@
-"""Malformed requests with raw tensors: lengths and sizes that do not hold."""
+"""Malformed requests with raw tensors: wrong lengths and sizes."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from oip_conformance.answer import Answer
 from oip_conformance.case import Ask, Level, Topic
 from oip_conformance.cases.binary import NAME
-from oip_conformance.expecting import never_the_servers_fault, refused, refused_somehow
+from oip_conformance.expecting import never_5xx, refused, refused_somehow
 from oip_conformance.sources import BINARY, HTTP
 from oip_conformance.subject import Subject
 
@@ -20,7 +20,7 @@ _LENGTH = (
 )
 _SIZE = f'{BINARY}: ""binary_data_size" : int64 parameter indicating the size of the tensor binary data, in bytes."'
 _NATIVE = f'{BINARY}: "All tensor data types are representable as binary data in the native size of the data type."'
-_UNSAFE = "Safe behaviour: what cannot be meant is refused, not guessed"
+_UNSAFE = "Safe behaviour: a contradictory request is refused"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _Malformed:
 
 
 def _said(length: str) -> Callable[[Subject], Answer]:
-    """Send a good request under another length of its JSON."""
+    """Send a valid request with another length of its JSON."""
     return lambda subject: subject.post_binary(subject.binary_document(), length=length)
 
 
@@ -48,7 +48,7 @@ def _short(subject: Subject) -> Answer:
 
 
 def _sized(subject: Subject, size: Any, **changes: Any) -> dict[str, Any]:
-    """Return the JSON of a raw request whose first input says another size."""
+    """Return the JSON of a raw request whose first input declares another size."""
     document = subject.binary_document()
     document["inputs"][0] |= {"parameters": {"binary_data_size": size}} | changes
     return document
@@ -72,7 +72,7 @@ _ALL: Sequence[_Malformed] = (
     _Malformed("length-beyond", "A length of the JSON beyond the body is refused", _LENGTH, _beyond),
     _Malformed("length-short", "A length that ends within the JSON is refused", _LENGTH, _short),
     _Malformed("length-negative", "A negative length is refused", _LENGTH, _said("-5")),
-    _Malformed("length-text", "A length that is no number is refused", _LENGTH, _said("abc")),
+    _Malformed("length-text", "A length that is not a number is refused", _LENGTH, _said("abc")),
     _Malformed(
         "length-overflow", "A length beyond 64 bits is refused", f"{_LENGTH} (CWE-190)", _said(str((1 << 64) + 9))
     ),
@@ -90,7 +90,7 @@ _ALL: Sequence[_Malformed] = (
         lambda s: s.post_binary(_sized(s, _size(s) + (1 << 40))),
     ),
     _Malformed("size-negative", "A negative size is refused", _SIZE, lambda s: s.post_binary(_sized(s, -_size(s)))),
-    _Malformed("size-text", "A size that is no number is refused", _SIZE, lambda s: s.post_binary(_sized(s, "x"))),
+    _Malformed("size-text", "A size that is not a number is refused", _SIZE, lambda s: s.post_binary(_sized(s, "x"))),
     _Malformed(
         "size-missing",
         "A raw input without size is refused",
@@ -119,9 +119,9 @@ for _each in _ALL:
 
 @topic.expected(
     "malformed-binary-4xx",
-    "None of these is called the server's fault",
+    "None of these requests is answered 5xx",
     f'{HTTP} section 15.5: "The 4xx (Client Error) class of status code indicates that the client seems to have '
     'erred."',
 )
 def malformed_binary_4xx(subject: Subject) -> None:
-    never_the_servers_fault({each.id: partial(each.send, subject) for each in _ALL})
+    never_5xx({each.id: partial(each.send, subject) for each in _ALL})

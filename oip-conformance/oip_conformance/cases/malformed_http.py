@@ -1,4 +1,4 @@
-"""Malformed HTTP: requests whose end is in doubt, and bytes that are none. An answer of 4xx, or a closed connection."""
+"""Malformed HTTP: ambiguous framing and other bytes. The server answers 4xx or closes the connection."""
 
 from collections.abc import Mapping
 
@@ -37,14 +37,14 @@ def content_length_twice(subject: Subject) -> str:
     return _refused(subject, request.replace(b"Content-Length:", b"Content-Length: 3\r\nContent-Length:"))
 
 
-@topic.expected("content-length-malformed", "A length that is no number is refused", _FRAMING)
+@topic.expected("content-length-malformed", "A length that is not a number is refused", _FRAMING)
 def content_length_malformed(subject: Subject) -> str:
     return _refused(subject, _post(subject, {"Content-Length": "0x0e"}))
 
 
 @topic.expected(
     "length-and-chunks",
-    "A request with both a length and chunks is refused, or its connection closed",
+    "A request with both a length and chunks is refused, or the connection is closed",
     f'{MESSAGES} section 6.3: "Such a message might indicate an attempt to perform request smuggling (Section 11.2) or '
     'response splitting (Section 11.1) and ought to be handled as an error."',
 )
@@ -57,13 +57,13 @@ def length_and_chunks(subject: Subject) -> str:
             conversation.receive("POST")
             second = conversation.receive("GET")
         except NoAnswer:
-            return "no answer to what stands behind it"
-    raise Deviation("no answer to what stands behind it", f"a second one, {second.found}")
+            return "no answer to the request behind it"
+    raise Deviation("no answer to the request behind it", f"a second one, {second.found}")
 
 
 @topic.expected(
     "no-http",
-    "Bytes that are no HTTP are answered 400, or the connection is closed",
+    "Bytes that are not HTTP are answered 400, or the connection is closed",
     f'{MESSAGES} section 2.2: "the server SHOULD respond with a 400 (Bad Request) response and close the connection"',
 )
 def no_http(subject: Subject) -> str:
@@ -73,7 +73,7 @@ def no_http(subject: Subject) -> str:
 @topic.expected(
     "header-huge",
     "A header of a megabyte is refused, or the connection is closed",
-    "RFC 6585 section 5: 431 Request Header Fields Too Large; memory is not the client's to take",
+    "RFC 6585 section 5: 431 Request Header Fields Too Large; a client must not exhaust memory",
 )
 def header_huge(subject: Subject) -> str:
     return _refused(subject, subject.client.written("GET", "/v2/health/live", None, {"X-Long": "a" * (1 << 20)}))
@@ -81,8 +81,8 @@ def header_huge(subject: Subject) -> str:
 
 @topic.expected(
     "cut-off",
-    "A client that goes away within its request harms nobody",
-    "Safe behaviour: phones, load balancers and Ctrl-C do it all day",
+    "A client that disconnects during its request does not affect others",
+    "Safe behaviour: phones, load balancers and Ctrl-C break connections",
 )
 def cut_off(subject: Subject) -> None:
     request = _post(subject, {"Content-Length": "100000"})
@@ -97,7 +97,12 @@ def _post(subject: Subject, headers: Mapping[str, str | None]) -> bytes:
 
 
 def _refused(subject: Subject, request: bytes) -> str:
-    """Expect 4xx or a closed connection, and not to be kept waiting."""
+    """Check that the server answers 4xx or closes the connection in time.
+
+    Raises:
+        Deviation: it answers another status.
+        NoAnswer: it does neither in time.
+    """
     with subject.client.conversation() as conversation:
         conversation.send(request)
         try:

@@ -1,4 +1,4 @@
-"""Requests in JSON that are good but for one thing, and what says that the thing is wrong."""
+"""Requests in JSON with one defect each, and the source that forbids it."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from oip_conformance.subject import Subject
 
 @dataclass(frozen=True)
 class Malformed:
-    """A request that should be refused; `write` returns its document, or its bytes."""
+    """A request that a server must refuse. `write` returns its document or its bytes."""
 
     id: str
     title: str
@@ -37,7 +37,7 @@ _COERCE = (
     f'{REST}, Tensor Data: "The server can decide to coerce each element to the required type or return an error if an '
     'unexpected value is received."'
 )
-_UNSAFE = "Safe behaviour: what cannot be meant is refused, not guessed"
+_UNSAFE = "Safe behaviour: a contradictory request is refused"
 
 
 def _first(subject: Subject, key: str) -> Any:
@@ -45,7 +45,7 @@ def _first(subject: Subject, key: str) -> Any:
 
 
 def _with_element(subject: Subject, element: Any) -> Any:
-    """Put something else in the place of the first element of the first input."""
+    """Replace the first element of the first input."""
     data = _first(subject, "data")
     if not data:
         raise NotApplicable("the first input has no elements")
@@ -53,10 +53,14 @@ def _with_element(subject: Subject, element: Any) -> Any:
 
 
 def _numeric(subject: Subject) -> str:
-    """Return the datatype of the first input, which must be one of numbers."""
+    """Return the datatype of the first input.
+
+    Raises:
+        NotApplicable: the input does not contain numbers.
+    """
     datatype = subject.inputs[0].datatype
     if datatype in ("BOOL", "BYTES"):
-        raise NotApplicable("the first input does not hold numbers")
+        raise NotApplicable("the first input does not contain numbers")
     return datatype
 
 
@@ -77,7 +81,7 @@ def _literal(subject: Subject, literal: str) -> bytes:
 def _out_of_range(subject: Subject) -> Any:
     datatype = _numeric(subject)
     if datatype.startswith("FP"):
-        raise NotApplicable("the first input holds floats")
+        raise NotApplicable("the first input contains floats")
     return _with_element(subject, 1 << 64)
 
 
@@ -89,16 +93,16 @@ def _negative_unsigned(subject: Subject) -> Any:
 
 def _fraction(subject: Subject) -> Any:
     if _numeric(subject).startswith("FP"):
-        raise NotApplicable("the first input holds floats")
+        raise NotApplicable("the first input contains floats")
     return _with_element(subject, 0.5)
 
 
 def _wrong_size(subject: Subject) -> Any:
-    """Return one more along an axis that does not vary, with as many data."""
+    """Return a request that is one larger along a fixed axis."""
     spec = subject.inputs[0]
     axes = [axis for axis, size in enumerate(spec.shape) if size > 0]
     if not axes:
-        raise NotApplicable("every size of the first input varies")
+        raise NotApplicable("all sizes of the first input are variable")
     shape = list(spec.sized())
     count = len(_first(subject, "data"))
     more = count // shape[axes[-1]]
@@ -120,9 +124,9 @@ def _twice(subject: Subject, key: str) -> Any:
 
 MALFORMED: tuple[Malformed, ...] = (
     Malformed("body-empty", "An empty body is refused", _BODY, lambda _: b""),
-    Malformed("body-no-json", "A body that is no JSON is refused", _BODY, lambda _: b"hello"),
+    Malformed("body-no-json", "A body that is not JSON is refused", _BODY, lambda _: b"hello"),
     Malformed("body-cut", "A body that ends early is refused", _BODY, lambda s: json.dumps(s.document()).encode()[:-2]),
-    Malformed("body-no-object", "A body that is no object is refused", _BODY, lambda s: [s.document()]),
+    Malformed("body-no-object", "A body that is not an object is refused", _BODY, lambda s: [s.document()]),
     Malformed(
         "inputs-missing",
         "A request without inputs is refused",
@@ -157,13 +161,13 @@ MALFORMED: tuple[Malformed, ...] = (
     ),
     Malformed(
         "data-short",
-        "Fewer elements than the shape says are refused",
+        "Fewer elements than the shape declares are refused",
         _FULL,
         lambda s: s.changed(data=_first(s, "data")[1:]),
     ),
     Malformed(
         "data-long",
-        "More elements than the shape says are refused",
+        "More elements than the shape declares are refused",
         _FULL,
         lambda s: s.changed(data=[*_first(s, "data"), _first(s, "data")[0]]),
     ),
@@ -173,7 +177,7 @@ MALFORMED: tuple[Malformed, ...] = (
         FAILED,
         lambda s: s.changed(shape=[1, *_first(s, "shape"), 1]),
     ),
-    Malformed("shape-size", "A size that the model does not take is refused", FAILED, _wrong_size),
+    Malformed("shape-size", "A size that the model does not accept is refused", FAILED, _wrong_size),
     Malformed(
         "shape-negative",
         "A negative size is refused",
@@ -182,11 +186,11 @@ MALFORMED: tuple[Malformed, ...] = (
     ),
     Malformed(
         "shape-fraction",
-        "A size that is no integer is refused",
+        "A size that is not an integer is refused",
         _SIZES,
         lambda s: s.changed(shape=[0.5] * len(_first(s, "shape"))),
     ),
-    Malformed("shape-text", "A shape that is no list is refused", _SIZES, lambda s: s.changed(shape="1")),
+    Malformed("shape-text", "A shape that is not a list is refused", _SIZES, lambda s: s.changed(shape="1")),
     Malformed("element-null", "null among the elements is refused", _ELEMENTS, lambda s: _with_element(s, None)),
     Malformed("element-object", "An object among the elements is refused", _ELEMENTS, lambda s: _with_element(s, {})),
     Malformed("element-text", "Text among numbers is refused", _COERCE, _text_as_number),
@@ -215,27 +219,23 @@ MALFORMED: tuple[Malformed, ...] = (
     ),
     Malformed(
         "element-infinite",
-        "A number beyond every float is refused",
+        "A number that overflows a float is refused",
         _UNSAFE,
         lambda s: _literal(s, "1e400"),
         "expected",
     ),
-    Malformed(
-        "input-twice", "An input that stands twice is refused", _UNSAFE, lambda s: _twice(s, "inputs"), "expected"
-    ),
-    Malformed(
-        "output-twice", "An output that stands twice is refused", _UNSAFE, lambda s: _twice(s, "outputs"), "expected"
-    ),
+    Malformed("input-twice", "A duplicate input is refused", _UNSAFE, lambda s: _twice(s, "inputs"), "expected"),
+    Malformed("output-twice", "A duplicate output is refused", _UNSAFE, lambda s: _twice(s, "outputs"), "expected"),
     Malformed(
         "id-number",
-        "An id that is no string is refused",
+        "An id that is not a string is refused",
         f"{YAML}, id: type: string",
         lambda s: s.document(id=7),
         "expected",
     ),
     Malformed(
         "parameters-number",
-        "Parameters that are no object are refused",
+        "Parameters that are not an object are refused",
         f"{YAML}, parameters: type: object",
         lambda s: s.document(parameters=5),
         "expected",
@@ -249,7 +249,7 @@ MALFORMED: tuple[Malformed, ...] = (
         "expected",
     ),
 )
-"""In the order in which they are sent."""
+"""Requests in the order in which the suite sends them."""
 
 HAZARDS: tuple[Malformed, ...] = (
     Malformed(
@@ -272,4 +272,4 @@ HAZARDS: tuple[Malformed, ...] = (
         "expected",
     ),
 )
-"""Those that have ended servers: what they ask for is more memory, or stack, than there is."""
+"""Requests that have crashed servers, because they need more memory or stack than there is."""

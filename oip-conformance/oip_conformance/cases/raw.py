@@ -1,4 +1,4 @@
-"""Raw binary requests: a body that is one tensor and nothing else."""
+"""Raw binary requests: the body is one tensor without JSON."""
 
 from oip_conformance.answer import Answer
 from oip_conformance.case import Topic
@@ -23,7 +23,7 @@ def raw(subject: Subject) -> None:
 
 @topic.extended(
     "raw-outputs",
-    "All outputs of a raw request come back raw",
+    "All outputs of a raw request are returned raw",
     f'{BINARY}, Raw Binary Request: "all the model output will be requested to be returned in binary tensor form"',
 )
 def raw_outputs(subject: Subject) -> None:
@@ -34,7 +34,7 @@ def raw_outputs(subject: Subject) -> None:
 
 @topic.extended(
     "raw-size",
-    "A raw request of a size that is no tensor of the model is refused",
+    "A raw request whose size fits no shape of the model is refused",
     f'{BINARY}, Raw Binary Request: "For models whose tensor metadata can be deduced from the byte size of the binary '
     'data."',
 )
@@ -54,9 +54,9 @@ def _body(subject: Subject) -> bytes:
         raise NotApplicable("the model has more than one input")
     (spec,) = subject.inputs
     if any(size < 0 for size in spec.shape[1:]) or (spec.shape[:1] == (-1,) and not subject.is_batched):
-        raise NotApplicable("the input's shape cannot be told from its size")
+        raise NotApplicable("the shape of the input does not follow from its size")
     if spec.datatype == "BYTES":
         if spec.sized() != (1,) * len(spec.shape):
             raise NotApplicable("the input may be more than one element")
-        return b"a"  # the one tensor of BYTES without a length in front
+        return b"a"  # the only BYTES tensor without a length prefix
     return subject.raw()

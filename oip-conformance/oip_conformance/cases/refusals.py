@@ -1,4 +1,4 @@
-"""What is not there, and how a server says so."""
+"""Requests for unknown models, versions and paths."""
 
 from oip_conformance.answer import Answer
 from oip_conformance.case import Topic
@@ -7,7 +7,7 @@ from oip_conformance.expecting import refused, refused_with
 from oip_conformance.sources import FAILED, HTTP, REST, TRITONCLIENT
 from oip_conformance.subject import Subject
 
-topic = Topic("What is not there")
+topic = Topic("Unknown models, versions and paths")
 
 _UNKNOWN = "/v2/models/no-such-model-9f2c"
 _METADATA_FAILED = (
@@ -83,8 +83,8 @@ def unknown_path_404(subject: Subject) -> str:
 
 @topic.expected(
     "unknown-path-error",
-    "So does it with the protocol's error",
-    f'{TRITONCLIENT}: reads error_response["error"] of every answer that is not 200; {{"detail": …}} breaks it',
+    "A path that the protocol does not have answers with the protocol's error",
+    f'{TRITONCLIENT}: reads error_response["error"] of every answer that is not 200; {{"detail": …}} raises',
 )
 def unknown_path_error(subject: Subject) -> str:
     return refused(subject.get("/v2/no-such-path-9f2c"))
@@ -103,8 +103,8 @@ def error_media_type(subject: Subject) -> None:
 
 @topic.expected(
     "path-traversal",
-    "A name that leads out of the model repository leads nowhere",
-    "Safe behaviour: a model is looked up by name, never by path (CWE-22)",
+    "A model name with ../ does not leave the model repository",
+    "Safe behaviour: models are looked up by name, not by path (CWE-22)",
 )
 def path_traversal(subject: Subject) -> str:
     answer = subject.get("/v2/models/..%2f..%2f..%2f..%2fetc%2fpasswd/ready")
@@ -119,4 +119,4 @@ def _infer_elsewhere(subject: Subject) -> Answer:
 
 def _has_versions(subject: Subject) -> None:
     if subject.version is None:
-        raise NotApplicable("the server tells no version of the model")
+        raise NotApplicable("the server declares no version of the model")

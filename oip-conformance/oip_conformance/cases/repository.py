@@ -1,4 +1,4 @@
-"""Triton's model repository and schedule policy extensions; no model is loaded or unloaded."""
+"""Triton's model repository and schedule policy extensions. No case loads or unloads a model."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def index_ready(subject: Subject) -> None:
 
 @topic.expected(
     "index-empty-body",
-    "An empty body asks for all models",
+    "An empty body lists all models",
     f"{TRITONCLIENT}.get_model_repository_index: sends an empty body",
 )
 def index_empty_body(subject: Subject) -> None:
@@ -62,7 +62,7 @@ def load_unknown(subject: Subject) -> str:
 
 @scheduling.extended(
     "timeout",
-    "A request may say its timeout in microseconds and its priority",
+    "A request may have a timeout in microseconds and a priority",
     f'{SCHEDULING}: ""timeout" : int64 value indicating the timeout value for the request, in microseconds."',
 )
 def timeout(subject: Subject) -> None:

@@ -17,7 +17,7 @@ _PATHS = f'{STATISTICS}: "GET v2/models[/${{MODEL_NAME}}[/versions/${{MODEL_VERS
 _CONFIG = f'{CONFIGURATION}: "A successful model configuration request is indicated by a 200 HTTP status code."'
 
 
-@topic.extended("stats", "GET /v2/models/M/stats answers what has happened to the model", _PATHS)
+@topic.extended("stats", "GET /v2/models/M/stats answers the statistics of the model", _PATHS)
 def stats(subject: Subject) -> None:
     _statistics(subject)
 
@@ -29,7 +29,7 @@ def stats_version(subject: Subject) -> None:
 
 @topic.extended(
     "stats-all",
-    "GET /v2/models/stats answers for all models",
+    "GET /v2/models/stats answers the statistics of all models",
     f'{STATISTICS}: "if not provided Triton will return the statistics for all versions of all models"',
 )
 def stats_all(subject: Subject) -> None:
@@ -61,14 +61,14 @@ def stats_count(subject: Subject) -> str:
     succeeded(subject.post(subject.document(batch=batch)) if subject.has_json else subject.good())
     after = _counts(subject)
     grown = tuple(late - early for early, late in zip(before, after, strict=True))
-    if grown[0] < batch or grown[1] < 1:  # others may be asking it too
+    if grown[0] < batch or grown[1] < 1:  # other clients may send requests too
         raise Deviation(f"{batch} inferences and 1 success more", f"{grown[0]} and {grown[1]}")
     return f"{grown[0]} inferences and {grown[1]} success more"
 
 
 @topic.extended(
     "stats-unknown-model",
-    "Statistics of an unknown model are refused",
+    "A request for the statistics of an unknown model is refused",
     f'{STATISTICS}: "A failed statistics request will be indicated by an HTTP error status (typically 400)."',
 )
 def stats_unknown_model(subject: Subject) -> str:
@@ -90,7 +90,7 @@ def config_version(subject: Subject) -> None:
 
 @configuration.extended(
     "config-unknown-model",
-    "The configuration of an unknown model is refused",
+    "A request for the configuration of an unknown model is refused",
     f'{CONFIGURATION}: "A failed model configuration request must be indicated by an HTTP error status (typically '
     '400)."',
 )
@@ -100,7 +100,7 @@ def config_unknown_model(subject: Subject) -> str:
 
 @configuration.extended(
     "config-batch",
-    "A configuration tells name, max_batch_size, and of each input and output name, data_type and dims",
+    "A configuration has name, max_batch_size, and name, data_type and dims of each input and output",
     f"{PERF_ANALYZER} ModelParser: reads max_batch_size, input, output, and that dims leave the batch out",
 )
 def config_batch(subject: Subject) -> str:
@@ -119,10 +119,10 @@ def config_batch(subject: Subject) -> str:
 
 
 def _any(value: Any, name: str) -> list[Any]:
-    """Expect a list; returns it. Protobuf's JSON may write its 64-bit integers as strings.
+    """Check that the dims are a list, and return it. Protobuf's JSON may contain 64-bit integers as strings.
 
     Raises:
-        Deviation: it is something else.
+        Deviation: they are not.
     """
     if not isinstance(value, list):
         raise Deviation(f"dims, a list, for {name!r}", f"{value!r:.60}")
