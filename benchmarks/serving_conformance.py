@@ -1,4 +1,4 @@
-"""`edgecnn conformance` against edgecnn, NVIDIA Triton and MLServer: where they differ, as data and as a page.
+"""`oip-conformance` against edgecnn, NVIDIA Triton and MLServer: where they differ, as data and as a page.
 
 All serve the same graph on ONNX Runtime: Triton by its Python backend, MLServer by a custom model. Triton's binary
 comes in the package `nvidia-pytriton`. A server that ends is started again, as a container would be; the case that it
@@ -23,10 +23,10 @@ from serving_recipes import BUILD, PEERS, Recipe, build, edgecnn, peer, site_pac
 
 from edgecnn import __version__
 from edgecnn.bundle.manifest import utc_now
-from edgecnn.conformance.connection import Client, parse_url
-from edgecnn.conformance.discovery import discover
-from edgecnn.conformance.suite import Report, run
 from edgecnn.files.schema import plain
+from oip_conformance.connection import Client, parse_url
+from oip_conformance.discovery import discover
+from oip_conformance.suite import Report, run
 
 RESULTS = Path(__file__).parent / "results"
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -34,8 +34,7 @@
     ├── SignatureError              3   it is not proven who made a bundle
     │   ├── SignatureMissing        3   nobody has signed it
     │   └── SignatureInvalid        3   what stands there is not this key's signature of this bundle
-    ├── SlowerThanBefore            3   it ran, and is slower than in the benchmark that it was held against
-    └── NotConformant               3   it was asked, and does not do what the protocol says
+    └── SlowerThanBefore            3   it ran, and is slower than in the benchmark that it was held against
 
 A message is one line: what was expected, what was found, what to do.
 """
@@ -234,11 +233,5 @@ class SignatureInvalid(SignatureError):
 
 class SlowerThanBefore(EdgecnnError):
     """It ran, and is slower than in the benchmark that it was held against."""
-
-    exit_code = 3
-
-
-class NotConformant(EdgecnnError):
-    """A server was asked, and does not do what the protocol says."""
 
     exit_code = 3

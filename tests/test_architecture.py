@@ -186,6 +186,14 @@ def rule(table: dict[str, set[str]], module: Path) -> set[str]:
     raise AssertionError(f"no rule for {module}: which room is it in?")
 
 
+def test_conformance_suite_is_independent():
+    suite = PACKAGE.parent / "oip-conformance"
+    modules = {path.stem for path in suite.glob("tests/**/*.py")}
+    found = {name.partition(".")[0] for path in suite.rglob("*.py") for name in imports(path)}
+    assert found - sys.stdlib_module_names - modules == {"oip_conformance", "numpy", "click", "pytest"}
+    assert not any(name.startswith("oip_conformance") for module in MODULES for name in imports(module))
+
+
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_a_module_imports_only_what_its_room_may(module: Path):
     for name in imports(module):
