@@ -21,10 +21,10 @@ demo: install  ## train, export, quantize, verify, predict: the whole road on re
 	$(BIN)/python scripts/demo.py
 
 test: install  ## the tests, offline, in minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: install  ## the long tests too
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest -n auto --dist loadfile -m ''
 
 check: install  ## formatting, lint, types
 	$(BIN)/ruff format --check .
