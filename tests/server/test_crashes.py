@@ -1,4 +1,4 @@
-"""Workers that are killed, engines that crash, hang or find no memory, and a supervisor that is no more.
+"""A killed worker, engines that crash, hang or run out of memory, and a killed supervisor.
 
 The number in a comment is the row of the project's table of faults.
 """

@@ -45,9 +45,10 @@ class Server:
         file = self.notes / "pids"
         return [int(line) for line in file.read_text().split()] if file.exists() else []
 
-    def wait_for_workers(self, count: int) -> None:
+    def wait_for_worker(self) -> None:
+        """Wait until the first worker has started."""
         deadline = time.monotonic() + PATIENCE_S
-        while len(self.pids()) < count:
+        while not self.pids():
             assert time.monotonic() < deadline
             time.sleep(0.02)
 

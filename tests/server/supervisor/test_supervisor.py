@@ -38,7 +38,7 @@ def test_logs_what_it_serves_once_ready(serve: Callable[..., Server]):
 
 def test_it_stays_silent_while_a_worker_loads(serve: Callable[..., Server]):
     server = serve(LOADING)
-    server.wait_for_workers(1)
+    server.wait_for_worker()
     assert "edgecnn serves" not in server.log.read_text()
 
 
@@ -82,7 +82,7 @@ def test_a_signal_while_a_model_loads_ends_it_soon_and_cleanly(
     serve: Callable[..., Server], worker: str, number: signal.Signals
 ):
     server = serve(worker)
-    server.wait_for_workers(1)
+    server.wait_for_worker()
     start = time.monotonic()
     assert server.end(number) == 0
     assert time.monotonic() - start < 5  # half a second, and what a busy machine adds
@@ -90,7 +90,7 @@ def test_a_signal_while_a_model_loads_ends_it_soon_and_cleanly(
 
 def test_a_worker_that_serves_one_model_while_another_loads_is_let_finish(serve: Callable[..., Server]):
     server = serve(SERVING_WHILE_LOADING)
-    server.wait_for_workers(1)
+    server.wait_for_worker()
     time.sleep(0.5)  # it says that it accepts just after it has noted its process
     assert server.end() == 0
     assert (server.notes / "answered").exists()
@@ -176,7 +176,7 @@ def test_a_worker_that_cannot_serve_is_not_started_again(
 @pytest.mark.parametrize("worker", [SERVING, DEAF, LOADING])
 def test_worker_dies_with_a_killed_supervisor(serve: Callable[..., Server], worker: str):
     server = serve(worker)
-    server.wait_for_workers(1)
+    server.wait_for_worker()
     host, port = server.url.removeprefix("http://").split(":")
     server.process.kill()
     server.process.wait()
