@@ -110,7 +110,6 @@ def _kept_alive(recipe: Recipe, log: Path) -> Iterator[int]:
         tuple(each.replace("{port}", str(port)) for each in recipe.command),
         recipe.ready_path,
         {name: value.replace("{port}", str(port)) for name, value in recipe.environment.items()},
-        recipe.all_ready,
     )
     running = [Server(fixed, log, port=port)]
     is_over = threading.Event()

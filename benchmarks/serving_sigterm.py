@@ -6,12 +6,11 @@ says that it was answered, or a part of its answer came, and yet its client has 
 after the signal on a connection that the server was closing, of which it says nothing, never got in: HTTP lets a
 client repeat it. Writes `results/serving_sigterm.json`.
 
-    python benchmarks/serving_sigterm.py [--runs 200] [--workers 1] [--early] [--result FILE]
+    python benchmarks/serving_sigterm.py [--runs 200] [--result FILE]
 """
 
 import argparse
 import collections
-import dataclasses
 import json
 import random
 import signal
@@ -112,14 +111,12 @@ def _answer(sock: socket.socket) -> tuple[int | str, bool]:
     return int(head[9:12]), b"connection: close" not in lower
 
 
-def one(seed: int, *, workers: int, early: bool) -> dict[str, Any]:
+def one(seed: int) -> dict[str, Any]:
     """Start a server, load it, end it at a random moment, and count."""
     bundle = bundle_of("lenet", "fp32")
     request = requests.v2_binary(bundle.manifest.name, bundle.self_test().images[:1])
-    options = ("--backend", "onnxruntime", "--threads", "1", "--workers", str(workers))
-    recipe = edgecnn(bundle.path, *options, "--access-log", "--log-format", "json")
-    if early:  # one worker is ready; others may be loading still
-        recipe = dataclasses.replace(recipe, all_ready="")
+    options = ("--backend", "onnxruntime", "--threads", "1", "--access-log", "--log-format", "json")
+    recipe = edgecnn(bundle.path, *options)
     log = BUILD / "logs" / "sigterm.log"
     with Server(recipe, log) as server:
         clients = [Client(number, server.port, request) for number in range(CLIENTS)]
@@ -175,13 +172,11 @@ def main() -> None:
     """Do it so often, and write what was seen."""
     parser = argparse.ArgumentParser(description="End edgecnn serve under load, again and again.")
     parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--early", action="store_true", help="begin when the first worker is ready, not the last")
     parser.add_argument("--result", type=Path, default=RESULT)
     options = parser.parse_args()
     runs = []
     for number in range(options.runs):
-        runs.append(one(number, workers=options.workers, early=options.early))
+        runs.append(one(number))
         if runs[-1]["lost"] or runs[-1]["exit_code"]:
             print(number, runs[-1], flush=True)
     statuses: collections.Counter[str] = collections.Counter()
@@ -191,8 +186,6 @@ def main() -> None:
         "site": plain(this_site()),
         "measured_at": utc_now(),
         "runs": len(runs),
-        "workers": options.workers,
-        "early": options.early,
         "clients": CLIENTS,
         "statuses": dict(statuses),
         "exit_codes": dict(collections.Counter(str(run["exit_code"]) for run in runs)),

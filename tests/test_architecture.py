@@ -64,7 +64,7 @@ OURS = {
         "server/supervisor",
     },
     "server/worker": {"errors", "host", "protocol", "server"},
-    "server": {"errors", "host", "bundle/limits", "runtime/engines/choices", "protocol/refusal", "server"},
+    "server": {"errors", "host", "bundle/limits", "runtime/engines/choices", "protocol/refusal", "server/options"},
     "pipeline/models": {"errors", "bundle", "pipeline/models"},
     "pipeline/data": {"errors", "files", "bundle", "pipeline/data"},
     "pipeline/importing": {"errors", "files", "bundle", "pipeline/models", "pipeline/reference", "pipeline/importing"},

@@ -32,7 +32,7 @@ def url(server: Server, *, scheme: str = "http") -> str:
 
 
 def kill(server: Server) -> None:
-    """End it and its workers without a word; workers end with their supervisor."""
+    """Kill the supervisor; the worker ends with it."""
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
     wait_for(lambda: not listens(server.port))

@@ -240,7 +240,7 @@ def test_what_clients_make_up_makes_no_time_series(server: Server):
 ALONE = """
 import socket
 from server_process import serving
-with serving("--backend", {engine!r}, "--workers", 1) as server:
+with serving("--backend", {engine!r}) as server:
     try:
         socket.create_connection(("192.0.2.1", 80), timeout=1)
         raise SystemExit("there is a way out: this shows nothing")

@@ -32,7 +32,7 @@ def options_of(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 1000 * _PING_S),
         ("grpc.keepalive_timeout_ms", round(1000 * limits.write_timeout_s)),
         ("grpc.http2.min_ping_interval_without_data_ms", 1000 * _LEAST_BETWEEN_PINGS_S),
-        ("grpc.so_reuseport", 1),  # the supervisor holds the port, and all workers share it
+        ("grpc.so_reuseport", 1),  # the supervisor keeps the port bound while the worker is started again
     ]
 
 

@@ -31,7 +31,7 @@ _MODEL_PAGES = (
     ("/ready", "ready", "ModelReady", "Whether it answers."),
     ("/config", "config", "Configuration", "Triton's model configuration."),
     ("/card", "card", "Card", "What it is, what was proven of it, and what runs it here."),
-    ("/stats", "stats", "Statistics", "What has happened to its requests, in the worker that answers."),
+    ("/stats", "stats", "Statistics", "What has happened to its requests since it was loaded."),
 )
 """Path behind the model's, name, schema, and what it is."""
 
