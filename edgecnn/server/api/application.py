@@ -12,13 +12,14 @@ from urllib.parse import unquote
 import orjson
 
 from edgecnn.protocol.api_key import shown_key
+from edgecnn.protocol.http_headers import REQUEST_ID
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.api.admission import Admitted, Handler, InferenceRoute
 from edgecnn.server.api.control_requests import check_control, object_in
 from edgecnn.server.api.http_call import HttpCall, refused
 from edgecnn.server.api.not_found import nothing_at
 from edgecnn.server.api.openapi.document import PATH, document
-from edgecnn.server.api.request_ids import REQUEST_ID, RequestIds
+from edgecnn.server.api.request_ids import RequestIds
 from edgecnn.server.api.service import Service
 from edgecnn.server.http.message import Exchange, Head, Response
 from edgecnn.server.metrics import CONTENT_TYPE, Metrics
@@ -253,5 +254,5 @@ def _json(document: Any) -> Response:
 
 
 def _identified(response: Response, head: Head, ids: RequestIds) -> Response:
-    headers = (*response.headers, (REQUEST_ID, ids.of(head.headers.get("x-request-id", ""))))
+    headers = (*response.headers, (REQUEST_ID, ids.of(head.headers.get(REQUEST_ID.lower(), ""))))
     return Response(response.status, response.body, headers)

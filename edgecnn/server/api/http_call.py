@@ -6,17 +6,17 @@ from urllib.parse import parse_qs
 import numpy as np
 import orjson
 
+from edgecnn.protocol.http_headers import BUNDLE_DIGEST, HEADER_LENGTH, SERVER_TIMING
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.request import InferRequest, RequestedOutput, parse
 from edgecnn.protocol.response import encode
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.inference import Result
-from edgecnn.server.api.result_headers import BUNDLE, SERVER_TIMING, server_timing
+from edgecnn.server.api.result_headers import server_timing
 from edgecnn.server.http import content
 from edgecnn.server.http.message import Exchange, Head, Response
 from edgecnn.server.models.version import Version
 
-HEADER_LENGTH = "Inference-Header-Content-Length"
 _WITHOUT_BREAKS = b"\x89PNG\x1a"
 """How a PNG file begins of which curl has taken the line breaks as those of text."""
 
@@ -100,7 +100,7 @@ class HttpCall:
         body, coding = content.encode(body, self._exchange.head.headers.get("accept-encoding", ""))
         if coding is not None:
             headers.append(("Content-Encoding", coding))
-        headers += [(SERVER_TIMING, server_timing(result.timing)), (BUNDLE, result.version.bundle.digest)]
+        headers += [(SERVER_TIMING, server_timing(result.timing)), (BUNDLE_DIGEST, result.version.bundle.digest)]
         response = Response(200, body, tuple(headers))
         return lambda: self._reply(self._exchange, response)
 

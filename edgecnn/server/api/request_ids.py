@@ -3,7 +3,6 @@
 import itertools
 import os
 
-REQUEST_ID = "X-Request-ID"
 _LONGEST = 128
 
 

@@ -2,9 +2,6 @@
 
 from edgecnn.server.api.inference import Timing
 
-BUNDLE = "X-Bundle-Digest"
-SERVER_TIMING = "Server-Timing"
-
 
 def server_timing(timing: Timing) -> str:
     """Return the value of `Server-Timing`, in milliseconds (W3C, Server Timing)."""

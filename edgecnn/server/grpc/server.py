@@ -19,12 +19,13 @@ from edgecnn.errors import UsageError
 from edgecnn.protocol.api_key import shown_key
 from edgecnn.protocol.grpc import messages
 from edgecnn.protocol.grpc.request import receive
+from edgecnn.protocol.http_headers import BUNDLE_DIGEST, REQUEST_ID, SERVER_TIMING
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.control_requests import check_parameters
 from edgecnn.server.api.inference import Result
-from edgecnn.server.api.request_ids import REQUEST_ID, RequestIds
-from edgecnn.server.api.result_headers import BUNDLE, SERVER_TIMING, server_timing
+from edgecnn.server.api.request_ids import RequestIds
+from edgecnn.server.api.result_headers import server_timing
 from edgecnn.server.api.service import Service
 from edgecnn.server.grpc.answers import ANSWERS, OPEN
 from edgecnn.server.grpc.call import GrpcCall
@@ -295,4 +296,4 @@ def _told_of(result: Result | None) -> Metadata:
     """Return what is told of an answer beside it, as HTTP does in headers."""
     if result is None:
         return ()
-    return (SERVER_TIMING.lower(), server_timing(result.timing)), (BUNDLE.lower(), result.version.bundle.digest)
+    return (SERVER_TIMING.lower(), server_timing(result.timing)), (BUNDLE_DIGEST.lower(), result.version.bundle.digest)

@@ -1,9 +1,7 @@
 """The answers that operations have in common: errors by status, and the headers of answers."""
 
-from edgecnn.server.api.http_call import HEADER_LENGTH
+from edgecnn.protocol.http_headers import BUNDLE_DIGEST, HEADER_LENGTH, REQUEST_ID, SERVER_TIMING
 from edgecnn.server.api.openapi.schemas import DIGEST, Schema, reference
-from edgecnn.server.api.request_ids import REQUEST_ID
-from edgecnn.server.api.result_headers import BUNDLE, SERVER_TIMING
 from edgecnn.server.http.content import ACCEPTED
 
 ANYWHERE = (400, 408, 413, 431, 503)
@@ -32,7 +30,7 @@ _HEADERS: dict[str, Schema] = {
         "required": True,
         "schema": {"type": "string", "pattern": r"^decode;dur=[0-9.]+, queue;dur=[0-9.]+, inference;dur=[0-9.]+$"},
     },
-    BUNDLE: {"description": "Of the bundle that has answered.", "required": True, "schema": DIGEST},
+    BUNDLE_DIGEST: {"description": "Of the bundle that has answered.", "required": True, "schema": DIGEST},
 }
 
 _ERRORS: dict[int, tuple[str, tuple[str, ...]]] = {
@@ -49,7 +47,7 @@ _ERRORS: dict[int, tuple[str, tuple[str, ...]]] = {
     504: ("The request's own timeout passed while it waited; it was not executed.", ()),
 }
 
-INFERENCE_HEADERS = (HEADER_LENGTH, "Content-Encoding", SERVER_TIMING, BUNDLE)
+INFERENCE_HEADERS = (HEADER_LENGTH, "Content-Encoding", SERVER_TIMING, BUNDLE_DIGEST)
 
 
 def headers() -> dict[str, Schema]:

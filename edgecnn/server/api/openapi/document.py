@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgecnn import __version__
+from edgecnn.protocol.http_headers import REQUEST_ID
 from edgecnn.server.api.openapi import inference
 from edgecnn.server.api.openapi.answers import answered, errors, headers, refused
 from edgecnn.server.api.openapi.schemas import PAGES, Schema, reference
-from edgecnn.server.api.request_ids import REQUEST_ID
 from edgecnn.server.api.service import Service
 from edgecnn.server.models.model import Model
 

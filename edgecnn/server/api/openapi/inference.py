@@ -10,7 +10,7 @@ from typing import Any
 from edgecnn.bundle.decoding import FORMATS
 from edgecnn.protocol.datatypes import TensorSpec
 from edgecnn.protocol.header import MAX_ID
-from edgecnn.server.api.http_call import HEADER_LENGTH
+from edgecnn.protocol.http_headers import HEADER_LENGTH
 from edgecnn.server.api.openapi.answers import INFERENCE_HEADERS, answered, refused
 from edgecnn.server.api.openapi.schemas import SIZES, TEXT, Schema, closed, list_of, reference
 from edgecnn.server.models.version import Version
