@@ -18,6 +18,9 @@ from edgecnn.errors import ServerUnavailable, UsageError
 _RETRIED = (502, 503)
 """A server that is busy or shuts down, and a proxy without a server."""
 
+_NOT_FOUND = 404
+"""Another server may have the model, as during a rolling upgrade."""
+
 _LEAST_S = 0.001
 _MAX_REASONS = 4
 """Servers whose failure an error describes."""
@@ -153,6 +156,8 @@ class Failover:
     def send(self, request: Request) -> Response:
         """Send a request until a server answers; the response may be an error other than 502 and 503.
 
+        A 404 is returned only if no other server has the model either.
+
         Raises:
             ServerUnavailable: no server answered in time.
         """
@@ -162,6 +167,7 @@ class Failover:
         deadline = began + self._timeout_s
         unusable: set[Server] = set()
         reasons: dict[Server, str] = {}
+        missing: Response | None = None
         attempts = 0
         while attempts < self._options.retries.attempts and len(unusable) < len(servers):
             server = state.rotation.wait(deadline, exclude=unusable)
@@ -182,7 +188,13 @@ class Failover:
                     unusable.add(server)
             else:
                 state.rotation.answered(server, sent_at=sent_at)
-                return response
+                if response.status != _NOT_FOUND:
+                    return response
+                missing = response
+                reasons.pop(server, None)
+                unusable.add(server)
+        if missing is not None and not reasons:
+            return missing
         found = list(reasons.values()) or [state.rotation.last_reason()]
         raise self._unavailable(found, attempts, time.monotonic() - began)
 

@@ -119,6 +119,22 @@ def test_does_not_repeat_other_errors(status: int):
         assert inferences(found) == 1
 
 
+def test_tries_another_server_after_404():
+    missing = reply(404, {"error": "model 'm' is not found"})
+    with asking(Model(faults=[missing] * 9), Model(), model="m") as (client, (first, second)):
+        assert [client.predict(images(1)[0]).label for _ in range(4)] == ["b"] * 4
+        assert inferences(first) == 2
+        assert inferences(second) == 4
+
+
+def test_reports_404_if_no_server_has_the_model():
+    models = [Model(faults=[reply(404, {"error": "as I said"})]) for _ in range(2)]
+    with asking(*models, model="m") as (client, sites):
+        with pytest.raises(ServerError, match="as I said"):
+            client.logits(images(1))
+        assert [inferences(each) for each in sites] == [1, 1]
+
+
 @pytest.mark.parametrize("fault", [HELD, Said(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "hold")])
 def test_deadline_holds_if_a_server_hangs(fault: Said):
     model = Model(faults=[fault])
