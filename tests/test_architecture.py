@@ -140,7 +140,7 @@ THIRD_PARTY = {
     "pipeline/evaluation/plot": {"numpy", "matplotlib"},
     "pipeline/evaluation/speed_plot": {"matplotlib"},
     "pipeline/evaluation": {"numpy"},
-    "pipeline/quantization": {"numpy", "onnx", "onnxruntime"},
+    "pipeline/quantization": {"numpy", "onnx"},
     "pipeline/reference": {"torch"},
     "pipeline/torch_session": {"numpy", "torch", "torchvision"},
     "pipeline": {"numpy"},
