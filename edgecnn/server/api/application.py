@@ -17,7 +17,7 @@ from edgecnn.server.api.admission import Admitted, Handler, InferenceRoute
 from edgecnn.server.api.control_requests import check_control, object_in
 from edgecnn.server.api.http_call import HttpCall, refused
 from edgecnn.server.api.not_found import nothing_at
-from edgecnn.server.api.openapi.document import PATH, document
+from edgecnn.server.api.openapi import PATH, document
 from edgecnn.server.api.request_ids import REQUEST_ID, RequestIds
 from edgecnn.server.api.service import Service
 from edgecnn.server.http.message import Exchange, Head, Response

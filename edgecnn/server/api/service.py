@@ -9,7 +9,7 @@ from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api import descriptions
 from edgecnn.server.api.inference import Call, Inference, Workplace
-from edgecnn.server.models.load_queue import Action, Done, Orders
+from edgecnn.server.models.load_queue import Action, Done, LoadQueue
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
 
@@ -31,7 +31,7 @@ class Service:
     Attributes:
         models: by name; may grow.
         is_draining: whether nothing new is begun, since the server is about to end.
-        orders: where clients ask for models to be loaded and unloaded; None where they may not.
+        load_queue: where clients ask for models to be loaded and unloaded; None where they may not.
     """
 
     def __init__(self, models: Mapping[str, Model], *, api_key: bytes | None) -> None:
@@ -43,7 +43,7 @@ class Service:
         """
         self.models = models
         self.is_draining = False
-        self.orders: Orders | None = None
+        self.load_queue: LoadQueue | None = None
         self._api_key = api_key
         self._workplace: Workplace | None = None
 
@@ -157,7 +157,7 @@ class Service:
         Raises:
             Refusal: they may not, or the server is about to end.
         """
-        if self.orders is None:
+        if self.load_queue is None:
             raise Refusal(
                 "forbidden", "models cannot be loaded or unloaded here: start the server with --model-control"
             )
@@ -177,14 +177,14 @@ class Service:
         Raises:
             Refusal: too many orders wait.
         """
-        assert self.orders is not None
-        return self.orders.put(action, name, done)
+        assert self.load_queue is not None
+        return self.load_queue.put(action, name, done)
 
     def drain(self) -> None:
         """Begin nothing new; who waits for a model to be loaded waits no more."""
         self.is_draining = True
-        if self.orders is not None:
-            self.orders.end(_ending())
+        if self.load_queue is not None:
+            self.load_queue.end(_ending())
 
     def server(self) -> dict[str, Any]:
         """Return the protocol's server metadata."""

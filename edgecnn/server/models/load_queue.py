@@ -18,7 +18,7 @@ Done = Callable[[Refusal | None], None]
 """Takes what became of an order, in the event loop's thread; None where it was carried out."""
 
 
-class Order:
+class LoadOrder:
     """What one client, or several, have asked for.
 
     Attributes:
@@ -39,12 +39,12 @@ class Order:
             done(refusal)
 
 
-class Orders:
-    """Orders that wait, and the one that is carried out."""
+class LoadQueue:
+    """LoadQueue that wait, and the one that is carried out."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Order] = deque()
-        self._begun: Order | None = None
+        self._waiting: deque[LoadOrder] = deque()
+        self._begun: LoadOrder | None = None
         self._has_come = threading.Condition()
 
     def put(self, action: Action, name: str, done: Done) -> Callable[[], None]:
@@ -68,14 +68,14 @@ class Orders:
             if last is None or last.action != action:
                 if len(self._waiting) >= MOST_WAITING:
                     raise Refusal("busy", f"{MOST_WAITING} orders wait already: try again later")
-                last = Order(action, name)
+                last = LoadOrder(action, name)
                 self._waiting.append(last)
                 self._has_come.notify()
             order = last
             order.waits.append(done)
         return lambda: self._leave(order, done)
 
-    def take(self, timeout_s: float | None) -> Order | None:
+    def take(self, timeout_s: float | None) -> LoadOrder | None:
         """Return the next order, which begins by that, or None where none has come in time; in any one thread."""
         with self._has_come:
             self._begun = None
@@ -91,7 +91,7 @@ class Orders:
         for order in orders:
             order.end(refusal)
 
-    def _leave(self, order: Order, done: Done) -> None:
+    def _leave(self, order: LoadOrder, done: Done) -> None:
         with self._has_come:
             if done in order.waits:
                 order.waits.remove(done)

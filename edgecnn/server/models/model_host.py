@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.metrics import Metrics
-from edgecnn.server.models.load_queue import Order
+from edgecnn.server.models.load_queue import LoadOrder
 from edgecnn.server.models.loading import Loaded
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.repository import FAILED
@@ -31,7 +31,7 @@ def models_of(names: Iterable[str], options: ServeOptions, metrics: Metrics) -> 
     return {name: Model(name, bounds, metrics.of(name)) for name in names}
 
 
-class ModelDesk:
+class ModelHost:
     """A worker's models, as its repository sees them; see `repository.Desk`.
 
     Attributes:
@@ -86,7 +86,7 @@ class ModelDesk:
         """See `Desk`."""
         self._loop.call_soon_threadsafe(self._loaded)
 
-    def tell(self, order: Order, refusal: Refusal | None) -> None:
+    def tell(self, order: LoadOrder, refusal: Refusal | None) -> None:
         """See `Desk`."""
         self._loop.call_soon_threadsafe(order.end, refusal)
 

@@ -17,7 +17,7 @@ from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.models.catalogue import Candidate, Held, Source, candidates, find_sources
-from edgecnn.server.models.load_queue import Order, Orders
+from edgecnn.server.models.load_queue import LoadOrder, LoadQueue
 from edgecnn.server.models.loading import Loaded, public_reason
 
 FAILED = "the server failed on it; its log says why"
@@ -46,7 +46,7 @@ class Desk(Protocol):
         """Take note that what was to be served from the start has been tried."""
         ...
 
-    def tell(self, order: Order, refusal: Refusal | None) -> None:
+    def tell(self, order: LoadOrder, refusal: Refusal | None) -> None:
         """Tell clients what became of their order."""
         ...
 
@@ -70,7 +70,7 @@ class Repository:
         sources: Sequence[Source],
         roots: Sequence[Path],
         desk: Desk,
-        orders: Orders,
+        orders: LoadQueue,
         *,
         open_bundle: Callable[[Path], Loaded],
         held: Sequence[Held],
@@ -152,7 +152,7 @@ class Repository:
         has_settled, place.seen = best == place.seen, best
         return self._change(place, found) or "" if has_settled and best != place.tried else None
 
-    def _obey(self, order: Order) -> None:
+    def _obey(self, order: LoadOrder) -> None:
         try:
             refusal = self._obeyed(order)
         except Exception:
@@ -160,7 +160,7 @@ class Repository:
             refusal = Refusal("engine", "the server failed on this request; its log says why")
         self._desk.tell(order, refusal)
 
-    def _obeyed(self, order: Order) -> Refusal | None:
+    def _obeyed(self, order: LoadOrder) -> Refusal | None:
         """Do as a client asks; returns why not."""
         place = self._places.get(order.name)
         if order.action == "unload":

@@ -19,9 +19,9 @@ from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.listener import Listener
 from edgecnn.server.http.tls import server_context
 from edgecnn.server.metrics import Metrics
-from edgecnn.server.models.load_queue import Orders
+from edgecnn.server.models.load_queue import LoadQueue
 from edgecnn.server.models.loading import load
-from edgecnn.server.models.model_host import ModelDesk, models_of
+from edgecnn.server.models.model_host import ModelHost, models_of
 from edgecnn.server.models.repository import Repository
 from edgecnn.server.options import ServeOptions
 from edgecnn.server.supervisor.job import BROKEN, STALLED, WorkerJob, say_accepting, say_held, say_ready
@@ -57,10 +57,10 @@ class Worker:
             pages={} if options.no_page else read_pages(),
         )
         self._is_accepting = False
-        orders = Orders()
+        orders = LoadQueue()
         if options.model_control:
-            self._service.orders = orders
-        self._desk = ModelDesk(
+            self._service.load_queue = orders
+        self._desk = ModelHost(
             loop,
             models,
             lay_out=self._application.lay_out,

@@ -18,7 +18,7 @@ from server_process import Server, serving
 
 from edgecnn.host.child import child_environment
 from edgecnn.server.api.application import Application
-from edgecnn.server.api.openapi.document import document
+from edgecnn.server.api.openapi import document
 from edgecnn.server.api.service import Service
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.loading import Loaded, load

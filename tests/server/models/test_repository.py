@@ -15,9 +15,9 @@ from edgecnn.server.api.application import Application
 from edgecnn.server.api.service import Service
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.catalogue import Held, Source
-from edgecnn.server.models.load_queue import Order, Orders
+from edgecnn.server.models.load_queue import LoadOrder, LoadQueue
 from edgecnn.server.models.loading import Loaded
-from edgecnn.server.models.model_host import ModelDesk, models_of
+from edgecnn.server.models.model_host import ModelHost, models_of
 from edgecnn.server.models.repository import FAILED, Repository
 from edgecnn.server.options import ServeOptions
 
@@ -44,12 +44,12 @@ class NotingDesk:
     def loaded(self) -> None:
         self.said.put(("loaded",))
 
-    def tell(self, order: Order, refusal: Refusal | None) -> None:
+    def tell(self, order: LoadOrder, refusal: Refusal | None) -> None:
         self.said.put(("tell", order.name, str(refusal)))
 
 
-def begin(desk: NotingDesk, names: tuple[str, ...], open_bundle: Callable[[Path], Loaded]) -> Orders:
-    orders = Orders()
+def begin(desk: NotingDesk, names: tuple[str, ...], open_bundle: Callable[[Path], Loaded]) -> LoadQueue:
+    orders = LoadQueue()
     repository = Repository(
         [Source(name, COMMITTED) for name in names],
         [COMMITTED],
@@ -91,7 +91,7 @@ def test_after_a_bug_the_version_that_answers_goes_on(committed: Bundle):
         service = Service(models, api_key=None)
         application = Application(service, metrics, max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
         done = asyncio.Event()
-        desk = ModelDesk(
+        desk = ModelHost(
             asyncio.get_running_loop(),
             models,
             application,
