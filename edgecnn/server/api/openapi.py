@@ -119,7 +119,7 @@ def _inference(item: Values, model: Model, values: Values) -> Values:
 def _complete(operation: Values, *, needs_key: bool) -> None:
     """Add the responses and the header that all operations have in common."""
     responses = operation["responses"]
-    errors = _COMMON_ERRORS
+    errors: tuple[str, ...] = _COMMON_ERRORS
     if not needs_key:
         operation.pop("security", None)
     elif "security" not in operation:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from edgecnn.errors import EdgecnnError
 from edgecnn.protocol.api_key import read_api_key
 from edgecnn.server.api.application import Application
-from edgecnn.server.api.inference import Workplace
 from edgecnn.server.api.service import Service
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.listener import Listener
@@ -92,7 +91,7 @@ class Worker:
         self._listener = Listener(sock, self._application, limits_of(options), ssl_context=context)
         self._grpc = None if self._job.grpc_address is None else self._grpc_server(self._job.grpc_address)
         pool = ThreadPoolExecutor(self._job.cores, thread_name_prefix="edgecnn-pool")
-        self._service.work_at(Workplace(loop, pool))
+        self._service.start(pool)
         if options.workers == 1:  # else the others would answer what this one, still loading, took from them
             await self._open()
         for name, work in (("load", self._repository.run), ("watch", self._watch)):

@@ -75,7 +75,7 @@ def test_it_has_every_path_that_is_answered_and_no_other(loaded: Loaded):
         application = Application(
             served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False, pages={}
         )
-        return application._routes, document(served, max_body_bytes=1 << 20, small_body_bytes=1 << 10)
+        return application._routes.table, document(served, max_body_bytes=1 << 20, small_body_bytes=1 << 10)
 
     routes, found = asyncio.run(tables())
     parameters = found["components"]["parameters"]

@@ -1,4 +1,4 @@
-"""LoadQueue to load and unload: bounded, one where they ask for the same, and dropped when nobody waits for them."""
+"""Orders to load and unload: bounded, one where they ask for the same, and dropped when nobody waits for them."""
 
 import contextlib
 import socket
