@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 from edgecnn.host.resources import usable_cores
 from edgecnn.protocol.api_key import read_api_key
 from edgecnn.server.api.application import Application
-from edgecnn.server.api.inference import Workplace
 from edgecnn.server.api.service import Service
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.listener import Listener
 from edgecnn.server.http.tls import server_context
 from edgecnn.server.metrics import Metrics
-from edgecnn.server.models.load_queue import Orders
+from edgecnn.server.models.load_queue import LoadQueue
 from edgecnn.server.models.loading import load
-from edgecnn.server.models.model_host import ModelDesk, models_of
+from edgecnn.server.models.model_host import ModelHost, models_of
 from edgecnn.server.models.repository import Repository
 from edgecnn.server.options import ServeOptions
 from edgecnn.server.supervisor.job import BROKEN, STALLED, WorkerJob, say_accepting, say_held, say_ready
@@ -58,10 +57,10 @@ class Worker:
             pages={} if options.no_page else read_pages(),
         )
         self._is_accepting = False
-        orders = Orders()
+        orders = LoadQueue()
         if options.model_control:
-            self._service.orders = orders
-        self._desk = ModelDesk(
+            self._service.load_queue = orders
+        self._desk = ModelHost(
             loop,
             models,
             lay_out=self._application.lay_out,
@@ -93,7 +92,7 @@ class Worker:
         self._listener = Listener(sock, self._application, limits_of(options), ssl_context=context)
         self._grpc = None if self._job.grpc_address is None else self._grpc_server(self._job.grpc_address)
         pool = ThreadPoolExecutor(self._cores, thread_name_prefix="edgecnn-pool")
-        self._service.work_at(Workplace(loop, pool))
+        self._service.start(pool)
         self._listener.start()
         if self._grpc is not None:
             await self._grpc.start()
