@@ -17,7 +17,6 @@ from edgecnn.tuning.measuring.benchmark import Benchmark, benchmark, settings
 from edgecnn.tuning.measuring.comparison import compare, read_benchmark
 from edgecnn.tuning.measuring.peaks import peak_apart
 
-
 STREAMS = [1, 2][: usable_cores()]
 
 
