@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 from broken_models import external, linear, reseal
 from crash_points import Crash, Ending
-from emulation import CORTEX_A72, Processor
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from marks import on_an_arm
 from repository import COMMITTED
 
+from benchmarks.devices.emulation import CORTEX_A72, Processor
 from edgecnn import errors
 from edgecnn.archive.packing import pack, write_header
 from edgecnn.archive.unpacking import unpack
@@ -221,7 +221,11 @@ FAULTS: dict[str, tuple[Callable[[bytes], bytes], type[errors.BundleError], str]
     ),
     "another name": (with_manifest(lambda m: m.update(name="other")), Stranger, f"{FOLDER}/manifest.json"),
     "more after the end": (lambda archive: archive + b"\0", errors.BundleError, "self_test.npz"),
-    "something between": (lambda archive: archive[:-1025] + b"x" + archive[-1024:], errors.BundleError, "self_test.npz"),
+    "something between": (
+        lambda archive: archive[:-1025] + b"x" + archive[-1024:],
+        errors.BundleError,
+        "self_test.npz",
+    ),
     "no end": (lambda archive: archive[:-1024], errors.BundleError, "self_test.npz"),
     "half an end": (lambda archive: archive[:-1], errors.BundleError, "self_test.npz"),
     "one archive behind the other": (lambda archive: archive + archive, errors.BundleError, "self_test.npz"),

@@ -169,7 +169,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
         errors.ManifestError,
         "model.onnx",
     ),
-    "work that cannot be": (lambda b: edit_manifest(b, lambda m: m["graphs"][0].update(macs=-1)), errors.ManifestError, "macs"),
+    "work that cannot be": (
+        lambda b: edit_manifest(b, lambda m: m["graphs"][0].update(macs=-1)),
+        errors.ManifestError,
+        "macs",
+    ),
     "labels that do not fit": (
         lambda b: edit_manifest(b, lambda m: m["labels"].append("10")),
         errors.ManifestError,

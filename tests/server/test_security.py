@@ -2,7 +2,6 @@
 
 import hmac
 import json
-import os
 import re
 import shutil
 import socket
@@ -13,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from repository import REPOSITORY
 from server_process import Server, binary_request, read_all, serving
 
 from edgecnn.host.child import child_environment
@@ -277,7 +275,7 @@ def _works(*command: str) -> bool:
 def test_without_any_network_it_starts_and_serves(engine: str):
     done = subprocess.run(
         _isolated(sys.executable, "-c", ALONE.format(engine=engine)),
-        env=_environment(),
+        env=child_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -296,13 +294,8 @@ def test_it_calls_nobody(engine: str, tmp_path: Path):
     log = tmp_path / "calls"
     calls = "trace=connect,sendto,sendmsg,sendmmsg"
     command = ["strace", "-f", "-qq", "-o", str(log), "-e", calls, sys.executable, "-c", program]
-    subprocess.run(command, env=_environment(), check=True, timeout=PATIENCE_S)
+    subprocess.run(command, env=child_environment(), check=True, timeout=PATIENCE_S)
     assert not re.findall(r".*AF_INET.*", log.read_text())  # no name is looked up either
-
-
-def _environment() -> dict[str, str]:
-    paths = (REPOSITORY / "tests", REPOSITORY / "benchmarks", child_environment()["PYTHONPATH"])
-    return child_environment() | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
 
 
 def test_a_client_that_only_connects_is_let_go():

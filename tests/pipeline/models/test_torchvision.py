@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torchvision
-from realistic import photographs, realistic
 
+from benchmarks.common.random_networks import photographs, realistic
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import UsageError
 from edgecnn.pipeline.models.googlenet import GoogLeNet

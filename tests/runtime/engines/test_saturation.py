@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emulation import HASWELL, NEHALEM, Processor, emulated_logits
 from marks import emulated
 
+from benchmarks.devices.emulation import HASWELL, NEHALEM, Processor, emulated_logits
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError, SaturationWarning
 from edgecnn.runtime.engines.backend import Device, SessionInfo, SessionOptions
