@@ -31,7 +31,6 @@ from edgecnn.pipeline.proving import (
     choose_self_test,
     encode_images,
     engine_sessions,
-    evaluate,
     make_proof,
     make_self_test,
     temporary_graph,
@@ -40,6 +39,7 @@ from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.torch_session import TorchSession
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.verification.evaluation import evaluate
 
 
 def export(

@@ -23,7 +23,7 @@ from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, SourceError, UsageError
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.inspection.graph import count_macs
-from edgecnn.pipeline.proving import engine_sessions, evaluate, make_proof, make_self_test, temporary_graph
+from edgecnn.pipeline.proving import engine_sessions, make_proof, make_self_test, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
 from edgecnn.pipeline.quantization.doubts import agreement_doubts, check_overlap, machine_doubts, saturation_doubts
 from edgecnn.pipeline.quantization.gate import Gate
@@ -32,6 +32,7 @@ from edgecnn.pipeline.quantization.recipe import CalibrationImages, held_out, sh
 from edgecnn.pipeline.quantization.verdict import Verdict, conclude, judge_engines
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.verification.evaluation import evaluate
 
 _NO_GATE = 100.0  # points: any drop is allowed
 _UNGATED = "calibration took every training image, so none is left to hold the gate on: lower --count, or --gate-data"
