@@ -85,9 +85,10 @@ def install(
         signature: its file; None for the one beside `source`, where there is one.
         keep: how many versions stay, the highest; the current one and the one before it always do.
         check: called with the bundle and its signature, which must be there then, before either is put in its place, or
-            the copy proven; raises EdgecnnError where it does not hold. None: it is not checked. See `openssf.signature_check`.
-        prove: called with the copy before it is made current; raises EdgecnnError where the proof does not hold. What it
-            returns is in the result. See `edgecnn.runtime.verification.verify.prove`.
+            the copy proven; raises EdgecnnError where it does not hold. None: it is not checked. See
+            `openssf.signature_check`.
+        prove: called with the copy before it is made current; raises EdgecnnError where the proof does not hold. What
+            it returns is in the result. See `edgecnn.runtime.verification.verify.prove`.
 
     Raises:
         BundleError: it is not intact; nothing has changed then.

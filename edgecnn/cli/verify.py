@@ -57,10 +57,10 @@ def verify(
 ) -> None:
     """Replay BUNDLE's self-test on an engine of this machine, its image files included.
 
-    With --data and --reference, compare with the PyTorch reference on a whole test split, with intervals and every image
-    that is answered differently; some of it runs again in other batches and with other threads, which must change
-    nothing. With --key, the signature of BUNDLE is verified first. Exit 3 if the answers are not the reference's, or the
-    signature is not valid. The bundle itself is only read.
+    With --data and --reference, compare with the PyTorch reference on a whole test split, with intervals and every
+    image that is answered differently; some of it runs again in other batches and with other threads, which must change
+    nothing. With --key, the signature of BUNDLE is verified first. Exit 3 if the answers are not the reference's, or
+    the signature is not valid. The bundle itself is only read.
     """
     if signature is not None and key is None:
         raise UsageError("--signature needs --key: the public key that it is verified with")
@@ -94,7 +94,7 @@ def _open(bundle: Path, key: Path | None, signature: Path | None) -> "Bundle":
 
 
 def _verifying(data: str | None, reference: Path | None, simulate: str | None) -> "Callable[..., Verification]":
-    """Return the pipeline's function if one of its options was given, else the runtime's, which is enough on a device."""
+    """Return the pipeline's function if one of its options was given, else the runtime's."""
     if data is None and reference is None and simulate is None:
         from edgecnn.runtime.verification.verify import verify
 

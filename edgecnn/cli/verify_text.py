@@ -23,10 +23,10 @@ def verification_text(verification: "Verification", *, signed_by: Path | None, s
         simulate: whether the answers were predicted.
     """
     found = verification.record
-    session, self_test = found.session, found.self_test
+    session, self_test, precision = found.session, found.self_test, verification.bundle.manifest.precision
     lines = [
-        f"{found.name} ({verification.bundle.manifest.precision}) on {session.engine} {session.version}, {session.device}: "
-        f"float layers in {session.precision}, {session.threads} threads",
+        f"{found.name} ({precision}) on {session.engine} {session.version}, {session.device}: float layers in "
+        f"{session.precision}, {session.threads} threads",
         f"  self-test: {self_test.images} images and {self_test.encoded} image files, "
         f"largest logit error {number(self_test.max_error)} (allowed {self_test.tolerance:.3g}); "
         f"{self_test.decided} answers are decided by more than that",

@@ -1,4 +1,4 @@
-"""Verifies a bundle with what a device need not have: data sources, a checkpoint as reference, a simulated processor."""
+"""Verifies a bundle with data sources, a checkpoint as reference, or a simulated processor."""
 
 import contextlib
 from pathlib import Path

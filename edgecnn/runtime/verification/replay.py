@@ -52,7 +52,8 @@ def replay(self_test: SelfTest, session: Session, preprocessing: Preprocessing) 
     decided = int((margins(self_test.logits) > self_test.tolerance).sum())
     if not decided:
         failures.append(
-            f"no answer of the self-test has a margin above the tolerance of {self_test.tolerance:.3g}: it proves nothing"
+            f"no answer of the self-test has a margin above the tolerance of {self_test.tolerance:.3g}: "
+            f"it proves nothing"
         )
     for number, encoded in enumerate(self_test.encoded):
         failures += _replay_encoded(
