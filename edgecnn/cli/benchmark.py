@@ -60,10 +60,8 @@ def benchmark(
     from edgecnn.runtime.choosing import open_bundles
     from edgecnn.tuning.benchmark import benchmark as run
 
-    if plot is not None:
-        from edgecnn.pipeline.evaluation.speed_plot import (
-            draw,
-        )  # Matplotlib, which must be there before the work begins
+    if plot is not None:  # imported now, so that a missing Matplotlib is reported before the work
+        from edgecnn.pipeline.evaluation.speed_plot import draw
     with progress_bar() as progress:
         found = run(
             open_bundles(bundles),

@@ -27,7 +27,7 @@ def test_a_proof_that_does_not_hold_exits_with_3_and_the_reason(edgecnn, lying_b
 
 def test_the_record_goes_to_the_state_folder_and_names_the_digest(edgecnn, committed: Bundle, tmp_path: Path):
     edgecnn("verify", committed.path, "--backend", "onnxruntime")
-    record = tmp_path / "state" / "edgecnn" / "record" / "lenet-digits-int8.onnxruntime.json"
+    record = tmp_path / "state" / "edgecnn" / "verifications" / "lenet-digits-int8.onnxruntime.json"
     assert json.loads(record.read_text())["bundle"] == committed.digest
 
 
@@ -52,7 +52,7 @@ def test_a_record_about_another_bundle_is_shown_as_stale(
 def test_a_file_that_is_no_record_is_not_overwritten(edgecnn, committed: Bundle, tmp_path: Path):
     (tmp_path / "thesis.txt").write_text("chapter one")
     result = edgecnn("verify", committed.path, "--record", tmp_path / "thesis.txt")
-    assert (result.code, "not a record of verification record" in result.error) == (1, True)
+    assert (result.code, "not a verification record" in result.error) == (1, True)
     assert (tmp_path / "thesis.txt").read_text() == "chapter one"
 
 

@@ -86,8 +86,8 @@ def evaluate(
     for place in (plot, save_logits):
         if place is not None:
             check_outside_bundles(place)
-    if plot is not None:
-        from edgecnn.pipeline.evaluation.plot import draw  # Matplotlib, which must be there before the work begins
+    if plot is not None:  # imported now, so that a missing Matplotlib is reported before the work
+        from edgecnn.pipeline.evaluation.plot import draw
     source = open_source(data)
     images = source.split(split)
     opened = _bundle(subject, images, backend, options, strict) if bundled else _checkpoint(subject, backend, options)

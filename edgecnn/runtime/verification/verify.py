@@ -82,7 +82,7 @@ def verify(
         reference: what to compare with: a file that `RecordedLogits.write` wrote, or a session.
         simulation: a session that runs the bundle as another processor would. It replaces the engine, and no record is
             written. The caller closes it.
-        record: where the record is written; by default in `$XDG_STATE_HOME/edgecnn`.
+        record: where the record is written; by default in `$XDG_STATE_HOME/edgecnn/verifications`.
         strict: make a warning an error.
         progress: called after each step.
 
