@@ -80,7 +80,7 @@ OURS = {
         "pipeline/training",
         "pipeline/versions",
     },
-    "pipeline/export": BASE | {"pipeline"},
+    "pipeline/export": DEVICE | {"pipeline"},
     "pipeline/quantization": DEVICE | {"tuning", "pipeline"},
     "pipeline/inspection": {"errors", "bundle", "pipeline/models", "pipeline/inspection"},
     "pipeline/evaluation": DEVICE | {"tuning", "pipeline"},

@@ -23,15 +23,17 @@ from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, SourceError, UsageError
 from edgecnn.pipeline.data.source import DataSource, Split
-from edgecnn.pipeline.proving import engine_sessions, evaluate, make_proof, make_self_test, temporary_graph
+from edgecnn.pipeline.proving import engine_sessions, make_proof, make_self_test, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
 from edgecnn.pipeline.quantization.doubts import agreement_doubts, check_overlap, machine_doubts, saturation_doubts
 from edgecnn.pipeline.quantization.gate import Gate
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.recipe import CalibrationImages, held_out, short_digests
+from edgecnn.pipeline.quantization.spread import SeedResult, spread_over_seeds
 from edgecnn.pipeline.quantization.verdict import Verdict, conclude, judge_engines
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.verification.evaluation import evaluate
 
 _NO_GATE = 100.0  # points: any drop is allowed
 _UNGATED = "calibration took every training image, so none is left to hold the gate on: lower --count, or --gate-data"
@@ -39,11 +41,19 @@ _UNGATED = "calibration took every training image, so none is left to hold the g
 
 @dataclass(frozen=True)
 class Quantized:
-    """The INT8 bundle, one line for each doubt about it, and what it costs and gains on this machine."""
+    """The INT8 bundle, and what is known of it.
+
+    Attributes:
+        bundle: what was written.
+        warnings: doubts about it, one line each.
+        verdict: what it costs and gains on this machine.
+        seeds: the spread over several choices of calibration images; None where it was not asked for.
+    """
 
     bundle: Bundle
     warnings: tuple[str, ...]
     verdict: Verdict
+    seeds: tuple[SeedResult, ...] | None = None
 
 
 def quantize(
@@ -55,6 +65,7 @@ def quantize(
     gate_data: DataSource | None = None,
     options: QuantizationOptions | None = None,
     analyze: bool = False,
+    seeds: int | None = None,
     command: str = "edgecnn.pipeline.quantization",
     force: bool = False,
     strict: bool = False,
@@ -70,6 +81,7 @@ def quantize(
         gate_data: whose training split the gate is held on; by default the calibration's source.
         options: how to quantize.
         analyze: try every layer in float, and say in the proof what that wins.
+        seeds: measure the spread over so many choices of calibration images.
         command: for the record.
         force: replace an existing bundle.
         strict: refuse to write a bundle that there is a warning about.
@@ -143,7 +155,10 @@ def quantize(
         raise ProofFailed(f"{warnings[0]}; no bundle was written (--strict)")
     sealed = _manifest(parent, out.name, calibration=calibration, options=options, built=built, command=command)
     bundle = create_bundle(out, manifest=sealed, model=content, self_test=self_test, proof=proof, force=force)
-    return Quantized(bundle, warnings, conclude(engines, parent.size_bytes, bundle.size_bytes))
+    spread = None
+    if seeds is not None:
+        spread = spread_over_seeds(parent, calibration, seeds, data=data, options=options, progress=progress)
+    return Quantized(bundle, warnings, conclude(engines, parent.size_bytes, bundle.size_bytes), spread)
 
 
 def _gate(
