@@ -221,7 +221,11 @@ FAULTS: dict[str, tuple[Callable[[bytes], bytes], type[errors.BundleError], str]
     ),
     "another name": (with_manifest(lambda m: m.update(name="other")), Stranger, f"{FOLDER}/manifest.json"),
     "more after the end": (lambda archive: archive + b"\0", errors.BundleError, "self_test.npz"),
-    "something between": (lambda archive: archive[:-1025] + b"x" + archive[-1024:], errors.BundleError, "self_test.npz"),
+    "something between": (
+        lambda archive: archive[:-1025] + b"x" + archive[-1024:],
+        errors.BundleError,
+        "self_test.npz",
+    ),
     "no end": (lambda archive: archive[:-1024], errors.BundleError, "self_test.npz"),
     "half an end": (lambda archive: archive[:-1], errors.BundleError, "self_test.npz"),
     "one archive behind the other": (lambda archive: archive + archive, errors.BundleError, "self_test.npz"),

@@ -169,7 +169,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
         errors.ManifestError,
         "model.onnx",
     ),
-    "work that cannot be": (lambda b: edit_manifest(b, lambda m: m["graphs"][0].update(macs=-1)), errors.ManifestError, "macs"),
+    "work that cannot be": (
+        lambda b: edit_manifest(b, lambda m: m["graphs"][0].update(macs=-1)),
+        errors.ManifestError,
+        "macs",
+    ),
     "labels that do not fit": (
         lambda b: edit_manifest(b, lambda m: m["labels"].append("10")),
         errors.ManifestError,
@@ -301,11 +305,3 @@ def test_a_bundle_written_again_is_the_same(committed: Bundle, tmp_path: Path):
     )
     assert copy.digest == committed.digest
     assert open_bundle(tmp_path / "again") == copy
-
-
-@pytest.mark.parametrize("name", ["", "../x", "a b", "é", ".hidden", "x" * 101])
-def test_a_bundle_has_a_plain_name(name: str):
-    from edgecnn.bundle.manifest import check_name
-
-    with pytest.raises(errors.UsageError):
-        check_name(name)

@@ -15,10 +15,10 @@ from edgecnn.bundle.manifest import (
     Manifest,
     Provenance,
     ReferenceId,
-    check_name,
     tensor_specs,
     utc_now,
 )
+from edgecnn.bundle.names import check_name
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.self_test import EncodedImage
 from edgecnn.bundle.store import Bundle, create_bundle

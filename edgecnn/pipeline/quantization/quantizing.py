@@ -16,9 +16,9 @@ from edgecnn.bundle.manifest import (
     Manifest,
     Provenance,
     Quantization,
-    check_name,
     utc_now,
 )
+from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, SourceError, UsageError
