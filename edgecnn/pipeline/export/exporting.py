@@ -58,8 +58,8 @@ def export(
     Args:
         reference: what to export.
         out: the bundle's folder; its name is the bundle's name.
-        data: source of the self-test images and the test split; by default the one that it was trained on, and where that
-            is not known, crops of photographs that scikit-learn ships.
+        data: source of the self-test images and the test split. The default is the source that it was trained on, or
+            crops of the photographs in scikit-learn if that is unknown.
         command: for the record.
         force: replace an existing bundle.
         progress: told of every stage.
