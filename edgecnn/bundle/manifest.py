@@ -1,21 +1,19 @@
 """`manifest.json`: what a bundle is, how to feed it, how to read its answer, and how it was made."""
 
 import json
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from edgecnn.bundle.names import is_name
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.errors import ManifestError, UnsafePath, UnsupportedFormat, UsageError
+from edgecnn.errors import ManifestError, UnsafePath, UnsupportedFormat
 from edgecnn.files import schema
 
 MAJOR, MINOR = 2, 0
 """Version of the format. A reader refuses another major version, and a later minor version that it cannot read."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -277,17 +275,6 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def check_name(name: str) -> str:
-    """Return a bundle's name if it can be one.
-
-    Raises:
-        UsageError: it has other characters than letters, digits, `.`, `_`, `-`, or is too long.
-    """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot name a bundle: use up to 100 letters, digits, '.', '_' and '-'")
-    return name
-
-
 def parse_manifest(content: bytes) -> Manifest:
     """Read a manifest, strictly.
 
@@ -306,10 +293,10 @@ def parse_manifest(content: bytes) -> Manifest:
                 f"upgrade edgecnn on this machine"
             ) from None
         raise ManifestError(f"manifest.json does not follow the format: {error}") from None
-    if not _NAME.fullmatch(manifest.name):  # other files are named after it
+    if not is_name(manifest.name):  # other files are named after it
         raise UnsafePath(f"manifest.json has the name {manifest.name!r}, which is not a plain name")
     for name in (*manifest.files, *(graph.file for graph in manifest.graphs)):
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise UnsafePath(f"manifest.json names the file {name!r}, which is not a plain name inside the bundle")
     _check_supported(manifest)
     return manifest

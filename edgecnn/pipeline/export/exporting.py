@@ -15,10 +15,10 @@ from edgecnn.bundle.manifest import (
     Manifest,
     Provenance,
     ReferenceId,
-    check_name,
     tensor_specs,
     utc_now,
 )
+from edgecnn.bundle.names import check_name
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.self_test import EncodedImage
 from edgecnn.bundle.store import Bundle, create_bundle
@@ -60,8 +60,8 @@ def export(
     Args:
         reference: what to export.
         out: the bundle's folder; its name is the bundle's name.
-        data: source of the self-test images and the test split; by default the one that it was trained on, and if that
-            is not known, crops of photographs that scikit-learn ships.
+        data: source of the self-test images and the test split. The default is the source that it was trained on, or
+            crops of the photographs in scikit-learn if that is unknown.
         command: for the record.
         force: replace an existing bundle.
         progress: told of every stage.

@@ -16,9 +16,9 @@ from edgecnn.bundle.manifest import (
     Manifest,
     Provenance,
     Quantization,
-    check_name,
     utc_now,
 )
+from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, SourceError, UsageError
@@ -97,13 +97,8 @@ def quantize(
     options = options or QuantizationOptions()
     check_name(out.name)
     check_new_bundle(out, force=force)
-    manifest = parent.manifest
-    if manifest.precision != "fp32":
-        raise UsageError(f"{parent.path} is {manifest.precision} already: quantize the FP32 bundle that it came from")
-    source = data or calibration.source
-    for labels in {source.labels, calibration.source.labels, (gate_data or source).labels}:
-        if labels != manifest.labels:
-            raise SourceError(f"the images have the classes {', '.join(labels[:5])}…, not those of {parent.path}")
+    source, manifest = data or calibration.source, parent.manifest
+    _check_parent(parent, source, calibration.source, gate_data or source)
     test = source.split("test")
     overlap = check_overlap(calibration.chosen, test)
     gate = _gate(parent, calibration, gate_data, options)
@@ -123,13 +118,8 @@ def quantize(
         engine_sessions(parent.model) as references,
     ):
         name, fp32 = next(iter(references.items()))
-        evaluation = evaluate(
-            {**sessions, "reference": fp32},
-            test,
-            manifest.preprocessing,
-            classes=len(manifest.labels),
-            progress=progress,
-        )
+        compared = {**sessions, "reference": fp32}
+        evaluation = evaluate(compared, test, manifest.preprocessing, classes=len(manifest.labels), progress=progress)
         # The parent was held to PyTorch within 1e-4 of the spread, and its proof travels with its digest.
         reference = f"fp32 bundle {parent.digest} on {name}"
         proof = dataclasses.replace(
@@ -139,14 +129,11 @@ def quantize(
             gate=None if gate is None else _gate_record(built, *gate),
         )
         self_test = make_self_test(sessions, self_test.images, self_test.logits, self_test.encoded)
+        preprocessing, full_range = manifest.preprocessing, options.full_range
         warnings = (
             *agreement_doubts(proof),
-            *machine_doubts(self_test, sessions, preprocessing=manifest.preprocessing, full_range=options.full_range),
-            *(
-                saturation_doubts(built.model, self_test, preprocessing=manifest.preprocessing)
-                if options.full_range
-                else ()
-            ),
+            *machine_doubts(self_test, sessions, preprocessing=preprocessing, full_range=full_range),
+            *(saturation_doubts(built.model, self_test, preprocessing=preprocessing) if full_range else ()),
             *overlap,
             *(() if gate is not None or options.max_drop >= _NO_GATE else (_UNGATED,)),
         )
@@ -159,6 +146,18 @@ def quantize(
     if seeds is not None:
         spread = spread_over_seeds(parent, calibration, seeds, data=data, options=options, progress=progress)
     return Quantized(bundle, warnings, conclude(engines, parent.size_bytes, bundle.size_bytes), spread)
+
+
+def _check_parent(parent: Bundle, *sources: DataSource) -> None:
+    """Check that a bundle is FP32, and that all images have its classes."""
+    manifest = parent.manifest
+    if manifest.precision != "fp32":
+        raise UsageError(f"{parent.path} is {manifest.precision} already: quantize the FP32 bundle that it came from")
+    for source in sources:
+        if source.labels != manifest.labels:
+            raise SourceError(
+                f"the images have the classes {', '.join(source.labels[:5])}…, not those of {parent.path}"
+            )
 
 
 def _gate(

@@ -8,39 +8,31 @@ from pathlib import Path
 
 import torch
 
-from edgecnn.bundle.manifest import FileEntry, Network, utc_now
-from edgecnn.errors import CheckpointError, SourceError, UsageError
+from edgecnn.bundle.decoding import Mode
+from edgecnn.bundle.manifest import FileEntry, utc_now
+from edgecnn.bundle.preprocessing import Preprocessing, Resize
+from edgecnn.errors import CheckpointError, UsageError
 from edgecnn.files.folder import remove_folder
-from edgecnn.pipeline.data.checks import complaints
-from edgecnn.pipeline.data.source import DataSource, Split
+from edgecnn.pipeline.data.source import DataSource
 from edgecnn.pipeline.models.registry import build
-from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.training.checkpoint import (
     FORMAT,
     RECORD,
     Checkpoint,
     CheckpointRecord,
     Epoch,
-    read_checkpoint,
     read_resume,
     unfinished,
     write_checkpoint,
 )
 from edgecnn.pipeline.training.distributed import Job, join, local_rank, writes_results
-from edgecnn.pipeline.training.images import Batches, Images, plain_batches
+from edgecnn.pipeline.training.images import Batches, Images, plain_batches, with_statistics
 from edgecnn.pipeline.training.optimization import choose_device
-from edgecnn.pipeline.training.preparing import (
-    check_classes,
-    check_place,
-    describe,
-    differences,
-    normalised,
-    plain_preprocessing,
-)
+from edgecnn.pipeline.training.planning import Plan, plan_training
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
 from edgecnn.pipeline.training.run import Run, better
 from edgecnn.pipeline.training.scalars import scalars
-from edgecnn.pipeline.training.transfer import begin_with, freeze, open_beginning
+from edgecnn.pipeline.training.transfer import begin_with, freeze
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 
@@ -115,65 +107,35 @@ def train(
         ModuleNotFoundError: `tensorboard` is given, and TensorBoard is not installed.
     """
     device = choose_device(options, local_rank())
-    beginning = None if weights is None else open_beginning(architecture, weights, options)
-    if options.freeze and beginning is None:
-        raise UsageError("--freeze trains the last layer alone: name the --weights that the others have")
-    described = describe(architecture, source, options, beginning)
-    check_place(out, resume=resume, force=force)
-    if len(source.labels) < 2:
-        raise SourceError(f"{source_name} has {len(source.labels)} class: a classifier needs at least two")
-    everything, test = source.split("train"), source.split("test")
-    if on_complaint is not None and writes_results():
-        for complaint in complaints(source, everything, test):
-            on_complaint(complaint)
-    found = None
-    if resume:
-        found = _begun(out, described, options, training=everything, test=test, beginning=beginning)
-    if found is not None and found.record.test_top1 is not None:
-        return replace(_trained(found.record, found.digest), writes=writes_results())
-    plain = plain_preprocessing(described)
+    plan = plan_training(
+        architecture,
+        source,
+        out,
+        source_name=source_name,
+        options=options,
+        weights=weights,
+        resume=resume,
+        force=force,
+        on_complaint=on_complaint,
+    )
+    if plan.begun is not None and plan.begun.record.test_top1 is not None:
+        return replace(_trained(plan.begun.record, plan.begun.digest), writes=writes_results())
     with join(device) as job, scalars(tensorboard if job.writes else None) as write:
         if options.batch_size < job.world:
             raise UsageError(f"--batch-size {options.batch_size} leaves nothing for some of {job.world} processes")
-        training, validation = everything.parted(options.validation)
-        check_classes(training, source.labels)
-        read = partial(Images, preprocessing=plain, cache_mib=cache_mib, progress=progress)
-        images = read(training, stage="reading training")
-        held_out = read(validation, stage="reading validation") if len(validation) else None
-        test_images = read(test, stage="reading test")
-        preprocessing = normalised(plain, images, beginning)
-        run = _run(described, options, beginning, device=device, job=job)
-        record = CheckpointRecord(
-            format=FORMAT,
-            network=described,
-            labels=source.labels,
-            preprocessing=preprocessing,
-            source=source_name,
-            training=everything.reference(),
-            validation=validation.reference() if held_out else None,
-            test=test.reference(),
-            test_top1=None,
-            options=options,
-            compute=run.compute,
-            beginning=None if beginning is None else beginning.digest,
-            history=(),
-            best_epoch=0,
-            created=utc_now(),
-            versions=versions(),
-            weights=FileEntry("", 0),
-        )
+        images = _read_images(plan, cache_mib, progress)
+        run = _run(plan, device=device, job=job)
         best, record = _epochs(
             run,
-            record,
-            found,
+            _record(plan, images, run),
+            plan.begun,
             out=out,
             images=images,
-            held_out=held_out,
             progress=progress,
             on_epoch=(write, on_epoch),
         )
         run.network.load_state_dict(best)
-        _, top1 = run.measure(plain_batches(test_images, preprocessing))
+        _, top1 = run.measure(plain_batches(images.test, images.preprocessing))
         record = replace(record, test_top1=top1, created=utc_now())
         digest = ""
         if job.writes:
@@ -183,28 +145,52 @@ def train(
         return replace(_trained(record, digest), writes=job.writes)
 
 
-def _begun(
-    out: Path,
-    network: Network,
-    options: TrainingOptions,
-    *,
-    training: Split,
-    test: Split,
-    beginning: Reference | None,
-) -> Checkpoint | None:
-    """Return the run to go on with, finished or not; None if there is none.
+@dataclass(frozen=True)
+class _Pictures:
+    """All images of a training, and how they are preprocessed."""
 
-    Raises:
-        UsageError: it was begun with other options or images.
-    """
-    place = next((place for place in (out, unfinished(out)) if (place / RECORD).is_file()), None)
-    if place is None:
-        return None
-    found = read_checkpoint(place)
-    different = differences(found.record, network, options, training=training, test=test, beginning=beginning)
-    if different:
-        raise UsageError(f"{place} was begun otherwise ({'; '.join(different)}): use its options, or start over")
-    return found
+    training: Images
+    validation: Images | None
+    test: Images
+    preprocessing: Preprocessing
+
+
+def _read_images(plan: Plan, cache_mib: int, progress: Progress) -> _Pictures:
+    """Read all images, and choose the normalisation: their own statistics, or those of the weights to start from."""
+    channels = plan.network.in_channels
+    mode: Mode = "L" if channels == 1 else "RGB"
+    plain = Preprocessing(mode, Resize(plan.network.image_size), None, (0.0,) * channels, (1.0,) * channels)
+    read = partial(Images, preprocessing=plain, cache_mib=cache_mib, progress=progress)
+    training = read(plan.training, stage="reading training")
+    validation = read(plan.validation, stage="reading validation") if len(plan.validation) else None
+    test = read(plan.test, stage="reading test")
+    if plan.beginning is None:
+        return _Pictures(training, validation, test, with_statistics(plain, training))
+    theirs = plan.beginning.preprocessing
+    return _Pictures(training, validation, test, replace(plain, mean=theirs.mean, std=theirs.std))
+
+
+def _record(plan: Plan, images: _Pictures, run: Run) -> CheckpointRecord:
+    """Return the record of a training before its first epoch."""
+    return CheckpointRecord(
+        format=FORMAT,
+        network=plan.network,
+        labels=plan.labels,
+        preprocessing=images.preprocessing,
+        source=plan.source_name,
+        training=plan.everything.reference(),
+        validation=plan.validation.reference() if images.validation else None,
+        test=plan.test.reference(),
+        test_top1=None,
+        options=plan.options,
+        compute=run.compute,
+        beginning=None if plan.beginning is None else plan.beginning.digest,
+        history=(),
+        best_epoch=0,
+        created=utc_now(),
+        versions=versions(),
+        weights=FileEntry("", 0),
+    )
 
 
 def _epochs(
@@ -213,15 +199,14 @@ def _epochs(
     found: Checkpoint | None,
     *,
     out: Path,
-    images: Images,
-    held_out: Images | None,
+    images: _Pictures,
     progress: Progress,
     on_epoch: tuple[OnEpoch, ...],
 ) -> tuple[dict[str, torch.Tensor], CheckpointRecord]:
     """Train from where `found` stopped to the last epoch; returns the best weights and the record with its history."""
-    options, job = record.options, run.job
+    options, job, held_out = record.options, run.job, images.validation
     batches = Batches(
-        images,
+        images.training,
         record.preprocessing,
         options,
         rank=job.rank,
@@ -237,7 +222,7 @@ def _epochs(
     for number in range(len(history), options.epochs):
         start, waited = time.perf_counter(), batches.waited_s
         loss, accuracy = run.epoch(number, batches, lambda step, note: progress("training", step, total, note))
-        checked = run.measure(plain_batches(held_out, record.preprocessing)) if held_out else (None, None)
+        checked = (None, None) if held_out is None else run.measure(plain_batches(held_out, record.preprocessing))
         epoch = Epoch(
             loss=loss,
             accuracy=accuracy,
@@ -260,16 +245,14 @@ def _epochs(
     return best, replace(record, history=tuple(history), best_epoch=best_epoch)
 
 
-def _run(
-    network: Network, options: TrainingOptions, beginning: Reference | None, *, device: torch.device, job: Job
-) -> Run:
-    torch.manual_seed(options.seed)
-    module = build(network)
-    if beginning is not None:
-        begin_with(beginning, module, network)
-    if options.freeze:
-        freeze(module, network.architecture)
-    return Run(module, options, device=device, job=job)
+def _run(plan: Plan, *, device: torch.device, job: Job) -> Run:
+    torch.manual_seed(plan.options.seed)
+    module = build(plan.network)
+    if plan.beginning is not None:
+        begin_with(plan.beginning, module, plan.network)
+    if plan.options.freeze:
+        freeze(module, plan.network.architecture)
+    return Run(module, plan.options, device=device, job=job)
 
 
 def _trained(record: CheckpointRecord, digest: str) -> Trained:

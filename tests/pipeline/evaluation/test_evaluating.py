@@ -15,7 +15,7 @@ from edgecnn.runtime.verification.recorded import read_recorded
 def test_saves_the_logits_of_a_checkpoint(checkpoint_path: Path, fp32_bundle: Bundle, tmp_path: Path):
     found = evaluate(checkpoint_path, "digits", save_logits=tmp_path / "r.npz")
     saved = read_recorded(tmp_path / "r.npz")
-    assert saved.reference == fp32_bundle.manifest.reference
+    assert saved.reference == fp32_bundle.manifest.reference.digest
     assert saved.images_digest == found.data.digest == open_source("digits").split("test").digest
     right = (saved.logits.argmax(axis=1) == open_source("digits").split("test").known_targets()).sum()
     assert right == found.metrics.top1.right

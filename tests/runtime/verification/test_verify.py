@@ -78,7 +78,7 @@ def test_compares_with_recorded_logits(committed: Bundle, on_a_device: OnADevice
 
 def test_compares_with_a_session(committed: Bundle, images: Split):
     with contextlib.closing(open_session(committed)) as session:
-        reference = ReferenceSession("itself", committed.manifest.reference, "d" * 64, session)
+        reference = ReferenceSession("itself", committed.manifest.reference.digest, "d" * 64, session)
         found = verify(committed, images=images, reference=reference)
     assert found.record.reference == "d" * 64
     assert found.record.comparison is not None
