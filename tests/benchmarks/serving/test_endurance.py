@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.serving import reload, sigterm, soak
+from benchmarks.serving import reload, requests, sigterm, soak
 from benchmarks.serving.reload import summary
 from benchmarks.serving.sigterm import Sent, count
 from benchmarks.serving.soak import balance, growth, slope
@@ -98,3 +98,8 @@ def test_the_page_of_a_soak_has_verdicts_that_fail():
     assert "| started | 105 | 85.0 | 80.0 | 22 | 5 |" in text
     assert "| slow | 200: 6,676, 408: 34 |" in text
     assert "counters: received 6,710." in text
+
+
+def test_reads_the_head_of_an_answer():
+    head = requests.parse_head(b"HTTP/1.1 503 Busy\r\nContent-Length: 12\r\nCONNECTION: close\r\n\r\n")
+    assert head == requests.Head(status=503, length=12, is_last=True)
