@@ -9,11 +9,11 @@ help:  ## list the targets
 
 install: .venv/installed  ## create .venv with everything in it
 
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml oip-conformance/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: edgecnn needs Python 3.11 or later, $(PYTHON) is $$($(PYTHON) --version): make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[pipeline,tensorboard,onnxruntime,openvino,serve,grpc,client,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[pipeline,tensorboard,onnxruntime,openvino,serve,grpc,client,dev]' -e ./oip-conformance
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'kserve==0.21.0; python_version < "3.14"'
 	@touch $@
 
@@ -21,10 +21,10 @@ demo: install  ## train, export, quantize, verify, predict: the whole road on re
 	$(BIN)/python scripts/demo.py
 
 test: install  ## the tests, offline, in minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: install  ## the long tests too
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest -n auto --dist loadfile -m ''
 
 check: install  ## formatting, lint, types
 	$(BIN)/ruff format --check .

@@ -14,7 +14,7 @@
     ├── BundleError                 1   a folder, or an archive, that is not an intact bundle
     │   ├── BundleNotFound          1   no folder, or no manifest in it
     │   ├── ManifestError           1   a manifest that does not follow the format
-    │   ├── FormatTooNew            1   written by a later edgecnn
+    │   ├── UnsupportedFormat       1   a format that this edgecnn does not read or run
     │   ├── UnsafePath              1   a name that leaves the folder, or a link inside it
     │   ├── FileMissing             1   a file that the manifest names is not there
     │   ├── UnexpectedFile          1   a file that the manifest does not name
@@ -34,8 +34,7 @@
     ├── SignatureError              3   it is not proven who made a bundle
     │   ├── SignatureMissing        3   nobody has signed it
     │   └── SignatureInvalid        3   what stands there is not this key's signature of this bundle
-    ├── SlowerThanBefore            3   it ran, and is slower than in the benchmark that it was held against
-    └── NotConformant               3   it was asked, and does not do what the protocol says
+    └── SlowerThanBefore            3   it ran, and is slower than in the benchmark that it was held against
 
 A message is one line: what was expected, what was found, what to do.
 """
@@ -113,8 +112,8 @@ class ManifestError(BundleError):
     """A manifest that does not follow the format."""
 
 
-class FormatTooNew(BundleError):
-    """A bundle that a later edgecnn has written."""
+class UnsupportedFormat(BundleError):
+    """A bundle in a format that this edgecnn does not read, or that needs what it does not run."""
 
 
 class UnsafePath(BundleError):
@@ -234,11 +233,5 @@ class SignatureInvalid(SignatureError):
 
 class SlowerThanBefore(EdgecnnError):
     """It ran, and is slower than in the benchmark that it was held against."""
-
-    exit_code = 3
-
-
-class NotConformant(EdgecnnError):
-    """A server was asked, and does not do what the protocol says."""
 
     exit_code = 3

@@ -14,6 +14,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 from command import Result
 from device import OnADevice
 from repository import COMMITTED, REPOSITORY
+from shared import build_once
 
 from edgecnn.bundle.store import Bundle, open_bundle
 
@@ -38,9 +39,10 @@ def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from edgecnn.pipeline.training.loop import train
     from edgecnn.pipeline.training.recipes import recipe
 
-    path = tmp_path_factory.mktemp("checkpoints") / "lenet-digits"
-    train("lenet", open_source("digits"), path, source_name="digits", options=recipe("lenet", "digits"))
-    return path
+    def build(out: Path) -> None:
+        train("lenet", open_source("digits"), out, source_name="digits", options=recipe("lenet", "digits"))
+
+    return build_once(tmp_path_factory, "lenet-digits", build)
 
 
 @pytest.fixture(scope="session")
@@ -49,28 +51,35 @@ def fp32_bundle(checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory)
     from edgecnn.pipeline.export.exporting import export
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
-    return export(read_checkpoint(checkpoint_path).reference, tmp_path_factory.mktemp("bundles") / "lenet-digits-fp32")
+    def build(out: Path) -> None:
+        export(read_checkpoint(checkpoint_path).reference, out)
+
+    return open_bundle(build_once(tmp_path_factory, "lenet-digits-fp32", build))
 
 
 @pytest.fixture(scope="session")
-def int8_bundle(fp32_bundle: Bundle) -> Bundle:
+def int8_bundle(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The INT8 bundle made from it with the committed recipe."""
-    from edgecnn.pipeline.quantization.quantizing import quantize
-    from edgecnn.pipeline.quantization.recipe import open_calibration
-
-    recipe = open_calibration(str(REPOSITORY / "calibration" / "digits.json"))
-    return quantize(fp32_bundle, recipe, fp32_bundle.path.parent / "lenet-digits-int8").bundle
+    return _quantized(fp32_bundle, "lenet-digits-int8", tmp_path_factory, REPOSITORY / "calibration" / "digits.json")
 
 
 @pytest.fixture(scope="session")
 def full_range(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The INT8 bundle with weights up to ±127: where it is exact depends on the processor."""
+    return _quantized(fp32_bundle, "full-range", tmp_path_factory, "digits", full_range=True)
+
+
+def _quantized(
+    parent: Bundle, name: str, factory: pytest.TempPathFactory, calibration: str | Path, *, full_range: bool = False
+) -> Bundle:
     from edgecnn.pipeline.quantization.options import QuantizationOptions
     from edgecnn.pipeline.quantization.quantizing import quantize
     from edgecnn.pipeline.quantization.recipe import open_calibration
 
-    out = tmp_path_factory.mktemp("full") / "full-range"
-    return quantize(fp32_bundle, open_calibration("digits"), out, options=QuantizationOptions(full_range=True)).bundle
+    def build(out: Path) -> None:
+        quantize(parent, open_calibration(str(calibration)), out, options=QuantizationOptions(full_range=full_range))
+
+    return open_bundle(build_once(factory, name, build))
 
 
 @pytest.fixture
@@ -113,7 +122,7 @@ def on_a_device(committed: Bundle, tmp_path: Path) -> OnADevice:
     with load(committed) as classifier:
         logits = classifier.logits(images.all_pixels(committed.manifest.preprocessing))
     logits[0] *= -1
-    recorded = RecordedLogits(committed.manifest.reference, "c" * 64, images.digest, logits)
+    recorded = RecordedLogits(committed.manifest.reference.digest, "c" * 64, images.digest, logits)
     recorded.write(tmp_path / "reference.npz")
     return OnADevice(folder, tmp_path / "reference.npz")
 

@@ -64,7 +64,7 @@ OURS = {
         "server/supervisor",
     },
     "server/worker": {"errors", "host", "protocol", "server"},
-    "server": {"errors", "host", "bundle/limits", "runtime/engines/choices", "protocol/refusal", "server"},
+    "server": {"errors", "host", "bundle/limits", "runtime/engines/choices", "protocol/refusal", "server/options"},
     "pipeline/models": {"errors", "bundle", "pipeline/models"},
     "pipeline/data": {"errors", "files", "bundle", "pipeline/data"},
     "pipeline/importing": {"errors", "files", "bundle", "pipeline/models", "pipeline/reference", "pipeline/importing"},
@@ -140,7 +140,7 @@ THIRD_PARTY = {
     "pipeline/evaluation/plot": {"numpy", "matplotlib"},
     "pipeline/evaluation/speed_plot": {"matplotlib"},
     "pipeline/evaluation": {"numpy"},
-    "pipeline/quantization": {"numpy", "onnx", "onnxruntime"},
+    "pipeline/quantization": {"numpy", "onnx"},
     "pipeline/reference": {"torch"},
     "pipeline/torch_session": {"numpy", "torch", "torchvision"},
     "pipeline": {"numpy"},
@@ -184,6 +184,14 @@ def rule(table: dict[str, set[str]], module: Path) -> set[str]:
         if str(place) in table:
             return table[str(place)]
     raise AssertionError(f"no rule for {module}: which room is it in?")
+
+
+def test_conformance_suite_is_independent():
+    suite = PACKAGE.parent / "oip-conformance"
+    modules = {path.stem for path in suite.glob("tests/**/*.py")}
+    found = {name.partition(".")[0] for path in suite.rglob("*.py") for name in imports(path)}
+    assert found - sys.stdlib_module_names - modules == {"oip_conformance", "numpy", "click", "pytest"}
+    assert not any(name.startswith("oip_conformance") for module in MODULES for name in imports(module))
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

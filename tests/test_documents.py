@@ -8,7 +8,15 @@ from repository import REPOSITORY
 
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "exported/*.md", "calibration/*.md", "deploy/**/*.md", "benchmarks/*.md")
+    for pattern in (
+        "*.md",
+        "docs/**/*.md",
+        "exported/*.md",
+        "calibration/*.md",
+        "deploy/**/*.md",
+        "benchmarks/*.md",
+        "oip-conformance/*.md",
+    )
     for path in REPOSITORY.glob(pattern)
 )
 MAKEFILE = (REPOSITORY / "Makefile").read_text()

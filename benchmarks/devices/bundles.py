@@ -81,7 +81,7 @@ def build(zoo: Path) -> None:
 def _make(out: Path, reference: str, command: list[str]) -> None:
     """Build a bundle, unless one of this reference stands."""
     try:
-        if open_bundle(out).manifest.reference == reference:
+        if open_bundle(out).manifest.reference.digest == reference:
             return
     except BundleError:
         pass

@@ -11,7 +11,8 @@ import onnx
 from benchmarks.common.random_networks import IMAGENET, random_graph
 from benchmarks.common.results import BUILD, COMMITTED
 from benchmarks.quantization.quantizers import ours
-from edgecnn.bundle.manifest import Manifest, tensor_specs
+from edgecnn.bundle.finding import MODEL
+from edgecnn.bundle.manifest import Graph, Manifest, tensor_specs
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
 from edgecnn.pipeline.data.photographs import photographs
@@ -54,15 +55,14 @@ def _manifest(name: str, model: onnx.ModelProto, *, network: str, classes: int) 
     assert committed.quantization is not None
     image, logits = tensor_specs((224, 224, 3), classes)
     int8 = name.endswith("int8")
+    quantization = dataclasses.replace(committed.quantization, float_tensors={}) if int8 else None
     return dataclasses.replace(
         committed,
         name=name,
         network=get_architecture(network).usual(),
-        precision="int8" if int8 else "fp32",
-        quantization=dataclasses.replace(committed.quantization, float_tensors={}) if int8 else None,
+        graphs=(Graph(MODEL, "int8" if int8 else "fp32", count_macs(model), quantization=quantization),),
         labels=tuple(f"class {index}" for index in range(classes)),
         input=image,
         output=logits,
         preprocessing=PREPROCESSING,
-        macs=count_macs(model),
     )

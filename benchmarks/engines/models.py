@@ -71,7 +71,7 @@ def build_models(folder: Path) -> None:
 def reference(name: str) -> Reference:
     """Return a network with random weights that behaves as a trained one does, at its usual image size."""
     description = get_architecture(name).usual()
-    size, channels = description.image_size, description.in_channels
+    size, channels = description.image_size[0], description.in_channels
     with torch.no_grad():  # keeping what a backward pass would need takes 10 GB for ResNet-152
         network = realistic(build(description), size=size, channels=channels)
         _decide(network, get_architecture(name).heads[0], normalised_photographs(size, channels))

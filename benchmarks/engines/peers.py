@@ -109,7 +109,9 @@ def _network(path: Path) -> Any:
     """Build a bundle's network with fresh weights: how long a run takes does not depend on them."""
     from edgecnn.pipeline.models.registry import build
 
-    return build(open_bundle(path).manifest.network).eval()
+    network = open_bundle(path).manifest.network
+    assert network is not None
+    return build(network).eval()
 
 
 def _torch_info() -> SessionInfo:

@@ -52,15 +52,14 @@ def _where() -> dict[str, Any]:
 
 
 def lenet(rounds: int, seconds: float) -> dict[str, Any]:
-    """Measure LeNet FP32, one thread, one process or two."""
+    """Measure LeNet FP32, one thread."""
     bundle = bundle_of("lenet", "fp32")
     name, image, path = bundle.manifest.name, bundle.self_test().images[:1], bundle.path
-    ours = ("--backend", "onnxruntime", "--threads", "1")
     recipes = {
         "uvicorn": peer("uvicorn", path, threads=1),
         "granian RSGI": peer("granian RSGI", path, threads=1),
         "granian ASGI": peer("granian ASGI", path, threads=1),
-        "edgecnn": edgecnn(path, *ours),
+        "edgecnn": edgecnn(path, "--backend", "onnxruntime", "--threads", "1"),
         "mlserver": peer("mlserver", path, threads=1),
         "litserve": peer("litserve", path, threads=1),
         "bentoml": peer("bentoml", path, threads=1),
@@ -75,11 +74,6 @@ def lenet(rounds: int, seconds: float) -> dict[str, Any]:
         ("LitServe, JSON", "litserve", requests.litserve(image)),
         ("BentoML, JSON", "bentoml", requests.bentoml(image)),
     ]
-    if usable_cores() > 1:
-        recipes["uvicorn 2"] = peer("uvicorn", path, threads=1, workers=2)
-        recipes["edgecnn 2"] = edgecnn(path, *ours, "--workers", "2")
-        forms.append((f"{REFERENCE}, 2 processes", "uvicorn 2", requests.raw(image)))
-        forms.append(("edgecnn, binary, 2 workers", "edgecnn 2", requests.v2_binary(name, image)))
     logits = expected(bundle, image)
     ways = [Way(title, server, request, logits, bundle.self_test().tolerance) for title, server, request in forms]
     taken, failed = measure(recipes, ways, engine=None, rounds=rounds, seconds=seconds)

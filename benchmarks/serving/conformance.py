@@ -1,4 +1,4 @@
-"""`edgecnn conformance` against edgecnn, NVIDIA Triton and MLServer: where they differ, as data and as a page.
+"""`oip-conformance` against edgecnn, NVIDIA Triton and MLServer: where they differ, as data and as a page.
 
 All serve the same graph on ONNX Runtime: Triton by its Python backend, MLServer by a custom model. Triton's binary
 comes in the package `nvidia-pytriton`. A server that ends is started again, as a container would be; the case that it
@@ -22,10 +22,10 @@ from benchmarks.serving.recipes import PEERS, SERVING, Recipe, build, edgecnn, p
 from benchmarks.serving.server import Server, free_ports
 from edgecnn import __version__
 from edgecnn.bundle.manifest import utc_now
-from edgecnn.conformance.connection import Client, parse_url
-from edgecnn.conformance.discovery import discover
-from edgecnn.conformance.suite import Report, run
 from edgecnn.files.schema import plain
+from oip_conformance.connection import Client, parse_url
+from oip_conformance.discovery import discover
+from oip_conformance.suite import Report, run
 
 _LOGS = SERVING / "logs"
 _TRITON = SERVING / "triton"
@@ -105,7 +105,6 @@ def _kept_alive(recipe: Recipe, log: Path) -> Iterator[int]:
         tuple(each.replace("{port}", str(port)) for each in recipe.command),
         recipe.ready_path,
         {name: value.replace("{port}", str(port)) for name, value in recipe.environment.items()},
-        recipe.all_ready,
     )
     running = [Server(fixed, log, port=port)]
     is_over = threading.Event()

@@ -10,7 +10,6 @@ from edgecnn.tuning.measuring.turn import Turn
 
 ENGINE, REFERENCE, OURS = "the engine alone", "uvicorn, bare handler", "edgecnn, binary"
 OURS_JSON, MLSERVER, OURS_JPEG = "edgecnn, JSON", "MLServer, JSON", "edgecnn, JPEG"
-TWO, OURS_TWO = f"{REFERENCE}, 2 processes", f"{OURS}, 2 workers"
 LEAST_OF_REFERENCE, MOST_P99, LEAST_OF_MLSERVER = 0.75, 2.0, 4.0
 LEAST_OF_ENGINE, LEAST_OF_ENGINE_JPEG = 0.95, 0.85
 """The bounds of the claims; `idle.py` and `overload.py` have their own."""
@@ -85,12 +84,11 @@ def claim(text: str, figure: dict[str, float], *, least: float | None = None, mo
 def lenet_claims(turns: Mapping[str, Sequence[Turn]], loads: Mapping[str, Sequence[Load]]) -> list[Claim]:
     """Hold LeNet's figures against what is to be reached, where the ways ran."""
     found = []
-    for ours, reference in ((OURS, REFERENCE), (OURS_TWO, TWO)):
-        if ours in turns and reference in turns:
-            figure = over(turns[ours], turns[reference])
-            found.append(claim(f"LeNet: {ours} / {reference}, requests/s", figure, least=LEAST_OF_REFERENCE))
-            p99 = ([load.p99_ms for load in loads[name]] for name in (ours, reference))
-            found.append(claim(f"LeNet: {ours} / {reference}, p99", asdict(ratio(*p99)), most=MOST_P99))
+    if OURS in turns and REFERENCE in turns:
+        figure = over(turns[OURS], turns[REFERENCE])
+        found.append(claim(f"LeNet: {OURS} / {REFERENCE}, requests/s", figure, least=LEAST_OF_REFERENCE))
+        p99 = ([load.p99_ms for load in loads[name]] for name in (OURS, REFERENCE))
+        found.append(claim(f"LeNet: {OURS} / {REFERENCE}, p99", asdict(ratio(*p99)), most=MOST_P99))
     if OURS_JSON in turns and MLSERVER in turns:
         figure = over(turns[OURS_JSON], turns[MLSERVER])
         found.append(claim(f"LeNet: {OURS_JSON} / {MLSERVER}, requests/s", figure, least=LEAST_OF_MLSERVER))

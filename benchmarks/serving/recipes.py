@@ -76,27 +76,23 @@ class Recipe:
         command: its arguments.
         ready_path: what answers 200 once it serves.
         environment: what it needs beside ours.
-        all_ready: what its log says once all of its processes serve, where the path tells of one only.
     """
 
     command: tuple[str, ...]
     ready_path: str
     environment: dict[str, str] = field(default_factory=dict)
-    all_ready: str = ""
 
 
 def edgecnn(bundle: Path, *options: str) -> Recipe:
     """Our server on one bundle."""
     command = (sys.executable, "-m", "edgecnn", "serve", str(bundle), "--port", "{port}", *options)
-    return Recipe(command, "/v2/health/ready", all_ready="edgecnn serves")
+    return Recipe(command, "/v2/health/ready")
 
 
-def peer(name: str, bundle: Path, *, threads: int, workers: int = 1) -> Recipe:
+def peer(name: str, bundle: Path, *, threads: int) -> Recipe:
     """A peer on the graph of one bundle."""
     command, ready_path = _COMMANDS[name]
     program = str(SERVING / "venvs" / name.partition(" ")[0] / "bin" / command[0])
-    if "{workers}" in command:
-        command = tuple(str(workers) if each == "{workers}" else each for each in command)
     environment = {
         "SERVING_MODEL": str(bundle / "model.onnx"),
         "SERVING_THREADS": str(threads),
@@ -113,21 +109,21 @@ def peer(name: str, bundle: Path, *, threads: int, workers: int = 1) -> Recipe:
 _COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "uvicorn": (
         (
-            *("uvicorn", "bare_asgi:app", "--port", "{port}", "--workers", "{workers}", "--http", "httptools"),
+            *("uvicorn", "bare_asgi:app", "--port", "{port}", "--workers", "1", "--http", "httptools"),
             *("--loop", "uvloop", "--lifespan", "off", "--no-access-log", "--log-level", "warning"),
         ),
         "/",
     ),
     "granian RSGI": (
         (
-            *("granian", "bare_rsgi:app", "--interface", "rsgi", "--port", "{port}", "--workers", "{workers}"),
+            *("granian", "bare_rsgi:app", "--interface", "rsgi", "--port", "{port}", "--workers", "1"),
             *("--host", "127.0.0.1", "--loop", "uvloop", "--no-access-log", "--log-level", "warning"),
         ),
         "/",
     ),
     "granian ASGI": (
         (
-            *("granian", "bare_asgi:app", "--interface", "asginl", "--port", "{port}", "--workers", "{workers}"),
+            *("granian", "bare_asgi:app", "--interface", "asginl", "--port", "{port}", "--workers", "1"),
             *("--host", "127.0.0.1", "--loop", "uvloop", "--no-access-log", "--log-level", "warning"),
         ),
         "/",

@@ -6,11 +6,10 @@ says that it was answered, or a part of its answer came, and yet its client has 
 after the signal on a connection that the server was closing, of which it says nothing, never got in: HTTP lets a
 client repeat it. Writes the data and `results/sigterm.md`.
 
-    python -m benchmarks.serving.sigterm [--runs 200] [--workers 1] [--early]
+    python -m benchmarks.serving.sigterm [--runs 200]
 """
 
 import collections
-import dataclasses
 import json
 import random
 import signal
@@ -108,14 +107,12 @@ def _answer(sock: socket.socket) -> tuple[int | str, bool]:
     return head.status, not head.is_last
 
 
-def one(seed: int, *, workers: int, early: bool) -> dict[str, Any]:
+def one(seed: int) -> dict[str, Any]:
     """Start a server, load it, end it at a random moment, and count."""
     bundle = bundle_of("lenet", "fp32")
     request = requests.v2_binary(bundle.manifest.name, bundle.self_test().images[:1])
-    options = ("--backend", "onnxruntime", "--threads", "1", "--workers", str(workers))
-    recipe = edgecnn(bundle.path, *options, "--access-log", "--log-format", "json")
-    if early:  # one worker is ready; others may be loading still
-        recipe = dataclasses.replace(recipe, all_ready="")
+    options = ("--backend", "onnxruntime", "--threads", "1", "--access-log", "--log-format", "json")
+    recipe = edgecnn(bundle.path, *options)
     log = SERVING / "logs" / "sigterm.log"
     with Server(recipe, log) as server:
         clients = [Client(number, server.port, request) for number in range(CLIENTS)]
@@ -171,12 +168,10 @@ def main() -> None:
     """Do it so often, and write what was seen."""
     parser = command_line(__doc__)
     parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--early", action="store_true", help="begin when the first worker is ready, not the last")
     options = parser.parse_args()
     runs = []
     for number in range(options.runs):
-        runs.append(one(number, workers=options.workers, early=options.early))
+        runs.append(one(number))
         if runs[-1]["lost"] or runs[-1]["exit_code"]:
             print(number, runs[-1], flush=True)
     statuses: collections.Counter[str] = collections.Counter()
@@ -184,8 +179,6 @@ def main() -> None:
         statuses.update(run["statuses"])
     result = origin() | {
         "runs": len(runs),
-        "workers": options.workers,
-        "early": options.early,
         "clients": CLIENTS,
         "statuses": dict(statuses),
         "exit_codes": dict(collections.Counter(str(run["exit_code"]) for run in runs)),
@@ -202,7 +195,6 @@ def page(result: Mapping[str, Any]) -> str:
     """Write what became of the requests of all runs."""
     figures = {
         "servers ended": result["runs"],
-        "workers": result["workers"],
         "clients": result["clients"],
         "requests sent": result["sent"],
         "sent after the signal": result["sent_after_signal"],

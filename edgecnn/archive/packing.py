@@ -1,17 +1,19 @@
-"""Pack a bundle into one file: the same bundle is the same bytes, everywhere and always.
+"""Pack a bundle into one archive. The same bundle gives the same bytes on every system.
 
-The container is an uncompressed tar (POSIX ustar): the manifest first, the other files in the order of their names, all
-in a folder named as the bundle is. Nothing is compressed, because what zlib writes depends on its version and its
-fork, and INT8 weights hardly shrink; so nothing can swell when it is read either. It is no zip, which says each name
-and size twice: readers differ in which of the two they believe.
+The archive is an uncompressed tar (POSIX ustar). It holds one folder, which has the bundle's name: first the manifest,
+then the other files, sorted by name. A header contains the path and the size of a file, but no time, owner or mode.
+
+The archive is not compressed: the output of zlib depends on its version, and INT8 weights hardly shrink. So an archive
+cannot expand when it is read either. It is not a zip, which records each name and size twice: readers differ in which
+of the two they use.
 """
 
 import hashlib
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.archive import tar
 from edgecnn.archive.copying import IncomingFolder
 from edgecnn.bundle.finding import MANIFEST, check_outside_bundles
 from edgecnn.bundle.store import Bundle, open_bundle
@@ -19,16 +21,25 @@ from edgecnn.errors import UsageError
 from edgecnn.files.file import new_file
 from edgecnn.files.folder import write_new_file
 
+BLOCK = tarfile.BLOCKSIZE
+"""Size of a header in bytes. The content of each file is padded to a multiple of it."""
+
+END = bytes(2 * BLOCK)
+"""The end of an archive."""
+
+LARGEST = 8**11 - 1
+"""The largest size of a file in bytes (8 GiB): a header has eleven octal digits for it."""
+
 
 @dataclass(frozen=True)
 class Packed:
-    """What was written.
+    """The archive that was written.
 
     Attributes:
-        archive: the file.
-        size_bytes: of it.
-        sha256: of its bytes, as `sha256sum` says it.
-        bundle: what is in it.
+        archive: its path.
+        size_bytes: its size.
+        sha256: the SHA-256 of its bytes, as `sha256sum` prints it.
+        bundle: the bundle in it.
     """
 
     archive: Path
@@ -42,14 +53,14 @@ def pack(bundle: Path, out: Path, *, force: bool = False) -> Packed:
 
     Raises:
         BundleError: the bundle is not intact.
-        OutputExists: `out` stands already and `force` is false.
-        UsageError: `out` is no place for a file, or a file of the bundle is too large for a tar.
-        EdgecnnError: the system refused, for example a full disk; nothing has changed then.
+        OutputExists: `out` exists and `force` is false.
+        UsageError: `out` is not the path of a plain file, or a file of the bundle is too large for a tar.
+        EdgecnnError: writing failed, for example because the disk is full; nothing has changed.
     """
     opened = open_bundle(bundle)
     for name, entry in opened.manifest.files.items():
-        if entry.size_bytes > tar.LARGEST:
-            limit = f"{(tar.LARGEST + 1) >> 30} GiB"
+        if entry.size_bytes > LARGEST:
+            limit = f"{(LARGEST + 1) >> 30} GiB"
             raise UsageError(f"{bundle / name} has {limit} or more, too much for an archive: copy the folder")
     digest, size_bytes = hashlib.sha256(), 0
 
@@ -66,11 +77,23 @@ def pack(bundle: Path, out: Path, *, force: bool = False) -> Packed:
     return Packed(out, size_bytes, digest.hexdigest(), opened)
 
 
+def write_header(folder: str, name: str, size_bytes: int) -> bytes:
+    """Return the header of the file `folder/name`; each name has at most 100 ASCII characters."""
+    info = tarfile.TarInfo(f"{folder}/{name}")
+    info.size = size_bytes
+    return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+
+
+def padding(size_bytes: int) -> bytes:
+    """Return the zeros that follow a file of that size."""
+    return bytes(-size_bytes % BLOCK)
+
+
 def _chunks(bundle: Bundle) -> Iterator[bytes]:
     sizes = {name: entry.size_bytes for name, entry in bundle.manifest.files.items()}
     sizes[MANIFEST] = (bundle.path / MANIFEST).stat().st_size
     for name, content in IncomingFolder(bundle).files():
-        yield tar.write_header(bundle.manifest.name, name, sizes[name])
+        yield write_header(bundle.manifest.name, name, sizes[name])
         yield from content
-        yield bytes(tar.padding(sizes[name]))
-    yield tar.END
+        yield padding(sizes[name])
+    yield END

@@ -1,20 +1,22 @@
-"""Read the archive of a bundle as if an enemy had written it: only what `packing` writes is taken, byte for byte.
+"""Unpack an archive that may be hostile: every byte must be as `packing` writes it.
 
-Every header is made again from the manifest in the archive and compared before anything is written, so an archive is
-never larger than its manifest says. No name is taken from a header, nothing is extracted by a library, and the content
-of each file is held against its digest. What differs is named, one error class for each kind.
+Each header is built again from the manifest in the archive, and all its 512 bytes are compared before anything is
+written. So links, devices, sparse files, and the extensions of pax and GNU need no rules of their own: their headers
+differ. A header that differs is parsed for the error message only. No path comes from a header, no library extracts a
+file, and the content of each file is checked against its digest.
 """
 
 import contextlib
 import os
 import stat
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from edgecnn.archive import tar
 from edgecnn.archive.copying import Files, place, read_chunks
+from edgecnn.archive.packing import BLOCK, END, LARGEST, padding, write_header
 from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST
 from edgecnn.bundle.manifest import Manifest, parse_manifest
 from edgecnn.bundle.store import Bundle
@@ -25,12 +27,27 @@ from edgecnn.errors import (
     FileMissing,
     ManifestError,
     UnexpectedFile,
+    UnsafePath,
 )
 from edgecnn.files.digest import digest_bytes
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _EXPECTED = "expected a file that `edgecnn pack` has written"
 _COPY_AGAIN = "it was cut off: copy the archive again"
+_KINDS = {
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.DIRTYPE: "a folder",
+    tarfile.FIFOTYPE: "a pipe",
+    tarfile.CONTTYPE: "a contiguous file",
+    tarfile.XHDTYPE: "a pax extension",
+    tarfile.XGLTYPE: "a pax extension",
+    tarfile.GNUTYPE_LONGNAME: "a GNU extension",
+    tarfile.GNUTYPE_LONGLINK: "a GNU extension",
+    tarfile.GNUTYPE_SPARSE: "a sparse file",
+}
 
 
 @dataclass(frozen=True)
@@ -118,60 +135,60 @@ class _Survey:
             sizes[name] = manifest.files[name].size_bytes
         for name, size_bytes in sizes.items():
             self._take(manifest.name, name, size_bytes, named=sizes)
-        rest = self._read(len(tar.END) + 1)
-        if rest != tar.END:
+        rest = self._read(len(END) + 1)
+        if rest != END:
             self._refuse_after_the_last(rest, sizes)
         return Archive(self._path, manifest, digest_bytes(content), self._members, self._file)
 
     def _manifest_bytes(self) -> bytes:
         """Read the manifest, whose header nothing is there yet to compare with."""
-        header = self._read(tar.BLOCK)
+        header = self._read(BLOCK)
         for magic, kind in _COMPRESSED.items():
             if header.startswith(magic):
                 raise BundleError(f"{self._path} is in the form of {kind}: {_EXPECTED}, which is an uncompressed tar")
-        if len(header) < tar.BLOCK:
+        if len(header) < BLOCK:
             raise BundleError(f"{self._path} has {len(header)} bytes and is no archive: {_EXPECTED}")
-        found = tar.read_header(header, archive=self._path)
-        if found.path.rpartition("/")[2] != MANIFEST:
-            raise FileMissing(f"{self._path} does not begin with {MANIFEST} but with {found.path!r}: {_EXPECTED}")
-        if found.size_bytes > LARGEST_MANIFEST:
+        found = _read_header(header, archive=self._path)
+        if found.name.rpartition("/")[2] != MANIFEST:
+            raise FileMissing(f"{self._path} does not begin with {MANIFEST} but with {found.name!r}: {_EXPECTED}")
+        if found.size > LARGEST_MANIFEST:
             raise ManifestError(
                 f"{self._path}: {MANIFEST} has more than {LARGEST_MANIFEST >> 20} MiB: it is no manifest"
             )
-        content = self._read(found.size_bytes)
-        if len(content) < found.size_bytes:
+        content = self._read(found.size)
+        if len(content) < found.size:
             raise BundleError(f"{self._path} ends inside {MANIFEST}: {_COPY_AGAIN}")
         self._offset = 0
         return content
 
     def _take(self, folder: str, name: str, size_bytes: int, *, named: dict[str, int]) -> None:
         """Step over the next file, which must be the one that is expected."""
-        header = self._read(tar.BLOCK)
-        if len(header) < tar.BLOCK:
+        header = self._read(BLOCK)
+        if len(header) < BLOCK:
             raise BundleError(f"{self._path} ends before {name}: {_COPY_AGAIN}")
-        # A size that no header can say is that of no file here.
-        if size_bytes not in range(tar.LARGEST + 1) or header != tar.write_header(folder, name, size_bytes):
+        # A header cannot record every size that a manifest can.
+        if size_bytes not in range(LARGEST + 1) or header != write_header(folder, name, size_bytes):
             self._refuse(header, f"{folder}/{name}", size_bytes, named)
         self._members[name] = (self._offset, size_bytes)
-        padding = tar.padding(size_bytes)
-        if self._offset + size_bytes + padding > self._size_bytes:
+        zeros = padding(size_bytes)
+        if self._offset + size_bytes + len(zeros) > self._size_bytes:
             raise BundleError(f"{self._path} ends inside {name}: {_COPY_AGAIN}")
         self._offset += size_bytes
-        if self._read(padding) != bytes(padding):
+        if self._read(len(zeros)) != zeros:
             raise BundleError(f"{self._path} holds something between {name} and the next file: pack the bundle again")
 
     def _refuse(self, header: bytes, path: str, size_bytes: int, named: dict[str, int]) -> None:
         """Say what stands where a file was expected."""
         folder, _, name = path.rpartition("/")
-        if header == bytes(tar.BLOCK):
+        if header == bytes(BLOCK):
             raise FileMissing(f"{self._path} holds no {name}, which {MANIFEST} names: pack the bundle again")
-        found = tar.read_header(header, archive=self._path)
-        self._refuse_stranger(found.path, folder, named)
-        if found.path != path:
-            raise FileMissing(f"{self._path} holds no {name} where it belongs, before {found.path!r}: pack it again")
-        if found.size_bytes != size_bytes:
+        found = _read_header(header, archive=self._path)
+        self._refuse_stranger(found.name, folder, named)
+        if found.name != path:
+            raise FileMissing(f"{self._path} holds no {name} where it belongs, before {found.name!r}: pack it again")
+        if found.size != size_bytes:
             raise DigestMismatch(
-                f"{self._path}: {name} has {found.size_bytes} bytes, {size_bytes} were sealed: pack the bundle again"
+                f"{self._path}: {name} has {found.size} bytes, {size_bytes} were sealed: pack the bundle again"
             )
         raise BundleError(
             f"{self._path}: the header of {name} has a time, an owner or an extension; `edgecnn pack` writes none"
@@ -192,13 +209,13 @@ class _Survey:
 
     def _refuse_after_the_last(self, rest: bytes, named: dict[str, int]) -> None:
         last = next(reversed(named))
-        header = rest[: tar.BLOCK]
-        if len(rest) < len(tar.END) and rest == bytes(len(rest)):
+        header = rest[:BLOCK]
+        if len(rest) < len(END) and rest == bytes(len(rest)):
             raise BundleError(f"{self._path} ends right after {last}: {_COPY_AGAIN}")
-        if len(header) == tar.BLOCK and header != bytes(tar.BLOCK):
-            found = tar.read_header(header, archive=self._path)
-            folder = found.path.rpartition("/")[0]
-            self._refuse_stranger(found.path, folder, named)
+        if len(header) == BLOCK and header != bytes(BLOCK):
+            found = _read_header(header, archive=self._path)
+            folder = found.name.rpartition("/")[0]
+            self._refuse_stranger(found.name, folder, named)
         raise BundleError(f"{self._path} holds something after {last}, its last file: pack the bundle again")
 
     def _read(self, size_bytes: int) -> bytes:
@@ -210,3 +227,31 @@ class _Survey:
             raise BundleError(f"cannot read {self._path}: {error.strerror} (errno {error.errno})") from None
         self._offset += len(content)
         return content
+
+
+def _read_header(header: bytes, *, archive: Path) -> tarfile.TarInfo:
+    """Parse a header for an error message.
+
+    Args:
+        header: its 512 bytes.
+        archive: for messages.
+
+    Raises:
+        UnsafePath: it is not the header of a plain file, or its path may lead out of the folder.
+        BundleError: it is not a header.
+    """
+    try:
+        info = tarfile.TarInfo.frombuf(header, "utf-8", "backslashreplace")
+    except tarfile.HeaderError:
+        raise BundleError(
+            f"{archive} is damaged, or no archive that `edgecnn pack` has written: copy or pack it again"
+        ) from None
+    path = info.name
+    if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        what = _KINDS.get(info.type, f"of the unknown kind {info.type.decode('latin-1')!r}")
+        raise UnsafePath(f"{archive} holds {path!r}, which is {what}: a bundle holds plain files only")
+    if "\\" in path or ":" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise UnsafePath(f"{archive} holds the path {path!r}, which is not that of a file in a bundle")
+    if not 0 <= info.size <= LARGEST:
+        raise BundleError(f"{archive} records a size of {info.size} bytes for {path!r}: pack the bundle again")
+    return info

@@ -4,7 +4,7 @@ Only JPEG, PNG and BMP are decoded: fewer formats are fewer parsers that an atta
 converted in one documented way, the same in training and on the device:
 
 * EXIF orientation is applied, then dropped;
-* alpha is dropped, not blended (as torchvision's loader does); a palette is resolved;
+* alpha is dropped, not blended (as torchvision's loader does), except in mode RGBA; a palette is resolved;
 * CMYK becomes RGB as Pillow converts it, without colour management; ICC profiles are ignored;
 * 16-bit samples keep their upper byte.
 """
@@ -24,7 +24,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.errors import ImageError, ImageTooLarge
 
-Mode = Literal["L", "RGB"]
+Mode = Literal["L", "RGB", "RGBA"]
+CHANNELS: dict[Mode, int] = {"L": 1, "RGB": 3, "RGBA": 4}
 ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
 
 FORMATS = ("JPEG", "PNG", "BMP")
@@ -41,8 +42,8 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
     """Decode one image.
 
     Args:
-        image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1] or [H, W, 3].
-        mode: `L` for one channel (ITU-R 601-2 luma), `RGB` for three.
+        image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1] or [H, W, 3], for RGBA also [H, W, 4].
+        mode: `L` for one channel (ITU-R 601-2 luma), `RGB` for three, `RGBA` for four.
         max_pixels: images with more are refused from their header, before they take memory.
 
     Returns:
@@ -53,7 +54,7 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
         ImageTooLarge: it has more pixels than `max_pixels`.
     """
     if isinstance(image, np.ndarray):
-        return _convert(_from_array(image).copy(), mode)  # a grey one shares the array's memory
+        return _convert(_from_array(image, mode).copy(), mode)  # a grey one shares the array's memory
     if isinstance(image, Image.Image):
         try:
             return _convert(image.copy(), mode)
@@ -127,10 +128,11 @@ def _too_large(name: str, max_pixels: int, found: str) -> str:
     return f"{name} is too large: at most {max_pixels:,} pixels are decoded, found {found}; scale it down first"
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
+def _from_array(array: np.ndarray, mode: Mode) -> Image.Image:
+    channels = (1, 3, 4) if mode == "RGBA" else (1, 3)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in channels):
         found = f"{array.dtype} {list(array.shape)}"
-        raise ImageError(f"an array image must be uint8 [H, W], [H, W, 1] or [H, W, 3], found {found}")
+        raise ImageError(f"an array image must be uint8 [H, W] or [H, W, C] with C in {channels}, found {found}")
     if 0 in array.shape:
         raise ImageError(f"an array image must hold pixels, found {list(array.shape)}")
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
@@ -139,7 +141,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
 def _convert(picture: Image.Image, mode: Mode) -> Image.Image:
     """Turn a picture upright and into a mode; it is changed itself where that saves a copy of it."""
     ImageOps.exif_transpose(picture, in_place=True)
-    picture.info.pop("transparency", None)  # alpha is dropped: Pillow would warn about a palette that has one
+    if mode != "RGBA":
+        picture.info.pop("transparency", None)  # alpha is dropped: Pillow would warn about a palette that has one
     if picture.mode.startswith("I;16"):  # which Pillow would clip at 255
         picture = Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
     return picture if picture.mode == mode else picture.convert(mode)

@@ -84,5 +84,5 @@ def check_outside_bundles(place: Path) -> None:
     """
     inside = Path(os.path.realpath(place.parent))  # where `..` and links lead, as the system follows them
     for parent in (inside, *inside.parents):
-        if all((parent / name).is_file() for name in (MANIFEST, MODEL, SELF_TEST)):
+        if all((parent / name).is_file() for name in (MANIFEST, SELF_TEST, PROOF)):
             raise UsageError(f"{place} lies inside the bundle {parent}, which is sealed: choose a place outside it")

@@ -1,8 +1,7 @@
-"""Finds every tensor and every node in the bytes of an ONNX file: a device has no ONNX package.
+"""Find every tensor and every node in the bytes of an ONNX file, without the ONNX package.
 
-Reads the wire format of protocol buffers (protobuf.dev/programming-guides/encoding) as far as tensors and nodes lie in
-it, by the field numbers of onnx.proto. Skips data by its length, so that weights are neither read nor copied. Takes
-nothing for granted: whatever the bytes are, they are a graph, or a `ValueError`, and either is known soon.
+The field numbers are those of onnx.proto. Weights are skipped by their length, neither read nor copied. The bytes may
+be hostile: bytes that are not a graph raise `ValueError`, and reading takes a bounded time.
 """
 
 from collections.abc import Iterator
@@ -10,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_FIELDS = 500_000
-"""Of a file; ResNet-152 in INT8 has 28,000. More would only be there to keep a reader busy: these take a second."""
+from edgecnn.bundle.wire_format import LENGTH, VARINT, read_fields
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # wire types
-_SIZES = {_FIXED64: 8, _FIXED32: 4}
+MOST_FIELDS = 500_000
+"""Limit on the fields of a file, which keeps reading to about a second. ResNet-152 in INT8 has 28,000."""
+
 _DATA_TYPE, _NAME, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 2, 8, 9, 13, 14  # fields of TensorProto
 _INPUT, _OUTPUT, _OP_TYPE = 1, 2, 4  # fields of NodeProto
 
@@ -117,41 +116,15 @@ class _Reader:
         return Node((names[_OP_TYPE] or [""])[-1], tuple(names[_INPUT]), tuple(names[_OUTPUT]))
 
     def _fields(self, message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-        """Read a message: field numbers with an integer, or with the bytes of whatever has a length."""
-        at, end = 0, len(message)
-        while at < end:
+        """Yield the field numbers of a message, each with an integer or with the bytes of a value that has a length."""
+        for number, wire, value, end in read_fields(message):
             self._left -= 1
             if self._left < 0:
                 raise ValueError("too many fields")
-            tag, at = _varint(message, at)
-            number, wire = tag >> 3, tag & 7
-            if number >> 29:
-                raise ValueError("no field has such a number")
-            if wire == _VARINT:
-                value, at = _varint(message, at)
+            if wire == VARINT:
                 yield number, value
-                continue
-            if wire == _LENGTH:
-                size, at = _varint(message, at)
-            elif wire in _SIZES:
-                size = _SIZES[wire]
-            else:
-                raise ValueError(f"wire type {wire}")
-            if size > end - at:
-                raise ValueError("a length beyond the end")
-            if wire == _LENGTH:
-                yield number, message[at : at + size]
-            at += size
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Read a number of seven bits a byte, the lowest first; return it and where the next field begins."""
-    value = 0
-    for place, byte in enumerate(message[at : at + 10]):
-        value |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:
-            return value, at + place + 1
-    raise ValueError("a number that does not end, or has more than 64 bits")
+            elif wire == LENGTH:
+                yield number, message[value:end]
 
 
 def _text(value: memoryview) -> str:

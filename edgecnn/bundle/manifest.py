@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.errors import FormatTooNew, ManifestError, UnsafePath, UsageError
+from edgecnn.errors import ManifestError, UnsafePath, UnsupportedFormat, UsageError
 from edgecnn.files import schema
 
-MAJOR, MINOR = 1, 2
-"""Version of the format: a reader refuses a later major; a later minor adds only what older readers may ignore."""
+MAJOR, MINOR = 2, 0
+"""Version of the format. A reader refuses another major version, and a later minor version that it cannot read."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
 
@@ -61,24 +61,22 @@ class Network:
     architecture: str
     num_classes: int
     in_channels: int
-    image_size: int
+    image_size: tuple[int, int]
     stem: Stem = "standard"
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """How the numbers of an INT8 graph are laid out.
+    """How the numbers of an INT8 graph are stored.
 
     Attributes:
         activations: `uint8` with a zero point is asymmetric, `int8` without is symmetric (TensorRT takes only that).
-        weights: always signed, symmetric, one scale a channel.
         weight_limit: largest magnitude of a quantized weight: 127 is the full range; 64 is the largest at which
             two products with uint8 activations cannot overflow 16 bits: 2 · 255 · 64 = 32,640.
         float_tensors: what stays in float32, and why.
     """
 
     activations: Literal["uint8", "int8"]
-    weights: Literal["int8"]
     weight_limit: int
     float_tensors: dict[str, str]
 
@@ -86,6 +84,65 @@ class Quantization:
     def symmetric(self) -> bool:
         """Whether activations have no zero point."""
         return self.activations == "int8"
+
+
+WeightType = Literal["fp32", "fp16", "int8", "int4"]
+"""Type of a weight tensor. int8 is symmetric with one scale a channel; int4 is packed, two numbers a byte."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One ONNX graph of a bundle.
+
+    Attributes:
+        file: its name in the bundle.
+        precision: what most of its weights are stored in.
+        macs: multiply-accumulates for one image, of convolutions and matrix products; None if they were not counted.
+        weights: name to type of each weight tensor; empty if all are fp32.
+        quantization: of an INT8 graph, else None.
+    """
+
+    file: str
+    precision: Literal["fp32", "fp16", "int8"]
+    macs: int | None = None
+    weights: dict[str, WeightType] = field(default_factory=dict)
+    quantization: Quantization | None = None
+
+    def __post_init__(self) -> None:
+        if (self.precision == "int8") != (self.quantization is not None):
+            raise ValueError(f"precision is {self.precision}, yet quantization is {self.quantization}")
+        if self.macs is not None and self.macs < 0:
+            raise ValueError(f"macs must be at least 0, found {self.macs}")
+
+
+@dataclass(frozen=True)
+class ReferenceId:
+    """The reference that a bundle was compared with when it was built.
+
+    Attributes:
+        kind: a registered `network`, a user's PyTorch `module`, an `onnx` file, or another `bundle`.
+        digest: of its weights, preprocessing and labels. Bundles with the same digest come from one reference.
+    """
+
+    kind: Literal["network", "module", "onnx", "bundle"]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How logits become scores in [0, 1].
+
+    Attributes:
+        activation: `softmax` over all classes, or `sigmoid` of each.
+        multi_label: whether an image may have several labels.
+    """
+
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        if self.multi_label and self.activation != "sigmoid":
+            raise ValueError("multi_label needs the activation sigmoid")
 
 
 @dataclass(frozen=True)
@@ -125,8 +182,8 @@ class Provenance:
         created: UTC time, ISO 8601.
         command: the command line or API call.
         versions: package to version.
-        checkpoint: digest of the checkpoint, or of the weights that came from elsewhere.
-        training: the images that it was trained on; None where nobody knows.
+        weights: digest of the checkpoint or file that the weights came from.
+        training: the images that the network was trained on; None if unknown.
         opset: of the ONNX default domain.
         calibration: for INT8, else None.
     """
@@ -134,7 +191,7 @@ class Provenance:
     created: str
     command: str
     versions: dict[str, str]
-    checkpoint: str
+    weights: str
     training: DataReference | None
     opset: int
     calibration: CalibrationRecord | None = None
@@ -145,27 +202,26 @@ class Manifest:
     """The whole of `manifest.json`.
 
     Attributes:
-        reference: digest of the PyTorch reference: checkpoint, preprocessing and labels. It ties together the bundles
-            of one model.
+        reference: what the bundle was compared with.
+        network: how to build the network again; None if it is not a registered one.
+        graphs: one graph; two for a cascade, the fast one first.
         labels: class names in the order of the logits.
-        macs: multiply-accumulates of the graph for one image, of convolutions and matrix products; None where an
-            edgecnn wrote it that did not count them (format 1.1 and earlier).
+        scores: how logits become scores.
         files: every other file of the bundle.
-        annotations: free for others; edgecnn writes and reads nothing there.
+        annotations: free for other tools; edgecnn neither writes nor reads them.
     """
 
     format: Format
     name: str
-    network: Network
-    precision: Literal["fp32", "int8"]
-    quantization: Quantization | None
-    reference: str
+    reference: ReferenceId
+    network: Network | None
+    graphs: tuple[Graph, ...]
     labels: tuple[str, ...]
     input: TensorSpec
     output: TensorSpec
     preprocessing: Preprocessing
     provenance: Provenance
-    macs: int | None = None
+    scores: Scores = field(default_factory=Scores)
     files: dict[str, FileEntry] = field(default_factory=dict)
     annotations: dict[str, Any] = field(default_factory=dict)
 
@@ -175,10 +231,31 @@ class Manifest:
             raise ValueError(f"input must be [N, H, W, {self.preprocessing.channels}], found {list(self.input.shape)}")
         if self.output.shape[1:] != (len(self.labels),):
             raise ValueError(f"{len(self.labels)} labels do not fit an output of {list(self.output.shape)}")
-        if (self.precision == "int8") != (self.quantization is not None):
-            raise ValueError(f"precision is {self.precision}, yet quantization is {self.quantization}")
-        if self.macs is not None and self.macs < 0:
-            raise ValueError(f"macs must be at least 0, found {self.macs}")
+        if len(self.graphs) not in (1, 2):
+            raise ValueError(f"graphs must hold one graph, or two for a cascade, found {len(self.graphs)}")
+        if self.reference.kind == "network" and self.network is None:
+            raise ValueError("the reference is a registered network, yet network is missing")
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of a bundle that holds one."""
+        (graph,) = self.graphs
+        return graph
+
+    @property
+    def precision(self) -> str:
+        """What most of the graph's weights are stored in: `fp32`, `fp16` or `int8`."""
+        return self.graph.precision
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """How the numbers of an INT8 graph are stored; None for any other."""
+        return self.graph.quantization
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-accumulates of the graph for one image; None if they were not counted."""
+        return self.graph.macs
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -215,7 +292,7 @@ def parse_manifest(content: bytes) -> Manifest:
     """Read a manifest, strictly.
 
     Raises:
-        FormatTooNew: a later edgecnn wrote it.
+        UnsupportedFormat: another version of edgecnn wrote it, or it needs what this version does not run.
         UnsafePath: a file name would leave the folder.
         ManifestError: anything else that does not follow the format.
     """
@@ -224,21 +301,35 @@ def parse_manifest(content: bytes) -> Manifest:
         manifest = schema.parse(Manifest, content)
     except schema.SchemaError as error:
         if minor > MINOR:
-            raise FormatTooNew(
+            raise UnsupportedFormat(
                 f"this bundle has format {MAJOR}.{minor}, this edgecnn reads {MAJOR}.{MINOR} ({error}): "
                 f"upgrade edgecnn on this machine"
             ) from None
         raise ManifestError(f"manifest.json does not follow the format: {error}") from None
     if not _NAME.fullmatch(manifest.name):  # other files are named after it
         raise UnsafePath(f"manifest.json has the name {manifest.name!r}, which is not a plain name")
-    for name in manifest.files:
+    for name in (*manifest.files, *(graph.file for graph in manifest.graphs)):
         if not _NAME.fullmatch(name):
             raise UnsafePath(f"manifest.json names the file {name!r}, which is not a plain name inside the bundle")
+    _check_supported(manifest)
     return manifest
 
 
+def _check_supported(manifest: Manifest) -> None:
+    """Refuse what the format can describe and this version does not run."""
+    needs = None
+    if len(manifest.graphs) > 1:
+        needs = "two graphs (a cascade)"
+    elif "int4" in manifest.graph.weights.values():
+        needs = "4-bit weights"
+    elif manifest.scores != Scores():
+        needs = f"the activation {manifest.scores.activation}"
+    if needs is not None:
+        raise UnsupportedFormat(f"this bundle needs {needs}, which this edgecnn does not run: upgrade edgecnn")
+
+
 def _check_major(content: bytes) -> int:
-    """Look at the version alone, before the strict reading: a newer manifest may be shaped otherwise.
+    """Check the version before the strict reading: another major version may have another shape.
 
     Returns the minor version, 0 where there is none to read.
     """
@@ -248,7 +339,6 @@ def _check_major(content: bytes) -> int:
     except (ValueError, LookupError, TypeError, RecursionError):
         return 0  # the strict reader says what is wrong
     if isinstance(major, int) and major != MAJOR:
-        raise FormatTooNew(
-            f"this bundle has format {major}, this edgecnn reads format {MAJOR}: upgrade edgecnn on this machine"
-        )
+        remedy = "upgrade edgecnn on this machine" if major > MAJOR else "export and quantize it again"
+        raise UnsupportedFormat(f"this bundle has format {major}, this edgecnn reads format {MAJOR}: {remedy}")
     return minor if isinstance(minor, int) else 0

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from edgecnn.bundle.decoding import ImageLike, Mode, decode
+from edgecnn.bundle.decoding import CHANNELS, ImageLike, Mode, decode
 from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.errors import ImageTooLarge
 
@@ -65,7 +65,7 @@ class Preprocessing:
     """Everything between an image file and the graph, and the normalisation that stands inside the graph.
 
     Attributes:
-        mode: colour mode: `L` or `RGB`.
+        mode: colour mode: `L`, `RGB` or `RGBA`.
         resize: scaling, or None to keep the size.
         crop: height and width of the centre crop, or None. A smaller image is padded with black.
         mean: per channel, of pixels scaled to [0, 1]; applied inside the graph.
@@ -88,8 +88,8 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
-        """Channels of the result: 1 or 3."""
-        return 1 if self.mode == "L" else 3
+        """Channels of the result: 1, 3 or 4."""
+        return CHANNELS[self.mode]
 
     def image(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Decode and preprocess one image to uint8 [H, W, C].

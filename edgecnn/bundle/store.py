@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle.external_data import check_no_external_data
-from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, MODEL, PROOF, SELF_TEST, check_outside_bundles, led_to
-from edgecnn.bundle.manifest import FileEntry, Manifest, check_name, parse_manifest
+from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, PROOF, SELF_TEST, check_outside_bundles, led_to
+from edgecnn.bundle.manifest import FileEntry, Graph, Manifest, check_name, parse_manifest
 from edgecnn.bundle.proof import Proof
 from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.weights import check_weights
@@ -43,7 +43,7 @@ class Bundle:
     @property
     def model(self) -> Path:
         """The ONNX graph."""
-        return self.path / MODEL
+        return self.path / self.manifest.graph.file
 
     @property
     def classes(self) -> int:
@@ -53,7 +53,7 @@ class Bundle:
     @property
     def size_bytes(self) -> int:
         """Size of the ONNX graph."""
-        return self.manifest.files[MODEL].size_bytes
+        return self.manifest.files[self.manifest.graph.file].size_bytes
 
     def self_test(self) -> SelfTest:
         """Read the self-test: real images and the reference's answers."""
@@ -95,13 +95,14 @@ def open_bundle(path: str | Path, *, digest: str | None = None) -> Bundle:
         manifest = parse_manifest(content)
     except BundleError as error:
         raise type(error)(f"{path}: {error}") from None
-    for needed in (MODEL, SELF_TEST, PROOF):
+    for needed in (*(graph.file for graph in manifest.graphs), SELF_TEST, PROOF):
         if needed not in manifest.files:
             raise ManifestError(f"{path}: manifest.json does not name {needed}")
     _check_no_strangers(path, manifest)
     for name, entry in manifest.files.items():
         _check_file(path / name, entry)
-    _check_graph(_mapped(path / MODEL), manifest, path / MODEL)
+    for graph in manifest.graphs:
+        _check_graph(_mapped(path / graph.file), graph, path / graph.file)
     return Bundle(path, manifest, digest_bytes(content))
 
 
@@ -118,8 +119,9 @@ def create_bundle(
     """
     check_name(manifest.name)
     check_outside_bundles(out)
-    _check_graph(np.frombuffer(model, np.uint8), manifest, out / MODEL)
-    files: Mapping[str, bytes] = {MODEL: model, SELF_TEST: self_test.to_bytes(), PROOF: schema.dump(proof).encode()}
+    name = manifest.graph.file
+    _check_graph(np.frombuffer(model, np.uint8), manifest.graph, out / name)
+    files: Mapping[str, bytes] = {name: model, SELF_TEST: self_test.to_bytes(), PROOF: schema.dump(proof).encode()}
     entries = {name: FileEntry(digest_bytes(content), len(content)) for name, content in files.items()}
     sealed = dataclasses.replace(manifest, files=entries)
     content = schema.dump(sealed).encode()
@@ -176,11 +178,11 @@ def _check_file(path: Path, entry: FileEntry) -> None:
         raise DigestMismatch(f"{path} has changed since it was sealed (sha256 differs): copy the bundle again")
 
 
-def _check_graph(model: np.ndarray, manifest: Manifest, path: Path) -> None:
+def _check_graph(model: np.ndarray, graph: Graph, path: Path) -> None:
     """Prove what no digest can, before an engine sees the graph; `model` is the bytes of the file at `path`."""
     check_no_external_data(model, path=path)
-    if manifest.quantization is not None:
-        check_weights(model, manifest.quantization.weight_limit, path=path)
+    if graph.quantization is not None:
+        check_weights(model, graph.quantization.weight_limit, path=path)
 
 
 def _mapped(path: Path) -> np.ndarray:

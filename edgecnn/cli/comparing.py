@@ -60,7 +60,7 @@ def compare_with_reference(
         network = read_checkpoint(reference).reference
         identity, digest = network.identity, network.digest
         sessions["reference"] = TorchSession(network)
-    if identity != bundle.manifest.reference:
+    if identity != bundle.manifest.reference.digest:
         raise UsageError(f"{reference} is not the reference of {bundle.path}: name the one that it came from")
     split = _open_split(bundle, data, strict=strict)
     if recorded is not None and recorded.images_digest != split.digest:

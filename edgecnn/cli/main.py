@@ -10,7 +10,6 @@ import click
 
 from edgecnn import __version__
 from edgecnn.cli.benchmark import benchmark
-from edgecnn.cli.conformance import conformance
 from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
@@ -58,13 +57,12 @@ pack        bundle                       -> one file, the same bytes everywhere
 unpack      that file                    -> bundle
 install     bundle or archive            -> a further version on this device, proven and made current
 rollback    installed versions           -> the version before
-conformance a server's URL               -> does it do what the Open Inference Protocol says?
 models      the architectures, and what each costs
 inspect     architecture, checkpoint or bundle -> its layers
 doctor      -> what this machine is, and what edgecnn will do on it
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 ran, but the proof or the signature did not hold, it
-became slower, or the server does not conform.
+Exit codes: 0 done, 1 failed, 2 usage, 3 ran, but the proof or the signature did not hold, or
+it became slower.
 """  # after \b click keeps the lines as they are
 
 
@@ -76,7 +74,7 @@ def cli() -> None:
 
 for command in (
     *(models, train, evaluate, export, quantize, verify, sign, predict, benchmark, tune, serve),
-    *(pack, unpack, install, rollback, conformance, inspect, doctor),
+    *(pack, unpack, install, rollback, inspect, doctor),
 ):
     cli.add_command(command)
 

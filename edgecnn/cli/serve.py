@@ -20,11 +20,11 @@ _NEEDED_TO_VERIFY = ("model_signing", "OpenSSL")
 def serve(bundles: tuple[Path, ...], **options: Any) -> int:
     """Serve each BUNDLE, and those in each FOLDER, by the Open Inference Protocol; alone, those in ./exported.
 
-    A model is named by its manifest, and is ready once its self-test has been replayed. A folder NAME with bundles 1, 2, …
-    is one model with versions: the highest is served, and a new one as soon as it has proven itself. Of a folder that
-    `edgecnn install` keeps the current bundle is served.
+    A model is named by its manifest, and is ready once its self-test has been replayed. A folder NAME with bundles 1,
+    2, … is one model with versions: the highest is served, and a new one as soon as it has proven itself. Of a folder
+    that `edgecnn install` keeps the current bundle is served.
 
-    SIGTERM ends the server when what it has accepted is answered; a worker that crashes is started again.
+    SIGTERM ends the server when what it has accepted is answered; the worker is started again if it crashes.
     """
     chosen = ServeOptions(**options)
     needed = _NEEDED if chosen.grpc_port is None else _NEEDED + _NEEDED_FOR_GRPC

@@ -1,12 +1,11 @@
-"""`Client`: what a `Classifier` answers, answered by a server, or by one of several.
+"""`Client`: a `Classifier` whose bundle runs on a server, or on several.
 
-No engine runs here. What a user sees is as with a `Classifier`: the same inputs, the same predictions, the same errors.
+It takes the same inputs, and gives the same predictions and errors. No engine runs here.
 """
 
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -14,46 +13,22 @@ from typing import Any, overload
 import numpy as np
 
 from edgecnn.bundle.decoding import ImageLike
-from edgecnn.client.answer import Request
-from edgecnn.client.asking import Asking
-from edgecnn.client.description import Served, describe, path_of
-from edgecnn.client.index import models, only_ready
-from edgecnn.client.options import (
-    TIMEOUT_S,
-    Retries,
-    check_ca,
-    check_key,
-    check_model,
-    check_retries,
-    check_timeout,
-    check_urls,
-)
-from edgecnn.client.pictures import MOST_BYTES, Picture, chunks
-from edgecnn.client.transport import Transport
-from edgecnn.errors import EdgecnnError, ImageError, ServerUnavailable
-from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of, wrong_images
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The answer to one image, and who gave it.
-
-    Attributes:
-        prediction: or the error of an image that cannot be read or decoded.
-        url: of the server; empty where none was asked.
-        digest: of the bundle; empty where none was asked, or the server names none.
-    """
-
-    prediction: Prediction | ImageError
-    url: str = ""
-    digest: str = ""
+from edgecnn.client.connections import Request, one_line
+from edgecnn.client.description import describe, path_of
+from edgecnn.client.failover import Failover
+from edgecnn.client.images import MAX_REQUEST_BYTES, Picture, chunks
+from edgecnn.client.inference import Answered, Inference
+from edgecnn.client.options import TIMEOUT_S, Options, Retries, check_model, parse_urls
+from edgecnn.errors import EdgecnnError, ImageError, ServerUnavailable, UsageError
+from edgecnn.prediction import Prediction, answered, check_several, check_top, wrong_images
 
 
 class Client:
-    """A way to servers that answer for a model. Any number of threads may use it at once, and forked processes too.
+    """Classifies images on one server, or on several that serve the same model. Thread-safe and fork-safe.
 
-    Requests go to the servers in turns. One that does not answer, or is busy, rests for a while and the request goes
-    to another, or again to the same; see `Retries`. Connections are kept. Close it, or use it in a `with` block.
+    Requests go to the servers in turns. If a server does not answer or is busy, the request goes to another one, or
+    again to the same after its back-off; see `Retries`. Connections are kept: close the client, or use it in a `with`
+    block.
     """
 
     def __init__(
@@ -66,30 +41,24 @@ class Client:
         retries: Retries = Retries(),  # noqa: B008 - frozen
         ca: str | Path | None = None,
     ) -> None:
-        """Connect to nothing yet.
+        """Check the options; no connection is opened yet.
 
         Args:
-            url: of a server, such as `http://127.0.0.1:8080`, or of several that serve the same.
-            model: by name; None for the only one that is ready.
-            api_key: for servers that want one.
-            timeout_s: for one request, all attempts and pauses together; of several servers one gets at most half of
-                what is left, so that one that hangs leaves time for another. A long list of images is several requests.
-            retries: how often a request is sent, and how long a server rests that failed.
-            ca: PEM file with the authorities that certificates must come from; None for the system's.
+            url: of a server, such as `http://127.0.0.1:8080`, or of several.
+            model: name of the model; None for the only one that is ready.
+            api_key: for servers that require one.
+            timeout_s: for one request, all attempts and pauses together; one of several servers gets at most half of
+                what is left. A long list of images is several requests.
+            retries: how often a request is sent, and how long a server that failed is left out.
+            ca: PEM file of certificate authorities; None for the system's.
 
         Raises:
-            UsageError: something of this cannot be.
+            UsageError: an option is invalid.
         """
-        urls = check_urls(url)
-        self._name = check_model(model)
-        self._transport = Transport(
-            urls,
-            api_key=check_key(api_key),
-            ca=check_ca(ca, urls),
-            timeout_s=check_timeout(timeout_s),
-            retries=check_retries(retries),
-        )
-        self._asking: Asking | None = None
+        self._options = Options(parse_urls(url), model, api_key, timeout_s, retries, ca)
+        self._name = model
+        self._servers = Failover(self._options)
+        self._inference: Inference | None = None
 
     @overload  # a str is a sequence of str too; it means a path
     def predict(self, images: ImageLike, *, top: int = 5) -> Prediction: ...  # type: ignore[overload-overlap]
@@ -98,9 +67,9 @@ class Client:
     def predict(self, images: ImageLike | Sequence[ImageLike], *, top: int = 5) -> Prediction | list[Prediction]:
         """Classify one image or several, as `Classifier.predict` does.
 
-        Files travel as they are and are decoded on the server; arrays and Pillow images travel without loss. A server
-        that is not edgecnn's does not say how images are resized: they must then have the model's size, and labels
-        are the numbers of the classes.
+        Files are sent unchanged and decoded on the server; arrays and Pillow images are sent without loss. Servers
+        other than edgecnn's do not report labels, nor how images are resized: labels are then the numbers of the
+        classes, and each image must have the model's size.
 
         Args:
             images: one image or a sequence of them, each a path, an encoded file's bytes, a Pillow image, or an array
@@ -122,14 +91,14 @@ class Client:
         return answered(found)
 
     def predictions(self, images: Iterable[ImageLike], *, top: int = 5) -> Iterator[Prediction | ImageError]:
-        """Classify images as they come, however many, a request's worth at a time.
+        """Classify any number of images lazily, one request at a time.
 
         Args:
             images: as `predict` takes them.
             top: how many labels each prediction lists.
 
         Yields:
-            For each image, in their order, its prediction, or the error of one that cannot be read or decoded.
+            For each image, in order, its prediction, or its error if it cannot be read or decoded.
 
         Raises:
             UsageError, ServerError, ServerUnavailable: as `predict`.
@@ -137,7 +106,7 @@ class Client:
         return (each.prediction for each in self.answers(images, top=top))
 
     def answers(self, images: Iterable[ImageLike], *, top: int = 5) -> Iterator[Answered]:
-        """Classify images as `predictions` does, and say with each who has answered."""
+        """Classify images as `predictions` does; each result includes the server and the bundle."""
         check_top(top)
         check_several(images)
         return self._answers(images, top)
@@ -155,58 +124,61 @@ class Client:
             UsageError: the images have another shape or type; or as `predict`.
             ServerError, ServerUnavailable: as `predict`.
         """
-        asking = self._begun()
-        served = asking.served
-        is_array = isinstance(images, np.ndarray)
-        if not is_array or images.dtype != np.uint8 or images.ndim != 4 or not _fits(images.shape[1:], served):
-            raise wrong_images(images, served.shape)
+        inference = self._get_inference()
+        model = inference.model
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or not _fits(images.shape, model.shape):
+            raise wrong_images(images, model.shape)
         if not len(images):
-            return np.empty((0, max(served.classes, 0)), np.float32)
-        size = max(1, min(served.max_batch, MOST_BYTES // max(images[0].nbytes, 1)))
-        found = [asking.logits(images[start : start + size]) for start in range(0, len(images), size)]
+            return np.empty((0, max(model.classes, 0)), np.float32)
+        size = max(1, min(model.max_batch, MAX_REQUEST_BYTES // max(images[0].nbytes, 1)))
+        found = [inference.logits(images[start : start + size]) for start in range(0, len(images), size)]
         if len({part.shape[1] for part in found}) > 1:
-            raise EdgecnnError(f"the servers' models {served.name!r} have different numbers of classes")
+            raise EdgecnnError(f"model {model.name!r} was replaced by one with other classes meanwhile: call again")
         return np.concatenate(found)
 
     @property
     def model(self) -> str:
-        """Name of the model that answers.
+        """Name of the model.
 
         Raises:
             UsageError: several are ready, and none was named.
             ServerError, ServerUnavailable: as `predict`.
         """
         if self._name is None:
-            self._name = only_ready(self._transport)
+            self._name = _only_ready(self.models(), ", ".join(self._options.urls))
         return self._name
 
     def models(self) -> list[dict[str, str]]:
-        """Return what a server serves: name, version, state and, where it does not answer, the reason of each model."""
-        return models(self._transport)
+        """Return name, version, state and, where it is not ready, the reason of each model of a server."""
+        response = self._servers.send(Request("POST", "/v2/repository/index")).checked()
+        index = response.json()
+        if not (isinstance(index, list) and all(isinstance(entry, dict) and "name" in entry for entry in index)):
+            raise response.protocol_error("its index is not a list of models")
+        return index
 
     def card(self, model: str | None = None) -> dict[str, Any]:
-        """Return what a server says of a model for people: labels, digest, precision, engine, proof, self-test.
+        """Return a server's card of a model: labels, digest, precision, engine, proof, self-test.
 
         Args:
-            model: by name; None for the one that answers.
+            model: name of the model; None for that of this client.
         """
-        answer = self._transport.ask(Request("GET", f"{path_of(check_model(model) or self.model)}/card"))
-        document = answer.json()
-        if not isinstance(document, dict):
-            raise answer.strange("its card is no object")
-        return document
+        response = self._servers.send(Request("GET", f"{path_of(check_model(model) or self.model)}/card")).checked()
+        card = response.json()
+        if not isinstance(card, dict):
+            raise response.protocol_error("its card is not a JSON object")
+        return card
 
     def is_ready(self) -> bool:
-        """Whether a server says that it will answer; each is asked once."""
-        for server in self._transport.servers:
+        """Whether one of the servers is ready; a request is sent to each at most once."""
+        for url in self._options.urls:
             with contextlib.suppress(ServerUnavailable):
-                if self._transport.ask_of(server, Request("GET", "/v2/health/ready")).is_good:
+                if self._servers.send_to(url, Request("GET", "/v2/health/ready")).is_success:
                     return True
         return False
 
     def close(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        self._servers.close()
 
     def __enter__(self) -> "Client":
         return self
@@ -214,33 +186,53 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _begun(self) -> Asking:
-        """Return what asks for this client's model; two threads may both make it, and either will do."""
-        asking = self._asking
-        if asking is None or asking.is_outdated:
-            asking = self._asking = Asking(self._transport, describe(self._transport, self.model))
-        return asking
+    def _get_inference(self) -> Inference:
+        """Return the object that sends images to the model. If two threads create it at once, either one works."""
+        inference = self._inference
+        if inference is None or inference.is_outdated:
+            inference = self._inference = Inference(self._servers, describe(self._servers, self.model))
+        return inference
 
     def _answers(self, images: Iterable[ImageLike], top: int) -> Iterator[Answered]:
         rest = iter(images)
-        for first in rest:  # who has no images asks nobody
-            asking = self._begun()
-            for chunk in chunks(itertools.chain([first], rest), asking.served):
-                yield from _answer(asking, chunk, top)
+        for first in rest:  # without images no request is sent
+            inference = self._get_inference()
+            for chunk in chunks(itertools.chain([first], rest), inference.model):
+                yield from _classify(inference, chunk, top)
 
 
-def _answer(asking: Asking, chunk: list[Picture | ImageError], top: int) -> Iterator[Answered]:
-    """Classify the images of a request, files and pixels each for themselves."""
-    files = [each for each in chunk if isinstance(each, Picture) and isinstance(each.content, bytes)]
-    pixels = [each for each in chunk if isinstance(each, Picture) and isinstance(each.content, np.ndarray)]
-    rows = {id(picture): row for group in (files, pixels) if group for picture, row in asking.rows(group)}
-    for each in chunk:
-        row = each if isinstance(each, ImageError) else rows[id(each)]
-        if isinstance(row, ImageError):
-            yield Answered(row)
-        else:
-            yield Answered(prediction_of(row.logits, row.labels, top=top), row.url, row.digest)
+def _classify(inference: Inference, chunk: list[Picture | ImageError], top: int) -> list[Answered]:
+    """Classify the images of a chunk; files and pixels are separate requests."""
+    found = {index: Answered(each) for index, each in enumerate(chunk) if isinstance(each, ImageError)}
+    for kind in (bytes, np.ndarray):
+        group = {
+            index: each
+            for index, each in enumerate(chunk)
+            if isinstance(each, Picture) and isinstance(each.content, kind)
+        }
+        if group:
+            found |= zip(group, inference.answers(list(group.values()), top=top), strict=True)
+    return [found[index] for index in range(len(chunk))]
 
 
-def _fits(shape: tuple[int, ...], served: Served) -> bool:
-    return all(wanted in (-1, size) for wanted, size in zip(served.shape, shape, strict=True))
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a shape [N, H, W, C] is that of images of a model, which may leave sizes open."""
+    return len(shape) == 4 and all(size in (-1, found) for size, found in zip(wanted, shape[1:], strict=True))
+
+
+def _only_ready(index: list[dict[str, str]], urls: str) -> str:
+    """Return the name of the only model in an index that is ready.
+
+    Raises:
+        UsageError: there are several.
+        EdgecnnError: there is none.
+    """
+    ready = sorted({str(each["name"]) for each in index if each.get("state", "READY") == "READY"})
+    if len(ready) > 1:
+        raise UsageError(f"{urls} serves {one_line(', '.join(ready))}: name one of them with model (--model)")
+    if not ready:
+        reasons = "; ".join(
+            f"{each['name']} is {str(each['state']).lower()}: {each.get('reason', '')}" for each in index
+        )
+        raise EdgecnnError(f"no model is ready at {urls}{': ' if reasons else ''}{one_line(reasons)}")
+    return ready[0]

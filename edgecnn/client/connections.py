@@ -1,13 +1,18 @@
-"""Kept connections to servers over HTTP: one request, one answer or the reason why there is none.
+"""HTTP connections to servers: sends one request and returns one response, or the reason why there is none.
 
-This is the only file that knows urllib3. It repeats nothing, and bounds an answer in bytes and in time.
+This is the only file that uses urllib3. It never retries, and bounds each response in bytes and in time.
 """
 
+import html
 import http.client
+import json
+import re
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import urllib3
 from urllib3.exceptions import (
@@ -20,160 +25,250 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from edgecnn.client.answer import Answer, NoAnswer, Request
-from edgecnn.client.rotation import Server
-from edgecnn.errors import UsageError
+from edgecnn.errors import ServerError, UsageError
 
 _CONNECT_S = 5.0
-"""For a connection, so that a machine that is gone costs no more where another could answer."""
+"""Timeout of a connection attempt, so that an unreachable machine leaves time for another server."""
 
-_KEPT = 64
-"""Idle connections to a server; more threads than that open some of theirs anew."""
+_MAX_IDLE = 64
+"""Idle connections that are kept per server."""
+
+_MAX_RESPONSE_BYTES = 256 << 20
+_PART_BYTES = 1 << 16
+_MAX_ERROR_CHARS, _MAX_OTHER_CHARS = 500, 120
+"""Characters that are shown of an error by the protocol, and of anything else."""
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
-"""What OpenSSL 1.1 to 3.5 calls an answer in plain HTTP."""
+"""What OpenSSL 1.1 to 3.5 calls a response in plain HTTP."""
 
-_BROKEN = "the connection broke off"
-_BROKEN_TLS = "the TLS connection broke off"
-_PERHAPS_TLS = "; if it speaks TLS, its URL begins with https://"
+_HTML = re.compile(r"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
-_LARGEST_ANSWER = 256 << 20
-_PART = 1 << 16
+
+@dataclass(frozen=True)
+class Request:
+    """A request.
+
+    Attributes:
+        method: HTTP method.
+        path: relative to the server's URL.
+        body: of the request.
+        headers: in addition to those of every request.
+    """
+
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class NoResponse(Exception):
+    """A server sent no response, or is busy.
+
+    Attributes:
+        is_final: whether another attempt at this server cannot succeed.
+        retry_after_s: how long the server asks clients to wait.
+    """
+
+    def __init__(self, reason: str, *, is_final: bool = False, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.is_final = is_final
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response.
+
+    Attributes:
+        url: of the server.
+        status: HTTP status.
+        headers: by name in lower case.
+        body: undecoded.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+    def checked(self) -> "Response":
+        """Return this response.
+
+        Raises:
+            ServerError: its status is not 2xx.
+        """
+        if not self.is_success:
+            hint = "; pass its API key: api_key, or --api-key-file" if self.status == 401 else ""
+            raise self.error(f"answers {self.status}: {self.text()}{hint}")
+        return self
+
+    def json(self) -> Any:
+        """Parse the body as JSON.
+
+        Raises:
+            ServerError: it is not JSON.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise self.protocol_error("its response is not JSON") from None
+
+    def protocol_error(self, reason: str) -> ServerError:
+        """Return the error that this response does not follow the protocol."""
+        return self.error(f"does not follow the Open Inference Protocol: {reason}")
+
+    def error(self, message: str) -> ServerError:
+        """Return an error of this server; the message goes on after its URL."""
+        return ServerError(f"{self.url} {one_line(message)}", url=self.url, status=self.status, text=self.text())
+
+    def text(self) -> str:
+        """Return the error text of the body, on one short line."""
+        try:
+            return one_line(str(json.loads(self.body)["error"]))[:_MAX_ERROR_CHARS] or "an empty error"
+        except (ValueError, LookupError, TypeError, RecursionError):
+            found = self.body[:4096].decode(errors="replace")
+        if _HTML.match(found):
+            title = _TITLE.search(found)
+            named = f", {one_line(html.unescape(title[1]))[:_MAX_OTHER_CHARS]!r}" if title else ""
+            hint = "; is this the URL of a server of the Open Inference Protocol?" if self.status < 500 else ""
+            return f"a web page{named}{hint}"
+        found = one_line(found)
+        return (found if len(found) <= _MAX_OTHER_CHARS else f"{found[: _MAX_OTHER_CHARS - 1]}…") or "an empty body"
 
 
 class Connections:
-    """Connections to some servers, of this process alone; any number of threads may use them."""
+    """Connections of one process to some servers; any number of threads may use them."""
 
     def __init__(self, urls: Sequence[str], *, headers: Mapping[str, str], context: ssl.SSLContext | None) -> None:
-        """Open nothing yet.
+        """Open no connection yet.
 
         Args:
-            urls: of servers that may be asked.
+            urls: of the servers.
             headers: of every request.
             context: for https.
         """
         self._headers = dict(headers)
         self._pools = {url: _pool(url, context) for url in urls}
-        self._prefixes = {url: urllib3.util.parse_url(url).path or "" for url in urls}
 
-    def send(self, server: Server, request: Request, *, patience_s: float) -> Answer:
-        """Send a request, once.
+    def send(self, url: str, request: Request, *, timeout_s: float) -> Response:
+        """Send a request to a server, once.
 
         Raises:
-            NoAnswer: there is none, or not within `patience_s`.
+            NoResponse: there is none within `timeout_s`.
         """
         try:
-            return self._send(server, request, patience_s)
+            return self._send(url, request, timeout_s)
         except (HTTPError, OSError) as error:
-            is_final = isinstance(error, SSLError) and (_is_distrusted(error) or _is_no_tls(error))
-            reason = _reason(error, patience_s, is_plain=server.url.startswith("http:"))
-            raise NoAnswer(f"{server.url}: {reason}", is_final=is_final) from None
+            is_final = isinstance(error, SSLError) and (_is_untrusted(error) or _is_plain_http(error))
+            raise NoResponse(f"{url}: {_reason(error, url, timeout_s)}", is_final=is_final) from None
 
     def close(self) -> None:
-        """Close the idle ones; those in use are closed after their answer."""
+        """Close idle connections; those in use are closed after their response."""
         for pool in self._pools.values():
             pool.close()
 
-    def _send(self, server: Server, request: Request, patience_s: float) -> Answer:
-        end = time.monotonic() + patience_s
-        response = self._pools[server.url].urlopen(
+    def _send(self, url: str, request: Request, timeout_s: float) -> Response:
+        deadline = time.monotonic() + timeout_s
+        response = self._pools[url].urlopen(
             request.method,
-            self._prefixes[server.url] + request.path,
+            (urllib3.util.parse_url(url).path or "") + request.path,
             body=request.body,
             headers={**self._headers, **request.headers},
             retries=False,
             redirect=False,
-            timeout=urllib3.Timeout(connect=min(_CONNECT_S, patience_s), read=patience_s),
+            timeout=urllib3.Timeout(connect=min(_CONNECT_S, timeout_s), read=timeout_s),
             preload_content=False,
         )
         try:
-            body = _read(response, end)
+            body = _read(response, deadline)
         except BaseException:
-            response.close()  # what is left of it must not be taken for the next answer
+            response.close()  # the rest must not be read as the next response
             raise
         response.release_conn()
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(server, response.status, headers, body, with_key="Authorization" in self._headers)
+        return Response(url, response.status, {name.lower(): value for name, value in response.headers.items()}, body)
 
 
-def trusting(ca: Path | None) -> ssl.SSLContext:
-    """Return what verifies servers' certificates.
-
-    Args:
-        ca: PEM file with the authorities that they must come from; None for the system's.
+def tls_context(ca: str | Path | None) -> ssl.SSLContext:
+    """Return a context that verifies certificates against the authorities in a PEM file, or the system's.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: the file cannot be read.
     """
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or "no certificate stands in it"
+        reason = error.strerror or "it contains no certificate"
         raise UsageError(f"{ca} must be a PEM file of certificates: {reason}") from None
+
+
+def one_line(text: str) -> str:
+    """Return text from a server without control characters and line breaks, safe for a terminal."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def _pool(url: str, context: ssl.SSLContext | None) -> urllib3.HTTPConnectionPool:
     options = {"ssl_context": context} if url.startswith("https:") else {}
-    return urllib3.connection_from_url(url, maxsize=_KEPT, block=False, retries=False, **options)
+    return urllib3.connection_from_url(url, maxsize=_MAX_IDLE, block=False, retries=False, **options)
 
 
-def _read(response: urllib3.BaseHTTPResponse, end: float) -> bytes:
-    """Read a body as it comes, so that neither its size nor a trickle of it is without bound."""
+def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """Read a body part by part, which bounds its size and the total time."""
     parts: list[bytes] = []
     size = 0
     sock = getattr(response.connection, "sock", None)
     while True:
-        left_s = end - time.monotonic()
+        left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
         if sock is not None:
             sock.settimeout(left_s)  # for one part; urllib3 sets its own before the next request
-        part = response.read1(_PART, decode_content=False)
+        part = response.read1(_PART_BYTES, decode_content=False)
         if not part:
             return b"".join(parts)
         parts.append(part)
         size += len(part)
-        if size > _LARGEST_ANSWER:
-            raise HTTPError(f"its answer has more than {_LARGEST_ANSWER >> 20} MiB")
+        if size > _MAX_RESPONSE_BYTES:
+            raise HTTPError(f"its response has more than {_MAX_RESPONSE_BYTES >> 20} MiB")
 
 
-def _reason(error: Exception, patience_s: float, *, is_plain: bool) -> str:
-    """Say why there was no answer; urllib3's own texts show addresses of objects."""
+def _reason(error: Exception, url: str, timeout_s: float) -> str:
+    """Return why there was no response; urllib3's own texts contain addresses of objects."""
     if isinstance(error, NameResolutionError):
-        return "its name is not known"
+        return "the name of the host cannot be resolved"
     if isinstance(error, NewConnectionError):
         cause = error.__cause__
         return (cause.strerror if isinstance(cause, OSError) else None) or "no connection"
     if isinstance(error, ConnectTimeoutError):
-        return f"no connection within {min(_CONNECT_S, patience_s):.3g} s"
+        return f"no connection within {min(_CONNECT_S, timeout_s):.3g} s"
     if isinstance(error, ReadTimeoutError | TimeoutError):
-        return f"no whole answer within {patience_s:.3g} s"
+        return f"no complete response within {timeout_s:.3g} s"
     if isinstance(error, SSLError):
-        return _reason_of_tls(error)
-    if isinstance(error, ProtocolError):
-        return _reason_of_http(error.args[-1], is_plain=is_plain)
-    return str(error) if type(error) is HTTPError else _BROKEN
-
-
-def _reason_of_tls(error: SSLError) -> str:
-    if _is_distrusted(error):
-        reason = getattr(error.args[0], "verify_message", "")
-        return f"its certificate is not trusted: {reason}; name its authorities: ca, or --ca"
-    return "it does not speak TLS: does its URL begin with http://?" if _is_no_tls(error) else _BROKEN_TLS
-
-
-def _reason_of_http(cause: object, *, is_plain: bool) -> str:
+        return _tls_reason(error)
+    cause = error.args[-1] if isinstance(error, ProtocolError) else None
     if isinstance(cause, http.client.RemoteDisconnected):
-        return "it closed the connection without an answer" + (_PERHAPS_TLS if is_plain else "")
+        hint = "; if it uses TLS, use an https:// URL" if url.startswith("http:") else ""
+        return f"it closed the connection without a response{hint}"
     if isinstance(cause, http.client.BadStatusLine):
-        return "it does not answer by HTTP; is this its port for gRPC, or of something else?"
-    return _BROKEN
+        return "its response is not HTTP; is this the port of gRPC, or of something else?"
+    return str(error) if type(error) is HTTPError else "the connection broke"
 
 
-def _is_distrusted(error: SSLError) -> bool:
+def _tls_reason(error: SSLError) -> str:
+    if _is_untrusted(error):
+        reason = getattr(error.args[0], "verify_message", "")
+        return f"its certificate is not trusted: {reason}; pass its authorities: ca, or --ca"
+    return "it does not use TLS: use an http:// URL" if _is_plain_http(error) else "the TLS connection broke"
+
+
+def _is_untrusted(error: SSLError) -> bool:
     return isinstance(error.args[0], ssl.SSLCertVerificationError)
 
 
-def _is_no_tls(error: SSLError) -> bool:
-    """Whether what has come is no TLS: a server without it answers in plain HTTP."""
+def _is_plain_http(error: SSLError) -> bool:
     return getattr(error.args[0], "reason", None) in _NO_TLS

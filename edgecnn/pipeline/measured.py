@@ -7,7 +7,7 @@ says, with random ones. So it is timed where no checkpoint is at hand, and its a
 from pathlib import Path
 
 from edgecnn.bundle.store import open_bundle
-from edgecnn.errors import PrecisionUnavailable
+from edgecnn.errors import EngineError, PrecisionUnavailable
 from edgecnn.pipeline.models.registry import build
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.torch_session import TorchSession
@@ -20,13 +20,16 @@ def reference_of(path: Path, setting: Setting) -> Subject:
 
     Raises:
         PrecisionUnavailable: another precision or device, or several streams, were asked for.
+        EngineError: the bundle does not come from a registered network.
     """
     if (setting.device, setting.precision, setting.streams) != ("cpu", "fp32", 1):
         raise PrecisionUnavailable("the PyTorch reference is timed in FP32 on the CPU, one run at a time")
     bundle = open_bundle(path)
-    manifest = bundle.manifest
-    state = build(manifest.network).state_dict()
-    reference = Reference(manifest.network, state, manifest.labels, manifest.preprocessing, digest="")
+    manifest, network = bundle.manifest, bundle.manifest.network
+    if network is None:
+        raise EngineError(f"{path} does not come from a registered network: PyTorch cannot build it")
+    state = build(network).state_dict()
+    reference = Reference(network, state, manifest.labels, manifest.preprocessing, digest="")
     return Subject(TorchSession(reference, threads=setting.threads), self_test_batch(bundle, setting.batch))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from edgecnn.protocol.http_headers import HEADER_LENGTH
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import found, invalid, quoted
 
@@ -32,7 +33,7 @@ def length_of(text: str, *, size: int) -> int:
     """
     # int() takes signs, spaces, underscores and the digits of every script; none of them is a length in HTTP.
     if not (text.isascii() and text.isdecimal()):
-        raise invalid(f"Inference-Header-Content-Length: expected decimal digits, found {quoted(text)}")
+        raise invalid(f"{HEADER_LENGTH}: expected decimal digits, found {quoted(text)}")
     # Twenty digits hold 64 bits; int() of a great many takes long.
     if len(text) > 20 or (length := int(text)) > size:
         raise invalid(f"inference header size should be in range (0, {size}), got: {quoted(text)[1:-1]}")

@@ -20,7 +20,7 @@ def choose(folder: Path, purpose: Purpose) -> Bundle:
     if len(bundles) == 1:
         return bundles[0]
     check_one_reference(bundles)
-    profile, reason = read_profile(bundles[0].manifest.reference, purpose)
+    profile, reason = read_profile(bundles[0].manifest.reference.digest, purpose)
     by_digest = {bundle.digest: bundle for bundle in bundles}
     if profile is not None:
         unknown = [bundle.manifest.name for bundle in bundles if bundle.digest not in profile.bundles]
@@ -42,7 +42,7 @@ def check_one_reference(bundles: Sequence[Bundle]) -> None:
     """
     first = bundles[0]
     for bundle in bundles[1:]:
-        if bundle.manifest.reference != first.manifest.reference:
+        if bundle.manifest.reference.digest != first.manifest.reference.digest:
             raise UsageError(
                 f"{first.path} and {bundle.path} come from different references, and answer differently: "
                 f"name the bundles of one"

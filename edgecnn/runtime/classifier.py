@@ -15,7 +15,7 @@ from edgecnn.errors import EngineError, ImageError
 from edgecnn.host.resources import usable_cores
 from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of, wrong_images
 from edgecnn.runtime.choosing import choose
-from edgecnn.runtime.engines.backend import Precision, Session, SessionInfo, SessionOptions, deliver
+from edgecnn.runtime.engines.backend import Precision, Session, SessionInfo, SessionOptions, check_logits, deliver
 from edgecnn.runtime.images import run_images
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.profile import Purpose
@@ -133,10 +133,7 @@ class Classifier:
                 yield error or prediction_of(next(rows), self.labels, top=top)
 
     def _check(self, logits: np.ndarray, images: int) -> None:
-        if logits.shape != (images, self._classes):
-            raise EngineError(
-                f"the graph gives logits {list(logits.shape)} where {[images, self._classes]} are expected"
-            )
+        check_logits(logits, images, self._classes)
         # One finite sum of squares proves them all, in half the time; it may overflow where the logits do not.
         if not (math.isfinite(np.vdot(logits, logits)) or np.isfinite(logits).all()):
             raise EngineError(f"{self.info.engine} gives logits that are not finite: verify {self.bundle.path} here")

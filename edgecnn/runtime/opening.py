@@ -3,7 +3,6 @@
 import dataclasses
 import warnings
 
-from edgecnn.bundle.finding import MODEL
 from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import CacheWarning, EdgecnnError, EngineError, SaturationWarning, UsageError
@@ -76,7 +75,9 @@ def _slot(bundle: Bundle, engine: Backend, options: SessionOptions) -> CacheSlot
     text = f"{options.device} {options.precision} {threads} × {options.concurrency} exact={options.exact_int8} "
     text += f"one={options.one_by_one}"
     try:
-        return CacheSlot(cache_key(bundle.manifest.files[MODEL].sha256, engine.name, engine.version, text))
+        return CacheSlot(
+            cache_key(bundle.manifest.files[bundle.manifest.graph.file].sha256, engine.name, engine.version, text)
+        )
     except EdgecnnError as error:
         warnings.warn(f"the compiled graph is not kept for the next start: {error}", CacheWarning, stacklevel=3)
         return None

@@ -125,7 +125,7 @@ def read_profile(reference: str, purpose: Purpose) -> tuple[Profile | None, str]
 
 def tuned_setting(bundle: Bundle, purpose: Purpose) -> Setting | None:
     """Return how a bundle runs best here, if that was measured and still holds; else say so with a `ProfileWarning`."""
-    profile, reason = read_profile(bundle.manifest.reference, purpose)
+    profile, reason = read_profile(bundle.manifest.reference.digest, purpose)
     if reason:
         warnings.warn(f"{reason}; it is not used, `edgecnn tune` makes a new one", ProfileWarning, stacklevel=3)
     best = profile.best.get(bundle.digest) if profile else None

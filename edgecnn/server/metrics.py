@@ -1,13 +1,8 @@
-"""What is counted, for Prometheus.
+"""The server's metrics for Prometheus.
 
-Of every request to a model that is served: received = succeeded + failed + cancelled + in flight. Labels come from
-models that are loaded, never from what a client has sent: it could make as many time series as it likes.
+For each model that is served: received = succeeded + failed + cancelled + in flight. Labels come from models that are
+loaded, never from what a client has sent, so a client cannot create time series.
 """
-
-import os
-import struct
-import time
-from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,31 +12,28 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from edgecnn.protocol.refusal import STATUS, Reason
-from edgecnn.server.supervisor.metrics_folder import VARIABLE
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_RETRY_S = 0.01
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
-    """The metrics of this process, or of all workers where they share the port."""
+    """The metrics of this process."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # series that double the page and tell nothing
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the page and nothing uses them
         self._registry = CollectorRegistry()
         model = ["model"]
         self._received = self._counter("requests_received", "Inference requests to a model", model)
         self._succeeded = self._counter("requests_succeeded", "Answered with a result", model)
         self._failed = self._counter("requests_failed", "Answered with an error", [*model, "reason"])
         self._cancelled = self._counter("requests_cancelled", "The client left before the answer", model)
-        self._in_flight = self._gauge("requests_in_flight", "Not answered yet", model, "livesum")
-        self._ready = self._gauge("model_ready", "1 while it answers", model, "livemin")
+        self._in_flight = self._gauge("requests_in_flight", "Not answered yet", model)
+        self._ready = self._gauge("model_ready", "1 while it answers", model)
         self._preprocess = self._histogram("preprocess_seconds", "Reading, decoding, resizing", model, _SECONDS)
         self._queue = self._histogram("queue_seconds", "From its submission to the start of its run", model, _SECONDS)
         self._inference = self._histogram("inference_seconds", "The engine's run", model, _SECONDS)
@@ -73,29 +65,17 @@ class Metrics:
         self._grpc_refused.labels(code).inc()
 
     def page(self) -> bytes:
-        """Return what Prometheus reads."""
-        if VARIABLE not in os.environ:
-            return generate_latest(self._registry)
-        try:
-            return _page_of_all()
-        except (OSError, ValueError, struct.error):  # a worker that starts has made its file and not filled it yet
-            time.sleep(_RETRY_S)
-            return _page_of_all()
+        """Return the metrics in the text format of Prometheus."""
+        return generate_latest(self._registry)
 
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
         return Counter(f"edgecnn_{name}", text, labels, registry=self._registry)
 
-    def _gauge(self, name: str, text: str, labels: list[str], together: Literal["livesum", "livemin"]) -> Gauge:
-        return Gauge(f"edgecnn_{name}", text, labels, registry=self._registry, multiprocess_mode=together)
+    def _gauge(self, name: str, text: str, labels: list[str]) -> Gauge:
+        return Gauge(f"edgecnn_{name}", text, labels, registry=self._registry)
 
     def _histogram(self, name: str, text: str, labels: list[str], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"edgecnn_{name}", text, labels, registry=self._registry, buckets=buckets)
-
-
-def _page_of_all() -> bytes:
-    everybody = CollectorRegistry()
-    MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
-    return generate_latest(everybody)
 
 
 class ModelMetrics:

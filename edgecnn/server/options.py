@@ -24,16 +24,15 @@ class ServeOptions:
     host: str = _option("127.0.0.1", "Name or address to listen on; 0.0.0.0 or :: for every network of the machine.")
     port: int = _option(8080, "0 takes any free one, and says which.")
     grpc_port: int | None = _option(None, "Port for gRPC beside HTTP, 0 for any free one; without it there is none.")
-    workers: int = _option(1, "Processes that share the port; each holds every model.")
     backend: str = _option("auto", "auto, onnxruntime or openvino.")
     device: str = _option("cpu", "One of cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto.")
-    threads: int | None = _option(None, "Threads of a run. [default: the profile's, else the cores of a worker]")
-    instances: int | None = _option(None, "Runs at once of a model, in a worker. [default: the profile's, else 1]")
+    threads: int | None = _option(None, "Threads of a run. [default: the profile's, else one per usable core]")
+    instances: int | None = _option(None, "Runs at once of a model. [default: the profile's, else 1]")
     max_batch: int = _option(32, "Images of a run, at most.")
-    max_queue: int = _option(256, "Requests of a model that may wait, in a worker; more are refused with 503.")
+    max_queue: int = _option(256, "Requests of a model that may wait; more are refused with 503.")
     max_delay_us: int = _option(0, "Microseconds that a run may wait for others to join it.")
     max_body_mb: int = _option(64, "MiB of a request's body, as it is sent and as it is inflated.")
-    max_connections: int = _option(1000, "Open connections of a worker; a further one ends an idle one, or waits.")
+    max_connections: int = _option(1000, "Open connections; a further one ends an idle one, or waits.")
     max_pixels: int = _option(MAX_PIXELS, "Width × height of an encoded image; larger ones are not decoded.")
     header_timeout_s: float = _option(10.0, "Seconds for a request's headers.")
     body_timeout_s: float = _option(30.0, "Seconds for a request's body.")
@@ -41,7 +40,7 @@ class ServeOptions:
     idle_timeout_s: float = _option(75.0, "Seconds that a connection stays open without a request.")
     grace_s: float = _option(30.0, "Seconds after SIGTERM for what was accepted.")
     load_timeout_s: float = _option(120.0, "Seconds for opening and proving one bundle in a process apart.")
-    stall_timeout_s: float = _option(60.0, "Seconds of one run, after which its worker is started again.")
+    stall_timeout_s: float = _option(60.0, "Seconds of one run, after which the worker is started again.")
     api_key_file: Path | None = field(
         default=None,
         metadata={"help": "File with the key that requests must bear; only health and the page are open to all."},
@@ -85,8 +84,6 @@ class ServeOptions:
             )
         check_backend(self.backend)
         check_device(self.device)
-        if self.model_control and self.workers > 1:
-            raise UsageError("--model-control needs --workers 1: a call reaches one worker; new versions reach all")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("--tls-cert and --tls-key go together: a certificate and its private key")
         if self.max_pixels > MAX_PIXELS:
@@ -102,20 +99,19 @@ class ServeOptions:
         named = [self.host, *self.trusted_hosts.split(",")]
         return tuple(name.strip().lower() for name in named if name.strip())
 
-    def cores_of_a_worker(self) -> int:
-        """Return how many cores each worker may keep busy.
+    def check_cores(self) -> None:
+        """Check that instances × threads fit the cores that this process may use.
 
         Raises:
-            UsageError: workers × instances × threads are more than this process may use.
+            UsageError: they do not.
         """
         cores = usable_cores()
-        wanted = self.workers * (self.instances or 1) * (self.threads or 1)
-        if wanted > cores:
+        instances, threads = self.instances or 1, self.threads or 1
+        if instances * threads > cores:
             raise UsageError(
-                f"{self.workers} workers × {self.instances or 1} instances × {self.threads or 1} threads are {wanted}, "
-                f"and this process may use {cores} of the machine's cores: more would only make it slower"
+                f"{instances} instances × {threads} threads are {instances * threads}, and this process may use "
+                f"{cores} of the machine's cores: more would only make it slower"
             )
-        return cores // self.workers
 
 
 _DAY_S = 86400.0
@@ -123,7 +119,6 @@ _SHORTEST_WATCH_S = 0.1
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("port", 0, 65535),
     ("grpc_port", 0, 65535),
-    ("workers", 1, 256),
     ("threads", 1, 1024),
     ("instances", 1, 1024),
     ("max_batch", 1, 4096),

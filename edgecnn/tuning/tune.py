@@ -60,7 +60,7 @@ def tune(
     engines = installed()
     if not engines:
         raise EngineMissing(NONE_INSTALLED)
-    profile_path(bundles[0].manifest.reference, purpose)  # where there is no place for it, that is told first
+    profile_path(bundles[0].manifest.reference.digest, purpose)  # where there is no place for it, that is told first
     end = clock() + budget_s
     space = search_space(bundles, engines, cores=usable_cores(), purpose=purpose)
     patience_s = max(_PATIENCE_S, budget_s)
@@ -98,7 +98,7 @@ def profile_of(
     return Profile(
         format=FORMAT,
         site=this_site(),
-        reference=bundles[0].manifest.reference,
+        reference=bundles[0].manifest.reference.digest,
         purpose=winner.purpose,
         measured_at=utc_now(),
         max_drop=max_drop,

@@ -239,6 +239,15 @@ def test_an_array_of_bytes_is_an_image(array: np.ndarray):
     assert np.array_equal(decode(array, "RGB"), expected)
 
 
+def test_keeps_alpha_in_mode_rgba():
+    array = np.random.default_rng(0).integers(0, 256, (4, 5, 4), np.uint8)
+    assert np.array_equal(decode(array, "RGBA"), array)
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    assert np.array_equal(decode(buffer.getvalue(), "RGBA"), array)
+    assert np.array_equal(decode(buffer.getvalue(), "RGB"), array[:, :, :3])
+
+
 @pytest.mark.parametrize("shape", [(4,), (), (4, 5, 2), (4, 5, 4), (1, 4, 5, 3), (0, 5), (4, 0, 3)])
 def test_an_array_of_another_shape_is_refused_with_its_shape(shape: tuple[int, ...]):
     assert refused(np.zeros(shape, np.uint8)).endswith(f"{list(shape)}")

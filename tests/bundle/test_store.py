@@ -108,14 +108,50 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
         "'/etc/passwd'",
     ),
     "a newer format": (
-        lambda b: edit_manifest(b, lambda m: m.update(format={"major": 2, "minor": 0, "new": True})),
-        errors.FormatTooNew,
+        lambda b: edit_manifest(b, lambda m: m.update(format={"major": 3, "minor": 0, "new": True})),
+        errors.UnsupportedFormat,
         "upgrade edgecnn",
     ),
     "a newer minor format with a key that is unknown here": (
-        lambda b: edit_manifest(b, lambda m: m.update(format={"major": 1, "minor": 9}, surprise=1)),
-        errors.FormatTooNew,
-        "1.9",
+        lambda b: edit_manifest(b, lambda m: m.update(format={"major": 2, "minor": 9}, surprise=1)),
+        errors.UnsupportedFormat,
+        "2.9",
+    ),
+    "format 1": (
+        lambda b: edit_manifest(b, lambda m: m.update(format={"major": 1, "minor": 2})),
+        errors.UnsupportedFormat,
+        "this bundle has format 1, this edgecnn reads format 2: export and quantize it again",
+    ),
+    "a cascade": (
+        lambda b: edit_manifest(b, lambda m: m["graphs"].append(m["graphs"][0])),
+        errors.UnsupportedFormat,
+        "two graphs (a cascade)",
+    ),
+    "4-bit weights": (
+        lambda b: edit_manifest(b, lambda m: m["graphs"][0]["weights"].update({"fc1.weight": "int4"})),
+        errors.UnsupportedFormat,
+        "4-bit weights",
+    ),
+    "an activation that is not softmax": (
+        lambda b: edit_manifest(b, lambda m: m["scores"].update(activation="sigmoid", multi_label=True)),
+        errors.UnsupportedFormat,
+        "the activation sigmoid",
+    ),
+    "several labels under softmax": (
+        lambda b: edit_manifest(b, lambda m: m["scores"].update(multi_label=True)),
+        errors.ManifestError,
+        "multi_label",
+    ),
+    "no graph": (lambda b: edit_manifest(b, lambda m: m["graphs"].clear()), errors.ManifestError, "graphs"),
+    "a graph outside the folder": (
+        lambda b: edit_manifest(b, lambda m: m["graphs"][0].update(file="../model.onnx")),
+        errors.UnsafePath,
+        "'../model.onnx'",
+    ),
+    "a registered network that is missing": (
+        lambda b: edit_manifest(b, lambda m: m.update(network=None)),
+        errors.ManifestError,
+        "network",
     ),
     "a name that leaves the folder of records": (
         lambda b: edit_manifest(b, lambda m: m.update(name="../../evil")),
@@ -133,7 +169,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
         errors.ManifestError,
         "model.onnx",
     ),
-    "work that cannot be": (lambda b: edit_manifest(b, lambda m: m.update(macs=-1)), errors.ManifestError, "macs"),
+    "work that cannot be": (
+        lambda b: edit_manifest(b, lambda m: m["graphs"][0].update(macs=-1)),
+        errors.ManifestError,
+        "macs",
+    ),
     "labels that do not fit": (
         lambda b: edit_manifest(b, lambda m: m["labels"].append("10")),
         errors.ManifestError,
@@ -218,7 +258,7 @@ def test_a_self_test_of_another_graph_is_refused(committed: Bundle, tmp_path: Pa
         self_test=other,
         proof=committed.proof(),
     )
-    with pytest.raises(errors.BundleError, match=r"self-test\.npz is of another graph"):
+    with pytest.raises(errors.BundleError, match=r"self_test\.npz is of another graph"):
         open_bundle(made.path).self_test()
 
 
@@ -240,9 +280,14 @@ def test_a_folder_of_bundles_is_not_a_bundle_and_names_those_inside(bundle_copy:
         open_bundle(bundle_copy.parent)
 
 
-def test_a_bundle_of_an_earlier_minor_format_opens_and_tells_no_work(bundle_copy: Path):
-    edit_manifest(bundle_copy, lambda m: (m.update(format={"major": 1, "minor": 1}), m.pop("macs")))
+def test_opens_a_bundle_without_a_count_of_work(bundle_copy: Path):
+    edit_manifest(bundle_copy, lambda m: m["graphs"][0].pop("macs"))
     assert open_bundle(bundle_copy).manifest.macs is None
+
+
+def test_opens_a_bundle_of_no_registered_network(bundle_copy: Path):
+    edit_manifest(bundle_copy, lambda m: (m.update(network=None), m["reference"].update(kind="onnx")))
+    assert open_bundle(bundle_copy).manifest.network is None
 
 
 def test_annotations_are_left_to_others(bundle_copy: Path):

@@ -178,10 +178,11 @@ def test_a_damaged_graph_is_refused_or_still_proven(data: st.DataObject):
 
 
 def claiming(bundle: Bundle, limit: int) -> dict:
-    assert bundle.manifest.quantization is not None
-    quantization = dataclasses.replace(bundle.manifest.quantization, weight_limit=limit)
+    graph = bundle.manifest.graph
+    assert graph.quantization is not None
+    graph = dataclasses.replace(graph, quantization=dataclasses.replace(graph.quantization, weight_limit=limit))
     return {
-        "manifest": dataclasses.replace(bundle.manifest, quantization=quantization),
+        "manifest": dataclasses.replace(bundle.manifest, graphs=(graph,)),
         "model": bundle.model.read_bytes(),
         "self_test": bundle.self_test(),
         "proof": bundle.proof(),

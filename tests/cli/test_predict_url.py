@@ -1,4 +1,4 @@
-"""`edgecnn predict --url`: servers answer, in the words and with the exit codes of a bundle here."""
+"""`edgecnn predict --url`: same output and exit codes as with a local bundle."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def asked(server: Server, tmp_path: Path) -> list[object]:
     return ["--url", f"http://127.0.0.1:{server.port}", "--api-key-file", tmp_path / "key"]
 
 
-def test_a_server_says_what_a_bundle_says(edgecnn, asked: list[object]):
+def test_prints_what_a_bundle_prints(edgecnn, asked: list[object]):
     here = edgecnn("predict", COMMITTED, *SAMPLES, "--top", 3)
     there = edgecnn("predict", *asked, *SAMPLES, "--top", 3)
     assert there.code == here.code == 0, there.err
@@ -37,7 +37,7 @@ def test_a_server_says_what_a_bundle_says(edgecnn, asked: list[object]):
     assert there.err == ""
 
 
-def test_json_says_who_answered(edgecnn, server: Server, asked: list[object]):
+def test_json_names_server_and_bundle(edgecnn, server: Server, asked: list[object]):
     here = json.loads(edgecnn("predict", COMMITTED, *SAMPLES, "--json").out)
     found = json.loads(edgecnn("predict", *asked, "--model", server.name, *SAMPLES, "--json").out)
     assert found["model"] == server.name
@@ -50,9 +50,7 @@ def test_json_says_who_answered(edgecnn, server: Server, asked: list[object]):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0 half a jpeg", b"GIF89a", None])
-def test_an_image_that_cannot_be_read_is_one_line_and_the_others_are_answered(
-    edgecnn, asked: list[object], tmp_path: Path, content: bytes | None
-):
+def test_answers_good_images_beside_bad_ones(edgecnn, asked: list[object], tmp_path: Path, content: bytes | None):
     if content is not None:
         (tmp_path / "bad.jpg").write_bytes(content)
     result = edgecnn("predict", *asked, SAMPLES[0], tmp_path / "bad.jpg", SAMPLES[1])
@@ -64,26 +62,26 @@ def test_an_image_that_cannot_be_read_is_one_line_and_the_others_are_answered(
     assert last == "error: 1 of 3 images could not be read"
 
 
-def test_one_of_several_servers_is_enough(edgecnn, asked: list[object]):
+def test_uses_any_reachable_server(edgecnn, asked: list[object]):
     result = edgecnn("predict", "--url", nobody(), *asked, *SAMPLES)
     assert result.code == 0, result.err
     assert len(result.out.splitlines()) == 5
 
 
-def test_without_its_key_the_server_says_no(edgecnn, asked: list[object]):
+def test_reports_a_missing_key(edgecnn, asked: list[object]):
     result = edgecnn("predict", *asked[:2], SAMPLES[0])
     assert result.code == 1
-    assert "; it wants a key: api_key, or --api-key-file" in result.error
+    assert "; pass its API key: api_key, or --api-key-file" in result.error
 
 
-def test_where_nobody_answers_the_exit_code_is_1(edgecnn):
+def test_exit_code_without_an_answer(edgecnn):
     url = nobody()
     result = edgecnn("predict", "--url", url, "--timeout-s", 0.5, SAMPLES[0])
     assert result.code == 1
     assert result.error.endswith(f"{url}: Connection refused")
 
 
-def test_of_several_models_one_must_be_named(edgecnn):
+def test_requires_a_name_for_several_models(edgecnn):
     class Two(Model):
         def __call__(self, asked: Asked) -> Said:
             index = [{"name": "m"}, {"name": "n"}]
@@ -99,7 +97,7 @@ def test_of_several_models_one_must_be_named(edgecnn):
     "option",
     [("--backend", "openvino"), ("--device", "cpu"), ("--precision", "fp32"), ("--threads", "1"), ("--strict",)],
 )
-def test_options_of_an_engine_are_the_servers_affair(edgecnn, option: tuple[str, ...]):
+def test_rejects_engine_options_with_url(edgecnn, option: tuple[str, ...]):
     result = edgecnn("predict", "--url", nobody(), *option, SAMPLES[0])
     assert result.code == 2
     assert f"{option[0]} and --url do not go together" in result.err
@@ -108,38 +106,38 @@ def test_options_of_an_engine_are_the_servers_affair(edgecnn, option: tuple[str,
 @pytest.mark.parametrize(
     "option", [("--model", "m"), ("--api-key-file", "key"), ("--ca", "ca.pem"), ("--timeout-s", "3")]
 )
-def test_options_of_a_server_need_one(edgecnn, option: tuple[str, ...]):
+def test_rejects_server_options_without_url(edgecnn, option: tuple[str, ...]):
     result = edgecnn("predict", COMMITTED, SAMPLES[0], *option)
     assert result.code == 2
     assert f"{option[0]} is for a server: name it with --url" in result.err
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://a", "", "http://a:99999999"])
-def test_what_is_no_url_is_a_usage_error(edgecnn, url: str):
+def test_rejects_wrong_urls(edgecnn, url: str):
     result = edgecnn("predict", "--url", url, SAMPLES[0])
     assert result.code == 2
     assert "is not the URL of a server, such as http://127.0.0.1:8080" in result.error
 
 
-def test_without_images_it_is_a_usage_error(edgecnn):
+def test_requires_an_image(edgecnn):
     result = edgecnn("predict", "--url", nobody())
     assert result.code == 2
     assert "expected an image to ask the server about: edgecnn predict --url URL IMAGE..." in result.error
 
 
-def test_a_url_in_the_place_of_a_bundle_is_a_usage_error(edgecnn):
+def test_rejects_a_url_as_bundle(edgecnn):
     result = edgecnn("predict", nobody(), SAMPLES[0])
     assert result.code == 2
     assert "a server is asked with --url" in result.error
 
 
-def test_a_bundle_beside_a_server_is_a_usage_error(edgecnn):
+def test_rejects_a_bundle_with_url(edgecnn):
     result = edgecnn("predict", "--url", nobody(), COMMITTED, SAMPLES[0])
     assert result.code == 2
     assert "is a folder: beside --url every argument is an image" in result.error
 
 
-def test_a_key_file_that_is_none_is_a_usage_error(edgecnn, tmp_path: Path):
+def test_rejects_a_malformed_key_file(edgecnn, tmp_path: Path):
     (tmp_path / "key").write_text("two words")
     result = edgecnn("predict", "--url", nobody(), "--api-key-file", tmp_path / "key", SAMPLES[0])
     assert result.code == 2
@@ -147,7 +145,7 @@ def test_a_key_file_that_is_none_is_a_usage_error(edgecnn, tmp_path: Path):
     assert "words" not in result.error
 
 
-def test_a_key_of_another_server_may_be_short(edgecnn, tmp_path: Path):
+def test_accepts_a_short_key(edgecnn, tmp_path: Path):
     (tmp_path / "key").write_text("short\n")
     with site(Model()) as found:
         edgecnn("predict", "--url", found.url, "--api-key-file", tmp_path / "key", SAMPLES[0])

@@ -97,7 +97,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--workers", "0"), "--workers must be in 1..256, found 0"),
+        (("--threads", "0"), "--threads must be in 1..1024, found 0"),
         (("--threads", "1024"), "threads are 1024, and this process may use"),
         (("--tls-key", "key.pem"), "--tls-cert and --tls-key go together"),
         (("--api-key-file", "nowhere"), "cannot read the API key file nowhere"),

@@ -42,7 +42,7 @@ def test_json_gives_the_profile_and_every_trial(edgecnn: Callable, int8_bundle: 
     assert found["profile"]["purpose"] == "throughput"
     assert found["profile"]["choice"]["bundle"] == int8_bundle.digest
     assert len(found["trials"]) >= 4
-    written = json.loads(profile_path(int8_bundle.manifest.reference, "throughput").read_text())
+    written = json.loads(profile_path(int8_bundle.manifest.reference.digest, "throughput").read_text())
     assert written == found["profile"]
 
 

@@ -36,7 +36,7 @@ def sociable(fp32_bundle: Bundle, tmp_path: Path) -> tuple[Bundle, Path]:
     )
     split = open_source("digits").split("test")
     found = run_batches(session, split.all_pixels(bundle.manifest.preprocessing), classes=10)
-    RecordedLogits(bundle.manifest.reference, "c" * 64, split.digest, found).write(tmp_path / "reference.npz")
+    RecordedLogits(bundle.manifest.reference.digest, "c" * 64, split.digest, found).write(tmp_path / "reference.npz")
     return bundle, tmp_path / "reference.npz"
 
 

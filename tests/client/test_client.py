@@ -1,4 +1,4 @@
-"""A client of a real server: what a `Classifier` of the same bundle answers, for every kind of image."""
+"""A client of a real server gives what a `Classifier` of the same bundle gives, for every kind of image."""
 
 import io
 import subprocess
@@ -39,7 +39,7 @@ def saved(picture: Image.Image, kind: str) -> bytes:
     return file.getvalue()
 
 
-def test_the_self_test_is_answered_as_by_a_classifier(client: Client, classifier: Classifier):
+def test_self_test_matches_a_classifier(client: Client, classifier: Classifier):
     self_test = classifier.bundle.self_test()
     images: list = [*self_test.images, *(each.content for each in self_test.encoded)]
     assert len(images) > 32  # more than one request
@@ -48,7 +48,7 @@ def test_the_self_test_is_answered_as_by_a_classifier(client: Client, classifier
     assert np.allclose(client.logits(self_test.images), classifier.logits(self_test.images), rtol=0, atol=1e-4)
 
 
-def test_files_are_answered_as_by_a_classifier(client: Client, classifier: Classifier):
+def test_files_match_a_classifier(client: Client, classifier: Classifier):
     for found, expected in zip(client.predict(SAMPLES, top=3), classifier.predict(SAMPLES, top=3), strict=True):
         same(found, expected)
         assert len(found.top) == 3
@@ -57,9 +57,7 @@ def test_files_are_answered_as_by_a_classifier(client: Client, classifier: Class
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16"])
 @pytest.mark.parametrize("size", [(32, 32), (57, 40)])
-def test_pictures_are_answered_as_by_a_classifier(
-    client: Client, classifier: Classifier, mode: str, size: tuple[int, int]
-):
+def test_pillow_images_match_a_classifier(client: Client, classifier: Classifier, mode: str, size: tuple[int, int]):
     digit = Image.open(SAMPLES[7]).resize(size)
     if mode == "I;16":
         picture = Image.fromarray(np.asarray(digit.convert("L")).astype(np.uint16) * 255)
@@ -71,13 +69,13 @@ def test_pictures_are_answered_as_by_a_classifier(
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 32, 1), (32, 32, 3), (20, 31), (99, 45, 1), (64, 64, 3), (1, 1)])
-def test_arrays_are_answered_as_by_a_classifier(client: Client, classifier: Classifier, shape: tuple[int, ...]):
+def test_arrays_match_a_classifier(client: Client, classifier: Classifier, shape: tuple[int, ...]):
     array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     for image in (array, array[::-1], np.asfortranarray(array)):
         same(client.predict(image), classifier.predict(image))
 
 
-def test_one_kind_and_another_are_answered_in_their_order(client: Client, classifier: Classifier):
+def test_keeps_the_order_of_mixed_inputs(client: Client, classifier: Classifier):
     images: list = []
     for index, path in enumerate(SAMPLES):
         with Image.open(path) as picture:
@@ -91,7 +89,7 @@ BROKEN = [b"", b"hello", b"\xff\xd8\xff\xe0 half a jpeg", b"GIF89a", SAMPLES[0].
 
 
 @pytest.mark.parametrize("content", BROKEN)
-def test_an_image_that_is_none_is_an_image_error(client: Client, tmp_path: Path, content: bytes):
+def test_rejects_a_broken_image(client: Client, tmp_path: Path, content: bytes):
     (tmp_path / "bad.png").write_bytes(content)
     with pytest.raises(ImageError, match="the image"):
         client.predict(content)
@@ -99,7 +97,7 @@ def test_an_image_that_is_none_is_an_image_error(client: Client, tmp_path: Path,
         client.predict(tmp_path / "bad.png")
 
 
-def test_those_that_are_none_are_told_apart_and_the_others_are_answered(client: Client, classifier: Classifier):
+def test_answers_good_images_beside_bad_ones(client: Client, classifier: Classifier):
     images: list = [*SAMPLES[:11], BROKEN[1], *SAMPLES[11:], Path("nowhere.png"), BROKEN[4], np.zeros(3), "\0"]
     found, expected = list(client.predictions(images)), list(classifier.predictions(images))
     assert [type(each) for each in found] == [type(each) for each in expected]
@@ -113,25 +111,23 @@ def test_those_that_are_none_are_told_apart_and_the_others_are_answered(client: 
         client.predict(images)
 
 
-def test_an_image_of_too_many_pixels_is_too_large(client: Client):
+def test_rejects_too_many_pixels(client: Client):
     with pytest.raises(ImageTooLarge, match="pixels"):
         client.predict(saved(Image.new("1", (10_000, 10_000)), "PNG"))
 
 
-def test_no_images_are_no_answers(client: Client):
+def test_no_images_give_no_results(client: Client):
     assert client.predict([]) == []
     assert client.logits(np.empty((0, 32, 32, 1), np.uint8)).shape == (0, 10)
 
 
-def test_what_is_no_batch_of_images_is_a_usage_error(client: Client):
+def test_logits_rejects_other_shapes(client: Client):
     for images in (np.zeros((1, 32, 32, 1)), np.zeros((32, 32, 1), np.uint8), np.zeros((1, 31, 32, 1), np.uint8)):
         with pytest.raises(UsageError, match=r"expected uint8 \[N, 32, 32, 1\], found"):
             client.logits(images)
 
 
-def test_what_the_types_forbid_is_an_error_of_one_line_and_the_same_as_a_classifiers(
-    client: Client, classifier: Classifier
-):
+def test_wrong_types_raise_as_in_a_classifier(client: Client, classifier: Classifier):
     anything: Any
     for asked in (client, classifier):
         for anything in ([[0]], "digit.png", None):
@@ -147,7 +143,7 @@ def test_what_the_types_forbid_is_an_error_of_one_line_and_the_same_as_a_classif
                 asked.predictions(anything)
 
 
-def test_what_the_server_says_of_its_models(client: Client, server: Server):
+def test_lists_models_and_cards(client: Client, server: Server):
     assert client.is_ready()
     assert client.model == server.name
     assert client.models() == [{"name": server.name, "version": "1", "state": "READY", "reason": ""}]
@@ -161,24 +157,24 @@ def test_what_the_server_says_of_its_models(client: Client, server: Server):
         client.card(5)  # type: ignore[arg-type]
 
 
-def test_each_answer_says_who_gave_it(client: Client, server: Server):
+def test_answers_name_server_and_bundle(client: Client, server: Server):
     (found,) = client.answers(SAMPLES[:1])
     assert (found.url, found.digest) == (f"http://127.0.0.1:{server.port}", server.bundle.digest)
 
 
-def test_a_model_that_is_not_there_is_said(server: Server):
+def test_reports_an_unknown_model(server: Server):
     url = f"http://127.0.0.1:{server.port}"
     refused = pytest.raises(ServerError, match=r"answers 404: model 'a/b c' is not found")
     with Client(url, model="a/b c") as client, refused:
         client.predict(SAMPLES[0])
 
 
-def test_more_than_a_request_may_hold_is_asked_for_in_parts(client: Client, classifier: Classifier):
+def test_splits_large_batches(client: Client, classifier: Classifier):
     images = np.random.default_rng(1).integers(0, 256, (150, 32, 32, 1), np.uint8)
     assert np.allclose(client.logits(images), classifier.logits(images), rtol=0, atol=1e-4)
 
 
-def test_a_forked_process_asks_on_connections_of_its_own(server: Server):
+def test_forked_processes_use_own_connections(server: Server):
     code = (
         "import os, sys, edgecnn\n"
         f"client = edgecnn.Client('http://127.0.0.1:{server.port}')\n"
@@ -196,11 +192,11 @@ def test_a_forked_process_asks_on_connections_of_its_own(server: Server):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=child_environment())
 
 
-def test_a_client_loads_no_engine_and_nothing_of_the_server():
+def test_loads_no_engine_and_no_server():
     code = (
         "import sys, edgecnn\nedgecnn.Client('http://127.0.0.1:1').close()\n"
         "loaded = {'onnxruntime', 'openvino', 'torch', 'onnx', 'orjson', 'httptools', 'prometheus_client', 'uvloop'}\n"
         "assert not loaded & set(sys.modules), loaded & set(sys.modules)\n"
-        "assert not [name for name in sys.modules if name.startswith(('edgecnn.runtime', 'edgecnn.server.http'))]\n"
+        "assert not [name for name in sys.modules if name.startswith(('edgecnn.runtime', 'edgecnn.server'))]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=child_environment())

@@ -1,4 +1,4 @@
-"""Labels are those of the bundle that has answered, however often it changes; and what travels as what."""
+"""Labels of the bundle that answered, the encoding of images in requests, and the choice of the model."""
 
 import io
 import itertools
@@ -20,7 +20,7 @@ def digest(number: int) -> str:
     return f"{number:064x}"
 
 
-def asked_for(found: Site, end: str) -> int:
+def count(found: Site, end: str) -> int:
     return sum(asked.path.endswith(end) for asked in found.asked)
 
 
@@ -34,16 +34,16 @@ def sent(found: Site) -> list[str]:
     return [tensor["datatype"] for head in heads for tensor in head["inputs"]]
 
 
-def test_a_new_bundle_brings_its_own_labels():
+def test_labels_follow_a_new_bundle():
     model = Model()
     with site(model) as found, Client(found.url) as client:
         for number in range(5):
             model.labels, model.digest = [f"{number}{letter}" for letter in "abc"], digest(number)
             assert [client.predict(image).label for image in images(0, 1, 2)] == list(model.labels)
-        assert asked_for(found, "/card") == 5
+        assert count(found, "/card") == 5
 
 
-def test_servers_with_different_bundles_never_mix_their_labels():
+def test_labels_follow_each_server():
     one, other = Model(digest=digest(1)), Model(labels=("x", "y", "z"), digest=digest(2))
     with site(one) as first, site(other) as second, Client([first.url, second.url]) as client:
         found = [answer for _ in range(10) for answer in client.answers(images(2))]
@@ -51,10 +51,10 @@ def test_servers_with_different_bundles_never_mix_their_labels():
             (first.url, digest(1), "c"),
             (second.url, digest(2), "z"),
         }
-        assert asked_for(first, "/card") + asked_for(second, "/card") == 2
+        assert count(first, "/card") + count(second, "/card") == 2
 
 
-def test_a_bundle_that_is_replaced_between_answer_and_card_is_asked_again():
+def test_repeats_when_the_bundle_was_replaced():
     model = Model(digest=digest(0))
     numbers = itertools.count(1)
 
@@ -73,7 +73,7 @@ def test_a_bundle_that_is_replaced_between_answer_and_card_is_asked_again():
             assert each.prediction.label == (f"{number}b" if number else "b")
 
 
-def test_a_server_whose_bundles_never_stay_is_given_up():
+def test_gives_up_when_bundles_keep_changing():
     model = Model()
     numbers = itertools.count()
 
@@ -82,12 +82,12 @@ def test_a_server_whose_bundles_never_stay_is_given_up():
         return model(asked)
 
     with site(answer) as found, Client(found.url) as client:
-        with pytest.raises(ServerError, match="from bundles of which it did not say the labels any more"):
+        with pytest.raises(ServerError, match="replaced its bundle 5 times before the labels could be read"):
             client.predict(images(1)[0])
-        assert asked_for(found, "/infer") == 5
+        assert count(found, "/infer") == 5
 
 
-def test_a_server_that_goes_after_its_answer_costs_no_answer():
+def test_repeats_when_the_server_went_away():
     one, other = Model(digest=digest(1)), Model(labels=("x", "y", "z"), digest=digest(2))
 
     def last_words(asked: Asked) -> Said:
@@ -95,13 +95,13 @@ def test_a_server_that_goes_after_its_answer_costs_no_answer():
 
     with site(one) as first, site(other) as second:
         with Client([first.url, second.url], model="m", retries=QUICK) as client:
-            client.card()  # the turn is the second's, which describes itself
+            client.logits(images(1))  # the second request of the description, for the card, goes to the second server
             first.answer = last_words
             assert {client.predict(images(1)[0]).label for _ in range(4)} == {"y"}
-        assert asked_for(first, "/infer") >= 1
+        assert count(first, "/infer") >= 1
 
 
-def test_an_answer_that_names_no_bundle_is_no_answer():
+def test_requires_the_digest_of_the_bundle():
     model = Model()
 
     def answer(asked: Asked) -> Said:
@@ -115,7 +115,7 @@ def test_an_answer_that_names_no_bundle_is_no_answer():
 
 
 @pytest.mark.parametrize("change", [{"image": [8, 8, 1]}, {"preprocessing": None}])
-def test_a_model_that_takes_other_images_now_is_said_and_asked_about_anew(change: dict):
+def test_describes_a_changed_model_again(change: dict):
     class Changed(Model):
         def card(self) -> dict:
             return super().card() | (change if self.digest != digest(0) else {})
@@ -124,15 +124,15 @@ def test_a_model_that_takes_other_images_now_is_said_and_asked_about_anew(change
     with site(model) as found, Client(found.url) as client:
         assert client.predict(images(1)[0]).label == "b"
         model.digest = digest(1)
-        with pytest.raises(ServerError, match="has another model now"):
+        with pytest.raises(ServerError, match="has a new model for images"):
             client.predict(images(1)[0])
-        described = asked_for(found, "/config")
+        described = count(found, "/config")
         with pytest.raises(EdgecnnError):  # the script decodes no files
             client.predict(images(1)[0])
-        assert asked_for(found, "/config") == described + 1
+        assert count(found, "/config") == described + 1
 
 
-def test_a_bundle_whose_labels_do_not_fit_its_logits_is_refused():
+def test_rejects_labels_of_another_length():
     refused = pytest.raises(ServerError, match="2 labels and gives 3 logits")
     with site(Model(labels=("a", "b"))) as found, Client(found.url) as client, refused:
         client.predict(images(1)[0])
@@ -153,7 +153,7 @@ RESIZED = {"mode": "L", "crop": None, "mean": [0.5], "std": [0.5], "resize": {"i
         (None, "BYTES"),
     ],
 )
-def test_pixels_travel_as_they_are_only_where_the_model_would_take_them_so(preprocessing: dict | None, datatype: str):
+def test_sends_pixels_only_if_not_resized(preprocessing: dict | None, datatype: str):
     with site(Model(preprocessing=preprocessing)) as found, Client(found.url) as client:
         list(client.predictions(images(1)))
         list(client.predictions(images(1)[..., 0]))
@@ -162,7 +162,7 @@ def test_pixels_travel_as_they_are_only_where_the_model_would_take_them_so(prepr
         assert sent(found)[2:] == ["BYTES"]
 
 
-def test_a_file_travels_as_it_is_and_a_picture_without_loss():
+def test_sends_files_unchanged_and_arrays_as_png():
     file = io.BytesIO()
     Image.new("L", (4, 4)).save(file, "JPEG")
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
@@ -174,14 +174,14 @@ def test_a_file_travels_as_it_is_and_a_picture_without_loss():
             assert np.array_equal(np.asarray(picture), np.asarray(Image.fromarray(pixels).convert("L")))
 
 
-def test_requests_hold_no_more_than_the_server_takes():
+def test_splits_by_the_limit_of_the_server():
     with site(Model()) as found, Client(found.url) as client:
         assert len(client.predict(list(images(*range(3)).repeat(4, 0)))) == 12
         assert len(client.logits(images(0).repeat(9, 0))) == 9
         assert sent(found) == ["UINT8"] * 6
 
 
-def test_a_server_that_takes_less_than_it_says_gets_less():
+def test_sends_refused_images_one_by_one():
     model = Model()
 
     def answer(asked: Asked) -> Said:
@@ -191,25 +191,58 @@ def test_a_server_that_takes_less_than_it_says_gets_less():
         classes = [0, 1, 2, 1, 0, 2]
         assert client.logits(images(*classes)).argmax(1).tolist() == classes
         assert [each.index for each in client.predict(list(images(*classes)))] == classes
+        assert count(found, "/infer") == 2 * (1 + 4 + 1 + 2)  # a chunk of four and one of two are refused
+
+
+def test_describes_the_model_once():
+    with site(Model()) as first, site(Model()) as second, Client([first.url, second.url], model="m") as client:
+        for _ in range(3):
+            assert client.predict(images(1)[0]).label == "b"
+            assert client.logits(images(1)).argmax() == 1
+        described = [asked.path for found in (first, second) for asked in found.asked if asked.method == "GET"]
+        assert sorted(described) == ["/v2/models/m", "/v2/models/m/card", "/v2/models/m/config"]
+
+
+def test_numbers_classes_if_cards_are_hidden():
+    def hidden(asked: Asked) -> Said:
+        return reply(404, {"error": "no"}) if asked.path.endswith("/card") else Model()(asked)
+
+    with site(hidden) as found, Client(found.url, model="m") as client:
+        assert [client.predict(image).label for image in images(2, 1)] == ["2", "1"]
+        assert count(found, "/card") == 1
+
+
+def test_requires_the_card_of_a_new_bundle():
+    model = Model()
+
+    def answer(asked: Asked) -> Said:
+        is_hidden = asked.path.endswith("/card") and model.digest == digest(2)
+        return reply(404, {"error": "no"}) if is_hidden else model(asked)
+
+    with site(answer) as found, Client(found.url) as client:
+        client.predict(images(1)[0])
+        model.digest = digest(2)
+        with pytest.raises(ServerError, match="reports the digest of a bundle, but no card"):
+            client.predict(images(1)[0])
 
 
 # Other servers of the protocol
 
 
 @pytest.mark.parametrize("in_json", [False, True])
-def test_another_server_gives_logits_and_the_numbers_of_classes(in_json: bool):
+def test_server_of_another_make(in_json: bool):
     with site(Model(has_card=False, in_json=in_json)) as found, Client(found.url) as client:
         assert client.logits(images(0, 2)).tolist() == [[5, 0, 0], [0, 0, 5]]
         file = io.BytesIO()
         Image.fromarray(images(1)[0, :, :, 0]).save(file, "PNG")
         assert [each.label for each in client.predict([images(2)[0], file.getvalue()])] == ["2", "1"]
-        with pytest.raises(ImageError, match=r"has \[5, 4, 1\]: the server does not say how images are resized"):
+        with pytest.raises(ImageError, match=r"has \[5, 4, 1\]: the server does not report how images are resized"):
             client.predict(np.zeros((5, 4), np.uint8))
         with pytest.raises(ServerError, match="404"):
             client.card()
 
 
-def test_a_model_for_other_tensors_is_a_usage_error():
+def test_rejects_a_model_for_other_tensors():
     def answer(asked: Asked) -> Said:
         image = {"name": "x", "datatype": "FP32", "shape": [-1, 3, 224, 224]}
         return reply(200, {"name": "m", "inputs": [image], "outputs": [image | {"shape": [-1, 10]}]})
@@ -227,14 +260,14 @@ def with_index(*entries: dict) -> Callable[[Asked], Said]:
     return lambda asked: reply(200, list(entries)) if asked.path.endswith("/index") else model(asked)
 
 
-def test_the_only_model_that_is_ready_is_asked():
+def test_uses_the_only_ready_model():
     others = {"name": "x", "state": "UNAVAILABLE", "reason": "it was unloaded"}
     with site(with_index(others, {"name": "m", "state": "READY"})) as found, Client(found.url) as client:
         assert client.predict(images(1)[0]).label == "b"
         assert client.model == "m"
 
 
-def test_of_several_models_one_must_be_named():
+def test_requires_a_name_for_several_models():
     with site(with_index({"name": "m"}, {"name": "n", "state": "READY"})) as found:
         with Client(found.url) as client, pytest.raises(UsageError, match=r"serves m, n: name one of them with model"):
             client.predict(images(1)[0])
@@ -242,7 +275,7 @@ def test_of_several_models_one_must_be_named():
             assert client.predict(images(1)[0]).label == "b"
 
 
-def test_without_a_model_that_is_ready_the_reasons_are_told():
+def test_reports_why_no_model_is_ready():
     entry = {"name": "m", "state": "UNAVAILABLE", "reason": "a file is missing"}
     refused = pytest.raises(EdgecnnError, match=r"no model is ready at .*: m is unavailable: a file is missing")
     with site(with_index(entry)) as found, Client(found.url) as client, refused:

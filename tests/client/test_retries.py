@@ -1,4 +1,4 @@
-"""What a client does about servers that refuse, break off, are busy, hang or answer nonsense."""
+"""A client of servers that refuse, break off, are busy, hang or send malformed responses; wrong options."""
 
 import contextlib
 import re
@@ -30,14 +30,14 @@ def inferences(found: Site) -> int:
 
 
 @pytest.mark.parametrize("fault", [RESET, CLOSED, CUT, reply(502, {"error": "no"}), reply(503, {"error": "busy"})])
-def test_a_request_that_fails_is_sent_again(fault: Said):
+def test_repeats_a_failed_request(fault: Said):
     model = Model(faults=[fault] * 3)
     with asking(model) as (client, (found,)):
         assert client.predict(images(2)[0]).label == "c"
         assert inferences(found) == 4
 
 
-def test_attempts_are_bounded_and_the_error_says_who_and_why():
+def test_bounds_the_attempts():
     model = Model(faults=[reply(503, {"error": "256 requests wait already"})] * 20)
     with asking(model, retries=Retries(attempts=3, first_rest_s=0.001)) as (client, (found,)):
         with pytest.raises(ServerUnavailable, match=r"answers 503: 256 requests wait already$") as caught:
@@ -47,20 +47,23 @@ def test_attempts_are_bounded_and_the_error_says_who_and_why():
         assert found.url in str(caught.value)
 
 
-def test_nobody_there_is_one_clear_line():
+def test_reports_a_refused_connection():
     url = nobody()
     with asking(url) as (client, _), pytest.raises(ServerUnavailable) as caught:
         client.predict(images(1)[0])
     assert re.fullmatch(rf"gave up after \d+ attempts in \d\.\d s: {url}: Connection refused", str(caught.value))
 
 
-def test_a_name_that_is_not_known_is_said():
+def test_reports_an_unknown_host():
     client = Client("http://nowhere.invalid", retries=Retries(attempts=1))
-    with client, pytest.raises(ServerUnavailable, match=r"http://nowhere\.invalid: its name is not known"):
+    with (
+        client,
+        pytest.raises(ServerUnavailable, match=r"http://nowhere\.invalid: the name of the host cannot be resolved"),
+    ):
         client.models()
 
 
-def test_a_server_that_wants_to_be_left_alone_is():
+def test_waits_for_retry_after():
     model = Model(faults=[BUSY])
     with asking(model) as (client, (found,)):
         began = time.monotonic()
@@ -69,7 +72,7 @@ def test_a_server_that_wants_to_be_left_alone_is():
         assert inferences(found) == 2
 
 
-def test_a_wait_that_the_deadline_does_not_allow_is_not_begun():
+def test_does_not_wait_beyond_the_deadline():
     model = Model(faults=[reply(503, {"error": "busy"}, Retry_After=3600)])
     with asking(model) as (client, (found,)):
         began = time.monotonic()
@@ -81,7 +84,7 @@ def test_a_wait_that_the_deadline_does_not_allow_is_not_begun():
         assert inferences(found) == 1
 
 
-def test_another_server_is_asked_at_once_while_one_rests():
+def test_uses_another_server_during_back_off():
     busy, other = Model(faults=[reply(503, {"error": "busy"}, Retry_After=3600)]), Model()
     with asking(busy, other) as (client, (first, second)):
         began = time.monotonic()
@@ -99,7 +102,7 @@ def test_servers_take_turns():
         assert [inferences(found) for found in sites] == [5, 5]
 
 
-def test_a_server_that_is_not_there_costs_nothing_and_no_request_is_lost():
+def test_skips_unreachable_servers():
     with asking(nobody(), Model(), nobody()) as (client, (found,)):
         labels = [client.predict(images(index % 3)[0]).label for index in range(30)]
         assert labels == ["a", "b", "c"] * 10
@@ -107,7 +110,7 @@ def test_a_server_that_is_not_there_costs_nothing_and_no_request_is_lost():
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 413, 422, 429, 500, 504, 301])
-def test_other_errors_are_never_sent_again(status: int):
+def test_does_not_repeat_other_errors(status: int):
     model = Model(faults=[reply(status, {"error": "as I said"})])
     with asking(model) as (client, (found,)):
         with pytest.raises(ServerError, match="as I said") as caught:
@@ -116,8 +119,24 @@ def test_other_errors_are_never_sent_again(status: int):
         assert inferences(found) == 1
 
 
+def test_tries_another_server_after_404():
+    missing = reply(404, {"error": "model 'm' is not found"})
+    with asking(Model(faults=[missing] * 9), Model(), model="m") as (client, (first, second)):
+        assert [client.predict(images(1)[0]).label for _ in range(4)] == ["b"] * 4
+        assert inferences(first) >= 1
+        assert inferences(second) == 4
+
+
+def test_reports_404_if_no_server_has_the_model():
+    models = [Model(faults=[reply(404, {"error": "as I said"})]) for _ in range(2)]
+    with asking(*models, model="m") as (client, sites):
+        with pytest.raises(ServerError, match="as I said"):
+            client.logits(images(1))
+        assert [inferences(each) for each in sites] == [1, 1]
+
+
 @pytest.mark.parametrize("fault", [HELD, Said(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "hold")])
-def test_a_server_that_hangs_holds_nobody_beyond_the_deadline(fault: Said):
+def test_deadline_holds_if_a_server_hangs(fault: Said):
     model = Model(faults=[fault])
     with asking(model, timeout_s=1) as (client, _):
         client.models()
@@ -127,7 +146,7 @@ def test_a_server_that_hangs_holds_nobody_beyond_the_deadline(fault: Said):
         assert 0.5 < time.monotonic() - began < 5
 
 
-def test_a_server_that_hangs_leaves_time_for_another():
+def test_a_hanging_server_leaves_time():
     models = (Model(faults=[HELD]), Model(faults=[HELD]), Model())
     with asking(*models, model="m", timeout_s=3) as (client, sites):  # the first describes it, the second is asked
         assert client.predict(images(1)[0]).label == "b"
@@ -135,31 +154,31 @@ def test_a_server_that_hangs_leaves_time_for_another():
         assert inferences(sites[2]) == 1
 
 
-def test_a_server_that_hangs_while_it_describes_its_model_leaves_time_for_another():
+def test_a_hanging_description_leaves_time():
     def hanging(asked: Asked) -> Said:
-        return HELD if asked.path.endswith("/card") else Model(labels=("x", "y", "z"))(asked)
+        return HELD if asked.path.endswith("/config") else Model(labels=("x", "y", "z"))(asked)
 
     with site(hanging) as first, site(Model()) as second:
         with Client([first.url, second.url], model="m", timeout_s=3, retries=QUICK) as client:
             began = time.monotonic()
             assert client.logits(images(1)).argmax() == 1
             assert 1.4 < time.monotonic() - began < 3
-        assert [asked.path for asked in first.asked][:2] == ["/v2/models/m", "/v2/models/m/card"]
-        assert "/v2/models/m" in {asked.path for asked in second.asked}
+        assert [asked.path for asked in first.asked][:2] == ["/v2/models/m", "/v2/models/m/config"]
+        assert "/v2/models/m/config" in {asked.path for asked in second.asked}
 
 
-def test_an_answer_that_trickles_does_not_outlast_the_deadline():
+def test_deadline_holds_for_a_slow_body():
     with asking(Model(), timeout_s=1) as (client, (found,)):
         client.logits(images(1))
         head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
         found.answer = lambda _: Said(head, "trickle")
         began = time.monotonic()
-        with pytest.raises(ServerUnavailable, match="no whole answer within 1 s"):
+        with pytest.raises(ServerUnavailable, match="no complete response within 1 s"):
             client.logits(images(1))
         assert time.monotonic() - began < 5
 
 
-def test_connections_are_kept():
+def test_keeps_connections():
     with asking(Model()) as (client, (found,)):
         for _ in range(20):
             client.predict(images(1)[0])
@@ -167,7 +186,7 @@ def test_connections_are_kept():
         assert found.connections == 1
 
 
-def test_a_connection_that_was_closed_meanwhile_is_no_fault():
+def test_reopens_a_closed_connection():
     model = Model()
     closing = iter(range(100))
 
@@ -196,16 +215,16 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("said", NONSENSE)
-def test_nonsense_is_an_error_of_one_line(said: Said):
+def test_rejects_malformed_results(said: Said):
     with asking(Model(faults=[said])) as (client, (found,)):
-        with pytest.raises(ServerError, match="does not answer by the Open Inference Protocol: ") as caught:
+        with pytest.raises(ServerError, match="does not follow the Open Inference Protocol: ") as caught:
             client.predict(images(1)[0])
         assert str(caught.value).startswith(found.url)
         assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("said", [reply(200, body=b"<html>hello"), reply(200, {}), reply(200, [1]), reply(404, {})])
-def test_a_server_that_is_none_of_the_protocols_is_named(said: Said):
+def test_rejects_servers_of_other_protocols(said: Said):
     def answer(_: Asked) -> Said:
         return said
 
@@ -213,14 +232,14 @@ def test_a_server_that_is_none_of_the_protocols_is_named(said: Said):
         client.predict(images(1)[0])
 
 
-def test_logits_that_are_no_numbers_are_no_answer():
+def test_rejects_logits_that_are_not_finite():
     output = {"name": "logits", "datatype": "FP32", "shape": [1, 3], "data": [1, float("nan"), 3]}
     model = Model(faults=[reply(200, {"outputs": [output]})])
     with asking(model) as (client, _), pytest.raises(ServerError, match="not finite"):
         client.logits(images(1))
 
 
-def test_an_error_is_shown_on_one_line_and_not_at_length():
+def test_shortens_errors_to_one_line():
     with asking(Model(faults=[reply(500, {"error": "a\nb\x1b[31m" + "c" * 10_000})])) as (client, _):
         with pytest.raises(ServerError) as caught:
             client.logits(images(1))
@@ -239,10 +258,10 @@ PAGE = b"<p>x" * 5000
         (b"<html><title>a&lt;\x1b[31m&#27;b" + b"c" * 900 + b"</title>", "web page, 'a< [31mbccc"),
         (b'{"detail": "Not Found"}', 'answers 404: {"detail": "Not Found"}'),
         (b"\x1b]0;mine\x07" + b"x" * 9000, "answers 404: ]0;mine xxx"),
-        (b"", "answers 404: without a word"),
+        (b"", "answers 404: an empty body"),
     ],
 )
-def test_pages_and_other_errors_are_shown_on_one_short_line(body: bytes, expected: str):
+def test_summarizes_other_error_bodies(body: bytes, expected: str):
     refused = pytest.raises(ServerError)
     with asking(Model(faults=[reply(404, body=body)])) as (client, _), refused as caught:
         client.logits(images(1))
@@ -251,14 +270,14 @@ def test_pages_and_other_errors_are_shown_on_one_short_line(body: bytes, expecte
     assert len(str(caught.value)) < 300
 
 
-def test_what_is_no_http_is_perhaps_another_port():
+def test_reports_a_port_without_http():
     with asking(Model(faults=[Said(b"\0\0\x12\x04\0\0\0\0\0\0\x03", "close")] * 12)) as (client, _):
         client.models()
-        with pytest.raises(ServerUnavailable, match="does not answer by HTTP; is this its port for gRPC"):
+        with pytest.raises(ServerUnavailable, match="its response is not HTTP; is this the port of gRPC"):
             client.logits(images(1))
 
 
-def test_what_a_server_says_of_its_models_cannot_write_to_a_terminal():
+def test_removes_control_characters():
     entry = {"name": "a\x1b[31m", "state": "UNAVAILABLE", "reason": "\x07gone"}
     refused = pytest.raises(EdgecnnError)
     with site(lambda _: reply(200, [entry])) as found, Client(found.url) as client, refused as caught:
@@ -287,7 +306,7 @@ def test_what_a_server_says_of_its_models_cannot_write_to_a_terminal():
         "http://a/v2/models/m/infer",
     ],
 )
-def test_what_is_no_url_of_a_server_is_a_usage_error(url: str):
+def test_rejects_wrong_urls(url: str):
     with pytest.raises(UsageError) as caught:
         Client(url)
     assert "secret" not in str(caught.value)
@@ -329,14 +348,14 @@ def test_what_is_no_url_of_a_server_is_a_usage_error(url: str):
         lambda: Retries(first_rest_s=2, longest_rest_s=1),
     ],
 )
-def test_options_that_cannot_be_are_usage_errors(make: Callable[[], object]):
+def test_rejects_wrong_options(make: Callable[[], object]):
     with pytest.raises(UsageError) as caught:
         make()
     assert "\n" not in str(caught.value)
     assert "0123456789abcdef" not in str(caught.value)
 
 
-def test_a_path_in_front_of_the_protocols_is_kept():
+def test_keeps_a_path_prefix():
     model = Model()
 
     def answer(asked: Asked) -> Said:
@@ -347,7 +366,7 @@ def test_a_path_in_front_of_the_protocols_is_kept():
         assert np.array_equal(client.logits(images(0, 1)).argmax(1), [0, 1])
 
 
-def test_a_client_that_is_closed_says_so():
+def test_rejects_use_after_close():
     with asking(Model()) as (client, _):
         client.logits(images(1))
         client.close()

@@ -1,4 +1,4 @@
-"""Real servers: two of which one dies under load, one that wants a key, one behind a certificate of our own."""
+"""Real servers: one of two dies under load, one requires a key and has a certificate of our own."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def url(server: Server, *, scheme: str = "http") -> str:
 
 
 def kill(server: Server) -> None:
-    """End it and its workers without a word; workers end with their supervisor."""
+    """Kill the supervisor; the worker ends with it."""
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
     wait_for(lambda: not listens(server.port))
@@ -81,7 +81,7 @@ class Load:
         self.end()
 
 
-def test_of_two_servers_one_is_killed_under_load_and_comes_back_and_no_request_is_lost():
+def test_survives_killed_servers_under_load():
     with serving() as first, serving() as second, Client([url(first), url(second)]) as client, Load(client) as load:
         load.more()
         assert first.metrics()["received"] > 10
@@ -99,7 +99,7 @@ def test_of_two_servers_one_is_killed_under_load_and_comes_back_and_no_request_i
             process.wait()
 
 
-def test_a_worker_that_is_killed_costs_no_request():
+def test_survives_a_killed_worker():
     with serving() as server, Client(url(server)) as client, Load(client) as load:
         load.more()
         (worker,) = server.worker_pids()
@@ -107,14 +107,14 @@ def test_a_worker_that_is_killed_costs_no_request():
         load.more()
 
 
-def test_a_server_that_ends_in_good_order_costs_no_request():
+def test_survives_a_server_that_stops():
     with serving() as first, serving() as second, Client([url(first), url(second)]) as client, Load(client) as load:
         load.more()
         assert first.stop() == 0
         load.more()
 
 
-def test_a_server_that_is_full_is_asked_again(tmp_path: Path):
+def test_repeats_when_the_queue_is_full(tmp_path: Path):
     with holding(tmp_path, "--max-batch", 1, "--max-queue", 1) as held, Client(url(held.server)) as client:
         client.logits(held.server.images[:1])
         with held.engine.held(), ThreadPoolExecutor(1) as pool:
@@ -127,7 +127,7 @@ def test_a_server_that_is_full_is_asked_again(tmp_path: Path):
         assert waiting.result(60).status == 200
 
 
-def test_when_all_are_gone_it_is_one_clear_error():
+def test_reports_that_no_server_is_left():
     with serving() as server, Client(url(server), retries=Retries(attempts=3, first_rest_s=0.01)) as client:
         image = server.images[0]
         client.predict(image)
@@ -137,7 +137,7 @@ def test_when_all_are_gone_it_is_one_clear_error():
         assert not client.is_ready()
 
 
-def test_a_body_that_is_too_large_is_asked_for_in_parts_and_a_file_that_is_too_large_is_named(tmp_path: Path):
+def test_splits_bodies_that_are_too_large(tmp_path: Path):
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "large.png")
     with serving("--max-body-mb", 1) as server, Client(url(server), retries=QUICK) as client:
@@ -148,7 +148,7 @@ def test_a_body_that_is_too_large_is_asked_for_in_parts_and_a_file_that_is_too_l
         server.unharmed()
 
 
-def test_servers_with_different_bundles_each_answer_with_their_own_labels(bundle_copy: Path):
+def test_labels_follow_each_server(bundle_copy: Path):
     manifest = json.loads((bundle_copy / "manifest.json").read_text())
     manifest["labels"] = [f"number {label}" for label in manifest["labels"]]
     (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
@@ -162,7 +162,7 @@ def test_servers_with_different_bundles_each_answer_with_their_own_labels(bundle
         assert worded.label == f"number {plain.label}"
 
 
-def test_a_new_version_brings_its_labels_while_it_is_used(bundle_copy: Path, tmp_path: Path):
+def test_labels_follow_a_new_version(bundle_copy: Path, tmp_path: Path):
     versions = tmp_path / "served" / "digits"
     shutil.copytree(COMMITTED, versions / "1")
     manifest = json.loads((bundle_copy / "manifest.json").read_text())
@@ -199,7 +199,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
         yield server, folder / "cert.pem"
 
 
-def test_with_key_and_authority_all_is_as_ever(secured: tuple[Server, Path]):
+def test_works_with_key_and_authority(secured: tuple[Server, Path]):
     server, ca = secured
     with Client(url(server, scheme="https"), api_key=KEY, ca=ca) as client:
         assert np.array_equal(client.logits(server.images), server.logits(server.images))
@@ -209,11 +209,11 @@ def test_with_key_and_authority_all_is_as_ever(secured: tuple[Server, Path]):
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        (None, "an API key is needed, .*; it wants a key: api_key, or --api-key-file"),
-        ("wrong", "this is not the server's API key; check the key: api_key, or --api-key-file"),
+        (None, "an API key is needed, .*; pass its API key: api_key, or --api-key-file"),
+        ("wrong", "this is not the server's API key; pass its API key: api_key, or --api-key-file"),
     ],
 )
-def test_without_the_key_it_says_what_is_wrong(secured: tuple[Server, Path], key: str | None, expected: str):
+def test_reports_a_missing_or_wrong_key(secured: tuple[Server, Path], key: str | None, expected: str):
     server, ca = secured
     with Client(url(server, scheme="https"), api_key=key, ca=ca) as client:
         with pytest.raises(ServerError, match=expected):
@@ -221,7 +221,7 @@ def test_without_the_key_it_says_what_is_wrong(secured: tuple[Server, Path], key
         assert client.is_ready()
 
 
-def test_a_certificate_that_nobody_vouches_for_is_never_asked_twice(secured: tuple[Server, Path]):
+def test_does_not_repeat_after_a_bad_certificate(secured: tuple[Server, Path]):
     server, _ = secured
     patient = Retries(first_rest_s=30, longest_rest_s=30)
     refused = pytest.raises(ServerUnavailable, match=r"certificate is not trusted: self-signed certificate.*--ca")
@@ -229,23 +229,23 @@ def test_a_certificate_that_nobody_vouches_for_is_never_asked_twice(secured: tup
         client.predict(server.images[0])
 
 
-def test_a_server_without_a_good_certificate_is_passed_over(secured: tuple[Server, Path]):
+def test_skips_a_server_with_a_bad_certificate(secured: tuple[Server, Path]):
     server, _ = secured
     with serving() as plain, Client([url(server, scheme="https"), url(plain)], retries=QUICK) as client:
         for _ in range(5):
             assert client.logits(plain.images).shape == (len(plain.images), 10)
 
 
-def test_http_to_a_server_of_https_is_an_error_of_one_line_with_a_hint(secured: tuple[Server, Path]):
+def test_reports_http_to_an_https_server(secured: tuple[Server, Path]):
     server, _ = secured
-    refused = pytest.raises(ServerUnavailable, match="closed the connection without an answer; if it speaks TLS")
+    refused = pytest.raises(ServerUnavailable, match="closed the connection without a response; if it uses TLS")
     with Client(url(server), retries=Retries(attempts=2, first_rest_s=0.01)) as client, refused as caught:
         client.predict(server.images[0])
     assert "\n" not in str(caught.value)
 
 
-def test_https_to_a_server_of_http_is_said_at_once():
+def test_reports_https_to_an_http_server():
     patient = Retries(first_rest_s=30, longest_rest_s=30)
-    refused = pytest.raises(ServerUnavailable, match=r"after 1 attempt .*does its URL begin with http://")
+    refused = pytest.raises(ServerUnavailable, match=r"after 1 attempt .*does not use TLS: use an http:// URL")
     with serving() as server, Client(url(server, scheme="https"), retries=patient) as client, refused:
         client.predict(server.images[0])

@@ -1,4 +1,4 @@
-"""The Python of the documents that asks a server over HTTP runs as it stands there, from a clone."""
+"""The Python snippets of the documents that use a server over HTTP run unchanged, from a clone."""
 
 import re
 import subprocess
@@ -19,12 +19,12 @@ SNIPPETS = [
 ]
 
 
-def test_there_are_snippets():
+def test_finds_snippets():
     assert len(SNIPPETS) >= 3
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
-def test_a_snippet_runs_as_it_stands(snippet: str, server: Server):
+def test_runs_each_snippet(snippet: str, server: Server):
     code = snippet.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}").replace(
         "127.0.0.1:8081", f"localhost:{server.port}"
     )

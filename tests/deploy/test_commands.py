@@ -60,5 +60,5 @@ def test_commands_are_found_by_name_by_path_in_containers_and_with_a_boards_argu
         ["edgecnn", "models"],
         ["edgecnn", "verify", "/srv/edgecnn/models/a"],
         ["edgecnn", "serve", "/models"],
-        ["edgecnn", "serve", "--backend", "auto", "--device", "cpu", "--workers", "1"],
+        ["edgecnn", "serve", "--backend", "auto", "--device", "cpu"],
     ]

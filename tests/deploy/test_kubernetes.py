@@ -4,6 +4,8 @@ import contextlib
 import importlib.metadata
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from deployment import DEPLOY, edgecnn_commands, parsed, serve_options
+from deployment import DEPLOY, parsed, serve_options
 from manifests import check, container, documents
 from repository import COMMITTED
 from server_process import Server, serving
@@ -178,14 +180,16 @@ def test_a_pod_whose_clients_keep_all_its_connections_is_not_taken_for_dead(tmp_
         assert server.request("GET", path, timeout_s=probe["timeoutSeconds"]).status == 200
 
 
-def test_the_command_that_asks_whether_a_pod_keeps_to_the_protocol_is_answered(edgecnn: Any, tmp_path: Path):
+def test_pod_conforms_to_the_protocol(tmp_path: Path):
     text = (DEPLOY / "kubernetes" / "README.md").read_text()
-    found = edgecnn_commands("".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)))
-    (words,) = [words[1:] for words in found if words[1] == "conformance"]
+    (command,) = re.findall(r"^oip-conformance (.+?) +#", text, re.MULTILINE)
     with pod("kubernetes", bundles(tmp_path), tmp_path) as server:
         places = {"http://127.0.0.1:8080": f"http://127.0.0.1:{server.port}", "api-key": tmp_path / "api-key"}
-        result = edgecnn(*(places.get(word, word) for word in words))
-    assert (result.code, result.err) == (0, ""), result.out
+        words = [str(places.get(word, word)) for word in command.split()]
+        done = subprocess.run(
+            [sys.executable, "-m", "oip_conformance", *words], check=False, capture_output=True, text=True
+        )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
 def test_the_autoscalers_metric_is_made_from_what_the_server_gives(tmp_path: Path):

@@ -149,23 +149,6 @@ def test_a_name_with_a_wildcard_sweeps_no_other_folders_leftovers(tmp_path: Path
     assert (tmp_path / ".abc.old-0123456789ab").is_dir()
 
 
-def test_a_place_inside_a_bundle_is_refused_before_anything_is_written(bundle_copy: Path):
-    with pytest.raises(UsageError, match="sealed"):
-        write_folder(bundle_copy / "deep" / "out", NEW, marker="checkpoint.json")
-    assert not (bundle_copy / "deep").exists()
-
-
-def test_whether_a_place_is_inside_a_bundle_is_asked_of_where_its_path_leads(
-    bundle_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(bundle_copy)
-    check_output(Path("../new"), marker="manifest.json", force=False)
-    (tmp_path / "link").symlink_to(bundle_copy)
-    for place in (Path("new"), Path("./new"), tmp_path / "link" / "new", tmp_path / "new" / ".." / "link" / "new"):
-        with pytest.raises(UsageError, match=f"{place} lies inside the bundle {bundle_copy}, which is sealed"):
-            check_output(place, marker="manifest.json", force=False)
-
-
 @pytest.mark.parametrize("exchange", ["yes", "no"])
 def test_a_full_disk_at_every_operation_changes_nothing_and_says_so(tmp_path: Path, exchange: str):
     for step in range(1, operations(tmp_path, how="full", exchange=exchange) + 1):

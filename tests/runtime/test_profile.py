@@ -33,7 +33,7 @@ def profile(*bundles: Bundle, setting: Setting, purpose: Purpose = "latency") ->
     return Profile(
         format=FORMAT,
         site=this_site(),
-        reference=bundles[0].manifest.reference,
+        reference=bundles[0].manifest.reference.digest,
         purpose=purpose,
         measured_at="2026-01-01T00:00:00+00:00",
         max_drop=0.1,
@@ -50,8 +50,8 @@ OPENVINO = Setting("openvino", threads=1)
 def test_a_profile_is_read_back_as_it_was_written(committed: Bundle):
     written = profile(committed, setting=OPENVINO)
     write_profile(written)
-    assert read_profile(committed.manifest.reference, "latency") == (written, "")
-    assert read_profile(committed.manifest.reference, "throughput")[0] is None
+    assert read_profile(committed.manifest.reference.digest, "latency") == (written, "")
+    assert read_profile(committed.manifest.reference.digest, "throughput")[0] is None
 
 
 def test_auto_runs_what_the_profile_says_and_a_named_engine_is_not_replaced(committed: Bundle):
@@ -84,7 +84,7 @@ SITES = {
 def test_a_profile_of_another_machine_is_stale_and_not_used(committed: Bundle, change: dict):
     here = profile(committed, setting=OPENVINO)
     write_profile(dataclasses.replace(here, site=dataclasses.replace(here.site, **change)))
-    found, reason = read_profile(committed.manifest.reference, "latency")
+    found, reason = read_profile(committed.manifest.reference.digest, "latency")
     assert found is None
     assert "is stale" in reason
     with pytest.warns(ProfileWarning, match="is stale"):
@@ -104,8 +104,8 @@ CONTENTS = {
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_a_damaged_profile_is_none_and_the_bundle_still_opens(committed: Bundle, content: bytes):
     write_profile(profile(committed, setting=OPENVINO))
-    profile_path(committed.manifest.reference, "latency").write_bytes(content)
-    found, reason = read_profile(committed.manifest.reference, "latency")
+    profile_path(committed.manifest.reference.digest, "latency").write_bytes(content)
+    found, reason = read_profile(committed.manifest.reference.digest, "latency")
     assert found is None
     assert reason
     with pytest.warns(ProfileWarning, match="tune"):
@@ -129,7 +129,7 @@ def test_a_profile_of_what_cannot_be_is_none(committed: Bundle, change: dict):
     document = json.loads(path.read_text())
     document["choice"]["setting"] |= change
     path.write_text(json.dumps(document))
-    assert read_profile(committed.manifest.reference, "latency")[0] is None
+    assert read_profile(committed.manifest.reference.digest, "latency")[0] is None
 
 
 def test_the_name_of_the_file_does_not_follow_what_a_manifest_says():
@@ -140,11 +140,11 @@ def test_the_name_of_the_file_does_not_follow_what_a_manifest_says():
 
 def test_every_cut_of_a_profile_is_none(committed: Bundle):
     content = schema.dump(profile(committed, setting=OPENVINO)).encode()
-    path = profile_path(committed.manifest.reference, "latency")
+    path = profile_path(committed.manifest.reference.digest, "latency")
     path.parent.mkdir(parents=True)
     for length in range(0, len(content) - 1, 37):
         path.write_bytes(content[:length])
-        assert read_profile(committed.manifest.reference, "latency")[0] is None
+        assert read_profile(committed.manifest.reference.digest, "latency")[0] is None
 
 
 def test_a_profile_under_another_references_name_is_none(committed: Bundle):

@@ -1,4 +1,4 @@
-"""Workers that are killed, engines that crash, hang or find no memory, and a supervisor that is no more.
+"""A killed worker, engines that crash, hang or run out of memory, and a killed supervisor.
 
 The number in a comment is the row of the project's table of faults.
 """
@@ -21,13 +21,11 @@ from held_engine import holding
 from server_process import Server, read_all, serving, wait_for
 
 from edgecnn.errors import UsageError
-from edgecnn.host.resources import usable_cores
 from edgecnn.server.supervisor.listening import listen
 
 PATIENCE_S = 30.0
 MIB = 1 << 20
 
-TWO_CORES = pytest.mark.skipif(usable_cores() < 2, reason="two workers need two cores")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc, prlimit and PDEATHSIG")
 
 
@@ -56,8 +54,8 @@ def test_a_worker_that_is_killed_under_load_comes_back_and_nothing_lies_meanwhil
             before = outcomes.count(200)
             wait_for(lambda: outcomes.count(200) > before + 20)
         assert set(outcomes) == {0, 200, 503}  # connections that closed, results, "not yet"
-        logged(server, "worker 0 ended by SIGKILL and is started again")
-        logged(server, "worker 0 is ready again")
+        logged(server, "the worker ended by SIGKILL and is started again")
+        logged(server, "the worker is ready again")
         server.unharmed()
         assert server.stop() == 0
 
@@ -98,7 +96,7 @@ def test_an_engine_that_crashes_in_a_run_closes_its_connections_and_is_started_a
         for answer in lost:
             with pytest.raises(ConnectionError):
                 answer.result(PATIENCE_S)
-        logged(held.server, f"worker 0 ended by {name} and is started again")
+        logged(held.server, f"the worker ended by {name} and is started again")
         held.server.unharmed()
         assert held.server.stop() == 0
 
@@ -107,17 +105,16 @@ def test_an_engine_that_does_not_come_back_is_started_again(tmp_path: Path):  # 
     with holding(tmp_path, "--stall-timeout-s", 0.5) as held:
         with held.engine.held():
             lost = held.occupy()
-            logged(held.server, "worker 0 ended with exit code 70 and is started again")
+            logged(held.server, "the worker ended with exit code 70 and is started again")
         with pytest.raises(ConnectionError):
             lost.result(PATIENCE_S)
         logged(held.server, "the engine does not come back from a run")
         held.server.unharmed()
 
 
-def test_workers_die_with_a_supervisor_that_is_killed_and_leave_nothing(tmp_path: Path):  # 72
+def test_worker_dies_with_a_killed_supervisor(tmp_path: Path):  # 72
     shared = set(Path("/dev/shm").iterdir())
-    workers = min(2, usable_cores())
-    with holding(tmp_path, "--workers", workers) as held:
+    with holding(tmp_path) as held:
         pids = held.server.worker_pids()
         with held.engine.held():
             lost = held.occupy()
@@ -128,12 +125,6 @@ def test_workers_die_with_a_supervisor_that_is_killed_and_leave_nothing(tmp_path
         wait_for(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids))
         wait_for(lambda: _is_free(held.server.port))
     assert set(Path("/dev/shm").iterdir()) <= shared
-    if workers > 1:
-        cache = Path(os.environ["XDG_CACHE_HOME"]) / "edgecnn" / "serving"
-        (left,) = cache.iterdir()
-        with serving("--workers", workers):
-            assert not left.exists()
-        assert not list(cache.iterdir())
 
 
 def _is_free(port: int) -> bool:
@@ -194,45 +185,3 @@ def test_a_body_for_which_there_is_no_memory_harms_its_client_only():  # 74
         assert "not an HTTP request" not in refusals  # it was one
         assert all(isinstance(json.loads(line), dict) for line in server.lines)
         server.unharmed(despite="Fatal error on transport")
-
-
-@TWO_CORES
-def test_each_of_two_workers_serves_and_either_tells_of_both():
-    with serving("--workers", 2) as server:
-        pids = server.worker_pids()
-        for stopped in pids:
-            os.kill(stopped, signal.SIGSTOP)
-            try:
-                assert [server.infer(server.images[:3]).body for _ in range(5)] == [server.golden] * 5
-            finally:
-                os.kill(stopped, signal.SIGCONT)
-        received = {server.metrics()["received"] for _ in range(20)}
-        assert received == {11.0}
-        server.unharmed()
-        assert server.stop() == 0
-
-
-@TWO_CORES
-def test_one_of_two_workers_serves_while_the_other_is_started_again(tmp_path: Path):
-    with holding(tmp_path, "--workers", 2) as held:
-        server = held.server
-        with held.engine.held():
-            runs = len(held.engine.runs())
-            lost = [held.occupy()]
-
-            def both_run() -> bool:  # which of the two takes a connection is the system's choice
-                if len(held.engine.runs()) < runs + 2:
-                    lost.append(held.ask())
-                return len(held.engine.runs()) == runs + 2
-
-            wait_for(both_run)
-            wait_for(lambda: server.metrics()["in_flight"] == len(lost))
-            os.kill(server.worker_pids()[0], signal.SIGKILL)
-            logged(server, "ended by SIGKILL and is started again")
-            wait_for(lambda: any(answer.done() for answer in lost))
-        ended = sum(answer.exception(PATIENCE_S) is not None for answer in lost)
-        assert 0 < ended < len(lost)
-        logged(server, "is ready again")
-        server.unharmed()
-        assert server.metrics()["failed"] == ended  # what was lost has failed
-        assert server.stop() == 0

@@ -12,7 +12,7 @@ from server_process import TIMEOUT_S, Server, serving, start, wait_for
 from tritonclient.grpc import service_pb2
 
 from edgecnn.protocol.refusal import STATUS, Refusal
-from edgecnn.server.grpc.codes import CODES
+from edgecnn.server.grpc.answers import CODES
 
 MIB = 1 << 20
 

@@ -17,11 +17,9 @@ from repository import COMMITTED
 from server_process import Reply, Server, serving, wait_for
 from tritonclient.utils import InferenceServerException
 
-from edgecnn.errors import UsageError
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.api.control_requests import check_control
 from edgecnn.server.http.message import Head
-from edgecnn.server.options import ServeOptions
 
 
 @pytest.fixture
@@ -225,11 +223,6 @@ def test_who_waits_for_a_model_is_told_when_the_server_ends(one_version: Path, t
         thread.join()
         assert "about to end" in refusal(replies[0], 503)
         assert not any("Traceback" in line for line in server.lines)
-
-
-def test_control_is_for_one_worker():
-    with pytest.raises(UsageError, match="--model-control needs --workers 1"):
-        ServeOptions(model_control=True, workers=2)
 
 
 def test_orders_and_looks_do_not_disturb_each_other(one_version: Path):

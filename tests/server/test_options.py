@@ -19,7 +19,6 @@ from edgecnn.server.supervisor.job import WorkerJob, job_text
     [
         ("port", -1),
         ("port", 65536),
-        ("workers", 0),
         ("threads", 0),
         ("instances", 0),
         ("max_batch", 0),
@@ -42,17 +41,16 @@ def test_a_number_out_of_its_range_is_named_as_the_option(field: str, value: flo
 
 def test_every_field_explains_itself_and_has_a_default():
     for field in dataclasses.fields(ServeOptions):
-        assert field.metadata["help"].rstrip("]").endswith((".", "1", "worker")), field.name
+        assert field.metadata["help"].rstrip("]").endswith((".", "1", "core")), field.name
     assert ServeOptions().host == "127.0.0.1"
 
 
 def test_more_threads_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("edgecnn.server.options.usable_cores", lambda: 4)
-    assert ServeOptions(workers=2, instances=2, threads=1).cores_of_a_worker() == 2
-    assert ServeOptions().cores_of_a_worker() == 4
-    assert ServeOptions(workers=3).cores_of_a_worker() == 1
-    with pytest.raises(UsageError, match="2 workers × 3 instances × 1 threads are 6, and this process may use 4"):
-        ServeOptions(workers=2, instances=3).cores_of_a_worker()
+    ServeOptions(instances=2, threads=2).check_cores()
+    ServeOptions().check_cores()
+    with pytest.raises(UsageError, match="3 instances × 2 threads are 6, and this process may use 4"):
+        ServeOptions(instances=3, threads=2).check_cores()
 
 
 def test_certificate_and_key_go_together():
@@ -83,8 +81,6 @@ def test_a_job_arrives_as_it_was_sent():
         grpc_address="[::1]:9",
         ready_fd=4,
         held=(Held("a", ("image uint8 [-1,32,32,1]", "logits float32 [-1,10]")), Held("b", is_unloaded=True)),
-        number=1,
-        cores=2,
         supervisor_pid=7,
     )
     assert parse(WorkerJob, job_text(job)) == job

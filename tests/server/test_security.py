@@ -18,7 +18,7 @@ from edgecnn.host.child import child_environment
 from edgecnn.runtime.engines.backends import installed
 from edgecnn.server.api.application import Application
 from edgecnn.server.api.service import Service
-from edgecnn.server.http.message import Head, Response
+from edgecnn.server.http.message import Exchange, Head, Response
 from edgecnn.server.metrics import Metrics
 
 KEY = "0123456789abcdef-Key"
@@ -104,7 +104,9 @@ def test_keys_are_compared_whole_in_a_time_that_tells_nothing(monkeypatch: pytes
     service = Service({}, api_key=KEY.encode())
     application = Application(service, Metrics(), max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
     for headers in ({"authorization": f"Bearer {KEY}"}, {"x-api-key": "0"}, {}):
-        refused = application.admit(Head("GET", "/v2", "", headers))
+        refused = application.admit(
+            Exchange(None, Head("GET", "/v2", "", headers), keep_alive=False, http_version="1.1")
+        )
         assert isinstance(refused, Response)
         assert refused.status == 401  # there is no other comparison
     assert compared == [(shown, KEY.encode()) for shown in (KEY.encode(), b"0", b"")]
@@ -238,7 +240,7 @@ def test_what_clients_make_up_makes_no_time_series(server: Server):
 ALONE = """
 import socket
 from server_process import serving
-with serving("--backend", {engine!r}, "--workers", 1) as server:
+with serving("--backend", {engine!r}) as server:
     try:
         socket.create_connection(("192.0.2.1", 80), timeout=1)
         raise SystemExit("there is a way out: this shows nothing")

@@ -17,7 +17,7 @@ def reseal(bundle: Path, model: bytes, *, precision: str = "fp32") -> Path:
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["files"]["model.onnx"] = {"sha256": digest_bytes(model), "size_bytes": len(model)}
     if precision == "fp32":
-        manifest |= {"precision": "fp32", "quantization": None}
+        manifest["graphs"][0] |= {"precision": "fp32", "weights": {}, "quantization": None}
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     return bundle
 

@@ -111,8 +111,7 @@ def _guarded(name: str, call: Callable[..., Any], asked: Crash, count: list[int]
 
 
 def _run(asked: Crash) -> End:
-    from edgecnn.archive import installing as switching
-    from edgecnn.archive import packing, unpacking
+    from edgecnn.archive import installing, packing, unpacking
     from edgecnn.errors import EdgecnnError
     from edgecnn.files import folder
 
@@ -123,8 +122,8 @@ def _run(asked: Crash) -> End:
     exchange = _guarded("exchange", folder._exchange, asked, count)
     folder._exchange = exchange if asked.exchange else lambda first, second: False
     commands: dict[str, Callable[..., object]] = {
-        "install": switching.install,
-        "rollback": switching.rollback,
+        "install": installing.install,
+        "rollback": installing.rollback,
         "unpack": unpacking.unpack,
         "pack": packing.pack,
     }
@@ -152,8 +151,7 @@ def _in_a_fork(asked: Crash) -> dict[str, Any]:
 
 def main() -> None:
     """Answer each line on stdin by one on stdout."""
-    from edgecnn.archive import switching  # noqa: F401
-    from edgecnn.bundle import packing  # noqa: F401
+    from edgecnn.archive import installing, packing  # noqa: F401
 
     for line in sys.stdin:
         print(json.dumps([_in_a_fork(Crash(**each)) for each in json.loads(line)]), flush=True)

@@ -1,4 +1,4 @@
-"""Workers for the supervisor's tests, a few lines long each: the code of a module that is started in one's place."""
+"""Fake workers for the supervisor's tests: each is the code of a module that is started instead of the worker."""
 
 START = """
 import os, signal, socket, sys, threading, time
@@ -33,7 +33,7 @@ def serve():
                 time.sleep(1.0)
             if b"/crash" in asked:
                 os.kill(os.getpid(), signal.SIGSEGV)
-            body = f"{os.getpid()} {os.environ.get('PROMETHEUS_MULTIPROC_DIR', '')}"
+            body = str(os.getpid())
             client.sendall(f"HTTP/1.0 200 OK\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n{body}".encode())
 threading.Thread(target=serve, daemon=True).start()
 say_ready(job, ["lenet", "resnet"])
@@ -63,3 +63,4 @@ CRASHING = START + "os.kill(os.getpid(), signal.SIGSEGV)\n"
 STALLING = START + "from edgecnn.server.supervisor.job import STALLED\nos._exit(STALLED)\n"
 LEAVING = START + "os._exit(0)\n"
 REFUSING = START + "print('the worker says why', file=sys.stderr)\nsys.exit(int(os.environ['CODE']))\n"
+NOTING_ENVIRONMENT = START + "(folder / 'names').write_text(' '.join(os.environ))\nsay_ready(job, [])\ntime.sleep(60)\n"

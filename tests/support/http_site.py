@@ -15,7 +15,7 @@ import uvloop
 
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.listener import Listener
-from edgecnn.server.http.message import Admitted, Exchange, Head, Response
+from edgecnn.server.http.message import Exchange, Head, Response
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
@@ -46,9 +46,10 @@ class Desk:
         self.gone: list[str] = []
         self.big = b"x" * (8 << 20)
 
-    def admit(self, head: Head) -> Response | Admitted:
-        self.admitted.append(head)
-        return Response(404, b'{"error": "no"}') if head.path == "/forbidden" else self
+    def admit(self, exchange: Exchange) -> Response | None:
+        self.admitted.append(exchange.head)
+        exchange.on_gone = self.drop
+        return Response(404, b'{"error": "no"}') if exchange.head.path == "/forbidden" else None
 
     def drop(self) -> None:
         self.dropped += 1

@@ -192,7 +192,7 @@ class Server:
         return [int(pid) for pid in children.split()]
 
     def footprint(self) -> Footprint:
-        """Return what the workers hold."""
+        """Return what the worker holds."""
         pids = self.worker_pids()
         status = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
         resident = sum(1024 * int(re.search(r"VmRSS:\s+(\d+)", each)[1]) for each in status)  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""A supervisor in a process of its own, whose workers are a few lines long, and what one asks of it."""
+"""A supervisor in a process of its own with a fake worker, and what tests ask of it."""
 
 import dataclasses
 import os
@@ -14,7 +14,7 @@ QUICK = "Restarts(first_s=0.05, longest_s=0.2, stable_s=30.0, limit=4)"
 
 @dataclasses.dataclass
 class Server:
-    """A supervisor in a process of its own, and what its workers have noted."""
+    """A supervisor in a process of its own, and the notes of its workers."""
 
     process: subprocess.Popen[str]
     notes: Path
@@ -35,20 +35,20 @@ class Server:
         """Where it serves, once it does."""
         return self.logged("edgecnn listens on ").split(" on ")[1].split()[0]
 
-    def ask(self, path: str = "/") -> tuple[int, str]:
-        """Return the worker that answers, and its metrics folder."""
-        with urllib.request.urlopen(self.url + path, timeout=PATIENCE_S) as answer:
-            pid, _, folder = answer.read().decode().partition(" ")
-        return int(pid), folder
+    def ask(self) -> int:
+        """Return the process id of the worker that answers."""
+        with urllib.request.urlopen(self.url, timeout=PATIENCE_S) as answer:
+            return int(answer.read())
 
     def pids(self) -> list[int]:
-        """Every worker that there has been."""
+        """Return the process ids of all workers so far."""
         file = self.notes / "pids"
         return [int(line) for line in file.read_text().split()] if file.exists() else []
 
-    def wait_for_workers(self, count: int) -> None:
+    def wait_for_worker(self) -> None:
+        """Wait until the first worker has started."""
         deadline = time.monotonic() + PATIENCE_S
-        while len(self.pids()) < count:
+        while not self.pids():
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
@@ -58,13 +58,13 @@ class Server:
 
 
 def gone(pid: int) -> bool:
-    """Whether a process has ended, and nobody has left it unburied."""
+    """Return whether a process has ended and was reaped."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True  # orphans are buried by the first process, which may be late
+                return True  # orphans are reaped by the first process, which may be late
         except (ProcessLookupError, FileNotFoundError):
             return True
         time.sleep(0.02)

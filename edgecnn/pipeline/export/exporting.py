@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgecnn.bundle.finding import check_new_bundle
+from edgecnn.bundle.finding import MODEL, check_new_bundle
 from edgecnn.bundle.manifest import (
     MAJOR,
     MINOR,
     Format,
+    Graph,
     Manifest,
     Provenance,
+    ReferenceId,
     check_name,
     tensor_specs,
     utc_now,
@@ -126,9 +128,8 @@ def _manifest(
         format=Format(MAJOR, MINOR),
         name=name,
         network=reference.network,
-        precision="fp32",
-        quantization=None,
-        reference=reference.identity,
+        graphs=(Graph(MODEL, "fp32", count_macs(graph)),),
+        reference=ReferenceId("network", reference.identity),
         labels=reference.labels,
         input=image,
         output=logits,
@@ -137,9 +138,8 @@ def _manifest(
             created=utc_now(),
             command=command,
             versions=versions(),
-            checkpoint=reference.digest,
+            weights=reference.digest,
             training=reference.training,
             opset=OPSET,
         ),
-        macs=count_macs(graph),
     )

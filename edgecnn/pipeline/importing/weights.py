@@ -75,7 +75,7 @@ def from_file(architecture: str, path: Path, options: WeightsOptions) -> Referen
     content = path.read_bytes()
     state = _read_state(path, content)
     size = options.image_size or get_architecture(architecture).image_size
-    network = _describe(Network(architecture, 2, 3, size, options.stem), state, path)
+    network = _describe(Network(architecture, 2, 3, (size, size), options.stem), state, path)
     return Reference(
         network=network,
         state=state,
@@ -100,7 +100,7 @@ def _from_torchvision(architecture: str, name: str, options: WeightsOptions) -> 
         state = entry.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise CheckpointError(f"cannot fetch {entry.url}: {error}; download it elsewhere and give the file") from None
-    network = Network(architecture, len(entry.meta["categories"]), 3, preset.crop_size[0])
+    network = Network(architecture, len(entry.meta["categories"]), 3, (preset.crop_size[0], preset.crop_size[0]))
     check_network(network)
     theirs = preset_preprocessing(preset)
     mean, std = _normalisation(architecture, theirs.mean, theirs.std)
@@ -157,14 +157,13 @@ def _describe(guess: Network, state: dict[str, torch.Tensor], path: Path) -> Net
 
 
 def _preprocessing(network: Network, options: WeightsOptions) -> Preprocessing:
-    size = network.image_size
     custom = (MEAN, STD) if network.in_channels == 3 else (_GREY_MEAN, _GREY_STD)
     mean, std = _normalisation(network.architecture, *custom)
     try:
         return Preprocessing(
             "RGB" if network.in_channels == 3 else "L",
-            Resize((options.resize or round(size * 256 / 224),)),
-            (size, size),
+            Resize((options.resize or round(min(network.image_size) * 256 / 224),)),
+            network.image_size,
             options.mean or mean,
             options.std or std,
         )

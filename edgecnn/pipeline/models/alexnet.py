@@ -11,7 +11,7 @@ the large linear layers from learning the training set by heart; and pooling win
 import torch
 from torch import nn
 
-from edgecnn.pipeline.models.pooling import pooled_size
+from edgecnn.pipeline.models.pooling import average_pool, pooled_size
 
 MIN_IMAGE_SIZE = 63
 """The smallest image of which every pooling window still sees something: 63, 15, 7, 3, 1."""
@@ -27,10 +27,10 @@ class AlexNet(nn.Module):
     sizes. Here the classifier takes the feature map as it is, or its averages over windows that divide it.
     """
 
-    def __init__(self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> None:
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3, image_size: tuple[int, int] = (224, 224)) -> None:
         super().__init__()
-        size = _feature_size(image_size)
-        pooled = pooled_size(size, largest=6)
+        height, width = map(_feature_size, image_size)
+        rows, columns = pooled_size(height, largest=6), pooled_size(width, largest=6)
         self.features = nn.Sequential(  #                        at 224: N × C × 224 × 224
             nn.Conv2d(in_channels, 64, kernel_size=11, stride=4, padding=2),  # N × 64 × 55 × 55
             nn.ReLU(inplace=True),
@@ -46,10 +46,10 @@ class AlexNet(nn.Module):
             nn.ReLU(inplace=True),
             nn.MaxPool2d(kernel_size=3, stride=2),  #                           N × 256 × 6 × 6
         )
-        self.avgpool = nn.AvgPool2d(size // pooled) if pooled < size else nn.Identity()
+        self.avgpool = average_pool((height, width), (rows, columns))
         self.classifier = nn.Sequential(
             nn.Dropout(0.5),
-            nn.Linear(256 * pooled * pooled, 4096),
+            nn.Linear(256 * rows * columns, 4096),
             nn.ReLU(inplace=True),
             nn.Dropout(0.5),
             nn.Linear(4096, 4096),
@@ -58,7 +58,7 @@ class AlexNet(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the logits, [N, num_classes], of normalised images, [N, in_channels, S, S]."""
+        """Return the logits, [N, num_classes], of normalised images, [N, in_channels, H, W]."""
         x = self.avgpool(self.features(x))
         return self.classifier(torch.flatten(x, 1))
 

@@ -40,7 +40,8 @@ class Architecture:
 
     def usual(self, *, image_size: int | None = None, stem: Stem = "standard") -> Network:
         """Describe the network as its paper has it, at another image size or with another stem where one is given."""
-        return Network(self.name, self.num_classes, self.in_channels, image_size or self.image_size, stem)
+        size = image_size or self.image_size
+        return Network(self.name, self.num_classes, self.in_channels, (size, size), stem)
 
 
 _REGISTRY: dict[str, Architecture] = {}
@@ -76,9 +77,10 @@ def check_network(network: Network) -> None:
     """
     architecture = get_architecture(network.architecture)
     smallest, largest = architecture.min_image_size, architecture.max_image_size
-    if network.image_size < smallest or (largest is not None and network.image_size > largest):
+    if min(network.image_size) < smallest or (largest is not None and max(network.image_size) > largest):
+        size = " × ".join(str(side) for side in dict.fromkeys(network.image_size))
         takes = f"images of {smallest} pixels only" if smallest == largest else f"images from {smallest} pixels on"
-        raise UsageError(f"{architecture.name} takes {takes}, found --image-size {network.image_size}")
+        raise UsageError(f"{architecture.name} takes {takes}, found --image-size {size}")
     if network.stem not in architecture.stems:
         raise UsageError(f"{architecture.name} has the stems {', '.join(architecture.stems)}, not {network.stem!r}")
 

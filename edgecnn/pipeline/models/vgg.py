@@ -10,7 +10,7 @@ halve it, and the number of filters doubles where the size halves. A whole netwo
 import torch
 from torch import nn
 
-from edgecnn.pipeline.models.pooling import pooled_size
+from edgecnn.pipeline.models.pooling import average_pool, pooled_size
 
 POOL = "M"
 
@@ -44,15 +44,15 @@ class VGG(nn.Module):
         batch_norm: bool = False,
         num_classes: int = 1000,
         in_channels: int = 3,
-        image_size: int = 224,
+        image_size: tuple[int, int] = (224, 224),
     ) -> None:
         super().__init__()
-        size = image_size // 2 ** TABLE[name].count(POOL)
-        pooled = pooled_size(size, largest=7)
+        height, width = (side // 2 ** TABLE[name].count(POOL) for side in image_size)
+        rows, columns = pooled_size(height, largest=7), pooled_size(width, largest=7)
         self.features = _read(TABLE[name], in_channels, batch_norm=batch_norm)
-        self.avgpool = nn.AvgPool2d(size // pooled) if pooled < size else nn.Identity()
+        self.avgpool = average_pool((height, width), (rows, columns))
         self.classifier = nn.Sequential(
-            nn.Linear(512 * pooled * pooled, 4096),
+            nn.Linear(512 * rows * columns, 4096),
             nn.ReLU(inplace=True),
             nn.Dropout(0.5),
             nn.Linear(4096, 4096),

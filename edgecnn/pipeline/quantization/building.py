@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from edgecnn.bundle.manifest import WeightType
 from edgecnn.bundle.proof import LayerReport
 from edgecnn.errors import BundleError, UsageError
 from edgecnn.pipeline.quantization.analysis import report_layers, with_wins
@@ -29,6 +30,13 @@ class Built:
     placement: Placement
     layers: tuple[LayerReport, ...]
     gated: Gated | None
+
+    @property
+    def weights(self) -> dict[str, WeightType]:
+        """Type of each weight tensor of a convolution or linear layer, in the order of the graph."""
+        matrices = [each.name for each in self.model.graph.initializer if len(each.dims) > 1]
+        types: dict[str, WeightType] = dict.fromkeys(self.placement.weights, "int8")
+        return types | {name: "fp32" for name in matrices if name in self.placement.float_tensors}
 
 
 def build(

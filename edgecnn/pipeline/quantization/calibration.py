@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from edgecnn.errors import EngineError
-from edgecnn.pipeline.quantization.trial import Pixels, open_session, run
+from edgecnn.pipeline.quantization.trial import Pixels, open_trial
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.engines.onnxruntime import OnnxRuntimeSession
 
 _BATCH_MIB = 32
 """Activations of a batch, where nobody says how large it is to be."""
@@ -71,7 +71,7 @@ class Calibration:
             end = min(start + (self._batch_size or 1), total)  # the first image shows how large the activations are
             images = self._images[start:end]
             self.blank = self.blank and bool((images == images[:, :1, :1]).all())
-            values = run(session, names, images)
+            values = session.outputs(names, images)
             if self._batch_size is None:
                 # Kept for later passes: what they observe may be smaller, but the engine computes all of it again.
                 per_image = sum(each.nbytes for each in values)
@@ -85,12 +85,12 @@ class Calibration:
         self._progress(stage, total, total)
 
 
-def _observing_session(model: onnx.ModelProto, names: list[str]) -> onnxruntime.InferenceSession:
+def _observing_session(model: onnx.ModelProto, names: list[str]) -> OnnxRuntimeSession:
     """Load the graph with the observed tensors as outputs."""
     outputs = len(model.graph.output)
     present = {output.name for output in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
     try:
-        return open_session(model)
+        return open_trial(model)
     finally:
         del model.graph.output[outputs:]

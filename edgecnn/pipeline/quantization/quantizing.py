@@ -6,12 +6,13 @@ from pathlib import Path
 
 import onnx
 
-from edgecnn.bundle.finding import check_new_bundle
+from edgecnn.bundle.finding import MODEL, check_new_bundle
 from edgecnn.bundle.manifest import (
     MAJOR,
     MINOR,
     CalibrationRecord,
     Format,
+    Graph,
     Manifest,
     Provenance,
     Quantization,
@@ -22,7 +23,6 @@ from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, SourceError, UsageError
 from edgecnn.pipeline.data.source import DataSource, Split
-from edgecnn.pipeline.inspection.graph import count_macs
 from edgecnn.pipeline.proving import engine_sessions, evaluate, make_proof, make_self_test, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
 from edgecnn.pipeline.quantization.doubts import agreement_doubts, check_overlap, machine_doubts, saturation_doubts
@@ -184,23 +184,25 @@ def _manifest(
     record = CalibrationRecord(
         parent.digest, options.method, calibration.chosen.reference(), calibration.seed, options.rounding
     )
+    graph = Graph(
+        MODEL,
+        "int8",
+        parent.manifest.macs,  # quantizing adds no multiplication
+        built.weights,
+        Quantization("int8" if options.symmetric else "uint8", options.weight_limit, built.placement.float_tensors),
+    )
     return dataclasses.replace(
         parent.manifest,
         format=Format(MAJOR, MINOR),
         name=name,
-        precision="int8",
-        quantization=Quantization(
-            "int8" if options.symmetric else "uint8", "int8", options.weight_limit, built.placement.float_tensors
-        ),
+        graphs=(graph,),
         provenance=Provenance(
             created=utc_now(),
             command=command,
             versions=versions(),
-            checkpoint=inherited.checkpoint,
+            weights=inherited.weights,
             training=inherited.training,
             opset=inherited.opset,
             calibration=record,
         ),
-        # Quantizing adds no multiplication: what an older edgecnn did not count is counted in its graph.
-        macs=count_macs(built.model) if parent.manifest.macs is None else parent.manifest.macs,
     )

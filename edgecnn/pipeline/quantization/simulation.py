@@ -9,19 +9,18 @@ inputs of a sum are numbered with the channels last, kernel row, kernel column, 
 number 2i + 1. Kernels that pair otherwise saturate at other places, though about as often.
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import numpy_helper
 
-from edgecnn.errors import BundleError, EngineError, UsageError
-from edgecnn.host.resources import usable_cores
+from edgecnn.errors import BundleError, UsageError
 from edgecnn.pipeline.quantization.placement import attribute, readers_of
 from edgecnn.pipeline.quantization.saturation_loss import IntegerLayer, Loss, saturating_pairs
-from edgecnn.pipeline.quantization.trial import open_session, run
-from edgecnn.runtime.engines.backend import SessionInfo, deliver
+from edgecnn.pipeline.quantization.trial import open_trial
+from edgecnn.runtime.engines.backend import deliver
 
 PAIRING = (
     "ONNX Runtime's AVX2 kernels, which add the products of neighbouring channels in 16 bits unless told otherwise"
@@ -37,20 +36,18 @@ class SimulatedSession:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         """Rewrite and load an INT8 graph; see `saturated`."""
-        self._session: onnxruntime.InferenceSession | None = open_session(saturated(model))
-        self.info = SessionInfo("simulated-avx2", onnxruntime.__version__, "cpu", "fp32", usable_cores())
+        self._session = open_trial(saturated(model))
+        self.info = dataclasses.replace(self._session.info, engine="simulated-avx2")
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """See `Session.run`."""
-        if self._session is None:
-            raise EngineError("this session is closed: open the bundle again")
         starts = range(0, len(images), _BATCH)
-        logits = [run(self._session, None, images[start : start + _BATCH])[0] for start in starts]
+        logits = [self._session.run(images[start : start + _BATCH]) for start in starts]
         return deliver(np.concatenate(logits), out)
 
     def close(self) -> None:
         """See `Session.close`."""
-        self._session = None
+        self._session.close()
 
 
 def simulate(path: Path) -> SimulatedSession:

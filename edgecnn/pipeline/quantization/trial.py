@@ -1,70 +1,45 @@
-"""Try a graph on images before it becomes a bundle: its logits, computed as an exact engine would."""
+"""Run a graph on images before it becomes a bundle, in ONNX Runtime with exact integer sums."""
 
 from typing import Protocol
 
 import numpy as np
 import onnx
-import onnxruntime
 
-from edgecnn.bundle.manifest import INPUT_NAME
-from edgecnn.errors import EngineError
-from edgecnn.host.resources import usable_cores
+from edgecnn.runtime.engines.backend import SessionOptions
+from edgecnn.runtime.engines.onnxruntime import OnnxRuntimeBackend, OnnxRuntimeSession
 
 _BATCH = 32
 
 
 class Pixels(Protocol):
-    """Images as uint8 [N, H, W, C]: an array, or what reads a slice of one when it is taken."""
+    """Images as uint8 [N, H, W, C]: an array, or an object that reads images when it is sliced."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of images."""
         ...
 
     def __getitem__(self, part: slice, /) -> np.ndarray:
-        """Return some of them."""
+        """Return a range of images."""
         ...
 
 
 def trial_logits(model: onnx.ModelProto, images: Pixels) -> np.ndarray:
     """Return the logits of images as float32 [N, K].
 
-    Integer sums are exact on every processor: what saturates on this one is another question than what rounding costs.
-
     Raises:
         EngineError: ONNX Runtime failed.
     """
-    session = open_session(model)
+    session = open_trial(model)
     starts = range(0, len(images), _BATCH)
-    return np.concatenate([run(session, None, images[start : start + _BATCH])[0] for start in starts])
+    return np.concatenate([session.run(images[start : start + _BATCH]) for start in starts])
 
 
-def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """Load a graph into ONNX Runtime.
+def open_trial(model: onnx.ModelProto) -> OnnxRuntimeSession:
+    """Load a graph into ONNX Runtime, on the CPU.
 
-    Raises:
-        EngineError: it refuses the graph.
-    """
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3
-    settings.intra_op_num_threads = usable_cores()
-    settings.add_session_config_entry("session.x64quantprecision", "1")
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions share no other base class
-        raise EngineError(f"ONNX Runtime cannot load the graph: {_one_line(error)}") from None
-
-
-def run(session: onnxruntime.InferenceSession, names: list[str] | None, images: np.ndarray) -> list[np.ndarray]:
-    """Compute some tensors, or the outputs, of uint8 [N, H, W, C].
+    Integer sums are exact on every processor. Saturation is a property of the device; a trial measures rounding only.
 
     Raises:
-        EngineError: ONNX Runtime failed.
+        EngineError: ONNX Runtime refuses the graph.
     """
-    try:
-        return [np.asarray(value) for value in session.run(names, {INPUT_NAME: images})]
-    except Exception as error:  # see above
-        raise EngineError(f"ONNX Runtime failed: {_one_line(error)}") from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return OnnxRuntimeBackend().open(model.SerializeToString(), SessionOptions(exact_int8=True))

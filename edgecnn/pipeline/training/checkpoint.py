@@ -23,7 +23,7 @@ from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 RECORD, WEIGHTS, RESUME = "checkpoint.json", "model.safetensors", "resume.safetensors"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

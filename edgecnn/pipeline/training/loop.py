@@ -240,16 +240,16 @@ def _describe(architecture: str, source: DataSource, options: TrainingOptions, b
         if theirs < channels:
             raise UsageError(f"the weights are of a network for grey images, {source.name} has colour")
         channels = theirs
-    network = Network(architecture, len(source.labels), channels, size, options.stem)
+    network = Network(architecture, len(source.labels), channels, (size, size), options.stem)
     check_network(network)
     return network
 
 
 def _plain(network: Network) -> Preprocessing:
     """Return how images are read for a network: resized, not yet normalised."""
-    size, channels = network.image_size, network.in_channels
+    channels = network.in_channels
     mode: Mode = "L" if channels == 1 else "RGB"
-    return Preprocessing(mode, Resize((size, size)), None, (0.0,) * channels, (1.0,) * channels)
+    return Preprocessing(mode, Resize(network.image_size), None, (0.0,) * channels, (1.0,) * channels)
 
 
 def _normalised(plain: Preprocessing, images: Images, beginning: Reference | None) -> Preprocessing:

@@ -135,17 +135,26 @@ class Backend(Protocol):
         ...
 
 
-def deliver(logits: np.ndarray, out: np.ndarray | None) -> np.ndarray:
-    """Return the logits, in `out` where it is given.
+def check_logits(logits: np.ndarray, images: int, classes: int) -> np.ndarray:
+    """Return the logits if their shape is [images, classes].
 
     Raises:
-        EngineError: they have another shape; NumPy would spread one logit over all classes.
+        EngineError: the logits have another shape.
+    """
+    if logits.shape != (images, classes):
+        raise EngineError(f"the graph gives logits {list(logits.shape)} where {[images, classes]} are expected")
+    return logits
+
+
+def deliver(logits: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    """Return the logits, copied to `out` if it is given.
+
+    Raises:
+        EngineError: the logits have another shape than `out`; NumPy would broadcast them.
     """
     if out is None:
         return logits
-    if logits.shape != out.shape:
-        raise EngineError(f"the graph gives logits {list(logits.shape)} where {list(out.shape)} are expected")
-    np.copyto(out, logits)
+    np.copyto(out, check_logits(logits, *out.shape))
     return out
 
 

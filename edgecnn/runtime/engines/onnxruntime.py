@@ -1,6 +1,10 @@
-"""ONNX Runtime behind the backend protocol: CPU, CUDA, TensorRT. The only file of the device part that imports it."""
+"""The ONNX Runtime backend: CPU, CUDA, TensorRT. This is the only file that imports `onnxruntime`.
+
+Quantization opens its trial graphs here too: from bytes instead of a file, and with more outputs than the logits.
+"""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +57,8 @@ class OnnxRuntimeBackend:
         """See `Backend.default_precision`; on GPUs it is the hardware's affair, and the engine does not tell."""
         return "fp32" if device_kind(device) == "cpu" else None
 
-    def open(self, model: Path, options: SessionOptions) -> "OnnxRuntimeSession":
-        """Load a graph; see `Backend.open`."""
+    def open(self, model: Path | bytes, options: SessionOptions) -> "OnnxRuntimeSession":
+        """Load a graph from a file, or from the bytes of one; see `Backend.open`."""
         kind = device_kind(options.device)
         self._check(kind, options)
         session = _load_cached(model, options, options.cache) if options.cache and kind == "cpu" else None
@@ -95,31 +99,45 @@ class OnnxRuntimeSession:
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """See `Session.run`."""
+        return deliver(self.outputs(None, images)[0], out)
+
+    def outputs(self, names: Sequence[str] | None, images: np.ndarray) -> list[np.ndarray]:
+        """Compute outputs of the graph for uint8 [N, H, W, C].
+
+        Args:
+            names: of the outputs; None for all.
+            images: the batch.
+
+        Raises:
+            EngineError: the engine failed, or the images have another shape or type.
+        """
         session = self._session
         if session is None:
             raise EngineError("this session is closed: open the bundle again")
         check_process(self._process)
         try:
-            logits: np.ndarray = session.run(None, {self._input: np.ascontiguousarray(images)})[0]
+            values = session.run(names, {self._input: np.ascontiguousarray(images)})
         except Exception as error:  # see `_load`
-            raise EngineError(f"ONNX Runtime failed: {_first_line(error)}") from None
-        return deliver(logits, out)
+            raise EngineError(f"ONNX Runtime failed: {_one_line(error)}") from None
+        return [np.asarray(value) for value in values]
 
     def close(self) -> None:
         """See `Session.close`."""
         self._session = None
 
 
-def _load(model: Path, settings: Any, options: SessionOptions) -> Any:
+def _load(model: Path | bytes, settings: Any, options: SessionOptions) -> Any:
     kind = device_kind(options.device)
     provider = (_PROVIDERS[kind], _provider_options(kind, options))
     try:
-        return onnxruntime.InferenceSession(str(model), settings, providers=[provider])
+        source = model if isinstance(model, bytes) else str(model)
+        return onnxruntime.InferenceSession(source, settings, providers=[provider])
     except Exception as error:  # its exceptions share no base class but this one
-        raise EngineError(f"ONNX Runtime cannot load {model}: {_first_line(error)}") from None
+        name = "the graph" if isinstance(model, bytes) else model
+        raise EngineError(f"ONNX Runtime cannot load {name}: {_one_line(error)}") from None
 
 
-def _load_cached(model: Path, options: SessionOptions, cache: CacheSlot) -> Any | None:
+def _load_cached(model: Path | bytes, options: SessionOptions, cache: CacheSlot) -> Any | None:
     """Load the optimised graph and its packed weights if they are kept, else keep them; None where neither is done."""
     settings = _settings(options)
     kept = cache.read()
@@ -169,6 +187,6 @@ def _provider_options(kind: str, options: SessionOptions) -> dict[str, str]:
     return {}
 
 
-def _first_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """Return an engine's message as one line: its texts run over many."""
     return " ".join(str(error).split())[:300]

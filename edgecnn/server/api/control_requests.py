@@ -1,8 +1,8 @@
-"""Requests of the repository extension over HTTP, and who may load and unload: nobody whom a page has sent.
+"""Checks requests of the repository extension, and protects control calls from web pages of other sites.
 
-A browser sends what any page asks it to, to loopback too. A page of another site shows itself by its `Origin`; one that
-has made its own name mean this machine (DNS rebinding) by the `Host` that it believes to talk to. An address as host
-cannot be rebound. No browser sends gRPC's headers.
+Any page can make a browser send requests, also to loopback. A page of another site is recognized by the `Origin`
+header; a page that has redirected its own name to this machine (DNS rebinding) by the `Host` header. An address as host
+cannot be rebound. Browsers do not send the headers of gRPC.
 """
 
 import ipaddress
@@ -17,21 +17,21 @@ from edgecnn.protocol.wording import quoted
 from edgecnn.server.http.message import Head
 
 _HARMLESS = frozenset({"unload_dependents"})
-"""Parameters that clients send along; all others would change what is loaded."""
+"""Parameters that clients send and that change nothing; all others would change what is loaded."""
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:/@?#]*)(?::[0-9]{1,5})?")
 
 
 def check_control(head: Head, body: bytes, *, trusted_hosts: tuple[str, ...]) -> None:
-    """Do nothing for a control call that this server takes.
+    """Check a control call.
 
     Args:
         head: of the request.
-        body: of the request; the parameters of Triton's repository extension may stand in it.
+        body: of the request, which may hold parameters of Triton's repository extension.
         trusted_hosts: names of this server, in lower case, beside `localhost` and every address.
 
     Raises:
-        Refusal: "forbidden" if it comes from a foreign site or to a foreign host; "invalid" if it wants something else
-            loaded than what stands on the server.
+        Refusal: "forbidden" if it comes from another site or has another host; "invalid" if its parameters would change
+            what is loaded.
     """
     host = head.headers.get("host", "")
     if not _is_trusted(host, trusted_hosts):
@@ -61,10 +61,10 @@ def _is_trusted(host: str, trusted_hosts: tuple[str, ...]) -> bool:
 
 
 def object_in(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that a body of the repository extension is; an empty one stands for no body.
+    """Return the JSON object in a body of the repository extension; empty if there is no body.
 
     Raises:
-        Refusal: it is something else.
+        Refusal: the body is not a JSON object.
     """
     if not body.strip():
         return {}
@@ -78,10 +78,10 @@ def object_in(body: bytes) -> dict[str, Any]:
 
 
 def check_parameters(names: Iterable[str]) -> None:
-    """Do nothing where the parameters of a control call, of these names, change nothing; over gRPC too.
+    """Check that parameters of a control call, given by name, do not change what is loaded; also used by gRPC.
 
     Raises:
-        Refusal: one would have something else loaded than what stands on the server.
+        Refusal: one of them would.
     """
     if strange := sorted(set(names) - _HARMLESS):
         raise Refusal(

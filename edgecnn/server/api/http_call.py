@@ -1,4 +1,4 @@
-"""An inference request over HTTP: JSON, binary tensors or an image file in, the protocol's response out."""
+"""Reads an inference request over HTTP (JSON, binary tensors or an image file) and writes its response."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qs
@@ -6,33 +6,32 @@ from urllib.parse import parse_qs
 import numpy as np
 import orjson
 
+from edgecnn.protocol.http_headers import HEADER_LENGTH
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.request import InferRequest, RequestedOutput, parse
 from edgecnn.protocol.response import encode
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.inference import Result
-from edgecnn.server.api.result_headers import BUNDLE, SERVER_TIMING, server_timing
 from edgecnn.server.http import content
 from edgecnn.server.http.message import Exchange, Head, Response
 from edgecnn.server.models.version import Version
 
-HEADER_LENGTH = "Inference-Header-Content-Length"
 _WITHOUT_BREAKS = b"\x89PNG\x1a"
-"""How a PNG file begins of which curl has taken the line breaks as those of text."""
+"""The beginning of a PNG file from which `curl -d` has removed the line breaks."""
 
 _FORM = b"--"
 _NO_JSON = (b"\x89PNG", b"\xff\xd8\xff", b"BM", _FORM)
-"""How image files and forms begin, and no JSON does."""
+"""Beginnings of image files and forms, which JSON does not have."""
 
 _LARGE_JSON = 1 << 14
 _LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
 
 
 class HttpCall:
-    """See `inference.Call`; the answer goes to an exchange.
+    """See `inference.Call`.
 
     Attributes:
-        remaining_s: None: a client of HTTP says within its request how long it waits.
+        remaining_s: None, since a timeout over HTTP is part of the request.
     """
 
     remaining_s: float | None = None
@@ -61,7 +60,7 @@ class HttpCall:
         head = self._exchange.head
         coding = head.headers.get("content-encoding", "")
         body = content.decode(self._exchange.body, coding, limit=self._max_body_bytes)
-        self._exchange.body = b""  # what is still needed of it, others hold
+        self._exchange.body = b""  # the request holds what is still needed
         if not body:
             raise Refusal("invalid", "the request's body is empty")
         classes = _classes(head.query) if head.query else 0
@@ -100,7 +99,7 @@ class HttpCall:
         body, coding = content.encode(body, self._exchange.head.headers.get("accept-encoding", ""))
         if coding is not None:
             headers.append(("Content-Encoding", coding))
-        headers += [(SERVER_TIMING, server_timing(result.timing)), (BUNDLE, result.version.bundle.digest)]
+        headers += result.headers()
         response = Response(200, body, tuple(headers))
         return lambda: self._reply(self._exchange, response)
 
@@ -110,7 +109,7 @@ class HttpCall:
 
 
 def refused(refusal: Refusal) -> Response:
-    """Write an error as the protocol does."""
+    """Return the response for an error."""
     headers = [("Content-Type", "application/json"), *refusal.headers]
     if refusal.retry_after_s is not None:
         headers.append(("Retry-After", str(refusal.retry_after_s)))
@@ -120,7 +119,7 @@ def refused(refusal: Refusal) -> Response:
 
 
 def _takes_time(head: Head, body: bytes) -> bool:
-    """Whether understanding a body takes longer than handing it to another thread."""
+    """Return whether reading a body takes longer than passing it to another thread."""
     if _is_image(head) or "content-encoding" in head.headers:
         return True
     json_length = head.headers.get(HEADER_LENGTH.lower(), "")
@@ -133,7 +132,7 @@ def _is_image(head: Head) -> bool:
 
 
 def _instead_of_json(body: bytes, head: Head) -> str:
-    """Say how an image is sent, to who has sent one in another way."""
+    """Return the error for an image that was sent in the wrong way."""
     if body.startswith(_FORM):
         return "expected JSON or an image, found a form: send the image as the body (curl --data-binary @FILE, not -F)"
     kind = head.headers.get("content-type", "")
@@ -142,10 +141,10 @@ def _instead_of_json(body: bytes, head: Head) -> str:
 
 
 def _classes(query: str) -> int:
-    """Return how many classes a query asks for; 0 where it says nothing of them.
+    """Return how many classes a query requests; 0 if none.
 
     Raises:
-        Refusal: it does, and not as a number; whatever the body is, for which only an image file has no other place.
+        Refusal: the value is not a number.
     """
     wanted = parse_qs(query, keep_blank_values=True).get("classification", ["0"])[-1]
     if not (wanted.isascii() and wanted.isdecimal()):
@@ -154,10 +153,10 @@ def _classes(query: str) -> int:
 
 
 def _of_an_image(body: bytes, version: Version, *, classes: int) -> InferRequest:
-    """Return the request that a plain image file stands for: all outputs as JSON, or the names of the best classes.
+    """Return the request for a plain image file: all outputs as JSON, or the names of the best classes.
 
     Raises:
-        Refusal: it was changed on its way, as curl does with what is no text.
+        Refusal: curl has changed the file.
     """
     if body.startswith(_WITHOUT_BREAKS):
         raise Refusal("invalid", "cannot decode: the PNG file lost its line breaks (curl --data-binary @FILE, not -d)")

@@ -1,7 +1,7 @@
-"""One inference request, from its body to its answer, whichever protocol it came by.
+"""One inference request of either protocol, from its body to its response.
 
-Small things are done where they come in, in the event loop's thread: handing them to another would take longer than
-doing them. What takes its time (images, large JSON, anything compressed) is done by worker threads.
+Quick steps run in the event loop's thread: passing them to another thread would take longer. Slow steps (images, large
+JSON, compressed bodies) run in worker threads.
 """
 
 import asyncio
@@ -14,69 +14,55 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from edgecnn.protocol.http_headers import BUNDLE_DIGEST, SERVER_TIMING
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.request import InferRequest
 from edgecnn.server.api.pictures import pixels_of
-from edgecnn.server.models.batching import Answer, Job, Outcome
+from edgecnn.server.models.batching import Job, Outcome
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
 
 T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Workplace:
-    """Where requests are worked on.
-
-    Attributes:
-        loop: whose thread everything begins and ends in.
-        pool: threads for what takes its time.
-    """
-
-    loop: asyncio.AbstractEventLoop
-    pool: ThreadPoolExecutor
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Where the time of a request went, in seconds.
-
-    Attributes:
-        decode_s: reading it, decoding and resizing its images.
-        queue_s: from its submission to the start of its run.
-        inference_s: the engine's run, for it and those beside it.
-    """
-
-    decode_s: float
-    queue_s: float
-    inference_s: float
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
-    """What a request is answered with.
+    """The result of a request.
+
+    Not frozen: creating a frozen dataclass takes a microsecond longer.
 
     Attributes:
-        request: as it was understood.
+        request: as it was read.
         logits: float32 [N, K].
-        version: that gave them.
-        timing: of all this.
+        version: that computed them.
+        decode_s: reading the request, decoding and resizing its images.
+        queue_s: from its submission to the start of its run.
+        inference_s: the engine's run, for this request and the others of the batch.
     """
 
     request: InferRequest
     logits: np.ndarray
     version: Version
-    timing: Timing
+    decode_s: float
+    queue_s: float
+    inference_s: float
+
+    def headers(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Return the times in milliseconds (W3C Server Timing) and the digest of the bundle."""
+        decode, queue, inference = 1000 * self.decode_s, 1000 * self.queue_s, 1000 * self.inference_s
+        timing = f"decode;dur={decode:.3f}, queue;dur={queue:.3f}, inference;dur={inference:.3f}"
+        return (SERVER_TIMING, timing), (BUNDLE_DIGEST, self.version.bundle.digest)
 
 
 class Call(Protocol):
-    """An inference request as its protocol has it, and the way back for the one answer.
+    """An inference request of one protocol, and the way to its one response.
 
     Attributes:
-        on_gone: called once, in the event loop's thread, if the client leaves before the answer.
-        takes_time: whether reading it takes longer than handing it to another thread.
-        remaining_s: how long the client waits from the beginning on; None where it has not said, or says so within.
+        on_gone: called once, in the event loop's thread, if the client leaves before the response.
+        takes_time: whether reading the request takes longer than passing it to another thread.
+        remaining_s: how long the client waits; None if only the request itself may contain a timeout.
     """
 
     on_gone: Callable[[], None] | None
@@ -84,42 +70,42 @@ class Call(Protocol):
     remaining_s: float | None
 
     def is_gone(self) -> bool:
-        """Whether the client has left; asked just before work that would be for nobody."""
+        """Return whether the client has left; checked just before the run."""
         ...
 
     def read(self, version: Version) -> InferRequest:
-        """Understand the request, and let go of its bytes; called once, in either kind of thread.
+        """Read the request and release its bytes; called once, in either kind of thread.
 
         Raises:
-            Refusal: it is not one to this model.
+            Refusal: it is not a request to this model.
         """
         ...
 
     def writing_takes_time(self, logits: np.ndarray) -> bool:
-        """Whether writing the answer takes longer than handing it to another thread."""
+        """Return whether writing the response takes longer than passing it to another thread."""
         ...
 
     def write(self, name: str, result: Result) -> Callable[[], object]:
-        """Write the answer of a model, in either kind of thread; returns what sends it, in the event loop's.
+        """Write the response, in either kind of thread; return a function that sends it from the event loop's thread.
 
         Raises:
-            Refusal: it cannot be written as the client wants it.
+            Refusal: the result cannot be written in the form that the client requests.
         """
         ...
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer that there is no result."""
+        """Respond with an error."""
         ...
 
 
 class Inference:
-    """One inference request; every way through it ends in `_end`, once."""
+    """One inference request; every path ends in `_end`, once."""
 
-    def __init__(self, model: Model, call: Call, workplace: Workplace, *, version: Version | None = None) -> None:
+    def __init__(self, model: Model, call: Call, pool: ThreadPoolExecutor, *, version: Version | None = None) -> None:
         self._model = model
         self._kept = version
         self._call = call
-        self._at = workplace
+        self._pool = pool
         self._begun = time.monotonic()
         self._prepared = self._begun
         self._deadline: float | None = None if call.remaining_s is None else self._begun + call.remaining_s
@@ -130,7 +116,7 @@ class Inference:
         self._ended = False
 
     def begin(self) -> None:
-        """Count the request and start on it."""
+        """Count the request and start it."""
         self._model.metrics.received()
         self._model.pending += 1
         self._call.on_gone = self._gone
@@ -140,21 +126,21 @@ class Inference:
         kept, self._kept = self._kept, None
         version = self._version = self._model.enter(kept)
         if self._call.takes_time:
-            self._apart(lambda: self._call.read(version), self._decode)
+            self._in_pool(lambda: self._call.read(version), self._decode)
         else:
             self._decode(self._call.read(version))
 
     def _decode(self, request: InferRequest) -> None:
-        """Turn files into images; go on at once where there are images."""
+        """Decode image files; submit pixels at once."""
         (images,) = request.inputs.values()
-        request.inputs = {}  # who needs them has them
+        request.inputs = {}  # so that they are released after the run
         self._request = request
         if request.timeout_s is not None:
             deadline = self._begun + request.timeout_s
             self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
         if isinstance(images, tuple):
             files = images
-            self._apart(lambda: self._pixels(files), self._submit)
+            self._in_pool(lambda: self._pixels(files), self._submit)
         else:
             self._submit(images)
 
@@ -163,12 +149,7 @@ class Inference:
             raise Refusal("late", "the request's timeout passed before its images were decoded; it was not executed")
         assert self._version is not None
         manifest = self._version.bundle.manifest
-        images = pixels_of(files, manifest.preprocessing, max_pixels=self._version.bounds.max_pixels)
-        if images.shape[1:] != manifest.image_shape:
-            raise Refusal(
-                "invalid", f"expected an image of {list(manifest.image_shape)}, found {list(images.shape[1:])}"
-            )
-        return images
+        return pixels_of(files, manifest, max_pixels=self._version.bounds.max_pixels)
 
     def _submit(self, images: np.ndarray) -> None:
         assert self._version is not None
@@ -184,24 +165,25 @@ class Inference:
         else:
             self._attempt(lambda: self._write(outcome))
 
-    def _write(self, answer: Answer) -> None:
+    def _write(self, logits: np.ndarray) -> None:
+        job = self._job
         assert self._request is not None
         assert self._version is not None
-        timing = Timing(self._prepared - self._begun, answer.queued_s, answer.inference_s)
-        result = Result(self._request, answer.logits, self._version, timing)
-        if self._call.writing_takes_time(answer.logits):
+        assert job is not None
+        decode_s = self._prepared - self._begun
+        result = Result(self._request, logits, self._version, decode_s, job.queued_s, job.inference_s)
+        if self._call.writing_takes_time(logits):
             name = self._model.name
-            self._apart(lambda: self._call.write(name, result), lambda send: self._succeed(result, send))
+            self._in_pool(lambda: self._call.write(name, result), lambda send: self._succeed(result, send))
         else:
             self._succeed(result, self._call.write(self._model.name, result))
 
     def _succeed(self, result: Result, send: Callable[[], object]) -> None:
         if self._end():
-            timing = result.timing
             times = {
-                "preprocess_s": timing.decode_s,
-                "queued_s": timing.queue_s,
-                "inference_s": timing.inference_s,
+                "preprocess_s": result.decode_s,
+                "queued_s": result.queue_s,
+                "inference_s": result.inference_s,
             }
             self._model.metrics.succeeded(**times)
             result.version.statistics.succeeded(len(result.logits), **times)
@@ -217,7 +199,7 @@ class Inference:
             self._call.refuse(refusal)
 
     def _gone(self) -> None:
-        """Stop working for a client that has left."""
+        """Stop after the client has left."""
         job, version = self._job, self._version
         if self._end():
             if job is not None and version is not None:
@@ -225,10 +207,10 @@ class Inference:
             self._model.metrics.cancelled()
 
     def _end(self) -> bool:
-        """Whether this is the end; false where it has ended before.
+        """Release everything; return false if the request has ended before.
 
-        What holds this object is let go of: in a circle, a body of megabytes would wait for Python's garbage collector,
-        which counts objects and not their sizes.
+        References to this object are cleared: in a cycle, a body of megabytes would wait for Python's garbage
+        collector, which counts objects and not their sizes.
         """
         if self._ended:
             return False
@@ -241,22 +223,20 @@ class Inference:
             version.leave()
         future, self._future = self._future, None
         if future is not None:
-            future.cancel()  # where it has not begun, it never does
+            future.cancel()  # unless it has started
         return True
 
-    def _apart(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Do something in a worker thread and go on with what it returns, unless the request has ended meanwhile."""
-        self._future = self._at.pool.submit(work)
-        self._future.add_done_callback(lambda done: self._back(done, then))
+    def _in_pool(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Do a step in a worker thread, then continue with its result unless the request has ended meanwhile."""
+        loop = asyncio.get_running_loop()
+        self._future = self._pool.submit(work)
+        self._future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._continue, done, then))
 
-    def _back(self, done: "Future[T]", then: Callable[[T], None]) -> None:
-        self._at.loop.call_soon_threadsafe(self._go_on, done, then)
-
-    def _go_on(self, done: "Future[T]", then: Callable[[T], None]) -> None:
+    def _continue(self, done: "Future[T]", then: Callable[[T], None]) -> None:
         if self._ended or done.cancelled():
             return
         self._future = None
-        error = done.exception()  # not raised here: it would hold this frame, and so the future that holds it
+        error = done.exception()  # not raised here: its traceback would reference this frame and thereby the future
         if error is None:
             self._attempt(lambda: then(done.result()))
         elif isinstance(error, Refusal):
@@ -265,7 +245,7 @@ class Inference:
             self._fail(error)
 
     def _attempt(self, step: Callable[[], None]) -> None:
-        """Take a step; whatever goes wrong in it, the request gets an answer and is counted."""
+        """Do a step; on any error, respond to the request and count it."""
         try:
             step()
         except Refusal as refusal:
@@ -274,7 +254,7 @@ class Inference:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """Answer after a bug, or without memory: this request fails, the server goes on."""
+        """Respond after a bug or a lack of memory; the server continues."""
         failure = Refusal("engine", "the server failed on this request; its log says why")
         failure.__cause__ = error
         self._refuse(failure)

@@ -1,6 +1,6 @@
-"""Encoded image files to pixels, by the bundle's own preprocessing; what is wrong with a file becomes a status.
+"""Decodes the image files of a request with the bundle's preprocessing, and turns errors into refusals.
 
-A status tells a client whether to send another file (400), a smaller one (413) or another format (415).
+The status shows the client whether to send another file (400), a smaller one (413) or another format (415).
 """
 
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgecnn.bundle.decoding import FORMATS
+from edgecnn.bundle.manifest import Manifest
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import ImageError, ImageTooLarge
 from edgecnn.protocol.refusal import Refusal
@@ -24,16 +25,19 @@ _FOREIGN = {
     "JPEG 2000": (b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"),
     "icon": (b"\0\0\1\0",),
 }
-"""Formats that are known and not decoded here, by how their files begin."""
+"""Formats that the server recognizes but does not decode, by the first bytes of their files."""
 
 
-def pixels_of(files: Sequence[bytes], preprocessing: Preprocessing, *, max_pixels: int) -> np.ndarray:
-    """Decode, turn upright, resize and crop as the manifest says; returns uint8 [N, H, W, C].
+def pixels_of(files: Sequence[bytes], manifest: Manifest, *, max_pixels: int) -> np.ndarray:
+    """Decode, turn upright, resize and crop as the manifest says; return uint8 [N, H, W, C].
 
     Raises:
-        Refusal: a file is no image, is damaged, has too many pixels, or another format than is decoded here.
+        Refusal: a file is not an image, is damaged, has too many pixels, or has a format that is not decoded.
     """
-    return np.stack([_pixels(file, preprocessing, max_pixels) for file in files])
+    images = np.stack([_pixels(file, manifest.preprocessing, max_pixels) for file in files])
+    if images.shape[1:] != manifest.image_shape:
+        raise Refusal("invalid", f"expected an image of {list(manifest.image_shape)}, found {list(images.shape[1:])}")
+    return images
 
 
 def _pixels(file: bytes, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray:
@@ -48,7 +52,7 @@ def _pixels(file: bytes, preprocessing: Preprocessing, max_pixels: int) -> np.nd
         raise Refusal("too_large", str(error)) from None
     except ImageError as error:
         text = str(error)
-        # Some of Pillow's texts show bytes of the file as Python writes them.
+        # Some messages of Pillow contain bytes of the file.
         raise Refusal(
             "invalid", "cannot decode: the image is damaged" if "b'" in text else f"cannot decode: {text}"
         ) from None

@@ -1,18 +1,22 @@
-"""What the server knows and does, whichever protocol asks: its models, their readiness, and who may ask."""
+"""The server behind both protocols: its models, their readiness, its API key, and the ids of its requests."""
 
 import hmac
+import itertools
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from edgecnn import __version__
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api import descriptions
-from edgecnn.server.api.inference import Call, Inference, Workplace
-from edgecnn.server.models.load_queue import Action, Done, Orders
+from edgecnn.server.api.inference import Call, Inference
+from edgecnn.server.models.load_queue import Action, Done, LoadQueue
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
 
+_MAX_REQUEST_ID = 128
 EXTENSIONS = (
     "binary_tensor_data",
     "classification",
@@ -26,63 +30,74 @@ _KEY_NEEDED = "an API key is needed, as Authorization: Bearer KEY or as X-API-Ke
 
 
 class Service:
-    """The server's models, and its answers as plain values. Everything here happens in the event loop's thread.
+    """The server's models, and its responses as plain values. Used in the event loop's thread only.
 
     Attributes:
         models: by name; may grow.
-        is_draining: whether nothing new is begun, since the server is about to end.
-        orders: where clients ask for models to be loaded and unloaded; None where they may not.
+        is_draining: whether new requests are refused, since the server is about to end.
+        load_queue: the clients' orders to load and unload models; None if they may not.
     """
 
     def __init__(self, models: Mapping[str, Model], *, api_key: bytes | None) -> None:
-        """Describe a server.
+        """Create a service.
 
         Args:
             models: by name.
-            api_key: what clients must show, or None.
+            api_key: the key that clients must send, or None.
         """
         self.models = models
         self.is_draining = False
-        self.orders: Orders | None = None
+        self.load_queue: LoadQueue | None = None
         self._api_key = api_key
-        self._workplace: Workplace | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        prefix = os.urandom(6).hex()  # differs from the prefixes of other processes
+        self._request_ids = (f"{prefix}-{number}" for number in itertools.count(1))
 
-    def work_at(self, workplace: Workplace) -> None:
-        """Infer here from now on."""
-        self._workplace = workplace
+    def start(self, pool: ThreadPoolExecutor) -> None:
+        """Accept inference requests from now on; slow steps run in the pool."""
+        self._pool = pool
+
+    def request_id(self, sent: str) -> str:
+        """Return the id of a request: the client's if it is short and printable ASCII, otherwise a new one.
+
+        Args:
+            sent: by the client, or nothing.
+        """
+        is_plain = 0 < len(sent) <= _MAX_REQUEST_ID and sent.isascii() and sent.isprintable()
+        return sent if is_plain else next(self._request_ids)
 
     @property
     def needs_key(self) -> bool:
-        """Whether clients must show a key."""
+        """Whether clients must send a key."""
         return self._api_key is not None
 
     def check_key(self, shown: str) -> None:
-        """Do nothing for who may ask.
+        """Check the client's API key.
 
         Args:
-            shown: the key, or nothing.
+            shown: the key that the client sent, or nothing.
 
         Raises:
-            Refusal: a key is needed, and this is not it.
+            Refusal: the key is missing or wrong.
         """
         if self._api_key is not None and not hmac.compare_digest(shown.strip().encode(), self._api_key):
             message = "this is not the server's API key" if shown.strip() else _KEY_NEEDED
             raise Refusal("unauthorized", message)
 
     def check_serving(self) -> None:
-        """Do nothing while new requests are taken.
+        """Check that the server accepts new requests.
 
         Raises:
             Refusal: the server is about to end.
         """
-        if self.is_draining or self._workplace is None:
+        if self.is_draining or self._pool is None:
             raise _ending()
 
     def check_room(self) -> None:
-        """Do nothing while a model that answers takes another request, if only until it is known which one is asked.
+        """Check that at least one ready model has room for another request.
 
         Raises:
-            Refusal: as many wait for each of them as may.
+            Refusal: every ready model has too many pending requests.
         """
         waiting = 0
         for model in self.models.values():
@@ -94,16 +109,16 @@ class Service:
             raise Refusal("busy", f"{waiting} requests wait already: try again later")
 
     def is_ready(self) -> bool:
-        """Whether every model answers that can, and one does."""
+        """Return whether a model is ready and no model is still loading or has died."""
         states = {model.state for model in self.models.values()}
         has_died = any(model.has_died for model in self.models.values())
         return not (self.is_draining or has_died) and "ready" in states and "loading" not in states
 
     def check_ready(self) -> None:
-        """Do nothing where requests will be answered.
+        """Check that the server is ready.
 
         Raises:
-            Refusal: they will not.
+            Refusal: it is not.
         """
         if not self.is_ready():
             waiting = [f"{model.name} is {model.state}" for model in self.models.values() if model.state != "ready"]
@@ -114,77 +129,77 @@ class Service:
         """Return a model.
 
         Args:
-            name: as a client says it.
-            number: of its version; nothing for the one that is served.
+            name: as the client sent it.
+            number: of its version; empty for the current one.
 
         Raises:
-            Refusal: there is no such model, or it has another version now.
+            Refusal: there is no such model, or its current version is another one.
         """
         model = self.models.get(name)
-        # While it has none, nobody knows which version it will be: its state says what there is to say.
+        # A model without a version is found under any number; its state is reported instead.
         if model is None or (number and model.number and number != model.number):
             version = f" in version {quoted(number)}" if number else ""
             raise Refusal("not_found", f"model {quoted(name)} is not found{version}")
         return model
 
     def check_model_ready(self, model: Model) -> None:
-        """Do nothing where a model answers.
+        """Check that a model is ready.
 
         Raises:
-            Refusal: it does not, or the server is about to end.
+            Refusal: it is not, or the server is about to end.
         """
         _ = model.version
         self.check_serving()
 
     def infer(self, model: Model, call: Call, *, version: Version | None = None) -> None:
-        """Begin with an inference request; the call gets the answer.
+        """Start an inference request; the call receives the response.
 
         Args:
-            model: that is asked.
+            model: to run.
             call: the request.
-            version: of the model, where one was kept for the request; else it is the one that is served.
+            version: the one kept open for the request, if any; otherwise the current one.
 
         Raises:
             Refusal: the server is about to end.
         """
         self.check_serving()
-        assert self._workplace is not None
-        Inference(model, call, self._workplace, version=version).begin()
+        assert self._pool is not None
+        Inference(model, call, self._pool, version=version).begin()
 
     def check_control(self) -> None:
-        """Do nothing where clients may load and unload models.
+        """Check that clients may load and unload models.
 
         Raises:
             Refusal: they may not, or the server is about to end.
         """
-        if self.orders is None:
+        if self.load_queue is None:
             raise Refusal(
                 "forbidden", "models cannot be loaded or unloaded here: start the server with --model-control"
             )
         self.check_serving()
 
     def order(self, action: Action, name: str, done: Done) -> Callable[[], None]:
-        """Load or unload a model, where `check_control` allows it.
+        """Order a model to be loaded or unloaded, after `check_control`.
 
         Args:
-            action: which of the two.
+            action: load or unload.
             name: of the model.
-            done: told once what became of it, or that the server is about to end.
+            done: called once with the result, also if the server ends.
 
         Returns:
-            What is called when the client leaves: what has not begun, and nobody else has asked for, is not done then.
+            A function to call if the client leaves; see `LoadQueue.put`.
 
         Raises:
             Refusal: too many orders wait.
         """
-        assert self.orders is not None
-        return self.orders.put(action, name, done)
+        assert self.load_queue is not None
+        return self.load_queue.put(action, name, done)
 
     def drain(self) -> None:
-        """Begin nothing new; who waits for a model to be loaded waits no more."""
+        """Refuse new requests, and end the orders that wait."""
         self.is_draining = True
-        if self.orders is not None:
-            self.orders.end(_ending())
+        if self.load_queue is not None:
+            self.load_queue.end(_ending())
 
     def server(self) -> dict[str, Any]:
         """Return the protocol's server metadata."""
@@ -195,15 +210,15 @@ class Service:
         return descriptions.metadata(model.name, model.version)
 
     def configuration(self, model: Model) -> dict[str, Any]:
-        """Return the model configuration extension's answer."""
+        """Return the model configuration extension's response."""
         return descriptions.configuration(model.name, model.version)
 
     def card(self, model: Model) -> dict[str, Any]:
-        """Return what people want to know of a model."""
+        """Return the card of a model, for people."""
         return descriptions.card(model.name, model.version)
 
     def statistics(self, *models: Model) -> dict[str, Any]:
-        """Return the statistics extension's answer about some models, or all."""
+        """Return the statistics extension's response for some models, or all."""
         chosen = models or tuple(self.models.values())
         return {"model_stats": [model.statistics.plain(model.name, model.number) for model in chosen]}
 

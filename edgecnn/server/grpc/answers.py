@@ -1,17 +1,34 @@
-"""What each call is answered with, but inference and control: from the plain values that HTTP answers."""
+"""The responses of all calls except inference and control, and the status codes of errors."""
 
 from collections.abc import Callable
 from typing import Any
 
-from edgecnn.protocol.refusal import Refusal
+from grpc import StatusCode
+
+from edgecnn.protocol.refusal import Reason, Refusal
 from edgecnn.server.api.service import Service
 
-Answer = Callable[[Service, Any], dict[str, Any]]
-"""Takes the call's message, whose fields are attributes; None for those that are `OPEN`."""
+CODES: dict[Reason, StatusCode] = {
+    "invalid": StatusCode.INVALID_ARGUMENT,
+    "unauthorized": StatusCode.UNAUTHENTICATED,
+    "forbidden": StatusCode.PERMISSION_DENIED,
+    "not_found": StatusCode.NOT_FOUND,
+    "method": StatusCode.UNIMPLEMENTED,
+    "slow": StatusCode.DEADLINE_EXCEEDED,
+    "too_large": StatusCode.RESOURCE_EXHAUSTED,
+    "unsupported": StatusCode.INVALID_ARGUMENT,
+    "busy": StatusCode.UNAVAILABLE,  # clients retry this and the next one by themselves
+    "unready": StatusCode.UNAVAILABLE,
+    "late": StatusCode.DEADLINE_EXCEEDED,
+    "engine": StatusCode.INTERNAL,
+}
+
+OPEN = frozenset({"ServerLive", "ServerReady"})
+"""Answered without a key, since orchestrators have none, and without the message, which is empty."""
 
 
 def _model_ready(service: Service, message: Any) -> dict[str, Any]:
-    """Say whether a model would answer: a question that has an answer about models that there are not, too."""
+    """Return whether a model is ready; a model that does not exist is not."""
     try:
         service.check_model_ready(service.model(message.name, message.version))
     except Refusal:
@@ -25,7 +42,7 @@ def _statistics(service: Service, message: Any) -> dict[str, Any]:
     return service.statistics()
 
 
-ANSWERS: dict[str, Answer] = {
+ANSWERS: dict[str, Callable[[Service, Any], dict[str, Any]]] = {
     "ServerLive": lambda service, message: {"live": True},
     "ServerReady": lambda service, message: {"ready": service.is_ready()},
     "ModelReady": _model_ready,
@@ -37,6 +54,4 @@ ANSWERS: dict[str, Answer] = {
     "ModelStatistics": _statistics,
     "RepositoryIndex": lambda service, message: {"models": service.index(ready=message.ready)},
 }
-
-OPEN = frozenset({"ServerLive", "ServerReady"})
-"""Answered without a key: whoever restarts the server knows none; and without the message, in which nothing is."""
+"""The response to a call's message, whose fields are attributes; the message is None for the calls in `OPEN`."""

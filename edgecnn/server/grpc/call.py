@@ -1,4 +1,4 @@
-"""An inference request over gRPC: a ModelInferRequest in, a ModelInferResponse or a refusal out."""
+"""Reads an inference request over gRPC and writes its response."""
 
 import asyncio
 import time
@@ -15,27 +15,27 @@ from edgecnn.server.models.version import Version
 
 _LARGE_DESCRIPTION, _LARGE_TO_WRITE = 1 << 14, 1 << 16
 _EXPIRY_S = 0.1
-"""A client gives up by its own clock, a little before or after its deadline has passed here."""
+"""The client's clock and the server's may differ: the client may leave a little before or after its deadline."""
 
 
 class GrpcCall:
     """See `inference.Call`.
 
     Attributes:
-        outcome: the answer's message, or why there is none.
-        result: what is in the answer; None before.
+        outcome: the response's message, or the error.
+        result: that the response contains; None before.
     """
 
     def __init__(
         self, received: Received, loop: asyncio.AbstractEventLoop, *, begun: float, remaining_s: float | None
     ) -> None:
-        """Describe a call.
+        """Create a call.
 
         Args:
             received: its message.
-            loop: that this runs in.
-            begun: when it came in, by the monotonic clock.
-            remaining_s: how long its client waits from then on; None for ever.
+            loop: the event loop.
+            begun: when it arrived, by the monotonic clock.
+            remaining_s: how long the client waits from then on; None without a limit.
         """
         self.on_gone: Callable[[], None] | None = None
         self.takes_time = received.described_bytes > _LARGE_DESCRIPTION
@@ -92,17 +92,17 @@ class GrpcCall:
         self._end(refusal)
 
     def leave(self) -> None:
-        """Take note that the client has left: it has cancelled the call, or its deadline has passed.
+        """Record that the client has left: it has cancelled the call, or its deadline has passed.
 
-        A request that is too late is told so by whoever holds it, and counted as such; one that runs is cancelled.
+        A queued request whose deadline has passed is refused and counted as late; any other is cancelled.
         """
         self._is_gone = True
         if self._deadline is not None and time.monotonic() >= self._deadline - _EXPIRY_S:
-            self._loop.call_later(2 * _EXPIRY_S, self._tell_gone)
+            self._loop.call_later(2 * _EXPIRY_S, self._report_gone)
         else:
-            self._tell_gone()
+            self._report_gone()
 
-    def _tell_gone(self) -> None:
+    def _report_gone(self) -> None:
         if self.on_gone is not None:
             self.on_gone()
 

@@ -1,7 +1,7 @@
-"""Answers gRPC calls in the worker's event loop: who may ask, what is asked, and how that ended.
+"""Answers gRPC calls in the worker's event loop: checks the client, dispatches the call, and reports its status.
 
-Every call is taken as a stream of requests, of which the first is read: so a client is looked at before its message is
-received, and may not take for ever to send it.
+Every call is registered as a stream of requests, of which the first is read. This allows to check the client before
+its message is received, and to limit the time for the message.
 """
 
 import asyncio
@@ -13,44 +13,39 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from grpc import aio
 
 from edgecnn.errors import UsageError
 from edgecnn.protocol.api_key import shown_key
 from edgecnn.protocol.grpc import messages
 from edgecnn.protocol.grpc.request import receive
+from edgecnn.protocol.http_headers import REQUEST_ID
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.control_requests import check_parameters
-from edgecnn.server.api.inference import Result
-from edgecnn.server.api.request_ids import REQUEST_ID, RequestIds
-from edgecnn.server.api.result_headers import BUNDLE, SERVER_TIMING, server_timing
 from edgecnn.server.api.service import Service
-from edgecnn.server.grpc.answers import ANSWERS, OPEN
+from edgecnn.server.grpc.answers import ANSWERS, CODES, OPEN
 from edgecnn.server.grpc.call import GrpcCall
-from edgecnn.server.grpc.channel import credentials_of, options_of
-from edgecnn.server.grpc.codes import CODES
-from edgecnn.server.grpc.library_log import leave_out_mistakes
+from edgecnn.server.grpc.listening import filter_library_log, listen
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.metrics import Metrics
 
 _PREFIX = f"/{messages.SERVICE.full_name}/"
 _INFER, _LOAD, _UNLOAD = "ModelInfer", "RepositoryModelLoad", "RepositoryModelUnload"
 _SMALL_MESSAGE = 64 << 10
-"""Of what is no inference request."""
+"""The most bytes in a message of any other call."""
 _POLL_S, _AGAIN_S = 0.01, 1.0
 _VERDICT_S = 0.1
-"""From the end of a call without a message until it is known why there is none."""
+"""Wait after a call without a message, until the library has cancelled a call whose message is too large."""
 
 Metadata = tuple[tuple[str, str], ...]
 _PUSHBACK_MS = "grpc-retry-pushback-ms"
-"""When clients that try again by themselves should (gRPC proposal A6), as HTTP's `Retry-After`."""
+"""When clients should retry (gRPC proposal A6), like the header `Retry-After` of HTTP."""
 
 logger = logging.getLogger(__name__)
 
 
 class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """The service's gRPC server. Everything here happens in the event loop's thread."""
+    """The service's gRPC server. Used in the event loop's thread only."""
 
     def __init__(
         self,
@@ -62,67 +57,53 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         tls: tuple[Path, Path] | None,
         access_log: bool,
     ) -> None:
-        """Prepare; nothing is accepted before `start`. Only within the event loop.
+        """Create a server, which accepts nothing before `start`. Must be called within the event loop.
 
         Args:
-            service: what is answered.
+            service: answers the calls.
             metrics: of this server.
-            limits: bounds, as HTTP's.
+            limits: bounds of a connection, as for HTTP.
             address: to listen on, with its port.
             tls: certificate and key, as PEM files.
-            access_log: whether every answer is a line in the log.
+            access_log: whether to log every response.
         """
         self._service = service
         self._metrics = metrics
         self._limits = limits
         self._access_log = access_log
-        self._ids = RequestIds()
         self._busy = 0
         self._calls = {_PREFIX + name: self._call(name) for name in messages.REQUESTS}
-        self._address, self._tls = address, tls
+        self._listen = functools.partial(listen, self, limits, address=address, tls=tls)
         self._is_stopping = False
 
     @property
     def busy(self) -> int:
-        """Calls without their answers."""
+        """Calls without a response."""
         return self._busy
 
     async def start(self) -> None:
         """Accept connections from now on.
 
         Raises:
-            UsageError: the address cannot be had.
+            UsageError: the address is not available.
         """
-        leave_out_mistakes()
-        self._server = await self._listening()
+        filter_library_log()
+        self._server = await self._listen()
         self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
     async def stop(self, grace_s: float) -> bool:
-        """Accept nothing more, and close when everything is answered; returns whether it is."""
+        """Accept no more calls, and close after the last response; return whether every call was answered."""
         self._is_stopping = True
         end = time.monotonic() + grace_s
         closing = asyncio.get_running_loop().create_task(self._server.stop(grace_s))
         while self._busy and time.monotonic() < end:
             await asyncio.sleep(_POLL_S)
-        is_answered = not self._busy  # what is cut off now is not busy any more either
+        is_answered = not self._busy  # calls that are cut off now are no longer busy either
         await closing
         return is_answered
 
-    async def _listening(self) -> Any:
-        server = aio.server(options=options_of(self._limits))
-        server.add_generic_rpc_handlers((self,))
-        try:
-            if self._tls is None:
-                server.add_insecure_port(self._address)
-            else:
-                server.add_secure_port(self._address, credentials_of(*self._tls))
-        except RuntimeError:
-            raise UsageError(f"cannot listen for gRPC on {self._address}: something else does") from None
-        await server.start()
-        return server
-
     async def _keep(self) -> None:
-        """Listen again where the library has ended: it does so by itself on a call whose name is no UTF-8."""
+        """Listen again if the library has ended, as it does on a call whose name is not UTF-8."""
         while True:
             with contextlib.suppress(Exception):
                 await self._server.wait_for_termination()
@@ -132,15 +113,15 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             with contextlib.suppress(Exception):
                 await self._server.stop(0)
             try:
-                self._server = await self._listening()
+                self._server = await self._listen()
             except UsageError as error:
                 logger.error("%s", error)
                 await asyncio.sleep(_AGAIN_S)
 
     def service(self, handler_call_details: Any) -> grpc.RpcMethodHandler:
-        """Find what answers a call; see `grpc.GenericRpcHandler`. There is something for each, if only a refusal."""
+        """Return the handler of a call, also of an unknown one, which it refuses; see `grpc.GenericRpcHandler`."""
         method: str = handler_call_details.method
-        # No call's name begins with a slash: what has none of the service's names is not mistaken for one.
+        # No call's name begins with a slash, so a name without the prefix of the service matches none.
         return self._calls.get(method) or self._call(method if method.startswith("/") else f"/{method}")
 
     def _call(self, name: str) -> grpc.RpcMethodHandler:
@@ -149,7 +130,7 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _handle(self, name: str, _: object, context: Any) -> bytes:
         """Answer a call, once."""
         metadata = dict(context.invocation_metadata())
-        shown: Metadata = ((REQUEST_ID.lower(), self._ids.of(metadata.get(REQUEST_ID.lower(), ""))),)
+        shown: Metadata = ((REQUEST_ID.lower(), self._service.request_id(metadata.get(REQUEST_ID.lower(), ""))),)
         self._busy += 1
         try:
             outcome, told = await self._outcome(name, metadata, context)
@@ -164,27 +145,29 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             return outcome
         code, text = outcome
         self._log(name, code.name, shown)
-        # The library holds on to the frame that calls this until Python's garbage collector comes by: nothing large
-        # may be within its reach.
+        # The library references the frame of this call until the next garbage collection: it must not hold large
+        # objects.
         await context.abort(code, text, shown + told)
         raise AssertionError("it was aborted")
 
     async def _outcome(
         self, name: str, metadata: dict[str, str], context: Any
     ) -> tuple[bytes | tuple[grpc.StatusCode, str], Metadata]:
-        """Return the answer's message or why there is none, and what is told beside it."""
+        """Return the response's message or its error, and the trailing metadata."""
         asked = await self._asked(name, metadata, context)
         outcome = await self._inferred(asked) if isinstance(asked, GrpcCall) else asked
         if isinstance(outcome, Refusal):
             again_s = outcome.retry_after_s
             told = () if again_s is None else ((_PUSHBACK_MS, str(1000 * again_s)),)
             return (CODES[outcome.reason], str(outcome)), told
-        return outcome, _told_of(asked.result) if isinstance(asked, GrpcCall) else ()
+        if not isinstance(asked, GrpcCall) or asked.result is None:
+            return outcome, ()
+        return outcome, tuple((name.lower(), value) for name, value in asked.result.headers())
 
     async def _asked(self, name: str, metadata: dict[str, str], context: Any) -> GrpcCall | bytes | Refusal:
-        """Receive a call; return an inference that its model has begun with, or else what is answered."""
+        """Receive a call; return an inference request that has started, or the response to any other call."""
         try:
-            if name in OPEN:  # nothing is in its message: neither that nor a bound on those that wait holds it up
+            if name in OPEN:  # not delayed by its message or by the bound on pending calls
                 return messages.answer(name, ANSWERS[name](self._service, None))
             self._admit(name, metadata)
             begun, remaining_s = time.monotonic(), context.time_remaining()
@@ -212,10 +195,10 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         return refusal
 
     def _admit(self, name: str, metadata: dict[str, str]) -> None:
-        """Look at a call before its message is received.
+        """Check a call before its message is received.
 
         Raises:
-            Refusal: its client may not ask, there is no such call, or too many are not answered yet.
+            Refusal: the API key is missing or wrong, the call does not exist, or too many calls are pending.
         """
         self._service.check_key(shown_key(metadata))
         if name not in messages.REQUESTS:
@@ -224,15 +207,15 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             raise Refusal("busy", f"{self._busy - 1} calls wait already: try again later")
         if name == _INFER:
             self._service.check_serving()
-            # The library takes calls up one after the other: under overload they would wait for that, and for their
-            # messages, longer than they would for their answers.
+            # The library accepts calls one after the other: under overload, calls would wait longer for that, and for
+            # their messages, than for their responses.
             self._service.check_room()
 
     async def _read(self, context: Any) -> bytes:
         """Receive a call's message.
 
         Raises:
-            Refusal: there is none, or it takes too long.
+            Refusal: there is no message, or it takes too long.
         """
         try:
             async with asyncio.timeout(self._limits.body_timeout_s):
@@ -240,15 +223,15 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         except TimeoutError:
             raise Refusal("slow", f"the message took longer than {self._limits.body_timeout_s:g} s") from None
         if not isinstance(content, bytes):
-            await asyncio.sleep(_VERDICT_S)  # one that was too large has its answer, and is cancelled here meanwhile
+            await asyncio.sleep(_VERDICT_S)  # a call whose message is too large is cancelled meanwhile
             raise Refusal("invalid", "the call has no message")
         return content
 
     def _begun(self, content: bytes, begun: float, remaining_s: float | None) -> GrpcCall:
-        """Begin with an inference request; from then on its model counts it.
+        """Start an inference request, which its model counts from then on.
 
         Raises:
-            Refusal: it is none, or there is no such model.
+            Refusal: it is not an inference request, or its model does not exist.
         """
         received = receive(content)
         model = self._service.model(received.message.model_name, received.message.model_version)
@@ -267,7 +250,7 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         """Load or unload a model.
 
         Raises:
-            Refusal: clients may not here, or it cannot be done.
+            Refusal: clients may not, or it has failed.
         """
         self._service.check_control()
         check_parameters(message.parameters)
@@ -289,10 +272,3 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     def _log(self, name: str, code: str, shown: Metadata) -> None:
         if self._access_log:
             logger.info("answered", extra={"call": name, "code": code, "id": shown[0][1]})
-
-
-def _told_of(result: Result | None) -> Metadata:
-    """Return what is told of an answer beside it, as HTTP does in headers."""
-    if result is None:
-        return ()
-    return (SERVER_TIMING.lower(), server_timing(result.timing)), (BUNDLE.lower(), result.version.bundle.digest)

@@ -1,4 +1,4 @@
-"""Accepts connections from a socket, as many as are allowed, and looks after their deadlines.
+"""Accepts connections from a socket, up to the limit, and checks their deadlines.
 
 The socket may be shared by several processes: each takes one connection at a time, and the system wakes those that
 have nothing else to do.
@@ -10,19 +10,18 @@ import ssl
 import time
 from contextlib import suppress
 
-from edgecnn.server.http.answer import date_line
 from edgecnn.server.http.connection import Connection
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.message import Application
-from edgecnn.server.http.shared import Shared
+from edgecnn.server.http.transport import Shared, date_line
 
 _SWEEP_S = 0.25
 _EXHAUSTED_S = 0.2
-"""Until it is tried again to accept what the system had no descriptor or no memory for."""
+"""Pause after the system had no descriptor or no memory for a connection."""
 _ON_ITS_WAY_S = 0.5
-"""How long a connection without a request stays open when the listener drains: one may have been sent already."""
+"""How long a connection without a request stays open while the listener drains: one may be under way."""
 _SENDING_S = 2.0
-"""How long a request that is being sent may take to come in when the listener stops."""
+"""How long a request that is being sent may take to arrive when the listener stops."""
 _POLL_S = 0.02
 
 
@@ -30,8 +29,8 @@ class Listener:
     """Serves an application on a socket, in the running event loop.
 
     Attributes:
-        open_connections: those that are accepted and not closed, also while TLS is being agreed on.
-        busy: requests that wait for their answers.
+        open_connections: those that are accepted and not closed, including those in the TLS handshake.
+        busy: requests without a response.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class Listener:
         """Prepare; nothing is accepted before `start`.
 
         Args:
-            sock: bound, listening and not blocking. It stays its owner's, who closes it after `stop`.
+            sock: bound, listening and not blocking. The caller closes it after `stop`.
             application: answers.
             limits: bounds.
             ssl_context: for TLS; see `tls.server_context`.
@@ -63,12 +62,12 @@ class Listener:
 
     @property
     def open_connections(self) -> int:
-        """Connections, idle ones too."""
+        """Connections, including idle ones."""
         return len(self._connections)
 
     @property
     def busy(self) -> int:
-        """Requests without their answers."""
+        """Requests without a response."""
         return self._shared.busy
 
     def start(self) -> None:
@@ -78,20 +77,20 @@ class Listener:
         self._resume()
 
     def drain(self) -> None:
-        """Make every answer the last of its connection; new connections are still accepted, for theirs."""
+        """Make every response the last of its connection; new connections are still accepted."""
         self._shared.draining = True
         until = time.monotonic() + _ON_ITS_WAY_S
         for connection in self._connections:
             connection.drain(until)
 
     async def stop(self, grace_s: float) -> bool:
-        """Accept no more, wait for what is under way, and close everything.
+        """Accept no more connections, wait for requests under way, and close everything.
 
         Args:
             grace_s: how long to wait.
 
         Returns:
-            whether every request was answered, and the answers read.
+            whether every request was answered and the responses were read.
         """
         self._stopped = True
         self._pause()
@@ -99,18 +98,18 @@ class Listener:
         now = time.monotonic()
         end, sent, arrived = now + grace_s, now + min(grace_s, _SENDING_S), now + _ON_ITS_WAY_S
         while now < end and (
-            self._owing() or (now < sent and self._receiving()) or (now < arrived and self._expecting())
+            self._pending() or (now < sent and self._receiving()) or (now < arrived and self._expecting())
         ):
             await asyncio.sleep(_POLL_S)
             now = time.monotonic()
-        answered = not self._owing()
+        answered = not self._pending()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for task in self._connecting:
             task.cancel()
         for connection in self._connections:
             connection.close()
-        # Transports close in the loop's next turns; with TLS they say good-bye, which not every client answers.
+        # Transports close in the loop's next turns; with TLS they send a close notice, which not every client answers.
         end = time.monotonic() + _ON_ITS_WAY_S
         while self._connections and time.monotonic() < end:
             await asyncio.sleep(_POLL_S)
@@ -119,11 +118,11 @@ class Listener:
         await asyncio.sleep(0)
         return answered
 
-    def _owing(self) -> bool:
-        return any(connection.owes for connection in self._connections)
+    def _pending(self) -> bool:
+        return any(connection.has_pending for connection in self._connections)
 
     def _receiving(self) -> bool:
-        return any(connection.receives for connection in self._connections)
+        return any(connection.is_receiving for connection in self._connections)
 
     def _expecting(self) -> bool:
         return any(connection.is_new for connection in self._connections)
@@ -135,33 +134,33 @@ class Listener:
         for connection in list(self._connections):
             connection.check(now)
         if self._retry is None:
-            self._resume()  # one may rest by now
+            self._resume()  # one may be idle by now
 
     def _has_room(self) -> bool:
-        """Whether a further connection is taken: as many as may be are not open yet, or one of them rests."""
+        """Whether a further connection is accepted: the limit is not reached, or an idle connection can be closed."""
         few = len(self._connections) < self._limits.max_connections
-        return few or any(connection.rests for connection in self._connections)
+        return few or any(connection.is_idle for connection in self._connections)
 
     def _make_room(self) -> None:
-        """Close the connection that has rested for longest, where there are as many as may be.
+        """Close the connection that has been idle for longest, if the limit is reached.
 
-        Else clients that keep their connections would lock out others, and whoever asks whether the server lives.
+        Otherwise clients that keep their connections would lock out others, including health checks.
         """
         if len(self._connections) >= self._limits.max_connections:
-            resting = (connection for connection in self._connections if connection.rests)
-            min(resting, key=lambda connection: connection.deadline).close()
+            idle = (connection for connection in self._connections if connection.is_idle)
+            min(idle, key=lambda connection: connection.deadline).close()
 
     def _accept(self) -> None:
-        """Take one connection; the loop comes back if there are more, after what else it has to do."""
+        """Accept one connection; the event loop calls again if there are more."""
         if not self._has_room():
             self._pause()
             return
         try:
             sock, _ = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):
-            return  # another process was quicker, or the client did not wait
+            return  # another process accepted it, or the client has left
         except OSError:
-            # No descriptors or no memory are left. The socket stays readable: asking at once would be a busy loop.
+            # No descriptors or no memory are left. The socket stays readable: trying at once would be a busy loop.
             self._pause()
             self._retry = self._loop.call_later(_EXHAUSTED_S, self._resume)
             return
@@ -182,7 +181,7 @@ class Listener:
                 lambda: connection, sock, ssl=self._ssl, ssl_handshake_timeout=timeout
             )
         except OSError:
-            pass  # the client speaks no TLS, took too long, or has left; there is nobody to tell
+            pass  # the client sent no TLS, took too long, or has left
         finally:
             if not connection.made:
                 sock.close()

@@ -116,12 +116,11 @@ class Reader:
             self._finish_head(upgrade)
         return self._headers_end
 
-    def take(self) -> tuple[Head, bytes]:
-        """Return the request that is complete, and make ready for the next one."""
-        assert self.head is not None
-        request = (self.head, b"".join(self._parts))
+    def take(self) -> bytes:
+        """Return the body of the complete request, and reset for the next one."""
+        body = b"".join(self._parts)
         self._renew()
-        return request
+        return body
 
     # llhttp's callbacks. They raise nothing but MemoryError: what they find is judged when the step is done.
 

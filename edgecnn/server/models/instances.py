@@ -1,7 +1,7 @@
-"""Where an engine runs batches: in a thread of its own, or, where a run is over before a thread has woken, right here.
+"""Runs batches on an engine: in a thread of its own, or, if a run is very short, in the event loop's thread.
 
-Handing a batch to a thread and its logits back takes a tenth of a millisecond, and both threads then take turns at
-Python's lock. That is nothing beside a run of milliseconds, and several runs of a LeNet.
+Passing a batch to a thread and its logits back takes a tenth of a millisecond, and both threads compete for Python's
+lock. That is negligible beside a run of milliseconds, but as long as several runs of a LeNet.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,58 +17,45 @@ import numpy as np
 from edgecnn.protocol.refusal import Refusal
 
 _LONGEST_IMAGE_MS, _LONGEST_BATCH_MS = 0.25, 8.0
-"""Of what runs in the event loop's thread, which keeps its clients waiting for so long."""
+"""Limits of a run in the event loop's thread, which delays all other clients."""
 
 Engine = Callable[[np.ndarray], np.ndarray]
 """Takes uint8 [N, H, W, C], returns float32 [N, K]."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What came of a batch.
-
-    Attributes:
-        images: of all parts.
-        started: by the monotonic clock.
-        seconds: how long it took.
-        results: for each part of the batch its logits, or why there are none.
-    """
-
-    images: int
-    started: float
-    seconds: float
-    results: list[np.ndarray | Refusal]
+Finish = Callable[[float, float, list[np.ndarray | Refusal]], object]
+"""Takes the start of a run by the monotonic clock, its seconds, and for each part its logits or the error."""
 
 
 class Instance(Protocol):
     """Runs one batch at a time.
 
     Attributes:
-        started: of the run that is under way, by the monotonic clock; None where none is.
+        started: start of the current run by the monotonic clock; None between runs.
     """
 
     started: float | None
 
-    def start(self, parts: Sequence[np.ndarray], finished: Callable[[Run], object]) -> None:
+    def start(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
         """Run a batch.
 
         Args:
             parts: uint8 [N, H, W, C] each.
-            finished: takes what came of it, in the event loop's thread, not before this returns.
+            finished: takes the results in the event loop's thread, after this method has returned.
         """
         ...
 
     def end(self) -> None:
-        """Run nothing more, when what is under way is done."""
+        """Stop after the current run."""
         ...
 
 
 def is_short(run_ms: float, max_batch: int) -> bool:
-    """Whether an engine that takes so long for one image may run in the event loop's thread."""
+    """Return whether an engine with this time for one image may run in the event loop's thread."""
     return run_ms <= _LONGEST_IMAGE_MS and run_ms * max_batch <= _LONGEST_BATCH_MS
 
 
-class Here:
+class InlineRunner:
     """Runs a batch in the event loop's thread."""
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
@@ -77,35 +63,35 @@ class Here:
         self._engine = engine
         self._loop = loop
 
-    def start(self, parts: Sequence[np.ndarray], finished: Callable[[Run], object]) -> None:
-        """See `Instance.start`; it runs when the answers of the run before are written."""
+    def start(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
+        """See `Instance.start`; the batch runs after the responses of the previous run are written."""
         self._loop.call_soon(self._run, parts, finished)
 
     def end(self) -> None:
         """See `Instance.end`."""
 
-    def _run(self, parts: Sequence[np.ndarray], finished: Callable[[Run], object]) -> None:
-        self.started = time.monotonic()
+    def _run(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
+        started = self.started = time.monotonic()
         try:
-            run = _run(self._engine, parts)
+            results = _run(self._engine, parts)
         finally:
             self.started = None
-        finished(run)
+        finished(started, time.monotonic() - started, results)
 
 
-class InThread:
+class ThreadRunner:
     """Runs batches in a thread of its own."""
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self.started: float | None = None
         self._engine = engine
         self._loop = loop
-        self._batches: queue.SimpleQueue[tuple[Sequence[np.ndarray], Callable[[Run], object]] | None]
+        self._batches: queue.SimpleQueue[tuple[Sequence[np.ndarray], Finish] | None]
         self._batches = queue.SimpleQueue()
         # A daemon: an engine that hangs must not keep the process from ending.
         threading.Thread(target=self._work, name="edgecnn-instance", daemon=True).start()
 
-    def start(self, parts: Sequence[np.ndarray], finished: Callable[[Run], object]) -> None:
+    def start(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
         """See `Instance.start`."""
         self.started = time.monotonic()
         self._batches.put((parts, finished))
@@ -117,37 +103,32 @@ class InThread:
     def _work(self) -> None:
         while (batch := self._batches.get()) is not None:
             parts, finished = batch
-            run = _run(self._engine, parts)
+            started = time.monotonic()
+            results = _run(self._engine, parts)
             self.started = None
             try:
-                self._loop.call_soon_threadsafe(finished, run)
+                self._loop.call_soon_threadsafe(finished, started, time.monotonic() - started, results)
             except RuntimeError:  # the loop has ended meanwhile
                 return
-            del batch, parts, finished, run  # images and answers, which may be large, while it waits for the next
+            del batch, parts, finished, results  # may be large; the thread now waits for the next batch
 
 
-def _run(engine: Engine, parts: Sequence[np.ndarray]) -> Run:
-    started = time.monotonic()
-    results = _results(engine, parts)
-    return Run(sum(map(len, parts)), started, time.monotonic() - started, results)
-
-
-def _results(engine: Engine, parts: Sequence[np.ndarray]) -> list[np.ndarray | Refusal]:
-    """Run parts together; one by one where that fails, so that none fails for its neighbours' sake."""
+def _run(engine: Engine, parts: Sequence[np.ndarray]) -> list[np.ndarray | Refusal]:
+    """Run all parts together; if that fails, run them one by one, so that only the faulty part fails."""
     try:
         if len(parts) == 1:
             return [engine(parts[0])]
         logits = engine(np.concatenate(parts))
-    except Exception as error:  # whatever an engine raises, the others go on
+    except Exception as error:  # an engine may raise anything
         if len(parts) == 1:
             return [_failure(error)]
-        return [result for part in parts for result in _results(engine, [part])]
+        return [result for part in parts for result in _run(engine, [part])]
     ends = itertools.accumulate(map(len, parts))
     return [logits[end - len(part) : end] for part, end in zip(parts, ends, strict=True)]
 
 
 def _failure(error: Exception) -> Refusal:
-    """Say that the engine failed; why stands in the log, since its texts hold paths."""
+    """Return the refusal after an engine error; the cause goes only to the log, since it may contain paths."""
     refusal = Refusal("engine", "the engine failed on this request; the server's log says why")
     refusal.__cause__ = error
     return refusal

@@ -1,7 +1,7 @@
-"""What clients have asked to be loaded or unloaded, from the event loop's thread to the one that loads.
+"""The clients' orders to load and unload models, from the event loop's thread to the thread that loads.
 
-Loading takes seconds, and one thing is done at a time. So an order waits, and what waits is bounded, is one with
-others that ask for the same, and is dropped when nobody waits for it any more.
+Loading takes seconds, and orders are carried out one at a time. The queue is bounded; equal orders are merged, and an
+order is dropped when its last client leaves.
 """
 
 import threading
@@ -15,85 +15,84 @@ MOST_WAITING = 64
 
 Action = Literal["load", "unload"]
 Done = Callable[[Refusal | None], None]
-"""Takes what became of an order, in the event loop's thread; None where it was carried out."""
+"""Called in the event loop's thread when an order has ended: with the error, or None if it was carried out."""
 
 
-class Order:
-    """What one client, or several, have asked for.
+class LoadOrder:
+    """An order of one client or several.
 
     Attributes:
-        action: what to do.
+        action: load or unload.
         name: of the model.
-        waits: who is told what became of it; touched in the event loop's thread only.
+        waiting: callbacks of the clients; used in the event loop's thread only.
     """
 
     def __init__(self, action: Action, name: str) -> None:
         self.action = action
         self.name = name
-        self.waits: list[Done] = []
+        self.waiting: list[Done] = []
 
     def end(self, refusal: Refusal | None) -> None:
-        """Tell what became of it, once; in the event loop's thread."""
-        waits, self.waits = self.waits, []
-        for done in waits:
+        """Report the result, once; in the event loop's thread."""
+        waiting, self.waiting = self.waiting, []
+        for done in waiting:
             done(refusal)
 
 
-class Orders:
-    """Orders that wait, and the one that is carried out."""
+class LoadQueue:
+    """The orders that wait, and the current one."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Order] = deque()
-        self._begun: Order | None = None
-        self._has_come = threading.Condition()
+        self._waiting: deque[LoadOrder] = deque()
+        self._current: LoadOrder | None = None
+        self._changed = threading.Condition()
 
     def put(self, action: Action, name: str, done: Done) -> Callable[[], None]:
-        """Ask for something; in the event loop's thread, as all but `take`.
+        """Add an order. Like all methods but `take`, called in the event loop's thread.
 
         Args:
-            action: what to do.
+            action: load or unload.
             name: of the model.
-            done: told once what became of it.
+            done: called once with the result.
 
         Returns:
-            What the client is forgotten with, should it leave; where nobody else waits, and the order has not begun,
-            it is not carried out.
+            A function to call if the client leaves. An order without clients that has not started is dropped.
 
         Raises:
-            Refusal: too many wait.
+            Refusal: too many orders wait.
         """
-        with self._has_come:
-            # An order for the same model that has come since would have the last word.
+        with self._changed:
+            # A later order for the same model takes precedence.
             last = next((order for order in reversed(self._waiting) if order.name == name), None)
             if last is None or last.action != action:
                 if len(self._waiting) >= MOST_WAITING:
                     raise Refusal("busy", f"{MOST_WAITING} orders wait already: try again later")
-                last = Order(action, name)
+                last = LoadOrder(action, name)
                 self._waiting.append(last)
-                self._has_come.notify()
+                self._changed.notify()
             order = last
-            order.waits.append(done)
+            order.waiting.append(done)
         return lambda: self._leave(order, done)
 
-    def take(self, timeout_s: float | None) -> Order | None:
-        """Return the next order, which begins by that, or None where none has come in time; in any one thread."""
-        with self._has_come:
-            self._begun = None
-            self._has_come.wait_for(lambda: self._waiting, timeout_s)
-            self._begun = self._waiting.popleft() if self._waiting else None
-            return self._begun
+    def take(self, timeout_s: float | None) -> LoadOrder | None:
+        """Start the next order and return it, or None after the timeout; called in one thread only."""
+        with self._changed:
+            self._current = None
+            self._changed.wait_for(lambda: self._waiting, timeout_s)
+            self._current = self._waiting.popleft() if self._waiting else None
+            return self._current
 
     def end(self, refusal: Refusal) -> None:
-        """Carry out nothing more, and tell everybody who waits why."""
-        with self._has_come:
-            orders = [*self._waiting, *([self._begun] if self._begun else [])]
+        """End all orders with an error."""
+        with self._changed:
+            orders = [*self._waiting, *([self._current] if self._current else [])]
             self._waiting.clear()
         for order in orders:
             order.end(refusal)
 
-    def _leave(self, order: Order, done: Done) -> None:
-        with self._has_come:
-            if done in order.waits:
-                order.waits.remove(done)
-            if not order.waits and order in self._waiting:
+    def _leave(self, order: LoadOrder, done: Done) -> None:
+        with self._changed:
+            if done in order.waiting:
+                order.waiting.remove(done)
+            if not order.waiting and order in self._waiting:
                 self._waiting.remove(order)

@@ -1,6 +1,6 @@
-"""From a bundle's folder to a model that answers: opened and proven in a child process first, then here.
+"""Opens and proves a bundle, first in a child process, then in this one.
 
-Errors name paths; what a client is told does not.
+Errors contain paths; `public_reason` removes them for clients.
 """
 
 import logging
@@ -26,9 +26,8 @@ from edgecnn.runtime.engines.backend import Session, SessionOptions
 from edgecnn.runtime.profile import tuned_setting
 from edgecnn.runtime.verification.replay import SelfTestResult
 from edgecnn.server.options import ServeOptions
-from edgecnn.server.preflight.proving import open_proven
 from edgecnn.server.preflight.signature_check import check_signature
-from edgecnn.server.preflight.trial import try_bundle
+from edgecnn.server.preflight.trial import open_proven, try_bundle
 
 logger = logging.getLogger(__name__)
 

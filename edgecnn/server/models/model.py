@@ -1,4 +1,4 @@
-"""One model that is served: the version that answers for it now, what waits for an answer, and why there is none."""
+"""One model: its current version, its pending requests, and why it is not ready."""
 
 import asyncio
 from typing import Literal
@@ -13,17 +13,17 @@ State = Literal["loading", "ready", "unavailable"]
 
 
 class Model:
-    """A name under which bundles are served, one at a time. Everything here happens in the event loop's thread.
+    """A name under which bundles are served, one at a time. Used in the event loop's thread only.
 
     Attributes:
         name: as in its URL.
-        state: what it is doing.
-        reason: why it does not answer, or why it still answers with an older version, for people; else empty.
-        pending: requests that are not answered yet.
-        bounds: what requests may take of it.
-        metrics: what has happened to its requests.
+        state: loading, ready or unavailable.
+        reason: why the model is not ready, or still serves an older version, as a sentence; else empty.
+        pending: requests without a response.
+        bounds: limits of requests.
+        metrics: counts its requests.
         has_died: whether the engine fails on every image.
-        is_unloaded: whether it does not answer because a client has said so.
+        is_unloaded: whether a client has unloaded it.
     """
 
     def __init__(self, name: str, bounds: Bounds, metrics: ModelMetrics) -> None:
@@ -41,7 +41,7 @@ class Model:
 
     @property
     def version(self) -> Version:
-        """The version that answers.
+        """The current version.
 
         Raises:
             Refusal: there is none.
@@ -52,32 +52,32 @@ class Model:
 
     @property
     def number(self) -> str:
-        """The version's number; nothing where there is none."""
+        """The number of the current version; empty if there is none."""
         return self._version.number if self._version else ""
 
     @property
     def statistics(self) -> Statistics:
-        """What has happened to requests of the version that answers; where there is none, those that none has taken."""
+        """The statistics of the current version; if there is none, those of the refused requests."""
         return self._version.statistics if self._version else self._refused
 
     def start(self, loaded: Loaded, loop: asyncio.AbstractEventLoop, *, number: str) -> None:
-        """Answer with this version from now on; what has begun with the one before ends with it.
+        """Serve this version from now on; requests to the previous one are still answered by it.
 
         Args:
             loaded: the bundle.
-            loop: that this runs in.
+            loop: the event loop.
             number: as in its URL.
         """
-        version = Version(loaded, loop, number=number, bounds=self.bounds, observer=self.metrics, died=self._died)
+        version = Version(loaded, loop, number=number, bounds=self.bounds, metrics=self.metrics, died=self._died)
         self._retire()
         self._version = version
         self._become("ready", "")
 
     def refuse(self, reason: str) -> None:
-        """Take note that what was to be loaded cannot be: the version that answers goes on, if there is one.
+        """Record that a bundle cannot be loaded; the current version stays, if there is one.
 
         Args:
-            reason: why; nothing where what could not be loaded is not there any more.
+            reason: why; empty once the bundle is gone.
         """
         if self._version is not None:
             self.reason = reason
@@ -85,19 +85,19 @@ class Model:
             self._become("unavailable", reason)
 
     def unload(self) -> None:
-        """Answer nothing more; what has begun is answered."""
+        """Accept no more requests; pending ones are answered."""
         self._retire()
         self._become("unavailable", "it was unloaded")
         self.is_unloaded = True
 
     def enter(self, version: Version | None = None) -> Version:
-        """Let a request in, which `pending` counts already; it has to leave the version that it gets.
+        """Return the version for a request, which `pending` includes already; the request calls `leave` on it.
 
         Args:
-            version: that was kept for it; else it gets the one that answers now.
+            version: the one kept open for the request; otherwise the current one.
 
         Raises:
-            Refusal: the model does not answer, or as many requests as it may hold wait already.
+            Refusal: the model is not ready, or too many requests are pending.
         """
         version = version or self.version
         if self.pending > self.bounds.max_pending:
@@ -106,7 +106,7 @@ class Model:
         return version
 
     def longest_run_s(self) -> float:
-        """Return for how long the oldest run has been under way, of any version; any thread may ask."""
+        """Return how long the oldest current run of any version has taken. May be called from any thread."""
         versions = [*self._retiring, *([self._version] if self._version else [])]
         return max((version.longest_run_s() for version in versions), default=0.0)
 
@@ -117,7 +117,7 @@ class Model:
             version.retire(self._retiring.remove)
 
     def _died(self, version: Version) -> None:
-        """Take note that the engine answers nothing any more; its worker looks for that, and ends."""
+        """Record that the engine has died; the worker checks `has_died` and ends."""
         if version is self._version:
             self._version = None
             self.has_died = True

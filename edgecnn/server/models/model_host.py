@@ -1,4 +1,4 @@
-"""Where models answer: what the repository asks for in its thread is done in the event loop's (see `Desk` there)."""
+"""Passes the repository's changes to the models, from its thread to the event loop's thread."""
 
 import asyncio
 import logging
@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterable
 
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.metrics import Metrics
-from edgecnn.server.models.load_queue import Order
+from edgecnn.server.models.load_queue import LoadOrder
 from edgecnn.server.models.loading import Loaded
 from edgecnn.server.models.model import Model
-from edgecnn.server.models.repository import FAILED
 from edgecnn.server.models.version import Bounds
 from edgecnn.server.options import ServeOptions
 
-_BESIDE_PIXELS = 4096
-"""Bytes of a request that are no pixels."""
+FAILED = "the server failed on it; its log says why"
+"""The reason of a model after a bug."""
+_OVERHEAD_BYTES = 4096
+"""Bytes of a request besides its pixels."""
 
 logger = logging.getLogger(__name__)
 
 
 def models_of(names: Iterable[str], options: ServeOptions, metrics: Metrics) -> dict[str, Model]:
-    """Return models that answer nothing yet, by name."""
+    """Return models without a version, by name."""
     bounds = Bounds(
         max_batch=options.max_batch,
         max_pending=options.max_queue,
@@ -31,12 +32,12 @@ def models_of(names: Iterable[str], options: ServeOptions, metrics: Metrics) -> 
     return {name: Model(name, bounds, metrics.of(name)) for name in names}
 
 
-class ModelDesk:
-    """A worker's models, as its repository sees them; see `repository.Desk`.
+class ModelHost:
+    """The models of a worker. The repository's thread calls it; changes happen in the event loop's thread, in order.
 
     Attributes:
-        models: by name; grows with those that come into the folders.
-        has_warned: whether a version was loaded that is not served as it was asked for.
+        models: by name; grows when new models appear in the folders.
+        has_warned: whether there was a warning about a version that was loaded.
     """
 
     def __init__(
@@ -50,16 +51,16 @@ class ModelDesk:
         serves: Callable[[], object],
         loaded: Callable[[], object],
     ) -> None:
-        """Open it.
+        """Create a host.
 
         Args:
-            loop: in whose thread models answer.
+            loop: the event loop.
             models: by name.
-            lay_out: called after a model has come or changed its version, so that the paths follow.
+            lay_out: called after a model was added or changed its version, to update the paths.
             options: of the server.
             metrics: of the server.
-            serves: called in the event loop's thread before a version answers, each time.
-            loaded: called there when what was to be served from the start has been tried.
+            serves: called in the event loop's thread before each version that is served.
+            loaded: called there when all models of the start have been tried.
         """
         self.models = models
         self.has_warned = False
@@ -71,27 +72,27 @@ class ModelDesk:
         self._loaded = loaded
 
     def serve(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
-        """See `Desk`."""
+        """Serve a version from now on."""
         self._loop.call_soon_threadsafe(self._start, name, number, loaded, seconds)
 
     def refuse(self, name: str, reason: str) -> None:
-        """See `Desk`."""
+        """Record why a bundle is not served; with an empty reason, clear it."""
         self._loop.call_soon_threadsafe(lambda: self._model(name).refuse(reason))
 
     def unload(self, name: str) -> None:
-        """See `Desk`."""
+        """Stop serving a model."""
         self._loop.call_soon_threadsafe(self._unload, name)
 
     def loaded(self) -> None:
-        """See `Desk`."""
+        """Report that all models of the start have been tried."""
         self._loop.call_soon_threadsafe(self._loaded)
 
-    def tell(self, order: Order, refusal: Refusal | None) -> None:
-        """See `Desk`."""
+    def end(self, order: LoadOrder, refusal: Refusal | None) -> None:
+        """Report the result of an order to its clients."""
         self._loop.call_soon_threadsafe(order.end, refusal)
 
     def _model(self, name: str) -> Model:
-        """Return a model, which may have come into the folders since the start."""
+        """Return a model, which may be new."""
         if name not in self.models:
             self.models |= models_of((name,), self._options, self._metrics)
             self._lay_out()
@@ -114,9 +115,9 @@ class ModelDesk:
         self._check_room(name, loaded)
 
     def _check_room(self, name: str, loaded: Loaded) -> None:
-        """Warn where no request can hold as many images as a batch may."""
+        """Warn if a request cannot hold a full batch."""
         batch_bytes = self._options.max_batch * math.prod(loaded.bundle.manifest.image_shape)
-        if batch_bytes + _BESIDE_PIXELS > self._options.max_body_mb << 20:
+        if batch_bytes + _OVERHEAD_BYTES > self._options.max_body_mb << 20:
             logger.warning(
                 "a batch of --max-batch %d images in pixels is %d bytes, more than --max-body-mb %d admits",
                 self._options.max_batch,

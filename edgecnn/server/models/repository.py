@@ -1,8 +1,8 @@
-"""Loads models, at the start and while others are served: one at a time, in a thread of its own.
+"""Loads models at the start and while others are served, one at a time, in a thread of its own.
 
-What is to be served stands on the disk: the one bundle of a model, or the highest of its versions that can be. It is
-tried in a child process first (see `loading`); only if it answers there as its reference did, and takes and gives what
-the version that is served does, the two are exchanged. Until then, and whatever is wrong with it, the one goes on.
+A model is served from its one bundle on disk, or from its highest version that can be loaded. A bundle is first tried
+in a child process (see `loading`). It replaces the current version only if its self-test passes and its tensors are
+those of the current version; otherwise the current version stays.
 """
 
 import logging
@@ -10,56 +10,30 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from edgecnn.bundle.manifest import Manifest, TensorSpec
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.models.catalogue import Candidate, Held, Source, candidates, find_sources
-from edgecnn.server.models.load_queue import Order, Orders
+from edgecnn.server.models.load_queue import LoadOrder, LoadQueue
 from edgecnn.server.models.loading import Loaded, public_reason
+from edgecnn.server.models.model_host import FAILED, ModelHost
 
-FAILED = "the server failed on it; its log says why"
-"""What is said of a model after a bug."""
 _NOTHING = "there is no bundle any more"
 
 logger = logging.getLogger(__name__)
 
 
-class Desk(Protocol):
-    """Where models answer; each call is made in this thread and done in the event loop's, in the order of the calls."""
-
-    def serve(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
-        """Answer with a version from now on."""
-        ...
-
-    def refuse(self, name: str, reason: str) -> None:
-        """Say why nothing, or still an older version, answers; or that there is nothing to say any more."""
-        ...
-
-    def unload(self, name: str) -> None:
-        """Answer no more."""
-        ...
-
-    def loaded(self) -> None:
-        """Take note that what was to be served from the start has been tried."""
-        ...
-
-    def tell(self, order: Order, refusal: Refusal | None) -> None:
-        """Tell clients what became of their order."""
-        ...
-
-
 @dataclass
 class _Place:
-    """What is known of a model here."""
+    """The state of one model."""
 
     source: Source
     held: Held
-    serving: tuple[str, ...] | None = None  # signatures: of what is served,
-    tried: tuple[str, ...] = ()  # of the best that stood there when it was tried last,
-    seen: tuple[str, ...] = ()  # and of what stood there at the last look
+    serving: tuple[str, ...] | None = None  # signatures of the version that is served,
+    tried: tuple[str, ...] = ()  # of the best candidate at the last try,
+    seen: tuple[str, ...] = ()  # and of the best candidate at the last look
 
 
 class Repository:
@@ -69,8 +43,8 @@ class Repository:
         self,
         sources: Sequence[Source],
         roots: Sequence[Path],
-        desk: Desk,
-        orders: Orders,
+        host: ModelHost,
+        load_queue: LoadQueue,
         *,
         open_bundle: Callable[[Path], Loaded],
         held: Sequence[Held],
@@ -78,52 +52,52 @@ class Repository:
         watch_s: float,
         signed: bool = False,
     ) -> None:
-        """Describe what is to be served.
+        """Create a repository.
 
         Args:
-            sources: from the start.
-            roots: where models may be found that are asked for later.
-            desk: where they answer.
-            orders: what clients ask for.
+            sources: the models to serve from the start.
+            roots: folders in which models may be found later.
+            host: serves the versions.
+            load_queue: the clients' orders.
             open_bundle: opens and proves a bundle; raises EdgecnnError.
-            held: what is known of models from a worker before this one.
-            remember: keeps what a worker after this one must know, should it end unasked; called in this thread.
+            held: the state of models from the previous worker.
+            remember: saves the state of a model for a worker that replaces this one; called in this thread.
             watch_s: how often to look for new versions; 0 for never.
-            signed: whether a version is a new one also when its signature has come or changed.
+            signed: whether a version also counts as new when its signature was added or changed.
         """
         self._held = {each.name: each for each in held}
         self._places = {source.name: self._place(source) for source in sources}
         self._roots = roots
-        self._desk = desk
+        self._host = host
         self._open = open_bundle
         self._remember = remember
         self._watch_s = watch_s
         self._signed = signed
-        self._orders = orders
+        self._load_queue = load_queue
 
     def run(self) -> None:
-        """Load everything, then what changes and what is asked for, for ever."""
+        """Load all models, then load changes and carry out orders, forever."""
         for name in self._held:
             if name not in self._places and self._found_again(name) is None:
-                self._desk.refuse(name, _NOTHING)
+                self._host.refuse(name, _NOTHING)
         for name in self._places:
             self._begin(name)
-        self._desk.loaded()
+        self._host.loaded()
         next_look = time.monotonic() + self._watch_s
         while True:
-            order = self._orders.take(max(0.0, next_look - time.monotonic()) if self._watch_s else None)
+            order = self._load_queue.take(max(0.0, next_look - time.monotonic()) if self._watch_s else None)
             if order is None:
                 self._look()
                 next_look = time.monotonic() + self._watch_s
             else:
-                self._obey(order)
+                self._carry_out(order)
 
     def _begin(self, name: str) -> None:
-        """Load the highest version that can be, unless a worker before this one was told not to."""
+        """Load the highest version that can be loaded, unless the previous worker has unloaded the model."""
         place = self._places[name]
         try:
             if place.held.is_unloaded:
-                self._desk.unload(name)
+                self._host.unload(name)
                 return
             found = candidates(place.source, signed=self._signed)
             reason = self._change(place, found) if found else _NOTHING
@@ -131,10 +105,10 @@ class Repository:
             logger.exception("a bug: a model was not loaded", extra={"model": name})
             reason = FAILED
         if reason is not None:
-            self._desk.refuse(name, reason)
+            self._host.refuse(name, reason)
 
     def _look(self) -> None:
-        """Load what has come since, once it has stood still from one look to the next: it may be half copied."""
+        """Load new versions that have not changed since the last look: a copy may be under way."""
         for name, place in self._places.items():
             try:
                 reason = None if place.held.is_unloaded else self._looked(place)
@@ -142,7 +116,7 @@ class Repository:
                 logger.exception("a bug: new versions were not looked for", extra={"model": name})
             else:
                 if reason is not None:
-                    self._desk.refuse(name, reason)
+                    self._host.refuse(name, reason)
 
     def _looked(self, place: _Place) -> str | None:
         found = candidates(place.source, signed=self._signed)
@@ -152,23 +126,23 @@ class Repository:
         has_settled, place.seen = best == place.seen, best
         return self._change(place, found) or "" if has_settled and best != place.tried else None
 
-    def _obey(self, order: Order) -> None:
+    def _carry_out(self, order: LoadOrder) -> None:
         try:
-            refusal = self._obeyed(order)
+            refusal = self._carried_out(order)
         except Exception:
             logger.exception("a bug: a model was not loaded or unloaded", extra={"model": order.name})
             refusal = Refusal("engine", "the server failed on this request; its log says why")
-        self._desk.tell(order, refusal)
+        self._host.end(order, refusal)
 
-    def _obeyed(self, order: Order) -> Refusal | None:
-        """Do as a client asks; returns why not."""
+    def _carried_out(self, order: LoadOrder) -> Refusal | None:
+        """Carry out an order; return the error, if any."""
         place = self._places.get(order.name)
         if order.action == "unload":
             if place is None:
                 return Refusal("not_found", f"model {quoted(order.name)} is not among those that were loaded")
             place.serving = None
             self._hold(place, Held(order.name, is_unloaded=True))
-            self._desk.unload(order.name)
+            self._host.unload(order.name)
             return None
         place = self._found_again(order.name) or place
         if place is None:
@@ -179,14 +153,14 @@ class Repository:
         if place.held.is_unloaded:
             self._hold(place, Held(order.name))
         reason = self._change(place, found)
-        self._desk.refuse(order.name, reason or "")
+        self._host.refuse(order.name, reason or "")
         return Refusal("invalid", f"failed to load '{order.name}': {reason}") if reason else None
 
     def _found_again(self, name: str) -> _Place | None:
-        """Return the place of a model that stands in the folders now: one that has come since, or as something else."""
+        """Look for a model in the folders: it may be new, or have moved."""
         try:
             sources = find_sources(self._roots)
-        except UsageError:  # two of one name: neither is meant
+        except UsageError:  # two models have the same name
             return None
         found = next((source for source in sources if source.name == name), None)
         if found is None:
@@ -206,13 +180,13 @@ class Repository:
         return _Place(source, self._held.get(source.name, Held(source.name)))
 
     def _hold(self, place: _Place, held: Held) -> None:
-        """Take note of what clients rely on, for a worker after this one too."""
+        """Record the state of a model, also for a worker that replaces this one."""
         if held != place.held:
             place.held = held
             self._remember(held)
 
     def _change(self, place: _Place, found: Sequence[Candidate]) -> str | None:
-        """Serve the best version that can be; return what was wrong with those that are better than what is served."""
+        """Serve the best candidate that can be loaded; return what was wrong with better ones."""
         place.tried = place.seen = found[0].signature
         refusals = []
         for candidate in found:
@@ -223,7 +197,7 @@ class Repository:
         return "; ".join(refusals) or None
 
     def _try(self, place: _Place, candidate: Candidate) -> str | None:
-        """Open a bundle and serve it; returns why not, for everybody to read."""
+        """Open a bundle and serve it; return why not, in words that clients may read."""
         name, start = place.source.name, time.monotonic()
         what = f"version {candidate.number}" if place.source.has_versions else "the bundle"
         try:
@@ -241,22 +215,22 @@ class Repository:
             return _refused(what, difference, place)
         place.serving = candidate.signature
         self._hold(place, Held(name, tensors))
-        self._desk.serve(name, candidate.number, loaded, time.monotonic() - start)
+        self._host.serve(name, candidate.number, loaded, time.monotonic() - start)
         return None
 
 
 def _refused(what: str, reason: str, place: _Place) -> str:
-    """Say of a newer or a further version which one is meant; of the only bundle there is, only why."""
+    """Return the reason, with the version if there may be several."""
     return f"{what} was refused: {reason}" if place.held.tensors or place.source.has_versions else reason
 
 
 def _meanwhile(place: _Place) -> str:
-    """Say to operators what a refused version changes, where it is nothing."""
+    """Return a note for the log that the current version stays."""
     return "" if place.serving is None else "; what is served goes on"
 
 
 def _difference(served: Sequence[str], new: Sequence[str]) -> str | None:
-    """Say in what a new version would surprise clients of the one that is served."""
+    """Return how the tensors of a new version differ from those of the current one."""
     for old, now in zip(served, new, strict=True):
         if old != now:
             return f"expected {old} as the version that is served has, found {now}"
@@ -264,7 +238,7 @@ def _difference(served: Sequence[str], new: Sequence[str]) -> str | None:
 
 
 def _tensors(manifest: Manifest) -> tuple[str, ...]:
-    """Return what a bundle takes and gives, in words: where they are the same, so is everything a client relies on."""
+    """Return the input and output of a bundle as text, to compare them between versions."""
     return _shown(manifest.input), _shown(manifest.output)
 
 

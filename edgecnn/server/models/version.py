@@ -1,4 +1,4 @@
-"""One opened bundle that answers: what it takes, what it gives, the engine behind it, until nobody needs it more."""
+"""One opened bundle that serves requests: its tensors, its engine, and closing it after its last request."""
 
 import asyncio
 import contextlib
@@ -10,31 +10,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.errors import EngineError
 from edgecnn.protocol.datatypes import TensorSpec
-from edgecnn.runtime.engines.backend import Session
-from edgecnn.server.models.batching import Batcher, Job, Observer
-from edgecnn.server.models.instances import Here, InThread, is_short
+from edgecnn.runtime.engines.backend import Session, check_logits
+from edgecnn.server.metrics import ModelMetrics
+from edgecnn.server.models.batching import Batcher, Job
+from edgecnn.server.models.instances import InlineRunner, ThreadRunner, is_short
 from edgecnn.server.models.loading import Loaded
 from edgecnn.server.models.statistics import Statistics
 
 _JSON_BYTES, _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES = 5 << 20, 16, 16 << 20
-"""Whoever has more to say sends it in binary: as objects of Python's, JSON can take thirty times its bytes."""
+"""Larger requests are sent as binary data: as Python objects, JSON can take thirty times its size."""
 
 _RETIRING_S = 0.05
-"""How often a version that is no longer served looks whether it is needed."""
+"""How often a version that is no longer served checks whether it can close."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What requests may take of one model.
+    """The limits of requests to one model.
 
     Attributes:
-        max_batch: images of a run, and of a request.
-        max_pending: requests that are not answered yet.
-        max_delay_s: how long a batch that is not full waits for more.
+        max_batch: images in a run, and in a request.
+        max_pending: requests without a response.
+        max_delay_s: how long a batch that is not full waits for more jobs.
         max_pixels: of an encoded image.
     """
 
@@ -45,20 +45,20 @@ class Bounds:
 
 
 class Version:
-    """One opened bundle of a model. Everything here happens in the event loop's thread, but for the engine's runs.
+    """One opened bundle of a model. Everything except the runs happens in the event loop's thread.
 
     Attributes:
         number: as in its URL.
-        bundle: what it is.
-        proof: what was measured when it was built.
-        self-test: what replaying it here has shown.
-        info: what really runs.
+        bundle: the opened bundle.
+        proof: what was measured when the bundle was built.
+        self_test: the result of its self-test on this machine.
+        info: engine, device and precision in use.
         instances: runs at once.
-        bounds: what requests may take of it.
-        accepted: what each input may come as: pixels, or encoded image files that are decoded here.
-        outputs: what it gives.
-        statistics: what has happened to its requests.
-        max_json_bytes: of a request's JSON: the largest batch in numbers, and room for what stands around them.
+        bounds: limits of requests.
+        accepted: the forms of each input: pixels, or encoded image files, which the server decodes.
+        outputs: the tensors of a response.
+        statistics: of its requests.
+        max_json_bytes: of a request's JSON: the largest batch as numbers, and room for the rest.
     """
 
     def __init__(
@@ -68,18 +68,18 @@ class Version:
         *,
         number: str,
         bounds: Bounds,
-        observer: Observer,
+        metrics: ModelMetrics,
         died: Callable[["Version"], object],
     ) -> None:
-        """Answer from now on.
+        """Start the engine's instances.
 
         Args:
-            loaded: the bundle and its session, which belongs to this object from now on.
-            loop: that this runs in.
+            loaded: the bundle and its session, which this object closes.
+            loop: the event loop.
             number: as in its URL.
-            bounds: what requests may take of it.
-            observer: told of every run.
-            died: told when the engine fails on every image.
+            bounds: limits of requests.
+            metrics: of the model; counts every run.
+            died: called when the engine fails on every image.
         """
         self.number = number
         self.bundle = loaded.bundle
@@ -89,7 +89,7 @@ class Version:
         self.instances = loaded.session.concurrency
         self.bounds = bounds
         self.statistics = Statistics()
-        self._observer = observer
+        self._metrics = metrics
         self._session: Session | None = loaded.session
         self._loop = loop
         self._users = 0
@@ -100,21 +100,21 @@ class Version:
         elements = bounds.max_batch * math.prod(manifest.image_shape)
         self.max_json_bytes = min(_JSON_BYTES + elements * _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES)
         engine = _Runs(loaded, lambda: loop.call_soon_threadsafe(died, self))
-        here = self.instances == 1 and is_short(loaded.run_ms, bounds.max_batch)
+        inline = self.instances == 1 and is_short(loaded.run_ms, bounds.max_batch)
         self._batcher = Batcher(
             loop,
-            [Here(engine, loop)] if here else [InThread(engine, loop) for _ in range(self.instances)],
+            [InlineRunner(engine, loop)] if inline else [ThreadRunner(engine, loop) for _ in range(self.instances)],
             max_batch=bounds.max_batch,
             max_delay_s=bounds.max_delay_s,
-            observer=self,
+            on_run=self._ran,
         )
 
     def enter(self) -> None:
-        """Keep it for a request, until `leave`."""
+        """Keep the version open for a request, until `leave`."""
         self._users += 1
 
     def leave(self) -> None:
-        """Let it go after a request."""
+        """Release the version after a request."""
         self._users -= 1
 
     def submit(self, job: Job) -> None:
@@ -122,43 +122,42 @@ class Version:
         self._batcher.submit(job)
 
     def withdraw(self, job: Job) -> None:
-        """Forget a job; see `Batcher.withdraw`."""
+        """Remove a job; see `Batcher.withdraw`."""
         self._batcher.withdraw(job)
 
-    def ran(self, images: int, seconds: float) -> None:
-        """See `batching.Observer`."""
+    def _ran(self, images: int, seconds: float) -> None:
         self.statistics.ran(images, seconds)
-        self._observer.ran(images, seconds)
+        self._metrics.ran(images, seconds)
 
     def longest_run_s(self) -> float:
-        """Return for how long the oldest run has been under way; any thread may ask."""
+        """Return how long the oldest current run has taken so far. May be called from any thread."""
         return self._batcher.longest_run_s()
 
     def retire(self, ended: Callable[["Version"], object]) -> None:
-        """Close the engine when the requests that began with this version have their answers, and say so."""
+        """Close the engine after the last request of this version, then call `ended`."""
         if self._users or not self._batcher.is_idle():
             self._loop.call_later(_RETIRING_S, self.retire, ended)
             return
         self._batcher.close()
         session, self._session = self._session, None
         if session is not None:
-            # Letting go of an engine takes as long as it takes; a daemon, as what hangs must not keep the process.
+            # Closing an engine may take long. A daemon: an engine that hangs must not keep the process from ending.
             threading.Thread(target=self._close, args=(session, ended), name="edgecnn-close", daemon=True).start()
 
     def _close(self, session: Session, ended: Callable[["Version"], object]) -> None:
         try:
             session.close()
         except Exception:
-            logger.exception("an engine that is not needed any more could not be closed")
+            logger.exception("an engine that is no longer needed could not be closed")
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             self._loop.call_soon_threadsafe(ended, self)
 
 
 class _Runs:
-    """The engine's runs: held to their shape, and to an image that it has answered before where one fails.
+    """Runs images and checks the logits' shape; after a failure, checks whether the engine still works.
 
-    What fails may be the request's fault (no memory for so many images) or the engine's (its device is lost). An engine
-    that fails on the known image too has died.
+    A run may fail because of the request (too little memory for its images) or of the engine (a lost device). An engine
+    that also fails on an image of the self-test has died.
     """
 
     def __init__(self, loaded: Loaded, died: Callable[[], object]) -> None:
@@ -170,17 +169,10 @@ class _Runs:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the logits of images; called by several threads at once."""
         try:
-            return self._run(images)
+            return check_logits(self._session.run(images), len(images), self._classes)
         except Exception:
             try:
-                self._run(self._known)
-            except Exception:  # whatever it raises: it answers nothing
+                check_logits(self._session.run(self._known), len(self._known), self._classes)
+            except Exception:  # an engine may raise anything
                 self._died()
             raise
-
-    def _run(self, images: np.ndarray) -> np.ndarray:
-        logits = self._session.run(images)
-        if logits.shape != (len(images), self._classes):
-            expected = [len(images), self._classes]
-            raise EngineError(f"the graph gives logits {list(logits.shape)} where {expected} are expected")
-        return logits

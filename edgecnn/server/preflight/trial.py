@@ -1,6 +1,6 @@
-"""Opens and proves a bundle in a process apart before the server touches it; `python -m` this module with JSON.
+"""Opens and proves a bundle in a child process before the server opens it; `python -m` this module with JSON.
 
-A model can make an engine crash, hang or take all memory. It does so there, and the server goes on without it.
+A model can make an engine crash, hang or take all memory. In the child process that does not harm the server.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn import errors
+from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError, EdgecnnError, EngineCrashed, EngineError, ProofFailed, UsageError
 from edgecnn.files.schema import SchemaError, dump, parse
@@ -22,9 +23,9 @@ from edgecnn.host.child import last_line, signal_name
 from edgecnn.host.child_call import ask_child, told_error
 from edgecnn.host.lifeline import die_with_parent
 from edgecnn.runtime.engines.backend import Session, SessionInfo, SessionOptions
-from edgecnn.runtime.verification.replay import SelfTestResult
+from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.verification.replay import SelfTestResult, check_proof
 from edgecnn.server.preflight.confinement import confine
-from edgecnn.server.preflight.proving import open_proven
 
 TIMEOUT_S = 120.0
 _RUNS = 3
@@ -113,6 +114,27 @@ def try_bundle(
     if answer.trial is None:
         raise told_error(answer.error, answer.message, _TOLD)
     return answer.trial
+
+
+def open_proven(
+    bundle: Bundle, *, backend: str, options: SessionOptions, strict: bool, cache: bool
+) -> tuple[Session, SelfTest, SelfTestResult]:
+    """Open a bundle for throughput and replay its self-test; see `open_session` for the arguments.
+
+    Returns:
+        The session, which the caller closes; the self-test; and the result of replaying it.
+
+    Raises:
+        EngineError: the engine, device or precision is not available, or the engine refused the graph or failed.
+        ProofFailed: the logits differ from those of the reference.
+    """
+    session = open_session(bundle, backend=backend, options=options, purpose="throughput", strict=strict, cache=cache)
+    try:
+        self_test, result = check_proof(bundle, session)
+    except BaseException:
+        session.close()
+        raise
+    return session, self_test, result
 
 
 def _tried(question: _Question) -> Trial:

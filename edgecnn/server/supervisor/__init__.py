@@ -1,1 +1,1 @@
-"""The parent process: binds ports, starts the worker again, and notifies systemd. Must not import NumPy or an engine."""
+"""The parent process: binds ports, starts and restarts the worker, notifies systemd. Imports no NumPy and no engine."""

@@ -1,4 +1,4 @@
-"""What the supervisor hands to a worker, and what a worker says back: a line of JSON each time."""
+"""The job that the supervisor passes to the worker, and the worker's notices to it: one line of JSON each."""
 
 import contextlib
 import json
@@ -14,27 +14,26 @@ from edgecnn.server.models.catalogue import Held, Source
 from edgecnn.server.options import ServeOptions
 
 STALLED = 70
-"""Exit code of a worker whose engine does not come back from a run: it is started again."""
+"""Exit code of a worker whose engine does not return from a run: it is started again."""
 
 BROKEN = 71
-"""Exit code of a worker whose engine has died, or that a bug of ours has ended: it is started again as well."""
+"""Exit code of a worker whose engine has died, or that ended by a bug: it is started again as well."""
 
 CANNOT_SERVE = frozenset({1, 2, 3})
-"""Exit codes of a worker that has said on stderr why it cannot serve at all: it is not started again."""
+"""Exit codes of a worker that cannot serve, and wrote the reason to stderr: it is not started again."""
 
-
-_SPEAKING = threading.Lock()
-"""Lines come from several threads; a long one is written in parts."""
+_WRITING = threading.Lock()
+"""Several threads write lines, and a long line is written in parts."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What a worker says of itself; nothing but that it may owe answers now, where all is empty.
+    """A notice of the worker to the supervisor. Without any field set: the worker may owe answers from now on.
 
     Attributes:
-        held: what is to be remembered of a model; such a notice says nothing else.
-        served: names of the models that are served, once all that was to be has been tried; None before.
-        refused: names of those that could not be, then.
+        held: what the next worker must know of a model; such a notice has no other field.
+        served: names of the models that are served, after all models have been tried; None before.
+        refused: names of the models that could not be served.
     """
 
     held: Held | None = None
@@ -44,19 +43,17 @@ class Notice:
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What a worker does.
+    """What the worker does.
 
     Attributes:
-        sources: what it serves from the start.
-        roots: where models may be found that are loaded later.
-        options: how.
-        socket_fd: descriptor of the socket that listens, shared with the other workers.
-        grpc_address: to listen on for gRPC, with its port; None for no gRPC.
+        sources: models that it serves from the start.
+        roots: folders in which models may be found later.
+        options: how it serves.
+        socket_fd: descriptor of the listening socket.
+        grpc_address: address with port for gRPC; None for no gRPC.
+        supervisor_pid: process id that its parent must have.
         ready_fd: descriptor for `say_accepting`, `say_ready` and `say_held`.
-        number: of this worker, from 0; one that is started again keeps it.
-        cores: how many it may keep busy.
-        supervisor_pid: the process that must be its parent.
-        held: what workers before this one have said of models.
+        held: what earlier workers reported about models.
     """
 
     sources: tuple[Source, ...]
@@ -64,40 +61,38 @@ class WorkerJob:
     options: ServeOptions
     socket_fd: int
     grpc_address: str | None
-    ready_fd: int
-    number: int
-    cores: int
     supervisor_pid: int
+    ready_fd: int = -1
     held: tuple[Held, ...] = ()
 
 
 def job_text(job: WorkerJob) -> str:
-    """Write a job as a worker's command line bears it."""
+    """Return the job as text for the worker's command line."""
     return json.dumps(schema.plain(job))
 
 
 def read_job() -> WorkerJob:
-    """Read this worker's job from its command line."""
+    """Read the job from this process's command line."""
     return schema.parse(WorkerJob, sys.argv[1])
 
 
 def say_accepting(job: WorkerJob) -> None:
-    """Tell the supervisor, once, that a first model is served: from now on this process may owe answers."""
-    _say(job, Notice())
+    """Report, once, that a first model is served: from now on this process may owe answers."""
+    _write(job, Notice())
 
 
 def say_ready(job: WorkerJob, names: Sequence[str], *, refused: Sequence[str] = ()) -> None:
-    """Tell the supervisor, once, that these models are served from now on, and which of them could not be."""
-    _say(job, Notice(served=tuple(names), refused=tuple(refused)))
+    """Report, once, which models are served from now on, and which could not be."""
+    _write(job, Notice(served=tuple(names), refused=tuple(refused)))
 
 
 def say_held(job: WorkerJob, held: Held) -> None:
-    """Tell the supervisor what the next worker must know of a model; any thread may."""
-    _say(job, Notice(held=held))
+    """Report what the next worker must know of a model; callable from any thread."""
+    _write(job, Notice(held=held))
 
 
-def _say(job: WorkerJob, notice: Notice) -> None:
+def _write(job: WorkerJob, notice: Notice) -> None:
     content = json.dumps(schema.plain(notice)).encode() + b"\n"
-    with _SPEAKING, contextlib.suppress(BrokenPipeError):  # the supervisor has gone: this process is about to end
+    with _WRITING, contextlib.suppress(BrokenPipeError):  # the supervisor is gone, and this process is about to end
         while content:
             content = content[os.write(job.ready_fd, content) :]

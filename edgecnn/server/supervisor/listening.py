@@ -1,4 +1,4 @@
-"""The ports that everything is served from: bound before any model is loaded, and for as long as the server lives."""
+"""The ports of the server: bound before any model is loaded, and until the server ends."""
 
 import contextlib
 import errno
@@ -10,24 +10,24 @@ from dataclasses import dataclass
 from edgecnn.errors import UsageError
 
 _SHARES = hasattr(socket, "SO_REUSEPORT")
-"""Whether several processes may listen on one port; not on Windows."""
+"""Whether two sockets may be bound to one port; not on Windows."""
 
 
 @dataclass(frozen=True)
 class Reserved:
-    """A port that workers bind themselves.
+    """A port that the worker binds itself.
 
     Attributes:
-        address: with the port, as in a URL.
-        holder: bound and not listening, so that nobody else gets the port while workers come and go, and no client
-            waits at it; None where the system shares no ports.
+        address: address with port, as in a URL.
+        holder: socket that is bound and does not listen: it keeps the port while the worker is started again, and
+            clients are refused at once; None if the system cannot share a port.
     """
 
     address: str
     holder: socket.socket | None
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Release the port."""
         if self.holder is not None:
             self.holder.close()
 
@@ -47,7 +47,9 @@ def reserve(host: str, port: int) -> Reserved:
     Raises:
         UsageError: as from `listen`.
     """
-    with _first(host, port, "--grpc-port", _listening) as alone:  # whoever shares a port is not told that it is taken
+    with _first(
+        host, port, "--grpc-port", _listening
+    ) as alone:  # a bind that shares the port does not fail if it is taken
         port, address = alone.getsockname()[1], address_of(alone)
     return Reserved(address, _first(host, port, "--grpc-port", _sharing) if _SHARES else None)
 

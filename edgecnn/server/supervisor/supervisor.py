@@ -1,11 +1,11 @@
-"""Keeps the workers of a server alive, and ends with them: binds the port, starts, restarts, passes signals on.
+"""The supervisor of a server: binds the ports, starts the worker and starts it again, and ends with it.
 
-It imports no engine and not even NumPy, so that it stays small, and nothing that a model does can reach it. The socket
-is bound once and shared by all workers: the port stays ours while one of them is started again.
+It imports neither an engine nor NumPy, so it stays small and no model can affect it. It binds the HTTP socket once and
+passes it to each worker, so the port stays bound while the worker is started again.
 
-SIGTERM, SIGINT and SIGHUP end the server: what was accepted is answered, within the grace time. A second one ends it
-at once. A service manager is told when all is served, and that all is well. Python's own exit code of an uncaught error
-is 1: a worker must turn those into another, or is not restarted.
+SIGTERM, SIGINT and SIGHUP end the server: the worker answers what it has accepted, within the grace time. A second
+signal ends it at once. The service manager is notified when the server is ready and while it is well. Python exits with
+1 after an uncaught error; a worker must exit with another code to be started again.
 """
 
 import contextlib
@@ -24,21 +24,19 @@ from edgecnn.protocol.api_key import read_api_key
 from edgecnn.server.logs import configure
 from edgecnn.server.models.catalogue import Source
 from edgecnn.server.options import ServeOptions
-from edgecnn.server.supervisor.job import CANNOT_SERVE
-from edgecnn.server.supervisor.launching import Launcher
+from edgecnn.server.supervisor.job import CANNOT_SERVE, WorkerJob
 from edgecnn.server.supervisor.listening import Reserved, listen, reserve, url
-from edgecnn.server.supervisor.metrics_folder import MetricsFolder
 from edgecnn.server.supervisor.notifying import Notifier
 from edgecnn.server.supervisor.signals import Signals
-from edgecnn.server.supervisor.worker_place import Restarts, WorkerPlace, ended_children
+from edgecnn.server.supervisor.worker_process import Restarts, WorkerProcess, ended_children
 
 WORKER = "edgecnn.server.worker"
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _KILLED_AFTER_S = 2.0
-"""Beyond the grace time that the workers keep themselves."""
+"""Added to the grace time, which the worker keeps itself."""
 _LOADING_S = 0.5
-"""What a worker that has accepted nothing yet gets: an engine that compiles does not hear signals."""
+"""Time to end for a worker that has accepted nothing yet: an engine that compiles handles no signal."""
 
 log = logging.getLogger("edgecnn.server")
 
@@ -51,33 +49,33 @@ def supervise(
     module: str = WORKER,
     restarts: Restarts | None = None,
 ) -> int:
-    """Serve bundles until a signal ends it; only in the main thread.
+    """Serve bundles until a signal ends the server; only in the main thread.
 
     Args:
-        sources: what is served.
-        options: how.
-        roots: where models may be found that are loaded later.
-        module: what a worker runs.
-        restarts: of workers that crash.
+        sources: models to serve.
+        options: how to serve them.
+        roots: folders in which models may be found later.
+        module: module that the worker runs.
+        restarts: how often a crashed worker is started again.
 
     Returns:
-        The exit code: 0 where everything accepted was answered, 1 where not or where a worker crashed too often, 130
-        for a second SIGINT, else that of a worker that cannot serve.
+        The exit code: 0 if everything accepted was answered, 1 if not or if the worker crashed too often, 130 for a
+        second SIGINT, otherwise that of a worker that cannot serve.
 
     Raises:
-        UsageError: the port cannot be had, the cores do not suffice, a key or a certificate cannot be read; or there is
-            a doubt about what is meant, where a warning is an error.
+        UsageError: the port cannot be bound, there are too few cores, a key or a certificate cannot be read, or, with
+            `strict`, a source is ambiguous.
     """
     configure(options.log_format, options.log_level)
     for doubt in filter(None, (source.doubt for source in sources)):
         if options.strict:
             raise UsageError(doubt)
         log.warning("%s", doubt)
-    cores = options.cores_of_a_worker()
+    options.check_cores()
     if options.api_key_file is not None:
         read_api_key(options.api_key_file)
     if options.tls_cert is not None and options.tls_key is not None:
-        from edgecnn.server.http.tls import server_context  # 5 MB that a server without TLS does without
+        from edgecnn.server.http.tls import server_context  # 5 MB that a server without TLS does not need
 
         server_context(options.tls_cert, options.tls_key)
     if options.require_signature is not None:
@@ -92,33 +90,16 @@ def supervise(
         signals = cleanup.enter_context(Signals((*_ENDING, signal.SIGCHLD)))
         notifier = Notifier()
         cleanup.callback(notifier.close)
-        metrics = MetricsFolder() if options.workers > 1 else None
-        if metrics is not None:
-            cleanup.callback(metrics.close)
-        launcher = Launcher(
-            module,
-            sources=tuple(sources),
-            roots=tuple(roots),
-            options=options,
-            cores=cores,
-            listener=listener,
-            grpc=grpc,
-            metrics=metrics,
+        job = WorkerJob(
+            tuple(sources),
+            tuple(roots),
+            options,
+            socket_fd=listener.fileno(),
+            grpc_address=None if grpc is None else grpc.address,
+            supervisor_pid=os.getpid(),
         )
-        loading_s = options.load_timeout_s * (len(sources) + 1)
-        places = [
-            WorkerPlace(
-                number,
-                launcher.launch,
-                remember=launcher.remember,
-                restarts=restarts or Restarts(),
-                loading_s=loading_s,
-            )
-            for number in range(options.workers)
-        ]
-        supervisor = _Supervisor(
-            places, options, listener=listener, grpc=grpc, signals=signals, metrics=metrics, notifier=notifier
-        )
+        worker = WorkerProcess(module, job, restarts or Restarts())
+        supervisor = _Supervisor(worker, options, listener=listener, grpc=grpc, signals=signals, notifier=notifier)
         cleanup.callback(supervisor.close)
         return supervisor.run()
 
@@ -126,171 +107,160 @@ def supervise(
 class _Supervisor:
     def __init__(
         self,
-        places: list[WorkerPlace],
+        worker: WorkerProcess,
         options: ServeOptions,
         *,
         listener: socket.socket,
         grpc: Reserved | None,
         signals: Signals,
-        metrics: MetricsFolder | None,
         notifier: Notifier,
     ) -> None:
-        self._places, self._options, self._metrics = places, options, metrics
-        self._notifier = notifier
+        self._worker, self._options = worker, options
         self._listener, self._url = listener, url(listener, options.scheme)
         self._grpc = grpc
-        self._signals = signals
+        self._signals, self._notifier = signals, notifier
         self._selector = selectors.DefaultSelector()
         self._selector.register(signals, selectors.EVENT_READ)
         self._announced = False
         self._code: int | None = None
-        """What this process will end with; None while it is to go on."""
+        """Exit code of this process; None while the server runs."""
         self._kill_loading_at = self._kill_at = float("inf")
 
     def run(self) -> int:
-        """Keep the workers alive until one cannot serve or a signal comes, then wait for their end."""
-        log.info("edgecnn listens on %s", self._url, extra={"workers": len(self._places), "pid": os.getpid()})
+        """Keep the worker alive until it cannot serve or a signal comes, then wait for its end."""
+        log.info("edgecnn listens on %s", self._url, extra={"pid": os.getpid()})
         self._notifier.status(f"loads what it will serve on {self._url}")
-        for place in self._places:
-            self._start(place)
-        while self._code is None or any(place.process for place in self._places):
+        self._start()
+        while self._code is None or self._worker.process is not None:
             for key, _ in self._selector.select(self._wait_s()):
-                if isinstance(key.data, WorkerPlace):
-                    self._read_notice(key.data)
+                if key.fd == self._worker.notice_fd:
+                    self._read_notice()
             for number in self._signals.take():
                 if number in _ENDING:
                     self._end(number)
             for pid, code in ended_children():
-                self._bury(pid, code)
+                if self._worker.process is not None and self._worker.process.pid == pid:
+                    self._reap(code)
             self._do_what_is_due()
         return self._code
 
     def close(self) -> None:
-        """Leave no process behind, whatever went wrong here."""
-        for place in self._places:
-            place.send(signal.SIGKILL)
-            if place.process is not None:
-                place.bury(place.process.wait())
-            place.close_notice()
+        """Leave no process behind, also after an error in this one."""
+        self._worker.send(signal.SIGKILL)
+        if self._worker.process is not None:
+            self._worker.reap(self._worker.process.wait())
+        self._worker.close_notice()
         self._selector.close()
 
-    def _start(self, place: WorkerPlace) -> None:
+    def _start(self) -> None:
         try:
-            place.start()
+            self._worker.start()
         except OSError as error:
-            self._crashed(place, f"could not be started: {error.strerror or error}")
+            self._crashed(f"could not be started: {error.strerror or error}")
         else:
-            assert place.notice_fd is not None
-            self._selector.register(place.notice_fd, selectors.EVENT_READ, place)
+            assert self._worker.notice_fd is not None
+            self._selector.register(self._worker.notice_fd, selectors.EVENT_READ)
 
-    def _read_notice(self, place: WorkerPlace) -> None:
-        notice = place.notice_fd
-        became_ready = place.read_notice()
-        if notice is not None and place.notice_fd is None:
+    def _read_notice(self) -> None:
+        worker, notice = self._worker, self._worker.notice_fd
+        became_ready = worker.read_notice()
+        if notice is not None and worker.notice_fd is None:
             self._selector.unregister(notice)
         if not became_ready or self._code is not None:
             return
         if self._announced:
-            log.info("worker %d is ready again", place.number)
-        elif all(each.is_ready for each in self._places):
+            log.info("the worker is ready again")
+        else:
             self._announced = True
             if self._grpc is not None:
                 log.info("edgecnn answers gRPC on %s", self._grpc.address)
-            log.info("edgecnn serves %s on %s", place.names or "nothing", self._url)
+            log.info("edgecnn serves %s on %s", worker.names or "nothing", self._url)
             self._notifier.ready()
-        if self._announced:
-            refused = f"; could not be served when it started: {place.refused}" if place.refused else ""
-            self._notifier.status(f"serves {place.names or 'nothing'} on {self._url}{refused}")
+        refused = f"; could not be served when it started: {worker.refused}" if worker.refused else ""
+        self._notifier.status(f"serves {worker.names or 'nothing'} on {self._url}{refused}")
 
-    def _bury(self, pid: int, code: int) -> None:
-        """Decide what follows from the end of a process."""
-        place = next((each for each in self._places if each.process is not None and each.process.pid == pid), None)
-        if place is None:  # a worker's child, left to the first process of a container
-            return
-        self._read_notice(place)  # it may have become ready, and ended, since the selector was asked
-        if place.notice_fd is not None:
-            self._selector.unregister(place.notice_fd)
-            place.close_notice()
-        place.bury(code)
-        if self._metrics is not None:
-            self._metrics.forget(pid)
+    def _reap(self, code: int) -> None:
+        """Decide what follows from the end of the worker."""
+        worker = self._worker
+        self._read_notice()  # it may have become ready and ended since the last `select`
+        if worker.notice_fd is not None:
+            self._selector.unregister(worker.notice_fd)
+            worker.close_notice()
+        worker.reap(code)
         how = f"ended by {signal_name(code)}" if code < 0 else f"ended with exit code {code}"
         if self._code is not None:
-            lost_nothing = code == 0 or (not place.is_accepting and code in (-signal.SIGTERM, -signal.SIGKILL))
+            lost_nothing = code == 0 or (not worker.is_accepting and code in (-signal.SIGTERM, -signal.SIGKILL))
             if not lost_nothing:
-                log.error("worker %d %s before it had answered everything", place.number, how)
+                log.error("the worker %s before it had answered everything", how)
                 self._code = self._code or 1
-        elif code in CANNOT_SERVE and not self._announced:  # later it may be able to again, and others serve
-            log.error("worker %d cannot serve: the server ends", place.number, extra={"exit_code": code})
+        elif code in CANNOT_SERVE and not self._announced:  # after that, a later worker may be able to serve again
+            log.error("the worker cannot serve: the server ends", extra={"exit_code": code})
             self._stop(code)
         else:
-            self._crashed(place, how)
+            self._crashed(how)
 
-    def _crashed(self, place: WorkerPlace, how: str) -> None:
-        if place.count_crash() and place.restart_at is not None:
-            delay_s = place.restart_at - time.monotonic()
-            log.warning("worker %d %s and is started again in %.1f s", place.number, how, max(delay_s, 0.0))
-            self._notifier.status(f"worker {place.number} {how} and is started again, crash {place.crashes} in a row")
+    def _crashed(self, how: str) -> None:
+        worker = self._worker
+        if worker.count_crash() and worker.restart_at is not None:
+            delay_s = worker.restart_at - time.monotonic()
+            log.warning("the worker %s and is started again in %.1f s", how, max(delay_s, 0.0))
+            self._notifier.status(f"the worker {how} and is started again, crash {worker.crashes} in a row")
         else:
-            log.error("worker %d %s, its crash number %d in a row: the server ends", place.number, how, place.crashes)
+            log.error("the worker %s, its crash number %d in a row: the server ends", how, worker.crashes)
             self._stop(1)
 
     def _end(self, number: signal.Signals) -> None:
-        """Do as a signal says: the first time gently."""
+        """Handle a signal: the first one lets the worker finish, the second one kills it."""
         if self._code is not None and number is signal.SIGHUP:
-            return  # a terminal that closes sends it twice, and service managers send it behind SIGTERM
+            return  # a terminal that closes sends it twice, and service managers send it after SIGTERM
         if self._code is None:
             log.info("%s: nothing more is accepted, and what was is answered", number.name)
             self._stop(0)
             return
-        log.warning("%s again: the workers are killed", number.name)
+        log.warning("%s again: the worker is killed", number.name)
         self._code = 130 if number is signal.SIGINT else self._code or 1
         self._kill_at = time.monotonic()
 
     def _stop(self, code: int) -> None:
-        """Let the workers finish; this process ends with the code when they have."""
+        """Let the worker finish; this process then exits with the code."""
         self._code = code
         self._notifier.stopping()
         self._notifier.status("answers what it has accepted, and ends")
-        self._listener.close()  # they have it too: when the last of them closes it, clients are refused at once
+        self._listener.close()  # the worker has it too: once it closes it, clients are refused at once
         if self._grpc is not None:
             self._grpc.close()
         now = time.monotonic()
         self._kill_loading_at = now + _LOADING_S
         self._kill_at = now + self._options.grace_s + _KILLED_AFTER_S
-        for place in self._places:
-            place.restart_at = None
-            place.send(signal.SIGTERM)
+        self._worker.restart_at = None
+        self._worker.send(signal.SIGTERM)
 
     def _do_what_is_due(self) -> None:
         now = time.monotonic()
-        for place in self._places:
-            if place.restart_at is not None and place.restart_at <= now:
-                self._start(place)
+        if self._worker.restart_at is not None and self._worker.restart_at <= now:
+            self._start()
         if self._kill_at <= now:
             self._kill_at = self._kill_loading_at = float("inf")
-            self._code = self._code or int(any(place.process for place in self._places))
-            self._kill(self._places)
+            self._code = self._code or int(self._worker.process is not None)
+            self._worker.send(signal.SIGKILL)
         elif self._kill_loading_at <= now:
             self._kill_loading_at = float("inf")
-            self._kill([place for place in self._places if not place.is_accepting])
+            if not self._worker.is_accepting:
+                self._worker.send(signal.SIGKILL)
         self._notifier.do_what_is_due(is_well=self._is_well())
 
     def _is_well(self) -> bool:
-        """Whether a worker serves, or is on its way to that within its bounds; while ending, whether that is in time.
+        """Return whether the worker serves, or will within its time limits; while ending, whether that is in time.
 
-        Being here at all says that this process is not stuck. A worker whose engine is stuck ends itself; one that
-        hangs before it serves would be waited for without end.
+        The call itself shows that this process is not stuck. A worker whose engine is stuck ends itself; one that hangs
+        before it serves shows here.
         """
         if self._code is not None:
             return self._kill_at > time.monotonic()
-        return any(place.is_well() for place in self._places)
-
-    def _kill(self, places: list[WorkerPlace]) -> None:
-        for place in places:
-            place.send(signal.SIGKILL)
+        return self._worker.is_well()
 
     def _wait_s(self) -> float | None:
-        times = [place.restart_at for place in self._places if place.restart_at is not None]
-        soonest = min([*times, self._kill_at, self._kill_loading_at, self._notifier.due_at()])
-        return None if soonest == float("inf") else max(0.0, soonest - time.monotonic())
+        times = [self._kill_at, self._kill_loading_at, self._notifier.due_at()]
+        if self._worker.restart_at is not None:
+            times.append(self._worker.restart_at)
+        return None if min(times) == float("inf") else max(0.0, min(times) - time.monotonic())

@@ -1,4 +1,4 @@
-"""`python -m edgecnn.server.worker JOB`: run one worker."""
+"""`python -m edgecnn.server.worker JOB`: run the worker."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The worker: event loop, models and engines in one process. The supervisor binds the port and starts it again."""
+"""The worker: event loop, models and engines in one process. The supervisor binds the port and restarts the worker."""
 
 import asyncio
 import logging
@@ -10,18 +10,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from edgecnn.errors import EdgecnnError
+from edgecnn.host.resources import usable_cores
 from edgecnn.protocol.api_key import read_api_key
 from edgecnn.server.api.application import Application
-from edgecnn.server.api.inference import Workplace
 from edgecnn.server.api.service import Service
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.listener import Listener
 from edgecnn.server.http.tls import server_context
 from edgecnn.server.metrics import Metrics
-from edgecnn.server.models.load_queue import Orders
+from edgecnn.server.models.load_queue import LoadQueue
 from edgecnn.server.models.loading import load
-from edgecnn.server.models.model_host import ModelDesk, models_of
+from edgecnn.server.models.model_host import ModelHost, models_of
 from edgecnn.server.models.repository import Repository
 from edgecnn.server.options import ServeOptions
 from edgecnn.server.supervisor.job import BROKEN, STALLED, WorkerJob, say_accepting, say_held, say_ready
@@ -38,11 +37,12 @@ logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """One worker, from its job to its exit code."""
+    """The worker, from its job to its exit code."""
 
     def __init__(self, job: WorkerJob, loop: asyncio.AbstractEventLoop) -> None:
         self._job, self._loop = job, loop
         self._options = options = job.options
+        self._cores = usable_cores()
         self._metrics = Metrics()
         names = [*(source.name for source in job.sources), *(held.name for held in job.held)]
         models = models_of(dict.fromkeys(names), options, self._metrics)
@@ -57,10 +57,10 @@ class Worker:
             pages={} if options.no_page else read_pages(),
         )
         self._is_accepting = False
-        orders = Orders()
+        orders = LoadQueue()
         if options.model_control:
-            self._service.orders = orders
-        self._desk = ModelDesk(
+            self._service.load_queue = orders
+        self._desk = ModelHost(
             loop,
             models,
             lay_out=self._application.lay_out,
@@ -74,7 +74,7 @@ class Worker:
             job.roots,
             self._desk,
             orders,
-            open_bundle=lambda path: load(path, options, job.cores),
+            open_bundle=lambda path: load(path, options, self._cores),
             held=job.held,
             remember=lambda held: say_held(job, held),
             watch_s=options.watch_s,
@@ -91,10 +91,11 @@ class Worker:
         context = server_context(options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
         self._listener = Listener(sock, self._application, limits_of(options), ssl_context=context)
         self._grpc = None if self._job.grpc_address is None else self._grpc_server(self._job.grpc_address)
-        pool = ThreadPoolExecutor(self._job.cores, thread_name_prefix="edgecnn-pool")
-        self._service.work_at(Workplace(loop, pool))
-        if options.workers == 1:  # else the others would answer what this one, still loading, took from them
-            await self._open()
+        pool = ThreadPoolExecutor(self._cores, thread_name_prefix="edgecnn-pool")
+        self._service.start(pool)
+        self._listener.start()
+        if self._grpc is not None:
+            await self._grpc.start()
         for name, work in (("load", self._repository.run), ("watch", self._watch)):
             threading.Thread(target=work, name=f"edgecnn-{name}", daemon=True).start()
         code = await self._ended
@@ -125,9 +126,9 @@ class Worker:
             say_accepting(self._job)
 
     def _loaded(self) -> None:
-        """Tell the supervisor; end where there is nothing to serve, or not everything and that was asked for.
+        """Report the models that are served. End if there are none, or, with `strict`, if one is missing.
 
-        Of a worker that is started again not everything is asked for: new versions may have been refused meanwhile.
+        `strict` does not apply to a restarted worker: new versions may have been refused in the meantime.
         """
         models = self._desk.models.values()
         is_strict = self._options.strict and not self._job.held
@@ -141,31 +142,10 @@ class Worker:
             logger.error("there was a warning, and --strict was asked for")
             self._end(1)
         else:
-            self._accept()  # also where all of them are unloaded: they may be loaded again
-            self._opening = self._loop.create_task(self._open_loaded())
-
-    async def _open_loaded(self) -> None:
-        """Say that what can be served is, after all ports have been opened."""
-        try:
-            if self._options.workers > 1:
-                await self._open()
-        except EdgecnnError as error:
-            logger.error("%s", error)
-            self._end(error.exit_code)
-        except Exception:  # the supervisor would wait for ever
-            logger.exception("a bug: the ports were not opened")
-            self._end(BROKEN)
-        else:
-            models = self._desk.models.values()
+            self._accept()  # also if all models are unloaded: they may be loaded again
             ready = [model.name for model in models if model.state == "ready"]
             refused = [model.name for model in models if model.state != "ready" and not model.is_unloaded]
             say_ready(self._job, ready, refused=refused)
-
-    async def _open(self) -> None:
-        """Take requests from now on."""
-        self._listener.start()
-        if self._grpc is not None:
-            await self._grpc.start()
 
     def _end(self, code: int) -> None:
         if not self._ended.done():

@@ -36,7 +36,7 @@ def test_a_torchvision_state_dict_becomes_a_proven_bundle_with_imagenets_preproc
     assert result.code == 0, result.err
     bundle = open_bundle(tmp_path / "r18")
     manifest = bundle.manifest
-    assert manifest.network == Network("resnet18", 7, 3, 32)
+    assert manifest.network == Network("resnet18", 7, 3, (32, 32))
     assert manifest.labels == tuple("0123456")
     assert (manifest.preprocessing.resize.size, manifest.preprocessing.crop) == ((37,), (32, 32))
     assert (manifest.preprocessing.mean, manifest.preprocessing.std) == (MEAN, STD)
@@ -69,13 +69,13 @@ def test_googlenets_input_transform_is_a_normalisation_with_one_half(tmp_path: P
 
 
 def test_googlenet_without_its_auxiliary_heads_is_taken(tmp_path: Path):
-    state = build(Network("googlenet", 5, 3, 32)).state_dict()
+    state = build(Network("googlenet", 5, 3, (32, 32))).state_dict()
     save_file({k: v for k, v in state.items() if not k.startswith("aux")}, tmp_path / "g.safetensors")
     assert from_file("googlenet", tmp_path / "g.safetensors", SMALL).module()(torch.zeros(1, 3, 32, 32)).shape == (1, 5)
 
 
 def test_grey_weights_take_grey_images(tmp_path: Path):
-    save_file(build(Network("resnet18", 3, 1, 32)).state_dict(), tmp_path / "grey.safetensors")
+    save_file(build(Network("resnet18", 3, 1, (32, 32))).state_dict(), tmp_path / "grey.safetensors")
     reference = from_file("resnet18", tmp_path / "grey.safetensors", SMALL)
     assert reference.network.in_channels == reference.preprocessing.channels == 1
 
@@ -161,7 +161,7 @@ def test_an_entry_of_torchvision_brings_its_labels_and_preprocessing(resnet: Pat
     assert reference.labels[0] == "tench"
     assert reference.preprocessing.resize.size == (256,)
     assert reference.preprocessing.crop == (224, 224)
-    assert reference.network == Network("resnet18", 1000, 3, 224)
+    assert reference.network == Network("resnet18", 1000, 3, (224, 224))
 
 
 def test_an_unknown_entry_lists_those_there_are():
@@ -181,9 +181,9 @@ def test_an_entry_without_the_network_says_so(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_weights_of_a_small_stem_need_to_be_told_and_are_recorded(tmp_path: Path):
-    network = build(Network("resnet18", 4, 3, 32, "small"))
+    network = build(Network("resnet18", 4, 3, (32, 32), "small"))
     torch.save(network.state_dict(), tmp_path / "small.pth")
     small = from_file("resnet18", tmp_path / "small.pth", WeightsOptions(image_size=32, stem="small"))
-    assert small.network == Network("resnet18", 4, 3, 32, "small")
+    assert small.network == Network("resnet18", 4, 3, (32, 32), "small")
     with pytest.raises(CheckpointError, match=r"conv1\.weight \[64, 3, 3, 3\] where \[64, 3, 7, 7\]"):
         from_file("resnet18", tmp_path / "small.pth", SMALL)

@@ -81,8 +81,8 @@ def test_the_work_follows_the_image_size_and_the_stem():
 )
 def test_a_receptive_field_is_where_the_gradient_is(name: str, module: str):
     size = 256
-    network = build(Network(name, 10, 1, size)).eval()
-    found = [layer for layer in inspect_network(Network(name, 10, 1, size)).layers if layer.name == module][-1]
+    network = build(Network(name, 10, 1, (size, size))).eval()
+    found = [layer for layer in inspect_network(Network(name, 10, 1, (size, size))).layers if layer.name == module][-1]
     for path, part in list(network.named_modules()):
         if isinstance(part, nn.MaxPool2d):  # the same window, and every pixel in it counts
             parent = network.get_submodule(path.rpartition(".")[0])

@@ -17,7 +17,7 @@ def test_it_has_the_parameters_that_its_layers_add_up_to():
 
 @pytest.mark.parametrize(("classes", "channels"), [(10, 1), (2, 3), (47, 1)])
 def test_it_takes_other_classes_and_channels(classes: int, channels: int):
-    network = build(Network("lenet", classes, channels, 32))
+    network = build(Network("lenet", classes, channels, (32, 32)))
     assert network(torch.zeros(4, channels, 32, 32)).shape == (4, classes)
 
 

@@ -36,7 +36,7 @@ def torchvisions(name: str) -> torch.nn.Module:
 
 
 def ours(name: str) -> torch.nn.Module:
-    return GoogLeNet(transform_input=True) if name == "googlenet" else build(Network(name, 1000, 3, 224))
+    return GoogLeNet(transform_input=True) if name == "googlenet" else build(Network(name, 1000, 3, (224, 224)))
 
 
 def test_there_are_sixteen_architectures():
@@ -119,7 +119,7 @@ def test_the_smallest_image_and_other_classes_and_channels_work(name: str, step:
     architecture = get_architecture(name)
     size = architecture.min_image_size + (step if architecture.max_image_size is None else 0)
     with torch.device("meta"):
-        network = build(Network(name, 7, 1, size)).eval()
+        network = build(Network(name, 7, 1, (size, size))).eval()
         assert network(torch.zeros(2, 1, size, size)).shape == (2, 7)
 
 
@@ -127,7 +127,7 @@ def test_the_smallest_image_and_other_classes_and_channels_work(name: str, step:
 def test_a_smaller_image_is_refused_with_the_smallest_that_works(name: str):
     smallest = get_architecture(name).min_image_size
     with pytest.raises(UsageError, match=f"{smallest} pixels"):
-        check_network(Network(name, 10, 3, smallest - 1))
+        check_network(Network(name, 10, 3, (smallest - 1, smallest - 1)))
 
 
 @pytest.mark.parametrize("size", [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 448])
@@ -136,16 +136,16 @@ def test_a_classifier_fits_its_feature_map_at_every_size(name: str, size: int):
     if size < get_architecture(name).min_image_size:
         return
     with torch.device("meta"):
-        network = build(Network(name, 10, 3, size))
+        network = build(Network(name, 10, 3, (size, size)))
         assert network(torch.zeros(2, 3, size, size)).shape == (2, 10)
         largest = 512 * 7 * 7 if name == "vgg11" else 256 * 6 * 6
         assert next(m for m in network.classifier if isinstance(m, torch.nn.Linear)).in_features <= largest
 
 
 def test_a_small_stem_is_an_option_of_resnet_alone():
-    small = build(Network("resnet18", 10, 3, 32, "small"))
+    small = build(Network("resnet18", 10, 3, (32, 32), "small"))
     assert small.conv1.kernel_size == (3, 3)
     with torch.inference_mode():
         assert small.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
     with pytest.raises(UsageError, match="standard"):
-        build(Network("vgg11", 10, 3, 32, "small"))
+        build(Network("vgg11", 10, 3, (32, 32), "small"))

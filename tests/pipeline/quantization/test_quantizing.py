@@ -72,7 +72,7 @@ def test_the_proof_and_the_parent_stand_in_the_bundle(int8_bundle: Bundle, fp32_
     assert record is not None
     assert (record.parent, record.method, record.seed) == (fp32_bundle.digest, "mse", 0)
     assert record.images.split == "train"
-    assert int8_bundle.manifest.reference == fp32_bundle.manifest.reference
+    assert int8_bundle.manifest.reference.digest == fp32_bundle.manifest.reference.digest
     assert fp32_bundle.digest in int8_bundle.proof().reference
     for engine in installed():
         session = open_session(int8_bundle, backend=engine)

@@ -15,7 +15,7 @@ from edgecnn.errors import BundleError, EngineError, UsageError
 from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.simulation import SimulatedSession, saturated, simulate
-from edgecnn.pipeline.quantization.trial import open_session, run
+from edgecnn.pipeline.quantization.trial import open_trial
 
 ZERO_POINT = 3
 
@@ -55,7 +55,7 @@ def sums(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
     """What a layer's sums are predicted to be."""
     predicted = saturated(model)
     predicted.graph.output.append(onnx.ValueInfoProto(name="sums"))
-    return run(open_session(predicted), ["sums"], images)[0]
+    return open_trial(predicted).outputs(["sums"], images)[0]
 
 
 def extreme(*shape: int) -> np.ndarray:
@@ -189,7 +189,7 @@ def test_onnx_runtime_on_a_processor_without_vnni_gives_the_simulated_numbers(
     images = bright(2, 7, channels)
     found = emulated_logits(HASWELL, tmp_path / "layer.onnx", images=images)
     np.testing.assert_array_equal(SimulatedSession(model).run(images), found)
-    assert (found != run(open_session(model), None, images)[0]).any(), "nothing saturated"
+    assert (found != open_trial(model).run(images)).any(), "nothing saturated"
 
 
 def test_a_closed_session_says_so():

@@ -36,7 +36,7 @@ class TwoColours:
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A torchvision-shaped ResNet-18 of 1,000 classes, as a state dict."""
     path = tmp_path_factory.mktemp("foreign") / "resnet18.pth"
-    torch.save(realistic(build(Network("resnet18", 1000, 3, 32))).state_dict(), path)
+    torch.save(realistic(build(Network("resnet18", 1000, 3, (32, 32)))).state_dict(), path)
     return path
 
 

@@ -18,7 +18,7 @@ from server_process import Server, serving
 
 from edgecnn.host.child import child_environment
 from edgecnn.server.api.application import Application
-from edgecnn.server.api.openapi.document import document
+from edgecnn.server.api.openapi import document
 from edgecnn.server.api.service import Service
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.loading import Loaded, load
@@ -75,7 +75,7 @@ def test_it_has_every_path_that_is_answered_and_no_other(loaded: Loaded):
         application = Application(
             served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False, pages={}
         )
-        return application._routes, document(served, max_body_bytes=1 << 20, small_body_bytes=1 << 10)
+        return application._routes.table, document(served, max_body_bytes=1 << 20, small_body_bytes=1 << 10)
 
     routes, found = asyncio.run(tables())
     parameters = found["components"]["parameters"]

@@ -20,7 +20,7 @@ def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
 
 def refused(file: bytes, committed: Bundle, *, max_pixels: int = MAX_PIXELS) -> tuple[int, str]:
     with pytest.raises(Refusal) as caught:
-        pixels_of([file], committed.manifest.preprocessing, max_pixels=max_pixels)
+        pixels_of([file], committed.manifest, max_pixels=max_pixels)
     return caught.value.status, str(caught.value)
 
 
@@ -28,7 +28,7 @@ def test_the_self_test_s_files_become_the_self_test_s_pixels(committed: Bundle):
     self_test = committed.self_test()
     pngs = [each for each in self_test.encoded if each.format.upper() == "PNG"]
     assert pngs
-    found = pixels_of([each.content for each in pngs], committed.manifest.preprocessing, max_pixels=MAX_PIXELS)
+    found = pixels_of([each.content for each in pngs], committed.manifest, max_pixels=MAX_PIXELS)
     assert np.array_equal(found, np.stack([each.pixels for each in pngs]))
 
 
@@ -68,5 +68,5 @@ def test_too_many_pixels_are_refused_with_413_from_the_header(committed: Bundle)
 @pytest.mark.parametrize("size", [(1, 1), (1, 10_000), (10_000, 1)])
 def test_a_picture_of_any_shape_is_resized(size: tuple[int, int], committed: Bundle):
     file = encoded(Image.new("L", size, 128), "PNG")
-    found = pixels_of([file], committed.manifest.preprocessing, max_pixels=MAX_PIXELS)
+    found = pixels_of([file], committed.manifest, max_pixels=MAX_PIXELS)
     assert found.shape == (1, *committed.manifest.image_shape)

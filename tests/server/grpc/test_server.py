@@ -20,9 +20,8 @@ from http_site import LOOPS
 from server_process import wait_for
 
 from edgecnn.errors import UsageError
-from edgecnn.server.api.inference import Workplace
 from edgecnn.server.api.service import Service
-from edgecnn.server.grpc.channel import options_of
+from edgecnn.server.grpc.listening import options_of
 from edgecnn.server.grpc.server import GrpcServer
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.metrics import Metrics
@@ -156,7 +155,7 @@ def test_a_message_that_was_refused_is_let_go_of():
 
     message = b"\x3a\x80\x80\x80\x02" + bytes(4 << 20)  # one raw tensor, for no model
     with serving("uvloop") as site, ThreadPoolExecutor(1) as pool:
-        site.service.work_at(Workplace(site.loop, pool))
+        site.service.start(pool)
         gc.disable()  # what is held in a circle would stay
         try:
             before = resident_bytes()

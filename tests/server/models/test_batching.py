@@ -12,8 +12,8 @@ import pytest
 
 from edgecnn.errors import EngineError
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.server.models.batching import Answer, Batcher, Job, Outcome
-from edgecnn.server.models.instances import Here, InThread
+from edgecnn.server.models.batching import Batcher, Job, Outcome
+from edgecnn.server.models.instances import InlineRunner, ThreadRunner
 
 
 class Engine:
@@ -43,8 +43,8 @@ class Bench:
         self.runs: list[int] = []
         self.loop = asyncio.get_running_loop()
         defaults: dict[str, Any] = {"max_batch": 8, "max_delay_s": 0.0}
-        threads = [InThread(self.engine.run, self.loop) for _ in range(instances)]
-        self.batcher = Batcher(self.loop, threads, observer=self, **defaults | settings)
+        threads = [ThreadRunner(self.engine.run, self.loop) for _ in range(instances)]
+        self.batcher = Batcher(self.loop, threads, on_run=self.ran, **defaults | settings)
 
     def ran(self, images: int, seconds: float) -> None:
         self.runs.append(images)
@@ -101,8 +101,8 @@ def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Non
 
 
 def logits(outcome: Outcome) -> list[float]:
-    assert isinstance(outcome, Answer)
-    return outcome.logits[:, 0].tolist()
+    assert isinstance(outcome, np.ndarray)
+    return outcome[:, 0].tolist()
 
 
 @in_a_loop
@@ -248,7 +248,7 @@ async def test_a_run_that_is_over_soon_takes_no_thread_and_what_came_together_go
     bench = Bench()
     threads = threading.active_count()
     bench.batcher = Batcher(
-        bench.loop, [Here(bench.engine.run, bench.loop)], max_batch=2, max_delay_s=0.0, observer=bench
+        bench.loop, [InlineRunner(bench.engine.run, bench.loop)], max_batch=2, max_delay_s=0.0, on_run=bench.ran
     )
     for value in (1, 255, 3):
         bench.submit(value)

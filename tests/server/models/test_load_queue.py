@@ -15,7 +15,7 @@ from server_process import Reply, Server, read_all, serving, wait_for
 from tritonclient.grpc import service_pb2
 
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.server.models.load_queue import MOST_WAITING, Orders
+from edgecnn.server.models.load_queue import MOST_WAITING, LoadQueue
 
 
 class Client:
@@ -25,7 +25,7 @@ class Client:
         self.told: list[Refusal | None] = []
 
 
-def taken(orders: Orders) -> list[tuple[str, str]]:
+def taken(orders: LoadQueue) -> list[tuple[str, str]]:
     found = []
     while order := orders.take(0):
         found.append((order.action, order.name))
@@ -34,7 +34,7 @@ def taken(orders: Orders) -> list[tuple[str, str]]:
 
 
 def test_orders_that_wait_and_ask_for_the_same_are_one():
-    orders, clients = Orders(), [Client() for _ in range(3)]
+    orders, clients = LoadQueue(), [Client() for _ in range(3)]
     for client in clients:
         orders.put("load", "a", client.told.append)
     orders.put("load", "b", Client().told.append)
@@ -43,14 +43,14 @@ def test_orders_that_wait_and_ask_for_the_same_are_one():
 
 
 def test_the_last_order_for_a_model_has_the_last_word():
-    orders = Orders()
+    orders = LoadQueue()
     for action in ("load", "unload", "load"):
         orders.put(action, "a", Client().told.append)
     assert taken(orders) == [("load", "a"), ("unload", "a"), ("load", "a")]
 
 
 def test_an_order_that_has_begun_is_not_one_with_what_comes_then():
-    orders = Orders()
+    orders = LoadQueue()
     orders.put("load", "a", Client().told.append)
     begun = orders.take(0)
     assert begun is not None
@@ -59,7 +59,7 @@ def test_an_order_that_has_begun_is_not_one_with_what_comes_then():
 
 
 def test_what_nobody_waits_for_is_not_carried_out():
-    orders, first, second = Orders(), Client(), Client()
+    orders, first, second = LoadQueue(), Client(), Client()
     leave_first, leave_second = (orders.put("unload", "a", client.told.append) for client in (first, second))
     leave_first()
     leave_first()
@@ -72,7 +72,7 @@ def test_what_nobody_waits_for_is_not_carried_out():
 
 
 def test_when_the_server_ends_everybody_is_told_and_nothing_more_begins():
-    orders, clients = Orders(), [Client(), Client()]
+    orders, clients = LoadQueue(), [Client(), Client()]
     orders.put("load", "a", clients[0].told.append)
     begun = orders.take(0)
     orders.put("load", "b", clients[1].told.append)

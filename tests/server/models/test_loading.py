@@ -30,7 +30,7 @@ def tuned(committed: Bundle) -> Bundle:
     profile = Profile(
         format=FORMAT,
         site=this_site(),
-        reference=committed.manifest.reference,
+        reference=committed.manifest.reference.digest,
         purpose="throughput",
         measured_at="2026-01-01T00:00:00+00:00",
         max_drop=0.1,

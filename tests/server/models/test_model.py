@@ -11,7 +11,7 @@ from engines import KNOWN, Fragile, loaded
 from edgecnn.bundle.store import Bundle
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.metrics import Metrics
-from edgecnn.server.models.batching import Answer, Job, Outcome
+from edgecnn.server.models.batching import Job, Outcome
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Bounds
 
@@ -45,7 +45,7 @@ def test_a_request_that_fails_does_not_harm_the_model_and_an_engine_that_fails_a
     async def test() -> None:
         lenet, engine = model(), Fragile()
         lenet.start(loaded(committed, engine, run_ms=run_ms), asyncio.get_running_loop(), number="1")
-        assert isinstance(await asked(lenet, 1), Answer)
+        assert isinstance(await asked(lenet, 1), np.ndarray)
         assert isinstance(await asked(lenet, 3), Refusal)
         assert (lenet.state, lenet.has_died) == ("ready", False)
         engine.is_dead = True
@@ -104,10 +104,10 @@ def test_a_version_is_closed_when_the_last_request_that_began_with_it_is_answere
         done: asyncio.Future[Outcome] = loop.create_future()
         first.submit(Job(KNOWN, done.set_result, is_gone=lambda: False))
         first.leave()
-        assert isinstance(await asyncio.wait_for(done, 10), Answer)
+        assert isinstance(await asyncio.wait_for(done, 10), np.ndarray)
         await until(lambda: old.is_closed)
         assert not new.is_closed
-        assert isinstance(await asked(lenet, 1), Answer)
+        assert isinstance(await asked(lenet, 1), np.ndarray)
 
     asyncio.run(test())
 
@@ -130,7 +130,7 @@ def test_requests_are_answered_while_an_old_engine_is_being_closed(committed: Bu
         lenet.start(loaded(committed, old), asyncio.get_running_loop(), number="1")
         lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="2")
         await until(lambda: "edgecnn-close" in {thread.name for thread in threading.enumerate()})
-        assert isinstance(await asked(lenet, 1), Answer)
+        assert isinstance(await asked(lenet, 1), np.ndarray)
         assert not old.is_closed
         old.is_let_go.set()
         await until(lambda: old.is_closed)

@@ -15,16 +15,16 @@ from edgecnn.server.api.application import Application
 from edgecnn.server.api.service import Service
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.catalogue import Held, Source
-from edgecnn.server.models.load_queue import Order, Orders
+from edgecnn.server.models.load_queue import LoadOrder, LoadQueue
 from edgecnn.server.models.loading import Loaded
-from edgecnn.server.models.model_host import ModelDesk, models_of
-from edgecnn.server.models.repository import FAILED, Repository
+from edgecnn.server.models.model_host import FAILED, ModelHost, models_of
+from edgecnn.server.models.repository import Repository
 from edgecnn.server.options import ServeOptions
 
 PATIENCE_S = 30.0
 
 
-class NotingDesk:
+class NotingHost:
     """Notes what it is told, and breaks on one model."""
 
     def __init__(self) -> None:
@@ -44,16 +44,16 @@ class NotingDesk:
     def loaded(self) -> None:
         self.said.put(("loaded",))
 
-    def tell(self, order: Order, refusal: Refusal | None) -> None:
-        self.said.put(("tell", order.name, str(refusal)))
+    def end(self, order: LoadOrder, refusal: Refusal | None) -> None:
+        self.said.put(("end", order.name, str(refusal)))
 
 
-def begin(desk: NotingDesk, names: tuple[str, ...], open_bundle: Callable[[Path], Loaded]) -> Orders:
-    orders = Orders()
+def begin(host: NotingHost, names: tuple[str, ...], open_bundle: Callable[[Path], Loaded]) -> LoadQueue:
+    orders = LoadQueue()
     repository = Repository(
         [Source(name, COMMITTED) for name in names],
         [COMMITTED],
-        desk,
+        host,
         orders,
         open_bundle=open_bundle,
         held=[Held("asleep", is_unloaded=True)],
@@ -65,9 +65,9 @@ def begin(desk: NotingDesk, names: tuple[str, ...], open_bundle: Callable[[Path]
 
 
 def test_after_a_bug_the_model_is_refused_and_the_others_are_loaded(committed: Bundle):
-    desk = NotingDesk()
-    begin(desk, ("a", "broken", "asleep", "b"), lambda path: loaded(committed, Fragile()))
-    assert [desk.said.get(timeout=PATIENCE_S) for _ in range(5)] == [
+    host = NotingHost()
+    begin(host, ("a", "broken", "asleep", "b"), lambda path: loaded(committed, Fragile()))
+    assert [host.said.get(timeout=PATIENCE_S) for _ in range(5)] == [
         ("serve", "a", "1"),
         ("refuse", "broken", FAILED),
         ("unload", "asleep"),
@@ -91,19 +91,19 @@ def test_after_a_bug_the_version_that_answers_goes_on(committed: Bundle):
         service = Service(models, api_key=None)
         application = Application(service, metrics, max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
         done = asyncio.Event()
-        desk = ModelDesk(
+        host = ModelHost(
             asyncio.get_running_loop(),
             models,
-            application,
+            lay_out=application.lay_out,
             options=options,
             metrics=metrics,
             serves=lambda: None,
             loaded=done.set,
         )
-        desk.serve("a", "1", loaded(committed, Fragile()), 0.0)
+        host.serve("a", "1", loaded(committed, Fragile()), 0.0)
         for name in ("a", "b"):
-            desk.serve(name, "2", loaded(committed, Unusable()), 0.0)
-        desk.loaded()
+            host.serve(name, "2", loaded(committed, Unusable()), 0.0)
+        host.loaded()
         await asyncio.wait_for(done.wait(), PATIENCE_S)
         assert [(model.state, model.number, model.reason) for model in models.values()] == [
             ("ready", "1", FAILED),

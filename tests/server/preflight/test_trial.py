@@ -160,7 +160,7 @@ def test_the_child_dies_with_the_server(fake_openvino: Callable[[str], None], bu
 
 def test_a_bundle_whose_claim_of_weights_is_false_is_refused(bundle_copy: Path):
     manifest = json.loads((bundle_copy / "manifest.json").read_text())
-    manifest["quantization"]["weight_limit"] = 1
+    manifest["graphs"][0]["quantization"]["weight_limit"] = 1
     (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError):
         try_bundle(bundle_copy)

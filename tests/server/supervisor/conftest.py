@@ -1,4 +1,4 @@
-"""Supervisors with workers of the test's own."""
+"""Supervisors with fake workers."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from supervised import QUICK, Server, gone
 
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
-    """Start a supervisor whose workers run some code."""
+    """Start a supervisor whose worker runs some code."""
     monkeypatch.setenv("NOTES", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))
     started: list[Server] = []
@@ -25,7 +25,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         code = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         code += "import sys\nfrom pathlib import Path\nfrom edgecnn.server.options import ServeOptions\n"
         code += "from edgecnn.server.supervisor.supervisor import supervise\n"
-        code += "from edgecnn.server.supervisor.worker_place import Restarts\n"
+        code += "from edgecnn.server.supervisor.worker_process import Restarts\n"
         code += "from edgecnn.server.models.catalogue import Source\n"
         code += f"sys.exit(supervise([Source('lenet', Path({str(COMMITTED)!r}))], ServeOptions(**{chosen!r}),"
         code += f" module='fake_worker', restarts={QUICK}))"

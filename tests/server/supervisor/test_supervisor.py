@@ -1,6 +1,5 @@
-"""The supervisor with workers that are a few lines long: real processes, real signals, real sockets."""
+"""The supervisor with fake workers: real processes, real signals, real sockets."""
 
-import contextlib
 import json
 import os
 import signal
@@ -9,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from fake_workers import (
@@ -18,6 +16,7 @@ from fake_workers import (
     DEAF_WHILE_LOADING,
     LEAVING,
     LOADING,
+    NOTING_ENVIRONMENT,
     REFUSING,
     SERVING,
     SERVING_WHILE_LOADING,
@@ -26,22 +25,20 @@ from fake_workers import (
 from supervised import PATIENCE_S, Server, gone
 
 from edgecnn.errors import UsageError
-from edgecnn.host.resources import usable_cores
 from edgecnn.server.supervisor.listening import listen, url
-from edgecnn.server.supervisor.metrics_folder import MetricsFolder
-from edgecnn.server.supervisor.worker_place import Restarts
+from edgecnn.server.supervisor.worker_process import Restarts
 
 
-def test_it_says_what_it_serves_and_where_once_all_workers_are_ready(serve: Callable[..., Server]):
+def test_logs_what_it_serves_once_ready(serve: Callable[..., Server]):
     server = serve(SERVING)
     assert server.logged("edgecnn serves").endswith(f"INFO edgecnn serves lenet, resnet on {server.url}")
-    assert server.ask()[0] in server.pids()
+    assert server.ask() in server.pids()
     assert server.end() == 0
 
 
 def test_it_stays_silent_while_a_worker_loads(serve: Callable[..., Server]):
     server = serve(LOADING)
-    server.wait_for_workers(1)
+    server.wait_for_worker()
     assert "edgecnn serves" not in server.log.read_text()
 
 
@@ -84,16 +81,16 @@ def test_ctrl_c_of_a_terminal_reaches_a_worker_once(serve: Callable[..., Server]
 def test_a_signal_while_a_model_loads_ends_it_soon_and_cleanly(
     serve: Callable[..., Server], worker: str, number: signal.Signals
 ):
-    server = serve(worker, workers=1)
-    server.wait_for_workers(1)
+    server = serve(worker)
+    server.wait_for_worker()
     start = time.monotonic()
     assert server.end(number) == 0
     assert time.monotonic() - start < 5  # half a second, and what a busy machine adds
 
 
 def test_a_worker_that_serves_one_model_while_another_loads_is_let_finish(serve: Callable[..., Server]):
-    server = serve(SERVING_WHILE_LOADING, workers=1)
-    server.wait_for_workers(1)
+    server = serve(SERVING_WHILE_LOADING)
+    server.wait_for_worker()
     time.sleep(0.5)  # it says that it accepts just after it has noted its process
     assert server.end() == 0
     assert (server.notes / "answered").exists()
@@ -124,39 +121,21 @@ def test_a_worker_that_does_not_end_in_its_grace_time_is_killed(serve: Callable[
 def test_a_killed_worker_is_started_again_and_the_port_stays(serve: Callable[..., Server]):
     server = serve(SERVING)
     server.logged("edgecnn serves")
-    first, _ = server.ask()
+    first = server.ask()
     os.kill(first, signal.SIGKILL)
-    server.logged("worker 0 ended by SIGKILL and is started again in")
-    second, _ = server.ask()  # accepted by the system while there was no worker, answered by the next
+    server.logged("the worker ended by SIGKILL and is started again in")
+    second = server.ask()  # accepted by the system while there was no worker, answered by the next
     assert second != first
-    server.logged("worker 0 is ready again")
+    server.logged("the worker is ready again")
     assert gone(first)
     assert server.end() == 0
 
 
-def test_the_other_workers_serve_while_one_is_started_again(serve: Callable[..., Server]):
-    if usable_cores() < 2:
-        pytest.skip("two workers need two cores")
-    server = serve(SERVING, workers=2)
-    server.logged("edgecnn serves")
-    first, folder = server.ask()
-    assert Path(folder).is_dir()
-    assert str(server.process.pid) in Path(folder).name
-    (Path(folder) / f"gauge_livesum_{first}.db").touch()
-    (Path(folder) / f"counter_{first}.db").touch()
-    os.kill(first, signal.SIGKILL)
-    server.logged("ended by SIGKILL")
-    assert server.ask()[0] != first
-    assert [file.name for file in Path(folder).iterdir()] == [f"counter_{first}.db"]
-    server.logged("is ready again")
-    assert server.end() == 0
-    assert not Path(folder).exists()
-
-
-def test_one_worker_keeps_its_metrics_to_itself(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch):
+def test_worker_keeps_its_metrics_in_memory(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
-    server = serve(SERVING)
-    assert server.ask()[1] == ""
+    server = serve(NOTING_ENVIRONMENT)
+    server.logged("edgecnn serves")
+    assert "PROMETHEUS_MULTIPROC_DIR" not in (server.notes / "names").read_text().split()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +151,7 @@ def test_crash_after_crash_ends_the_server_and_says_how(serve: Callable[..., Ser
     assert server.process.wait(PATIENCE_S) == 1
     assert len(server.pids()) == 4
     last = server.log.read_text().splitlines()[-1]
-    assert last.endswith(f"ERROR worker 0 {how}, its crash number 4 in a row: the server ends")
+    assert last.endswith(f"ERROR the worker {how}, its crash number 4 in a row: the server ends")
 
 
 def test_crashes_are_spaced_ever_wider_up_to_a_limit():
@@ -195,9 +174,9 @@ def test_a_worker_that_cannot_serve_is_not_started_again(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the lifeline alone ends workers, and not deaf ones")
 @pytest.mark.parametrize("worker", [SERVING, DEAF, LOADING])
-def test_workers_die_with_a_killed_supervisor_and_the_port_is_free(serve: Callable[..., Server], worker: str):
+def test_worker_dies_with_a_killed_supervisor(serve: Callable[..., Server], worker: str):
     server = serve(worker)
-    server.wait_for_workers(1)
+    server.wait_for_worker()
     host, port = server.url.removeprefix("http://").split(":")
     server.process.kill()
     server.process.wait()
@@ -205,7 +184,7 @@ def test_workers_die_with_a_killed_supervisor_and_the_port_is_free(serve: Callab
     assert_free(host, int(port))
 
 
-def test_a_lifeline_that_ends_takes_the_worker_along(tmp_path: Path):
+def test_a_lifeline_that_ends_takes_the_worker_along():
     code = "import os, time\nfrom edgecnn.host.lifeline import die_with_parent\n"
     code += "die_with_parent(os.getppid())\nprint('alive', flush=True)\ntime.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -223,20 +202,6 @@ def test_a_child_whose_parent_has_gone_already_ends_at_once():
     assert (done.returncode, done.stdout) == (1, b"")
 
 
-def test_what_a_killed_server_left_behind_is_cleaned_at_the_next_start():
-    code = "from edgecnn.server.supervisor.metrics_folder import MetricsFolder\nimport os\n"
-    code += "print(MetricsFolder().path, flush=True)\nos._exit(0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    left = Path(done.stdout.strip())
-    assert left.is_dir()
-    used, ours = MetricsFolder(), MetricsFolder()
-    with contextlib.closing(used), contextlib.closing(ours):
-        assert not left.exists()
-        assert used.path.is_dir()
-        assert ours.path.stat().st_mode & 0o777 == 0o700
-    assert not used.path.exists()
-
-
 def assert_free(host: str, port: int) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -248,7 +213,7 @@ def assert_free(host: str, port: int) -> None:
             time.sleep(0.02)
 
 
-def test_a_port_that_is_taken_is_told_before_a_worker_starts(serve: Callable[..., Server], tmp_path: Path):
+def test_rejects_a_taken_port():
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 is taken: .* --port"):

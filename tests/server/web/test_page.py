@@ -31,7 +31,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the committed bundle and of a copy that says it is FP32: two of one reference."""
     other = Path(shutil.copytree(COMMITTED, tmp_path_factory.mktemp("pair") / "lenet-digits-fp32"))
     manifest = json.loads((other / "manifest.json").read_text())
-    manifest |= {"name": other.name, "precision": "fp32", "quantization": None}
+    manifest["name"] = other.name
+    manifest["graphs"][0] |= {"precision": "fp32", "weights": {}, "quantization": None}
     (other / "manifest.json").write_text(json.dumps(manifest))
     with serving(bundles=[COMMITTED, other]) as server:
         yield server

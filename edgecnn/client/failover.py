@@ -1,0 +1,262 @@
+"""Sends a request to one of several servers: in turns, with back-off and retries, within one deadline.
+
+A request may reach several servers, or one twice: neither metadata requests nor inference change anything on a server.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from edgecnn import __version__
+from edgecnn.client.connections import Connections, NoResponse, Request, Response, tls_context
+from edgecnn.client.options import Options, Retries
+from edgecnn.errors import ServerUnavailable, UsageError
+
+_RETRIED = (502, 503)
+"""A server that is busy or shuts down, and a proxy without a server."""
+
+_NOT_FOUND = 404
+"""Another server may have the model, as during a rolling upgrade."""
+
+_LEAST_S = 0.001
+_MAX_REASONS = 4
+"""Servers whose failure an error describes."""
+
+
+class Server:
+    """The state of one server, shared by all threads.
+
+    Attributes:
+        url: without a slash at its end.
+        failures: in a row.
+        failed_at: when the last failure was recorded.
+        available_at: when its back-off ends.
+        reason: of the last failure, for people.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.failures = 0
+        self.failed_at = float("-inf")
+        self.available_at = float("-inf")
+        self.reason = ""
+
+
+class Rotation:
+    """Chooses servers in turns. Thread-safe; all times are seconds of one monotonic clock."""
+
+    def __init__(self, urls: Sequence[str], retries: Retries) -> None:
+        self.servers = tuple(map(Server, urls))
+        self._retries = retries
+        self._changed = threading.Condition()
+        self._turn = 0
+
+    def choose(self, now: float, *, exclude: Collection[Server] = ()) -> tuple[Server, float]:
+        """Return the next server, and how long to wait before a request may be sent to it.
+
+        After a back-off one request goes to the server first: for the others the back-off goes on until that request
+        is answered, or for as long as after another failure.
+
+        Args:
+            now: the time.
+            exclude: servers that must not be chosen; at least one must be left.
+        """
+        with self._changed:
+            count = len(self.servers)
+            turns = [self.servers[(self._turn + step) % count] for step in range(count)]
+            # The first in turn that is not in back-off, or else the one whose back-off ends first.
+            left = [server for server in turns if server not in exclude]
+            server = min(left, key=lambda each: max(each.available_at, now))
+            wait_s = max(server.available_at - now, 0.0)
+            if not wait_s:
+                self._turn = self.servers.index(server) + 1
+                if server.failures:
+                    server.available_at = now + self._retries.longest_after(server.failures)
+            return server, wait_s
+
+    def wait(self, deadline: float, *, exclude: Collection[Server] = ()) -> Server | None:
+        """Wait for the next server; return None where none is available before the deadline.
+
+        Args:
+            deadline: on the clock `time.monotonic`.
+            exclude: as for `choose`.
+        """
+        with self._changed:
+            while (now := time.monotonic()) < deadline:
+                server, wait_s = self.choose(now, exclude=exclude)
+                if not wait_s:
+                    return server
+                if now + wait_s >= deadline:
+                    return None
+                self._changed.wait(wait_s)  # ends early when a server has answered another thread
+        return None
+
+    def failed(self, server: Server, reason: str, *, sent_at: float, now: float, retry_after_s: float = 0.0) -> None:
+        """Start or extend a server's back-off.
+
+        Args:
+            server: the one that failed.
+            reason: why, for people.
+            sent_at: when the request was sent; requests that were sent before the last failure do not count again.
+            now: the time.
+            retry_after_s: how long the server asks clients to wait.
+        """
+        with self._changed:
+            if sent_at >= server.failed_at:
+                server.failures += 1
+                server.failed_at = now
+            server.reason = reason
+            back_off_s = random.uniform(0, self._retries.longest_after(server.failures))  # noqa: S311
+            server.available_at = now + retry_after_s + back_off_s
+
+    def answered(self, server: Server, *, sent_at: float) -> None:
+        """End a server's back-off, unless the request was sent before its last failure."""
+        with self._changed:
+            if server.failures and sent_at >= server.failed_at:
+                server.failures = 0
+                server.available_at = float("-inf")
+                self._changed.notify_all()
+
+    def last_reason(self) -> str:
+        """Return the reason of the latest failure."""
+        return max(self.servers, key=lambda server: server.failed_at).reason
+
+
+@dataclass(frozen=True)
+class _ProcessState:
+    """What a forked process must not share with its parent; `process` is the id of the process that it belongs to."""
+
+    process: int
+    rotation: Rotation
+    connections: Connections
+
+
+class Failover:
+    """Sends requests to the servers of a client. Safe for threads, and for processes that are forked later."""
+
+    def __init__(self, options: Options) -> None:
+        """Open no connection yet.
+
+        Raises:
+            UsageError: the file of authorities cannot be read.
+        """
+        self._options = options
+        self._timeout_s = float(options.timeout_s)
+        self._context = tls_context(options.ca) if options.uses_tls else None
+        self._headers = {"User-Agent": f"edgecnn/{__version__}"}
+        if options.api_key is not None:
+            self._headers["Authorization"] = f"Bearer {options.api_key}"
+        self._is_closed = False
+        self._inherited: list[_ProcessState] = []
+        self._state = self._new_state()
+
+    def send(self, request: Request) -> Response:
+        """Send a request until a server answers; the response may be an error other than 502 and 503.
+
+        A 404 is returned only if no other server has the model either.
+
+        Raises:
+            ServerUnavailable: no server answered in time.
+        """
+        state = self._current()
+        servers = state.rotation.servers
+        began = time.monotonic()
+        deadline = began + self._timeout_s
+        unusable: set[Server] = set()
+        reasons: dict[Server, str] = {}
+        missing: Response | None = None
+        attempts = 0
+        while attempts < self._options.retries.attempts and len(unusable) < len(servers):
+            server = state.rotation.wait(deadline, exclude=unusable)
+            if server is None:
+                break
+            attempts += 1
+            sent_at = time.monotonic()
+            # One server gets at most half of the time that is left, so that one that hangs leaves time for another.
+            timeout_s = max((deadline - sent_at) / min(len(servers) - len(unusable), 2), _LEAST_S)
+            try:
+                response = _send_once(state.connections, server.url, request, timeout_s)
+            except NoResponse as failure:
+                reasons[server] = str(failure)
+                state.rotation.failed(
+                    server, str(failure), sent_at=sent_at, now=time.monotonic(), retry_after_s=failure.retry_after_s
+                )
+                if failure.is_final:
+                    unusable.add(server)
+            else:
+                state.rotation.answered(server, sent_at=sent_at)
+                if response.status != _NOT_FOUND:
+                    return response
+                missing = response
+                reasons.pop(server, None)
+                unusable.add(server)
+        if missing is not None and not reasons:
+            return missing
+        found = list(reasons.values()) or [state.rotation.last_reason()]
+        raise self._unavailable(found, attempts, time.monotonic() - began)
+
+    def send_to(self, url: str, request: Request) -> Response:
+        """Send a request to one server, once; the result does not affect back-off.
+
+        Raises:
+            ServerUnavailable: it did not answer in time, or is busy.
+        """
+        try:
+            timeout_s = self._timeout_s / len(self._options.urls)
+            return _send_once(self._current().connections, url, request, timeout_s)
+        except NoResponse as failure:
+            raise ServerUnavailable(str(failure), urls=(url,), reason=str(failure)) from None
+
+    def close(self) -> None:
+        """Close idle connections; those in use are closed after their response."""
+        self._is_closed = True
+        if self._state.process == os.getpid():
+            self._state.connections.close()
+
+    def _new_state(self) -> _ProcessState:
+        urls = self._options.urls
+        connections = Connections(urls, headers=self._headers, context=self._context)
+        return _ProcessState(os.getpid(), Rotation(urls, self._options.retries), connections)
+
+    def _current(self) -> _ProcessState:
+        """Return the state of this process. If two threads create it at once, either one works."""
+        if self._is_closed:
+            raise UsageError("this client is closed: create a new one")
+        state = self._state
+        if state.process != os.getpid():
+            # The connections are the parent's: two processes on one would read each other's responses. They are kept,
+            # since freeing them may wait for a lock that a thread of the parent held at the fork.
+            self._inherited.append(state)
+            state = self._state = self._new_state()
+        return state
+
+    def _unavailable(self, reasons: Sequence[str], attempts: int, took_s: float) -> ServerUnavailable:
+        """Return the error that no server answered, with the number of attempts and the reason of each server."""
+        reason = "; ".join(reasons[:_MAX_REASONS])
+        if len(reasons) > _MAX_REASONS:
+            reason += f"; and {len(reasons) - _MAX_REASONS} more"
+        urls = self._options.urls
+        servers = "" if len(urls) == 1 else f" on {len(urls)} servers"
+        times = f"{attempts} attempt{'' if attempts == 1 else 's'} in {took_s:.1f} s"
+        if not attempts:
+            times = f"{took_s:.1f} s without an attempt, since no back-off ends before the deadline"
+        return ServerUnavailable(f"gave up{servers} after {times}: {reason}", urls=urls, reason=reasons[-1])
+
+
+def _send_once(connections: Connections, url: str, request: Request, timeout_s: float) -> Response:
+    """Send a request to a server, once.
+
+    Raises:
+        NoResponse: it did not answer in time, or is busy.
+    """
+    response = connections.send(url, request, timeout_s=timeout_s)
+    if response.status in _RETRIED:
+        text = response.headers.get("retry-after", "")
+        is_seconds = text.isascii() and text.isdecimal()
+        raise NoResponse(
+            f"{url} answers {response.status}: {response.text()}", retry_after_s=float(text[:9]) if is_seconds else 0.0
+        )
+    return response

@@ -1,0 +1,115 @@
+"""Turns images of a user into what is sent: the bytes of a file unchanged, or pixels without loss.
+
+Files are decoded and resized on the server, as the bundle's manifest specifies. Nothing is resized here.
+"""
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from edgecnn.bundle.decoding import ImageLike, Mode, decode
+from edgecnn.client.description import Description
+from edgecnn.errors import ImageError, ImageTooLarge, ServerError
+
+MAX_REQUEST_BYTES = 16 << 20
+"""Of images in a request, unless one alone is larger: a quarter of what a server accepts by default."""
+
+_MAX_FILE_BYTES = 280 << 20
+"""More than the largest image that is decoded needs, four bytes per pixel and not compressed."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image ready to be sent.
+
+    Attributes:
+        name: for messages.
+        content: an encoded file, or uint8 [H, W, C] of the model's size.
+    """
+
+    name: str
+    content: bytes | np.ndarray
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the content."""
+        return self.content.nbytes if isinstance(self.content, np.ndarray) else len(self.content)
+
+    def refused(self, error: ServerError) -> ImageError:
+        """Return the error that a server refused this image; it names the image."""
+        text = error.text.removeprefix("cannot decode: ")
+        if text.startswith("the image "):
+            text = f"{self.name}{text.removeprefix('the image')}"
+        kind = ImageTooLarge if error.status == 413 else ImageError
+        return kind(text if self.name in text else f"{self.name}: {text}")
+
+
+def chunks(images: Iterable[ImageLike], model: Description) -> Iterator[list[Picture | ImageError]]:
+    """Split images into what one request may contain; an unreadable image is replaced by its error."""
+    chunk: list[Picture | ImageError] = []
+    size = 0
+    for image in images:
+        picture: Picture | ImageError
+        try:
+            picture = _picture(image, model)
+        except ImageError as error:
+            picture = error
+        added = picture.size_bytes if isinstance(picture, Picture) else 0
+        if chunk and (len(chunk) == model.max_batch or size + added > MAX_REQUEST_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(picture)
+        size += added
+    if chunk:
+        yield chunk
+
+
+def _picture(image: ImageLike, model: Description) -> Picture:
+    """Prepare an image for sending.
+
+    Raises:
+        ImageError: it cannot be read or is not an image; the message names the file.
+    """
+    name = os.fspath(image) if isinstance(image, str | os.PathLike) else "the image"
+    if model.card is not None and isinstance(image, str | os.PathLike):
+        return Picture(name, _read(Path(image)))
+    if model.card is not None and isinstance(image, bytes | bytearray | memoryview):
+        return Picture(name, bytes(image))
+    mode: Mode = "L" if model.shape[2] == 1 else "RGB"
+    decoded = decode(image, mode)
+    pixels = np.asarray(decoded, np.uint8)
+    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    if model.card is not None:
+        keeps_pixels = model.card.keeps_pixels and pixels.shape == model.card.shape
+        return Picture(name, pixels if keeps_pixels else _png(decoded))
+    if any(wanted not in (-1, size) for wanted, size in zip(model.shape, pixels.shape, strict=True)):
+        raise ImageError(
+            f"{name} has {list(pixels.shape)}: the server does not report how images are resized for {model.name!r}, "
+            f"so each must have exactly {list(model.shape)}"
+        )
+    return Picture(name, pixels)
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.info.clear()  # ICC profile and comments are not used
+    picture.save(file, "PNG", compress_level=1)  # much faster than the default of 6, and not much larger
+    return file.getvalue()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:  # a zero byte in the path
+        raise ImageError(f"cannot read {str(path)!r}: {error}") from None
+    if len(content) > _MAX_FILE_BYTES:
+        raise ImageTooLarge(f"{path} is too large: no image file has more than {_MAX_FILE_BYTES >> 20} MiB")
+    return content

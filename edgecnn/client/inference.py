@@ -1,0 +1,144 @@
+"""Images of one model to logits and labels, while servers may load other bundles.
+
+The labels of a result are those of the bundle that computed it: each response has the digest of the bundle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.client.connections import Request, Response
+from edgecnn.client.description import Card, Description, parse_card, path_of
+from edgecnn.client.failover import Failover
+from edgecnn.client.images import Picture
+from edgecnn.errors import ImageError, ServerError, ServerUnavailable
+from edgecnn.prediction import Prediction, prediction_of
+from edgecnn.protocol.client_codec import decode_logits, encode_request
+from edgecnn.protocol.http_headers import BUNDLE_DIGEST, HEADER_LENGTH
+
+_MAX_TRIES = 5
+"""Results whose bundle was replaced, or whose server went away, before its card was fetched."""
+
+_MAX_BUNDLES = 64
+"""Bundles whose labels are kept."""
+
+_REFUSED = (400, 413, 415)
+"""Statuses after which each image is sent on its own: one is invalid, or all together are too large."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The result for one image.
+
+    Attributes:
+        prediction: or the error of an image that cannot be read or decoded.
+        url: of the server; empty where the image was not sent.
+        digest: of the bundle; empty where the image was not sent, or the server does not report it.
+    """
+
+    prediction: Prediction | ImageError
+    url: str = ""
+    digest: str = ""
+
+
+class Inference:
+    """Sends images to one model. Thread-safe.
+
+    Attributes:
+        model: the model as it was described.
+        is_outdated: whether a bundle for other images has answered since.
+    """
+
+    def __init__(self, servers: Failover, model: Description) -> None:
+        self.model = model
+        self.is_outdated = False
+        self._servers = servers
+        self._labels_of = {} if model.card is None else {model.card.digest: model.card.labels}
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Return the logits [N, K] of images [N, H, W, C].
+
+        Raises:
+            ServerError: a server answered with an error.
+            ServerUnavailable: no server answered in time.
+        """
+        try:
+            return self._infer(images)[1]
+        except ServerError as error:
+            if error.status not in _REFUSED or len(images) == 1:
+                raise
+        return np.concatenate([self.logits(image[None]) for image in images])
+
+    def answers(self, pictures: Sequence[Picture], *, top: int) -> list[Answered]:
+        """Return the result for each picture; all are files, or all are pixels.
+
+        Raises:
+            ServerError: a server answered with an error that no single image causes.
+            ServerUnavailable: no server answered in time.
+        """
+        try:
+            return self._answers([picture.content for picture in pictures], top)
+        except ServerError as error:
+            is_file = isinstance(pictures[0].content, bytes)
+            if error.status not in _REFUSED or (len(pictures) == 1 and not is_file):
+                raise
+            if len(pictures) == 1:
+                return [Answered(pictures[0].refused(error))]
+        return [answer for picture in pictures for answer in self.answers([picture], top=top)]
+
+    def _answers(self, contents: Sequence[bytes | np.ndarray], top: int) -> list[Answered]:
+        """Send images until the labels of the bundle that answered are known."""
+        images = np.stack(contents) if isinstance(contents[0], np.ndarray) else contents
+        for _ in range(_MAX_TRIES):
+            response, logits = self._infer(images)  # type: ignore[arg-type]
+            digest = response.headers.get(BUNDLE_DIGEST.lower(), "")
+            labels = self._labels(response, digest, classes=logits.shape[1])
+            if labels is not None:
+                return [Answered(prediction_of(row, labels, top=top), response.url, digest) for row in logits]
+        raise response.error(f"replaced its bundle {_MAX_TRIES} times before the labels could be read")
+
+    def _infer(self, images: np.ndarray | Sequence[bytes]) -> tuple[Response, np.ndarray]:
+        model = self.model
+        body, header_length = encode_request(images, input_name=model.input_name, output_name=model.output_name)
+        headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(header_length)}
+        request = Request("POST", f"{path_of(model.name)}/infer", body, headers)
+        response = self._servers.send(request).checked()
+        length = response.headers.get(HEADER_LENGTH.lower())
+        try:
+            logits = decode_logits(response.body, length, output_name=model.output_name, count=len(images))
+        except ValueError as error:
+            raise response.protocol_error(str(error)) from None
+        if not np.isfinite(logits).all():
+            raise response.error("gives logits that are not finite: verify the bundle there")
+        return response, logits
+
+    def _labels(self, response: Response, digest: str, *, classes: int) -> Sequence[str] | None:
+        """Return the labels of the bundle that answered; None where they cannot be read any more."""
+        if self.model.card is None:
+            return tuple(map(str, range(classes)))
+        if not digest:
+            raise response.error(f"does not report its bundle: the response has no header {BUNDLE_DIGEST}")
+        labels = self._labels_of.get(digest) or self._fetch_labels(response, digest, self.model.card)
+        if labels is not None and len(labels) != classes:
+            raise response.error(f"has a bundle with {len(labels)} labels and gives {classes} logits")
+        return labels
+
+    def _fetch_labels(self, response: Response, digest: str, described: Card) -> Sequence[str] | None:
+        """Read the labels of a new bundle from the server that answered; None where it has neither any more."""
+        try:
+            card = parse_card(self._servers.send_to(response.url, Request("GET", f"{path_of(self.model.name)}/card")))
+        except ServerUnavailable:
+            return None
+        if card is None:
+            raise response.error("reports the digest of a bundle, but no card")
+        if (card.shape, card.keeps_pixels) != (described.shape, described.keeps_pixels):
+            self.is_outdated = True
+            raise response.error(
+                f"has a new model for images {list(card.shape)}, before {list(described.shape)}, or resizes them in "
+                f"another way: call again"
+            )
+        if len(self._labels_of) >= _MAX_BUNDLES:
+            self._labels_of = {}
+        self._labels_of[card.digest] = card.labels
+        return card.labels if card.digest == digest else None

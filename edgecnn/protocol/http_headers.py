@@ -1,0 +1,10 @@
+"""Names of the HTTP headers that the server and its clients share; as gRPC metadata they are in lower case."""
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""Bytes of JSON in front of the binary tensors of a body."""
+
+BUNDLE_DIGEST = "X-Bundle-Digest"
+"""Digest of the bundle that computed a result."""
+
+SERVER_TIMING = "Server-Timing"
+REQUEST_ID = "X-Request-ID"

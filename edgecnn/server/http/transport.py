@@ -1,0 +1,185 @@
+"""The socket of one client: responses as bytes, back-pressure, and closing so that the last response arrives."""
+
+import asyncio
+import json
+import math
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import cast
+
+from edgecnn.server.http.limits import Limits
+from edgecnn.server.http.message import Application, Response
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+TCP_CLOSED = 7
+TCP_CLOSE_WAIT = 8
+LINGER_S = 2.0
+"""How long a client may take to close, or go on sending after a refusal, before the connection is closed."""
+
+_COPIED_BYTES = 64 << 10
+"""A larger body is not copied behind the headers."""
+_BODILESS = {204, 304}
+_STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in HTTPStatus}
+_STATUS_LINES |= {413: "HTTP/1.1 413 Content Too Large\r\n"}
+_TCP_INFO = getattr(socket, "TCP_INFO", None)
+"""Linux only."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """The state that the connections of a listener share. Only `busy` is written by the connections.
+
+    Attributes:
+        application: answers requests.
+        limits: bounds of a connection.
+        lost: called with a connection that has closed.
+        date: the line of the Date header, updated by the listener.
+        draining: whether every response is the last of its connection.
+        busy: requests without a response.
+    """
+
+    application: Application
+    limits: Limits
+    lost: Callable[[object], None]
+    date: str = ""
+    draining: bool = False
+    busy: int = 0
+
+
+class ClientTransport(asyncio.Protocol):
+    """The lower half of a connection, without requests.
+
+    Attributes:
+        deadline: of what the connection waits for, by the monotonic clock.
+        made: whether the transport is open; with TLS, whether the handshake is complete.
+    """
+
+    __slots__ = (
+        "_ending", "_eof", "_paused", "_secure", "_shared", "_sock", "_stalled", "_transport", "deadline", "made",
+    )  # fmt: skip
+
+    def __init__(self, shared: Shared, sock: socket.socket) -> None:
+        self._shared = shared
+        self._sock = sock
+        self._ending = False  # the last response is written; further input is dropped
+        self._eof = False  # the client has closed its sending side
+        self._paused = False  # not reading
+        self._secure = False
+        self._stalled = False  # the client does not read
+        self.deadline = math.inf
+        self.made = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set up the transport; the headers are due from now on."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._secure = transport.get_extra_info("sslcontext") is not None
+        if not self._secure:
+            # Every byte that the system does not take counts as unread. TLS has records of its own to buffer.
+            self._transport.set_write_buffer_limits(high=0)
+        self.made = True
+        self.deadline = time.monotonic() + self._shared.limits.header_timeout_s
+
+    def pause_writing(self) -> None:
+        """Start the timeout for a client that does not read."""
+        self._stalled = True
+        self.deadline = time.monotonic() + self._shared.limits.write_timeout_s
+
+    def abort(self) -> None:
+        """Close at once and drop what is not sent."""
+        if self.made:
+            self._transport.abort()
+
+    def _pause_reading(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _tcp_state(self) -> int | None:
+        """Return the TCP state of the socket, or None where the system does not report it.
+
+        `TCP_CLOSED` means that the client has reset the connection, or that it is closed here.
+        """
+        if _TCP_INFO is None:
+            return None
+        try:
+            return self._sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0]
+        except OSError:
+            return TCP_CLOSED if self._sock.fileno() < 0 else None
+
+    def _write(self, response: Response, *, method: str, keep: bool, http_version: str) -> None:
+        if self._transport.is_closing():
+            return  # asyncio would log a warning
+        connection = "Connection: close\r\n"
+        if keep:
+            connection = "" if http_version == "1.1" else "Connection: keep-alive\r\n"
+        data = _head_bytes(response, date=self._shared.date, connection=connection)
+        body = response.body
+        if not body or method == "HEAD" or response.status in _BODILESS:
+            self._transport.write(data)
+        elif len(body) <= _COPIED_BYTES:
+            self._transport.write(data + body)
+        else:
+            self._transport.write(data)
+            self._transport.write(body)
+
+    def _end(self, *, unread: bool = False) -> None:
+        """Close after the client has read the last response.
+
+        Closing a socket that has unread bytes, or gets more, resets the connection, and a reset discards what the
+        client has not read yet. So only the sending side is closed, and input is dropped until the client closes.
+
+        Args:
+            unread: whether the client may still be sending. TLS cannot close one side, so only then it waits.
+        """
+        transport = self._transport
+        self._ending = True
+        self.deadline = time.monotonic() + (self._shared.limits.write_timeout_s if self._stalled else LINGER_S)
+        if transport.is_closing():
+            return
+        if self._eof or (self._secure and not unread):
+            transport.close()
+            return
+        if not self._secure:
+            transport.write_eof()
+        self._resume_reading()
+
+
+def date_line() -> str:
+    """Return the line of the Date header for this second."""
+    return f"Date: {formatdate(usegmt=True)}\r\n"
+
+
+def error_response(status: int, message: str) -> Response:
+    """Return the response to something that is not a request, or for which there is no memory."""
+    headers = (("Content-Type", "application/json"), *((("Retry-After", "1"),) if status == 503 else ()))
+    return Response(status, json.dumps({"error": message}).encode(), headers)
+
+
+def _head_bytes(response: Response, *, date: str, connection: str) -> bytes:
+    """Return the status line and the headers of a response.
+
+    Args:
+        response: the response. Header values are Latin-1; a line break in one becomes a space.
+        date: the line of the Date header.
+        connection: the line of the Connection header, or nothing.
+    """
+    lines = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
+    if lines.count("\n") != len(response.headers) or lines.count("\r") != len(response.headers):
+        # A line break in a value would start a header, or a response, of its own.
+        lines = "".join([f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in response.headers])
+    length = "" if response.status in _BODILESS else f"Content-Length: {len(response.body)}\r\n"
+    first = _STATUS_LINES.get(response.status) or f"HTTP/1.1 {response.status} \r\n"
+    return f"{first}{date}{length}{connection}{lines}\r\n".encode("latin-1", "replace")
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ")

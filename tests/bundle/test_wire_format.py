@@ -1,0 +1,35 @@
+"""Fields of a message are found at their offsets, and bytes that are not a message are refused."""
+
+import pytest
+
+from edgecnn.bundle.wire_format import FIXED32, FIXED64, LENGTH, VARINT, WireFormatError, read_fields
+
+
+def test_finds_fields_of_every_wire_type():
+    message = b"\x08\xac\x02" + b"\x11" + bytes(8) + b"\xba\x3e\x03abc" + b"\x25" + bytes(4)
+    fields = list(read_fields(message))
+    assert fields == [(1, VARINT, 300, 3), (2, FIXED64, 4, 12), (999, LENGTH, 15, 18), (4, FIXED32, 19, 23)]
+    assert list(read_fields(memoryview(message))) == fields
+    assert message[15:18] == b"abc"
+
+
+def test_empty_message_has_no_fields():
+    assert list(read_fields(b"")) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (b"\x08", "at byte 1: expected an integer"),
+        (b"\x08" + b"\xff" * 10 + b"\x01", "at byte 1: expected an integer"),
+        (b"\x88\x80\x80\x80\x80\x00\x00", "at byte 0: expected an integer"),
+        (b"\x0a\x80\x80\x80\x80\x80\x00", "at byte 1: expected an integer"),
+        (b"\xf8\xff\xff\xff\x7f\x00", "at byte 0: a field has the number 4294967295"),
+        (b"\x0b", "at byte 1: a field has the wire type 3"),
+        (b"\x0a\x05abcd", "cut off: expected 7 bytes or more, found 6"),
+        (b"\x0d\x00\x00\x00", "cut off: expected 5 bytes or more, found 4"),
+    ],
+)
+def test_refuses_bytes_that_are_no_message(message: bytes, error: str):
+    with pytest.raises(WireFormatError, match=error):
+        list(read_fields(message))
