@@ -73,7 +73,7 @@ def test_the_page_of_reloads_has_a_row_for_each_network():
 def test_the_page_of_sigterms_has_what_was_lost():
     counts = {"sent": 1500, "sent_after_signal": 3, "lost": 2, "never_in": 1, "unexpected": 0}
     exits = {"exit_codes": {"0": 9, "-9": 1}, "exit_s": {"value": 1.0, "low": 0.9, "high": 1.1}, "longest_exit_s": 1.5}
-    how = {"runs": 10, "workers": 1, "clients": 8, "statuses": {"200": 1400, "503": 90}}
+    how = {"runs": 10, "clients": 8, "statuses": {"200": 1400, "503": 90}}
     text = sigterm.page(ORIGIN | counts | exits | how)
     for row in ("requests sent | 1,500", "answered with 503 | 90", "lost | 2", "exit code -9 | 1"):
         assert f"| {row} |" in text
