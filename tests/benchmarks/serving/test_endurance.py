@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.serving import reload, sigterm, soak
+from benchmarks.serving import reload, requests, sigterm, soak
 from benchmarks.serving.reload import summary
 from benchmarks.serving.sigterm import Sent, count
 from benchmarks.serving.soak import balance, growth, slope
@@ -73,7 +73,7 @@ def test_the_page_of_reloads_has_a_row_for_each_network():
 def test_the_page_of_sigterms_has_what_was_lost():
     counts = {"sent": 1500, "sent_after_signal": 3, "lost": 2, "never_in": 1, "unexpected": 0}
     exits = {"exit_codes": {"0": 9, "-9": 1}, "exit_s": {"value": 1.0, "low": 0.9, "high": 1.1}, "longest_exit_s": 1.5}
-    how = {"runs": 10, "workers": 1, "clients": 8, "statuses": {"200": 1400, "503": 90}}
+    how = {"runs": 10, "clients": 8, "statuses": {"200": 1400, "503": 90}}
     text = sigterm.page(ORIGIN | counts | exits | how)
     for row in ("requests sent | 1,500", "answered with 503 | 90", "lost | 2", "exit code -9 | 1"):
         assert f"| {row} |" in text
@@ -98,3 +98,8 @@ def test_the_page_of_a_soak_has_verdicts_that_fail():
     assert "| started | 105 | 85.0 | 80.0 | 22 | 5 |" in text
     assert "| slow | 200: 6,676, 408: 34 |" in text
     assert "counters: received 6,710." in text
+
+
+def test_reads_the_head_of_an_answer():
+    head = requests.parse_head(b"HTTP/1.1 503 Busy\r\nContent-Length: 12\r\nCONNECTION: close\r\n\r\n")
+    assert head == requests.Head(status=503, length=12, is_last=True)
