@@ -54,7 +54,8 @@ def machine_doubts(
     if not any(result.decided for result in results.values()):
         raise ProofFailed(
             f"the INT8 logits are off by {self_test.tolerance / 2:.3g}, more than half of any answer's margin: the "
-            f"self-test would prove nothing, so no bundle was written; are the calibration images like the real ones?"
+            f"self-test would prove nothing, so no bundle was written; are the calibration images "
+            f"like those of its use?"
         )
     reason = f"; weights beyond ±{PORTABLE_RANGE} saturate on some processors" if full_range else ""
     return tuple(
