@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # `edgecnn` sets this at import; a test that imports an engine before it must not call anybody either.
@@ -17,6 +18,14 @@ from repository import COMMITTED, REPOSITORY
 from shared import build_once
 
 from edgecnn.bundle.store import Bundle, open_bundle
+
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try more examples where slow tests run too."""
+    hypothesis.settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_sample_images
@@ -93,7 +93,6 @@ def test_a_whole_photograph_becomes_what_imagenet_networks_are_trained_on(interp
 sides = st.integers(1, 120)
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     height=sides,
     width=sides,
