@@ -64,6 +64,10 @@ class ProfileWarning(EdgecnnWarning):
     """What was tuned on this machine does not hold any more, or cannot be read: it is not used."""
 
 
+class OverlapWarning(EdgecnnWarning):
+    """An INT8 bundle is measured on images that it was calibrated with."""
+
+
 class UsageError(EdgecnnError):
     """What was asked for cannot be, whatever the machine."""
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # `edgecnn` sets this at import; a test that imports an engine before it must not call anybody either.
@@ -17,6 +18,14 @@ from repository import COMMITTED, REPOSITORY
 from shared import build_once
 
 from edgecnn.bundle.store import Bundle, open_bundle
+
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try more examples where slow tests run too."""
+    hypothesis.settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +108,23 @@ def fake_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 @pytest.fixture
 def committed() -> Bundle:
     return open_bundle(COMMITTED)
+
+
+@pytest.fixture
+def lying_bundle(committed: Bundle, tmp_path: Path) -> Bundle:
+    """An intact bundle whose reference answered otherwise: sealed, yet its proof does not hold."""
+    import dataclasses
+
+    from edgecnn.bundle.store import create_bundle
+
+    self_test = committed.self_test()
+    return create_bundle(
+        tmp_path / committed.manifest.name,
+        manifest=committed.manifest,
+        model=committed.model.read_bytes(),
+        self_test=dataclasses.replace(self_test, logits=-self_test.logits),
+        proof=committed.proof(),
+    )
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
 from edgecnn.pipeline.data.photographs import photographs
 from edgecnn.pipeline.inspection.graph import count_macs
 from edgecnn.pipeline.models.registry import get_architecture
-from edgecnn.pipeline.proving import Evaluation, engine_sessions, make_proof, make_self_test, temporary_graph
+from edgecnn.pipeline.proving import engine_sessions, make_proof, make_self_test, temporary_graph
+from edgecnn.runtime.verification.evaluation import Evaluation
 
 RUNTIME = BUILD / "runtime"
 PREPROCESSING = Preprocessing("RGB", Resize((256,)), (224, 224), *IMAGENET)

@@ -31,7 +31,7 @@ from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.quantizing import quantize
 from edgecnn.pipeline.quantization.recipe import CalibrationImages, choose
 from edgecnn.pipeline.reference import Reference
-from edgecnn.pipeline.torch_session import network_input
+from edgecnn.pipeline.transforms import network_input
 
 _CALIBRATION = 8
 _OPTIONS = QuantizationOptions(rounding="nearest", max_drop=100)

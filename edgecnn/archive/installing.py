@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgecnn.archive.copying import Incoming, IncomingFolder, place
 from edgecnn.archive.layout import KEEP, Layout
@@ -32,6 +33,7 @@ class Installed:
         bundle: its digest.
         signed: whether a signature came with it, which stands beside it now.
         removed: the versions that were deleted.
+        self_test: what `prove` returned; None where it was not called.
     """
 
     current: Path
@@ -42,6 +44,7 @@ class Installed:
     bundle: str
     signed: bool
     removed: tuple[int, ...]
+    self_test: Any = None
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,10 @@ def install(
         signature: its file; None for the one beside `source`, where there is one.
         keep: how many versions stay, the highest; the current one and the one before it always do.
         check: called with the bundle and its signature, which must be there then, before either is put in its place, or
-            the copy proven; raises EdgecnnError where it does not hold. None: nobody asks whether it does.
-        prove: called with the copy before it is made current; raises EdgecnnError where the proof does not hold.
+            the copy proven; raises EdgecnnError where it does not hold. None: it is not checked. See
+            `openssf.signature_check`.
+        prove: called with the copy before it is made current; raises EdgecnnError where the proof does not hold. What
+            it returns is in the result. See `edgecnn.runtime.verification.verify.prove`.
 
     Raises:
         BundleError: it is not intact; nothing has changed then.
@@ -98,10 +103,13 @@ def install(
         if check is not None and signed is not None:
             check(bundle, signed)
 
+    shown: object = None
+
     def admit(bundle: Bundle) -> None:
+        nonlocal shown
         checked(bundle)
         if prove is not None:
-            prove(bundle)
+            shown = prove(bundle)
 
     with _opened(source) as incoming, layout.at_work(create=True):
         layout.end_undoing()  # a rollback that died is over: another version is asked for now
@@ -127,6 +135,7 @@ def install(
             bundle=current.digest,
             signed=signed is not None,
             removed=removed,
+            self_test=shown,
         )
 
 

@@ -9,7 +9,8 @@ import contextlib
 import io
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from model_signing import hashing, signing, verifying
@@ -17,9 +18,11 @@ from model_signing.manifest import Manifest
 
 from edgecnn.archive.keys import check_private_key, read_public_key
 from edgecnn.archive.signature import Signature, read_signature
-from edgecnn.bundle.finding import MANIFEST, is_bundle, led_to, signature_beside
+from edgecnn.bundle.finding import MANIFEST, check_outside_bundles, is_bundle, led_to, signature_beside
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError, DigestMismatch, SignatureInvalid
+from edgecnn.files.file import new_file
+from edgecnn.files.folder import write_new_file
 
 
 class _Hashing(hashing.Config):
@@ -71,6 +74,72 @@ def sign_bundle(bundle: Bundle, *, key: Path) -> bytes:
     if hashed.digests != sealed | {MANIFEST: bundle.digest}:
         raise DigestMismatch(f"{bundle.path} has changed while it was signed: nothing was written")
     return content
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What was signed.
+
+    Attributes:
+        name: of the bundle.
+        bundle: its digest.
+        signature: the file that was written.
+    """
+
+    name: str
+    bundle: str
+    signature: Path
+
+
+def sign(path: Path, *, key: Path, out: Path | None = None, force: bool = False) -> Signed:
+    """Sign a bundle and write the signature to a file; the bundle is only read.
+
+    Args:
+        path: the bundle's folder.
+        key: PEM file with a private key, on P-256, P-384 or P-521.
+        out: the signature's file; by default `BUNDLE.sig`, beside the folder.
+        force: replace an existing file.
+
+    Raises:
+        BundleError: it is not an intact bundle.
+        UsageError: `key` cannot sign, or `out` is inside a bundle or not a plain file.
+        OutputExists: `out` exists and `force` is false.
+        EdgecnnError: the file cannot be written.
+    """
+    bundle = open_bundle(path)
+    place = out or signature_beside(path)
+    check_outside_bundles(place)
+    with new_file(place, force=force) as new:
+        write_new_file(new, (sign_bundle(bundle, key=key),))
+    return Signed(bundle.manifest.name, bundle.digest, place)
+
+
+def open_signed(path: Path, *, key: Path, signature: Path | None = None) -> Bundle:
+    """Open the bundle that the owner of a key has signed.
+
+    Args:
+        path: the bundle's folder.
+        key: PEM file with a public key.
+        signature: its file; by default the one beside the bundle.
+
+    Raises:
+        UsageError, SignatureMissing, SignatureInvalid: see `verify_signature`.
+        BundleError: it is not an intact bundle, or not the one whose signature was verified.
+    """
+    return open_bundle(path, digest=verify_signature(path, key=key, signature=signature))
+
+
+def signature_check(key: Path) -> Callable[[Bundle, Signature], str]:
+    """Return the check that `install` takes: it refuses a bundle that the owner of a key has not signed.
+
+    Args:
+        key: PEM file with a public key; it is read now, and again for each bundle.
+
+    Raises:
+        UsageError: it is no key to verify with.
+    """
+    read_public_key(key)
+    return lambda bundle, signature: check_signature(bundle.path, signature, key=key)
 
 
 def verify_signature(bundle: Path, *, key: Path, signature: Path | None = None) -> str:

@@ -18,7 +18,8 @@ from typing import BinaryIO
 from edgecnn.archive.copying import Files, place, read_chunks
 from edgecnn.archive.packing import BLOCK, END, LARGEST, padding, write_header
 from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST
-from edgecnn.bundle.manifest import Manifest, parse_manifest
+from edgecnn.bundle.manifest import Manifest
+from edgecnn.bundle.reading import parse_manifest
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import (
     BundleError,

@@ -42,7 +42,8 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
     """Decode one image.
 
     Args:
-        image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1] or [H, W, 3], for RGBA also [H, W, 4].
+        image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1] or [H, W, 3],
+            and [H, W, 4] for RGBA.
         mode: `L` for one channel (ITU-R 601-2 luma), `RGB` for three, `RGBA` for four.
         max_pixels: images with more are refused from their header, before they take memory.
 

@@ -14,8 +14,10 @@ import numpy as np
 
 from edgecnn.bundle.external_data import check_no_external_data
 from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, PROOF, SELF_TEST, check_outside_bundles, led_to
-from edgecnn.bundle.manifest import FileEntry, Graph, Manifest, check_name, parse_manifest
+from edgecnn.bundle.manifest import FileEntry, Graph, Manifest
+from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import Proof
+from edgecnn.bundle.reading import parse_manifest
 from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.weights import check_weights
 from edgecnn.errors import (

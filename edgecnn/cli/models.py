@@ -13,34 +13,19 @@ def models(as_json: bool) -> None:
 
     Parameters include heads that only training uses. MACs are multiply-accumulates for one image.
     """
-    from edgecnn.pipeline.inspection.network import inspect_network
-    from edgecnn.pipeline.models.registry import architectures
+    from edgecnn.pipeline.inspecting import architecture_costs
 
-    found = [(architecture, inspect_network(architecture.usual())) for architecture in architectures()]
-    result = [
-        {
-            "name": architecture.name,
-            "parameters": inspected.parameters,
-            "macs": inspected.macs,
-            "image_size": architecture.image_size,
-            "min_image_size": architecture.min_image_size,
-            "max_image_size": architecture.max_image_size,
-            "in_channels": architecture.in_channels,
-            "num_classes": architecture.num_classes,
-            "stems": architecture.stems,
-        }
-        for architecture, inspected in found
-    ]
+    found = architecture_costs()
     header = ("name", "parameters", "million MACs", "image", "smallest", "classes")
     rows = [
         (
-            architecture.name,
-            f"{inspected.parameters:,}",
-            f"{inspected.macs / 1e6:,.1f}",
-            "×".join(map(str, inspected.image_shape)),
-            str(architecture.min_image_size),
-            str(architecture.num_classes),
+            each.name,
+            f"{each.parameters:,}",
+            f"{each.macs / 1e6:,.1f}",
+            f"{each.image_size}×{each.image_size}×{each.in_channels}",
+            str(each.min_image_size),
+            str(each.num_classes),
         )
-        for architecture, inspected in found
+        for each in found
     ]
-    emit(result, columns([header, *rows], right=(1, 2, 3, 4, 5)), as_json=as_json)
+    emit(found, columns([header, *rows], right=(1, 2, 3, 4, 5)), as_json=as_json)

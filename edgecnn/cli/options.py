@@ -9,6 +9,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from edgecnn.bundle.finding import check_outside_bundles
+from edgecnn.errors import UsageError
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEVICES = "cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto"
@@ -28,6 +31,20 @@ public_key_option = click.option(
 def out_option(text: str) -> Callable[[Command], Command]:
     """Return the option `--out`, a folder."""
     return click.option("--out", required=True, type=click.Path(path_type=Path), help=text)
+
+
+def file_option(name: str, metavar: str, *, help: str) -> Callable[[Command], Command]:  # noqa: A002
+    """Return an option that names a file to write: outside bundles, with the extension of its metavar."""
+    suffix = Path(metavar).suffix
+
+    def check(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None and path.suffix.lower() != suffix:
+            raise UsageError(f"{name} {path}: expected a name that ends in {suffix}")
+        if path is not None:
+            check_outside_bundles(path)
+        return path
+
+    return click.option(name, type=click.Path(path_type=Path), metavar=metavar, help=help, callback=check)
 
 
 def session_options(command: Command) -> Command:

@@ -60,18 +60,10 @@ def train(
     from edgecnn.pipeline.data.sources import open_source
     from edgecnn.pipeline.training.distributed import writes_results
     from edgecnn.pipeline.training.loop import train as run
-    from edgecnn.pipeline.training.scalars import scalars
 
     images = open_source(source)
     chosen = recipe(architecture, images.name, **options)
-    speaks = writes_results()
-    with progress_bar(hidden=not speaks) as progress, scalars(tensorboard if speaks else None) as write:
-
-        def on_epoch(number: int, epoch: "Epoch") -> None:
-            if speaks:
-                click.echo(_line(number, chosen.epochs, epoch), err=True)
-                write(number, epoch)
-
+    with progress_bar(hidden=not writes_results()) as progress:
         trained = run(
             architecture,
             images,
@@ -82,11 +74,12 @@ def train(
             resume=resume,
             force=force,
             cache_mib=cache_mib,
-            on_complaint=partial(warn, strict=strict) if speaks else None,
+            on_complaint=partial(warn, strict=strict),
             progress=progress,
-            on_epoch=on_epoch,
+            on_epoch=lambda number, epoch: click.echo(_line(number, chosen.epochs, epoch), err=True),
+            tensorboard=tensorboard,
         )
-    if speaks:
+    if trained.writes:
         text = f"{out}: top-1 {percent(trained.test_top1)} on {trained.test_images} test images"
         text += f", best epoch {trained.best_epoch} of {chosen.epochs}, {trained.duration_s:.0f} s"
         emit({"checkpoint": str(out), **vars(trained)}, text, as_json=as_json)

@@ -1,25 +1,32 @@
 """What `verify` has found, as lines of text."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecnn.cli.output import columns, number, points, rate
 
 if TYPE_CHECKING:
     from edgecnn.bundle.proof import Comparison
-    from edgecnn.bundle.store import Bundle
     from edgecnn.runtime.verification.agreement import Agreement, Flip
     from edgecnn.runtime.verification.batch_mates import BatchMates
-    from edgecnn.runtime.verification.record import VerificationRecord
+    from edgecnn.runtime.verification.verify import Verification
 
 _MOST_FLIPS = 10
 
 
-def verification_text(found: "VerificationRecord", bundle: "Bundle") -> str:
-    """Return a verification in a few lines."""
-    session, self_test = found.session, found.self_test
+def verification_text(verification: "Verification", *, signed_by: Path | None, simulate: bool) -> str:
+    """Return a verification in a few lines.
+
+    Args:
+        verification: the result.
+        signed_by: the public key that the bundle's signature was verified with, if any.
+        simulate: whether the answers were predicted.
+    """
+    found = verification.record
+    session, self_test, precision = found.session, found.self_test, verification.bundle.manifest.precision
     lines = [
-        f"{found.name} ({bundle.manifest.precision}) on {session.engine} {session.version}, {session.device}: "
-        f"float layers in {session.precision}, {session.threads} threads",
+        f"{found.name} ({precision}) on {session.engine} {session.version}, {session.device}: float layers in "
+        f"{session.precision}, {session.threads} threads",
         f"  self-test: {self_test.images} images and {self_test.encoded} image files, "
         f"largest logit error {number(self_test.max_error)} (allowed {self_test.tolerance:.3g}); "
         f"{self_test.decided} answers are decided by more than that",
@@ -30,6 +37,14 @@ def verification_text(found: "VerificationRecord", bundle: "Bundle") -> str:
     if found.batch_mates:
         lines.append(f"  {_batch_mates(found.batch_mates)}")
     lines.append("  the proof holds" if found.holds else "  the proof does NOT hold")
+    if signed_by is not None:
+        lines.append(f"  the signature holds: it is the one of {signed_by}'s owner")
+    if simulate:
+        from edgecnn.pipeline.quantization.simulation import PAIRING
+
+        lines.append(f"  predicted, not run: saturating as in {PAIRING}")
+    elif verification.exact_sums:
+        lines.append(f"  full-range weights would saturate here: {session.engine} was told to sum exactly")
     return "\n".join(lines)
 
 

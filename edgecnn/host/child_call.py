@@ -9,7 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from edgecnn import errors
+import edgecnn.errors
 from edgecnn.errors import EdgecnnError
 from edgecnn.files.schema import plain
 from edgecnn.host.child import child_command, child_environment
@@ -67,8 +67,8 @@ def ask_child(module: str, question: object, timeout_s: float) -> Ended | None:
 
 
 def told_error(name: str, message: str, known: tuple[type[EdgecnnError], ...]) -> EdgecnnError:
-    """Return the error that a child has named, where it is of a kind that it may name; else one of no kind."""
-    cls = getattr(errors, name, None)
+    """Return the error that a child reported: of the class it named if that is one of `known`, else `EdgecnnError`."""
+    cls = getattr(edgecnn.errors, name, None)
     return cls(message) if isinstance(cls, type) and issubclass(cls, known) else EdgecnnError(message)
 
 

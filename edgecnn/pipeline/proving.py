@@ -7,42 +7,30 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgecnn.bundle.decoding import decode
 from edgecnn.bundle.finding import MODEL
-from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.proof import EngineProof, Proof
 from edgecnn.bundle.self_test import IMAGES, EncodedImage, SelfTest, spread, tolerance_from
 from edgecnn.errors import EdgecnnError, EngineMissing, ProofFailed
 from edgecnn.pipeline.data.source import Split
-from edgecnn.progress import Progress, silent
 from edgecnn.runtime.classifier import run_batches
 from edgecnn.runtime.engines.backend import Session, SessionOptions
 from edgecnn.runtime.engines.backends import get_backend, installed
 from edgecnn.runtime.engines.choices import BACKENDS
 from edgecnn.runtime.engines.saturation import without_saturation
+from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.replay import compare
 
 PARITY_BATCHES = (1, 3, 8)
 PARITY_TOLERANCE = 1e-4
 """Largest logit error of an FP32 graph, as a fraction of the spread of the logits between images."""
 
-_CHUNK = 256
 _ENCODED_SIDE = 640
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Logits of several sessions on one split, by name: float32 [N, K] each."""
-
-    data: DataReference
-    targets: np.ndarray | None
-    logits: dict[str, np.ndarray]
 
 
 @contextlib.contextmanager
@@ -87,25 +75,6 @@ def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[s
             sessions[name] = backend.open(model, without_saturation(backend, options) if full_range else options)
             stack.callback(sessions[name].close)
         yield sessions
-
-
-def evaluate(
-    sessions: Mapping[str, Session],
-    split: Split,
-    preprocessing: Preprocessing,
-    *,
-    classes: int,
-    progress: Progress = silent,
-) -> Evaluation:
-    """Run every image of a split through several sessions, a chunk of images at a time."""
-    chunks: dict[str, list[np.ndarray]] = {name: [] for name in sessions}
-    for start in range(0, len(split), _CHUNK):
-        progress("evaluating", start, len(split))
-        pixels = split.pixels(range(start, min(start + _CHUNK, len(split))), preprocessing)
-        for name, session in sessions.items():
-            chunks[name].append(run_batches(session, pixels, classes=classes))
-    progress("evaluating", len(split), len(split))
-    return Evaluation(split.reference(), split.targets, {name: np.concatenate(parts) for name, parts in chunks.items()})
 
 
 def choose_self_test(split: Split) -> Split:

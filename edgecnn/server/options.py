@@ -90,9 +90,14 @@ class ServeOptions:
             raise UsageError(f"--max-pixels may lower the limit of {MAX_PIXELS}, not raise it: found {self.max_pixels}")
 
     @property
+    def tls(self) -> tuple[Path, Path] | None:
+        """The files of the certificate and its private key; None for a server without TLS."""
+        return (self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+
+    @property
     def scheme(self) -> str:
-        """Of the server's URL."""
-        return "https" if self.tls_cert else "http"
+        """The scheme of the server's URL."""
+        return "https" if self.tls else "http"
 
     def hosts(self) -> tuple[str, ...]:
         """Return the names of this server that may stand in control calls, in lower case."""

@@ -15,7 +15,6 @@ from edgecnn.runtime.profile import FORMAT, Chosen, Profile, Purpose, profile_pa
 from edgecnn.runtime.setting import PYTORCH, Setting
 from edgecnn.runtime.site import this_site
 from edgecnn.tuning.contest import Contestant
-from edgecnn.tuning.drop import drop_points
 from edgecnn.tuning.halving import FIRST_WARM_UP_S, Halving
 from edgecnn.tuning.measuring.candidate import Candidate
 from edgecnn.tuning.space import search_space
@@ -75,6 +74,24 @@ def tune(
     text = say(winner, gain, field, baseline)
     kept = profile_of(winner, field, bundles, max_drop=max_drop, verdict=text)
     return Tuned(kept, tuple(contestant.trial() for contestant in field))
+
+
+def drop_points(bundle: Bundle, engine: str) -> float:
+    """Return by how many points a bundle's top-1 accuracy is below the reference's, according to its sealed proof.
+
+    The drop is the one on the given engine, or the largest one if the proof does not name this engine. It is negative
+    if the bundle is more accurate. Without targets, every answer that differs from the reference's counts as lost. An
+    FP32 bundle has no drop: its proof shows that it agrees with the reference.
+    """
+    if bundle.manifest.precision == "fp32":
+        return 0.0
+    proofs = bundle.proof().engines
+    chosen = [proof for proof in proofs if proof.engine == engine] or proofs
+    drops = [
+        1 - found.agreement if found.top1 is None or found.reference_top1 is None else found.reference_top1 - found.top1
+        for found in (proof.comparison for proof in chosen)
+    ]
+    return 100 * max(drops)
 
 
 def _baseline(

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from edgecnn.runtime.profile import Profile
+from edgecnn.runtime.profile import Profile, write_profile
 from edgecnn.runtime.rates import Estimate
 from edgecnn.tuning.contest import Contestant, Trial
 from edgecnn.tuning.measuring.estimates import ratio
@@ -20,6 +21,19 @@ class Tuned:
 
     profile: Profile
     trials: tuple[Trial, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings of the sessions, each once."""
+        return tuple(dict.fromkeys(note for trial in self.trials for note in trial.notes))
+
+    def keep(self) -> Path:
+        """Write the profile that sessions on this machine follow from now on; returns its place.
+
+        Raises:
+            EdgecnnError: it cannot be written.
+        """
+        return write_profile(self.profile)
 
 
 def decide(finalists: Sequence[Contestant]) -> tuple[Contestant, Estimate | None]:

@@ -27,6 +27,7 @@ from benchmarks.devices.emulation import CORTEX_A72, Processor
 from edgecnn import errors
 from edgecnn.archive.packing import pack, write_header
 from edgecnn.archive.unpacking import unpack
+from edgecnn.bundle.store import open_bundle
 
 FOLDER = "lenet-digits-int8"
 BLOCK = 512
@@ -258,7 +259,7 @@ def refused(archive: bytes, folder: Path) -> errors.BundleError:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_an_archive_that_is_not_as_it_was_packed_is_refused_by_name(fault: str, good: bytes, tmp_path: Path):
+def test_rejects_a_malformed_archive(fault: str, good: bytes, tmp_path: Path):
     change, error, named = FAULTS[fault]
     bad = change(good)
     assert bad != good
@@ -268,7 +269,7 @@ def test_an_archive_that_is_not_as_it_was_packed_is_refused_by_name(fault: str, 
 
 
 @pytest.mark.parametrize("processor", [pytest.param(CORTEX_A72, marks=on_an_arm, id=CORTEX_A72.name)])
-def test_it_is_refused_in_the_same_words_on_a_raspberry_pi(processor: Processor, good: bytes, tmp_path: Path):
+def test_a_raspberry_pi_reports_the_same_errors(processor: Processor, good: bytes, tmp_path: Path):
     work = tmp_path / "work"
     words = [str(refused(change(good), work)) for change, _, _ in FAULTS.values()]
     there = Ending(processor)
@@ -282,7 +283,7 @@ def test_it_is_refused_in_the_same_words_on_a_raspberry_pi(processor: Processor,
         there.close()
 
 
-def test_an_archive_that_is_cut_off_anywhere_is_refused(good: bytes, tmp_path: Path):
+def test_rejects_a_truncated_archive(good: bytes, tmp_path: Path):
     names = [offset(good, name) for name in ("manifest.json", "model.onnx", "proof.json", "self_test.npz")]
     edges = {at + shift for at in names for shift in (-1, 0, 1, 511, 512, 513)}
     for length in sorted(edges | set(range(0, len(good), 9973))):
@@ -290,32 +291,44 @@ def test_an_archive_that_is_cut_off_anywhere_is_refused(good: bytes, tmp_path: P
             refused(good[:length], tmp_path / "work")
 
 
-def test_every_byte_of_every_header_counts(good: bytes, tmp_path: Path):
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 15])
+def test_rejects_any_changed_byte_of_a_header(step: int, good: bytes, tmp_path: Path):
     for name in ("manifest.json", "model.onnx", "self_test.npz"):
         at = offset(good, name)
-        for place in range(at, at + BLOCK):
+        for place in range(at, at + BLOCK, step):
             refused(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :], tmp_path / "work")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), places=st.integers(1, 20))
 @example(seed=0, places=1)
-def test_whatever_is_changed_is_refused(seed: int, places: int, good: bytes, tmp_path: Path):
+def test_rejects_changed_files(seed: int, places: int, good: bytes, tmp_path: Path):
     chance = random.Random(seed)
     content = bytearray(good)
+    first = offset(good, "model.onnx")  # the manifest is before it
     for _ in range(places):
-        content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
+        content[chance.randrange(first, len(content))] ^= chance.randrange(1, 256)
     if bytes(content) != good:
         refused(bytes(content), tmp_path / "work")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_changed_manifest_changes_the_digest(data: st.DataObject, good: bytes, tmp_path: Path):
+    content = bytearray(good)
+    content[data.draw(st.integers(0, offset(good, "model.onnx") - 1))] ^= data.draw(st.integers(1, 255))
+    (tmp_path / "changed.tar").write_bytes(content)
+    with contextlib.suppress(errors.BundleError):
+        assert unpack(tmp_path / "changed.tar", tmp_path / "bundle", force=True).digest != open_bundle(COMMITTED).digest
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=2000))
-def test_whatever_is_no_archive_is_refused(content: bytes, tmp_path: Path):
+def test_rejects_random_bytes(content: bytes, tmp_path: Path):
     refused(content, tmp_path / "work")
 
 
-def test_a_sealed_size_that_no_disk_has_is_refused_before_anything_is_written(good: bytes, tmp_path: Path):
+def test_rejects_an_impossible_size(good: bytes, tmp_path: Path):
     huge = 8**11 - 1
     changed = with_manifest(lambda m: m["files"]["model.onnx"].update(size_bytes=huge))(good)
     at = offset(changed, "model.onnx")
@@ -326,7 +339,7 @@ def test_a_sealed_size_that_no_disk_has_is_refused_before_anything_is_written(go
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "device", "nothing"])
-def test_an_archive_that_is_no_plain_file_is_refused_and_not_waited_for(tmp_path: Path, kind: str):
+def test_rejects_what_is_no_plain_file(tmp_path: Path, kind: str):
     path = tmp_path / "bad.tar"
     if kind == "folder":
         path.mkdir()
@@ -348,7 +361,7 @@ def test_a_link_to_an_archive_is_followed(good: bytes, tmp_path: Path):
     assert unpack(tmp_path / "latest.tar", tmp_path / "bundle").manifest.name == FOLDER
 
 
-def test_a_graph_that_refers_to_another_file_is_refused_from_an_archive_too(bundle_copy: Path, tmp_path: Path):
+def test_rejects_external_data(bundle_copy: Path, tmp_path: Path):
     """Row 77: what the archive holds is opened as any bundle is, before it is there."""
     reseal(bundle_copy, linear(external("../../etc/passwd")))
     files = {path.name: path.read_bytes() for path in sorted(bundle_copy.iterdir())}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_sample_images
@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from edgecnn.bundle.decoding import Mode, decode
 from edgecnn.bundle.preprocessing import Interpolation, Preprocessing, Resize
 from edgecnn.errors import ImageTooLarge
-from edgecnn.pipeline.torch_session import network_input, torchvision_transform
+from edgecnn.pipeline.transforms import network_input, torchvision_transform
 
 INTERPOLATIONS: dict[Interpolation, v2.InterpolationMode] = {
     "nearest": v2.InterpolationMode.NEAREST,
@@ -93,7 +93,6 @@ def test_a_whole_photograph_becomes_what_imagenet_networks_are_trained_on(interp
 sides = st.integers(1, 120)
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     height=sides,
     width=sides,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn.files import schema
@@ -132,7 +132,6 @@ records = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(records)
 def test_any_record_dumped_and_parsed_is_itself(record: Record):
     assert schema.parse(Record, schema.dump(record)) == record

@@ -100,7 +100,6 @@ def test_without_limits_the_affinity_counts(tmp_path: Path):
     assert usable_cores(tmp_path) == len(os.sched_getaffinity(0))
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 def test_an_affinity_to_one_core_is_one_core(tmp_path: Path):
     before = os.sched_getaffinity(0)
     try:

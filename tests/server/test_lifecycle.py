@@ -6,7 +6,6 @@ The number in a comment is the row of the project's table of faults.
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import threading
 import time
@@ -42,37 +41,31 @@ def test_ten_times_the_load_does_not_make_less_of_it_succeed(held: Held):  # 66
     held.engine.tell("pace", 0.02)  # 150 images a second, whatever this machine can do
     try:
         calm, _ = _goodput(held.server, clients=4)
-        crowded, refusals_s = _goodput(held.server, clients=40)
+        crowded, refusals = _goodput(held.server, clients=40)
     finally:
         held.engine.untell("pace")
     assert crowded > 0.5 * calm
-    assert refusals_s
-    assert statistics.median(refusals_s) < 0.5
+    assert refusals  # the test of a full queue shows that they do not wait for a run
 
 
-def _goodput(server: Server, *, clients: int, seconds: float = 1.5) -> tuple[int, list[float]]:
-    """Ask again and again; return how often there was a result, and how long each refusal took."""
-    results: list[int] = []
-    refusals_s: list[float] = []
+def _goodput(server: Server, *, clients: int, seconds: float = 1.5) -> tuple[int, int]:
+    """Send requests from several clients; return how many succeed and how many are refused."""
+    found: list[int] = []
     end = time.monotonic() + seconds
 
     def ask() -> None:
         while time.monotonic() < end:
-            begun = time.monotonic()
-            status = server.infer(server.images[:1]).status
-            if status == 503:
-                refusals_s.append(time.monotonic() - begun)
+            found.append(server.infer(server.images[:1]).status)
+            if found[-1] == 503:
                 time.sleep(0.05)
-            else:
-                assert status == 200
-                results.append(status)
 
     threads = [threading.Thread(target=ask) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE_S)
-    return len(results), refusals_s
+    assert set(found) <= {200, 503}
+    return found.count(200), found.count(503)
 
 
 def test_what_waits_longer_than_its_client_wants_is_never_run(held: Held):  # 67
@@ -200,14 +193,12 @@ def test_when_the_grace_time_is_over_it_ends_and_says_that_something_was_lost(tm
 def test_a_server_that_still_loads_ends_at_once_and_leaves_nobody_behind(tmp_path: Path, number: signal.Signals):  # 70
     engine = Engine(tmp_path)
     with engine.held():
-        process, lines = start("--backend", "openvino", environment=engine.environment)
+        process, lines = start("--backend", "openvino", "--grace-s", 3600, environment=engine.environment)
         wait_for(engine.runs)  # the bundle is being proven, in a process of its own
         family = _descendants(process.pid)
         assert len(family) == 2
-        begun = time.monotonic()
         process.send_signal(number)
-        assert process.wait(PATIENCE_S) == 0
-        assert time.monotonic() - begun < 5.0  # a second, and what a busy machine adds
+        assert process.wait(PATIENCE_S) == 0  # although the run does not end, and the grace period is longer
         wait_for(lambda: not any(_lives(pid) for pid in family))
     assert not [line for line in lines if "Traceback" in line or "ERROR" in line], lines
 

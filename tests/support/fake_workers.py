@@ -43,9 +43,9 @@ with busy:
     os._exit(0)
 """
 )
-LOADING = START + "time.sleep(60)\n"
-DEAF = START + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay_ready(job, ['lenet'])\ntime.sleep(60)\n"
-DEAF_WHILE_LOADING = START + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
+LOADING = START + "time.sleep(600)\n"
+DEAF = START + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay_ready(job, ['lenet'])\ntime.sleep(600)\n"
+DEAF_WHILE_LOADING = START + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)\n"
 SERVING_WHILE_LOADING = (
     START
     + """
@@ -56,11 +56,13 @@ def stop(number, frame):
     os._exit(0)
 signal.signal(signal.SIGTERM, stop)
 say_accepting(job)
-time.sleep(60)
+time.sleep(600)
 """
 )
 CRASHING = START + "os.kill(os.getpid(), signal.SIGSEGV)\n"
 STALLING = START + "from edgecnn.server.supervisor.job import STALLED\nos._exit(STALLED)\n"
 LEAVING = START + "os._exit(0)\n"
 REFUSING = START + "print('the worker says why', file=sys.stderr)\nsys.exit(int(os.environ['CODE']))\n"
-NOTING_ENVIRONMENT = START + "(folder / 'names').write_text(' '.join(os.environ))\nsay_ready(job, [])\ntime.sleep(60)\n"
+NOTING_ENVIRONMENT = (
+    START + "(folder / 'names').write_text(' '.join(os.environ))\nsay_ready(job, [])\ntime.sleep(600)\n"
+)

@@ -8,7 +8,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 QUICK = "Restarts(first_s=0.05, longest_s=0.2, stable_s=30.0, limit=4)"
 
 

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from edgecnn.errors import SourceError
+from edgecnn.files.folder import new_folder, sync_file
 
 _TIMEOUT_S = 15.0
 
@@ -50,7 +51,7 @@ def find(name: str, dataset: str, folder: str, marker: str, looked: tuple[Path, 
         if (place / marker).is_file():
             return place
     try:
-        return download(dataset, folder)
+        return download(dataset, folder, marker)
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
     command = f"torchvision.datasets.{dataset}('data', download=True)"
@@ -61,18 +62,21 @@ def find(name: str, dataset: str, folder: str, marker: str, looked: tuple[Path, 
     )
 
 
-def download(dataset: str, folder: str) -> Path:
-    """Download a data set with torchvision, whole or not at all, and return its folder."""
+def download(dataset: str, folder: str, marker: str) -> Path:
+    """Download a data set with torchvision, and return its folder, which appears complete or not at all."""
     import torchvision
 
     root = data_folder()
     root.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT_S)  # torchvision sets none: a firewall that drops packets would hold us for ever
+    socket.setdefaulttimeout(_TIMEOUT_S)  # torchvision sets none, and a firewall that drops packets would block us
     try:
         with tempfile.TemporaryDirectory(dir=root) as temporary:
             getattr(torchvision.datasets, dataset)(temporary, download=True)
-            (root / folder).parent.mkdir(parents=True, exist_ok=True)
-            return (Path(temporary) / folder).rename(root / folder)
+            with new_folder(root / folder, marker=marker, force=True) as new:
+                for file in (Path(temporary) / folder).iterdir():
+                    sync_file(file)
+                    file.rename(new / file.name)
     finally:
         socket.setdefaulttimeout(before)
+    return root / folder

@@ -1,6 +1,7 @@
-"""The seam between edgecnn and images: what a data source and a split of it are."""
+"""Data sources and their splits: the protocols, and checks that hold for each source."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ from edgecnn.errors import ImageError, SourceError
 
 TEST_FRACTION = 0.2
 """Share of the images that a split by content hash keeps for testing."""
+
+_NAMED = 3  # images that a warning names
 
 
 class Images(Protocol):
@@ -226,3 +229,27 @@ def is_test(digest: bytes) -> bool:
     An image keeps its side when others are added, and copies of one image never stand on both sides.
     """
     return int.from_bytes(digest[:8], "big") < TEST_FRACTION * 2**64
+
+
+def complaints(source: DataSource, training: Split, test: Split) -> list[str]:
+    """Return warnings about a source: a line for each reason why a result would look too good, or an image change."""
+    found = [*_shared(training, test), *getattr(source, "complaints", ())]
+    counts = Counter(test.known_targets().tolist())
+    missing = [label for target, label in enumerate(source.labels) if not counts[target]]
+    if missing:
+        found.append(f"{source.name} has no test images of {', '.join(missing)}: top-1 says nothing of them")
+    return found
+
+
+def _shared(training: Split, test: Split) -> list[str]:
+    """Name and count the images that are in both splits."""
+    known = {training.images.digest(index): index for index in range(len(training))}
+    pairs = [(known[digest], index) for index in range(len(test)) if (digest := test.images.digest(index)) in known]
+    if not pairs:
+        return []
+    names = [f"{training.name_of(mine)} = {test.name_of(theirs)}" for mine, theirs in pairs[:_NAMED]]
+    more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
+    return [
+        f"{len(pairs)} of {len(test)} test images of {training.source} are training images too "
+        f"({'; '.join(names)}{more}): top-1 on them proves nothing"
+    ]

@@ -15,10 +15,10 @@ from edgecnn.bundle.manifest import (
     Manifest,
     Provenance,
     ReferenceId,
-    check_name,
     tensor_specs,
     utc_now,
 )
+from edgecnn.bundle.names import check_name
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.self_test import EncodedImage
 from edgecnn.bundle.store import Bundle, create_bundle
@@ -27,21 +27,23 @@ from edgecnn.pipeline.data.photographs import photographs
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.graph import OPSET, to_onnx
+from edgecnn.pipeline.importing.weights import WeightsOptions, open_weights
 from edgecnn.pipeline.inspection.graph import count_macs
 from edgecnn.pipeline.proving import (
     check_parity,
     choose_self_test,
     encode_images,
     engine_sessions,
-    evaluate,
     make_proof,
     make_self_test,
     temporary_graph,
 )
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.torch_session import TorchSession
+from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.verification.evaluation import evaluate
 
 
 def export(
@@ -58,8 +60,8 @@ def export(
     Args:
         reference: what to export.
         out: the bundle's folder; its name is the bundle's name.
-        data: source of the self-test images and the test split; by default the one that it was trained on, and where that
-            is not known, crops of photographs that scikit-learn ships.
+        data: source of the self-test images and the test split. The default is the source that it was trained on, or
+            crops of the photographs in scikit-learn if that is unknown.
         command: for the record.
         force: replace an existing bundle.
         progress: told of every stage.
@@ -94,6 +96,23 @@ def export(
         proof = make_proof(f"pytorch {torch_session.info.version}", evaluation, evaluation.logits["pytorch"], sessions)
     manifest = _manifest(reference, out.name, graph, shape=shape, command=command)
     return create_bundle(out, manifest=manifest, model=model, self_test=self_test, proof=proof, force=force)
+
+
+def open_reference(subject: str, *, weights: str | None = None, options: WeightsOptions | None = None) -> Reference:
+    """Open what `export` takes: a checkpoint, or weights that were trained elsewhere.
+
+    Args:
+        subject: a checkpoint's folder; with `weights` an architecture's name.
+        weights: a state dict's file, or the name of torchvision's entry.
+        options: what a weights file does not say of itself.
+
+    Raises:
+        UsageError: there is no such architecture or entry, or the options do not fit.
+        CheckpointError: the file or folder cannot be read, or holds other weights.
+    """
+    if weights is None:
+        return read_checkpoint(Path(subject)).reference
+    return open_weights(subject, weights, options or WeightsOptions())
 
 
 def _test_split(data: str | None, reference: Reference) -> Split:

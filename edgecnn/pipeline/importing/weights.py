@@ -70,6 +70,18 @@ def open_weights(architecture: str, text: str, options: WeightsOptions) -> Refer
     return _from_torchvision(architecture, text, options)
 
 
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read class names from a text file, one a line.
+
+    Raises:
+        UsageError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read --labels {path}: {error}") from None
+
+
 def from_file(architecture: str, path: Path, options: WeightsOptions) -> Reference:
     """Read a state dict; the numbers of classes and of channels are read from it."""
     content = path.read_bytes()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.bundle.proof import PairedDrop
-from edgecnn.pipeline.proving import Evaluation
 from edgecnn.runtime.engines.backend import Session
 from edgecnn.runtime.rates import Estimate
+from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.paired import paired_drop
 from edgecnn.tuning.measuring.latency import median_ms
 

@@ -12,9 +12,9 @@ import torch
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.source import Split
-from edgecnn.pipeline.torch_session import network_input
 from edgecnn.pipeline.training.augmentation import draw
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
+from edgecnn.pipeline.transforms import network_input
 from edgecnn.progress import Progress, silent
 
 _CHUNK = 64

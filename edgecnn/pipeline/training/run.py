@@ -1,6 +1,8 @@
 """One training run: the parts that change from step to step, and how they are saved and taken up again."""
 
+import ctypes
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +15,6 @@ from edgecnn.errors import CheckpointError, TrainingError
 from edgecnn.pipeline.training.checkpoint import Compute, Epoch
 from edgecnn.pipeline.training.distributed import Job, synchronize_batch_norm
 from edgecnn.pipeline.training.images import Batch, Batches, derived_seed
-from edgecnn.pipeline.training.memory import keep_freed_memory
 from edgecnn.pipeline.training.objective import Objective
 from edgecnn.pipeline.training.optimization import choose_precision, learning_rate, make_optimizer
 from edgecnn.pipeline.training.recipes import TrainingOptions
@@ -22,6 +23,7 @@ OnStep = Callable[[int, str], None]
 """Told of every step: how many of this run are done, and figures worth seeing."""
 
 _NOTE_EVERY_S = 0.5
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # parameters of `mallopt`, from malloc.h
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Run:
     def __init__(self, network: nn.Module, options: TrainingOptions, *, device: torch.device, job: Job) -> None:
         self.options, self.device, self.job = options, device, job
         if device.type == "cpu":
-            keep_freed_memory()
+            _keep_freed_memory()
         self.dtype = choose_precision(options, device)
         if job.world > 1:
             network = synchronize_batch_norm(network)
@@ -183,3 +185,18 @@ def better(new: Epoch, best: Epoch) -> bool:
         return True
     first = (new.validation_top1, -(new.validation_loss or 0.0))
     return first > (best.validation_top1, -(best.validation_loss or 0.0))
+
+
+def _keep_freed_memory() -> None:
+    """Make glibc keep large blocks that are freed, for the next step. Other C libraries stay as they are.
+
+    By default glibc returns each large block to the system, and the kernel clears it again in the next step. On a CPU
+    this is a quarter of the time of a step (VGG-11 at 32 pixels on 2 cores: 66 images/s, 81 without).
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        libc.mallopt(_MMAP_MAX, 0)
+        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_TOP_PAD, 2**26)

@@ -52,7 +52,8 @@ def replay(self_test: SelfTest, session: Session, preprocessing: Preprocessing) 
     decided = int((margins(self_test.logits) > self_test.tolerance).sum())
     if not decided:
         failures.append(
-            f"no answer of the self-test has a margin above the tolerance of {self_test.tolerance:.3g}: it proves nothing"
+            f"no answer of the self-test has a margin above the tolerance of {self_test.tolerance:.3g}: "
+            f"it proves nothing"
         )
     for number, encoded in enumerate(self_test.encoded):
         failures += _replay_encoded(
@@ -78,10 +79,20 @@ def check_proof(bundle: Bundle, session: Session) -> tuple[SelfTest, SelfTestRes
     self_test = bundle.self_test()
     result = replay(self_test, session, bundle.manifest.preprocessing)
     if not result.holds:
-        more = f" (and {len(result.failures) - 1} more)" if len(result.failures) > 1 else ""
-        where = f"{session.info.engine} here"
-        raise ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {result.failures[0]}{more}")
+        raise proof_failed(bundle, f"{session.info.engine} here", result.failures)
     return self_test, result
+
+
+def proof_failed(bundle: Bundle, where: str, failures: tuple[str, ...]) -> ProofFailed:
+    """Return the error for a proof that does not hold.
+
+    Args:
+        bundle: what was verified.
+        where: what ran it, for the message.
+        failures: what does not hold, one line each; at least one.
+    """
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    return ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {failures[0]}{more}")
 
 
 def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | None) -> Comparison:

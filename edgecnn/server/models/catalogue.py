@@ -11,13 +11,13 @@ where no numbered one has the name of another in its manifest. Whichever it is t
 import contextlib
 import functools
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecnn.bundle.finding import CURRENT, LARGEST_MANIFEST, MANIFEST, VERSIONS, is_bundle, signature_beside
+from edgecnn.bundle.names import is_name, is_version, replace_invalid
 from edgecnn.errors import UsageError
 
 DEFAULT = Path("exported")
@@ -25,11 +25,6 @@ DEFAULT = Path("exported")
 
 ONLY_VERSION = "1"
 """A bundle is sealed: where no number stands in its path, it is the one version."""
-
-_UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]|^$|^[._-]")
-"""What stands in no bundle's name; see `bundle.manifest.check_name`."""
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
-"""Of a version: Triton's clients hold it in 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,7 @@ def name_of(bundle: Path) -> str | None:
     except (OSError, ValueError, RecursionError):
         return None
     name = document.get("name") if isinstance(document, dict) else None
-    return name if isinstance(name, str) and not _UNNAMEABLE.search(name) else None
+    return name if isinstance(name, str) and is_name(name) else None
 
 
 def _sources(path: Path, hint: str) -> Iterator[Source]:
@@ -144,7 +139,7 @@ def _sources(path: Path, hint: str) -> Iterator[Source]:
     """
     own = _source(path, is_named=True)
     found = [own] if own else [source for child in _children(path) if (source := _source(child))]
-    numbered = [place for place, source in enumerate(found) if _NUMBER.fullmatch(source.path.name)]
+    numbered = [place for place, source in enumerate(found) if is_version(source.path.name)]
     if not own and numbered and not found[numbered[0]].has_versions:
         first = found[numbered[0]]
         doubt = f"{path} is served as a folder of bundles, not of versions of one model: not all of them are numbered"
@@ -176,7 +171,7 @@ def _source(path: Path, *, is_named: bool = False) -> Source | None:
     if current.is_symlink() and (path / VERSIONS).is_dir():
         return Source(name_of(current) or _nameable(path), current)
     bundles = [child for child in _children(path) if _stands(child)]
-    numbered = [child for child in bundles if _NUMBER.fullmatch(child.name)]
+    numbered = [child for child in bundles if is_version(child.name)]
     others = [child for child in bundles if child not in numbered]
     if not numbered or (others and is_named and not _are_versions(numbered, bundles)):
         return None
@@ -192,7 +187,7 @@ def _are_versions(numbered: Sequence[Path], bundles: Sequence[Path]) -> bool:
 
 
 def _versions(path: Path) -> Iterator[Path]:
-    return (child for child in _children(path) if _NUMBER.fullmatch(child.name) and _stands(child, unreadable=True))
+    return (child for child in _children(path) if is_version(child.name) and _stands(child, unreadable=True))
 
 
 def _children(path: Path) -> list[Path]:
@@ -219,4 +214,4 @@ def _signature(bundle: Path, signed: bool) -> tuple[str, ...]:
 def _nameable(path: Path) -> str:
     """Return a name for what stands at a path: the last word of the path as it was written, if it has one."""
     word = path.name if path.name not in ("", "..") else path.resolve().name
-    return _UNNAMEABLE.sub("_", word)[:100]
+    return replace_invalid(word)

@@ -74,10 +74,10 @@ def supervise(
     options.check_cores()
     if options.api_key_file is not None:
         read_api_key(options.api_key_file)
-    if options.tls_cert is not None and options.tls_key is not None:
-        from edgecnn.server.http.tls import server_context  # 5 MB that a server without TLS does not need
+    if options.tls is not None:
+        from edgecnn.server.http.tls import server_context  # 5 MB that a server without TLS does without
 
-        server_context(options.tls_cert, options.tls_key)
+        server_context(*options.tls)
     if options.require_signature is not None:
         from edgecnn.server.preflight.signature_check import check_key
 

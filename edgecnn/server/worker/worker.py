@@ -88,7 +88,7 @@ class Worker:
         options = self._options
         sock = socket.socket(fileno=self._job.socket_fd)
         sock.setblocking(False)
-        context = server_context(options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
+        context = server_context(*options.tls) if options.tls else None
         self._listener = Listener(sock, self._application, limits_of(options), ssl_context=context)
         self._grpc = None if self._job.grpc_address is None else self._grpc_server(self._job.grpc_address)
         pool = ThreadPoolExecutor(self._cores, thread_name_prefix="edgecnn-pool")
@@ -107,13 +107,12 @@ class Worker:
         from edgecnn.server.grpc.server import GrpcServer  # 20 MB that a server of HTTP alone does without
 
         options = self._options
-        tls = (options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
         return GrpcServer(
             self._service,
             self._metrics,
             limits_of(options),
             address=address,
-            tls=tls,
+            tls=options.tls,
             access_log=options.access_log,
         )
 

@@ -24,7 +24,6 @@ from edgecnn.runtime.engines.backend import Session, SessionInfo
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.verification.replay import replay
-from edgecnn.tuning.measuring.memory import resident_bytes
 from edgecnn.tuning.measuring.steady import warm_up
 from edgecnn.tuning.measuring.turn import InProcess
 
@@ -100,7 +99,23 @@ def _do(command: dict[str, Any], subject: Subject) -> Any:
         return runner.turn(limit)
     if name == "replay" and subject.bundle is not None:
         return replay(subject.bundle.self_test(), subject.session, subject.bundle.manifest.preprocessing)
-    return {"resident_bytes": resident_bytes()}
+    return {"resident_bytes": _resident_bytes()}
+
+
+def _resident_bytes() -> int:
+    """Return the memory that this process has now, or its peak if the system reports only that."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _say(answers: TextIO, answer: Any) -> None:

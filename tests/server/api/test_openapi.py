@@ -16,6 +16,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from repository import COMMITTED, REPOSITORY
 from server_process import Server, serving
 
+from edgecnn.bundle.decoding import FORMATS
 from edgecnn.host.child import child_environment
 from edgecnn.server.api.application import Application
 from edgecnn.server.api.openapi import document
@@ -64,6 +65,7 @@ def test_it_is_openapi_whatever_is_ready(
 ):
     found = described(loaded, ready=ready, loading=loading, api_key=key)
     OpenAPIV31SpecValidator(found).validate()
+    assert b"{{" not in orjson.dumps(found)  # every value of the template is filled in
     assert ("security" in found) == (key is not None)
     assert ("/v2/models/a/infer" in found["paths"], "/v2/models/b/infer" in found["paths"]) == (True, True)
     assert ("InferRequest.a" in found["components"]["schemas"]) == ("a" in ready)
@@ -96,6 +98,8 @@ def test_it_tells_of_this_server(server: Server):
     request = found["components"]["schemas"][f"InferRequest.{server.name}"]
     shape = request["properties"]["inputs"]["items"]["properties"]["shape"]["prefixItems"]
     assert [size.get("const", size.get("maximum")) for size in shape] == [32, 32, 32, 1]
+    content = found["paths"][server.infer_path]["post"]["requestBody"]["content"]
+    assert {f"image/{each.lower()}" for each in FORMATS} == {each for each in content if each.startswith("image/")}
     assert "200" not in found["paths"]["/v2/repository/models/{model}/load"]["post"]["responses"]
 
 

@@ -188,8 +188,8 @@ def test_a_client_that_leaves_while_its_request_waits_is_noticed_once(site: Site
         if reset:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     exchange = site.desk.handled[0]
-    assert until(lambda: site.on_loop(exchange.is_gone), within_s=2.0)
-    assert until(lambda: site.desk.gone, within_s=2.0)
+    assert until(lambda: site.on_loop(exchange.is_gone))
+    assert until(lambda: site.desk.gone)
     site.on_loop(lambda: exchange.respond(Response(200, b"for nobody")))
     assert site.desk.gone == ["/held"]
     assert site.listener.busy == 0

@@ -71,7 +71,7 @@ def test_a_profile_that_wants_more_cores_than_the_worker_has_gives_the_engine_on
 def test_a_bundle_is_opened_proven_and_answers(tuned: Bundle):
     loaded = load(tuned.path, ServeOptions(), 2)
     bundle, session = loaded.bundle, loaded.session
-    assert 0 < loaded.run_ms < 1000
+    assert loaded.run_ms > 0
     assert (session.info.engine, session.info.threads, session.concurrency) == ("openvino", 1, 2)
     self_test = bundle.self_test()
     assert np.abs(session.run(self_test.images) - self_test.logits).max() <= self_test.tolerance

@@ -78,14 +78,10 @@ def test_ctrl_c_of_a_terminal_reaches_a_worker_once(serve: Callable[..., Server]
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("worker", [LOADING, DEAF_WHILE_LOADING])
-def test_a_signal_while_a_model_loads_ends_it_soon_and_cleanly(
-    serve: Callable[..., Server], worker: str, number: signal.Signals
-):
-    server = serve(worker)
+def test_a_loading_worker_gets_no_grace_period(serve: Callable[..., Server], worker: str, number: signal.Signals):
+    server = serve(worker, grace_s=600.0)
     server.wait_for_worker()
-    start = time.monotonic()
     assert server.end(number) == 0
-    assert time.monotonic() - start < 5  # half a second, and what a busy machine adds
 
 
 def test_a_worker_that_serves_one_model_while_another_loads_is_let_finish(serve: Callable[..., Server]):

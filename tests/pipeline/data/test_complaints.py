@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edgecnn.pipeline.data.checks import complaints as complaints_of
 from edgecnn.pipeline.data.folder import ImageFolder
 from edgecnn.pipeline.data.source import DataSource
+from edgecnn.pipeline.data.source import complaints as complaints_of
 from edgecnn.pipeline.data.sources import open_source
 
 
