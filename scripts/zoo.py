@@ -147,7 +147,7 @@ def _cells(each: dict[str, Any]) -> list[str]:
     met = "" if each["test_top1"] >= each["expected_top1"] else " (not reached)"
     return [
         each["name"],
-        str(each["image_size"]),
+        " × ".join(map(str, dict.fromkeys(each["image_size"]))),  # one figure for a square
         f"{each['test_top1']:.2%}",
         f"{low:.2%} to {high:.2%}",
         f"{each['expected_top1']:.1%}{met}",
