@@ -1,10 +1,11 @@
 """Serve the same model from this checkout and from another one, in turns under wrk: did a change cost speed?
 
     git worktree add build/before REVISION
-    python -m benchmarks.serving.checkouts build/before exported/lenet-digits-int8 build/before/exported/lenet-digits-int8
+    python -m benchmarks.serving.checkouts build/before BUNDLE build/before/BUNDLE
 
-Each bundle is in the format of its own checkout. Both servers run all the time; each gets one turn a round. The request is
-one image as a binary tensor. The page shows requests a second and the ratio of the two, with 95 % intervals. It needs `wrk`.
+Each bundle is in the format of its own checkout. Both servers run all the time; each gets one turn a round. The request
+is one image as a binary tensor. The page shows requests a second and the ratio of the two, with 95 % intervals. It needs
+`wrk`.
 """
 
 import sys
