@@ -4,7 +4,7 @@
     python -m benchmarks.serving.checkouts build/before BUNDLE build/before/BUNDLE
 
 Each bundle is in the format of its own checkout. Both servers run all the time; each gets one turn a round. The request
-is one image as a binary tensor. The page shows requests a second and the ratio of the two, with 95 % intervals. It needs
+is one image as a binary tensor. The page shows requests a second and their ratio, with 95 % intervals. It needs
 `wrk`.
 """
 
