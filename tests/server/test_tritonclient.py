@@ -2,7 +2,7 @@
 
 import io
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,53 +10,10 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 from PIL import Image
-from server_process import TIMEOUT_S, Server, serving
-from transports import KINDS
-from tritonclient.utils import InferenceServerException
+from server_process import TIMEOUT_S, Server
+from triton_client import Triton, files, refused
 
 LEAST = np.zeros((1, 32, 32, 1), np.uint8)
-
-
-class Triton:
-    """The client of one protocol."""
-
-    def __init__(self, protocol: str, server: Server) -> None:
-        self.is_http = protocol == "http"
-        self.module = tritonclient.http if self.is_http else tritonclient.grpc
-        address = f"127.0.0.1:{server.port}" if self.is_http else server.grpc_address
-        self.client = self.module.InferenceServerClient(address)
-        self.server = server
-
-    def plain(self, call: str, *arguments: Any) -> Any:
-        """The response as JSON has it."""
-        return getattr(self.client, call)(*arguments, **({} if self.is_http else {"as_json": True}))
-
-    def given(self, array: np.ndarray, datatype: str, **options: Any) -> list[Any]:
-        given = self.module.InferInput("image", list(array.shape), datatype)
-        given.set_data_from_numpy(array, **options)
-        return [given]
-
-    def infer(self, images: np.ndarray, *, name: str | None = None, classes: int | None = None, **options: Any) -> Any:
-        """Send pixels, or files in an array of objects."""
-        if classes is not None:
-            options["outputs"] = [self.module.InferRequestedOutput("logits", class_count=classes)]
-        datatype = "BYTES" if images.dtype == np.object_ else "UINT8"
-        return self.client.infer(name or self.server.name, self.given(images, datatype), **options)
-
-    def response(self, result: Any, field: str) -> Any:
-        """A field of the response."""
-        return result.get_response()[field] if self.is_http else getattr(result.get_response(), field)
-
-
-def files(*contents: bytes) -> np.ndarray:
-    return np.array(contents, np.object_)
-
-
-def refused(call: Callable[[], Any]) -> tuple[str, str]:
-    """The kind and the text of the error that the client raises."""
-    with pytest.raises(InferenceServerException) as caught:
-        call()
-    return KINDS[caught.value.status().removeprefix("StatusCode.")], caught.value.message()
 
 
 @pytest.fixture(params=["http", "grpc"])
@@ -109,8 +66,7 @@ def test_reads_the_configuration(triton: Triton):
 
 
 def test_reads_the_repository_index(triton: Triton):
-    index = triton.plain("get_model_repository_index")
-    (entry,) = index if triton.is_http else index["models"]
+    (entry,) = triton.index()
     assert (entry["name"], entry["version"], entry["state"]) == (triton.server.name, "1", "READY")
     assert not entry.get("reason")
 
@@ -283,24 +239,6 @@ def test_cannot_control_models_by_default(triton: Triton, action: str, name: str
     assert kind == "forbidden"
     assert text == "models cannot be loaded or unloaded here: start the server with --model-control"
     assert triton.client.is_model_ready(own)
-
-
-def test_controls_models_over_grpc():
-    with serving("--grpc-port", 0, "--model-control") as server:
-        triton = Triton("grpc", server)
-        with triton.client as client:
-            client.unload_model(server.name)
-            assert not client.is_model_ready(server.name)
-            assert refused(lambda: triton.infer(server.images[:1]))[0] == "unavailable"
-            (entry,) = client.get_model_repository_index().models
-            assert (entry.state, entry.reason) == ("UNAVAILABLE", "it was unloaded")
-            kind, text = refused(lambda: client.load_model(server.name, config="{}"))
-            assert kind == "invalid"
-            assert "parameter 'config'" in text
-            assert refused(lambda: client.load_model("nope"))[0] == "not found"
-            client.load_model(server.name)
-            assert client.is_model_ready(server.name)
-        server.unharmed()
 
 
 @pytest.mark.parametrize(
