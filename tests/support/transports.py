@@ -18,15 +18,14 @@ from infer_requests import Request, Tensor, grpc_message, http_body
 from server_process import Reply, Server
 from tritonclient.grpc import service_pb2
 
-_STATUSES = {
-    400: "invalid", 401: "unauthorized", 403: "forbidden", 404: "not found", 413: "too large", 415: "invalid",
-    503: "unavailable", 504: "late",
-}  # fmt: skip
-_CODES = {
+KINDS = {
+    "400": "invalid", "401": "unauthorized", "403": "forbidden", "404": "not found", "413": "too large",
+    "415": "invalid", "503": "unavailable", "504": "late",
     "INVALID_ARGUMENT": "invalid", "UNAUTHENTICATED": "unauthorized", "PERMISSION_DENIED": "forbidden",
-    "NOT_FOUND": "not found", "RESOURCE_EXHAUSTED": "too large", "UNAVAILABLE": "unavailable",
-    "DEADLINE_EXCEEDED": "late",
+    "NOT_FOUND": "not found", "UNIMPLEMENTED": "unimplemented", "RESOURCE_EXHAUSTED": "too large",
+    "UNAVAILABLE": "unavailable", "DEADLINE_EXCEEDED": "late",
 }  # fmt: skip
+"""The kind of a refusal, by HTTP status and by gRPC code."""
 
 _POOL = ThreadPoolExecutor(64)
 
@@ -77,7 +76,7 @@ class HttpClient(Client):
     def _outcome(self, reply: Reply) -> Outcome:
         if reply.status != 200:
             retry = reply.headers.get("retry-after")
-            return Outcome(None, _STATUSES[reply.status], reply.error, retry and float(retry))
+            return Outcome(None, KINDS[str(reply.status)], reply.error, retry and float(retry))
         (output,) = reply.json_part["outputs"]
         raw = reply.body[int(reply.headers[LENGTH.lower()]) :]
         return Outcome(np.frombuffer(raw, "<f4").reshape(output["shape"]))
@@ -112,7 +111,7 @@ class GrpcClient(Client):
         except grpc.RpcError as error:
             retry_ms = dict(error.trailing_metadata()).get("grpc-retry-pushback-ms")
             retry_s = retry_ms and float(retry_ms) / 1000
-            return Outcome(None, _CODES[error.code().name], error.details(), retry_s)
+            return Outcome(None, KINDS[error.code().name], error.details(), retry_s)
         answer = service_pb2.ModelInferResponse.FromString(content)
         return Outcome(np.frombuffer(answer.raw_output_contents[0], "<f4").reshape(answer.outputs[0].shape))
 
