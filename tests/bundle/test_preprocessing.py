@@ -1,6 +1,7 @@
 """Preprocessing, pixel for pixel against torchvision's transforms on real photographs of odd sizes."""
 
 import io
+import itertools
 from functools import cache
 from pathlib import Path
 
@@ -74,9 +75,13 @@ def check(picture: Image.Image, preprocessing: Preprocessing) -> None:
     torch.testing.assert_close(network_input(mine, preprocessing)[0], expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize(
+    ("resize", "interpolation", "mode"),
+    [
+        each if "bilinear" in each or (64,) in each else pytest.param(*each, marks=pytest.mark.slow)
+        for each in itertools.product(RESIZES, INTERPOLATIONS, ["L", "RGB"])
+    ],
+)
 def test_pixels_are_torchvisions(resize: tuple[int, ...] | None, interpolation: Interpolation, mode: Mode):
     for height, width in SIZES:
         picture = photograph(height, width, mode=mode)

@@ -13,18 +13,23 @@ QUICK = ("--rounds", "4", "--turn", "0.02")
 ORT = ("--backend", "onnxruntime")
 
 
-def test_every_engine_and_the_reference_stand_in_the_table(edgecnn: Callable):
-    result = edgecnn("benchmark", COMMITTED, *QUICK)
+@pytest.fixture
+def known_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the measurement of the peak, which takes seconds."""
+    monkeypatch.setattr("edgecnn.tuning.measuring.peaks.peak_apart", lambda precision, threads: 1e12)
+
+
+def test_prints_all_engines_and_the_reference(edgecnn: Callable):
+    result = edgecnn("benchmark", COMMITTED, *QUICK, "--threads", "1")
     assert result.code == 0, result.err
     for engine in ("onnxruntime", "openvino", "pytorch"):
-        assert any(
-            f"  {engine}, 2 threads" in line or f"  {engine}, 1 thread" in line for line in result.out.splitlines()
-        )
+        assert any(f"  {engine}, 1 thread" in line for line in result.out.splitlines())
     assert "measured peak: " in result.out
     assert "MiB" in result.out
 
 
-def test_options_that_are_given_twice_are_combined_and_written_to_files(edgecnn: Callable, tmp_path: Path):
+@pytest.mark.usefixtures("known_peak")
+def test_combines_repeated_options(edgecnn: Callable, tmp_path: Path):
     result = edgecnn(
         "benchmark", COMMITTED, *QUICK, *ORT, "--threads", "1", "--batch", "1", "--batch", "4", "--streams", "1",
         "--streams", "2", "--csv", tmp_path / "b.csv", "--plot", tmp_path / "b.png", "--json",
@@ -42,7 +47,7 @@ def test_options_that_are_given_twice_are_combined_and_written_to_files(edgecnn:
 
 
 @pytest.fixture
-def old(edgecnn: Callable, tmp_path: Path) -> Callable[[float], Path]:
+def old(edgecnn: Callable, known_peak: None, tmp_path: Path) -> Callable[[float], Path]:
     """Measure, and return the record with every time changed by a factor."""
     record = json.loads(edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--json").out)
 
@@ -57,9 +62,7 @@ def old(edgecnn: Callable, tmp_path: Path) -> Callable[[float], Path]:
     return write
 
 
-def test_what_became_slower_is_exit_3_and_what_became_faster_is_not(
-    edgecnn: Callable, old: Callable[[float], Path], tmp_path: Path
-):
+def test_exits_with_3_if_slower(edgecnn: Callable, old: Callable[[float], Path], tmp_path: Path):
     slower = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", old(0.05))
     assert slower.code == 3
     assert "1 of 1 are slower" in slower.error
@@ -71,7 +74,7 @@ def test_what_became_slower_is_exit_3_and_what_became_faster_is_not(
     assert edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", tmp_path / "next.json").code in (0, 3)
 
 
-def test_a_file_that_is_no_record_is_told_before_anything_is_measured(edgecnn: Callable, tmp_path: Path):
+def test_rejects_a_malformed_record(edgecnn: Callable, tmp_path: Path):
     (tmp_path / "old.json").write_text("{}")
     for name in ("old.json", "nowhere.json"):
         result = edgecnn("benchmark", COMMITTED, "--compare", tmp_path / name)
@@ -94,7 +97,7 @@ def test_a_mistake_is_one_line(edgecnn: Callable, options: tuple, code: int, mes
     assert message in result.error
 
 
-def test_a_precision_that_no_engine_has_is_told_for_each_and_fails(edgecnn: Callable):
+def test_reports_an_unavailable_precision(edgecnn: Callable):
     result = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--precision", "bf16")
     assert result.code == 1
     assert "does not run on onnxruntime, bf16" in result.err

@@ -118,7 +118,7 @@ def digest(server: Server) -> str:
     return reply.headers["x-bundle-digest"]
 
 
-def test_a_server_follows_install_and_rollback_without_a_restart(edgecnn, site: Path, further: Path):
+def test_a_server_follows_install_and_rollback(edgecnn, site: Path, further: Path):
     edgecnn("install", COMMITTED, "--to", site)
     first, second = open_bundle(COMMITTED).digest, open_bundle(further).digest
     with serving("--watch-s", 0.1, bundles=[site], name=COMMITTED.name) as server:
@@ -133,7 +133,8 @@ def test_a_server_follows_install_and_rollback_without_a_restart(edgecnn, site: 
         assert not [line for line in server.lines if "ERROR" in line.upper()], server.lines
 
 
-def test_a_server_that_requires_signatures_follows_too(
+@pytest.mark.slow
+def test_a_server_that_requires_signatures_follows(
     edgecnn, site: Path, further: Path, bundle_copy: Path, tmp_path: Path
 ):
     keys = make_keys(tmp_path / "keys")

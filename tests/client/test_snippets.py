@@ -30,7 +30,7 @@ def test_runs_each_snippet(snippet: str, server: Server):
     )
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(
-        command, cwd=REPOSITORY, env=child_environment(), capture_output=True, text=True, timeout=120, check=False
+        command, cwd=REPOSITORY, env=child_environment(), capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout

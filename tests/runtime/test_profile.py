@@ -10,6 +10,7 @@ import edgecnn
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import ProfileWarning, UsageError
 from edgecnn.files import schema
+from edgecnn.host.resources import usable_cores
 from edgecnn.runtime.choosing import choose
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.profile import (
@@ -54,14 +55,14 @@ def test_a_profile_is_read_back_as_it_was_written(committed: Bundle):
     assert read_profile(committed.manifest.reference.digest, "throughput")[0] is None
 
 
-def test_auto_runs_what_the_profile_says_and_a_named_engine_is_not_replaced(committed: Bundle):
+def test_auto_uses_the_profile(committed: Bundle):
     assert open_session(committed).info.engine == "onnxruntime"
     write_profile(profile(committed, setting=OPENVINO))
     assert open_session(committed).info.engine == "openvino"
     assert open_session(committed).info.threads == 1
     assert open_session(committed, backend="onnxruntime").info.engine == "onnxruntime"
     assert edgecnn.load(committed.path).info.engine == "openvino"
-    assert edgecnn.load(committed.path, threads=2).info.threads == 2
+    assert edgecnn.load(committed.path, threads=usable_cores()).info.threads == usable_cores()
 
 
 def test_the_profile_for_throughput_opens_several_streams(committed: Bundle):

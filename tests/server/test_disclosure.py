@@ -1,7 +1,6 @@
 """What errors, the log and the metrics reveal, and the connections that the server itself opens."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 from grpc_asking import Asker, asking, counted, refused
 from infer_requests import Request, Tensor
-from repository import REPOSITORY
 from server_process import Server, serving
 from transports import Transport
 from tritonclient.grpc import service_pb2
@@ -175,7 +173,7 @@ def _works(*command: str) -> bool:
 def test_serves_without_any_network(engine: str):
     done = subprocess.run(
         _isolated(sys.executable, "-c", ALONE.format(engine=engine)),
-        env=_environment(),
+        env=child_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -194,10 +192,6 @@ def test_opens_no_connection_of_its_own(engine: str, tmp_path: Path):
     log = tmp_path / "calls"
     calls = "trace=connect,sendto,sendmsg,sendmmsg"
     command = ["strace", "-f", "-qq", "-o", str(log), "-e", calls, sys.executable, "-c", program]
-    subprocess.run(command, env=_environment(), check=True, timeout=PATIENCE_S)
+    subprocess.run(command, env=child_environment(), check=True, timeout=PATIENCE_S)
     assert not re.findall(r".*AF_INET.*", log.read_text())  # no name is looked up either
 
-
-def _environment() -> dict[str, str]:
-    paths = (REPOSITORY / "tests", REPOSITORY / "benchmarks", child_environment()["PYTHONPATH"])
-    return child_environment() | {"PYTHONPATH": os.pathsep.join(map(str, paths))}

@@ -30,6 +30,7 @@ def serve():
         with busy, client:
             asked = client.recv(1000)
             if b"/slow" in asked:
+                (folder / "asked").touch()
                 time.sleep(1.0)
             if b"/crash" in asked:
                 os.kill(os.getpid(), signal.SIGSEGV)
@@ -56,6 +57,7 @@ def stop(number, frame):
     os._exit(0)
 signal.signal(signal.SIGTERM, stop)
 say_accepting(job)
+(folder / "accepting").touch()
 time.sleep(600)
 """
 )

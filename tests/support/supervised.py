@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 PATIENCE_S = 60.0
@@ -47,8 +48,15 @@ class Server:
 
     def wait_for_worker(self) -> None:
         """Wait until the first worker has started."""
+        self._wait_for(self.pids)
+
+    def wait_for_note(self, name: str) -> None:
+        """Wait until a worker has written a note."""
+        self._wait_for((self.notes / name).exists)
+
+    def _wait_for(self, happened: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE_S
-        while not self.pids():
+        while not happened():
             assert time.monotonic() < deadline
             time.sleep(0.02)
 

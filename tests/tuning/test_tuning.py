@@ -18,8 +18,8 @@ from edgecnn.tuning.tune import drop_points, profile_of, tune
 from edgecnn.tuning.verdict import decide, say
 
 
-def test_the_bundles_of_one_reference_are_measured_and_one_is_chosen(fp32_bundle: Bundle, int8_bundle: Bundle):
-    found = tune([fp32_bundle, int8_bundle], budget_s=20)
+def test_chooses_one_bundle_of_a_reference(fp32_bundle: Bundle, int8_bundle: Bundle):
+    found = tune([fp32_bundle, int8_bundle], budget_s=4)
     assert found.profile.choice.bundle in (fp32_bundle.digest, int8_bundle.digest)
     assert set(found.profile.best) == set(found.profile.bundles) == {fp32_bundle.digest, int8_bundle.digest}
     assert {(trial.bundle, trial.setting.backend) for trial in found.trials} == {
@@ -31,8 +31,8 @@ def test_the_bundles_of_one_reference_are_measured_and_one_is_chosen(fp32_bundle
     assert found.profile.verdict
 
 
-def test_for_throughput_streams_and_batches_are_tried(int8_bundle: Bundle):
-    found = tune([int8_bundle], purpose="throughput", budget_s=20)
+def test_tries_streams_and_batches_for_throughput(int8_bundle: Bundle):
+    found = tune([int8_bundle], purpose="throughput", budget_s=4)
     tried = {(trial.setting.threads, trial.setting.streams, trial.setting.batch) for trial in found.trials}
     assert {batch for _, _, batch in tried} == {1, 8}
     assert all(threads * streams <= usable_cores() for threads, streams, _ in tried)
@@ -40,11 +40,9 @@ def test_for_throughput_streams_and_batches_are_tried(int8_bundle: Bundle):
     assert found.profile.choice.figure.value == best
 
 
-def test_an_engine_that_crashes_is_reported_and_the_others_go_on(
-    int8_bundle: Bundle, fake_openvino: Callable[[str], None]
-):
+def test_reports_a_crashed_engine(int8_bundle: Bundle, fake_openvino: Callable[[str], None]):
     fake_openvino("import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
-    found = tune([int8_bundle], budget_s=10)
+    found = tune([int8_bundle], budget_s=4)
     assert found.profile.choice.setting.backend == "onnxruntime"
     first, *others = [trial.out for trial in found.trials if trial.setting.backend == "openvino"]
     assert first == "failed: openvino crashed: SIGILL"

@@ -74,9 +74,9 @@ def test_the_work_follows_the_image_size_and_the_stem():
     ("name", "module"),
     [
         ("alexnet", "features.10"),
-        ("vgg11", "features.15"),
+        pytest.param("vgg11", "features.15", marks=pytest.mark.slow),
         ("resnet18", "layer2.1.conv2"),
-        ("googlenet", "inception4a"),
+        pytest.param("googlenet", "inception4a", marks=pytest.mark.slow),
     ],
 )
 def test_a_receptive_field_is_where_the_gradient_is(name: str, module: str):

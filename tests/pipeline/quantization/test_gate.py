@@ -52,8 +52,8 @@ def test_the_planted_network_is_still_the_reference(planted: onnx.ModelProto, fp
     assert trial_logits(planted, images) == pytest.approx(fp32_bundle.self_test().logits, abs=1e-3)
 
 
-@pytest.mark.parametrize("method", ["minmax", "mse"])
-def test_a_planted_layer_is_found_by_name_and_cured(planted: onnx.ModelProto, fp32_bundle: Bundle, method: str):
+@pytest.mark.parametrize("method", [pytest.param("minmax", marks=pytest.mark.slow), "mse"])
+def test_finds_and_cures_a_planted_layer(planted: onnx.ModelProto, fp32_bundle: Bundle, method: str):
     asked = gate(fp32_bundle, max_drop=0.001)
     found = build(planted, calibration_images(fp32_bundle), options=QuantizationOptions(method=method), gate=asked)
     assert found.gated is not None
@@ -161,8 +161,8 @@ def test_a_gate_that_cannot_be_met_leaves_no_bundle(ruined: Bundle, tmp_path: Pa
     assert not (tmp_path / "int8").exists()
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_a_gate_that_cannot_be_met_ends_with_its_report(edgecnn, ruined: Bundle, tmp_path: Path, as_json: bool):
+@pytest.mark.parametrize("as_json", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_reports_a_gate_that_cannot_be_met(edgecnn, ruined: Bundle, tmp_path: Path, as_json: bool):
     options = ("--method", "percentile", "--percentile", "51", "--max-drop", "0", *(["--json"] if as_json else []))
     found = edgecnn("quantize", ruined.path, "--calibration", "digits", "--out", tmp_path / "int8", *options)
     assert found.code == 3

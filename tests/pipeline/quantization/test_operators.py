@@ -109,7 +109,8 @@ def test_a_residual_network_on_openvino_sums_within_its_convolutions(residual: P
     assert {kind for kind, _ in found} <= {"Convolution", "Pooling", "Reduce", "FullyConnected"}
 
 
-def test_an_inception_network_on_onnx_runtime_joins_and_pools_in_int8(inception: Path, tmp_path: Path):
+@pytest.mark.slow
+def test_inception_in_int8_on_onnx_runtime(inception: Path, tmp_path: Path):
     found = on_onnx_runtime(inception, tmp_path)
     assert (found["QLinearConv"], found["Conv"]) == (57, 0)
     assert (found["QLinearConcat"], found["Concat"]) == (9, 0)
@@ -118,7 +119,8 @@ def test_an_inception_network_on_onnx_runtime_joins_and_pools_in_int8(inception:
     assert found["Transpose"] <= 3
 
 
-def test_an_inception_network_on_openvino_joins_and_pools_in_int8(inception: Path):
+@pytest.mark.slow
+def test_inception_in_int8_on_openvino(inception: Path):
     found = on_openvino(inception)
     assert (found["Convolution", True], found["Convolution", False]) == (57, 0)
     assert (found["Concatenation", True], found["Concatenation", False]) == (9, 0)

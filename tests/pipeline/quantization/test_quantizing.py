@@ -115,7 +115,7 @@ def built(bundle: Bundle, **options: Any) -> Built:
     return build(model, bundle.self_test().images, options=QuantizationOptions(**options))
 
 
-@pytest.mark.parametrize("rounding", ["nearest", "together"])
+@pytest.mark.parametrize("rounding", ["nearest", pytest.param("together", marks=pytest.mark.slow)])
 def test_the_graph_is_the_same_whatever_the_batches(fp32_bundle: Bundle, rounding: str):
     def integers(found: Built) -> np.ndarray:
         weights = [t for t in found.model.graph.initializer if t.name.endswith(".weight/quantized")]
@@ -127,7 +127,15 @@ def test_the_graph_is_the_same_whatever_the_batches(fp32_bundle: Bundle, roundin
         assert np.mean(streamed != at_once) < 0.001  # an engine may sum another batch in another order
 
 
-@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy", "mse"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "minmax",
+        pytest.param("percentile", marks=pytest.mark.slow),
+        "entropy",
+        pytest.param("mse", marks=pytest.mark.slow),
+    ],
+)
 def test_every_method_answers_as_the_reference_does(fp32_bundle: Bundle, method: str):
     test = open_source("digits").split("test").all_pixels(fp32_bundle.manifest.preprocessing)
     expected = trial_logits(onnx.load(str(fp32_bundle.model)), test).argmax(axis=1)

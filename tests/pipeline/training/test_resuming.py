@@ -46,8 +46,8 @@ def states_are_equal(first: Path, second: Path) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
-@pytest.mark.parametrize("stop_after", [1, 3])
-def test_a_resumed_run_gives_the_same_weights_bit_for_bit(whole: Path, tmp_path: Path, stop_after: int):
+@pytest.mark.parametrize("stop_after", [pytest.param(1, marks=pytest.mark.slow), 3])
+def test_a_resumed_run_gives_the_same_weights(whole: Path, tmp_path: Path, stop_after: int):
     out = tmp_path / "lenet"
     with pytest.raises(Stop):
         run(out, stop_after=stop_after)
@@ -61,7 +61,7 @@ def test_a_resumed_run_gives_the_same_weights_bit_for_bit(whole: Path, tmp_path:
     assert not unfinished(out).exists()
 
 
-def test_a_network_with_dropout_and_batch_norm_resumes_bit_for_bit_too(tmp_path: Path):
+def test_resumes_dropout_and_batch_norm(tmp_path: Path):
     options = TrainingOptions(epochs=2, image_size=32, optimizer="sgd", learning_rate=0.01)
     source = small(tmp_path / "data")
 
@@ -95,7 +95,7 @@ def small(folder: Path):
     return ImageFolder(folder)
 
 
-def test_an_unfinished_run_is_a_checkpoint_that_can_be_exported(tmp_path: Path):
+def test_an_unfinished_run_is_a_checkpoint(tmp_path: Path):
     with pytest.raises(Stop):
         run(tmp_path / "lenet", stop_after=2)
     checkpoint = read_checkpoint(tmp_path / "lenet.unfinished")
@@ -109,25 +109,25 @@ def test_a_finished_run_is_left_as_it_is(whole: Path):
     assert (whole / "checkpoint.json").read_bytes() == before
 
 
-def test_resume_without_anything_begun_begins(tmp_path: Path):
+def test_resume_starts_a_new_run(tmp_path: Path):
     options = recipe("lenet", "digits", epochs=1)
     assert run(tmp_path / "new", options=options, resume=True).best_epoch == 1
 
 
-def test_a_resume_with_other_options_says_which_differ(whole: Path):
+def test_rejects_resuming_with_other_options(whole: Path):
     other = recipe("lenet", "digits", epochs=5, learning_rate=1e-3)
     with pytest.raises(UsageError, match=r"--epochs 4 → 5; --learning-rate 0\.005 → 0\.001"):
         run(whole, options=other, resume=True)
 
 
-def test_a_resume_of_another_architecture_or_other_images_is_refused(whole: Path, tmp_path: Path):
+def test_rejects_resuming_other_training(whole: Path, tmp_path: Path):
     with pytest.raises(UsageError, match="architecture lenet → resnet18"):
         train("resnet18", open_source("digits"), whole, source_name="digits", options=OPTIONS, resume=True)
     with pytest.raises(UsageError, match="training images"):
         train("lenet", small(tmp_path / "d"), whole, source_name="d", options=OPTIONS, resume=True)
 
 
-def test_an_unfinished_run_is_never_given_up_unasked(tmp_path: Path):
+def test_keeps_an_unfinished_run_without_force(tmp_path: Path):
     out = tmp_path / "lenet"
     with pytest.raises(Stop):
         run(out, stop_after=1)
@@ -137,12 +137,13 @@ def test_an_unfinished_run_is_never_given_up_unasked(tmp_path: Path):
     assert not unfinished(out).exists()
 
 
-def test_a_kill_at_any_moment_leaves_the_last_good_checkpoint(whole: Path, tmp_path: Path):
+@pytest.mark.parametrize("delays_s", [(0.05,), pytest.param((0.0, 0.05, 0.4), marks=pytest.mark.slow)])
+def test_a_kill_leaves_the_last_checkpoint(whole: Path, tmp_path: Path, delays_s: tuple[float, ...]):
     out = tmp_path / "lenet"
     command = [sys.executable, "-m", "edgecnn", "train", "lenet", "--data", "digits", "--epochs", "4"]
     command += ["--out", str(out), "--resume"]
     kills = 0
-    for delay in (0.0, 0.05, 0.4):
+    for delay in delays_s:
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         for line in process.stderr:
@@ -161,7 +162,7 @@ def test_a_kill_at_any_moment_leaves_the_last_good_checkpoint(whole: Path, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["lenet"]
 
 
-def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path):
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path):
     out = tmp_path / "lenet"
     with pytest.raises(Stop):
         run(out, stop_after=1)

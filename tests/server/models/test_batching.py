@@ -202,7 +202,7 @@ async def test_no_job_fails_for_its_neighbours_sake():
 
 @in_a_loop
 async def test_a_delay_lets_others_join():
-    bench = Bench(max_delay_s=0.3, max_batch=3)
+    bench = Bench(max_delay_s=1.0, max_batch=3)
     bench.submit(1)
     await asyncio.sleep(0.05)
     assert bench.engine.batches == []

@@ -112,7 +112,7 @@ def _send(server: Server, action: str, name: str) -> socket.socket:
 def _asked(server: Server, name: str) -> Reply | None:
     """Ask for a model, and give up soon: None where the order waits."""
     with contextlib.suppress(TimeoutError):
-        return server.request("POST", f"/v2/repository/models/{name}/load", b"", timeout_s=0.3)
+        return server.request("POST", f"/v2/repository/models/{name}/load", b"", timeout_s=1.0)
     return None
 
 

@@ -94,14 +94,17 @@ def test_an_engine_that_crashes_takes_only_the_child_along(
         try_bundle(bundle_copy, backend="openvino")
 
 
-def test_an_engine_that_hangs_is_killed_with_what_it_has_started(
+def test_kills_a_hanging_engine_and_its_children(
     fake_openvino: Callable[[str], None], bundle_copy: Path, tmp_path: Path
 ):
-    code = "import os, subprocess, time\nfrom pathlib import Path\nchild = subprocess.Popen(['sleep', '60'])\n"
-    code += f"Path({str(tmp_path)!r}, 'pids').write_text(f'{{os.getpid()}} {{child.pid}}')\ntime.sleep(60)\n"
+    code = "import os, subprocess, time\nfrom pathlib import Path\nchild = subprocess.Popen(['sleep', '600'])\n"
+    code += f"Path({str(tmp_path)!r}, 'pids').write_text(f'{{os.getpid()}} {{child.pid}}')\ntime.sleep(600)\n"
     fake_openvino(code)
-    with pytest.raises(EngineCrashed, match="did not open and prove"):
-        try_bundle(bundle_copy, backend="openvino", timeout_s=8.0)
+    for timeout_s in (4.0, 16.0, 64.0):
+        with pytest.raises(EngineCrashed, match="did not open and prove"):
+            try_bundle(bundle_copy, backend="openvino", timeout_s=timeout_s)
+        if (tmp_path / "pids").exists():
+            break  # on a busy machine the child may be killed before it imports the engine
     for pid in map(int, (tmp_path / "pids").read_text().split()):
         assert is_dead(pid)
 
@@ -144,12 +147,12 @@ def test_memory_that_is_not_there_is_refused_in_the_child(fake_openvino: Callabl
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends with its stdin")
 def test_the_child_dies_with_the_server(fake_openvino: Callable[[str], None], bundle_copy: Path, tmp_path: Path):
-    code = f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    code = f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
     fake_openvino(code)
     code = "import sys\nfrom pathlib import Path\nfrom edgecnn.server.preflight.trial import try_bundle\n"
     code += "try_bundle(Path(sys.argv[1]), backend='openvino')"
     server = subprocess.Popen([sys.executable, "-c", code, str(bundle_copy)], env=child_environment())
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -167,7 +170,7 @@ def test_a_bundle_whose_claim_of_weights_is_false_is_refused(bundle_copy: Path):
 
 
 def is_dead(pid: int) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":

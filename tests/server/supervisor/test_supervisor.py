@@ -60,7 +60,7 @@ def test_a_signal_is_passed_on_once_and_what_was_accepted_is_answered(
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as client:
         client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
-        time.sleep(0.3)
+        server.wait_for_note("asked")
         server.process.send_signal(number)
         answer = client.recv(1000)
     assert answer.startswith(b"HTTP/1.0 200")
@@ -86,8 +86,8 @@ def test_a_loading_worker_gets_no_grace_period(serve: Callable[..., Server], wor
 
 def test_a_worker_that_serves_one_model_while_another_loads_is_let_finish(serve: Callable[..., Server]):
     server = serve(SERVING_WHILE_LOADING)
-    server.wait_for_worker()
-    time.sleep(0.5)  # it says that it accepts just after it has noted its process
+    server.wait_for_note("accepting")
+    time.sleep(0.5)  # the supervisor reads it
     assert server.end() == 0
     assert (server.notes / "answered").exists()
 
