@@ -22,7 +22,7 @@ from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, SourceError, UsageError
-from edgecnn.pipeline.data.source import DataSource, Split
+from edgecnn.pipeline.data.source import DataSource, LazyPixels, Split
 from edgecnn.pipeline.proving import engine_sessions, make_proof, make_self_test, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
 from edgecnn.pipeline.quantization.doubts import agreement_doubts, check_overlap, machine_doubts, saturation_doubts
@@ -104,7 +104,7 @@ def quantize(
     gate = _gate(parent, calibration, gate_data, options)
     built = build(
         onnx.load(str(parent.model)),
-        calibration.chosen.lazily(manifest.preprocessing),
+        LazyPixels(calibration.chosen, manifest.preprocessing),
         options=options,
         gate=None if gate is None else gate[0],
         analyze=analyze,
@@ -174,7 +174,9 @@ def _gate(
     split = held_out(source.split("train"), calibration.chosen, options.gate_count, calibration.seed)
     if not len(split):
         return None
-    gate = Gate(split.lazily(parent.manifest.preprocessing), split.targets, options.max_drop / 100, options.certify)
+    gate = Gate(
+        LazyPixels(split, parent.manifest.preprocessing), split.targets, options.max_drop / 100, options.certify
+    )
     gate.check()
     return gate, split
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.pipeline.data.source import DataSource
+from edgecnn.pipeline.data.source import DataSource, LazyPixels
 from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.recipe import CalibrationImages, choose
@@ -52,14 +52,14 @@ def spread_over_seeds(
     """
     model, preprocessing = onnx.load(str(parent.model)), parent.manifest.preprocessing
     test = (data or calibration.source).split("test")
-    images = test.lazily(preprocessing)
+    images = LazyPixels(test, preprocessing)
     expected = trial_logits(model, images)
     results = []
     for number in range(seeds):
         progress("trying seeds", number, seeds)
         seed = calibration.seed + number
         chosen = choose(calibration.source.split("train"), len(calibration.chosen), seed)
-        built = build(model, chosen.lazily(preprocessing), options=options or QuantizationOptions())
+        built = build(model, LazyPixels(chosen, preprocessing), options=options or QuantizationOptions())
         logits = trial_logits(built.model, images)
         answers = logits.argmax(axis=1)
         results.append(
