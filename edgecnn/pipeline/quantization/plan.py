@@ -29,6 +29,11 @@ class ActivationQuantization:
     symmetric: bool = False
 
     @property
+    def dtype(self) -> type[np.generic]:
+        """Type of the integers."""
+        return np.int8 if self.symmetric else np.uint8
+
+    @property
     def limits(self) -> tuple[int, int]:
         """Smallest and largest integer."""
         return (-128, 127) if self.symmetric else (0, 255)

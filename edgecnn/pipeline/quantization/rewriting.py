@@ -54,7 +54,7 @@ class _Rewriter:
         """Put a Q/DQ pair behind a tensor."""
         numbers = [
             self._add(f"{name}/scale", np.float32(quantization.scale)),
-            self._add(f"{name}/zero_point", (np.int8 if quantization.symmetric else np.uint8)(quantization.zero_point)),
+            self._add(f"{name}/zero_point", quantization.dtype(quantization.zero_point)),
         ]
         quantized, dequantized = f"{name}/quantized", f"{name}/dequantized"
         self._behind[name] = [
