@@ -1,25 +1,19 @@
 """Inspects an architecture, a checkpoint or a bundle; PyTorch is imported for the first two only."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.bundle.manifest import Stem
 from edgecnn.bundle.proof import LayerReport
-from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import UsageError
 from edgecnn.pipeline.inspection.layers import Inspection
 
 
 @dataclass(frozen=True)
 class QuantizedLayers:
-    """What quantizing has done to an INT8 bundle.
-
-    Attributes:
-        layers: the layers, worst first.
-        float_tensors: tensor name to the reason why it is in float, as in the manifest.
-    """
+    """The layers of an INT8 bundle, worst first, and the tensors in float, each with the reason."""
 
     layers: tuple[LayerReport, ...]
     float_tensors: dict[str, str]
@@ -27,12 +21,7 @@ class QuantizedLayers:
 
 @dataclass(frozen=True)
 class Inspected:
-    """The result of an inspection.
-
-    Attributes:
-        inspection: the layers, and their totals.
-        quantization: of an INT8 bundle; else None.
-    """
+    """The result of an inspection; `quantization` is that of an INT8 bundle."""
 
     inspection: Inspection
     quantization: QuantizedLayers | None = None
@@ -40,18 +29,9 @@ class Inspected:
 
 @dataclass(frozen=True)
 class ArchitectureCost:
-    """An architecture, and what its usual network costs.
+    """The parameters and MACs of an architecture with its usual image; the other fields are those of `Architecture`.
 
-    Attributes:
-        name: as `edgecnn train` takes it.
-        parameters: numbers that it learns, heads that only training uses included.
-        macs: multiply-accumulates for one image.
-        image_size: height and width of its usual image.
-        min_image_size: the smallest that it takes.
-        max_image_size: the largest; None if any will do.
-        in_channels: channels of its usual image.
-        num_classes: classes that it was made for.
-        stems: the stems that it can be built with.
+    Parameters include heads that only training uses. MACs are multiply-accumulates for one image.
     """
 
     name: str
@@ -95,7 +75,11 @@ def inspect(subject: str, *, image_size: int | None = None, stem: Stem | None = 
     from edgecnn.pipeline.inspection.graph import inspect_bundle
 
     bundle = open_bundle(path)
-    return Inspected(inspect_bundle(bundle), _quantized(bundle))
+    quantization = bundle.manifest.quantization
+    if quantization is None:
+        return Inspected(inspect_bundle(bundle))
+    quantized = QuantizedLayers(_worst_first(bundle.proof().layers), quantization.float_tensors)
+    return Inspected(inspect_bundle(bundle), quantized)
 
 
 def architecture_costs() -> tuple[ArchitectureCost, ...]:
@@ -122,17 +106,10 @@ def architecture_costs() -> tuple[ArchitectureCost, ...]:
     return tuple(found)
 
 
-def _quantized(bundle: Bundle) -> QuantizedLayers | None:
-    quantization = bundle.manifest.quantization
-    if quantization is None:
-        return None
-    return QuantizedLayers(_worst_first(bundle.proof().layers), quantization.float_tensors)
-
-
-def _worst_first(layers: Sequence[LayerReport]) -> tuple[LayerReport, ...]:
+def _worst_first(layers: tuple[LayerReport, ...]) -> tuple[LayerReport, ...]:
     """Sort layers by their signal-to-noise ratio; where each was tried in float, they are in order already."""
     if any(layer.float_wins is not None for layer in layers):
-        return tuple(layers)
+        return layers
 
     def ratio(layer: LayerReport) -> float:
         return min(math.inf if each is None else each for each in (layer.weight_snr_db, layer.input_snr_db))

@@ -8,6 +8,7 @@ import io
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -35,10 +36,10 @@ _ENCODED_SIDE = 640
 
 @contextlib.contextmanager
 def temporary_graph(content: bytes) -> Iterator[Path]:
-    """Yield a file that holds a graph as long as it is being proven: engines load files.
+    """Yield a temporary file that holds a graph: engines load files.
 
     Raises:
-        EdgecnnError: the system refused, for example a full disk.
+        EdgecnnError: the file cannot be written.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -55,11 +56,7 @@ def temporary_graph(content: bytes) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[str, Session]]:
-    """Open a graph on every installed engine, on the CPU in FP32.
-
-    Args:
-        model: the graph.
-        full_range: whether its weights may saturate: engines that can then sum exactly, as when a bundle is loaded.
+    """Open a graph on every installed engine, on the CPU in FP32; a full-range graph without saturation where possible.
 
     Raises:
         EngineMissing: none is installed.
@@ -87,10 +84,11 @@ def choose_self_test(split: Split) -> Split:
     return split.subset(turns[:IMAGES])
 
 
-def encode_images(split: Split, preprocessing: Preprocessing) -> list[tuple[str, bytes]]:
+def encode_images(split: Split, preprocessing: Preprocessing) -> list[tuple[Literal["png", "jpeg"], bytes]]:
     """Encode the first images of a self-test as files: two PNG, two JPEG, at most 640 pixels wide and high."""
+    kinds: tuple[Literal["png", "jpeg"], ...] = ("png", "jpeg", "png", "jpeg")
     encoded = []
-    for index, kind in enumerate(("png", "jpeg", "png", "jpeg")[: len(split)]):
+    for index, kind in enumerate(kinds[: len(split)]):
         picture = decode(split.images[index], preprocessing.mode)
         picture.thumbnail((_ENCODED_SIDE, _ENCODED_SIDE))
         buffer = io.BytesIO()

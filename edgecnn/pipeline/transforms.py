@@ -9,19 +9,12 @@ from torchvision.transforms import v2
 
 from edgecnn.bundle.preprocessing import Preprocessing
 
-_INTERPOLATIONS = {
-    "nearest": v2.InterpolationMode.NEAREST,
-    "bilinear": v2.InterpolationMode.BILINEAR,
-    "bicubic": v2.InterpolationMode.BICUBIC,
-    "lanczos": v2.InterpolationMode.LANCZOS,
-}
-
 
 def torchvision_transform(preprocessing: Preprocessing) -> v2.Transform:
     """Return torchvision's transforms for a preprocessing, from a Pillow image to a normalised tensor [C, H, W]."""
     steps: list[v2.Transform] = []
     if preprocessing.resize is not None:
-        interpolation = _INTERPOLATIONS[preprocessing.resize.interpolation]
+        interpolation = v2.InterpolationMode(preprocessing.resize.interpolation)
         steps.append(v2.Resize(list(preprocessing.resize.size), interpolation=interpolation))
     if preprocessing.crop is not None:
         steps.append(v2.CenterCrop(list(preprocessing.crop)))

@@ -53,9 +53,9 @@ def verify(
         EngineError: the engine failed.
     """
     with contextlib.ExitStack() as stack:
-        simulation = _simulation(bundle, backend, options) if simulate else None
-        if simulation is not None:
-            stack.enter_context(contextlib.closing(simulation))
+        simulation = None
+        if simulate:
+            simulation = stack.enter_context(contextlib.closing(_simulation(bundle, backend, options)))
         images, compared = None, None
         if data is not None and reference is not None:
             compared = reference if reference.suffix == ".npz" else _reference_session(reference)

@@ -26,14 +26,7 @@ from edgecnn.runtime.verification.recorded import RecordedLogits
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an evaluation has found.
-
-    Attributes:
-        subject: the checkpoint or bundle, as the user named it.
-        data: the images.
-        session: what ran.
-        metrics: how good it is.
-    """
+    """The result of an evaluation; `subject` is the checkpoint or bundle as the user named it."""
 
     subject: str
     data: DataReference
@@ -104,7 +97,8 @@ def evaluate(
     if save_logits is not None:
         RecordedLogits(model.identity, model.digest, run.data.digest, logits).write(save_logits)
     if plot is not None:
-        write_file(plot, draw(found.metrics, _title(subject, found)))
+        shown = "unknown" if metrics.top1.value is None else f"{metrics.top1.value:.2%}"
+        write_file(plot, draw(metrics, f"{subject.name} on {run.data.source} {run.data.split}: top-1 {shown}"))
     return found
 
 
@@ -145,12 +139,6 @@ def _check_classes(source: DataSource, subject: Path, labels: tuple[str, ...]) -
             f"{source.name} has the classes {_few(source.labels)}, {subject} has {_few(labels)}: "
             f"name the data that it was trained on"
         )
-
-
-def _title(subject: Path, found: Evaluated) -> str:
-    top1 = found.metrics.top1.value
-    shown = "unknown" if top1 is None else f"{top1:.2%}"
-    return f"{subject.name} on {found.data.source} {found.data.split}: top-1 {shown}"
 
 
 def _few(labels: tuple[str, ...]) -> str:

@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from edgecnn.bundle.finding import MODEL, check_new_bundle
@@ -19,7 +18,6 @@ from edgecnn.bundle.manifest import (
     utc_now,
 )
 from edgecnn.bundle.names import check_name
-from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.self_test import EncodedImage
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import SourceError
@@ -84,7 +82,10 @@ def export(
     with temporary_graph(model) as path, engine_sessions(path) as sessions:
         logits = torch_session.logits_of(self_test_split.images[i] for i in range(len(self_test_split)))
         check_parity(sessions, images, logits)
-        encoded = _encoded_images(self_test_split, reference.preprocessing, torch_session)
+        encoded = [
+            EncodedImage(kind, content, reference.preprocessing.image(content), torch_session.logits_of([content])[0])
+            for kind, content in encode_images(self_test_split, reference.preprocessing)
+        ]
         self_test = make_self_test(sessions, images, logits, encoded)
         evaluation = evaluate(
             {**sessions, "pytorch": torch_session},
@@ -116,7 +117,7 @@ def open_reference(subject: str, *, weights: str | None = None, options: Weights
 
 
 def _test_split(data: str | None, reference: Reference) -> Split:
-    """Open the images to prove on; where their classes are the reference's, their targets count."""
+    """Open the images of the proof; the targets are used only if the classes are those of the reference."""
     if data is None:
         return photographs()
     source = open_source(data)
@@ -128,15 +129,6 @@ def _test_split(data: str | None, reference: Reference) -> Split:
         f"{data} has the classes {', '.join(source.labels[:5])}…, the checkpoint has "
         f"{', '.join(reference.labels[:5])}…: name the data it was trained on with --data"
     )
-
-
-def _encoded_images(split: Split, preprocessing: Preprocessing, torch_session: TorchSession) -> list[EncodedImage]:
-    encoded = []
-    for kind, content in encode_images(split, preprocessing):
-        logits = np.asarray(torch_session.logits_of([content])[0])
-        pixels = preprocessing.image(content)
-        encoded.append(EncodedImage("png" if kind == "png" else "jpeg", content, pixels, logits))
-    return encoded
 
 
 def _manifest(

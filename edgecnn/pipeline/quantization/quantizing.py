@@ -14,7 +14,6 @@ from edgecnn.bundle.manifest import (
     Format,
     Graph,
     Manifest,
-    Provenance,
     Quantization,
     utc_now,
 )
@@ -22,7 +21,7 @@ from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, SourceError, UsageError
-from edgecnn.pipeline.data.source import DataSource, Split
+from edgecnn.pipeline.data.source import DataSource, LazyPixels, Split
 from edgecnn.pipeline.proving import engine_sessions, make_proof, make_self_test, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
 from edgecnn.pipeline.quantization.doubts import agreement_doubts, check_overlap, machine_doubts, saturation_doubts
@@ -41,14 +40,7 @@ _UNGATED = "calibration took every training image, so none is left to hold the g
 
 @dataclass(frozen=True)
 class Quantized:
-    """The INT8 bundle, and what is known of it.
-
-    Attributes:
-        bundle: what was written.
-        warnings: doubts about it, one line each.
-        verdict: what it costs and gains on this machine.
-        seeds: the spread over several choices of calibration images; None where it was not asked for.
-    """
+    """The INT8 bundle, warnings about it, its verdict on this machine, and the spread over seeds if it was measured."""
 
     bundle: Bundle
     warnings: tuple[str, ...]
@@ -104,7 +96,7 @@ def quantize(
     gate = _gate(parent, calibration, gate_data, options)
     built = build(
         onnx.load(str(parent.model)),
-        calibration.chosen.lazily(manifest.preprocessing),
+        LazyPixels(calibration.chosen, manifest.preprocessing),
         options=options,
         gate=None if gate is None else gate[0],
         analyze=analyze,
@@ -155,26 +147,23 @@ def _check_parent(parent: Bundle, *sources: DataSource) -> None:
         raise UsageError(f"{parent.path} is {manifest.precision} already: quantize the FP32 bundle that it came from")
     for source in sources:
         if source.labels != manifest.labels:
-            raise SourceError(
-                f"the images have the classes {', '.join(source.labels[:5])}…, not those of {parent.path}"
-            )
+            classes = ", ".join(source.labels[:5])
+            raise SourceError(f"the images have the classes {classes}…, not those of {parent.path}")
 
 
 def _gate(
     parent: Bundle, calibration: CalibrationImages, data: DataSource | None, options: QuantizationOptions
 ) -> tuple[Gate, Split] | None:
-    """Choose the images of the gate; None where nothing is asked, or no training image is left.
-
-    Raises:
-        UsageError: so few images cannot certify what is asked.
-    """
+    """Choose the images of the gate; None if any drop is allowed, or no training image is left."""
     if options.max_drop >= _NO_GATE:
         return None
     source = data or calibration.source
     split = held_out(source.split("train"), calibration.chosen, options.gate_count, calibration.seed)
     if not len(split):
         return None
-    gate = Gate(split.lazily(parent.manifest.preprocessing), split.targets, options.max_drop / 100, options.certify)
+    gate = Gate(
+        LazyPixels(split, parent.manifest.preprocessing), split.targets, options.max_drop / 100, options.certify
+    )
     gate.check()
     return gate, split
 
@@ -194,7 +183,6 @@ def _manifest(
     built: Built,
     command: str,
 ) -> Manifest:
-    inherited = parent.manifest.provenance
     record = CalibrationRecord(
         parent.digest, options.method, calibration.chosen.reference(), calibration.seed, options.rounding
     )
@@ -210,13 +198,7 @@ def _manifest(
         format=Format(MAJOR, MINOR),
         name=name,
         graphs=(graph,),
-        provenance=Provenance(
-            created=utc_now(),
-            command=command,
-            versions=versions(),
-            weights=inherited.weights,
-            training=inherited.training,
-            opset=inherited.opset,
-            calibration=record,
+        provenance=dataclasses.replace(
+            parent.manifest.provenance, created=utc_now(), command=command, versions=versions(), calibration=record
         ),
     )

@@ -22,14 +22,10 @@ COUNT = 300
 
 @dataclass(frozen=True)
 class CalibrationRecipe:
-    """Which images to calibrate with.
+    """Which images to calibrate with: at most `count` of the source's training images, chosen at random by `seed`.
 
-    Attributes:
-        source: a data source's name, or an image folder relative to the recipe.
-        split: always `train`.
-        count: how many images, at most.
-        seed: of the choice.
-        digest: of the chosen images; None accepts whatever they are.
+    `source` is a data source's name, or an image folder relative to the recipe. If `digest` is given, the chosen
+    images must have it.
     """
 
     source: str
@@ -55,12 +51,9 @@ class CalibrationImages:
 
 
 def open_calibration(text: str, *, count: int | None = None, seed: int | None = None) -> CalibrationImages:
-    """Open what `--calibration` names: a recipe's JSON file, or a data source.
+    """Open what `--calibration` names: a recipe's JSON file, the name of a source, or an image folder.
 
-    Args:
-        text: path of a recipe, name of a source, or path of an image folder.
-        count: overrides how many images.
-        seed: overrides the choice.
+    `count` and `seed` override those of the recipe.
 
     Raises:
         TestSplitRefused: the recipe asks for other images than training images.

@@ -18,7 +18,6 @@ from edgecnn.pipeline.models.registry import build
 from edgecnn.pipeline.training.checkpoint import (
     FORMAT,
     RECORD,
-    Checkpoint,
     CheckpointRecord,
     Epoch,
     read_resume,
@@ -42,15 +41,10 @@ OnEpoch = Callable[[int, Epoch], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """What training has come to.
+    """The result of a training: the checkpoint's digest, and its accuracy on the test split.
 
-    Attributes:
-        digest: of the checkpoint.
-        test_top1: fraction of right answers on the test split.
-        test_images: how many images that has.
-        best_epoch: whose weights were kept, from 1.
-        duration_s: wall time of all epochs.
-        writes: false in the processes that only help another one.
+    `best_epoch`, whose weights were kept, counts from 1. `duration_s` is the wall time of all epochs. `writes` is false
+    in the processes that only help another one.
     """
 
     digest: str
@@ -111,8 +105,8 @@ def train(
         architecture,
         source,
         out,
-        source_name=source_name,
-        options=options,
+        source_name,
+        options,
         weights=weights,
         resume=resume,
         force=force,
@@ -125,15 +119,7 @@ def train(
             raise UsageError(f"--batch-size {options.batch_size} leaves nothing for some of {job.world} processes")
         images = _read_images(plan, cache_mib, progress)
         run = _run(plan, device=device, job=job)
-        best, record = _epochs(
-            run,
-            _record(plan, images, run),
-            plan.begun,
-            out=out,
-            images=images,
-            progress=progress,
-            on_epoch=(write, on_epoch),
-        )
+        best, record = _epochs(run, plan, images, out=out, progress=progress, on_epoch=(write, on_epoch))
         run.network.load_state_dict(best)
         _, top1 = run.measure(plain_batches(images.test, images.preprocessing))
         record = replace(record, test_top1=top1, created=utc_now())
@@ -171,7 +157,6 @@ def _read_images(plan: Plan, cache_mib: int, progress: Progress) -> _Pictures:
 
 
 def _record(plan: Plan, images: _Pictures, run: Run) -> CheckpointRecord:
-    """Return the record of a training before its first epoch."""
     return CheckpointRecord(
         format=FORMAT,
         network=plan.network,
@@ -194,30 +179,17 @@ def _record(plan: Plan, images: _Pictures, run: Run) -> CheckpointRecord:
 
 
 def _epochs(
-    run: Run,
-    record: CheckpointRecord,
-    found: Checkpoint | None,
-    *,
-    out: Path,
-    images: _Pictures,
-    progress: Progress,
-    on_epoch: tuple[OnEpoch, ...],
+    run: Run, plan: Plan, images: _Pictures, *, out: Path, progress: Progress, on_epoch: tuple[OnEpoch, ...]
 ) -> tuple[dict[str, torch.Tensor], CheckpointRecord]:
-    """Train from where `found` stopped to the last epoch; returns the best weights and the record with its history."""
-    options, job, held_out = record.options, run.job, images.validation
-    batches = Batches(
-        images.training,
-        record.preprocessing,
-        options,
-        rank=job.rank,
-        world=job.world,
-        threads=max(1, torch.get_num_threads() // 2),
-    )
+    """Train up to the last epoch, and return the best weights and the record with its history."""
+    record, options, job, held_out = _record(plan, images, run), plan.options, run.job, images.validation
+    threads = max(1, torch.get_num_threads() // 2)
+    batches = Batches(images.training, record.preprocessing, options, rank=job.rank, world=job.world, threads=threads)
     history: list[Epoch] = []
     best, best_epoch = run.weights(), 0
-    if found is not None:
+    if plan.begun is not None:
         run.restore(read_resume(unfinished(out)))
-        history, best, best_epoch = list(found.record.history), found.state, found.record.best_epoch
+        history, best, best_epoch = list(plan.begun.record.history), plan.begun.state, plan.begun.record.best_epoch
     total = batches.steps * options.epochs
     for number in range(len(history), options.epochs):
         start, waited = time.perf_counter(), batches.waited_s

@@ -22,17 +22,8 @@ from edgecnn.pipeline.training.transfer import open_beginning
 class Plan:
     """What is trained, on which images.
 
-    Attributes:
-        network: the network to build.
-        labels: its class names.
-        source_name: the source as the user named it.
-        options: how to train.
-        everything: the training split, validation images included.
-        training: the images to train on.
-        validation: the images that choose the best epoch; there may be none.
-        test: the images that the result is measured on.
-        beginning: the weights to start from; None for new ones.
-        begun: the run to resume; None for a new one.
+    `everything` is the training split: `training` and `validation`, which may be empty. `beginning` holds the weights
+    to start from, `begun` the run to resume.
     """
 
     network: Network
@@ -51,9 +42,9 @@ def plan_training(
     architecture: str,
     source: DataSource,
     out: Path,
-    *,
     source_name: str,
     options: TrainingOptions,
+    *,
     weights: str | None,
     resume: bool,
     force: bool,
@@ -74,16 +65,7 @@ def plan_training(
     training, validation = everything.parted(options.validation)
     _check_classes(training, source.labels)
     plan = Plan(
-        network,
-        source.labels,
-        source_name,
-        options,
-        everything=everything,
-        training=training,
-        validation=validation,
-        test=test,
-        beginning=beginning,
-        begun=None,
+        network, source.labels, source_name, options, everything, training, validation, test, beginning, begun=None
     )
     return replace(plan, begun=_begun(plan, out)) if resume else plan
 
@@ -93,10 +75,9 @@ def _describe(architecture: str, source: DataSource, options: TrainingOptions, b
     size = options.image_size or get_architecture(architecture).image_size
     channels = 1 if source.mode == "L" else 3
     if beginning is not None:
-        theirs = beginning.network.in_channels
-        if theirs < channels:
+        if beginning.network.in_channels < channels:
             raise UsageError(f"the weights are of a network for grey images, {source.name} has colour")
-        channels = theirs
+        channels = beginning.network.in_channels
     network = Network(architecture, len(source.labels), channels, (size, size), options.stem)
     check_network(network)
     return network
@@ -144,6 +125,5 @@ def _begun(plan: Plan, out: Path) -> Checkpoint | None:
         if before != now
     ]
     if differences:
-        what = "; ".join(differences)
-        raise UsageError(f"{place} was begun otherwise ({what}): use its options, or start over")
+        raise UsageError(f"{place} was begun otherwise ({'; '.join(differences)}): use its options, or start over")
     return begun

@@ -34,6 +34,12 @@ class _Sums:
     right: int = 0
     images: int = 0
 
+    def add(self, loss: float, logits: torch.Tensor, targets: torch.Tensor) -> None:
+        """Add the summed loss and the answers of one batch."""
+        self.loss += loss
+        self.right += int((logits.argmax(dim=1) == targets).sum())
+        self.images += len(targets)
+
     def over(self, job: Job) -> tuple[float, float]:
         """Return mean loss and accuracy over all processes."""
         loss, right, images = job.sum([self.loss, float(self.right), float(self.images)])
@@ -119,9 +125,7 @@ class Run:
         self._scaler.scale(loss * (self.job.world / batch.whole)).backward()
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        sums.loss += value
-        sums.right += int((logits.argmax(dim=1) == targets).sum())
-        sums.images += len(targets)
+        sums.add(value, logits, targets)
 
     @torch.inference_mode()
     def measure(self, batches: Iterator[Batch]) -> tuple[float, float]:
@@ -132,9 +136,8 @@ class Run:
             if number % self.job.world != self.job.rank:
                 continue
             logits = self.network(batch.images.to(self.device)).cpu()
-            sums.loss += float(nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
-            sums.right += int((logits.argmax(dim=1) == batch.targets).sum())
-            sums.images += len(batch.targets)
+            loss = float(nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
+            sums.add(loss, logits, batch.targets)
         return sums.over(self.job)
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -159,11 +162,11 @@ class Run:
         network: dict[str, torch.Tensor] = {}
         entries: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
+            kind, _, key = name.partition(".")
             if kind == "network":
-                network[rest] = tensor
+                network[key] = tensor
             elif kind == "optimizer":
-                index, _, key = rest.partition(".")
+                index, _, key = key.partition(".")
                 entries.setdefault(int(index), {})[key] = tensor
         try:
             self.network.load_state_dict(network)
