@@ -43,8 +43,7 @@ def configure(log_format: LogFormat, level: LogLevel, *, fd: int = 2) -> None:
 
 def escaped(text: str) -> str:
     """Return a text in which nothing moves the cursor, ends the line or turns the direction of writing."""
-    if len(text) > LONGEST_VALUE:
-        text = text[:LONGEST_VALUE] + "…"
+    text = _shortened(text)
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text).replace("\x7f", "\\u007f")

@@ -127,7 +127,7 @@ class Version:
 
     def _ran(self, images: int, seconds: float) -> None:
         self.statistics.ran(images, seconds)
-        self._metrics.ran(images, seconds)
+        self._metrics.ran(images)
 
     def longest_run_s(self) -> float:
         """Return how long the oldest current run has taken so far. May be called from any thread."""

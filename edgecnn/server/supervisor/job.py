@@ -5,7 +5,6 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +51,7 @@ class WorkerJob:
         socket_fd: descriptor of the listening socket.
         grpc_address: address with port for gRPC; None for no gRPC.
         supervisor_pid: process id that its parent must have.
-        ready_fd: descriptor for `say_accepting`, `say_ready` and `say_held`.
+        ready_fd: descriptor for `say`.
         held: what earlier workers reported about models.
     """
 
@@ -66,32 +65,13 @@ class WorkerJob:
     held: tuple[Held, ...] = ()
 
 
-def job_text(job: WorkerJob) -> str:
-    """Return the job as text for the worker's command line."""
-    return json.dumps(schema.plain(job))
-
-
 def read_job() -> WorkerJob:
     """Read the job from this process's command line."""
     return schema.parse(WorkerJob, sys.argv[1])
 
 
-def say_accepting(job: WorkerJob) -> None:
-    """Report, once, that a first model is served: from now on this process may owe answers."""
-    _write(job, Notice())
-
-
-def say_ready(job: WorkerJob, names: Sequence[str], *, refused: Sequence[str] = ()) -> None:
-    """Report, once, which models are served from now on, and which could not be."""
-    _write(job, Notice(served=tuple(names), refused=tuple(refused)))
-
-
-def say_held(job: WorkerJob, held: Held) -> None:
-    """Report what the next worker must know of a model; callable from any thread."""
-    _write(job, Notice(held=held))
-
-
-def _write(job: WorkerJob, notice: Notice) -> None:
+def say(job: WorkerJob, notice: Notice) -> None:
+    """Send a notice to the supervisor; callable from any thread."""
     content = json.dumps(schema.plain(notice)).encode() + b"\n"
     with _WRITING, contextlib.suppress(BrokenPipeError):  # the supervisor is gone, and this process is about to end
         while content:

@@ -23,7 +23,7 @@ from edgecnn.server.models.loading import load
 from edgecnn.server.models.model_host import ModelHost, models_of
 from edgecnn.server.models.repository import Repository
 from edgecnn.server.options import ServeOptions
-from edgecnn.server.supervisor.job import BROKEN, STALLED, WorkerJob, say_accepting, say_held, say_ready
+from edgecnn.server.supervisor.job import BROKEN, STALLED, Notice, WorkerJob, say
 from edgecnn.server.web.pages import read_pages
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Worker:
             orders,
             open_bundle=lambda path: load(path, options, self._cores),
             held=job.held,
-            remember=lambda held: say_held(job, held),
+            remember=lambda held: say(job, Notice(held)),
             watch_s=options.watch_s,
             signed=options.require_signature is not None,
         )
@@ -122,7 +122,7 @@ class Worker:
             self._is_accepting = True
             # Until here the signal ends the process at once: there is nothing to answer.
             self._loop.add_signal_handler(signal.SIGTERM, self._end, 0)
-            say_accepting(self._job)
+            say(self._job, Notice())
 
     def _loaded(self) -> None:
         """Report the models that are served. End if there are none, or, with `strict`, if one is missing.
@@ -142,9 +142,9 @@ class Worker:
             self._end(1)
         else:
             self._accept()  # also if all models are unloaded: they may be loaded again
-            ready = [model.name for model in models if model.state == "ready"]
-            refused = [model.name for model in models if model.state != "ready" and not model.is_unloaded]
-            say_ready(self._job, ready, refused=refused)
+            ready = tuple(model.name for model in models if model.state == "ready")
+            refused = tuple(model.name for model in models if model.state != "ready" and not model.is_unloaded)
+            say(self._job, Notice(served=ready, refused=refused))
 
     def _end(self, code: int) -> None:
         if not self._ended.done():
