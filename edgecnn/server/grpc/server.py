@@ -45,7 +45,10 @@ logger = logging.getLogger(__name__)
 
 
 class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """The service's gRPC server. Used in the event loop's thread only."""
+    """The service's gRPC server. Created and used in the event loop's thread only; accepts nothing before `start`.
+
+    The address includes the port. `tls` names the certificate and its key, as PEM files.
+    """
 
     def __init__(
         self,
@@ -57,16 +60,6 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         tls: tuple[Path, Path] | None,
         access_log: bool,
     ) -> None:
-        """Create a server, which accepts nothing before `start`. Must be called within the event loop.
-
-        Args:
-            service: answers the calls.
-            metrics: of this server.
-            limits: bounds of a connection, as for HTTP.
-            address: to listen on, with its port.
-            tls: certificate and key, as PEM files.
-            access_log: whether to log every response.
-        """
         self._service = service
         self._metrics = metrics
         self._limits = limits
