@@ -115,7 +115,7 @@ class Application:
 
     def _control(self, name: str, action: Action, exchange: Exchange) -> None:
         """Load or unload a model, and respond when that is done."""
-        self._service.check_control()
+        orders = self._service.orders()
         check_control(exchange.head, exchange.body, trusted_hosts=self._trusted_hosts)
 
         def done(refusal: Refusal | None) -> None:
@@ -125,7 +125,7 @@ class Application:
                 self._metrics.refused(refusal.status)
                 self.reply(exchange, refused(refusal))
 
-        exchange.on_gone = self._service.order(action, name, done)
+        exchange.on_gone = orders.put(action, name, done)
 
 
 def _check_small(head: Head) -> None:

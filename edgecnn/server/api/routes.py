@@ -24,7 +24,7 @@ from edgecnn.server.metrics import CONTENT_TYPE, Metrics
 from edgecnn.server.models.load_queue import Action
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
-from edgecnn.server.web.pages import Page, routes
+from edgecnn.server.web.pages import Page
 
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 """Answered without a key, since orchestrators have none."""
@@ -93,8 +93,9 @@ class Routes:
         self._call = call
         self._control = control
         self._open = {*_OPEN, *pages}
-        self._general = _general(service, metrics) | routes(pages)
+        self._general = _general(service, metrics)
         self._general[PATH] = {"GET": lambda _: Response(200, described())}
+        self._general |= {path: {"GET": page.answer} for path, page in pages.items()}
         self.lay_out()
 
     def lay_out(self) -> None:

@@ -3,7 +3,7 @@
 import hmac
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +11,7 @@ from edgecnn import __version__
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.inference import Call, Inference
-from edgecnn.server.models.load_queue import Action, Done, LoadQueue
+from edgecnn.server.models.load_queue import LoadQueue
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
 
@@ -143,22 +143,18 @@ class Service:
         assert self._pool is not None
         Inference(model, call, self._pool, version=version).begin()
 
-    def check_control(self) -> None:
-        """Check that clients may load and unload models.
+    def orders(self) -> LoadQueue:
+        """Return the queue for orders to load and unload models.
 
         Raises:
-            Refusal: they may not, or the server is about to end.
+            Refusal: clients may not, or the server is about to end.
         """
         if self.load_queue is None:
             raise Refusal(
                 "forbidden", "models cannot be loaded or unloaded here: start the server with --model-control"
             )
         self.check_serving()
-
-    def order(self, action: Action, name: str, done: Done) -> Callable[[], None]:
-        """Order a model to be loaded or unloaded, after `check_control`; see `LoadQueue.put`."""
-        assert self.load_queue is not None
-        return self.load_queue.put(action, name, done)
+        return self.load_queue
 
     def drain(self) -> None:
         """Refuse new requests, and end the orders that wait."""

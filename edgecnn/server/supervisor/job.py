@@ -27,42 +27,25 @@ _WRITING = threading.Lock()
 
 @dataclass(frozen=True)
 class Notice:
-    """A notice of the worker to the supervisor. Without any field set: the worker may owe answers from now on.
+    """A notice of the worker to the supervisor. Without any field set: the worker may owe responses from now on."""
 
-    Attributes:
-        held: what the next worker must know of a model; such a notice has no other field.
-        served: names of the models that are served, after all models have been tried; None before.
-        refused: names of the models that could not be served.
-    """
-
-    held: Held | None = None
-    served: tuple[str, ...] | None = None
-    refused: tuple[str, ...] = ()
+    held: Held | None = None  # the state of one model for the next worker; such a notice has no other field
+    served: tuple[str, ...] | None = None  # names, after all models have been tried
+    refused: tuple[str, ...] = ()  # names of the models that could not be served
 
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What the worker does.
+    """What the worker does."""
 
-    Attributes:
-        sources: models that it serves from the start.
-        roots: folders in which models may be found later.
-        options: how it serves.
-        socket_fd: descriptor of the listening socket.
-        grpc_address: address with port for gRPC; None for no gRPC.
-        supervisor_pid: process id that its parent must have.
-        ready_fd: descriptor for `say`.
-        held: what earlier workers reported about models.
-    """
-
-    sources: tuple[Source, ...]
-    roots: tuple[Path, ...]
+    sources: tuple[Source, ...]  # models that it serves from the start
+    roots: tuple[Path, ...]  # folders in which models may be found later
     options: ServeOptions
-    socket_fd: int
-    grpc_address: str | None
+    socket_fd: int  # listens
+    grpc_address: str | None  # with its port; None without gRPC
     supervisor_pid: int
-    ready_fd: int = -1
-    held: tuple[Held, ...] = ()
+    ready_fd: int = -1  # for `say`
+    held: tuple[Held, ...] = ()  # what earlier workers have reported
 
 
 def read_job() -> WorkerJob:

@@ -57,13 +57,7 @@ class WorkerProcess:
     """
 
     def __init__(self, module: str, job: WorkerJob, restarts: Restarts) -> None:
-        """Describe the worker, without starting it.
-
-        Args:
-            module: module that the process runs.
-            job: its job; `ready_fd` and `held` are set at each start.
-            restarts: how often it is started again.
-        """
+        """Describe the worker, which runs a module. Each start sets the job's `ready_fd` and `held`."""
         self.process: subprocess.Popen[bytes] | None = None
         self.is_accepting = False
         self.is_ready = False

@@ -89,8 +89,20 @@ class Worker:
         sock = socket.socket(fileno=self._job.socket_fd)
         sock.setblocking(False)
         context = server_context(*options.tls) if options.tls else None
-        self._listener = Listener(sock, self._application, limits_of(options), ssl_context=context)
-        self._grpc = None if self._job.grpc_address is None else self._grpc_server(self._job.grpc_address)
+        limits = limits_of(options)
+        self._listener = Listener(sock, self._application, limits, ssl_context=context)
+        self._grpc: GrpcServer | None = None
+        if self._job.grpc_address is not None:
+            from edgecnn.server.grpc import server as grpc  # 20 MB that a server of HTTP alone does without
+
+            self._grpc = grpc.GrpcServer(
+                self._service,
+                self._metrics,
+                limits,
+                address=self._job.grpc_address,
+                tls=options.tls,
+                access_log=options.access_log,
+            )
         pool = ThreadPoolExecutor(self._cores, thread_name_prefix="edgecnn-pool")
         self._service.start(pool)
         self._listener.start()
@@ -102,19 +114,6 @@ class Worker:
         if code in (0, BROKEN):
             code = await self._drain() or code
         return code
-
-    def _grpc_server(self, address: str) -> "GrpcServer":
-        from edgecnn.server.grpc.server import GrpcServer  # 20 MB that a server of HTTP alone does without
-
-        options = self._options
-        return GrpcServer(
-            self._service,
-            self._metrics,
-            limits_of(options),
-            address=address,
-            tls=options.tls,
-            access_log=options.access_log,
-        )
 
     def _accept(self) -> None:
         """Owe answers from now on."""
