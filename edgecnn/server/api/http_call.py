@@ -28,13 +28,9 @@ _LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
 
 
 class HttpCall:
-    """See `inference.Call`.
+    """See `inference.Call`."""
 
-    Attributes:
-        remaining_s: None, since a timeout over HTTP is part of the request.
-    """
-
-    remaining_s: float | None = None
+    remaining_s: float | None = None  # over HTTP, a timeout is part of the request
 
     def __init__(self, exchange: Exchange, reply: Callable[[Exchange, Response], None], *, max_body_bytes: int) -> None:
         self._exchange = exchange
