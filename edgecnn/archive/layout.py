@@ -49,10 +49,7 @@ class Layout:
 
     @contextlib.contextmanager
     def at_work(self, *, create: bool) -> Iterator[None]:
-        """Hold the folder's lock while the block runs, wait for whoever has it, and clear away what a crash has left.
-
-        Args:
-            create: make the folder where there is none.
+        """Hold the folder's lock while the block runs, and delete what a crash has left; may create the folder.
 
         Raises:
             UsageError: the folder holds other things than versions, or is a bundle.
@@ -72,11 +69,7 @@ class Layout:
                 self._sweep()
 
     def current_number(self) -> int | None:
-        """Return the version that is current; None where none is.
-
-        Raises:
-            UsageError: `current` is not what `edgecnn install` makes.
-        """
+        """Return the current version, if any; raises `UsageError` if `current` is not what `edgecnn install` makes."""
         if not os.path.lexists(self.current):
             return None
         number = _led_to(self.current)

@@ -50,14 +50,10 @@ class _Hashing(hashing.Config):
 
 
 def sign_bundle(bundle: Bundle, *, key: Path) -> bytes:
-    """Return a signature of a bundle; nothing is written but in a folder of temporary files.
-
-    Args:
-        bundle: that was opened.
-        key: PEM file with a private key.
+    """Return a signature of an open bundle with the private key in a PEM file; only temporary files are written.
 
     Raises:
-        UsageError: it is no key to sign with.
+        UsageError: the key cannot sign.
         BundleError: the bundle has changed since it was opened.
     """
     check_private_key(key)
@@ -78,13 +74,7 @@ def sign_bundle(bundle: Bundle, *, key: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Signed:
-    """What was signed.
-
-    Attributes:
-        name: of the bundle.
-        bundle: its digest.
-        signature: the file that was written.
-    """
+    """What was signed: name and digest of the bundle, and the signature's file."""
 
     name: str
     bundle: str
@@ -115,29 +105,16 @@ def sign(path: Path, *, key: Path, out: Path | None = None, force: bool = False)
 
 
 def open_signed(path: Path, *, key: Path, signature: Path | None = None) -> Bundle:
-    """Open the bundle that the owner of a key has signed.
-
-    Args:
-        path: the bundle's folder.
-        key: PEM file with a public key.
-        signature: its file; by default the one beside the bundle.
+    """Verify a bundle's signature as `verify_signature` does, and open that very bundle.
 
     Raises:
-        UsageError, SignatureMissing, SignatureInvalid: see `verify_signature`.
         BundleError: it is not an intact bundle, or not the one whose signature was verified.
     """
     return open_bundle(path, digest=verify_signature(path, key=key, signature=signature))
 
 
 def signature_check(key: Path) -> Callable[[Bundle, Signature], str]:
-    """Return the check that `install` takes: it refuses a bundle that the owner of a key has not signed.
-
-    Args:
-        key: PEM file with a public key; it is read now, and again for each bundle.
-
-    Raises:
-        UsageError: it is no key to verify with.
-    """
+    """Return the check that `install` takes, with the public key in a PEM file; raises `UsageError` if it has none."""
     read_public_key(key)
     return lambda bundle, signature: check_signature(bundle.path, signature, key=key)
 
@@ -168,22 +145,17 @@ def verify_signature(bundle: Path, *, key: Path, signature: Path | None = None) 
 
 
 def check_signature(bundle: Path, signature: Signature, *, key: Path) -> str:
-    """Do the same with a signature that has been read, and a bundle that is there.
-
-    Raises:
-        UsageError: it is no key to verify with.
-        SignatureInvalid: see `verify_signature`.
-    """
+    """Verify a signature that has been read; see `verify_signature`."""
     public_key = read_public_key(key)
     hashed = _Hashing()
     with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
-        copies = Path(folder) / "key", Path(folder) / "signature"
-        for copy, text in zip(copies, (public_key, signature.content), strict=True):
-            copy.write_bytes(text)
-        verifier = verifying.Config().use_elliptic_key_verifier(public_key=copies[0]).set_hashing_config(hashed)
+        key_copy, copy = Path(folder) / "key", Path(folder) / "signature"
+        key_copy.write_bytes(public_key)
+        copy.write_bytes(signature.content)
+        verifier = verifying.Config().use_elliptic_key_verifier(public_key=key_copy).set_hashing_config(hashed)
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # the library prints a remark on old signatures
-                verifier.verify(bundle.resolve(), copies[1])  # it takes no link for a folder
+                verifier.verify(bundle.resolve(), copy)  # it takes no link for a folder
         except Exception as error:  # its reader raises whatever Python does on a file that anybody may have written
             raise _refusal(bundle, signature, key, hashed=hashed, error=error) from None
     digest = (hashed.digests or {}).get(MANIFEST)

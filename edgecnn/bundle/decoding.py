@@ -65,10 +65,17 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
         return _decode_file(io.BytesIO(image), "the image", mode, max_pixels)
     if not isinstance(image, str | os.PathLike):
         raise ImageError(f"expected a path, bytes, a Pillow image or an array, found {type(image).__name__}")
-    path = Path(image)
+    with open_image(image) as file:
+        return _decode_file(file, str(Path(image)), mode, max_pixels)
+
+
+@contextlib.contextmanager
+def open_image(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open an image file and raise `ImageError` where it cannot be read."""
+    path = Path(path)
     try:
         with path.open("rb") as file:
-            return _decode_file(file, str(path), mode, max_pixels)
+            yield file
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:  # a zero byte in the path

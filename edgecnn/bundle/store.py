@@ -63,11 +63,8 @@ class Bundle:
             self_test = SelfTest.from_bytes((self.path / SELF_TEST).read_bytes())
         except ValueError as error:
             raise BundleError(f"{self.path / SELF_TEST} does not follow the format: {error}") from None
-        found, expected = (
-            (*self_test.images.shape[1:], self_test.logits.shape[1]),
-            (*self.manifest.image_shape, self.classes),
-        )
-        if found != expected:
+        found = (*self_test.images.shape[1:], self_test.logits.shape[1])
+        if found != (expected := (*self.manifest.image_shape, self.classes)):
             raise BundleError(f"{self.path / SELF_TEST} is of another graph: [H, W, C, K] is {found}, not {expected}")
         return self_test
 
@@ -83,8 +80,8 @@ def open_bundle(path: str | Path, *, digest: str | None = None) -> Bundle:
     """Open a bundle and compare every byte with what was sealed.
 
     Args:
-        path: of the folder, or of a link to it; the bundle goes on standing where that led to now.
-        digest: that the bundle must have, where it has been looked at before: else it may have been exchanged since.
+        path: of the folder, or of a link to it, which is followed once.
+        digest: that the bundle must have; required if it was checked before, since it may have been replaced.
 
     Raises:
         BundleError: one class for each way in which the folder is not intact; the message names the file.

@@ -9,8 +9,9 @@ import pytest
 from protocol_models import IMAGES, LOGITS, PAIR, ask, image, one, send, values
 
 from edgecnn.protocol.datatypes import DTYPES, TensorSpec
+from edgecnn.protocol.matching import RequestedOutput
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import RequestedOutput, parse
+from edgecnn.protocol.request import parse
 
 
 def refused(message: str) -> Any:

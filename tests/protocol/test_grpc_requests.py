@@ -14,8 +14,8 @@ from edgecnn.protocol.grpc.contents import FIELDS
 from edgecnn.protocol.grpc.request import parse, receive
 from edgecnn.protocol.grpc.splitting import MAX_DESCRIPTION_BYTES, MAX_FIELDS
 from edgecnn.protocol.header import MAX_ID
+from edgecnn.protocol.matching import RequestedOutput
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import RequestedOutput
 
 FLAT = "UINT8 [-1,2,2,1] or BYTES [-1]"
 

@@ -9,8 +9,9 @@ from protocol_models import IMAGES, LOGITS, PAIR, ask, image, one, send, values
 
 from edgecnn.protocol import matching
 from edgecnn.protocol.datatypes import TensorSpec
+from edgecnn.protocol.matching import RequestedOutput
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import RequestedOutput, parse
+from edgecnn.protocol.request import parse
 
 
 def refused(message: str) -> Any:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from edgecnn.protocol.classification import classify
+from edgecnn.protocol.matching import RequestedOutput
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import InferRequest, RequestedOutput
+from edgecnn.protocol.request import InferRequest
 from edgecnn.protocol.response import encode
 
 LOGITS = np.array([[0.1, 2.5, -1, 2.5]], np.float32)

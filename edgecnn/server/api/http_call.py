@@ -7,8 +7,9 @@ import numpy as np
 import orjson
 
 from edgecnn.protocol.http_headers import HEADER_LENGTH
+from edgecnn.protocol.matching import RequestedOutput
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import InferRequest, RequestedOutput, parse
+from edgecnn.protocol.request import InferRequest, parse
 from edgecnn.protocol.response import encode
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.inference import Result
