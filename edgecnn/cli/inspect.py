@@ -10,7 +10,7 @@ from edgecnn.cli.output import columns, emit
 
 if TYPE_CHECKING:
     from edgecnn.bundle.manifest import Stem
-    from edgecnn.pipeline.inspecting import Inspected
+    from edgecnn.pipeline.inspection.inspecting import Inspected
     from edgecnn.pipeline.inspection.layers import Inspection, Layer
 
 
@@ -28,7 +28,7 @@ def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: 
     quantizing has done to each layer.
     """
     from edgecnn.files.schema import plain
-    from edgecnn.pipeline.inspecting import inspect as run
+    from edgecnn.pipeline.inspection.inspecting import inspect as run
 
     found = run(subject, image_size=image_size, stem=stem)
     result = plain(found.inspection) | {"quantization": plain(found.quantization)}

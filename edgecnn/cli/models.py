@@ -13,7 +13,7 @@ def models(as_json: bool) -> None:
 
     Parameters include heads that only training uses. MACs are multiply-accumulates for one image.
     """
-    from edgecnn.pipeline.inspecting import architecture_costs
+    from edgecnn.pipeline.inspection.inspecting import architecture_costs
 
     found = architecture_costs()
     header = ("name", "parameters", "million MACs", "image", "smallest", "classes")

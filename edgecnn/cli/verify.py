@@ -99,6 +99,6 @@ def _verifying(data: str | None, reference: Path | None, simulate: str | None) -
         from edgecnn.runtime.verification.verify import verify
 
         return verify
-    from edgecnn.pipeline.verification import verify as verify_on_data
+    from edgecnn.pipeline.evaluation.verifying import verify as verify_on_data
 
     return partial(verify_on_data, data=data, reference=reference, simulate=simulate is not None)

@@ -6,7 +6,7 @@ import pytest
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import UsageError
-from edgecnn.pipeline.inspecting import architecture_costs, inspect
+from edgecnn.pipeline.inspection.inspecting import architecture_costs, inspect
 
 
 def test_an_architecture_a_checkpoint_and_bundles(checkpoint_path: Path, fp32_bundle: Bundle, int8_bundle: Bundle):

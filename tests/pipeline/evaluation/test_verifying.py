@@ -10,8 +10,8 @@ from PIL import Image
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import OverlapWarning, UsageError
 from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.evaluation.verifying import verify
 from edgecnn.pipeline.quantization.recipe import check_unseen
-from edgecnn.pipeline.verification import verify
 from edgecnn.runtime.engines.backend import SessionOptions
 
 
