@@ -15,7 +15,7 @@ from edgecnn.runtime.setting import PYTORCH, Setting
 from edgecnn.tuning.measuring.benchmark import ROUNDS, TURN_S, Benchmark, settings
 from edgecnn.tuning.measuring.benchmark import benchmark as measure
 from edgecnn.tuning.measuring.comparison import Comparison, compare, read_benchmark
-from edgecnn.tuning.measuring.peaks import peak_apart
+from edgecnn.tuning.measuring.peak import peak_apart
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,12 @@
 A latency says nothing about how much is left to win; beside the peak it does: INT8 at 82 % of what this machine can.
 The peak is measured, not worked out from clock and instructions: what a container and an engine's kernels leave of
 those, nobody writes down. A packaged graph, a chain of convolutions that suits both engines, is run for it.
+`python -m edgecnn.tuning.measuring.peak PRECISION THREADS` does so in a process of its own.
 """
 
+import json
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +16,9 @@ from typing import Literal
 
 import numpy as np
 
-from edgecnn.errors import EngineError, EngineMissing, UsageError
+from edgecnn.errors import EdgecnnError, EngineError, EngineMissing, UsageError
+from edgecnn.files import schema
+from edgecnn.host.child import child_command, child_environment
 from edgecnn.runtime.engines.backend import Backend, Session, SessionOptions
 from edgecnn.runtime.engines.backends import get_backend, installed
 
@@ -23,6 +29,7 @@ _GRAPHS = Path(__file__).parent
 _SHAPE = (22, 22, 256)
 _MACS = 693_633_024  # for one image: four convolutions, 3 × 3 × 256 to 256, to 20 × 20, 18 × 18, 16 × 16 and 14 × 14
 _LEAST_RUNS = 3
+_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,22 @@ class Peak:
 
     ops_per_s: float
     engine: str
+
+
+def peak_apart(precision: PeakPrecision, threads: int) -> float | None:
+    """Measure this machine's operations a second in a child process, which an engine may crash.
+
+    Returns:
+        None if no engine computes in that precision here.
+    """
+    command = child_command("edgecnn.tuning.measuring.peak", precision, str(threads))
+    try:
+        done = subprocess.run(
+            command, env=child_environment(), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+        return schema.parse(Peak, done.stdout.splitlines()[-1]).ops_per_s if done.stdout else None
+    except (subprocess.TimeoutExpired, schema.SchemaError):
+        return None
 
 
 def machine_peak(precision: PeakPrecision, threads: int, *, seconds: float = 0.5) -> Peak:
@@ -110,3 +133,17 @@ def _fastest(session: Session, images: np.ndarray, seconds: float) -> float:
         session.run(images)
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def main() -> None:
+    """Measure the peak that the command line names, and print it on the last line; print nothing if that fails."""
+    precision, threads = sys.argv[1:]
+    try:
+        found = machine_peak(precision, int(threads))  # type: ignore[arg-type]  # the parent has a typed one
+    except EdgecnnError:
+        return
+    print(json.dumps(schema.plain(found)))  # noqa: T201  # it is the answer
+
+
+if __name__ == "__main__":
+    main()
