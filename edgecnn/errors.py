@@ -1,7 +1,7 @@
 """Every error that edgecnn raises on purpose, and the exit code that the command line gives it.
 
-The exit code is 1 unless a class sets another: 2 for a wrong request, 3 where a proof, a gate, a signature or a comparison
-does not hold. A message is one line: what was expected, what was found, what to do.
+The exit code is 1 unless a class sets another: 2 for a wrong request, 3 where a proof, a gate, a signature or a
+comparison does not hold. A message is one line: what was expected, what was found, what to do.
 """
 
 from typing import Any

@@ -104,13 +104,7 @@ def examine(engine: str) -> Examination:
 
 
 def examine_apart(engine: str, *, command: Sequence[str] | None = None, timeout_s: float = TIMEOUT_S) -> Examination:
-    """Examine an engine in a child process; that it dies, hangs or fails is what is found then.
-
-    Args:
-        engine: its name.
-        command: the child's, for another than this module.
-        timeout_s: how long it may take.
-    """
+    """Examine an engine in a child process, or by `command`; a crash, a timeout or a failure is the result then."""
     ours = child_command("edgecnn.doctor.examination", engine)
     try:
         done = subprocess.run(

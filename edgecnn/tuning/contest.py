@@ -60,10 +60,6 @@ class Contestant:
         """Whether there is anything to judge it by."""
         return bool(self.turns or self._earlier)
 
-    def is_out(self) -> bool:
-        """Whether it has left the contest."""
-        return self.out is not None
-
     def judge(self, drop: float, allowed: float) -> None:
         """Put it out where it has lost more of top-1 than is allowed."""
         self.drop = drop

@@ -87,12 +87,7 @@ def median_ms(
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> Estimate:
-    """Estimate how many times as much one candidate takes as another, from figures of the same rounds.
-
-    Args:
-        slow: one figure a round.
-        fast: the other's figures of the same rounds: what a round has done to both cancels.
-    """
+    """Estimate how many times as long one candidate takes as another, from one figure of each in the same rounds."""
     quotients = np.array(slow) / np.array(fast)
     return _estimate(lambda chosen: float(np.median(quotients[chosen])), _choices(len(quotients)))
 

@@ -34,12 +34,7 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Peak:
-    """The most that this machine computes.
-
-    Attributes:
-        ops_per_s: operations a second, two a multiply-accumulate.
-        engine: which reached it.
-    """
+    """The most operations a second that this machine computes, two for each multiply-accumulate, and the engine."""
 
     ops_per_s: float
     engine: str
@@ -62,14 +57,9 @@ def peak_apart(precision: PeakPrecision, threads: int) -> float | None:
 
 
 def machine_peak(precision: PeakPrecision, threads: int, *, seconds: float = 0.5) -> Peak:
-    """Measure this machine's peak: that of the installed engine that reaches the higher one.
+    """Measure this machine's peak: the highest of the installed engines that compute in this precision here.
 
-    Engines that do not compute in this precision here are left out.
-
-    Args:
-        precision: what the multiplications are done in; `bf16` only where an engine has it.
-        threads: of one run.
-        seconds: about how long each engine is measured.
+    Each engine is measured for about so many seconds.
 
     Raises:
         UsageError: there is no such number of threads.
@@ -91,17 +81,10 @@ def machine_peak(precision: PeakPrecision, threads: int, *, seconds: float = 0.5
 
 
 def measure_peak(backend: Backend, *, precision: PeakPrecision, threads: int, seconds: float = 0.5) -> float:
-    """Measure how many operations a second an engine reaches on the CPU, two a multiply-accumulate.
+    """Measure how many operations a second an engine reaches on the CPU, two for each multiply-accumulate.
 
-    It is the best of many short runs, where a latency is their median: whatever disturbs a run makes it slower, nothing
-    makes it faster than the machine, so the best is the closest to what is asked. A processor that lowers its clock
-    when it is hot does not keep it up for minutes.
-
-    Args:
-        backend: the engine.
-        precision: what the multiplications are done in.
-        threads: of one run; each has an image's work.
-        seconds: about how long to measure; a slow machine takes longer, for its three runs.
+    The result is the best of many short runs, three at least: disturbances only make a run slower. Each thread has the
+    work of one image. A processor that lowers its clock when it is hot does not hold this peak for minutes.
 
     Raises:
         UsageError: there is no such number of threads.
