@@ -17,7 +17,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 POSITIVE = click.IntRange(min=1)
 PRECISION = click.Choice(["fp32", "tf32", "bf16", "fp16"])
-DEVICES = "cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 force_option = click.option(
@@ -55,7 +54,9 @@ def session_options(command: Command) -> Command:
         click.option(
             "--precision", type=PRECISION, default="fp32", show_default=True, help="What float layers compute in."
         ),
-        click.option("--device", default="cpu", show_default=True, help=f"One of {DEVICES}."),
+        click.option(
+            "--device", default="cpu", show_default=True, help="One of cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto."
+        ),
         click.option("--backend", default="auto", show_default=True, help="auto, onnxruntime or openvino."),
     ):
         command = option(command)

@@ -20,13 +20,7 @@ from edgecnn.tuning.measuring.peak import peak_apart
 
 @dataclass(frozen=True)
 class Benchmarked:
-    """The result of a benchmark.
-
-    Attributes:
-        benchmark: what was measured.
-        comparison: what has changed since the earlier benchmark; None without one.
-        earlier: the file of the earlier benchmark.
-    """
+    """The result of a benchmark, and what has changed since the earlier benchmark in a file, if one was given."""
 
     benchmark: Benchmark
     comparison: Comparison | None = None

@@ -12,16 +12,10 @@ from edgecnn.tuning.measuring.turn import Turn
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of a candidate.
+    """The result of a candidate.
 
-    Attributes:
-        bundle: its name.
-        digest: of the bundle.
-        setting: how it ran.
-        drop: points of top-1 that it has lost by its proof.
-        speed: what was measured last; None where it did not run.
-        out: why it was not chosen; None for the last ones.
-        notes: warnings of its session.
+    `drop` is in points of top-1, by the bundle's proof; `speed` is None if it did not run; `out` says why it was not
+    chosen, and is None for the last ones.
     """
 
     bundle: str
