@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import file_option, json_option, session_options, strict_option
+from edgecnn.cli.options import PATH, file_option, json_option, session_arguments, session_options, strict_option
 from edgecnn.cli.output import columns, emit, percent, progress_bar, rate
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ _MOST_CLASSES = 20
 
 
 @click.command()
-@click.argument("subject", metavar="CHECKPOINT|BUNDLE", type=click.Path(path_type=Path))
+@click.argument("subject", metavar="CHECKPOINT|BUNDLE", type=PATH)
 @click.option("--data", "source", required=True, metavar="SOURCE", help="A data source's name, or an image folder.")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
 @file_option("--plot", "FILE.png", help="Draw confusion and calibration.")
@@ -27,35 +27,15 @@ _MOST_CLASSES = 20
 @session_options
 @strict_option
 @json_option
-def evaluate(
-    subject: Path,
-    source: str,
-    split: str,
-    plot: Path | None,
-    save_logits: Path | None,
-    strict: bool,
-    as_json: bool,
-    **session: Any,
-) -> None:
+def evaluate(subject: Path, source: str, as_json: bool, **options: Any) -> None:
     """Measure a CHECKPOINT in PyTorch, or a BUNDLE on an engine: accuracy, confusion, calibration.
 
     Top-1, top-5 and every class with a 95 % interval (Wilson); the expected calibration error over 15 bins.
     """
     from edgecnn.pipeline.evaluation.evaluating import evaluate as run
-    from edgecnn.runtime.engines.backend import SessionOptions
 
     with progress_bar() as progress:
-        found = run(
-            subject,
-            source,
-            split=split,
-            backend=session.pop("backend"),
-            options=SessionOptions(**session),
-            plot=plot,
-            save_logits=save_logits,
-            strict=strict,
-            progress=progress,
-        )
+        found = run(subject, source, progress=progress, **session_arguments(**options))
     emit(found, _text(found), as_json=as_json)
 
 

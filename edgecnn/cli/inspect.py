@@ -1,11 +1,11 @@
-"""`edgecnn inspect`: what a network is made of, one line a layer."""
+"""`edgecnn inspect` and `edgecnn models`: the layers of a network, and the costs of the architectures."""
 
 from typing import TYPE_CHECKING
 
 import click
 
 from edgecnn.cli.bundle_text import layers_text
-from edgecnn.cli.options import json_option
+from edgecnn.cli.options import POSITIVE, json_option
 from edgecnn.cli.output import columns, emit
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("subject", metavar="ARCH|CHECKPOINT|BUNDLE")
-@click.option("--image-size", type=click.IntRange(min=1), help="Of an architecture. [default: its usual one]")
+@click.option("--image-size", type=POSITIVE, help="Of an architecture. [default: its usual one]")
 @click.option("--stem", type=click.Choice(["standard", "small"]), help="Of an architecture. [default: standard]")
 @json_option
 def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: bool) -> None:
@@ -33,6 +33,31 @@ def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: 
     found = run(subject, image_size=image_size, stem=stem)
     result = plain(found.inspection) | {"quantization": plain(found.quantization)}
     emit(result, _text(found), as_json=as_json)
+
+
+@click.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List the architectures: parameters and MACs at the usual image size, and the smallest that each takes.
+
+    Parameters include heads that only training uses. MACs are multiply-accumulates for one image.
+    """
+    from edgecnn.pipeline.inspection.inspecting import architecture_costs
+
+    found = architecture_costs()
+    header = ("name", "parameters", "million MACs", "image", "smallest", "classes")
+    rows = [
+        (
+            each.name,
+            f"{each.parameters:,}",
+            f"{each.macs / 1e6:,.1f}",
+            f"{each.image_size}×{each.image_size}×{each.in_channels}",
+            str(each.min_image_size),
+            str(each.num_classes),
+        )
+        for each in found
+    ]
+    emit(found, columns([header, *rows], right=(1, 2, 3, 4, 5)), as_json=as_json)
 
 
 def _text(found: "Inspected") -> str:

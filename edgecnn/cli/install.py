@@ -1,4 +1,4 @@
-"""`edgecnn install`: a further version of a bundle on this device."""
+"""`edgecnn install` and `edgecnn rollback`: versions of a bundle on this device."""
 
 from functools import partial
 from pathlib import Path
@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecnn.archive.layout import KEEP
-from edgecnn.cli.options import json_option, public_key_option, session_options, strict_option
+from edgecnn.cli.options import (
+    PATH,
+    POSITIVE,
+    json_option,
+    public_key_option,
+    session_arguments,
+    session_options,
+    strict_option,
+)
 from edgecnn.cli.output import emit
 
 if TYPE_CHECKING:
@@ -15,21 +23,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="BUNDLE|ARCHIVE", type=click.Path(path_type=Path))
-@click.option(
-    "--to", "folder", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Where versions are."
-)
+@click.argument("source", metavar="BUNDLE|ARCHIVE", type=PATH)
+@click.option("--to", "folder", metavar="DIR", required=True, type=PATH, help="Where versions are.")
 @click.option(
     "--keep",
-    type=click.IntRange(min=1),
+    type=POSITIVE,
     default=KEEP,
     show_default=True,
     help="How many versions stay; the current one and the one before it always do.",
 )
 @public_key_option
-@click.option(
-    "--signature", type=click.Path(path_type=Path), help="The signature's file. [default: NAME.sig beside it, if any]"
-)
+@click.option("--signature", type=PATH, help="The signature's file. [default: NAME.sig beside it, if any]")
 @click.option(
     "--verify/--no-verify", default=True, help="Replay the self-test on this machine first.  [default: verify]"
 )
@@ -43,7 +47,6 @@ def install(
     key: Path | None,
     signature: Path | None,
     verify: bool,
-    strict: bool,
     as_json: bool,
     **session: Any,
 ) -> None:
@@ -57,16 +60,32 @@ def install(
 
     prove, check = None, None
     if verify:
-        from edgecnn.runtime.engines.backend import SessionOptions
         from edgecnn.runtime.verification.verify import prove as replay
 
-        prove = partial(replay, backend=session.pop("backend"), options=SessionOptions(**session), strict=strict)
+        prove = partial(replay, **session_arguments(**session))
     if key is not None:
         from edgecnn.archive.openssf import signature_check
 
         check = signature_check(key)
     installed = run(source, folder, signature=signature, keep=keep, check=check, prove=prove)
     emit(vars(installed), _text(installed, signed_by=key), as_json=as_json)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=PATH)
+@json_option
+def rollback(folder: Path, as_json: bool) -> None:
+    """Let DIR/current lead to the version that was current when the present one was installed.
+
+    Given again it goes further back, as long as there are versions. One that died half-way is finished, not done twice.
+    """
+    from edgecnn.archive.installing import rollback as go_back
+
+    done = go_back(folder)
+    text = f"rolled back from version {done.undone}: {done.current} leads to version {done.version}, {done.name}"
+    if done.previous is not None:
+        text += f"\n  a further rollback goes to version {done.previous}"
+    emit(vars(done), text, as_json=as_json)
 
 
 def _text(installed: "Installed", *, signed_by: Path | None) -> str:

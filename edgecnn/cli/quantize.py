@@ -6,20 +6,28 @@ from typing import Any
 import click
 
 from edgecnn.cli.bundle_text import bundle_summary, layers_text, quantized_text
-from edgecnn.cli.options import command_line, dataclass_options, force_option, json_option, out_option, strict_option
+from edgecnn.cli.options import (
+    PATH,
+    POSITIVE,
+    command_line,
+    dataclass_options,
+    force_option,
+    json_option,
+    out_option,
+    strict_option,
+    take_fields,
+)
 from edgecnn.cli.output import emit, progress_bar, warn
 from edgecnn.errors import GateFailed, UsageError
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.option("--calibration", required=True, metavar="RECIPE|SOURCE", help="Training images that decide the scales.")
 @out_option("The bundle to write; the folder's name is the bundle's name.")
 @click.option("--data", metavar="SOURCE", help="Images to prove it on. [default: the calibration's source]")
-@click.option(
-    "--count", type=click.IntRange(min=1), help="How many calibration images. [default: the recipe's, or 300]"
-)
+@click.option("--count", type=POSITIVE, help="How many calibration images. [default: the recipe's, or 300]")
 @click.option("--seed", type=int, help="Seed of their choice. [default: the recipe's, or 0]")
 @click.option("--gate-data", metavar="SOURCE", help="Whose training images hold the gate. [default: calibration's]")
 @dataclass_options(QuantizationOptions)
@@ -39,9 +47,6 @@ def quantize(
     count: int | None,
     seed: int | None,
     analyze: bool,
-    seeds: int | None,
-    force: bool,
-    strict: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -57,7 +62,7 @@ def quantize(
     from edgecnn.pipeline.quantization.recipe import open_calibration
 
     try:
-        chosen = QuantizationOptions(**options)
+        chosen = QuantizationOptions(**take_fields(QuantizationOptions, options))
     except ValueError as error:
         raise UsageError(str(error)) from None
     try:
@@ -70,11 +75,9 @@ def quantize(
                 gate_data=None if gate_data is None else open_source(gate_data),
                 options=chosen,
                 analyze=analyze,
-                seeds=seeds,
                 command=command_line(),
-                force=force,
-                strict=strict,
                 progress=progress,
+                **options,
             )
     except GateFailed as error:  # what was found of each layer says what to do now
         emit({"layers": error.layers, "drop": error.drop}, layers_text(error.layers, {}), as_json=as_json)

@@ -4,19 +4,14 @@ from pathlib import Path
 
 import click
 
-from edgecnn.cli.options import force_option, json_option
+from edgecnn.cli.options import PATH, force_option, json_option
 from edgecnn.cli.output import emit
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--key",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="PEM file with a private key, on P-256, P-384 or P-521.",
-)
-@click.option("--out", type=click.Path(path_type=Path), help="The signature's file. [default: BUNDLE.sig, beside it]")
+@click.argument("bundle", type=PATH)
+@click.option("--key", required=True, type=PATH, help="PEM file with a private key, on P-256, P-384 or P-521.")
+@click.option("--out", type=PATH, help="The signature's file. [default: BUNDLE.sig, beside it]")
 @force_option
 @json_option
 def sign(bundle: Path, key: Path, out: Path | None, force: bool, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import json_option
+from edgecnn.cli.options import PATH, json_option
 from edgecnn.cli.output import columns, emit, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundles", metavar="FOLDER|BUNDLE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("bundles", metavar="FOLDER|BUNDLE...", nargs=-1, required=True, type=PATH)
 @click.option(
     "--for",
     "purpose",
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--budget",
+    "budget_s",
     type=click.FloatRange(min=1),
     default=60.0,
     show_default=True,
     help="Seconds that it may take, about.",
 )
 @json_option
-def tune(bundles: tuple[Path, ...], purpose: Any, max_drop: float, budget: float, as_json: bool) -> None:
+def tune(bundles: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Measure the bundles of one reference on every engine of this machine, and keep the best as its profile.
 
     A FOLDER is one that holds bundles side by side. The profile decides from then on what `--backend auto` runs on, how
@@ -50,14 +51,7 @@ def tune(bundles: tuple[Path, ...], purpose: Any, max_drop: float, budget: float
     from edgecnn.tuning.tune import tune as run
 
     with progress_bar() as progress:
-        found = run(
-            open_bundles(bundles),
-            purpose=purpose,
-            max_drop=max_drop,
-            budget_s=budget,
-            modules=reference_modules(),
-            progress=progress,
-        )
+        found = run(open_bundles(bundles), modules=reference_modules(), progress=progress, **options)
     emit(found, _text(found), as_json=as_json)
     for each in found.warnings:
         warn(each)

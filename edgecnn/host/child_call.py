@@ -20,13 +20,7 @@ _END_S = 5.0
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended.
-
-    Attributes:
-        code: exit code; negative for a signal.
-        stdout: the end of what it wrote there.
-        stderr: likewise.
-    """
+    """How a child ended: its exit code, negative for a signal, and the end of what it wrote."""
 
     code: int
     stdout: bytes
@@ -34,14 +28,12 @@ class Ended:
 
 
 def ask_child(module: str, question: object, timeout_s: float) -> Ended | None:
-    """Run a module of ours with a question as JSON; None where it took too long, and was killed with its own children.
+    """Run a module of ours with a question, a dataclass, as its JSON argument.
 
-    The thread that calls waits, and must not end before: the child would end with it.
+    The thread that calls must not end before, since the child would end with it.
 
-    Args:
-        module: what runs.
-        question: dataclass, its one argument.
-        timeout_s: how long it may take.
+    Returns:
+        None if it took longer than `timeout_s`: it was killed with its own children.
     """
     process = subprocess.Popen(
         child_command(module, json.dumps(plain(question))),

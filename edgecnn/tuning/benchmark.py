@@ -15,18 +15,12 @@ from edgecnn.runtime.setting import PYTORCH, Setting
 from edgecnn.tuning.measuring.benchmark import ROUNDS, TURN_S, Benchmark, settings
 from edgecnn.tuning.measuring.benchmark import benchmark as measure
 from edgecnn.tuning.measuring.comparison import Comparison, compare, read_benchmark
-from edgecnn.tuning.measuring.peaks import peak_apart
+from edgecnn.tuning.measuring.peak import peak_apart
 
 
 @dataclass(frozen=True)
 class Benchmarked:
-    """The result of a benchmark.
-
-    Attributes:
-        benchmark: what was measured.
-        comparison: what has changed since the earlier benchmark; None without one.
-        earlier: the file of the earlier benchmark.
-    """
+    """The result of a benchmark, and what has changed since the earlier benchmark in a file, if one was given."""
 
     benchmark: Benchmark
     comparison: Comparison | None = None

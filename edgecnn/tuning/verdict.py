@@ -12,12 +12,7 @@ from edgecnn.tuning.measuring.estimates import ratio
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning has found.
-
-    Attributes:
-        profile: what is kept.
-        trials: every candidate, and what came of it.
-    """
+    """The profile that tuning found, and what came of every candidate."""
 
     profile: Profile
     trials: tuple[Trial, ...]
@@ -53,19 +48,10 @@ def decide(finalists: Sequence[Contestant]) -> tuple[Contestant, Estimate | None
     return fp32, ratio(int8.costs(), fp32.costs())
 
 
-def say(
-    winner: Contestant,
-    gain: Estimate | None,
-    field: Sequence[Contestant],
-    baseline: Contestant | None,
-) -> str:
-    """Say in a sentence what runs best here, by how much, and what it costs.
+def say(winner: Contestant, gain: Estimate | None, field: Sequence[Contestant], baseline: Contestant | None) -> str:
+    """Return a sentence: what runs best here, by how much, and what it costs.
 
-    Args:
-        winner: the choice.
-        gain: see `decide`.
-        field: all that were tried.
-        baseline: the PyTorch reference, or None.
+    `gain` is that of `decide`, `field` all candidates, and `baseline` the PyTorch reference.
     """
     setting = winner.candidate.setting
     name = f"{_precision(winner)} on {setting}"

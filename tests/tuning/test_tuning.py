@@ -13,8 +13,7 @@ from edgecnn.progress import silent
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.contest import Contestant
 from edgecnn.tuning.halving import Halving
-from edgecnn.tuning.space import search_space
-from edgecnn.tuning.tune import drop_points, profile_of, tune
+from edgecnn.tuning.tune import drop_points, profile_of, search_space, tune
 from edgecnn.tuning.verdict import decide, say
 
 

@@ -10,7 +10,7 @@ from edgecnn.runtime.engines.backend import Session
 from edgecnn.runtime.rates import Estimate
 from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.paired import paired_drop
-from edgecnn.tuning.measuring.latency import median_ms
+from edgecnn.tuning.measuring.estimates import median_ms
 
 _WORTH = 0.95
 """INT8 is worth it in time where it takes less than this of FP32's: nearer than that is noise."""

@@ -23,13 +23,9 @@ from edgecnn.runtime.verification.replay import compare
 
 @dataclass(frozen=True)
 class ReferenceSession:
-    """A reference that can be run, such as a checkpoint in PyTorch.
+    """A reference that can be run, such as a checkpoint in PyTorch; the caller closes its session.
 
-    Attributes:
-        name: for messages.
-        identity: the reference's identity, as in a bundle's manifest.
-        digest: of its weights.
-        session: what computes its logits; the caller closes it.
+    `identity` is as in a bundle's manifest, `digest` is of the weights.
     """
 
     name: str
@@ -40,14 +36,9 @@ class ReferenceSession:
 
 @dataclass(frozen=True)
 class Compared:
-    """A bundle's answers beside its reference's.
+    """A bundle's answers compared with its reference's.
 
-    Attributes:
-        data: the images.
-        reference: digest of the reference's weights.
-        logits: the bundle's, float32 [N, K].
-        comparison: the figures that a proof holds.
-        agreement: the statistics.
+    `reference` is the digest of the reference's weights, `logits` are the bundle's, float32 [N, K].
     """
 
     data: DataReference
@@ -65,14 +56,9 @@ def compare_with_reference(
     *,
     progress: Progress = silent,
 ) -> Compared:
-    """Run images through a session and compare the logits with the reference's.
+    """Run images, at least one, through a session of the bundle and compare the logits with the reference's.
 
-    Args:
-        bundle: what the session runs.
-        session: an engine, or a simulation.
-        images: at least one.
-        reference: a file of recorded logits, see `RecordedLogits`, or a session that computes them.
-        progress: called after each chunk of images.
+    The reference is a session that computes them, or a file that `RecordedLogits.write` wrote.
 
     Raises:
         UsageError: `reference` belongs to another bundle, or its logits were recorded on other images.
@@ -114,15 +100,9 @@ def compare_batch_mates(
     *,
     progress: Progress = silent,
 ) -> BatchMates:
-    """Run some images again on the same engine and device, in other batches and with other numbers of threads.
+    """Run some of N images again on the same engine and device, in other batches and with other numbers of threads.
 
-    Args:
-        bundle: what runs.
-        images: N images.
-        logits: what the engine answered before, float32 [N, K].
-        info: of the session that computed `logits`.
-        options: how that session was opened.
-        progress: called after each run.
+    `logits`, float32 [N, K], are the answers of a session that was opened with `options`; `info` describes it.
 
     Raises:
         EngineError: the engine failed, for example because the graph's batch is fixed.

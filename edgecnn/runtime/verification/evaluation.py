@@ -46,13 +46,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The logits of several sessions on the same images.
-
-    Attributes:
-        data: the images.
-        targets: int64 [N]; None if unknown.
-        logits: session name to float32 [N, K].
-    """
+    """The logits of several sessions, float32 [N, K] by name, on the same images; targets are int64 [N], or None."""
 
     data: DataReference
     targets: np.ndarray | None
@@ -67,14 +61,7 @@ def evaluate(
     classes: int,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Run every image through several sessions, 256 images at a time.
-
-    Args:
-        sessions: by the name that their logits get.
-        images: at least one.
-        preprocessing: how the images are read.
-        classes: number of logits, K.
-        progress: called after each chunk.
+    """Run every image, of at least one, through several sessions, 256 at a time; `classes` is the number of logits, K.
 
     Raises:
         SourceError: an image cannot be decoded.

@@ -39,8 +39,8 @@ class VerificationRecord:
         reference: digest of the checkpoint that the comparison was held against, or None.
         comparison: the comparison, or None.
         holds: whether the proof held.
-        agreement: what the comparison says as statistics; None without one, and in records of an earlier edgecnn.
-        batch_mates: whether answers depend on each other, likewise; None for a simulation too.
+        agreement: the comparison's statistics, or None.
+        batch_mates: whether answers depend on each other; None without a comparison, and for a simulation.
     """
 
     bundle: str
@@ -54,10 +54,6 @@ class VerificationRecord:
     holds: bool
     agreement: Agreement | None = None
     batch_mates: BatchMates | None = None
-
-    def stale_for(self, bundle: Bundle) -> bool:
-        """Whether this record is about another bundle."""
-        return self.bundle != bundle.digest
 
 
 def default_path(bundle: Bundle, engine: str) -> Path:

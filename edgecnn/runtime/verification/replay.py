@@ -84,25 +84,13 @@ def check_proof(bundle: Bundle, session: Session) -> tuple[SelfTest, SelfTestRes
 
 
 def proof_failed(bundle: Bundle, where: str, failures: tuple[str, ...]) -> ProofFailed:
-    """Return the error for a proof that does not hold.
-
-    Args:
-        bundle: what was verified.
-        where: what ran it, for the message.
-        failures: what does not hold, one line each; at least one.
-    """
+    """Return the error for a proof that does not hold: where the bundle ran, and at least one failure."""
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     return ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {failures[0]}{more}")
 
 
 def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | None) -> Comparison:
-    """Hold logits against the reference's.
-
-    Args:
-        reference: float32 [N, K].
-        logits: float32 [N, K].
-        targets: int64 [N], or None where nobody knows them.
-    """
+    """Compare logits, float32 [N, K], with the reference's; `targets` is int64 [N], or None if unknown."""
     expected, found = reference.argmax(axis=1), logits.argmax(axis=1)
     error = logits.astype(np.float64) - reference
     return Comparison(
@@ -117,9 +105,9 @@ def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | Non
 
 
 def data_failures(comparison: Comparison, bundle: Bundle) -> tuple[str, ...]:
-    """Say in what a comparison on data falls short of what the bundle's proof promises; empty where it does not.
+    """Return one line for each way in which a comparison is worse than the bundle's proof promises.
 
-    The sealed proof's best engine is the promise, with half a point of slack for the images of another split.
+    The proof's best engine is the promise, less half a point, since the images are another split's.
     """
     promised = max(engine.comparison.agreement for engine in bundle.proof().engines) - _AGREEMENT_SLACK
     failures = []

@@ -144,16 +144,10 @@ def _measure(
     again: SessionOptions | None,
     progress: Progress,
 ) -> tuple[VerificationRecord, tuple[str, ...]]:
-    """Return what was measured, and what does not hold.
+    """Return what was measured, and one line for each failure.
 
-    Args:
-        bundle: what the session runs.
-        session: an engine, or a simulation; it is closed when other sessions are opened.
-        images: see `verify`.
-        reference: likewise.
-        again: how the session was opened, for those with other batches and threads; None for a simulation, which has
-            no threads and batches of its own.
-        progress: called after each step.
+    `again` are the options for sessions with other batches and threads, for which `session` is closed; None if it is a
+    simulation.
     """
     compared = mates = None
     self_test = replay(bundle.self_test(), session, bundle.manifest.preprocessing)
@@ -182,7 +176,7 @@ def _measure(
 
 
 def _needs_exact_sums(bundle: Bundle, engine: str, options: SessionOptions) -> bool:
-    """Return whether the weights saturate on this engine unless it is told to sum exactly."""
+    """Return whether the weights saturate on this engine unless it sums exactly."""
     quantization = bundle.manifest.quantization
     if quantization is None or quantization.weight_limit <= PORTABLE_RANGE:
         return False
@@ -190,18 +184,14 @@ def _needs_exact_sums(bundle: Bundle, engine: str, options: SessionOptions) -> b
 
 
 def _keep(found: VerificationRecord, bundle: Bundle, named: Path | None) -> tuple[str | None, bool]:
-    """Write the record to the place that was named, or to the default one.
-
-    Returns:
-        What is wrong with the file, or None; and whether the record was written.
-    """
+    """Write the record; return what is wrong with its file, if anything, and whether it was written."""
     try:
         place = named or default_path(bundle, found.session.engine)
         earlier = read_record(place)
         write_record(place, found)
     except EdgecnnError as error:
         return str(error), False
-    if earlier is None or not earlier.stale_for(bundle):
+    if earlier is None or earlier.bundle == bundle.digest:
         return None, True
-    told = f"the record of {earlier.measured} in {place} was stale: it was about {earlier.bundle[:12]}…; replaced"
-    return told, True
+    problem = f"the record of {earlier.measured} in {place} was stale: it was about {earlier.bundle[:12]}…; replaced"
+    return problem, True

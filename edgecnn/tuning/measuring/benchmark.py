@@ -148,16 +148,10 @@ def benchmark(
     peak: PeakOf | None = None,
     progress: Progress = silent,
 ) -> Benchmark:
-    """Measure every bundle under every setting, in turns; each in a process of its own.
+    """Measure every bundle under every setting, in turns of `turn_s` seconds; each in a process of its own.
 
-    Args:
-        bundles: what runs.
-        candidates: how.
-        rounds: turns of each; the bootstrap resamples them.
-        turn_s: seconds of one turn.
-        modules: backend to the module that runs it, for what is no engine.
-        peak: measures what this machine reaches in a precision with so many threads; None to leave it out.
-        progress: told after each step.
+    `modules` maps a backend that is no engine to the module that runs it. `peak` measures what this machine reaches in
+    a precision with so many threads.
     """
     entered = [
         Candidate(bundle, setting, modules=modules) for bundle, setting in itertools.product(bundles, candidates)

@@ -30,13 +30,7 @@ from edgecnn.tuning.measuring.turn import InProcess
 
 @dataclass(frozen=True)
 class Opened:
-    """A candidate that is ready to be measured.
-
-    Attributes:
-        session: what really runs.
-        seconds: how long opening took, reading and proving the bundle included.
-        notes: warnings.
-    """
+    """A candidate that is ready: what runs, the seconds that reading, checking and opening took, and the warnings."""
 
     session: SessionInfo
     seconds: float
@@ -45,13 +39,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a worker measures.
-
-    Attributes:
-        session: where it runs.
-        images: one batch, uint8 [N, H, W, C].
-        bundle: where it came from, if its self-test can be replayed.
-    """
+    """What a worker measures: a session, one batch uint8 [N, H, W, C], and the bundle, for its self-test."""
 
     session: Session
     images: np.ndarray
