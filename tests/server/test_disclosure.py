@@ -194,4 +194,3 @@ def test_opens_no_connection_of_its_own(engine: str, tmp_path: Path):
     command = ["strace", "-f", "-qq", "-o", str(log), "-e", calls, sys.executable, "-c", program]
     subprocess.run(command, env=child_environment(), check=True, timeout=PATIENCE_S)
     assert not re.findall(r".*AF_INET.*", log.read_text())  # no name is looked up either
-
