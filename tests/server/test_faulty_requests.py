@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from infer_requests import Request, Tensor, elements
+from grpc_messages import elements
+from infer_requests import Request, Tensor
 from server_process import Server
 from transports import Transport
 
