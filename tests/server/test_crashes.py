@@ -99,7 +99,7 @@ def _load(server: Server) -> Iterator[list[int]]:
             thread.join(PATIENCE_S)
 
 
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
+@pytest.mark.parametrize("name", ["SIGSEGV", pytest.param("SIGABRT", marks=pytest.mark.slow)])
 def test_an_engine_that_crashes_in_a_run_closes_its_connections_and_is_started_again(tmp_path: Path, name: str):  # 71
     with holding(tmp_path) as held:
         with held.engine.held():

@@ -61,7 +61,7 @@ NASTY_TEXTS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("log_format", ["text", pytest.param("json", marks=pytest.mark.slow)])
 def test_clients_cannot_forge_log_lines(log_format: str):
     with serving("--access-log", "--log-format", log_format, "--grpc-port", 0) as server:
         _send_nasty_http(server)
@@ -169,7 +169,7 @@ def _works(*command: str) -> bool:
 
 
 @pytest.mark.skipif(not _works(*_isolated("true")), reason="a network of its own is not permitted here")
-@pytest.mark.parametrize("engine", installed())
+@pytest.mark.parametrize("engine", [pytest.param("onnxruntime", marks=pytest.mark.slow), "openvino"])
 def test_serves_without_any_network(engine: str):
     done = subprocess.run(
         _isolated(sys.executable, "-c", ALONE.format(engine=engine)),

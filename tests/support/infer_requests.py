@@ -1,16 +1,20 @@
-"""An inference request in no protocol's terms, and how HTTP and gRPC write it."""
+"""An inference request in no protocol's terms, and the forms in which HTTP and gRPC write it."""
 
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from grpc_messages import put
+from grpc_messages import elements, put
+from protocol_models import IMAGES, LOGITS, Inputs
 
+from edgecnn.protocol import request as http
+from edgecnn.protocol.datatypes import TensorSpec
 from edgecnn.protocol.grpc import messages
+from edgecnn.protocol.grpc import request as grpc
 from edgecnn.protocol.grpc.contents import FIELDS
+from edgecnn.protocol.request import InferRequest
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,6 @@ class Request:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def elements(*each: bytes) -> bytes:
-    """Elements of a BYTES tensor as they travel raw."""
-    return b"".join(struct.pack("<I", len(one)) + one for one in each)
-
-
 def http_body(request: Request, *, raw: bool) -> tuple[bytes, str | None]:
     """The body, and the length of its JSON where tensors follow it."""
     inputs = []
@@ -97,7 +96,7 @@ def grpc_message(request: Request, *, raw: bool) -> bytes:
         if raw:
             message.raw_input_contents.append(each.content)
         else:
-            getattr(given.contents, FIELDS[each.datatype]).extend(each.values)
+            getattr(given.contents, FIELDS.get(each.datatype, "uint_contents")).extend(each.values)
     for name, parameters in request.outputs:
         _fill(message.outputs.add(name=name).parameters, parameters)
     content = message.SerializeToString()
@@ -108,3 +107,33 @@ def grpc_message(request: Request, *, raw: bool) -> bytes:
 def _fill(parameters: Any, given: Mapping[str, Any]) -> None:
     for key, value in given.items():
         put(parameters[key], value)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a protocol writes the data of a request: raw, or as numbers."""
+
+    is_grpc: bool
+    is_raw: bool
+
+    def read(
+        self,
+        request: Request,
+        *,
+        accepted: Inputs = IMAGES,
+        outputs: Mapping[str, TensorSpec] = LOGITS,
+        max_batch: int = 8,
+    ) -> InferRequest:
+        """Write a request, and read it as the server does."""
+        limits: Any = {"accepted": accepted, "outputs": outputs, "max_batch": max_batch}
+        if self.is_grpc:
+            return grpc.parse(grpc.receive(grpc_message(request, raw=self.is_raw)), **limits)
+        return http.parse(*http_body(request, raw=self.is_raw), **limits)
+
+
+FORMS = {
+    "json": Form(is_grpc=False, is_raw=False),
+    "binary": Form(is_grpc=False, is_raw=True),
+    "contents": Form(is_grpc=True, is_raw=False),
+    "raw contents": Form(is_grpc=True, is_raw=True),
+}
