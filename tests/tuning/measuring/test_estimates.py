@@ -16,7 +16,8 @@ def turns(draw: np.random.Generator, median_ms: float) -> list[Turn]:
     return found
 
 
-def test_the_interval_of_a_median_holds_the_truth_about_as_often_as_it_says():
+@pytest.mark.slow
+def test_the_interval_of_a_median_holds_the_truth():
     draw = np.random.default_rng(0)
     held = 0
     for _ in range(60):
