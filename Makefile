@@ -36,16 +36,16 @@ format: install  ## format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 
 zoo: install  ## train the reference models; CATS_VS_DOGS=FOLDER for the one on photographs; hours, resumable
-	$(BIN)/python scripts/zoo.py $(if $(CATS_VS_DOGS),--cats-vs-dogs $(CATS_VS_DOGS))
+	$(BIN)/python -m scripts.zoo $(if $(CATS_VS_DOGS),--cats-vs-dogs $(CATS_VS_DOGS))
 
 arm: install  ## build the file system of an emulated ARM device, as root, with Debian's packages and the real wheels
-	$(BIN)/python benchmarks/emulation.py
+	$(BIN)/python -m benchmarks.devices.emulation
 
 devices: install  ## run the device part on five emulated processors, the zoo's bundles too; ZOO=DIR; an hour or more
-	$(BIN)/python benchmarks/devices.py $(if $(ZOO),--zoo $(ZOO)) $(if $(RESUME),--resume)
+	$(BIN)/python -m benchmarks.devices.check $(if $(ZOO),--zoo $(ZOO)) $(if $(RESUME),--resume)
 
 devices-quick: install  ## the same for the committed bundle on a Raspberry Pi 4's processor and on Haswell
-	$(BIN)/python benchmarks/devices.py --quick
+	$(BIN)/python -m benchmarks.devices.check --quick
 
 bundle: install  ## rebuild exported/lenet-digits-int8 and hold it against the committed one
 	$(BIN)/python scripts/bundle.py

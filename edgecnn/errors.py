@@ -1,42 +1,7 @@
 """Every error that edgecnn raises on purpose, and the exit code that the command line gives it.
 
-::
-
-    EdgecnnError                    1   it was tried and failed
-    ├── UsageError                  2   what was asked for cannot be, whatever the machine
-    │   ├── OutputExists            2   --out stands already and --force was not given
-    │   └── TestSplitRefused        2   calibration may only see training images
-    ├── SourceError                 1   images that are not there, or not what they should be
-    ├── ImageError                  1   one image that cannot be decoded
-    │   └── ImageTooLarge           1   more pixels than the limit; refused before it is decoded
-    ├── CheckpointError             1   a checkpoint folder that is missing, incomplete or corrupt
-    ├── TrainingError               1   training cannot go on
-    ├── BundleError                 1   a folder, or an archive, that is not an intact bundle
-    │   ├── BundleNotFound          1   no folder, or no manifest in it
-    │   ├── ManifestError           1   a manifest that does not follow the format
-    │   ├── UnsupportedFormat       1   a format that this edgecnn does not read or run
-    │   ├── UnsafePath              1   a name that leaves the folder, or a link inside it
-    │   ├── FileMissing             1   a file that the manifest names is not there
-    │   ├── UnexpectedFile          1   a file that the manifest does not name
-    │   ├── DigestMismatch          1   a file whose bytes are not those that were sealed
-    │   ├── ExternalData            1   a graph that refers to another file
-    │   └── WeightBeyondRange       1   INT8 weights that are larger than the manifest claims
-    ├── EngineError                 1   an engine refused or failed
-    │   ├── EngineMissing           1   the package is not installed
-    │   ├── EngineCrashed           1   its process died, or did not answer any more
-    │   ├── DeviceUnavailable       1   this machine or engine does not have the device
-    │   └── PrecisionUnavailable    1   the device does not compute in that precision
-    ├── ServerError                 1   a server answered with an error, or with something that is no answer
-    ├── ServerUnavailable           1   no server answered in time
-    ├── MissingExtra                1   a part of edgecnn that is not installed here
-    ├── ProofFailed                 3   it ran, but the answers are not the reference's
-    │   └── GateFailed              3   INT8 costs more answers than were allowed
-    ├── SignatureError              3   it is not proven who made a bundle
-    │   ├── SignatureMissing        3   nobody has signed it
-    │   └── SignatureInvalid        3   what stands there is not this key's signature of this bundle
-    └── SlowerThanBefore            3   it ran, and is slower than in the benchmark that it was held against
-
-A message is one line: what was expected, what was found, what to do.
+The exit code is 1 unless a class sets another: 2 for a wrong request, 3 where a proof, a gate, a signature or a
+comparison does not hold. A message is one line: what was expected, what was found, what to do.
 """
 
 from typing import Any
@@ -62,6 +27,10 @@ class CacheWarning(EdgecnnWarning):
 
 class ProfileWarning(EdgecnnWarning):
     """What was tuned on this machine does not hold any more, or cannot be read: it is not used."""
+
+
+class OverlapWarning(EdgecnnWarning):
+    """An INT8 bundle is measured on images that it was calibrated with."""
 
 
 class UsageError(EdgecnnError):

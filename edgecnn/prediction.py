@@ -38,7 +38,7 @@ def prediction_of(logits: np.ndarray, labels: Sequence[str], *, top: int) -> Pre
 
 
 def check_top(top: int) -> None:
-    """Do nothing where so many labels can be listed.
+    """Check the number of labels to list.
 
     Raises:
         UsageError: it is less than one, or no whole number.
@@ -48,7 +48,7 @@ def check_top(top: int) -> None:
 
 
 def check_several(images: object) -> None:
-    """Do nothing where these are several images and not one: a text and bytes can be gone through as well.
+    """Check that these are several images; text and bytes, which are iterable too, are one.
 
     Raises:
         UsageError: it is one image.
@@ -58,12 +58,7 @@ def check_several(images: object) -> None:
 
 
 def wrong_images(images: object, shape: Sequence[int]) -> UsageError:
-    """Return the error that these are no images that logits can be computed of.
-
-    Args:
-        images: what was given instead of uint8 [N, H, W, C].
-        shape: height, width and channels of the model's images.
-    """
+    """Return the error for images that are not uint8 [N, *shape]."""
     found, others = type(images).__name__, "takes files, and lists"
     if isinstance(images, np.ndarray):
         found, others = f"{images.dtype} {list(images.shape)}", "resizes and converts"

@@ -20,7 +20,7 @@ from edgecnn.runtime.engines.backend import Session
 from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.rates import Estimate
-from edgecnn.tuning.measuring.latency import median_ms
+from edgecnn.tuning.measuring.estimates import median_ms
 
 HERE = Path("build/demo")
 CHECKPOINT = HERE / "lenet-digits"

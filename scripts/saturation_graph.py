@@ -1,4 +1,4 @@
-"""Write `edgecnn/runtime/engines/saturation.onnx`: what shows whether a processor's 16-bit sums of 8-bit products overflow.
+"""Write `edgecnn/runtime/engines/saturation.onnx`, which shows whether 16-bit sums of 8-bit products overflow.
 
 A convolution and a matrix product whose inputs and weights are all at the ends of their ranges, in QDQ form like every
 INT8 bundle. Their outputs are exactly 1, or about a half where two products are added in 16 bits that saturate.

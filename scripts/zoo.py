@@ -1,26 +1,27 @@
 """`make zoo`: train the reference models on real images, one at a time; what stands is kept, what stopped goes on.
 
 Each model is one `edgecnn train` with no option but its recipe's. A model stands when its checkpoint was trained by
-today's recipe on today's images. Writes `benchmarks/results/zoo.json` and `docs/zoo.md` from the checkpoints.
+today's recipe on today's images. Writes `build/benchmarks/zoo.json` and `docs/zoo.md` from the checkpoints.
 
-    python scripts/zoo.py [--cats-vs-dogs FOLDER] [--only NAME ...]
+    python -m scripts.zoo [--cats-vs-dogs FOLDER] [--only NAME ...]
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.results import Output
+from benchmarks.common.tables import named, table
 from edgecnn.files.schema import plain
 from edgecnn.pipeline.inspection.network import inspect_network
 from edgecnn.pipeline.training.checkpoint import RECORD, read_checkpoint
 from edgecnn.runtime.rates import wilson
 
 ZOO = Path("zoo")
-RESULT = Path("benchmarks/results/zoo.json")
+RESULT = Path("build/benchmarks/zoo.json")
 PAGE = Path("docs/zoo.md")
 
 
@@ -90,9 +91,7 @@ def write_results() -> None:
     rows = [row(model) for model in MODELS if (ZOO / model.name / RECORD).is_file()]
     if not rows:
         return
-    RESULT.write_text(json.dumps({"command": "make zoo", "models": rows}, indent=1) + "\n")
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(rows))
+    Output(RESULT, PAGE).write({"command": "make zoo", "models": rows}, page(rows))
 
 
 def row(model: Model) -> dict[str, Any]:
@@ -128,27 +127,36 @@ def page(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# The zoo",
         "",
-        "Written by `make zoo` from the checkpoints; the same figures, with every option, are in",
-        "[zoo.json](../benchmarks/results/zoo.json). Top-1 is on the whole test split, once, by the epoch that a",
+        "Written by `make zoo` from the checkpoints. Top-1 is on the whole test split, once, by the epoch that a",
         "validation split chose; its interval is Wilson's, 95 %. Parameters are all that learn, GoogLeNet's auxiliary",
         "heads too; multiply-accumulates (MACs) are those that run.",
         "",
-        "| model | image | top-1 | 95 % interval | expected | parameters | MACs | epochs | time | ran on |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        table(_HEADER, map(_cells, rows)),
+        "",
+        f"Versions: {named(rows[-1]['versions'])}.",
+        "",
     ]
-    for each in rows:
-        low, high = each["interval_95"]
-        compute = each["compute"]
-        met = "" if each["test_top1"] >= each["expected_top1"] else " (not reached)"
-        lines.append(
-            f"| {each['name']} | {each['image_size']} | {each['test_top1']:.2%} | {low:.2%} to {high:.2%} "
-            f"| {each['expected_top1']:.1%}{met} | {each['parameters']:,} | {each['macs'] / 1e6:,.1f} M "
-            f"| {each['epochs']} | {each['training_s'] / 60:.1f} min "
-            f"| {compute['device']}, {compute['precision']}, {compute['threads']} threads |"
-        )
-    used = rows[-1]["versions"]
-    lines += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in used.items()) + ".", ""]
     return "\n".join(lines)
+
+
+_HEADER = ("model", "image", "top-1", "95 % interval", "expected", "parameters", "MACs", "epochs", "time", "ran on")
+
+
+def _cells(each: dict[str, Any]) -> list[str]:
+    (low, high), compute = each["interval_95"], each["compute"]
+    met = "" if each["test_top1"] >= each["expected_top1"] else " (not reached)"
+    return [
+        each["name"],
+        " × ".join(map(str, dict.fromkeys(each["image_size"]))),  # one figure for a square
+        f"{each['test_top1']:.2%}",
+        f"{low:.2%} to {high:.2%}",
+        f"{each['expected_top1']:.1%}{met}",
+        f"{each['parameters']:,}",
+        f"{each['macs'] / 1e6:,.1f} M",
+        str(each["epochs"]),
+        f"{each['training_s'] / 60:.1f} min",
+        f"{compute['device']}, {compute['precision']}, {compute['threads']} threads",
+    ]
 
 
 if __name__ == "__main__":

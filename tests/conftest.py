@@ -110,6 +110,23 @@ def committed() -> Bundle:
     return open_bundle(COMMITTED)
 
 
+@pytest.fixture
+def lying_bundle(committed: Bundle, tmp_path: Path) -> Bundle:
+    """An intact bundle whose reference answered otherwise: sealed, yet its proof does not hold."""
+    import dataclasses
+
+    from edgecnn.bundle.store import create_bundle
+
+    self_test = committed.self_test()
+    return create_bundle(
+        tmp_path / committed.manifest.name,
+        manifest=committed.manifest,
+        model=committed.model.read_bytes(),
+        self_test=dataclasses.replace(self_test, logits=-self_test.logits),
+        proof=committed.proof(),
+    )
+
+
 @pytest.fixture(scope="session")
 def handwriting(tmp_path_factory: pytest.TempPathFactory) -> OnADevice:
     """The digits as files; in place of the reference's answers the committed bundle's own, the first turned round."""

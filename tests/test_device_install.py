@@ -1,7 +1,7 @@
 """What a device installs: the wheel with one engine, nothing of the pipeline, at most 200 MiB, and it works.
 
 The environment is put together from the wheel and from the packages that are installed here, so that the test needs no
-network; `benchmarks/footprint.py` measures the same with pip, and the times.
+network; `benchmarks/devices/footprint.py` measures the same with pip, and the times.
 """
 
 import json
@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from device import OnADevice
 from packaging.requirements import Requirement
-from serving_once import served
+
+from benchmarks.common.served_once import served
 
 REPOSITORY = Path(__file__).parent.parent
 BUNDLE = REPOSITORY / "exported" / "lenet-digits-int8"
@@ -165,7 +166,7 @@ def test_it_is_served_there_in_little_memory(device: Path, tmp_path: Path):
 
 def test_the_web_page_is_in_the_wheel(device: Path):
     (site,) = device.parent.parent.glob("lib/python*/site-packages")
-    page = Path("edgecnn", "serving", "web")
+    page = Path("edgecnn", "server", "web")
     ours = [file for file in (REPOSITORY / page).rglob("*") if file.is_file() and "__pycache__" not in file.parts]
     assert REPOSITORY / page / "static" / "app.js" in ours
     for file in ours:

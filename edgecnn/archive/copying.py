@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from edgecnn.bundle.finding import MANIFEST, check_outside_bundles
 from edgecnn.bundle.store import Bundle, open_bundle
@@ -19,71 +19,46 @@ Files = Iterator[tuple[str, Iterator[bytes]]]
 """Each file's name, and its content in pieces; the content must be taken before the next name."""
 
 
-class Incoming(Protocol):
-    """A bundle that is to be copied."""
-
-    @property
-    def path(self) -> Path:
-        """Where it comes from; for messages."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """The sha256 of its manifest."""
-        ...
-
-    def files(self) -> Files:
-        """Read it."""
-        ...
-
-
 @dataclass(frozen=True)
-class IncomingFolder:
-    """A bundle that stands in a folder and was found intact."""
+class Incoming:
+    """A bundle that is to be copied.
 
-    bundle: Bundle
+    Attributes:
+        path: where it comes from; for messages.
+        digest: the sha256 of its manifest.
+        files: can be read once; nothing is read before.
+    """
 
-    @property
-    def path(self) -> Path:
-        """See `Incoming`."""
-        return self.bundle.path
+    path: Path
+    digest: str
+    files: Files
 
-    @property
-    def digest(self) -> str:
-        """See `Incoming`."""
-        return self.bundle.digest
 
-    def files(self) -> Files:
-        """Read it, and hold each file against its seal on the way.
+def files_of(bundle: Bundle) -> Files:
+    """Read the files of an open bundle and compare each with its digest.
 
-        Raises:
-            DigestMismatch: it has changed since it was opened.
-            BundleError: it cannot be read.
-        """
-        sealed = {name: entry.sha256 for name, entry in self.bundle.manifest.files.items()}
-        for name in (MANIFEST, *sorted(sealed)):
-            yield name, _sealed_chunks(self.path / name, sealed.get(name, self.bundle.digest))
+    Raises:
+        DigestMismatch: it has changed since it was opened.
+        BundleError: it cannot be read.
+    """
+    sealed = {name: entry.sha256 for name, entry in bundle.manifest.files.items()}
+    for name in (MANIFEST, *sorted(sealed)):
+        yield name, _sealed_chunks(bundle.path / name, sealed.get(name, bundle.digest))
 
 
 def place(
     incoming: Incoming, out: Path, *, force: bool = False, prove: Callable[[Bundle], object] | None = None
 ) -> Bundle:
-    """Copy a bundle to `out`, which appears when every byte was held against its digest, and the proof holds.
-
-    Args:
-        incoming: the bundle.
-        out: the new folder.
-        force: replace an existing bundle.
-        prove: called with the copy before it takes its place; raises EdgecnnError where the proof does not hold.
+    """Copy a bundle to the folder `out`, which appears when every digest matches and `prove` raises no EdgecnnError.
 
     Raises:
-        BundleError: the copy is not intact: the message names what was copied, and the file.
-        OutputExists: `out` stands already and `force` is false.
-        EdgecnnError: the system refused, for example a full disk, or `prove` did; nothing has changed then.
+        BundleError: the copy is not intact; the message names what was copied, and the file.
+        OutputExists: `out` exists and `force` is false.
+        EdgecnnError: the system refused, for example because the disk is full, or `prove` did; nothing has changed.
     """
     check_outside_bundles(out)
     with new_folder(out, marker=MANIFEST, force=force) as new, _naming(incoming.path, new):
-        for name, content in incoming.files():
+        for name, content in incoming.files:
             write_new_file(new / name, content)
         bundle = open_bundle(new)
         if prove is not None:
@@ -92,11 +67,7 @@ def place(
 
 
 def read_chunks(file: BinaryIO, size_bytes: int, *, path: Path) -> Iterator[bytes]:
-    """Yield the next bytes of a file in pieces.
-
-    Raises:
-        BundleError: there are fewer, or they cannot be read.
-    """
+    """Yield the next bytes of a file in pieces; raises `BundleError` if there are fewer, or they cannot be read."""
     while size_bytes:
         try:
             chunk = file.read(min(size_bytes, _CHUNK))

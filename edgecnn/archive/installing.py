@@ -9,8 +9,9 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from edgecnn.archive.copying import Incoming, IncomingFolder, place
+from edgecnn.archive.copying import Incoming, files_of, place
 from edgecnn.archive.layout import KEEP, Layout
 from edgecnn.archive.signature import Signature, read_signature
 from edgecnn.archive.unpacking import open_archive
@@ -24,14 +25,15 @@ class Installed:
     """What an install has done.
 
     Attributes:
-        current: the link that leads to the bundle now.
-        version: its number.
-        previous: the version that a rollback would go to; None where there is none.
+        current: the link to the bundle.
+        version: number of the bundle's version.
+        previous: the version that a rollback would go to; None if there is none.
         changed: whether another version was current before.
         name: of the bundle.
         bundle: its digest.
-        signed: whether a signature came with it, which stands beside it now.
+        signed: whether it has a signature.
         removed: the versions that were deleted.
+        self_test: what `prove` returned; None if it was not called.
     """
 
     current: Path
@@ -42,20 +44,12 @@ class Installed:
     bundle: str
     signed: bool
     removed: tuple[int, ...]
+    self_test: Any = None
 
 
 @dataclass(frozen=True)
 class RolledBack:
-    """What a rollback has done.
-
-    Attributes:
-        current: the link that leads to the bundle now.
-        version: its number.
-        undone: the version that was current before.
-        previous: the version that a further rollback would go to; None where there is none.
-        name: of the bundle.
-        bundle: its digest.
-    """
+    """What a rollback has done; `undone` is the version that was current before, the rest is as in `Installed`."""
 
     current: Path
     version: int
@@ -81,9 +75,10 @@ def install(
         folder: see `layout`; made where there is none.
         signature: its file; None for the one beside `source`, where there is one.
         keep: how many versions stay, the highest; the current one and the one before it always do.
-        check: called with the bundle and its signature, which must be there then, before either is put in its place, or
-            the copy proven; raises EdgecnnError where it does not hold. None: nobody asks whether it does.
-        prove: called with the copy before it is made current; raises EdgecnnError where the proof does not hold.
+        check: called first with the bundle and its signature, which is required then; raises EdgecnnError if the
+            signature is not valid. See `openssf.signature_check`.
+        prove: called with the copy before it is made current; raises EdgecnnError if the proof does not hold. See
+            `edgecnn.runtime.verification.verify.prove`.
 
     Raises:
         BundleError: it is not intact; nothing has changed then.
@@ -92,16 +87,19 @@ def install(
         EdgecnnError: the system refused, or `check` or `prove` did; what was current still is.
     """
     layout = Layout(folder)
-    signed = _signature(source, signature, required=check is not None)
+    # Beside NAME and NAME.tar it is called NAME.sig.
+    beside = signature_beside(source if source.is_dir() else source.with_suffix(""))
+    signed = None
+    if signature is not None or check is not None or os.path.lexists(beside):
+        signed = read_signature(signature or beside, bundle=source)
+    shown: object = None
 
-    def checked(bundle: Bundle) -> None:
+    def admit(bundle: Bundle, *, is_current: bool = False) -> None:
+        nonlocal shown
         if check is not None and signed is not None:
             check(bundle, signed)
-
-    def admit(bundle: Bundle) -> None:
-        checked(bundle)
-        if prove is not None:
-            prove(bundle)
+        if prove is not None and not is_current:
+            shown = prove(bundle)
 
     with _opened(source) as incoming, layout.at_work(create=True):
         layout.end_undoing()  # a rollback that died is over: another version is asked for now
@@ -111,7 +109,7 @@ def install(
         if current is None or number is None:
             number, current = _standing(layout, incoming, before, admit)
         else:
-            checked(current)
+            admit(current, is_current=True)
         if signed is not None:  # before the switch: a server may require it
             layout.put_signature(number, signed.content)
         if number != before:
@@ -127,6 +125,7 @@ def install(
             bundle=current.digest,
             signed=signed is not None,
             removed=removed,
+            self_test=shown,
         )
 
 
@@ -176,18 +175,11 @@ def _opened(source: Path) -> Iterator[Incoming]:
     if not source.exists():
         raise BundleNotFound(f"{source} is neither a bundle nor an archive of one: there is nothing")
     if source.is_dir():
-        yield IncomingFolder(open_bundle(source))
+        bundle = open_bundle(source)
+        yield Incoming(bundle.path, bundle.digest, files_of(bundle))
     else:
         with open_archive(source) as archive:
             yield archive
-
-
-def _signature(source: Path, named: Path | None, *, required: bool) -> Signature | None:
-    """Read the signature of a bundle; beside NAME and NAME.tar it is called NAME.sig."""
-    beside = signature_beside(source if source.is_dir() else source.with_suffix(""))
-    if named is None and not required and not os.path.lexists(beside):
-        return None
-    return read_signature(named or beside, bundle=source)
 
 
 def _standing(

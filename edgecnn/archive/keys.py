@@ -14,11 +14,7 @@ _EXPECTED = "expected one on the curve P-256, P-384 or P-521, which docs/signing
 
 
 def check_private_key(path: Path) -> None:
-    """Refuse a file that bundles cannot be signed with.
-
-    Raises:
-        UsageError: it cannot be read, or holds another key, or none, or is encrypted.
-    """
+    """Check that a file contains a private key that can sign; raises `UsageError` if not, or if it is encrypted."""
     content = _read(path)
     if b"PUBLIC KEY-----" in content:
         raise UsageError(f"{path} holds a public key, which verifies: sign with the private one")
@@ -28,15 +24,11 @@ def check_private_key(path: Path) -> None:
         raise UsageError(f"{path} is encrypted: expected a private key that is not") from None
     except (ValueError, UnsupportedAlgorithm):
         raise UsageError(f"{path} holds no private key in PEM that can be read: {_EXPECTED}") from None
-    _check_curve(path, key.curve if isinstance(key, ec.EllipticCurvePrivateKey) else None)
+    _check_curve(path, key)
 
 
 def read_public_key(path: Path) -> bytes:
-    """Return the content of a file that signatures can be verified with.
-
-    Raises:
-        UsageError: it cannot be read, or holds another key, or none.
-    """
+    """Return the content of a file with a public key that can verify; raises `UsageError` if it has none."""
     content = _read(path)
     if b"PRIVATE KEY-----" in content:
         raise UsageError(
@@ -49,7 +41,7 @@ def read_public_key(path: Path) -> bytes:
         key = load_pem_public_key(content)
     except (ValueError, UnsupportedAlgorithm):
         raise UsageError(f"{path} holds no public key in PEM that can be read: {_EXPECTED}") from None
-    _check_curve(path, key.curve if isinstance(key, ec.EllipticCurvePublicKey) else None)
+    _check_curve(path, key)
     return content
 
 
@@ -62,8 +54,8 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"{path} {error}: expected a key in PEM") from None
 
 
-def _check_curve(path: Path, curve: ec.EllipticCurve | None) -> None:
-    if curve is None:
+def _check_curve(path: Path, key: object) -> None:
+    if not isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
         raise UsageError(f"{path} holds a key that is not of an elliptic curve: {_EXPECTED}")
-    if curve.name not in _CURVES:
-        raise UsageError(f"{path} holds a key on the curve {curve.name}: {_EXPECTED}")
+    if key.curve.name not in _CURVES:
+        raise UsageError(f"{path} holds a key on the curve {key.curve.name}: {_EXPECTED}")

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgecnn.bundle.finding import CURRENT, MANIFEST, VERSIONS, check_outside_bundles, is_bundle, signature_beside
+from edgecnn.bundle.names import is_version
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.files.digest import digest_file
 from edgecnn.files.file import replacing
@@ -33,8 +34,6 @@ from edgecnn.files.locking import locked
 KEEP = 3
 """Versions that stay installed by default."""
 
-_VERSION = re.compile(r"(?:\.\./)?versions/([1-9][0-9]{0,17})")
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _LEFTOVER = re.compile(r"\.(current|[1-9][0-9]*(?:\.sig)?)\.(new|gone)-[0-9a-f]{12}")
 
 
@@ -50,10 +49,7 @@ class Layout:
 
     @contextlib.contextmanager
     def at_work(self, *, create: bool) -> Iterator[None]:
-        """Hold the folder's lock while the block runs, wait for whoever has it, and clear away what a crash has left.
-
-        Args:
-            create: make the folder where there is none.
+        """Hold the folder's lock while the block runs, and delete what a crash has left; may create the folder.
 
         Raises:
             UsageError: the folder holds other things than versions, or is a bundle.
@@ -73,11 +69,7 @@ class Layout:
                 self._sweep()
 
     def current_number(self) -> int | None:
-        """Return the version that is current; None where none is.
-
-        Raises:
-            UsageError: `current` is not what `edgecnn install` makes.
-        """
+        """Return the current version, if any; raises `UsageError` if `current` is not what `edgecnn install` makes."""
         if not os.path.lexists(self.current):
             return None
         number = _led_to(self.current)
@@ -92,7 +84,7 @@ class Layout:
 
     def numbers(self) -> list[int]:
         """Return the versions that stand here, the lowest first."""
-        return sorted(int(path.name) for path in self._versions.iterdir() if _NUMBER.fullmatch(path.name))
+        return sorted(int(path.name) for path in self._versions.iterdir() if is_version(path.name))
 
     def version(self, number: int) -> Path:
         """Return the folder of a version."""
@@ -176,7 +168,7 @@ class Layout:
         if _LEFTOVER.fullmatch(path.name):
             return True
         number = {self._previous: path.name, self._versions: path.name.removesuffix(".sig")}.get(path.parent, "")
-        return bool(_NUMBER.fullmatch(number)) and not os.path.lexists(self._versions / number)
+        return is_version(number) and not os.path.lexists(self._versions / number)
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
@@ -202,5 +194,5 @@ def _led_to(link: Path) -> int | None:
         target = link.readlink().as_posix()
     except OSError:
         return None
-    match = _VERSION.fullmatch(target)
-    return int(match[1]) if match else None
+    folder, _, number = target.rpartition("/")
+    return int(number) if folder in (VERSIONS, f"../{VERSIONS}") and is_version(number) else None

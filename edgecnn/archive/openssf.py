@@ -9,7 +9,8 @@ import contextlib
 import io
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from model_signing import hashing, signing, verifying
@@ -17,9 +18,11 @@ from model_signing.manifest import Manifest
 
 from edgecnn.archive.keys import check_private_key, read_public_key
 from edgecnn.archive.signature import Signature, read_signature
-from edgecnn.bundle.finding import MANIFEST, is_bundle, led_to, signature_beside
+from edgecnn.bundle.finding import MANIFEST, check_outside_bundles, is_bundle, led_to, signature_beside
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError, DigestMismatch, SignatureInvalid
+from edgecnn.files.file import new_file
+from edgecnn.files.folder import write_new_file
 
 
 class _Hashing(hashing.Config):
@@ -47,14 +50,10 @@ class _Hashing(hashing.Config):
 
 
 def sign_bundle(bundle: Bundle, *, key: Path) -> bytes:
-    """Return a signature of a bundle; nothing is written but in a folder of temporary files.
-
-    Args:
-        bundle: that was opened.
-        key: PEM file with a private key.
+    """Return a signature of an open bundle with the private key in a PEM file; only temporary files are written.
 
     Raises:
-        UsageError: it is no key to sign with.
+        UsageError: the key cannot sign.
         BundleError: the bundle has changed since it was opened.
     """
     check_private_key(key)
@@ -71,6 +70,53 @@ def sign_bundle(bundle: Bundle, *, key: Path) -> bytes:
     if hashed.digests != sealed | {MANIFEST: bundle.digest}:
         raise DigestMismatch(f"{bundle.path} has changed while it was signed: nothing was written")
     return content
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What was signed: name and digest of the bundle, and the signature's file."""
+
+    name: str
+    bundle: str
+    signature: Path
+
+
+def sign(path: Path, *, key: Path, out: Path | None = None, force: bool = False) -> Signed:
+    """Sign a bundle and write the signature to a file; the bundle is only read.
+
+    Args:
+        path: the bundle's folder.
+        key: PEM file with a private key, on P-256, P-384 or P-521.
+        out: the signature's file; by default `BUNDLE.sig`, beside the folder.
+        force: replace an existing file.
+
+    Raises:
+        BundleError: it is not an intact bundle.
+        UsageError: `key` cannot sign, or `out` is inside a bundle or not a plain file.
+        OutputExists: `out` exists and `force` is false.
+        EdgecnnError: the file cannot be written.
+    """
+    bundle = open_bundle(path)
+    place = out or signature_beside(path)
+    check_outside_bundles(place)
+    with new_file(place, force=force) as new:
+        write_new_file(new, (sign_bundle(bundle, key=key),))
+    return Signed(bundle.manifest.name, bundle.digest, place)
+
+
+def open_signed(path: Path, *, key: Path, signature: Path | None = None) -> Bundle:
+    """Verify a bundle's signature as `verify_signature` does, and open that very bundle.
+
+    Raises:
+        BundleError: it is not an intact bundle, or not the one whose signature was verified.
+    """
+    return open_bundle(path, digest=verify_signature(path, key=key, signature=signature))
+
+
+def signature_check(key: Path) -> Callable[[Bundle, Signature], str]:
+    """Return the check that `install` takes, with the public key in a PEM file; raises `UsageError` if it has none."""
+    read_public_key(key)
+    return lambda bundle, signature: check_signature(bundle.path, signature, key=key)
 
 
 def verify_signature(bundle: Path, *, key: Path, signature: Path | None = None) -> str:
@@ -99,22 +145,17 @@ def verify_signature(bundle: Path, *, key: Path, signature: Path | None = None) 
 
 
 def check_signature(bundle: Path, signature: Signature, *, key: Path) -> str:
-    """Do the same with a signature that has been read, and a bundle that is there.
-
-    Raises:
-        UsageError: it is no key to verify with.
-        SignatureInvalid: see `verify_signature`.
-    """
+    """Verify a signature that has been read; see `verify_signature`."""
     public_key = read_public_key(key)
     hashed = _Hashing()
     with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
-        copies = Path(folder) / "key", Path(folder) / "signature"
-        for copy, text in zip(copies, (public_key, signature.content), strict=True):
-            copy.write_bytes(text)
-        verifier = verifying.Config().use_elliptic_key_verifier(public_key=copies[0]).set_hashing_config(hashed)
+        key_copy, copy = Path(folder) / "key", Path(folder) / "signature"
+        key_copy.write_bytes(public_key)
+        copy.write_bytes(signature.content)
+        verifier = verifying.Config().use_elliptic_key_verifier(public_key=key_copy).set_hashing_config(hashed)
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # the library prints a remark on old signatures
-                verifier.verify(bundle.resolve(), copies[1])  # it takes no link for a folder
+                verifier.verify(bundle.resolve(), copy)  # it takes no link for a folder
         except Exception as error:  # its reader raises whatever Python does on a file that anybody may have written
             raise _refusal(bundle, signature, key, hashed=hashed, error=error) from None
     digest = (hashed.digests or {}).get(MANIFEST)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.archive.copying import IncomingFolder
+from edgecnn.archive.copying import files_of
 from edgecnn.bundle.finding import MANIFEST, check_outside_bundles
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import UsageError
@@ -33,14 +33,7 @@ LARGEST = 8**11 - 1
 
 @dataclass(frozen=True)
 class Packed:
-    """The archive that was written.
-
-    Attributes:
-        archive: its path.
-        size_bytes: its size.
-        sha256: the SHA-256 of its bytes, as `sha256sum` prints it.
-        bundle: the bundle in it.
-    """
+    """The archive that was written, with the SHA-256 of its bytes, as `sha256sum` prints it, and the bundle in it."""
 
     archive: Path
     size_bytes: int
@@ -92,7 +85,7 @@ def padding(size_bytes: int) -> bytes:
 def _chunks(bundle: Bundle) -> Iterator[bytes]:
     sizes = {name: entry.size_bytes for name, entry in bundle.manifest.files.items()}
     sizes[MANIFEST] = (bundle.path / MANIFEST).stat().st_size
-    for name, content in IncomingFolder(bundle).files():
+    for name, content in files_of(bundle):
         yield write_header(bundle.manifest.name, name, sizes[name])
         yield from content
         yield padding(sizes[name])

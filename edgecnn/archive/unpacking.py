@@ -8,17 +8,15 @@ file, and the content of each file is checked against its digest.
 
 import contextlib
 import os
-import stat
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from edgecnn.archive.copying import Files, place, read_chunks
+from edgecnn.archive.copying import Files, Incoming, place, read_chunks
 from edgecnn.archive.packing import BLOCK, END, LARGEST, padding, write_header
 from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST
-from edgecnn.bundle.manifest import Manifest, parse_manifest
+from edgecnn.bundle.reading import parse_manifest
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import (
     BundleError,
@@ -30,6 +28,7 @@ from edgecnn.errors import (
     UnsafePath,
 )
 from edgecnn.files.digest import digest_bytes
+from edgecnn.files.file import open_plain_file
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _EXPECTED = "expected a file that `edgecnn pack` has written"
@@ -50,63 +49,32 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Archive:
-    """An open archive, an `Incoming`: every header of it was looked at, the content of its files was not.
-
-    Attributes:
-        path: where it is.
-        manifest: of the bundle in it.
-        digest: of that bundle.
-        members: offset and size, in bytes, of each of its files.
-        file: it, open for reading.
-    """
-
-    path: Path
-    manifest: Manifest
-    digest: str
-    members: dict[str, tuple[int, int]]
-    file: BinaryIO = field(repr=False)
-
-    def files(self) -> Files:
-        """Read it."""
-        for name, (offset, size_bytes) in self.members.items():
-            self.file.seek(offset)
-            yield name, read_chunks(self.file, size_bytes, path=self.path)
-
-
 def unpack(archive: Path, out: Path, *, force: bool = False) -> Bundle:
     """Write the bundle in an archive as the folder `out`, which appears whole and intact, or not at all.
 
     Raises:
-        BundleError: one class for each way in which the archive is not as it was packed; the message names the file.
-        OutputExists: `out` stands already and `force` is false.
-        EdgecnnError: the system refused, for example a full disk; nothing has changed then.
+        BundleError: the archive is not as it was packed; each kind of damage has its class, and the message names the
+            file.
+        OutputExists: `out` exists and `force` is false.
+        EdgecnnError: the system refused, for example because the disk is full; nothing has changed.
     """
     with open_archive(archive) as opened:
         return place(opened, out, force=force)
 
 
 @contextlib.contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
-    """Open an archive and look at its every header; nothing is written.
-
-    Raises:
-        BundleError: as `unpack` does.
-    """
+def open_archive(path: Path) -> Iterator[Incoming]:
+    """Open an archive and check all its headers, but not the content of its files; raises as `unpack` does."""
     try:
-        # Without O_NONBLOCK a pipe would be waited for.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        file = open_plain_file(path)
     except FileNotFoundError:
         raise BundleNotFound(f"{path} is no archive: {_EXPECTED}, there is nothing") from None
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror} (errno {error.errno})") from None
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise BundleError(f"{path} is not a plain file: {_EXPECTED}")
-    with os.fdopen(descriptor, "rb") as file:
-        yield _Survey(file, path, status.st_size).archive()
+    except ValueError as error:
+        raise BundleError(f"{path} {error}: {_EXPECTED}") from None
+    with file:
+        yield _Survey(file, path, os.fstat(file.fileno()).st_size).archive()
 
 
 class _Survey:
@@ -119,8 +87,8 @@ class _Survey:
         self._members: dict[str, tuple[int, int]] = {}
         self._offset = 0
 
-    def archive(self) -> Archive:
-        """Walk."""
+    def archive(self) -> Incoming:
+        """Check all headers."""
         content = self._manifest_bytes()
         try:
             manifest = parse_manifest(content)
@@ -138,7 +106,12 @@ class _Survey:
         rest = self._read(len(END) + 1)
         if rest != END:
             self._refuse_after_the_last(rest, sizes)
-        return Archive(self._path, manifest, digest_bytes(content), self._members, self._file)
+        return Incoming(self._path, digest_bytes(content), self._files())
+
+    def _files(self) -> Files:
+        for name, (offset, size_bytes) in self._members.items():
+            self._file.seek(offset)
+            yield name, read_chunks(self._file, size_bytes, path=self._path)
 
     def _manifest_bytes(self) -> bytes:
         """Read the manifest, whose header nothing is there yet to compare with."""
@@ -231,10 +204,6 @@ class _Survey:
 
 def _read_header(header: bytes, *, archive: Path) -> tarfile.TarInfo:
     """Parse a header for an error message.
-
-    Args:
-        header: its 512 bytes.
-        archive: for messages.
 
     Raises:
         UnsafePath: it is not the header of a plain file, or its path may lead out of the folder.

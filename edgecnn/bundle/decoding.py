@@ -42,7 +42,8 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
     """Decode one image.
 
     Args:
-        image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1] or [H, W, 3], for RGBA also [H, W, 4].
+        image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1] or [H, W, 3],
+            and [H, W, 4] for RGBA.
         mode: `L` for one channel (ITU-R 601-2 luma), `RGB` for three, `RGBA` for four.
         max_pixels: images with more are refused from their header, before they take memory.
 
@@ -64,10 +65,17 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
         return _decode_file(io.BytesIO(image), "the image", mode, max_pixels)
     if not isinstance(image, str | os.PathLike):
         raise ImageError(f"expected a path, bytes, a Pillow image or an array, found {type(image).__name__}")
-    path = Path(image)
+    with open_image(image) as file:
+        return _decode_file(file, str(Path(image)), mode, max_pixels)
+
+
+@contextlib.contextmanager
+def open_image(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open an image file and raise `ImageError` where it cannot be read."""
+    path = Path(path)
     try:
         with path.open("rb") as file:
-            return _decode_file(file, str(path), mode, max_pixels)
+            yield file
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:  # a zero byte in the path

@@ -1,7 +1,7 @@
-"""Refuse a graph that would make an engine open another file: a bundle's graph holds all of its data itself.
+"""Refuse a graph that would make an engine open another file: a bundle's graph contains all of its data.
 
-What a graph names as the place of its data, an engine opens: a path that leaves the folder, a pipe that never ends, or
-an address in its own memory. No such name is weighed here; that there is one is enough.
+An engine opens any place that a graph names: a path outside the folder, a pipe that never ends, or an address in its
+own memory. So any such name is refused, whatever it is.
 """
 
 from pathlib import Path
@@ -14,18 +14,15 @@ from edgecnn.errors import BundleError, ExternalData
 _COMPILED_ELSEWHERE = "EPContext"
 """ONNX Runtime's operator for a graph that a device's own compiler has written, into a file that the node names."""
 
+_REMEDY = "a bundle is one graph in one file; export anew"
 _LONGEST_NAME = 100
 
 
 def check_no_external_data(model: np.ndarray, *, path: Path) -> None:
-    """Prove that a graph refers to no other file.
-
-    Args:
-        model: uint8 [B], the bytes of the ONNX file.
-        path: the file, for messages.
+    """Check that a graph, the uint8 [B] of an ONNX file, refers to no other file; `path` is for messages.
 
     Raises:
-        ExternalData: a tensor's data, or a node's graph, is said to be elsewhere.
+        ExternalData: a tensor's data, or a node's graph, is in another file.
         BundleError: the bytes are no graph.
     """
     try:
@@ -36,9 +33,6 @@ def check_no_external_data(model: np.ndarray, *, path: Path) -> None:
                 raise ExternalData(f"{path}: {_made_by(part)} is compiled for a device, maybe elsewhere: {_REMEDY}")
     except ValueError:
         raise BundleError(f"{path} is no ONNX graph: export and quantize anew") from None
-
-
-_REMEDY = "a bundle is one graph in one file; export anew"
 
 
 def _named(tensor: Tensor) -> str:

@@ -25,17 +25,13 @@ def is_bundle(path: Path) -> bool:
 def led_to(bundle: Path) -> Path:
     """Return the folder that a link leads to, and any other path as it is.
 
-    Whoever opens a bundle, or asks who has signed it, does this once, at first: a link such as `current` may lead to
-    another bundle from one file to the next.
+    This is done once, before a bundle is opened or verified: a link such as `current` may change between two files.
     """
     return Path(os.path.realpath(bundle)) if bundle.is_symlink() else bundle  # `resolve` raises on a link to itself
 
 
 def signature_beside(bundle: Path) -> Path:
-    """Return where a bundle's signature stands: beside its folder, never in it, for the folder is sealed.
-
-    A link stands for the folder that it leads to: whoever exchanges the link exchanges both in one step.
-    """
+    """Return the path of a bundle's signature: beside the folder, which is sealed; a link is followed first."""
     folder = led_to(bundle)
     if folder.name in ("", ".."):
         folder = folder.resolve()
@@ -43,11 +39,7 @@ def signature_beside(bundle: Path) -> Path:
 
 
 def bundles_in(folder: Path) -> list[Path]:
-    """List the bundles that stand side by side in a folder, in the order of their names; one being written is hidden.
-
-    Raises:
-        BundleNotFound: it is no folder, or holds none.
-    """
+    """List the bundles in a folder, sorted by name, or raise `BundleNotFound`; one that is being written is hidden."""
     children = folder.iterdir() if folder.is_dir() else ()
     found = sorted(child for child in children if is_bundle(child) and not child.name.startswith("."))
     if not found:
@@ -56,11 +48,7 @@ def bundles_in(folder: Path) -> list[Path]:
 
 
 def bundle_paths(paths: Iterable[Path]) -> list[Path]:
-    """Return bundles for paths: a bundle stands for itself, a folder for the bundles in it; each once.
-
-    Raises:
-        BundleNotFound: a path is neither.
-    """
+    """Return the bundles at paths to bundles or to folders of bundles, each once; else raise `BundleNotFound`."""
     found = [each for path in paths for each in ([path] if is_bundle(path) else bundles_in(path))]
     return list({path.resolve(): path for path in found}.values())
 
@@ -77,11 +65,7 @@ def check_new_bundle(out: Path, *, force: bool) -> None:
 
 
 def check_outside_bundles(place: Path) -> None:
-    """Refuse a place inside a bundle: one file more would break its seal.
-
-    Raises:
-        UsageError: a parent of `place` is a bundle.
-    """
+    """Raise `UsageError` for a place inside a bundle: one more file would break its seal."""
     inside = Path(os.path.realpath(place.parent))  # where `..` and links lead, as the system follows them
     for parent in (inside, *inside.parents):
         if all((parent / name).is_file() for name in (MANIFEST, SELF_TEST, PROOF)):

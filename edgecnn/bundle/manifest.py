@@ -1,21 +1,15 @@
 """`manifest.json`: what a bundle is, how to feed it, how to read its answer, and how it was made."""
 
-import json
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.errors import ManifestError, UnsafePath, UnsupportedFormat, UsageError
-from edgecnn.files import schema
 
 MAJOR, MINOR = 2, 0
 """Version of the format. A reader refuses another major version, and a later minor version that it cannot read."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -275,70 +269,3 @@ def tensor_specs(image_shape: tuple[int, int, int], classes: int) -> tuple[Tenso
 def utc_now() -> str:
     """Return the present UTC time as every record writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def check_name(name: str) -> str:
-    """Return a bundle's name if it can be one.
-
-    Raises:
-        UsageError: it has other characters than letters, digits, `.`, `_`, `-`, or is too long.
-    """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot name a bundle: use up to 100 letters, digits, '.', '_' and '-'")
-    return name
-
-
-def parse_manifest(content: bytes) -> Manifest:
-    """Read a manifest, strictly.
-
-    Raises:
-        UnsupportedFormat: another version of edgecnn wrote it, or it needs what this version does not run.
-        UnsafePath: a file name would leave the folder.
-        ManifestError: anything else that does not follow the format.
-    """
-    minor = _check_major(content)
-    try:
-        manifest = schema.parse(Manifest, content)
-    except schema.SchemaError as error:
-        if minor > MINOR:
-            raise UnsupportedFormat(
-                f"this bundle has format {MAJOR}.{minor}, this edgecnn reads {MAJOR}.{MINOR} ({error}): "
-                f"upgrade edgecnn on this machine"
-            ) from None
-        raise ManifestError(f"manifest.json does not follow the format: {error}") from None
-    if not _NAME.fullmatch(manifest.name):  # other files are named after it
-        raise UnsafePath(f"manifest.json has the name {manifest.name!r}, which is not a plain name")
-    for name in (*manifest.files, *(graph.file for graph in manifest.graphs)):
-        if not _NAME.fullmatch(name):
-            raise UnsafePath(f"manifest.json names the file {name!r}, which is not a plain name inside the bundle")
-    _check_supported(manifest)
-    return manifest
-
-
-def _check_supported(manifest: Manifest) -> None:
-    """Refuse what the format can describe and this version does not run."""
-    needs = None
-    if len(manifest.graphs) > 1:
-        needs = "two graphs (a cascade)"
-    elif "int4" in manifest.graph.weights.values():
-        needs = "4-bit weights"
-    elif manifest.scores != Scores():
-        needs = f"the activation {manifest.scores.activation}"
-    if needs is not None:
-        raise UnsupportedFormat(f"this bundle needs {needs}, which this edgecnn does not run: upgrade edgecnn")
-
-
-def _check_major(content: bytes) -> int:
-    """Check the version before the strict reading: another major version may have another shape.
-
-    Returns the minor version, 0 where there is none to read.
-    """
-    try:
-        version = json.loads(content)["format"]
-        major, minor = version["major"], version["minor"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return 0  # the strict reader says what is wrong
-    if isinstance(major, int) and major != MAJOR:
-        remedy = "upgrade edgecnn on this machine" if major > MAJOR else "export and quantize it again"
-        raise UnsupportedFormat(f"this bundle has format {major}, this edgecnn reads format {MAJOR}: {remedy}")
-    return minor if isinstance(minor, int) else 0

@@ -1,8 +1,7 @@
 """From a decoded image to the pixels that a network takes: resize, crop, as data in the manifest.
 
-This is the one implementation. Training, evaluation, calibration and devices all come through here; the tests hold
-it pixel for pixel against torchvision's transforms. Scaling to [0, 1], mean and standard deviation are recorded here,
-and applied inside the ONNX graph, where no device can get them wrong.
+Training, evaluation, calibration and devices all use this implementation; the tests compare it pixel for pixel with
+torchvision's transforms. Scaling to [0, 1], mean and standard deviation are recorded here and applied in the graph.
 """
 
 import os
@@ -25,7 +24,6 @@ _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-
 
 MAX_SIDE = 4096
 """Largest height and width that a network may ask for: a bundle from elsewhere must not exhaust a device's memory."""
@@ -107,8 +105,7 @@ class Preprocessing:
                 raise
         if self.crop is not None:
             picture = centre_crop(picture, *self.crop)
-        pixels = np.asarray(picture, dtype=np.uint8)
-        return pixels[:, :, None] if pixels.ndim == 2 else pixels
+        return np.atleast_3d(np.asarray(picture, dtype=np.uint8))
 
     def keeps(self, height: int, width: int) -> bool:
         """Whether an image of that size and of this mode comes out as it goes in."""

@@ -144,9 +144,7 @@ def spread(logits: np.ndarray) -> float:
 
 def _check_array(name: str, array: np.ndarray, dtype: type[np.generic], shape: tuple[int | None, ...]) -> None:
     """Hold an array's element type and shape against what is expected; None is any size."""
-    fits = array.ndim == len(shape) and all(
-        wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
-    )
+    fits = array.ndim == len(shape) and all(n in (None, size) for n, size in zip(shape, array.shape, strict=True))
     if array.dtype != dtype or not fits:
         wanted = ", ".join("?" if size is None else str(size) for size in shape)
         raise ValueError(f"{name} must be {np.dtype(dtype)} [{wanted}], found {array.dtype} {list(array.shape)}")
@@ -154,15 +152,12 @@ def _check_array(name: str, array: np.ndarray, dtype: type[np.generic], shape: t
 
 def _read_encoded(arrays: dict[str, np.ndarray]) -> tuple[EncodedImage, ...]:
     keys = [match for name in arrays if (match := _ENCODED.fullmatch(name))]
-    encoded = []
-    for match in sorted(keys, key=lambda match: int(match["index"])):
-        kind, key = match["kind"], f"{match['kind']}.{match['index']}"
-        encoded.append(
-            EncodedImage(
-                format="png" if kind == "png" else "jpeg",
-                content=arrays[f"{key}.content"].tobytes(),
-                pixels=arrays[f"{key}.pixels"],
-                logits=arrays[f"{key}.logits"],
-            )
+    return tuple(
+        EncodedImage(
+            format="png" if match["kind"] == "png" else "jpeg",
+            content=arrays[match[0]].tobytes(),
+            pixels=arrays[match[0].replace("content", "pixels")],
+            logits=arrays[match[0].replace("content", "logits")],
         )
-    return tuple(encoded)
+        for match in sorted(keys, key=lambda match: int(match["index"]))
+    )

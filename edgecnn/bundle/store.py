@@ -14,8 +14,10 @@ import numpy as np
 
 from edgecnn.bundle.external_data import check_no_external_data
 from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, PROOF, SELF_TEST, check_outside_bundles, led_to
-from edgecnn.bundle.manifest import FileEntry, Graph, Manifest, check_name, parse_manifest
+from edgecnn.bundle.manifest import FileEntry, Graph, Manifest
+from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import Proof
+from edgecnn.bundle.reading import parse_manifest
 from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.weights import check_weights
 from edgecnn.errors import (
@@ -61,11 +63,8 @@ class Bundle:
             self_test = SelfTest.from_bytes((self.path / SELF_TEST).read_bytes())
         except ValueError as error:
             raise BundleError(f"{self.path / SELF_TEST} does not follow the format: {error}") from None
-        found, expected = (
-            (*self_test.images.shape[1:], self_test.logits.shape[1]),
-            (*self.manifest.image_shape, self.classes),
-        )
-        if found != expected:
+        found = (*self_test.images.shape[1:], self_test.logits.shape[1])
+        if found != (expected := (*self.manifest.image_shape, self.classes)):
             raise BundleError(f"{self.path / SELF_TEST} is of another graph: [H, W, C, K] is {found}, not {expected}")
         return self_test
 
@@ -81,8 +80,8 @@ def open_bundle(path: str | Path, *, digest: str | None = None) -> Bundle:
     """Open a bundle and compare every byte with what was sealed.
 
     Args:
-        path: of the folder, or of a link to it; the bundle goes on standing where that led to now.
-        digest: that the bundle must have, where it has been looked at before: else it may have been exchanged since.
+        path: of the folder, or of a link to it, which is followed once.
+        digest: that the bundle must have; required if it was checked before, since it may have been replaced.
 
     Raises:
         BundleError: one class for each way in which the folder is not intact; the message names the file.

@@ -1,7 +1,7 @@
 """Prove how large the 8-bit weights of an ONNX graph are, from the file alone: a device has no ONNX package.
 
-Does not know what a tensor is for: every 8-bit one counts, and a graph that makes 8-bit numbers out of other constants
-is refused, since nothing is proven of those.
+Every 8-bit tensor counts, whatever it is for. A graph that computes 8-bit numbers from other constants is refused:
+nothing is proven of those.
 """
 
 from pathlib import Path
@@ -16,15 +16,10 @@ _MAKES_8_BITS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "Cast", "C
 
 
 def check_weights(model: np.ndarray, limit: int, *, path: Path) -> None:
-    """Prove that no 8-bit weight of a graph is larger than its bundle claims.
-
-    Args:
-        model: uint8 [B], the bytes of the ONNX file.
-        limit: the largest magnitude that is claimed.
-        path: the file, for messages.
+    """Check that no 8-bit weight of a graph, the uint8 [B] of an ONNX file, has a larger magnitude than `limit`.
 
     Raises:
-        WeightBeyondRange: one is larger, or comes to be so that nothing can be said of it.
+        WeightBeyondRange: one is larger, or its size cannot be proven.
         BundleError: the bytes are no graph.
     """
     constants: set[str] = set()  # names, of every graph in the file: one too many is at worst a refusal
@@ -39,7 +34,13 @@ def check_weights(model: np.ndarray, limit: int, *, path: Path) -> None:
     except ValueError:
         raise BundleError(f"{path} is no ONNX graph: export and quantize anew") from None
     for node in nodes:
-        _check_node(node, constants, path)
+        if constants.issuperset(filter(None, node.inputs)):
+            if node.operator in _MAKES_8_BITS:
+                made = ", ".join(node.outputs)
+                raise WeightBeyondRange(
+                    f"{path}: nothing is proven of the weights {made}, which are computed: quantize anew"
+                )
+            constants.update(node.outputs)
 
 
 def _check_tensor(tensor: Tensor, limit: int, path: Path) -> None:
@@ -56,14 +57,3 @@ def _check_tensor(tensor: Tensor, limit: int, path: Path) -> None:
         if largest > limit:
             found = f"the weights {tensor.name!r} reach {largest}, the manifest claims at most {limit}"
             raise WeightBeyondRange(f"{path}: {found}: quantize anew")
-
-
-def _check_node(node: Node, constants: set[str], path: Path) -> None:
-    """Refuse a node that makes 8-bit numbers out of constants; note what else comes of constants alone."""
-    if not constants.issuperset(filter(None, node.inputs)):
-        return
-    if node.operator in _MAKES_8_BITS:
-        raise WeightBeyondRange(
-            f"{path}: nothing is proven of the weights {', '.join(node.outputs)}, which are computed: quantize anew"
-        )
-    constants.update(node.outputs)

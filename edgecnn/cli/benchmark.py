@@ -1,53 +1,44 @@
 """`edgecnn benchmark`: how fast bundles are here, on every engine and under every setting that is asked for."""
 
+import io
+from csv import DictWriter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import json_option
-from edgecnn.cli.output import emit, progress_bar, warn
-from edgecnn.errors import EdgecnnError, SlowerThanBefore, UsageError
+from edgecnn.cli.options import PATH, POSITIVE, PRECISION, file_option, json_option
+from edgecnn.cli.output import columns, counted, emit, progress_bar, warn
 
 if TYPE_CHECKING:
-    from edgecnn.runtime.setting import Setting
+    from edgecnn.runtime.rates import Estimate
+    from edgecnn.tuning.measuring.benchmark import Benchmark, Measured
     from edgecnn.tuning.measuring.comparison import Comparison
 
 
 @click.command()
-@click.argument("bundles", metavar="BUNDLE|FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("bundles", metavar="BUNDLE|FOLDER...", nargs=-1, required=True, type=PATH)
 @click.option("--backend", "backends", multiple=True, help="onnxruntime, openvino or pytorch. [default: all there are]")
 @click.option(
     "--precision",
     "precisions",
     multiple=True,
-    type=click.Choice(["fp32", "tf32", "bf16", "fp16"]),
+    type=PRECISION,
     default=["fp32"],
     help="What float layers compute in. [default: fp32]",
 )
-@click.option("--threads", multiple=True, type=click.IntRange(min=1), help="Of one run. [default: the usable cores]")
-@click.option("--streams", multiple=True, type=click.IntRange(min=1), default=[1], help="Runs at once. [default: 1]")
+@click.option("--threads", multiple=True, type=POSITIVE, help="Of one run. [default: the usable cores]")
+@click.option("--streams", multiple=True, type=POSITIVE, default=[1], help="Runs at once. [default: 1]")
 @click.option("--batch", "batches", multiple=True, type=click.IntRange(1, 1024), default=[1], help="[default: 1]")
 @click.option("--rounds", type=click.IntRange(min=4), default=12, show_default=True, help="Turns of each candidate.")
-@click.option("--turn", type=click.FloatRange(min=0.01), default=0.25, show_default=True, help="Seconds of one turn.")
-@click.option("--compare", type=click.Path(path_type=Path), metavar="OLD.json", help="Exit 3 where one is slower.")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), metavar="FILE.csv", help="Write the table there.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw it.")
+@click.option(
+    "--turn", "turn_s", type=click.FloatRange(min=0.01), default=0.25, show_default=True, help="Seconds of one turn."
+)
+@click.option("--compare", "earlier", type=PATH, metavar="OLD.json", help="Exit 3 where one is slower.")
+@file_option("--csv", "FILE.csv", help="Write the table there.")
+@file_option("--plot", "FILE.png", help="Draw it.")
 @json_option
-def benchmark(
-    bundles: tuple[Path, ...],
-    backends: tuple[str, ...],
-    precisions: tuple[str, ...],
-    threads: tuple[int, ...],
-    streams: tuple[int, ...],
-    batches: tuple[int, ...],
-    rounds: int,
-    turn: float,
-    compare: Path | None,
-    csv_file: Path | None,
-    plot: Path | None,
-    as_json: bool,
-) -> None:
+def benchmark(bundles: tuple[Path, ...], csv: Path | None, plot: Path | None, as_json: bool, **options: Any) -> None:
     """Measure latency, throughput and memory of BUNDLEs; options that are given several times are combined.
 
     Every candidate runs in a process of its own, in turns with all others, after its times have become steady.
@@ -55,94 +46,100 @@ def benchmark(
     which is not the same on every engine: compare images/s.
     --compare takes what --json wrote on another day: a difference is real where its interval excludes zero.
     """
-    _check_name(plot, "--plot", ".png")
-    _check_name(csv_file, "--csv", ".csv")
-    from edgecnn.bundle.finding import bundle_paths, check_outside_bundles
-    from edgecnn.bundle.store import open_bundle
-    from edgecnn.cli.benchmark_text import benchmark_text, comparison_text, csv_text
-    from edgecnn.cli.bundles import reference_modules
     from edgecnn.files.file import write_file
     from edgecnn.files.schema import plain
-    from edgecnn.tuning.measuring.benchmark import benchmark as run
-    from edgecnn.tuning.measuring.comparison import compare as hold_against
-    from edgecnn.tuning.measuring.comparison import read_benchmark
-    from edgecnn.tuning.measuring.peaks import peak_apart
+    from edgecnn.pipeline.measured import reference_modules
+    from edgecnn.runtime.choosing import open_bundles
+    from edgecnn.tuning.benchmark import benchmark as run
 
-    for place in (plot, csv_file):
-        if place is not None:
-            check_outside_bundles(place)
-    if plot is not None:
+    if plot is not None:  # imported now, so that a missing Matplotlib is reported before the work
         from edgecnn.pipeline.evaluation.speed_plot import draw
-    earlier = None if compare is None else read_benchmark(compare)
-    opened = [open_bundle(path) for path in bundle_paths(bundles)]
-    modules = reference_modules()
-    candidates = _settings(backends, modules, precisions=precisions, threads=threads, streams=streams, batches=batches)
     with progress_bar() as progress:
-        found = run(
-            opened,
-            candidates,
-            rounds=rounds,
-            turn_s=turn,
-            modules=modules,
-            peak=peak_apart,
-            progress=progress,
+        found = run(open_bundles(bundles), modules=reference_modules(), progress=progress, **options)
+    text, result = _table(found.benchmark), plain(found.benchmark)
+    if found.comparison is not None:
+        text += f"\n\n{_comparison(found.comparison)}"
+        result |= {"comparison": plain(found.comparison)}
+    emit(result, text, as_json=as_json)
+    if csv is not None:
+        write_file(csv, _csv(found.benchmark).encode())
+    if plot is not None and found.benchmark.results:
+        write_file(plot, draw(found.benchmark))
+    for each in found.warnings:
+        warn(each)
+    found.raise_for_failures()
+
+
+def _table(benchmark: "Benchmark") -> str:
+    """Return the table, the fastest of each bundle first."""
+    header = ("bundle", "", "setting", "p50 ms", "p90 ms", "p99 ms", "images/s", "memory", "of the peak", "")
+    ordered = sorted(benchmark.results, key=lambda each: (each.bundle, -each.speed.images_per_s.value))
+    rows = [
+        (
+            each.bundle,
+            each.model_precision,
+            str(each.setting),
+            _interval(each.speed.p50_ms),
+            _interval(each.speed.p90_ms),
+            _interval(each.speed.p99_ms),
+            _interval(each.speed.images_per_s),
+            f"{each.resident_bytes / 2**20:.0f} MiB",
+            "" if each.peak_share is None else f"{each.peak_share:.0%}",
+            "" if each.steady else "not steady",
         )
-    changes = None if earlier is None else hold_against(earlier, found)
-    text = benchmark_text(found) if changes is None else f"{benchmark_text(found)}\n\n{comparison_text(changes)}"
-    emit(plain(found) if changes is None else plain(found) | {"comparison": plain(changes)}, text, as_json=as_json)
-    if csv_file is not None:
-        write_file(csv_file, csv_text(found).encode())
-    if plot is not None and found.results:
-        write_file(plot, draw(found))
-    for note in dict.fromkeys(note for each in found.results for note in each.notes):
-        warn(note)
-    for failed in found.failed:
-        warn(f"{failed.bundle} does not run on {failed.setting}: {failed.reason}")
-    if not found.results:
-        raise EdgecnnError("nothing of what was asked for runs here; `edgecnn doctor` says what does")
-    if changes is not None:
-        _judge(changes, compare)
+        for each in ordered
+    ]
+    site = benchmark.site
+    engines = ", ".join(f"{name} {version}" for name, version in site.engines.items())
+    lines = [f"{site.processor}, {counted(site.cores, 'core')}; {engines}"]
+    if benchmark.peaks:
+        peaks = (f"{name} {value / 1e9:.0f} GOP/s" for name, value in benchmark.peaks.items())
+        lines.append(f"measured peak: {'; '.join(peaks)}")
+    return "\n".join([*lines, "", columns([header, *rows], right=range(3, 9))])
 
 
-def _judge(changes: "Comparison", earlier: Path | None) -> None:
-    """Fail where something is slower than before, does not run any more, or nothing could be compared."""
-    if changes.failed:
-        raise SlowerThanBefore(f"{len(changes.failed)} that ran in {earlier} do not run any more: {changes.failed[0]}")
-    if not changes.changes:
-        raise UsageError(f"{earlier} has measured none of these bundles under these settings: nothing can be compared")
-    if changes.slower:
-        worst = max(changes.slower, key=lambda each: each.change.low)
-        raise SlowerThanBefore(
-            f"{len(changes.slower)} of {len(changes.changes)} are slower than in {earlier}; the worst: {worst.bundle} "
-            f"on {worst.setting}, {worst.change.value:+.1%} [{worst.change.low:+.1%}, {worst.change.high:+.1%}]"
+def _comparison(comparison: "Comparison") -> str:
+    """Return what has changed, the slowest first."""
+    rows = [
+        (
+            each.bundle,
+            str(each.setting),
+            f"{each.before_ms:.3g} -> {each.after_ms:.3g} ms",
+            f"{each.change.value:+.1%} [{each.change.low:+.1%}, {each.change.high:+.1%}]",
+            each.verdict + ("" if each.same_bundle else " (another bundle of that name)"),
         )
+        for each in sorted(comparison.changes, key=lambda each: -each.change.value)
+    ]
+    lines = [f"against {comparison.measured_at}, the machine's own change taken out:"]
+    if comparison.site:
+        lines.append(f"  {comparison.site}")
+    if rows:
+        lines.append(columns(rows, right=(2, 3)))
+    lines += [f"  does not run any more: {name}" for name in comparison.failed]
+    lines += [f"  not measured now: {name}" for name in comparison.missing]
+    return "\n".join(lines)
 
 
-def _settings(backends: tuple[str, ...], modules: dict[str, str], **ways: Any) -> "list[Setting]":
-    """Return the combinations; of PyTorch, which knows neither streams nor other precisions, those that it has."""
-    from edgecnn.host.resources import usable_cores
-    from edgecnn.runtime.engines.backends import NONE_INSTALLED, installed
-    from edgecnn.runtime.engines.choices import BACKENDS
-    from edgecnn.runtime.setting import PYTORCH
-    from edgecnn.tuning.measuring.benchmark import settings
-
-    for name in backends:
-        if name not in (*BACKENDS, PYTORCH):
-            raise UsageError(f"there is no backend {name!r}: choose {', '.join(BACKENDS)} or {PYTORCH}")
-        if name not in (*installed(), *modules):
-            extra = "pipeline" if name == PYTORCH else name
-            raise UsageError(f"{name} is not installed: pip install 'edgecnn[{extra}]'")
-    names = backends or (*installed(), *modules)
-    if not names:
-        raise EdgecnnError(NONE_INSTALLED)
-    ways["threads"] = ways["threads"] or (usable_cores(),)
-    engines = settings([name for name in names if name != PYTORCH], **ways)
-    if PYTORCH not in names:
-        return engines
-    reference = settings([PYTORCH], threads=ways["threads"], batches=ways["batches"])
-    return engines + reference
+def _csv(benchmark: "Benchmark") -> str:
+    """Return the table as CSV, one line a result, full figures."""
+    rows = [_flat(each) for each in benchmark.results]
+    buffer = io.StringIO()
+    if rows:
+        writer = DictWriter(buffer, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return buffer.getvalue()
 
 
-def _check_name(path: Path | None, option: str, suffix: str) -> None:
-    if path is not None and path.suffix.lower() != suffix:
-        raise UsageError(f"{option} {path}: expected a name that ends in {suffix}")
+def _flat(each: "Measured") -> dict[str, object]:
+    row: dict[str, object] = {"bundle": each.bundle, "digest": each.digest, "model_precision": each.model_precision}
+    row |= vars(each.setting) | {"version": each.version}
+    for name in ("p50_ms", "p90_ms", "p99_ms", "images_per_s"):
+        estimate = getattr(each.speed, name)
+        row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    row |= {"runs": each.speed.runs, "warm_up_runs": each.warm_up_runs, "steady": each.steady}
+    return row | {"open_s": each.open_s, "resident_bytes": each.resident_bytes, "peak_share": each.peak_share}
+
+
+def _interval(estimate: "Estimate") -> str:
+    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"

@@ -1,23 +1,22 @@
-"""`edgecnn inspect`: what a network is made of, one line a layer."""
+"""`edgecnn inspect` and `edgecnn models`: the layers of a network, and the costs of the architectures."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edgecnn.cli.options import json_option
+from edgecnn.cli.bundle_text import layers_text
+from edgecnn.cli.options import POSITIVE, json_option
 from edgecnn.cli.output import columns, emit
-from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
     from edgecnn.bundle.manifest import Stem
-    from edgecnn.bundle.store import Bundle
+    from edgecnn.pipeline.inspection.inspecting import Inspected
     from edgecnn.pipeline.inspection.layers import Inspection, Layer
 
 
 @click.command()
 @click.argument("subject", metavar="ARCH|CHECKPOINT|BUNDLE")
-@click.option("--image-size", type=click.IntRange(min=1), help="Of an architecture. [default: its usual one]")
+@click.option("--image-size", type=POSITIVE, help="Of an architecture. [default: its usual one]")
 @click.option("--stem", type=click.Choice(["standard", "small"]), help="Of an architecture. [default: standard]")
 @json_option
 def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: bool) -> None:
@@ -28,54 +27,52 @@ def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: 
     the device: batch norms are folded, and `int8` stands where integers are computed; of an INT8 bundle also what
     quantizing has done to each layer.
     """
-    found, quantized = _inspect(subject, image_size, stem)
-    text = _text(found)
-    if quantized is not None and quantized["layers"]:
-        from edgecnn.cli.layers import layers_text
-
-        wins = "what leaving it in float would win"
-        if all(layer.float_wins is None for layer in quantized["layers"]):
-            wins += ": only quantize --analyze tells"
-        title = f"what quantizing has done to each layer, worst first (signal to noise; {wins}):"
-        text += f"\n\n{title}\n{layers_text(quantized['layers'], quantized['float_tensors'])}"
     from edgecnn.files.schema import plain
+    from edgecnn.pipeline.inspection.inspecting import inspect as run
 
-    emit(plain(found) | {"quantization": plain(quantized)}, text, as_json=as_json)
-
-
-def _quantized(bundle: "Bundle") -> "dict[str, Any] | None":
-    """Return what an INT8 bundle says of its layers; None for FP32."""
-    quantization = bundle.manifest.quantization
-    if quantization is None:
-        return None
-    from edgecnn.cli.layers import worst_first
-
-    return {"layers": worst_first(bundle.proof().layers), "float_tensors": quantization.float_tensors}
+    found = run(subject, image_size=image_size, stem=stem)
+    result = plain(found.inspection) | {"quantization": plain(found.quantization)}
+    emit(result, _text(found), as_json=as_json)
 
 
-def _inspect(subject: str, image_size: int | None, stem: "Stem | None") -> "tuple[Inspection, dict[str, Any] | None]":
-    """Inspect whatever it is; of an INT8 bundle also return what quantizing has done."""
-    path = Path(subject)
-    if (path.exists() or "/" in subject) and (image_size, stem) != (None, None):
-        raise UsageError("--image-size and --stem are for an architecture: a checkpoint or bundle has its own")
-    if (path / "checkpoint.json").is_file():
-        from edgecnn.pipeline.inspection.network import inspect_network
-        from edgecnn.pipeline.training.checkpoint import read_checkpoint
+@click.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List the architectures: parameters and MACs at the usual image size, and the smallest that each takes.
 
-        return inspect_network(read_checkpoint(path).record.network, path.name), None
-    if path.exists() or "/" in subject:
-        from edgecnn.bundle.store import open_bundle
-        from edgecnn.pipeline.inspection.graph import inspect_bundle
+    Parameters include heads that only training uses. MACs are multiply-accumulates for one image.
+    """
+    from edgecnn.pipeline.inspection.inspecting import architecture_costs
 
-        bundle = open_bundle(path)
-        return inspect_bundle(bundle), _quantized(bundle)
-    from edgecnn.pipeline.inspection.network import inspect_network
-    from edgecnn.pipeline.models.registry import get_architecture
+    found = architecture_costs()
+    header = ("name", "parameters", "million MACs", "image", "smallest", "classes")
+    rows = [
+        (
+            each.name,
+            f"{each.parameters:,}",
+            f"{each.macs / 1e6:,.1f}",
+            f"{each.image_size}×{each.image_size}×{each.in_channels}",
+            str(each.min_image_size),
+            str(each.num_classes),
+        )
+        for each in found
+    ]
+    emit(found, columns([header, *rows], right=(1, 2, 3, 4, 5)), as_json=as_json)
 
-    return inspect_network(get_architecture(subject).usual(image_size=image_size, stem=stem or "standard")), None
+
+def _text(found: "Inspected") -> str:
+    text = _table(found.inspection)
+    quantized = found.quantization
+    if quantized is None or not quantized.layers:
+        return text
+    wins = "what leaving it in float would win"
+    if all(layer.float_wins is None for layer in quantized.layers):
+        wins += ": only quantize --analyze tells"
+    title = f"what quantizing has done to each layer, worst first (signal to noise; {wins}):"
+    return f"{text}\n\n{title}\n{layers_text(quantized.layers, quantized.float_tensors)}"
 
 
-def _text(found: "Inspection") -> str:
+def _table(found: "Inspection") -> str:
     height, width, channels = found.image_shape
     header = ("module", "kind", "output", "parameters", "MACs", "field", "")
     rows = [_row(layer) for layer in found.layers]

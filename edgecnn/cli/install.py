@@ -1,38 +1,39 @@
-"""`edgecnn install`: a further version of a bundle on this device."""
+"""`edgecnn install` and `edgecnn rollback`: versions of a bundle on this device."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgecnn.archive.layout import KEEP
-from edgecnn.cli.options import json_option, public_key_option, session_options, strict_option
+from edgecnn.cli.options import (
+    PATH,
+    POSITIVE,
+    json_option,
+    public_key_option,
+    session_arguments,
+    session_options,
+    strict_option,
+)
 from edgecnn.cli.output import emit
 
 if TYPE_CHECKING:
     from edgecnn.archive.installing import Installed
-    from edgecnn.archive.signature import Signature
-    from edgecnn.bundle.store import Bundle
-    from edgecnn.runtime.verification.replay import SelfTestResult
 
 
 @click.command()
-@click.argument("source", metavar="BUNDLE|ARCHIVE", type=click.Path(path_type=Path))
-@click.option(
-    "--to", "folder", metavar="DIR", required=True, type=click.Path(path_type=Path), help="Where versions are."
-)
+@click.argument("source", metavar="BUNDLE|ARCHIVE", type=PATH)
+@click.option("--to", "folder", metavar="DIR", required=True, type=PATH, help="Where versions are.")
 @click.option(
     "--keep",
-    type=click.IntRange(min=1),
+    type=POSITIVE,
     default=KEEP,
     show_default=True,
     help="How many versions stay; the current one and the one before it always do.",
 )
 @public_key_option
-@click.option(
-    "--signature", type=click.Path(path_type=Path), help="The signature's file. [default: NAME.sig beside it, if any]"
-)
+@click.option("--signature", type=PATH, help="The signature's file. [default: NAME.sig beside it, if any]")
 @click.option(
     "--verify/--no-verify", default=True, help="Replay the self-test on this machine first.  [default: verify]"
 )
@@ -46,7 +47,6 @@ def install(
     key: Path | None,
     signature: Path | None,
     verify: bool,
-    strict: bool,
     as_json: bool,
     **session: Any,
 ) -> None:
@@ -56,43 +56,40 @@ def install(
     whatever happens meanwhile, DIR/current leads to a whole bundle. The bundle that is current already is not copied.
     With --key nothing is changed unless the signature beside BUNDLE or ARCHIVE holds.
     """
-    from edgecnn.archive.installing import install as put
+    from edgecnn.archive.installing import install as run
 
-    shown: list[SelfTestResult] = []
+    prove, check = None, None
+    if verify:
+        from edgecnn.runtime.verification.verify import prove as replay
 
-    def prove(bundle: "Bundle") -> None:
-        from edgecnn.runtime.engines.backend import SessionOptions
-        from edgecnn.runtime.opening import open_session
-        from edgecnn.runtime.verification.replay import check_proof
-
-        chosen = dict(session)
-        backend = chosen.pop("backend")
-        running = open_session(bundle, backend=backend, options=SessionOptions(**chosen), strict=strict)
-        try:
-            shown.append(check_proof(bundle, running)[1])
-        finally:
-            running.close()
-
-    check = None if key is None else _checking(key)
-    installed = put(source, folder, signature=signature, keep=keep, check=check, prove=prove if verify else None)
-    self_test = shown[0] if shown else None
-    text = _text(installed, self_test)
+        prove = partial(replay, **session_arguments(**session))
     if key is not None:
-        text += f"\n  the signature holds: it is the one of {key}'s owner"
-    emit(vars(installed) | {"self_test": self_test}, text, as_json=as_json)
+        from edgecnn.archive.openssf import signature_check
+
+        check = signature_check(key)
+    installed = run(source, folder, signature=signature, keep=keep, check=check, prove=prove)
+    emit(vars(installed), _text(installed, signed_by=key), as_json=as_json)
 
 
-def _checking(key: Path) -> Callable[["Bundle", "Signature"], object]:
-    """Return what refuses a signature that is not of the key's owner; a key that is none is refused now."""
-    from edgecnn.archive.keys import read_public_key
-    from edgecnn.archive.openssf import check_signature
+@click.command()
+@click.argument("folder", metavar="DIR", type=PATH)
+@json_option
+def rollback(folder: Path, as_json: bool) -> None:
+    """Let DIR/current lead to the version that was current when the present one was installed.
 
-    read_public_key(key)
-    return lambda bundle, signature: check_signature(bundle.path, signature, key=key)
+    Given again it goes further back, as long as there are versions. One that died half-way is finished, not done twice.
+    """
+    from edgecnn.archive.installing import rollback as go_back
+
+    done = go_back(folder)
+    text = f"rolled back from version {done.undone}: {done.current} leads to version {done.version}, {done.name}"
+    if done.previous is not None:
+        text += f"\n  a further rollback goes to version {done.previous}"
+    emit(vars(done), text, as_json=as_json)
 
 
-def _text(installed: "Installed", self_test: "SelfTestResult | None") -> str:
-    name, version = installed.name, installed.version
+def _text(installed: "Installed", *, signed_by: Path | None) -> str:
+    name, version, self_test = installed.name, installed.version, installed.self_test
     if not installed.changed:
         lines = [f"{name} is current already, as version {version} in {installed.current.parent}: it was not copied"]
     else:
@@ -107,4 +104,6 @@ def _text(installed: "Installed", self_test: "SelfTestResult | None") -> str:
         lines.append(f"  a rollback goes to version {installed.previous}")
     if installed.removed:
         lines.append(f"  removed: {', '.join(map(str, installed.removed))}")
+    if signed_by is not None:
+        lines.append(f"  the signature holds: it is the one of {signed_by}'s owner")
     return "\n".join(lines)

@@ -13,14 +13,12 @@ from edgecnn.cli.benchmark import benchmark
 from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
-from edgecnn.cli.inspect import inspect
-from edgecnn.cli.install import install
-from edgecnn.cli.models import models
+from edgecnn.cli.inspect import inspect, models
+from edgecnn.cli.install import install, rollback
 from edgecnn.cli.output import warn
 from edgecnn.cli.pack import pack, unpack
 from edgecnn.cli.predict import predict
 from edgecnn.cli.quantize import quantize
-from edgecnn.cli.rollback import rollback
 from edgecnn.cli.serve import serve
 from edgecnn.cli.sign import sign
 from edgecnn.cli.train import train

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from edgecnn.cli.options import force_option, json_option, out_option
+from edgecnn.cli.options import PATH, force_option, json_option, out_option
 from edgecnn.cli.output import emit
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @out_option("The archive, such as NAME.tar.")
 @force_option
 @json_option
@@ -30,7 +30,7 @@ def pack(bundle: Path, out: Path, force: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("archive", type=click.Path(path_type=Path))
+@click.argument("archive", type=PATH)
 @out_option("The bundle's new folder.")
 @force_option
 @json_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from edgecnn.cli.options import json_option, session_options, strict_option
+from edgecnn.cli.options import PATH, POSITIVE, json_option, session_options, strict_option
 from edgecnn.cli.output import emit
 from edgecnn.client.options import TIMEOUT_S
 from edgecnn.errors import EdgecnnError, ImageError, UsageError
@@ -20,14 +20,14 @@ _OF_A_SESSION = ("backend", "device", "precision", "threads", "strict")
 
 
 @click.command()
-@click.argument("paths", metavar="[BUNDLE|FOLDER] IMAGE...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many labels to list.")
+@click.argument("paths", metavar="[BUNDLE|FOLDER] IMAGE...", nargs=-1, type=PATH)
+@click.option("--top", type=POSITIVE, default=5, show_default=True, help="How many labels to list.")
 @session_options
 @strict_option
 @click.option("--url", "urls", multiple=True, help="Ask this server, such as http://127.0.0.1:8080; may be repeated.")
 @click.option("--model", help="Of the server. [default: the only one that is ready]")
-@click.option("--api-key-file", type=click.Path(path_type=Path), help="File with the key that the server wants.")
-@click.option("--ca", type=click.Path(path_type=Path), help="PEM file with the authorities of its certificate.")
+@click.option("--api-key-file", type=PATH, help="File with the key that the server wants.")
+@click.option("--ca", type=PATH, help="PEM file with the authorities of its certificate.")
 @click.option(
     "--timeout-s",
     type=click.FloatRange(min=0, min_open=True),

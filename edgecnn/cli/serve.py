@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edgecnn.cli.options import dataclass_options
+from edgecnn.cli.options import PATH, dataclass_options
 from edgecnn.server.options import ServeOptions
 
 _NEEDED = ("httptools", "orjson", "prometheus_client")
@@ -15,7 +15,7 @@ _NEEDED_TO_VERIFY = ("model_signing", "OpenSSL")
 
 
 @click.command()
-@click.argument("bundles", metavar="[BUNDLE|FOLDER]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("bundles", metavar="[BUNDLE|FOLDER]...", nargs=-1, type=PATH)
 @dataclass_options(ServeOptions)
 def serve(bundles: tuple[Path, ...], **options: Any) -> int:
     """Serve each BUNDLE, and those in each FOLDER, by the Open Inference Protocol; alone, those in ./exported.

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import dataclass_options, force_option, json_option, out_option, strict_option
+from edgecnn.cli.options import (
+    PATH,
+    dataclass_options,
+    force_option,
+    json_option,
+    out_option,
+    strict_option,
+    take_fields,
+)
 from edgecnn.cli.output import emit, percent, progress_bar, warn
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions, recipe
 
@@ -26,7 +34,7 @@ if TYPE_CHECKING:
 @out_option("The checkpoint folder to write.")
 @click.option("--weights", metavar="FILE|NAME", help="Fine-tune: a checkpoint, a state dict, or torchvision's name.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same options stopped.")
-@click.option("--tensorboard", type=click.Path(path_type=Path), metavar="DIR", help="Write scalars for TensorBoard.")
+@click.option("--tensorboard", type=PATH, metavar="DIR", help="Write scalars for TensorBoard.")
 @click.option(
     "--cache-mib",
     type=click.IntRange(min=0),
@@ -38,19 +46,7 @@ if TYPE_CHECKING:
 @force_option
 @strict_option
 @json_option
-def train(
-    architecture: str,
-    source: str,
-    out: Path,
-    weights: str | None,
-    resume: bool,
-    tensorboard: Path | None,
-    cache_mib: int,
-    force: bool,
-    strict: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool, **options: Any) -> None:
     """Train ARCH on labelled images and write a checkpoint folder.
 
     An option that is not given comes from the recipe of ARCH and SOURCE. The best epoch is chosen on images cut from
@@ -60,33 +56,22 @@ def train(
     from edgecnn.pipeline.data.sources import open_source
     from edgecnn.pipeline.training.distributed import writes_results
     from edgecnn.pipeline.training.loop import train as run
-    from edgecnn.pipeline.training.scalars import scalars
 
     images = open_source(source)
-    chosen = recipe(architecture, images.name, **options)
-    speaks = writes_results()
-    with progress_bar(hidden=not speaks) as progress, scalars(tensorboard if speaks else None) as write:
-
-        def on_epoch(number: int, epoch: "Epoch") -> None:
-            if speaks:
-                click.echo(_line(number, chosen.epochs, epoch), err=True)
-                write(number, epoch)
-
+    chosen = recipe(architecture, images.name, **take_fields(TrainingOptions, options))
+    with progress_bar(hidden=not writes_results()) as progress:
         trained = run(
             architecture,
             images,
             out,
             source_name=source,
             options=chosen,
-            weights=weights,
-            resume=resume,
-            force=force,
-            cache_mib=cache_mib,
-            on_complaint=partial(warn, strict=strict) if speaks else None,
+            on_complaint=partial(warn, strict=strict),
             progress=progress,
-            on_epoch=on_epoch,
+            on_epoch=lambda number, epoch: click.echo(_line(number, chosen.epochs, epoch), err=True),
+            **options,
         )
-    if speaks:
+    if trained.writes:
         text = f"{out}: top-1 {percent(trained.test_top1)} on {trained.test_images} test images"
         text += f", best epoch {trained.best_epoch} of {chosen.epochs}, {trained.duration_s:.0f} s"
         emit({"checkpoint": str(out), **vars(trained)}, text, as_json=as_json)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import json_option
+from edgecnn.cli.options import PATH, json_option
 from edgecnn.cli.output import columns, emit, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundles", metavar="FOLDER|BUNDLE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("bundles", metavar="FOLDER|BUNDLE...", nargs=-1, required=True, type=PATH)
 @click.option(
     "--for",
     "purpose",
@@ -32,39 +32,30 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--budget",
+    "budget_s",
     type=click.FloatRange(min=1),
     default=60.0,
     show_default=True,
     help="Seconds that it may take, about.",
 )
 @json_option
-def tune(bundles: tuple[Path, ...], purpose: Any, max_drop: float, budget: float, as_json: bool) -> None:
-    """Measure the bundles of one reference on every engine of this machine, and keep the best as this machine's profile.
+def tune(bundles: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Measure the bundles of one reference on every engine of this machine, and keep the best as its profile.
 
     A FOLDER is one that holds bundles side by side. The profile decides from then on what `--backend auto` runs on, how
     many threads it takes, and which bundle a folder stands for. It holds for this processor, these cores and these
     versions of the engines; after a change it is not used any more.
     """
-    from edgecnn.bundle.finding import bundle_paths
-    from edgecnn.bundle.store import open_bundle
-    from edgecnn.cli.bundles import reference_modules
-    from edgecnn.runtime.profile import write_profile
+    from edgecnn.pipeline.measured import reference_modules
+    from edgecnn.runtime.choosing import open_bundles
     from edgecnn.tuning.tune import tune as run
 
-    opened = [open_bundle(path) for path in bundle_paths(bundles)]
     with progress_bar() as progress:
-        found = run(
-            opened,
-            purpose=purpose,
-            max_drop=max_drop,
-            budget_s=budget,
-            modules=reference_modules(),
-            progress=progress,
-        )
+        found = run(open_bundles(bundles), modules=reference_modules(), progress=progress, **options)
     emit(found, _text(found), as_json=as_json)
-    for note in dict.fromkeys(note for trial in found.trials for note in trial.notes):
-        warn(note)
-    click.echo(f"kept in {write_profile(found.profile)}", err=True)
+    for each in found.warnings:
+        warn(each)
+    click.echo(f"kept in {found.keep()}", err=True)
 
 
 def _text(found: "Tuned") -> str:

@@ -1,39 +1,38 @@
 """`edgecnn verify`: does this bundle answer here as the PyTorch reference did?"""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import json_option, public_key_option, session_options, strict_option
-from edgecnn.cli.output import emit, warn
-from edgecnn.cli.verify_text import verification_text
-from edgecnn.errors import EdgecnnError, ProofFailed, UsageError
+from edgecnn.cli.options import PATH, json_option, public_key_option, session_arguments, session_options, strict_option
+from edgecnn.cli.output import columns, emit, number, points, progress_bar, rate, warn
+from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgecnn.bundle.proof import Comparison
     from edgecnn.bundle.store import Bundle
-    from edgecnn.runtime.engines.backend import Session, SessionOptions
-    from edgecnn.runtime.verification.record import VerificationRecord
+    from edgecnn.runtime.verification.agreement import Agreement, Flip
+    from edgecnn.runtime.verification.batch_mates import BatchMates
+    from edgecnn.runtime.verification.verify import Verification
+
+_MOST_FLIPS = 10
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @public_key_option
-@click.option(
-    "--signature", type=click.Path(path_type=Path), help="The signature's file. [default: BUNDLE.sig, beside it]"
-)
+@click.option("--signature", type=PATH, help="The signature's file. [default: BUNDLE.sig, beside it]")
 @click.option("--data", metavar="SOURCE", help="Compare with the reference on these images too; needs --reference.")
 @click.option(
     "--reference",
     metavar="CHECKPOINT|FILE.npz",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The PyTorch reference, or its logits as `evaluate --save-logits` wrote them: those need no PyTorch.",
 )
-@click.option(
-    "--record",
-    type=click.Path(path_type=Path),
-    help="Where the record goes. [default: in $XDG_STATE_HOME/edgecnn/verifications]",
-)
+@click.option("--record", type=PATH, help="Where the record goes. [default: in $XDG_STATE_HOME/edgecnn/verifications]")
 @click.option(
     "--simulate",
     type=click.Choice(["avx2"]),
@@ -48,148 +47,129 @@ def verify(
     signature: Path | None,
     data: str | None,
     reference: Path | None,
-    record: Path | None,
     simulate: str | None,
-    strict: bool,
     as_json: bool,
-    **session: Any,
+    **options: Any,
 ) -> None:
     """Replay BUNDLE's self-test on an engine of this machine, its image files included.
 
-    With --data and --reference, compare with the PyTorch reference on a whole test split, with intervals and every image
-    that is answered differently; some of it runs again in other batches and with other threads, which must change
-    nothing. With --key, it is looked first who has signed BUNDLE. Exit 3 where the answers are not the reference's, or
-    the signature does not hold. The bundle itself is only read.
+    With --data and --reference, compare with the PyTorch reference on a whole test split, with intervals and every
+    image that is answered differently; some of it runs again in other batches and with other threads, which must change
+    nothing. With --key, the signature of BUNDLE is verified first. Exit 3 if the answers are not the reference's, or
+    the signature is not valid. The bundle itself is only read.
     """
-    if (data is None) != (reference is None):
-        raise UsageError("--data and --reference go together: the images, and the checkpoint to compare with")
     if signature is not None and key is None:
         raise UsageError("--signature needs --key: the public key that it is verified with")
-    from edgecnn.bundle.finding import check_outside_bundles
-    from edgecnn.bundle.store import open_bundle
-    from edgecnn.runtime.engines.backend import SessionOptions
+    opened = _open(bundle, key, signature)
+    with progress_bar() as progress:
+        run = _verifying(data, reference, simulate)
+        found = run(opened, progress=progress, **session_arguments(**options))
+    emit(found.record, _text(found, signed_by=key, simulate=simulate is not None), as_json=as_json)
+    if found.record_warning is not None:
+        warn(found.record_warning)
+    found.raise_for_failures()
 
-    if record is not None:
-        if simulate:
-            raise UsageError("--record records what was measured, --simulate only predicts: leave one of them out")
-        check_outside_bundles(record)
-    opened = open_bundle(bundle, digest=None if key is None else _signed(bundle, key, signature))
-    backend, options = session.pop("backend"), SessionOptions(**session)
-    running = _open(opened, backend, options, simulated=simulate is not None, strict=strict)
-    found, failures = _measure(opened, running, options, data=data, reference=reference, strict=strict)
-    text = verification_text(found, opened)
-    if key is not None:
-        text += f"\n  the signature holds: it is the one of {key}'s owner"
+
+def _open(bundle: Path, key: Path | None, signature: Path | None) -> "Bundle":
+    if key is None:
+        from edgecnn.bundle.store import open_bundle
+
+        return open_bundle(bundle)
+    from edgecnn.archive.openssf import open_signed
+
+    return open_signed(bundle, key=key, signature=signature)
+
+
+def _verifying(data: str | None, reference: Path | None, simulate: str | None) -> "Callable[..., Verification]":
+    """Return the pipeline's function if one of its options was given, else the runtime's."""
+    if data is None and reference is None and simulate is None:
+        from edgecnn.runtime.verification.verify import verify
+
+        return verify
+    from edgecnn.pipeline.evaluation.verifying import verify as verify_on_data
+
+    return partial(verify_on_data, data=data, reference=reference, simulate=simulate is not None)
+
+
+def _text(verification: "Verification", *, signed_by: Path | None, simulate: bool) -> str:
+    """Return a verification in a few lines."""
+    found = verification.record
+    session, self_test, precision = found.session, found.self_test, verification.bundle.manifest.precision
+    lines = [
+        f"{found.name} ({precision}) on {session.engine} {session.version}, {session.device}: float layers in "
+        f"{session.precision}, {session.threads} threads",
+        f"  self-test: {self_test.images} images and {self_test.encoded} image files, "
+        f"largest logit error {number(self_test.max_error)} (allowed {self_test.tolerance:.3g}); "
+        f"{self_test.decided} answers are decided by more than that",
+    ]
+    if found.data and found.comparison and found.agreement:
+        lines.append(f"  {found.data.source} {found.data.split}, {found.data.images} images:")
+        lines += [f"    {line}" for line in _agreement(found.agreement, found.comparison)]
+    if found.batch_mates:
+        lines.append(f"  {_batch_mates(found.batch_mates)}")
+    lines.append("  the proof holds" if found.holds else "  the proof does NOT hold")
+    if signed_by is not None:
+        lines.append(f"  the signature holds: it is the one of {signed_by}'s owner")
     if simulate:
         from edgecnn.pipeline.quantization.simulation import PAIRING
 
-        text += f"\n  predicted, not run: saturating as in {PAIRING}"
-    elif _is_cured(opened, found.session.engine, options):
-        text += f"\n  full-range weights would saturate here: {found.session.engine} was told to sum exactly"
-    emit(found, text, as_json=as_json)
-    if not simulate:
-        # A proof that fails is the news; a record that cannot be written is told beside it.
-        _record(record, found, opened, strict=(strict or record is not None) and not failures)
-    if failures:
-        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-        where = f"{found.session.engine} here" if not simulate else "a CPU whose INT8 sums saturate"
-        raise ProofFailed(f"the proof of {bundle} does not hold on {where}: {failures[0]}{more}")
+        lines.append(f"  predicted, not run: saturating as in {PAIRING}")
+    elif verification.exact_sums:
+        lines.append(f"  full-range weights would saturate here: {session.engine} was told to sum exactly")
+    return "\n".join(lines)
 
 
-def _signed(bundle: Path, key: Path, signature: Path | None) -> str:
-    """Return the digest of the bundle that the key's owner has signed."""
-    from edgecnn.archive.openssf import verify_signature
-
-    return verify_signature(bundle, key=key, signature=signature)
-
-
-def _open(bundle: "Bundle", backend: str, options: "SessionOptions", *, simulated: bool, strict: bool) -> "Session":
-    """Load the graph into the engine that the session options name, or into the simulation."""
-    from edgecnn.runtime.engines.backend import SessionOptions
-    from edgecnn.runtime.opening import open_session
-
-    if not simulated:
-        return open_session(bundle, backend=backend, options=options, strict=strict)
-    if (backend, options) != ("auto", SessionOptions()):
-        raise UsageError("--simulate runs on no engine of this machine: leave out how one would be opened")
-    if bundle.manifest.quantization is None:
-        raise UsageError(f"{bundle.path} is FP32: --simulate predicts how INT8 sums saturate")
-    from edgecnn.pipeline.quantization.simulation import simulate
-
-    return simulate(bundle.model)
+def _agreement(found: "Agreement", comparison: "Comparison") -> list[str]:
+    lines = []
+    if found.top1 and found.reference_top1 and found.drop and found.mcnemar_p is not None:
+        lines += [
+            f"top-1 {rate(found.top1)}, reference {rate(found.reference_top1)}",
+            f"drop {points(found.drop)}: {found.drop.lost} right answers lost, {found.drop.won} won; "
+            f"McNemar's exact test p {_probability(found.mcnemar_p)}",
+        ]
+    lines += [f"agreement {rate(found.agreement)}", _error(found, comparison)]
+    if found.flips:
+        differ = "1 answer differs" if found.flipped == 1 else f"{found.flipped} answers differ"
+        lines.append(f"{differ}; each with its margin, those that the reference is surest of first:")
+        lines += [f"  {line}" for line in columns([_flip(flip) for flip in found.flips[:_MOST_FLIPS]]).splitlines()]
+    if found.flipped > _MOST_FLIPS:
+        lines.append(f"  and {found.flipped - _MOST_FLIPS} more (--json lists them)")
+    return lines
 
 
-def _is_cured(bundle: "Bundle", engine: str, options: "SessionOptions") -> bool:
-    """Whether the answers are the reference's only because the engine was told to sum exactly."""
-    from edgecnn.bundle.limits import PORTABLE_RANGE
-    from edgecnn.runtime.engines.backends import get_backend
-    from edgecnn.runtime.engines.saturation import without_saturation
-
-    quantization = bundle.manifest.quantization
-    if quantization is None or quantization.weight_limit <= PORTABLE_RANGE:
-        return False
-    return without_saturation(get_backend(engine), options).exact_int8
-
-
-def _measure(
-    bundle: "Bundle",
-    running: "Session",
-    options: "SessionOptions",
-    *,
-    data: str | None,
-    reference: Path | None,
-    strict: bool,
-) -> tuple["VerificationRecord", tuple[str, ...]]:
-    """Replay the self-test, and compare on data where some is named; returns what was found, and what does not hold.
-
-    The session is closed afterwards.
-    """
-    from edgecnn.bundle.manifest import utc_now
-    from edgecnn.cli.comparing import compare_batch_mates, compare_with_reference
-    from edgecnn.runtime.verification.record import VerificationRecord
-    from edgecnn.runtime.verification.replay import data_failures, replay
-
-    compared = mates = None
-    try:
-        self_test = replay(bundle.self_test(), running, bundle.manifest.preprocessing)
-        if data is not None and reference is not None:
-            compared = compare_with_reference(bundle, running, data, reference, strict=strict)
-    finally:
-        running.close()
-    failures = self_test.failures
-    if compared is not None:
-        failures += data_failures(compared.comparison, bundle)
-        mates = compare_batch_mates(bundle, compared, running.info, options)
-        failures += mates.failures() if mates else ()
-    found = VerificationRecord(
-        bundle=bundle.digest,
-        name=bundle.manifest.name,
-        measured=utc_now(),
-        session=running.info,
-        self_test=self_test,
-        data=compared.evaluation.data if compared else None,
-        reference=compared.reference if compared else None,
-        comparison=compared.comparison if compared else None,
-        holds=not failures,
-        agreement=compared.agreement if compared else None,
-        batch_mates=mates,
+def _error(found: "Agreement", comparison: "Comparison") -> str:
+    if found.kl_nats is None:
+        return "the logits are not finite"
+    return (
+        f"logit error {number(comparison.max_error)} at most, {number(comparison.rms_error)} RMS, "
+        f"logits spread by {number(comparison.spread)}; KL divergence {found.kl_nats:.3g} nats"
     )
-    return found, failures
 
 
-def _record(named: Path | None, found: "VerificationRecord", bundle: "Bundle", *, strict: bool) -> None:
-    """Write the record; where nobody named its place, a device without a writable one is still verified."""
-    from edgecnn.runtime.verification.record import default_path, read_record, write_record
+def _flip(flip: "Flip") -> tuple[str, ...]:
+    return (
+        flip.image,
+        f"{flip.answer}, not finite" if flip.margin is None else f"{flip.answer} by {number(flip.margin)}",
+        f"reference {flip.reference} by {number(flip.reference_margin)}",
+        "" if flip.target is None else f"right is {flip.target}",
+    )
 
-    try:
-        place = named or default_path(bundle, found.session.engine)
-        earlier = read_record(place)
-        write_record(place, found)
-    except EdgecnnError as error:
-        warn(str(error), strict=strict)
-        return
-    if earlier is not None and earlier.stale_for(bundle):
-        warn(
-            f"the record of {earlier.measured} in {place} was stale: it was about {earlier.bundle[:12]}…; replaced",
-            strict=strict,
-        )
+
+def _batch_mates(found: "BatchMates") -> str:
+    batches = _listed(sorted({run.batch for run in found.runs}))
+    threads = _listed(sorted({run.threads for run in found.runs}))
+    moved = found.worst.max_difference
+    worst = "a logit is not finite" if moved is None else f"a logit moves by {number(moved)} at most"
+    return (
+        f"batch mates: {found.images} images shuffled, at batch {batches}, with {threads} threads: "
+        f"{worst} (allowed {found.limit:.3g})"
+    )
+
+
+def _probability(p: float) -> str:
+    return f"= {p:.3g}" if p else "< 1e-300"  # smaller than every float, and yet not impossible
+
+
+def _listed(numbers: list[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last

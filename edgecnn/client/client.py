@@ -7,7 +7,6 @@ import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, overload
 
 import numpy as np
@@ -91,17 +90,10 @@ class Client:
         return answered(found)
 
     def predictions(self, images: Iterable[ImageLike], *, top: int = 5) -> Iterator[Prediction | ImageError]:
-        """Classify any number of images lazily, one request at a time.
-
-        Args:
-            images: as `predict` takes them.
-            top: how many labels each prediction lists.
+        """Classify any number of images lazily, one request at a time; images, `top` and errors are as for `predict`.
 
         Yields:
             For each image, in order, its prediction, or its error if it cannot be read or decoded.
-
-        Raises:
-            UsageError, ServerError, ServerUnavailable: as `predict`.
         """
         return (each.prediction for each in self.answers(images, top=top))
 
@@ -126,7 +118,8 @@ class Client:
         """
         inference = self._get_inference()
         model = inference.model
-        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or not _fits(images.shape, model.shape):
+        is_batch = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4
+        if not is_batch or any(size not in (-1, n) for size, n in zip(model.shape, images.shape[1:], strict=True)):
             raise wrong_images(images, model.shape)
         if not len(images):
             return np.empty((0, max(model.classes, 0)), np.float32)
@@ -157,11 +150,7 @@ class Client:
         return index
 
     def card(self, model: str | None = None) -> dict[str, Any]:
-        """Return a server's card of a model: labels, digest, precision, engine, proof, self-test.
-
-        Args:
-            model: name of the model; None for that of this client.
-        """
+        """Return a server's card of a model, or of this client's: labels, digest, precision, engine and so on."""
         response = self._servers.send(Request("GET", f"{path_of(check_model(model) or self.model)}/card")).checked()
         card = response.json()
         if not isinstance(card, dict):
@@ -183,7 +172,7 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _get_inference(self) -> Inference:
@@ -205,28 +194,14 @@ def _classify(inference: Inference, chunk: list[Picture | ImageError], top: int)
     """Classify the images of a chunk; files and pixels are separate requests."""
     found = {index: Answered(each) for index, each in enumerate(chunk) if isinstance(each, ImageError)}
     for kind in (bytes, np.ndarray):
-        group = {
-            index: each
-            for index, each in enumerate(chunk)
-            if isinstance(each, Picture) and isinstance(each.content, kind)
-        }
+        group = {n: each for n, each in enumerate(chunk) if isinstance(each, Picture) and type(each.content) is kind}
         if group:
             found |= zip(group, inference.answers(list(group.values()), top=top), strict=True)
     return [found[index] for index in range(len(chunk))]
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether a shape [N, H, W, C] is that of images of a model, which may leave sizes open."""
-    return len(shape) == 4 and all(size in (-1, found) for size, found in zip(wanted, shape[1:], strict=True))
-
-
 def _only_ready(index: list[dict[str, str]], urls: str) -> str:
-    """Return the name of the only model in an index that is ready.
-
-    Raises:
-        UsageError: there are several.
-        EdgecnnError: there is none.
-    """
+    """Return the name of the only model in an index that is ready."""
     ready = sorted({str(each["name"]) for each in index if each.get("state", "READY") == "READY"})
     if len(ready) > 1:
         raise UsageError(f"{urls} serves {one_line(', '.join(ready))}: name one of them with model (--model)")

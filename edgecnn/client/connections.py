@@ -47,14 +47,7 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Request:
-    """A request.
-
-    Attributes:
-        method: HTTP method.
-        path: relative to the server's URL.
-        body: of the request.
-        headers: in addition to those of every request.
-    """
+    """A request; `path` is relative to the server's URL, and `headers` are additional to those of every request."""
 
     method: str
     path: str
@@ -78,14 +71,7 @@ class NoResponse(Exception):
 
 @dataclass(frozen=True)
 class Response:
-    """A response.
-
-    Attributes:
-        url: of the server.
-        status: HTTP status.
-        headers: by name in lower case.
-        body: undecoded.
-    """
+    """A response of the server at `url`; names of headers are in lower case."""
 
     url: str
     status: int
@@ -98,22 +84,14 @@ class Response:
         return 200 <= self.status < 300
 
     def checked(self) -> "Response":
-        """Return this response.
-
-        Raises:
-            ServerError: its status is not 2xx.
-        """
+        """Return this response, or raise `ServerError` if its status is not 2xx."""
         if not self.is_success:
             hint = "; pass its API key: api_key, or --api-key-file" if self.status == 401 else ""
             raise self.error(f"answers {self.status}: {self.text()}{hint}")
         return self
 
     def json(self) -> Any:
-        """Parse the body as JSON.
-
-        Raises:
-            ServerError: it is not JSON.
-        """
+        """Parse the body as JSON; raises `ServerError` if it is not."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -146,15 +124,14 @@ class Connections:
     """Connections of one process to some servers; any number of threads may use them."""
 
     def __init__(self, urls: Sequence[str], *, headers: Mapping[str, str], context: ssl.SSLContext | None) -> None:
-        """Open no connection yet.
-
-        Args:
-            urls: of the servers.
-            headers: of every request.
-            context: for https.
-        """
-        self._headers = dict(headers)
-        self._pools = {url: _pool(url, context) for url in urls}
+        """Open no connection yet; `headers` are sent with every request, and `context` is for https."""
+        self._headers = headers
+        self._pools = {
+            url: urllib3.connection_from_url(
+                url, maxsize=_MAX_IDLE, **({"ssl_context": context} if url.startswith("https:") else {})
+            )
+            for url in urls
+        }
 
     def send(self, url: str, request: Request, *, timeout_s: float) -> Response:
         """Send a request to a server, once.
@@ -162,44 +139,39 @@ class Connections:
         Raises:
             NoResponse: there is none within `timeout_s`.
         """
+        deadline = time.monotonic() + timeout_s
         try:
-            return self._send(url, request, timeout_s)
+            response = self._pools[url].urlopen(
+                request.method,
+                (urllib3.util.parse_url(url).path or "") + request.path,
+                body=request.body,
+                headers={**self._headers, **request.headers},
+                retries=False,
+                redirect=False,
+                timeout=urllib3.Timeout(connect=min(_CONNECT_S, timeout_s), read=timeout_s),
+                preload_content=False,
+            )
+            try:
+                body = _read(response, deadline)
+            except BaseException:
+                response.close()  # the rest must not be read as the next response
+                raise
+        except SSLError as error:
+            reason, is_final = _tls_reason(error)
+            raise NoResponse(f"{url}: {reason}", is_final=is_final) from None
         except (HTTPError, OSError) as error:
-            is_final = isinstance(error, SSLError) and (_is_untrusted(error) or _is_plain_http(error))
-            raise NoResponse(f"{url}: {_reason(error, url, timeout_s)}", is_final=is_final) from None
+            raise NoResponse(f"{url}: {_reason(error, url, timeout_s)}") from None
+        response.release_conn()
+        return Response(url, response.status, {name.lower(): value for name, value in response.headers.items()}, body)
 
     def close(self) -> None:
         """Close idle connections; those in use are closed after their response."""
         for pool in self._pools.values():
             pool.close()
 
-    def _send(self, url: str, request: Request, timeout_s: float) -> Response:
-        deadline = time.monotonic() + timeout_s
-        response = self._pools[url].urlopen(
-            request.method,
-            (urllib3.util.parse_url(url).path or "") + request.path,
-            body=request.body,
-            headers={**self._headers, **request.headers},
-            retries=False,
-            redirect=False,
-            timeout=urllib3.Timeout(connect=min(_CONNECT_S, timeout_s), read=timeout_s),
-            preload_content=False,
-        )
-        try:
-            body = _read(response, deadline)
-        except BaseException:
-            response.close()  # the rest must not be read as the next response
-            raise
-        response.release_conn()
-        return Response(url, response.status, {name.lower(): value for name, value in response.headers.items()}, body)
-
 
 def tls_context(ca: str | Path | None) -> ssl.SSLContext:
-    """Return a context that verifies certificates against the authorities in a PEM file, or the system's.
-
-    Raises:
-        UsageError: the file cannot be read.
-    """
+    """Return a context that verifies certificates against the authorities in a PEM file, or the system's."""
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
@@ -210,11 +182,6 @@ def tls_context(ca: str | Path | None) -> ssl.SSLContext:
 def one_line(text: str) -> str:
     """Return text from a server without control characters and line breaks, safe for a terminal."""
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())
-
-
-def _pool(url: str, context: ssl.SSLContext | None) -> urllib3.HTTPConnectionPool:
-    options = {"ssl_context": context} if url.startswith("https:") else {}
-    return urllib3.connection_from_url(url, maxsize=_MAX_IDLE, block=False, retries=False, **options)
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
@@ -248,8 +215,6 @@ def _reason(error: Exception, url: str, timeout_s: float) -> str:
         return f"no connection within {min(_CONNECT_S, timeout_s):.3g} s"
     if isinstance(error, ReadTimeoutError | TimeoutError):
         return f"no complete response within {timeout_s:.3g} s"
-    if isinstance(error, SSLError):
-        return _tls_reason(error)
     cause = error.args[-1] if isinstance(error, ProtocolError) else None
     if isinstance(cause, http.client.RemoteDisconnected):
         hint = "; if it uses TLS, use an https:// URL" if url.startswith("http:") else ""
@@ -259,16 +224,12 @@ def _reason(error: Exception, url: str, timeout_s: float) -> str:
     return str(error) if type(error) is HTTPError else "the connection broke"
 
 
-def _tls_reason(error: SSLError) -> str:
-    if _is_untrusted(error):
-        reason = getattr(error.args[0], "verify_message", "")
-        return f"its certificate is not trusted: {reason}; pass its authorities: ca, or --ca"
-    return "it does not use TLS: use an http:// URL" if _is_plain_http(error) else "the TLS connection broke"
-
-
-def _is_untrusted(error: SSLError) -> bool:
-    return isinstance(error.args[0], ssl.SSLCertVerificationError)
-
-
-def _is_plain_http(error: SSLError) -> bool:
-    return getattr(error.args[0], "reason", None) in _NO_TLS
+def _tls_reason(error: SSLError) -> tuple[str, bool]:
+    """Return why TLS failed, and whether another attempt cannot succeed."""
+    cause = error.args[0]
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        reason = getattr(cause, "verify_message", "")
+        return f"its certificate is not trusted: {reason}; pass its authorities: ca, or --ca", True
+    if getattr(cause, "reason", None) in _NO_TLS:
+        return "it does not use TLS: use an http:// URL", True
+    return "the TLS connection broke", False

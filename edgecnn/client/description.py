@@ -4,7 +4,6 @@ Only edgecnn has cards. Of another server's model neither the labels nor how ima
 """
 
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from edgecnn.bundle.preprocessing import Preprocessing
@@ -15,8 +14,6 @@ from edgecnn.files.schema import SchemaError, read
 
 _MAX_BATCH = 32
 """Images per request where the server does not report a limit: edgecnn's own default."""
-
-_FORBIDDEN = (401, 403)
 
 
 @dataclass(frozen=True)
@@ -41,9 +38,6 @@ class Description:
     """A model as a server describes it.
 
     Attributes:
-        name: of the model.
-        input_name: name of its input.
-        output_name: name of its logits.
         shape: height, width and channels of images; -1 for any size.
         classes: logits per image; -1 if unknown.
         max_batch: images per request, at most.
@@ -98,30 +92,25 @@ def parse_card(response: Response) -> Card | None:
     Raises:
         ServerError: it is another error, or not a card.
     """
-    if not response.is_success and response.status < 500 and response.status not in _FORBIDDEN:
+    if not response.is_success and response.status < 500 and response.status not in (401, 403):
         return None
     document = response.checked().json()
     try:
         height, width, channels = (int(size) for size in document["image"])
         labels = tuple(str(label) for label in document["labels"])
-        keeps_pixels = _keeps_pixels(document.get("preprocessing"), height, width)
+        try:
+            keeps_pixels = read(Preprocessing, document.get("preprocessing")).keeps(height, width)
+        except SchemaError:  # missing, or written by a later version
+            keeps_pixels = False
         return Card(str(document["digest"]), labels, (height, width, channels), keeps_pixels)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise response.protocol_error("the model's card lacks digest, labels or image") from None
 
 
-def _keeps_pixels(preprocessing: Any, height: int, width: int) -> bool:
-    try:
-        return read(Preprocessing, preprocessing).keeps(height, width)
-    except SchemaError:  # missing, or written by a later version
-        return False
-
-
 def _max_batch(response: Response) -> int:
     """Return how many images a request may contain; 0 means that the server sets no limit."""
     try:
-        document = response.checked().json()
-    except ServerError:
+        found = response.checked().json()["max_batch_size"]
+    except (ServerError, LookupError, TypeError):
         return _MAX_BATCH
-    found = document.get("max_batch_size") if isinstance(document, dict) else None
     return found if type(found) is int and found > 0 else _MAX_BATCH

@@ -26,6 +26,7 @@ _MAX_REASONS = 4
 """Servers whose failure an error describes."""
 
 
+@dataclass(eq=False)
 class Server:
     """The state of one server, shared by all threads.
 
@@ -37,12 +38,11 @@ class Server:
         reason: of the last failure, for people.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.failures = 0
-        self.failed_at = float("-inf")
-        self.available_at = float("-inf")
-        self.reason = ""
+    url: str
+    failures: int = 0
+    failed_at: float = float("-inf")
+    available_at: float = float("-inf")
+    reason: str = ""
 
 
 class Rotation:
@@ -55,18 +55,13 @@ class Rotation:
         self._turn = 0
 
     def choose(self, now: float, *, exclude: Collection[Server] = ()) -> tuple[Server, float]:
-        """Return the next server, and how long to wait before a request may be sent to it.
+        """Return the next server that is not in `exclude`, and how long to wait before a request may be sent to it.
 
         After a back-off one request goes to the server first: for the others the back-off goes on until that request
         is answered, or for as long as after another failure.
-
-        Args:
-            now: the time.
-            exclude: servers that must not be chosen; at least one must be left.
         """
         with self._changed:
-            count = len(self.servers)
-            turns = [self.servers[(self._turn + step) % count] for step in range(count)]
+            turns = self.servers[self._turn :] + self.servers[: self._turn]
             # The first in turn that is not in back-off, or else the one whose back-off ends first.
             left = [server for server in turns if server not in exclude]
             server = min(left, key=lambda each: max(each.available_at, now))
@@ -78,12 +73,7 @@ class Rotation:
             return server, wait_s
 
     def wait(self, deadline: float, *, exclude: Collection[Server] = ()) -> Server | None:
-        """Wait for the next server; return None where none is available before the deadline.
-
-        Args:
-            deadline: on the clock `time.monotonic`.
-            exclude: as for `choose`.
-        """
+        """Wait for the next server; return None where none is available before the deadline."""
         with self._changed:
             while (now := time.monotonic()) < deadline:
                 server, wait_s = self.choose(now, exclude=exclude)
@@ -95,15 +85,7 @@ class Rotation:
         return None
 
     def failed(self, server: Server, reason: str, *, sent_at: float, now: float, retry_after_s: float = 0.0) -> None:
-        """Start or extend a server's back-off.
-
-        Args:
-            server: the one that failed.
-            reason: why, for people.
-            sent_at: when the request was sent; requests that were sent before the last failure do not count again.
-            now: the time.
-            retry_after_s: how long the server asks clients to wait.
-        """
+        """Start or extend a server's back-off; requests that were sent before the last failure do not count again."""
         with self._changed:
             if sent_at >= server.failed_at:
                 server.failures += 1
@@ -138,11 +120,7 @@ class Failover:
     """Sends requests to the servers of a client. Safe for threads, and for processes that are forked later."""
 
     def __init__(self, options: Options) -> None:
-        """Open no connection yet.
-
-        Raises:
-            UsageError: the file of authorities cannot be read.
-        """
+        """Open no connection yet; raises `UsageError` if the file of authorities cannot be read."""
         self._options = options
         self._timeout_s = float(options.timeout_s)
         self._context = tls_context(options.ca) if options.uses_tls else None
@@ -199,11 +177,7 @@ class Failover:
         raise self._unavailable(found, attempts, time.monotonic() - began)
 
     def send_to(self, url: str, request: Request) -> Response:
-        """Send a request to one server, once; the result does not affect back-off.
-
-        Raises:
-            ServerUnavailable: it did not answer in time, or is busy.
-        """
+        """Send a request to one server, once, or raise `ServerUnavailable`; the result does not affect back-off."""
         try:
             timeout_s = self._timeout_s / len(self._options.urls)
             return _send_once(self._current().connections, url, request, timeout_s)
@@ -247,11 +221,7 @@ class Failover:
 
 
 def _send_once(connections: Connections, url: str, request: Request, timeout_s: float) -> Response:
-    """Send a request to a server, once.
-
-    Raises:
-        NoResponse: it did not answer in time, or is busy.
-    """
+    """Send a request to a server, once; raises `NoResponse` also if the server is busy."""
     response = connections.send(url, request, timeout_s=timeout_s)
     if response.status in _RETRIED:
         text = response.headers.get("retry-after", "")

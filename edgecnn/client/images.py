@@ -7,12 +7,10 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from edgecnn.bundle.decoding import ImageLike, Mode, decode
+from edgecnn.bundle.decoding import ImageLike, decode, open_image
 from edgecnn.client.description import Description
 from edgecnn.errors import ImageError, ImageTooLarge, ServerError
 
@@ -70,46 +68,28 @@ def chunks(images: Iterable[ImageLike], model: Description) -> Iterator[list[Pic
 
 
 def _picture(image: ImageLike, model: Description) -> Picture:
-    """Prepare an image for sending.
-
-    Raises:
-        ImageError: it cannot be read or is not an image; the message names the file.
-    """
+    """Prepare an image for sending, or raise an `ImageError` that names the file."""
     name = os.fspath(image) if isinstance(image, str | os.PathLike) else "the image"
     if model.card is not None and isinstance(image, str | os.PathLike):
-        return Picture(name, _read(Path(image)))
+        with open_image(image) as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+        if len(content) > _MAX_FILE_BYTES:
+            raise ImageTooLarge(f"{name} is too large: no image file has more than {_MAX_FILE_BYTES >> 20} MiB")
+        return Picture(name, content)
     if model.card is not None and isinstance(image, bytes | bytearray | memoryview):
         return Picture(name, bytes(image))
-    mode: Mode = "L" if model.shape[2] == 1 else "RGB"
-    decoded = decode(image, mode)
-    pixels = np.asarray(decoded, np.uint8)
-    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    decoded = decode(image, "L" if model.shape[2] == 1 else "RGB")
+    pixels = np.atleast_3d(np.asarray(decoded, np.uint8))
     if model.card is not None:
-        keeps_pixels = model.card.keeps_pixels and pixels.shape == model.card.shape
-        return Picture(name, pixels if keeps_pixels else _png(decoded))
+        if model.card.keeps_pixels and pixels.shape == model.card.shape:
+            return Picture(name, pixels)
+        encoded = io.BytesIO()
+        decoded.info.clear()  # ICC profile and comments are not used
+        decoded.save(encoded, "PNG", compress_level=1)  # much faster than the default of 6, and not much larger
+        return Picture(name, encoded.getvalue())
     if any(wanted not in (-1, size) for wanted, size in zip(model.shape, pixels.shape, strict=True)):
         raise ImageError(
             f"{name} has {list(pixels.shape)}: the server does not report how images are resized for {model.name!r}, "
             f"so each must have exactly {list(model.shape)}"
         )
     return Picture(name, pixels)
-
-
-def _png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.info.clear()  # ICC profile and comments are not used
-    picture.save(file, "PNG", compress_level=1)  # much faster than the default of 6, and not much larger
-    return file.getvalue()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:  # a zero byte in the path
-        raise ImageError(f"cannot read {str(path)!r}: {error}") from None
-    if len(content) > _MAX_FILE_BYTES:
-        raise ImageTooLarge(f"{path} is too large: no image file has more than {_MAX_FILE_BYTES >> 20} MiB")
-    return content

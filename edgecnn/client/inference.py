@@ -57,12 +57,7 @@ class Inference:
         self._labels_of = {} if model.card is None else {model.card.digest: model.card.labels}
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Return the logits [N, K] of images [N, H, W, C].
-
-        Raises:
-            ServerError: a server answered with an error.
-            ServerUnavailable: no server answered in time.
-        """
+        """Return the logits [N, K] of images [N, H, W, C]."""
         try:
             return self._infer(images)[1]
         except ServerError as error:
@@ -73,9 +68,7 @@ class Inference:
     def answers(self, pictures: Sequence[Picture], *, top: int) -> list[Answered]:
         """Return the result for each picture; all are files, or all are pixels.
 
-        Raises:
-            ServerError: a server answered with an error that no single image causes.
-            ServerUnavailable: no server answered in time.
+        Raises `ServerError` only for an error that no single image causes.
         """
         try:
             return self._answers([picture.content for picture in pictures], top)

@@ -52,15 +52,7 @@ class Retries:
 
 @dataclass(frozen=True)
 class Options:
-    """Checked options of a client.
-
-    Attributes:
-        urls: of the servers, as `parse_urls` returns them.
-        model: name of the model; None for the only one that is ready.
-        api_key: sent with each request.
-        timeout_s: for one request, all attempts and pauses together.
-        retries: how a request is repeated.
-        ca: PEM file of certificate authorities; None for the system's.
+    """Checked options of a `Client`, with `urls` as `parse_urls` returns them.
 
     Raises:
         UsageError: a value is invalid; the message does not contain the key.
@@ -96,11 +88,7 @@ class Options:
 
 
 def check_model(model: str | None) -> str | None:
-    """Return the name of a model, or None.
-
-    Raises:
-        UsageError: it is something else.
-    """
+    """Return the name of a model, or None; raises `UsageError` for anything else."""
     if model is not None and not (isinstance(model, str) and model):
         raise UsageError(f"model must be the name of a model, or None for the only one, found {model!r:.40}")
     return model

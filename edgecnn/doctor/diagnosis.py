@@ -17,13 +17,7 @@ from edgecnn.runtime.engines.choices import BACKENDS
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `edgecnn doctor` finds.
-
-    Attributes:
-        machine: processor, cores and memory.
-        engines: what each of them does here, those that are not installed too.
-        hazards: what goes wrong on a machine like this one, and what to do.
-    """
+    """What `edgecnn doctor` finds: the machine, what each engine does here, installed or not, and the hazards."""
 
     machine: Machine
     engines: tuple[Examination, ...]
@@ -31,12 +25,7 @@ class Diagnosis:
 
 
 def diagnose(*, root: Path = Path("/"), examine: Callable[[str], Examination] = examine_apart) -> Diagnosis:
-    """Look at this machine and at every engine.
-
-    Args:
-        root: where `/proc` and `/sys` stand.
-        examine: how an engine is examined; by default in a process of its own, so that one that crashes is a finding.
-    """
+    """Examine this machine, whose `/proc` and `/sys` are in `root`, and every engine."""
     here = machine(root)
     owners = importlib.metadata.packages_distributions()
     engines = []

@@ -24,13 +24,7 @@ TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of asking a device for a precision.
-
-    Attributes:
-        precision: what float operators were asked to compute in.
-        session: what really ran, as the engine tells it; None where it was refused.
-        refusal: why it does not run.
-    """
+    """A device asked for a precision: the session that ran, as the engine describes it, or why it was refused."""
 
     precision: Precision
     session: SessionInfo | None = None
@@ -39,13 +33,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class ExaminedDevice:
-    """A device that an engine names.
+    """A device, named as `--device` takes it, with one trial for each precision.
 
-    Attributes:
-        name: as `--device` takes it.
-        description: what it is.
-        default_precision: what the engine computes in when nobody asks; None where it does not tell.
-        trials: one a precision.
+    `default_precision` is what the engine computes in by default; None if it does not report it.
     """
 
     name: str
@@ -104,13 +94,7 @@ def examine(engine: str) -> Examination:
 
 
 def examine_apart(engine: str, *, command: Sequence[str] | None = None, timeout_s: float = TIMEOUT_S) -> Examination:
-    """Examine an engine in a child process; that it dies, hangs or fails is what is found then.
-
-    Args:
-        engine: its name.
-        command: the child's, for another than this module.
-        timeout_s: how long it may take.
-    """
+    """Examine an engine in a child process, or by `command`; a crash, a timeout or a failure is the result then."""
     ours = child_command("edgecnn.doctor.examination", engine)
     try:
         done = subprocess.run(
@@ -119,18 +103,13 @@ def examine_apart(engine: str, *, command: Sequence[str] | None = None, timeout_
     except subprocess.TimeoutExpired:
         return Examination(engine, problem=f"gave no answer within {timeout_s:g} s")
     if done.returncode:
-        return Examination(engine, problem=_failure(done.returncode, done.stderr))
+        name = signal_name(done.returncode)
+        problem = f"failed with exit code {done.returncode}: {last_line(done.stderr) or 'it said nothing'}"
+        return Examination(engine, problem=problem if name is None else f"crashed: signal {name}")
     try:
         return parse(Examination, done.stdout)
     except SchemaError as error:
         return Examination(engine, problem=f"answered what cannot be read: {error}")
-
-
-def _failure(code: int, stderr: bytes) -> str:
-    name = signal_name(code)
-    if name is not None:
-        return f"crashed: signal {name}"
-    return f"failed with exit code {code}: {last_line(stderr) or 'it said nothing'}"
 
 
 def _examined(backend: Backend, device: Device) -> ExaminedDevice:

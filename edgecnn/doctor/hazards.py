@@ -21,12 +21,7 @@ _TELEMETRY_SINCE = (1, 29)
 
 @dataclass(frozen=True)
 class Hazard:
-    """One thing to know.
-
-    Attributes:
-        name: which, for programs.
-        message: what it is and what to do, in one line.
-    """
+    """A known problem: its name for programs, and one line that says what it is and what to do."""
 
     name: str
     message: str
@@ -35,10 +30,7 @@ class Hazard:
 def hazards(machine: Machine, engines: Sequence[Examination], *, telemetry: str | None = "1") -> tuple[Hazard, ...]:
     """List the known hazards of this machine with these engines.
 
-    Args:
-        machine: its facts.
-        engines: what each of them does here.
-        telemetry: value of the environment variable ORT_DISABLE_TELEMETRY.
+    `telemetry` is the value of the environment variable ORT_DISABLE_TELEMETRY.
     """
     found = [*_of_processor(machine), *_of_cores(machine), *_of_memory(machine)]
     for engine in engines:

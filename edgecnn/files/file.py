@@ -3,8 +3,10 @@
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from edgecnn.errors import EdgecnnError, OutputExists, UsageError
 from edgecnn.files.folder import sync_folder, write_new_file, writing
@@ -60,6 +62,21 @@ def replacing(path: Path) -> Iterator[Path]:
             new.unlink()
         raise
     sync_folder(path.parent)
+
+
+def open_plain_file(path: Path) -> BinaryIO:
+    """Open a file that anybody may have put there.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is not a plain file; the message continues a sentence about it.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opening a pipe would block
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("is not a plain file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _check(out: Path, *, force: bool) -> None:

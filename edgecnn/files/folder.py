@@ -50,18 +50,7 @@ def check_output(out: Path, *, marker: str, force: bool) -> None:
 
 
 def write_folder(out: Path, files: Mapping[str, bytes], *, marker: str, force: bool = False) -> None:
-    """Write `files` as the folder `out`, atomically.
-
-    Args:
-        out: the folder; its parents are created.
-        files: name to content; names are single path components.
-        marker: see `check_output`.
-        force: replace an existing folder.
-
-    Raises:
-        OutputExists: `out` stands already and `force` is false.
-        EdgecnnError: the system refused, for example a full disk; nothing has changed then.
-    """
+    """Write `files`, name to content, as the folder `out`, atomically; see `new_folder`."""
     with new_folder(out, marker=marker, force=force) as new:
         for name, content in files.items():
             write_new_file(new / name, (content,))
@@ -71,11 +60,12 @@ def write_folder(out: Path, files: Mapping[str, bytes], *, marker: str, force: b
 def new_folder(out: Path, *, marker: str, force: bool = False) -> Iterator[Path]:
     """Yield an empty folder that becomes `out`, whole, when the block ends; an error in the block leaves nothing.
 
-    The block's files must be synced to disk already, which `sync_file` does for those that others have written.
+    The block syncs its files to disk: see `sync_file` for those that others have written. `marker` and `force` are as
+    for `check_output`.
 
     Raises:
-        OutputExists: `out` stands already and `force` is false.
-        EdgecnnError: the system refused, for example a full disk; nothing has changed then.
+        OutputExists: `out` exists and `force` is false.
+        EdgecnnError: the system refused, for example because the disk is full; nothing has changed.
     """
     check_output(out, marker=marker, force=force)
     with writing(out) as new:
@@ -106,11 +96,7 @@ def writing(out: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, where they are missing, and make their names durable.
-
-    Raises:
-        OSError: the system refused.
-    """
+    """Make a folder, and those above it, where they are missing, and make their names durable."""
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     if missing:
         folder.mkdir(parents=True, exist_ok=True)  # another process may be doing the same
@@ -118,21 +104,8 @@ def make_folder(folder: Path) -> None:
         sync_folder(each.parent)
 
 
-def sync_file(path: Path) -> None:
-    """Make a file's content durable."""
-    descriptor = os.open(path, os.O_RDWR | _BINARY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_new_file(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file that is not there yet, and make its content durable.
-
-    Raises:
-        OSError: the system refused, or the file is there.
-    """
+    """Write a file that does not exist yet, and make its content durable."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o644)
     try:
         for chunk in chunks:
@@ -144,11 +117,19 @@ def write_new_file(path: Path, chunks: Iterable[bytes]) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    _sync(path, os.O_RDWR | _BINARY)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable, where the system can."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    if sys.platform != "win32":
+        _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -54,9 +54,9 @@ def parse(cls: type[T], text: str | bytes) -> T:
         raise SchemaError("it is nested too deeply") from None
 
 
-def read(cls: type[T], value: Any, place: str = "") -> T:
-    """Read decoded JSON as `cls`, strictly; `place` is where in the document the value stands."""
-    result: T = _read(cls, value, place)
+def read(cls: type[T], value: Any) -> T:
+    """Read decoded JSON as `cls`, strictly."""
+    result: T = _read(cls, value, "")
     return result
 
 
@@ -132,9 +132,7 @@ def _read_tuple(arguments: tuple[Any, ...], value: Any, place: str) -> Any:
         return tuple(_read(arguments[0], item, f"{place}[{i}]") for i, item in enumerate(value))
     if len(value) != len(arguments):
         raise _mismatch(place, f"a list of {len(arguments)}", value)
-    return tuple(
-        _read(kind, item, f"{place}[{i}]") for i, (kind, item) in enumerate(zip(arguments, value, strict=True))
-    )
+    return tuple(_read(kind, value[i], f"{place}[{i}]") for i, kind in enumerate(arguments))
 
 
 def _read_scalar(kind: Any, value: Any, place: str) -> Any:

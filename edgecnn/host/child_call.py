@@ -9,7 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from edgecnn import errors
+import edgecnn.errors
 from edgecnn.errors import EdgecnnError
 from edgecnn.files.schema import plain
 from edgecnn.host.child import child_command, child_environment
@@ -20,13 +20,7 @@ _END_S = 5.0
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended.
-
-    Attributes:
-        code: exit code; negative for a signal.
-        stdout: the end of what it wrote there.
-        stderr: likewise.
-    """
+    """How a child ended: its exit code, negative for a signal, and the end of what it wrote."""
 
     code: int
     stdout: bytes
@@ -34,14 +28,12 @@ class Ended:
 
 
 def ask_child(module: str, question: object, timeout_s: float) -> Ended | None:
-    """Run a module of ours with a question as JSON; None where it took too long, and was killed with its own children.
+    """Run a module of ours with a question, a dataclass, as its JSON argument.
 
-    The thread that calls waits, and must not end before: the child would end with it.
+    The thread that calls must not end before, since the child would end with it.
 
-    Args:
-        module: what runs.
-        question: dataclass, its one argument.
-        timeout_s: how long it may take.
+    Returns:
+        None if it took longer than `timeout_s`: it was killed with its own children.
     """
     process = subprocess.Popen(
         child_command(module, json.dumps(plain(question))),
@@ -67,8 +59,8 @@ def ask_child(module: str, question: object, timeout_s: float) -> Ended | None:
 
 
 def told_error(name: str, message: str, known: tuple[type[EdgecnnError], ...]) -> EdgecnnError:
-    """Return the error that a child has named, where it is of a kind that it may name; else one of no kind."""
-    cls = getattr(errors, name, None)
+    """Return the error that a child reported: of the class it named if that is one of `known`, else `EdgecnnError`."""
+    cls = getattr(edgecnn.errors, name, None)
     return cls(message) if isinstance(cls, type) and issubclass(cls, known) else EdgecnnError(message)
 
 

@@ -11,14 +11,10 @@ _ORPHANED = 1
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process as soon as its parent has ended; to be called first, before anything slow.
+    """End this process as soon as the process `parent` has ended; called first, before anything slow.
 
-    Linux kills it at once, whatever it is busy with. Everywhere a thread waits for the end of stdin, whose other end
-    the parent holds and nobody else. Nothing is written, and nothing is left to finish: whoever killed the parent
-    wants the port, the memory and the cores back.
-
-    Args:
-        parent: process id of the parent; where it is another one already, this process ends now.
+    Linux kills it at once. On every system a thread waits for the end of stdin, whose other end only the parent holds.
+    Nothing is written, so that port, memory and cores are free at once.
     """
     if sys.platform == "linux":
         # It is sent when the *thread* that started this process ends: that thread must wait for this process.

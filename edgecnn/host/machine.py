@@ -38,11 +38,7 @@ class Machine:
 
 
 def machine(root: Path = Path("/")) -> Machine:
-    """Describe this machine.
-
-    Args:
-        root: where `/proc` and `/sys` stand.
-    """
+    """Describe this machine, whose `/proc` and `/sys` are in `root`."""
     return Machine(
         processor=processor(root),
         emulator=" ".join(emulator()) or None,

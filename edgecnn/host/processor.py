@@ -77,11 +77,7 @@ class Processor:
 
 
 def processor(root: Path = Path("/")) -> Processor:
-    """Describe the processor.
-
-    Args:
-        root: where `/proc` and `/sys` stand.
-    """
+    """Describe the processor; `/proc` and `/sys` are in `root`."""
     cores = _cpuinfo(root)
     flags = [set((core.get("flags") or core.get("Features") or "").split()) for core in cores]
     common = set.intersection(*(found for found in flags if found)) if any(flags) else set()

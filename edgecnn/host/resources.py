@@ -9,13 +9,10 @@ from pathlib import Path
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Return how many cores this process may keep busy, at least 1.
+    """Return how many cores this process may keep busy, at least 1; `/proc` and `/sys` are in `root`.
 
     The smaller of the processor affinity and the cgroup quota (v2 `cpu.max`, v1 `cpu.cfs_quota_us`), rounded down:
     a thread that has only half a core waits for the other threads' share of the period.
-
-    Args:
-        root: where `/proc` and `/sys` stand.
     """
     quota = cgroup_quota(root)
     cores = affinity()
@@ -42,13 +39,10 @@ def host_cores() -> int:
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:
-    """Return the bytes of memory that this process may use; None where the system does not tell.
+    """Return the bytes of memory that this process may use; None if the system does not report them.
 
     The tightest limit of its control group and the group's parents (v2 `memory.max`, v1 `memory.limit_in_bytes`), or
-    all that the machine has.
-
-    Args:
-        root: where `/proc` and `/sys` stand.
+    all that the machine has; `/proc` and `/sys` are in `root`.
     """
     limits = [_bytes(folder / "memory.max") for folder in _groups(root, "", "sys/fs/cgroup")]
     limits += [_bytes(folder / "memory.limit_in_bytes") for folder in _groups(root, "memory", "sys/fs/cgroup/memory")]

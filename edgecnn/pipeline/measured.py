@@ -4,15 +4,19 @@ A bundle does not hold the reference's weights, and time does not depend on them
 says, with random ones. So it is timed where no checkpoint is at hand, and its answers are never looked at.
 """
 
+import importlib.util
 from pathlib import Path
 
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EngineError, PrecisionUnavailable
-from edgecnn.pipeline.models.registry import build
-from edgecnn.pipeline.reference import Reference
-from edgecnn.pipeline.torch_session import TorchSession
-from edgecnn.runtime.setting import Setting
+from edgecnn.runtime.setting import PYTORCH, Setting
 from edgecnn.tuning.measuring.worker import Subject, self_test_batch, serve
+
+
+def reference_modules() -> dict[str, str]:
+    """Return the module that `benchmark` and `tune` time the PyTorch reference with; empty without PyTorch."""
+    is_installed = importlib.util.find_spec("torch") and importlib.util.find_spec("torchvision")
+    return {PYTORCH: "edgecnn.pipeline.measured"} if is_installed else {}
 
 
 def reference_of(path: Path, setting: Setting) -> Subject:
@@ -24,6 +28,10 @@ def reference_of(path: Path, setting: Setting) -> Subject:
     """
     if (setting.device, setting.precision, setting.streams) != ("cpu", "fp32", 1):
         raise PrecisionUnavailable("the PyTorch reference is timed in FP32 on the CPU, one run at a time")
+    from edgecnn.pipeline.models.registry import build
+    from edgecnn.pipeline.reference import Reference
+    from edgecnn.pipeline.torch_session import TorchSession
+
     bundle = open_bundle(path)
     manifest, network = bundle.manifest, bundle.manifest.network
     if network is None:

@@ -7,50 +7,39 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from edgecnn.bundle.decoding import decode
 from edgecnn.bundle.finding import MODEL
-from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.proof import EngineProof, Proof
 from edgecnn.bundle.self_test import IMAGES, EncodedImage, SelfTest, spread, tolerance_from
 from edgecnn.errors import EdgecnnError, EngineMissing, ProofFailed
 from edgecnn.pipeline.data.source import Split
-from edgecnn.progress import Progress, silent
 from edgecnn.runtime.classifier import run_batches
 from edgecnn.runtime.engines.backend import Session, SessionOptions
 from edgecnn.runtime.engines.backends import get_backend, installed
 from edgecnn.runtime.engines.choices import BACKENDS
 from edgecnn.runtime.engines.saturation import without_saturation
+from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.replay import compare
 
 PARITY_BATCHES = (1, 3, 8)
 PARITY_TOLERANCE = 1e-4
 """Largest logit error of an FP32 graph, as a fraction of the spread of the logits between images."""
 
-_CHUNK = 256
 _ENCODED_SIDE = 640
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Logits of several sessions on one split, by name: float32 [N, K] each."""
-
-    data: DataReference
-    targets: np.ndarray | None
-    logits: dict[str, np.ndarray]
 
 
 @contextlib.contextmanager
 def temporary_graph(content: bytes) -> Iterator[Path]:
-    """Yield a file that holds a graph as long as it is being proven: engines load files.
+    """Yield a temporary file that holds a graph: engines load files.
 
     Raises:
-        EdgecnnError: the system refused, for example a full disk.
+        EdgecnnError: the file cannot be written.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -67,11 +56,7 @@ def temporary_graph(content: bytes) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[str, Session]]:
-    """Open a graph on every installed engine, on the CPU in FP32.
-
-    Args:
-        model: the graph.
-        full_range: whether its weights may saturate: engines that can then sum exactly, as when a bundle is loaded.
+    """Open a graph on every installed engine, on the CPU in FP32; a full-range graph without saturation where possible.
 
     Raises:
         EngineMissing: none is installed.
@@ -89,25 +74,6 @@ def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[s
         yield sessions
 
 
-def evaluate(
-    sessions: Mapping[str, Session],
-    split: Split,
-    preprocessing: Preprocessing,
-    *,
-    classes: int,
-    progress: Progress = silent,
-) -> Evaluation:
-    """Run every image of a split through several sessions, a chunk of images at a time."""
-    chunks: dict[str, list[np.ndarray]] = {name: [] for name in sessions}
-    for start in range(0, len(split), _CHUNK):
-        progress("evaluating", start, len(split))
-        pixels = split.pixels(range(start, min(start + _CHUNK, len(split))), preprocessing)
-        for name, session in sessions.items():
-            chunks[name].append(run_batches(session, pixels, classes=classes))
-    progress("evaluating", len(split), len(split))
-    return Evaluation(split.reference(), split.targets, {name: np.concatenate(parts) for name, parts in chunks.items()})
-
-
 def choose_self_test(split: Split) -> Split:
     """Choose a self-test's images: the classes in turn, each from its first image on."""
     if split.targets is None:
@@ -118,10 +84,11 @@ def choose_self_test(split: Split) -> Split:
     return split.subset(turns[:IMAGES])
 
 
-def encode_images(split: Split, preprocessing: Preprocessing) -> list[tuple[str, bytes]]:
+def encode_images(split: Split, preprocessing: Preprocessing) -> list[tuple[Literal["png", "jpeg"], bytes]]:
     """Encode the first images of a self-test as files: two PNG, two JPEG, at most 640 pixels wide and high."""
+    kinds: tuple[Literal["png", "jpeg"], ...] = ("png", "jpeg", "png", "jpeg")
     encoded = []
-    for index, kind in enumerate(("png", "jpeg", "png", "jpeg")[: len(split)]):
+    for index, kind in enumerate(kinds[: len(split)]):
         picture = decode(split.images[index], preprocessing.mode)
         picture.thumbnail((_ENCODED_SIDE, _ENCODED_SIDE))
         buffer = io.BytesIO()

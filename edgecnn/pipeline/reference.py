@@ -17,14 +17,8 @@ from edgecnn.pipeline.models.registry import build, get_architecture
 class Reference:
     """Everything that decides the reference's answers.
 
-    Attributes:
-        network: what to build.
-        state: its weights, as `state_dict` returns them.
-        labels: class names in the order of the logits.
-        preprocessing: what every image goes through.
-        digest: of the checkpoint, or of the file that the weights came from.
-        training: the images that it was trained on, where they are known.
-        source: the data source as the user named it, where it is known.
+    `digest` is that of the checkpoint or of the weights file. `training` and `source`, the data source as the user
+    named it, are None if they are unknown.
     """
 
     network: Network
@@ -54,13 +48,15 @@ class Reference:
 
 
 def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
-    """Hold a state dict's keys and shapes against a network's.
+    """Compare the keys and shapes of a state dict with those of a network.
 
     Raises:
         CheckpointError: a key is missing, extra, or has another shape.
     """
     optional = get_architecture(name).optional_keys
-    missing = [key for key in expected if key not in found and not _may_miss(key, optional)]
+    # Files from before PyTorch 0.4.1 count no batches, and heads that only training uses are often left out.
+    absent = [key for key in expected if key not in found and not key.startswith(optional)]
+    missing = [key for key in absent if not key.endswith("num_batches_tracked")]
     extra = [key for key in found if key not in expected]
     shapes = [
         f"{key} {list(value.shape)} where {list(expected[key].shape)} is expected"
@@ -74,8 +70,3 @@ def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, t
     ]
     if complaints:
         raise CheckpointError(f"the weights are not those of {name}: {'; '.join(complaints)}")
-
-
-def _may_miss(key: str, optional: tuple[str, ...]) -> bool:
-    """Files from before PyTorch 0.4.1 count no batches; heads that only training uses are often left out."""
-    return key.endswith("num_batches_tracked") or key.startswith(optional)

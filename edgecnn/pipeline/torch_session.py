@@ -1,28 +1,19 @@
-"""The PyTorch reference: what every exported and quantized graph is held against.
+"""The PyTorch reference as a session: every exported and quantized graph is compared with it.
 
-It satisfies the runtime's `Session` protocol, so that it can stand wherever an engine stands. Its own road from an
-image to logits uses torchvision's transforms throughout, and neither our preprocessing nor the wrapper that was
-exported: an error in those would otherwise prove itself.
+It satisfies the runtime's `Session` protocol, so it can be used wherever an engine can. It uses torchvision's
+transforms, not the preprocessing or the wrapper that were exported: otherwise their errors would not be found.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 import torch
-from torchvision.transforms import v2
 
 from edgecnn.bundle.decoding import ImageLike, decode
-from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import EngineError
 from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.transforms import network_input, torchvision_transform
 from edgecnn.runtime.engines.backend import SessionInfo, deliver
-
-_INTERPOLATIONS = {
-    "nearest": v2.InterpolationMode.NEAREST,
-    "bilinear": v2.InterpolationMode.BILINEAR,
-    "bicubic": v2.InterpolationMode.BICUBIC,
-    "lanczos": v2.InterpolationMode.LANCZOS,
-}
 
 
 class TorchSession:
@@ -57,24 +48,3 @@ class TorchSession:
     def close(self) -> None:
         """See `Session.close`."""
         self._network = None
-
-
-def torchvision_transform(preprocessing: Preprocessing) -> v2.Transform:
-    """Build torchvision's own transforms for a preprocessing: a Pillow image in, a normalised tensor [C, H, W] out."""
-    steps: list[v2.Transform] = []
-    if preprocessing.resize is not None:
-        interpolation = _INTERPOLATIONS[preprocessing.resize.interpolation]
-        steps.append(v2.Resize(list(preprocessing.resize.size), interpolation=interpolation))
-    if preprocessing.crop is not None:
-        steps.append(v2.CenterCrop(list(preprocessing.crop)))
-    steps += [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
-    steps.append(v2.Normalize(list(preprocessing.mean), list(preprocessing.std)))
-    return v2.Compose(steps)
-
-
-def network_input(images: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
-    """Scale and normalise preprocessed images with torchvision: uint8 [N, H, W, C] to float32 [N, C, H, W]."""
-    tensor = torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))  # a copy: the images may be read-only
-    scaled = v2.functional.to_dtype(tensor, torch.float32, scale=True)
-    normalized: torch.Tensor = v2.functional.normalize(scaled, list(preprocessing.mean), list(preprocessing.std))
-    return normalized

@@ -1,4 +1,4 @@
-"""The server's key: read once, from a file, and never written anywhere; and where a request bears one."""
+"""The server's API key, which is read from a file once and never written, and the key in a request."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,10 +35,6 @@ def read_api_key(path: Path, *, shortest: int = SHORTEST_KEY) -> bytes:
 
 
 def shown_key(headers: Mapping[str, str]) -> str:
-    """Return the key that a request bears, or nothing.
-
-    Args:
-        headers: of HTTP, or metadata of gRPC, by their names in lower case.
-    """
+    """Return the key in the headers of HTTP, or metadata of gRPC, by their names in lower case; else an empty text."""
     scheme, _, shown = headers.get("authorization", "").partition(" ")
     return shown if scheme.lower() == "bearer" else headers.get("x-api-key", "")

@@ -13,17 +13,10 @@ _LENGTH = struct.Struct("<I")
 
 
 def decode(name: str, body: bytes, *, start: int, size: int, count: int) -> tuple[bytes, ...]:
-    """Cut the elements out of a part of the body.
-
-    Args:
-        name: for messages.
-        body: holds at least `size` bytes from `start`.
-        start: offset of the tensor.
-        size: its bytes.
-        count: elements that its shape has, however many.
+    """Cut `count` elements out of the `size` bytes of the body from `start`.
 
     Raises:
-        Refusal: the part does not hold just so many elements.
+        Refusal: these bytes are not just so many elements.
     """
     end = start + size
     # The least that they take: whoever names more elements is told before any is cut out.
@@ -45,11 +38,7 @@ def decode(name: str, body: bytes, *, start: int, size: int, count: int) -> tupl
 
 
 def from_strings(name: str, values: list[Any]) -> tuple[bytes, ...]:
-    """Return JSON strings as UTF-8.
-
-    Raises:
-        Refusal: one is no string.
-    """
+    """Return JSON strings as UTF-8; raises `Refusal` if one is no string."""
     for value in values:
         if type(value) is not str:
             raise invalid(f"input '{name}': expected strings as data, found {found(value)}")

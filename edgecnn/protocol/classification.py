@@ -9,14 +9,14 @@ import numpy as np
 
 
 def classify(output: np.ndarray, *, classes: int, labels: Sequence[str]) -> list[list[str]]:
-    """Return for each item of the batch its best classes, best first, each as `value:index:label`.
+    """Return for each item of the batch its best `classes`, best first, each as `value:index:label`.
 
-    Of equal values the one of the lower index comes first. What is not a number is worse than every number.
+    Of equal values the one of the lower index comes first. NaN is worse than every number.
 
     Args:
         output: [N, ...]; all axes behind the first are counted through as classes.
         classes: how many, at least 1; all where there are fewer.
-        labels: names of the classes; those beyond have none, and only `value:index`.
+        labels: names of the classes; a class without one is `value:index`.
     """
     scores = output.reshape(len(output), -1)
     # Widened, so that the least integer can be turned around; sorting puts what is not a number last.

@@ -29,7 +29,8 @@ KNOWN = frozenset({*DTYPES, "BYTES", "BF16"})
 BINARY_ONLY = frozenset({"FP16", "BF16"})
 """JSON has no form for them, says the protocol."""
 
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
+"""The protocol's name of a NumPy type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,3 @@ class TensorSpec:
 
     def __str__(self) -> str:
         return f"{self.datatype} [{','.join(map(str, self.shape))}]"
-
-
-def name_of(dtype: np.dtype[np.generic]) -> str:
-    """Return the protocol's name.
-
-    Raises:
-        KeyError: it has none.
-    """
-    return _NAMES[dtype]

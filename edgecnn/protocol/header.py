@@ -22,14 +22,10 @@ NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 def length_of(text: str, *, size: int) -> int:
-    """Return the length of the JSON as `Inference-Header-Content-Length` says; 0 is a request without JSON.
-
-    Args:
-        text: the header's value.
-        size: bytes of the body, which no length may exceed.
+    """Return the length of the JSON from `Inference-Header-Content-Length`; 0 is a request without JSON.
 
     Raises:
-        Refusal: the text is no such length.
+        Refusal: the text is not a number of at most `size`, the bytes of the body.
     """
     # int() takes signs, spaces, underscores and the digits of every script; none of them is a length in HTTP.
     if not (text.isascii() and text.isdecimal()):
@@ -55,18 +51,15 @@ def load(header: bytes, *, max_bytes: int) -> dict[str, Any]:
         # The reader stops there by itself, so that no stack can overflow.
         if "depth limit" in error.msg:
             raise invalid("nesting deeper than 1024") from None
-        raise invalid(f"invalid JSON at byte {_byte_of(error)}: {error.msg}") from None
+        place = len(error.doc[: error.pos].encode(errors="replace"))  # `pos` counts characters
+        raise invalid(f"invalid JSON at byte {place}: {error.msg}") from None
     if type(request) is not dict:
         raise invalid(f"request must be a JSON object, found {found(request)}")
     return request
 
 
 def id_of(request: Mapping[str, Any]) -> str | None:
-    """Return the request's id, or None where it has none.
-
-    Raises:
-        Refusal: it is no string, or too long.
-    """
+    """Return the request's id, or None where it has none; raises `Refusal` if it is no string, or too long."""
     if "id" not in request:
         return None
     given = request["id"]
@@ -92,11 +85,7 @@ def parameters_of(holder: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 
 
 def flag(parameters: Mapping[str, Any], key: str, where: str, *, default: bool) -> bool:
-    """Return a parameter that is true or false.
-
-    Raises:
-        Refusal: it is neither.
-    """
+    """Return a parameter that is true or false; raises `Refusal` if it is neither."""
     given = parameters.get(key, default)
     if given is not True and given is not False:
         raise invalid(f"{where}: expected true or false as {key}, found {found(given)}")
@@ -104,17 +93,8 @@ def flag(parameters: Mapping[str, Any], key: str, where: str, *, default: bool) 
 
 
 def natural(parameters: Mapping[str, Any], key: str, where: str, *, default: int = 0) -> int:
-    """Return a parameter that is an integer of at least 0.
-
-    Raises:
-        Refusal: it is something else.
-    """
+    """Return a parameter that is an integer of at least 0; raises `Refusal` if it is something else."""
     given = parameters.get(key, default)
     if type(given) is not int or given < 0:
         raise invalid(f"{where}: expected an integer of at least 0 as {key}, found {found(given)}")
     return given
-
-
-def _byte_of(error: orjson.JSONDecodeError) -> int:
-    """Return where the reader stopped, in bytes; it counts characters."""
-    return len(error.doc[: error.pos].encode(errors="replace"))

@@ -1,11 +1,12 @@
 """Holds a request against the model that it is sent to: which inputs, of which kind and shape, and which outputs.
 
 A request is a mapping of the protocol's words here, whether it came as JSON or as a protobuf message: its refusals are
-the same. Where the data of an input lie is known to whoever read it; see `Data`.
+the same.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from edgecnn.protocol import header
 from edgecnn.protocol.datatypes import BINARY_ONLY, KNOWN, TensorSpec
@@ -18,29 +19,43 @@ Accepted = Mapping[str, tuple[TensorSpec, ...]]
 """As what each input may come; of several that fit, the first."""
 
 
-class Data(Protocol):
-    """The data of a request's inputs, which are asked for in their order."""
+Reader = Callable[[str, Mapping[str, Any], str, tuple[int, ...]], Tensor]
+"""Reads the data of an input: its name, its entry, and a datatype and shape that the model accepts.
 
-    def tensor(self, name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
-        """Return the data of an input, whose datatype and shape the model accepts."""
-        ...
-
-    def check_end(self) -> None:
-        """Refuse what no input has asked for."""
-        ...
+It is called once for each input, in the order of the request.
+"""
 
 
-def inputs_of(request: Mapping[str, Any], data: Data, *, accepted: Accepted, max_batch: int) -> dict[str, Tensor]:
+@dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """An output that the client wants.
+
+    Attributes:
+        name: one of the model's.
+        binary: whether it travels raw behind the JSON.
+        classes: how many of the best classes to name instead of all numbers; 0 for the numbers.
+    """
+
+    name: str
+    binary: bool
+    classes: int = 0
+
+
+def inputs_of(request: Mapping[str, Any], read: Reader, *, accepted: Accepted, max_batch: int) -> dict[str, Tensor]:
     """Return all inputs by name.
 
-    However many are listed, no more are looked at than the model has, and one.
+    However many are listed, no more are read than the model has, and one.
 
     Raises:
         Refusal: they are not those of the model.
     """
     inputs: dict[str, Tensor] = {}
     batch = 0
-    for given in _listed(request, "inputs"):
+    listed = request.get("inputs")
+    if type(listed) is not list or not listed:
+        what = found(listed) if "inputs" in request else "none"
+        raise invalid(f"inputs: expected a list of at least one, found {what}")
+    for given in listed:
         name, specs = _known(given, "input", accepted)
         if name in inputs:
             raise invalid(f"input '{name}' is given twice")
@@ -48,31 +63,23 @@ def inputs_of(request: Mapping[str, Any], data: Data, *, accepted: Accepted, max
         batch = batch or shape[0]
         if shape[0] != batch:
             raise invalid(f"input '{name}': expected a batch of {batch}, as the inputs before have, found {shape[0]}")
-        inputs[name] = data.tensor(name, given, datatype, shape)
+        inputs[name] = read(name, given, datatype, shape)
     if len(inputs) != len(accepted):
         raise invalid(f"expected the inputs {names(accepted)}, found {names(inputs) or 'none'}")
-    data.check_end()
     return inputs
 
 
 def outputs_of(
     request: Mapping[str, Any], outputs: Mapping[str, TensorSpec], *, always_binary: bool
-) -> list[tuple[str, bool, int]]:
-    """Return which outputs are wanted: name, whether raw, and how many classes by name instead of all numbers.
-
-    All are, unless some are listed.
-
-    Args:
-        request: what was asked for.
-        outputs: of the model.
-        always_binary: whether tensors travel raw, whatever the request says.
+) -> tuple[RequestedOutput, ...]:
+    """Return the outputs that a request lists, or all outputs of the model; all are raw if `always_binary`.
 
     Raises:
         Refusal: they are not outputs of the model, or cannot be given like that.
     """
     parameters = header.parameters_of(request, "request")
     by_default = always_binary or header.flag(parameters, "binary_data_output", "request", default=False)
-    wanted: dict[str, tuple[str, bool, int]] = {}
+    wanted: dict[str, RequestedOutput] = {}
     listed = request.get("outputs", [])
     if type(listed) is not list:
         raise invalid(f"outputs: expected a list, found {found(listed)}")
@@ -85,8 +92,8 @@ def outputs_of(
         binary = always_binary or header.flag(parameters, "binary_data", "output", default=by_default)
         if not binary and not classes and spec.datatype in BINARY_ONLY:
             raise invalid(f"output '{name}': {spec.datatype} needs binary data")
-        wanted[name] = name, binary, classes
-    return list(wanted.values())
+        wanted[name] = RequestedOutput(name, binary, classes)
+    return tuple(wanted.values())
 
 
 def names(specs: Mapping[str, Any]) -> str:
@@ -124,14 +131,6 @@ def _fits(shape: list[Any], expected: tuple[int, ...]) -> bool:
         if type(size) is not int or (size != fixed if fixed >= 0 else size < 1):
             return False
     return True
-
-
-def _listed(request: Mapping[str, Any], key: str) -> list[Any]:
-    listed = request.get(key)
-    if type(listed) is not list or not listed:
-        what = found(listed) if key in request else "none"
-        raise invalid(f"{key}: expected a list of at least one, found {what}")
-    return listed
 
 
 def _known(given: Any, kind: str, specs: Mapping[str, _Spec]) -> tuple[str, _Spec]:

@@ -12,24 +12,9 @@ from typing import Any
 
 from edgecnn.protocol import header, tensors
 from edgecnn.protocol.datatypes import TensorSpec
-from edgecnn.protocol.matching import Accepted, Data, inputs_of, names, outputs_of
+from edgecnn.protocol.matching import Accepted, Reader, RequestedOutput, inputs_of, names, outputs_of
 from edgecnn.protocol.tensors import Tensor
 from edgecnn.protocol.wording import invalid
-
-
-@dataclass(frozen=True, slots=True)
-class RequestedOutput:
-    """An output that the client wants.
-
-    Attributes:
-        name: one of the model's.
-        binary: whether it travels raw behind the JSON.
-        classes: how many of the best classes to name instead of all numbers; 0 for the numbers.
-    """
-
-    name: str
-    binary: bool
-    classes: int = 0
 
 
 @dataclass(slots=True)
@@ -79,54 +64,10 @@ def parse(
     if length == 0:
         return _raw(body, accepted, outputs)
     request = header.load(body[:length], max_bytes=max_json_bytes)
-    return understood(request, _Body(body, length), accepted=accepted, outputs=outputs, max_batch=max_batch)
 
-
-def understood(
-    request: Mapping[str, Any],
-    data: Data,
-    *,
-    accepted: Accepted,
-    outputs: Mapping[str, TensorSpec],
-    max_batch: int,
-    always_binary: bool = False,
-) -> InferRequest:
-    """Hold a request that has been read against the model.
-
-    Args:
-        request: in the protocol's words.
-        data: of its inputs.
-        accepted: see `parse`.
-        outputs: see `parse`.
-        max_batch: see `parse`.
-        always_binary: whether the answer's tensors travel raw, whatever the request says.
-
-    Raises:
-        Refusal: the request is malformed, or not one to this model.
-    """
-    parameters = header.parameters_of(request, "request")
-    inputs = inputs_of(request, data, accepted=accepted, max_batch=max_batch)
-    wanted = outputs_of(request, outputs, always_binary=always_binary)
-    timeout_us = header.natural(parameters, "timeout", "request")
-    return InferRequest(
-        header.id_of(request),
-        inputs,
-        tuple(RequestedOutput(*each) for each in wanted),
-        timeout_us / 1e6 if timeout_us else None,
-    )
-
-
-class _Body:
-    """Data within the JSON, or raw behind it: there they follow each other, and nothing follows them."""
-
-    __slots__ = ("_body", "_start")
-
-    def __init__(self, body: bytes, start: int) -> None:
-        self._body = body
-        self._start = start
-
-    def tensor(self, name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
-        """See `matching.Data`."""
+    def read(name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
+        """Read data within the JSON, or behind it, where the inputs follow each other."""
+        nonlocal length
         parameters = header.parameters_of(given, "input")
         if "binary_data_size" not in parameters:
             if "data" not in given:
@@ -135,17 +76,33 @@ class _Body:
         if "data" in given:
             raise invalid(f"input '{name}': expected data or binary_data_size, found both")
         size = header.natural(parameters, "binary_data_size", "input")
-        left = len(self._body) - self._start
+        start, left = length, len(body) - length
         if size > left:
             raise invalid(f"input '{name}': binary_data_size is {size}, but {left} bytes are left of the body")
-        start, self._start = self._start, self._start + size
-        return tensors.from_raw(name, datatype, shape, body=self._body, start=start, size=size)
+        length += size
+        return tensors.from_raw(name, datatype, shape, body=body, start=start, size=size)
 
-    def check_end(self) -> None:
-        """See `matching.Data`."""
-        left = len(self._body) - self._start
-        if left:
-            raise invalid(f"unexpected {left} additional bytes behind the last input")
+    understood = understand(request, read, accepted=accepted, outputs=outputs, max_batch=max_batch)
+    if length < len(body):
+        raise invalid(f"unexpected {len(body) - length} additional bytes behind the last input")
+    return understood
+
+
+def understand(
+    request: Mapping[str, Any],
+    read: Reader,
+    *,
+    accepted: Accepted,
+    outputs: Mapping[str, TensorSpec],
+    max_batch: int,
+    always_binary: bool = False,
+) -> InferRequest:
+    """Check a request in the protocol's words against the model; see `parse`."""
+    parameters = header.parameters_of(request, "request")
+    inputs = inputs_of(request, read, accepted=accepted, max_batch=max_batch)
+    wanted = outputs_of(request, outputs, always_binary=always_binary)
+    timeout_us = header.natural(parameters, "timeout", "request")
+    return InferRequest(header.id_of(request), inputs, wanted, timeout_us / 1e6 if timeout_us else None)
 
 
 def _raw(body: bytes, accepted: Accepted, outputs: Mapping[str, TensorSpec]) -> InferRequest:

@@ -13,7 +13,7 @@ import orjson
 
 from edgecnn.protocol import bytes_tensors
 from edgecnn.protocol.classification import classify
-from edgecnn.protocol.datatypes import BINARY_ONLY, DTYPES, name_of
+from edgecnn.protocol.datatypes import BINARY_ONLY, DTYPES, NAMES
 from edgecnn.protocol.request import InferRequest
 from edgecnn.protocol.wording import invalid
 
@@ -65,7 +65,7 @@ def encode(
 
 def _numbers(name: str, output: np.ndarray, binary: bool) -> tuple[dict[str, Any], np.ndarray | None]:
     """Describe a tensor, its data within or raw beside."""
-    datatype = name_of(output.dtype)
+    datatype = NAMES[output.dtype]
     entry: dict[str, Any] = {"datatype": datatype, "shape": output.shape}
     if binary:
         entry["parameters"] = {"binary_data_size": output.nbytes}

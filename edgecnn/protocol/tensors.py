@@ -20,18 +20,9 @@ _NUMBERS = {int, float}
 
 
 def from_raw(name: str, datatype: str, shape: tuple[int, ...], *, body: bytes, start: int, size: int) -> Tensor:
-    """View a part of the body as a tensor, without a copy where the machine can read it in place.
+    """View `size` bytes of the body from `start` as a tensor, without a copy where the machine can read it in place.
 
-    Args:
-        name: for messages.
-        datatype: the tensor's.
-        shape: the tensor's; positive sizes, however large.
-        body: holds at least `size` bytes from `start`.
-        start: offset of the tensor.
-        size: its bytes.
-
-    Returns:
-        An array that cannot be written to, as it lies in the body.
+    The sizes in the shape are positive, however large. The array cannot be written to.
 
     Raises:
         Refusal: the data are not those of such a tensor.
@@ -55,17 +46,7 @@ def from_raw(name: str, datatype: str, shape: tuple[int, ...], *, body: bytes, s
 
 
 def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Tensor:
-    """Read a tensor from JSON data, flat or nested.
-
-    Args:
-        name: for messages.
-        datatype: the tensor's.
-        shape: the tensor's; positive sizes, however large.
-        data: what JSON held.
-
-    Raises:
-        Refusal: the data are not those of such a tensor.
-    """
+    """Read a tensor from JSON data, flat or nested; raises as `from_raw`."""
     if datatype in BINARY_ONLY:
         raise invalid(f"input '{name}': {datatype} needs binary data")
     if type(data) is not list:
@@ -77,18 +58,9 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Te
 
 
 def from_values(name: str, datatype: str, shape: tuple[int, ...], values: list[Any]) -> Tensor:
-    """Take a tensor's elements as protobuf has read them, so of the right kind, though perhaps out of range.
+    """Take a tensor's elements, row-major, as protobuf has read them: of the right type, but perhaps out of range.
 
-    Floating-point numbers may be infinite or none, as in raw data.
-
-    Args:
-        name: for messages.
-        datatype: the tensor's.
-        shape: the tensor's; positive sizes, however large.
-        values: bytes for BYTES, else numbers; row-major.
-
-    Raises:
-        Refusal: the data are not those of such a tensor.
+    Floating-point numbers may be infinite or NaN, as in raw data. Raises as `from_raw`.
     """
     _check_count(name, values, shape)
     if datatype == "BYTES":

@@ -1,9 +1,9 @@
 """Which of the bundles that stand side by side in a folder runs here: what `edgecnn tune` has found."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from edgecnn.bundle.finding import bundles_in
+from edgecnn.bundle.finding import bundle_paths, bundles_in
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import UsageError
 from edgecnn.runtime.profile import Purpose, read_profile
@@ -32,6 +32,15 @@ def choose(folder: Path, purpose: Purpose) -> Bundle:
         f"{reason or 'nothing was tuned here yet'}; "
         f"run `edgecnn tune {folder}{'' if purpose == 'latency' else ' --for throughput'}`, or name a bundle"
     )
+
+
+def open_bundles(paths: Iterable[Path]) -> list[Bundle]:
+    """Open bundles, and those in folders of bundles; each once.
+
+    Raises:
+        BundleError: a path is neither a bundle nor a folder of bundles, or a bundle is not intact.
+    """
+    return [open_bundle(path) for path in bundle_paths(paths)]
 
 
 def check_one_reference(bundles: Sequence[Bundle]) -> None:

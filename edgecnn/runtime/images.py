@@ -24,12 +24,7 @@ CHUNK = 8
 
 @dataclass(frozen=True)
 class Answered:
-    """Some images, decoded and run.
-
-    Attributes:
-        logits: float32 [M, K], of those that could be decoded.
-        errors: for each image, what was wrong with it, or None.
-    """
+    """Logits, float32 [M, K], of the images that could be decoded; and for each image its error, or None."""
 
     logits: np.ndarray
     errors: tuple[ImageError | None, ...]
@@ -38,13 +33,9 @@ class Answered:
 def run_images(
     session: Session, images: Iterable[ImageLike], preprocessing: Preprocessing, *, workers: int
 ) -> Iterator[Answered]:
-    """Decode, preprocess and run images, however many; answers come in their order, a few images at a time.
+    """Decode, preprocess and run images, and yield the answers in their order, a few images at a time.
 
-    Args:
-        session: where they run; as many at once as it has room for.
-        images: drawn in the caller's thread, a few batches ahead.
-        preprocessing: what each of them goes through.
-        workers: how many threads decode.
+    Images are taken in the caller's thread, a few batches ahead; `workers` threads decode them.
 
     Raises:
         EngineError: the engine failed.

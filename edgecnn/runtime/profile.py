@@ -26,12 +26,9 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Chosen:
-    """A bundle under the setting that suits it best.
+    """The best setting of a bundle, named by its digest.
 
-    Attributes:
-        bundle: digest.
-        setting: how it runs.
-        figure: median milliseconds of one image for `latency`, images a second for `throughput`.
+    `figure` is the median in milliseconds of one image for `latency`, images a second for `throughput`.
     """
 
     bundle: str
@@ -84,9 +81,7 @@ def profile_path(reference: str, purpose: Purpose) -> Path:
     Raises:
         EdgecnnError: this user has no home folder.
     """
-    name = hashlib.sha256(reference.encode()).hexdigest()[
-        :32
-    ]  # it comes from a manifest, which others may have written
+    name = hashlib.sha256(reference.encode()).hexdigest()[:32]  # the manifest may have been written by others
     return cache_folder() / "profiles" / f"{name}.{purpose}.json"
 
 

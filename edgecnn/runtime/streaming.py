@@ -17,15 +17,10 @@ Result = TypeVar("Result")
 
 
 def stream(session: Session, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the logits of batches.
+    """Yield the logits of batches, float32 [N, K] each, in their order.
 
-    Args:
-        session: where they run.
-        batches: uint8 [N, H, W, C] each; drawn as room becomes free, in the caller's thread. They must not change
-            before their logits have come.
-
-    Yields:
-        float32 [N, K] for each, in their order.
+    Batches, uint8 [N, H, W, C] each, are taken in the caller's thread as the session becomes free. They must not change
+    before their logits are yielded.
 
     Raises:
         EngineError: the engine failed, or a batch has another shape or type.
@@ -42,11 +37,7 @@ def in_order(
 ) -> Iterator[Result]:
     """Call a function on items in threads, and yield its results in the order of the items.
 
-    Args:
-        function: called outside of the caller's thread.
-        items: drawn in the caller's thread.
-        threads: how many calls at once.
-        ahead: how many items more are drawn than results were taken.
+    Items are taken in the caller's thread, `ahead` of them before the first result is yielded.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="edgecnn") as pool:

@@ -1,7 +1,4 @@
-"""Log lines on stderr, for people or for programs: one record is one line, whoever's text is in it.
-
-`logging.getLogger("edgecnn.server").info("message", extra={"model": name})`: what is in `extra` becomes fields.
-"""
+"""Log lines on stderr, as text or JSON; each record is one line, and the items of its `extra` are fields."""
 
 import json
 import logging
@@ -19,7 +16,7 @@ _OTHERS = ("asyncio", "grpc")
 """The event loop's own, and gRPC's: where it has no memory to read with, its traceback is one line as well."""
 
 LONGEST_VALUE = 4000
-"""Characters of a text; what a client sends may be longer, and nobody needs to read it."""
+"""Characters of a text; a longer one, such as a client's, is cut."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -27,8 +24,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 def configure(log_format: LogFormat, level: LogLevel, *, fd: int = 2) -> None:
     """Send this process's log records, and its warnings, to a descriptor, by default stderr's.
 
-    Pillow's warnings are of images, which clients send: each would write lines at will, and Python remembers every
-    text that it has warned of. What is wrong with an image stands in its answer.
+    Pillow's warnings are ignored: clients could write any number of lines with images, and Python keeps every text that
+    it has warned of. The response describes the error in an image.
     """
     handler = _Handler(fd)
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
@@ -42,9 +39,8 @@ def configure(log_format: LogFormat, level: LogLevel, *, fd: int = 2) -> None:
 
 
 def escaped(text: str) -> str:
-    """Return a text in which nothing moves the cursor, ends the line or turns the direction of writing."""
-    if len(text) > LONGEST_VALUE:
-        text = text[:LONGEST_VALUE] + "…"
+    """Return a text without characters that move the cursor, end the line or change the direction of writing."""
+    text = _shortened(text)
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text).replace("\x7f", "\\u007f")
@@ -79,7 +75,7 @@ class _Handler(logging.Handler):
         self._fd = fd
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; where nobody can read it any more, it is lost, and nothing else is."""
+        """Write a record, or lose it if the descriptor is closed."""
         try:
             line = (self.format(record) + "\n").encode(errors="backslashreplace")
             while line:
@@ -88,7 +84,7 @@ class _Handler(logging.Handler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        """Do nothing: there is no place left to complain."""
+        """Do nothing: there is no place to report the error."""
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -99,7 +95,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _quoted(value: Any) -> str:
-    """Write a value so that no text can look like another field."""
+    """Return a value in quotes if it could look like another field."""
     text = str(value)
     plain = text.isascii() and text.isprintable() and not set(text) & set(' "=\\') and len(text) <= LONGEST_VALUE
     return text if plain and text else json.dumps(_shortened(text)).replace("\x7f", "\\u007f")

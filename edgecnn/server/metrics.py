@@ -4,14 +4,7 @@ For each model that is served: received = succeeded + failed + cancelled + in fl
 loaded, never from what a client has sent, so a client cannot create time series.
 """
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from edgecnn.protocol.refusal import STATUS, Reason
 
@@ -32,8 +25,8 @@ class Metrics:
         self._succeeded = self._counter("requests_succeeded", "Answered with a result", model)
         self._failed = self._counter("requests_failed", "Answered with an error", [*model, "reason"])
         self._cancelled = self._counter("requests_cancelled", "The client left before the answer", model)
-        self._in_flight = self._gauge("requests_in_flight", "Not answered yet", model)
-        self._ready = self._gauge("model_ready", "1 while it answers", model)
+        self._in_flight = Gauge("edgecnn_requests_in_flight", "Not answered yet", model, registry=self._registry)
+        self._ready = Gauge("edgecnn_model_ready", "1 while it answers", model, registry=self._registry)
         self._preprocess = self._histogram("preprocess_seconds", "Reading, decoding, resizing", model, _SECONDS)
         self._queue = self._histogram("queue_seconds", "From its submission to the start of its run", model, _SECONDS)
         self._inference = self._histogram("inference_seconds", "The engine's run", model, _SECONDS)
@@ -43,18 +36,7 @@ class Metrics:
 
     def of(self, model: str) -> "ModelMetrics":
         """Return the metrics of a model that is served."""
-        return ModelMetrics(
-            received=self._received.labels(model),
-            succeeded=self._succeeded.labels(model),
-            failed={reason: self._failed.labels(model, reason) for reason in STATUS},
-            cancelled=self._cancelled.labels(model),
-            in_flight=self._in_flight.labels(model),
-            ready=self._ready.labels(model),
-            preprocess=self._preprocess.labels(model),
-            queue=self._queue.labels(model),
-            inference=self._inference.labels(model),
-            batch=self._batch.labels(model),
-        )
+        return ModelMetrics(self, model)
 
     def refused(self, status: int) -> None:
         """Count an error that was no model's."""
@@ -71,9 +53,6 @@ class Metrics:
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
         return Counter(f"edgecnn_{name}", text, labels, registry=self._registry)
 
-    def _gauge(self, name: str, text: str, labels: list[str]) -> Gauge:
-        return Gauge(f"edgecnn_{name}", text, labels, registry=self._registry)
-
     def _histogram(self, name: str, text: str, labels: list[str], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"edgecnn_{name}", text, labels, registry=self._registry, buckets=buckets)
 
@@ -81,30 +60,17 @@ class Metrics:
 class ModelMetrics:
     """The metrics of one model: whatever happens to a request is one call here, so that the counters balance."""
 
-    def __init__(
-        self,
-        *,
-        received: Counter,
-        succeeded: Counter,
-        failed: dict[Reason, Counter],
-        cancelled: Counter,
-        in_flight: Gauge,
-        ready: Gauge,
-        preprocess: Histogram,
-        queue: Histogram,
-        inference: Histogram,
-        batch: Histogram,
-    ) -> None:
-        self._received = received
-        self._succeeded = succeeded
-        self._failed = failed
-        self._cancelled = cancelled
-        self._in_flight = in_flight
-        self._ready = ready
-        self._preprocess = preprocess
-        self._queue = queue
-        self._inference = inference
-        self._batch = batch
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._received = metrics._received.labels(model)
+        self._succeeded = metrics._succeeded.labels(model)
+        self._failed = {reason: metrics._failed.labels(model, reason) for reason in STATUS}
+        self._cancelled = metrics._cancelled.labels(model)
+        self._in_flight = metrics._in_flight.labels(model)
+        self._ready = metrics._ready.labels(model)
+        self._preprocess = metrics._preprocess.labels(model)
+        self._queue = metrics._queue.labels(model)
+        self._inference = metrics._inference.labels(model)
+        self._batch = metrics._batch.labels(model)
 
     def received(self) -> None:
         """Count a request that has come in."""
@@ -129,10 +95,10 @@ class ModelMetrics:
         self._cancelled.inc()
         self._in_flight.dec()
 
-    def ran(self, images: int, seconds: float) -> None:
-        """Count a run of the engine; see `batching.Observer`."""
+    def ran(self, images: int) -> None:
+        """Count a run of the engine."""
         self._batch.observe(images)
 
     def ready(self, *, is_ready: bool) -> None:
-        """Tell whether the model answers."""
+        """Record whether the model is ready."""
         self._ready.set(is_ready)

@@ -12,16 +12,10 @@ from edgecnn.tuning.measuring.turn import Turn
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of a candidate.
+    """The result of a candidate.
 
-    Attributes:
-        bundle: its name.
-        digest: of the bundle.
-        setting: how it ran.
-        drop: points of top-1 that it has lost by its proof.
-        speed: what was measured last; None where it did not run.
-        out: why it was not chosen; None for the last ones.
-        notes: warnings of its session.
+    `drop` is in points of top-1, by the bundle's proof; `speed` is None if it did not run; `out` says why it was not
+    chosen, and is None for the last ones.
     """
 
     bundle: str
@@ -59,10 +53,6 @@ class Contestant:
     def ran(self) -> bool:
         """Whether there is anything to judge it by."""
         return bool(self.turns or self._earlier)
-
-    def is_out(self) -> bool:
-        """Whether it has left the contest."""
-        return self.out is not None
 
     def judge(self, drop: float, allowed: float) -> None:
         """Put it out where it has lost more of top-1 than is allowed."""

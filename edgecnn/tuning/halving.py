@@ -34,9 +34,9 @@ class Halving:
         self._progress = progress
 
     def try_each(self, until: float) -> None:
-        """Let each run for a moment, alone: enough to see who is far behind. One of each bundle always runs.
+        """Run each for a moment, alone; at least one of each bundle runs after `until` too.
 
-        An engine that crashes or hangs on a bundle is not tried on it again: each time may take minutes.
+        An engine that crashed or hung on a bundle is not tried on it again, since each try may take minutes.
         """
         seen: set[str] = set()
         crashed: set[tuple[str, str]] = set()
@@ -47,29 +47,24 @@ class Halving:
                 contestant.out = f"not tried: {engine} crashed on this bundle before"
             if contestant.out is None and digest in seen and self._clock() > until:
                 contestant.out = "not tried: the time was over"
-            if contestant.is_out():
+            if contestant.out is not None:
                 continue
             with contestant.candidate as candidate:
                 contestant.note(candidate.turn(_FIRST_TURN_S) if candidate.open(warm_up_s=FIRST_WARM_UP_S) else None)
-            if not contestant.is_out():
+            if contestant.ran:
                 seen.add(digest)
             elif contestant.candidate.crashed:
                 crashed.add((digest, engine))
         self._progress("trying", len(self._field), len(self._field))
 
     def compare(self, baseline: Contestant | None, until: float, stack: contextlib.ExitStack) -> list[Contestant]:
-        """Run the best beside each other, half of them out after each stage.
+        """Run the best beside each other, drop half of them after each stage, and return those left, best first.
 
-        Args:
-            baseline: runs beside them all the time; or None.
-            until: when the time is over, by the clock; the first stage always runs.
-            stack: closes what is opened.
-
-        Returns:
-            Those that stay, best first.
+        The first stage always runs, a further one if it ends before `until`. The baseline runs in every stage. `stack`
+        closes what is opened.
 
         Raises:
-            EngineError: nobody is left.
+            EngineError: none is left.
         """
         running = self._open(stack)
         for stage, rounds in enumerate(_ROUNDS):

@@ -15,14 +15,14 @@ from edgecnn.runtime.profile import FORMAT, Chosen, Profile, Purpose, profile_pa
 from edgecnn.runtime.setting import PYTORCH, Setting
 from edgecnn.runtime.site import this_site
 from edgecnn.tuning.contest import Contestant
-from edgecnn.tuning.drop import drop_points
 from edgecnn.tuning.halving import FIRST_WARM_UP_S, Halving
 from edgecnn.tuning.measuring.candidate import Candidate
-from edgecnn.tuning.space import search_space
 from edgecnn.tuning.verdict import Tuned, decide, say
 
 MAX_DROP = 0.1
 BUDGET_S = 60.0
+_BATCHES = (1, 8)
+"""For throughput: larger batches gain nothing on a CPU."""
 _PATIENCE_S = 30.0
 _FIRST_SHARE = 0.5
 """Of the time, after which those that were not tried yet are left out."""
@@ -75,6 +75,53 @@ def tune(
     text = say(winner, gain, field, baseline)
     kept = profile_of(winner, field, bundles, max_drop=max_drop, verdict=text)
     return Tuned(kept, tuple(contestant.trial() for contestant in field))
+
+
+def search_space(
+    bundles: Sequence[Bundle], engines: Sequence[str], *, cores: int, purpose: Purpose
+) -> list[tuple[Bundle, Setting]]:
+    """List the candidates, the most promising first: where time is short the end is left out.
+
+    For latency one image at a time, on one thread, on all cores, and on the powers of two between. For throughput the
+    cores are shared between streams in the same steps.
+    """
+    order = sorted(bundles, key=lambda bundle: bundle.manifest.precision != "int8")
+    return [(bundle, setting) for setting in _settings(engines, cores, purpose) for bundle in order]
+
+
+def _settings(engines: Sequence[str], cores: int, purpose: Purpose) -> list[Setting]:
+    if purpose == "latency":
+        return [Setting(engine, threads=threads) for threads in _steps(cores) for engine in engines]
+    return [
+        Setting(engine, threads=max(1, cores // streams), streams=streams, batch=batch)
+        for streams in _steps(cores)
+        for batch in _BATCHES
+        for engine in engines
+    ]
+
+
+def _steps(cores: int) -> list[int]:
+    """Return all cores, then one, then the powers of two between."""
+    between = [1 << power for power in range(1, cores.bit_length()) if 1 < 1 << power < cores]
+    return list(dict.fromkeys([cores, 1, *reversed(between)]))
+
+
+def drop_points(bundle: Bundle, engine: str) -> float:
+    """Return by how many points a bundle's top-1 accuracy is below the reference's, according to its sealed proof.
+
+    The drop is the one on the given engine, or the largest one if the proof does not name this engine. It is negative
+    if the bundle is more accurate. Without targets, every answer that differs from the reference's counts as lost. An
+    FP32 bundle has no drop: its proof shows that it agrees with the reference.
+    """
+    if bundle.manifest.precision == "fp32":
+        return 0.0
+    proofs = bundle.proof().engines
+    chosen = [proof for proof in proofs if proof.engine == engine] or proofs
+    drops = [
+        1 - found.agreement if found.top1 is None or found.reference_top1 is None else found.reference_top1 - found.top1
+        for found in (proof.comparison for proof in chosen)
+    ]
+    return 100 * max(drops)
 
 
 def _baseline(

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from edgecnn.runtime.profile import Profile
+from edgecnn.runtime.profile import Profile, write_profile
 from edgecnn.runtime.rates import Estimate
 from edgecnn.tuning.contest import Contestant, Trial
 from edgecnn.tuning.measuring.estimates import ratio
@@ -11,15 +12,23 @@ from edgecnn.tuning.measuring.estimates import ratio
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning has found.
-
-    Attributes:
-        profile: what is kept.
-        trials: every candidate, and what came of it.
-    """
+    """The profile that tuning found, and what came of every candidate."""
 
     profile: Profile
     trials: tuple[Trial, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings of the sessions, each once."""
+        return tuple(dict.fromkeys(note for trial in self.trials for note in trial.notes))
+
+    def keep(self) -> Path:
+        """Write the profile that sessions on this machine follow from now on; returns its place.
+
+        Raises:
+            EdgecnnError: it cannot be written.
+        """
+        return write_profile(self.profile)
 
 
 def decide(finalists: Sequence[Contestant]) -> tuple[Contestant, Estimate | None]:
@@ -39,19 +48,10 @@ def decide(finalists: Sequence[Contestant]) -> tuple[Contestant, Estimate | None
     return fp32, ratio(int8.costs(), fp32.costs())
 
 
-def say(
-    winner: Contestant,
-    gain: Estimate | None,
-    field: Sequence[Contestant],
-    baseline: Contestant | None,
-) -> str:
-    """Say in a sentence what runs best here, by how much, and what it costs.
+def say(winner: Contestant, gain: Estimate | None, field: Sequence[Contestant], baseline: Contestant | None) -> str:
+    """Return a sentence: what runs best here, by how much, and what it costs.
 
-    Args:
-        winner: the choice.
-        gain: see `decide`.
-        field: all that were tried.
-        baseline: the PyTorch reference, or None.
+    `gain` is that of `decide`, `field` all candidates, and `baseline` the PyTorch reference.
     """
     setting = winner.candidate.setting
     name = f"{_precision(winner)} on {setting}"

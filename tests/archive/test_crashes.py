@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from crash_points import Crash, End, Ending
-from emulation import CORTEX_A72, HERE
 from marks import on_an_arm
 from model_versions import put
 from repository import COMMITTED
 
+from benchmarks.devices.emulation import CORTEX_A72, HERE
 from edgecnn.archive.installing import install, rollback
 from edgecnn.archive.packing import pack
 from edgecnn.archive.unpacking import open_archive

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from command import Result
 from crash_points import Crash, Ending
-from emulation import CORTEX_A72
 from marks import on_an_arm
 from model_versions import put
 from repository import COMMITTED
 from small_places import read_only, small_disk
 
+from benchmarks.devices.emulation import CORTEX_A72
 from edgecnn.archive.packing import pack
 from edgecnn.bundle.store import open_bundle
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 from broken_models import external, linear, reseal
 from crash_points import Crash, Ending
-from emulation import CORTEX_A72, Processor
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from marks import on_an_arm
 from repository import COMMITTED
 
+from benchmarks.devices.emulation import CORTEX_A72, Processor
 from edgecnn import errors
 from edgecnn.archive.packing import pack, write_header
 from edgecnn.archive.unpacking import unpack

@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from edgecnn.bundle.decoding import Mode, decode
 from edgecnn.bundle.preprocessing import Interpolation, Preprocessing, Resize
 from edgecnn.errors import ImageTooLarge
-from edgecnn.pipeline.torch_session import network_input, torchvision_transform
+from edgecnn.pipeline.transforms import network_input, torchvision_transform
 
 INTERPOLATIONS: dict[Interpolation, v2.InterpolationMode] = {
     "nearest": v2.InterpolationMode.NEAREST,

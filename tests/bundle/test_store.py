@@ -305,11 +305,3 @@ def test_a_bundle_written_again_is_the_same(committed: Bundle, tmp_path: Path):
     )
     assert copy.digest == committed.digest
     assert open_bundle(tmp_path / "again") == copy
-
-
-@pytest.mark.parametrize("name", ["", "../x", "a b", "é", ".hidden", "x" * 101])
-def test_a_bundle_has_a_plain_name(name: str):
-    from edgecnn.bundle.manifest import check_name
-
-    with pytest.raises(errors.UsageError):
-        check_name(name)

@@ -74,23 +74,6 @@ def test_exits_with_3_if_slower(edgecnn: Callable, old: Callable[[float], Path],
     assert edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", tmp_path / "next.json").code in (0, 3)
 
 
-def test_rejects_a_record_without_common_settings(edgecnn: Callable, old: Callable[[float], Path]):
-    result = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--batch", "2", "--compare", old(1))
-    assert result.code == 2
-    assert "nothing can be compared" in result.error
-
-
-def test_exits_with_3_if_a_setting_no_longer_runs(edgecnn: Callable, old: Callable[[float], Path], tmp_path: Path):
-    record = json.loads(old(1).read_text())
-    now = record["results"][0] | {"setting": record["results"][0]["setting"] | {"precision": "bf16"}}
-    record["results"].append(now)  # as if this engine had had it once
-    (tmp_path / "then.json").write_text(json.dumps(record))
-    options = ("--precision", "fp32", "--precision", "bf16", "--compare", tmp_path / "then.json")
-    result = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, *options)
-    assert result.code == 3
-    assert "do not run any more" in result.error
-
-
 def test_rejects_a_malformed_record(edgecnn: Callable, tmp_path: Path):
     (tmp_path / "old.json").write_text("{}")
     for name in ("old.json", "nowhere.json"):

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from emulation import HASWELL
 from marks import emulated
 
+from benchmarks.devices.emulation import HASWELL
 from edgecnn.doctor import diagnosis
 from edgecnn.doctor.diagnosis import Diagnosis, diagnose
 from edgecnn.files.schema import read

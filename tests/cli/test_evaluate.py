@@ -61,16 +61,6 @@ def test_a_device_without_pytorch_verifies_against_saved_logits(
     assert results[0]["reference"] == results[1]["reference"]
 
 
-def test_saved_logits_of_other_images_are_refused(
-    edgecnn: Callable, checkpoint_path: Path, int8_bundle: Bundle, tmp_path: Path
-):
-    saved = tmp_path / "train.npz"
-    edgecnn("evaluate", checkpoint_path, "--data", "digits", "--split", "train", "--save-logits", saved)
-    result = edgecnn("verify", int8_bundle.path, "--data", "digits", "--reference", saved)
-    assert result.code == 2
-    assert "recorded on other images" in result.error
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -86,12 +76,6 @@ def test_what_cannot_be_is_one_line(
     result = edgecnn("evaluate", checkpoint_path, "--data", "digits", *arguments)
     assert result.code == code
     assert said in result.error
-
-
-def test_logits_are_saved_of_the_reference_only(edgecnn: Callable, committed: Bundle, tmp_path: Path):
-    result = edgecnn("evaluate", committed.path, "--data", "digits", "--save-logits", tmp_path / "r.npz")
-    assert result.code == 2
-    assert "name the checkpoint" in result.error
 
 
 def test_other_classes_are_refused(edgecnn: Callable, committed: Bundle, tmp_path: Path):

@@ -46,11 +46,6 @@ def test_what_cannot_be_inspected_is_one_line(edgecnn, arguments: list[str], cod
     assert says in result.error
 
 
-def test_a_bundle_has_its_own_image_size(edgecnn, committed: Bundle):
-    result = edgecnn("inspect", committed.path, "--image-size", "64")
-    assert (result.code, "has its own" in result.error) == (2, True)
-
-
 def test_an_int8_bundle_says_what_quantizing_did_to_each_layer(edgecnn, int8_bundle: Bundle):
     text = edgecnn("inspect", int8_bundle.path).out
     assert "what quantizing has done to each layer" in text

@@ -5,23 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.bundle.store import Bundle, create_bundle
+from edgecnn.bundle.store import Bundle
 from edgecnn.runtime.engines.backends import installed
-
-
-@pytest.fixture
-def lying_bundle(committed: Bundle, tmp_path: Path) -> Bundle:
-    """An intact bundle whose reference answered otherwise: sealed, yet its proof does not hold."""
-    import dataclasses
-
-    self_test = committed.self_test()
-    return create_bundle(
-        tmp_path / committed.manifest.name,
-        manifest=committed.manifest,
-        model=committed.model.read_bytes(),
-        self_test=dataclasses.replace(self_test, logits=-self_test.logits),
-        proof=committed.proof(),
-    )
 
 
 @pytest.mark.parametrize("engine", installed())
@@ -42,7 +27,7 @@ def test_a_proof_that_does_not_hold_exits_with_3_and_the_reason(edgecnn, lying_b
 
 def test_the_record_goes_to_the_state_folder_and_names_the_digest(edgecnn, committed: Bundle, tmp_path: Path):
     edgecnn("verify", committed.path, "--backend", "onnxruntime")
-    record = tmp_path / "state" / "edgecnn" / "record" / "lenet-digits-int8.onnxruntime.json"
+    record = tmp_path / "state" / "edgecnn" / "verifications" / "lenet-digits-int8.onnxruntime.json"
     assert json.loads(record.read_text())["bundle"] == committed.digest
 
 
@@ -58,6 +43,7 @@ def test_a_record_about_another_bundle_is_shown_as_stale(
     place = tmp_path / "record.json"
     assert edgecnn("verify", lying_bundle.path, "--record", place).code == 3
     result = edgecnn("verify", committed.path, "--record", place)
+    assert result.code == 0
     assert "stale" in result.err
     assert lying_bundle.digest[:12] in result.err
     assert "stale" not in edgecnn("verify", committed.path, "--record", place).err
@@ -66,7 +52,7 @@ def test_a_record_about_another_bundle_is_shown_as_stale(
 def test_a_file_that_is_no_record_is_not_overwritten(edgecnn, committed: Bundle, tmp_path: Path):
     (tmp_path / "thesis.txt").write_text("chapter one")
     result = edgecnn("verify", committed.path, "--record", tmp_path / "thesis.txt")
-    assert (result.code, "not a record of verification record" in result.error) == (1, True)
+    assert (result.code, "not a verification record" in result.error) == (1, True)
     assert (tmp_path / "thesis.txt").read_text() == "chapter one"
 
 
@@ -83,11 +69,6 @@ def test_a_bundle_and_a_home_that_cannot_be_written_are_still_verified(
     assert "warning: cannot write /proc/none" in result.err
     assert sorted((child.name, child.stat().st_mtime_ns) for child in bundle_copy.iterdir()) == before
     assert edgecnn("verify", bundle_copy, "--strict").code == 1
-
-
-def test_data_and_reference_go_together(edgecnn, committed: Bundle):
-    result = edgecnn("verify", committed.path, "--data", "digits")
-    assert (result.code, "--reference" in result.error) == (2, True)
 
 
 def test_another_models_checkpoint_is_not_the_reference(edgecnn, committed: Bundle, tmp_path: Path):
@@ -183,9 +164,3 @@ def test_what_a_simulation_cannot_do_is_a_usage_error(edgecnn, committed: Bundle
     assert result.code == 2
     assert message in result.err
     assert not Path("here.json").exists()
-
-
-def test_an_fp32_bundle_has_nothing_to_simulate(edgecnn, fp32_bundle: Bundle):
-    result = edgecnn("verify", fp32_bundle.path, "--simulate", "avx2")
-    assert result.code == 2
-    assert "is FP32" in result.error

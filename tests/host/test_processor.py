@@ -4,9 +4,9 @@ import platform
 from pathlib import Path
 
 import pytest
-from emulation import HASWELL
 from marks import emulated
 
+from benchmarks.devices.emulation import HASWELL
 from edgecnn.host.processor import emulated_command, emulator, processor
 
 XEON = """processor\t: {number}

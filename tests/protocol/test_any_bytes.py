@@ -1,20 +1,124 @@
-"""Whatever is sent: it is understood as it was meant, or refused."""
+"""Whatever is sent over HTTP or gRPC: it is read as it was meant, or refused."""
 
 import json
 from typing import Any
 
 import numpy as np
 import pytest
+from grpc_messages import infer, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from infer_requests import FORMS, Form, Request, Tensor
 from protocol_models import IMAGES, LOGITS, Inputs
+from tritonclient.grpc import service_pb2
 
-from edgecnn.protocol import bytes_tensors
+from edgecnn.protocol import request as http
 from edgecnn.protocol.datatypes import DTYPES, TensorSpec
+from edgecnn.protocol.grpc import request as grpc
+from edgecnn.protocol.grpc.contents import FIELDS
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import parse
 
 quietly = settings(deadline=None, derandomize=True, max_examples=100)
+MODEL: dict[str, Any] = {"outputs": LOGITS, "max_batch": 8}
+
+
+@st.composite
+def tensors(draw: st.DrawFn, name: str, batch: int, form: Form) -> Tensor:
+    """Draw an input of any shape, and of any datatype and values that the form has."""
+    shape = [batch, *draw(st.lists(st.integers(1, 3), max_size=2))]
+    count = int(np.prod(shape))
+    datatypes = {*DTYPES, "BYTES"} - (set() if form.is_raw else {"FP16"}) - ({"BYTES"} if is_json(form) else set())
+    datatype = draw(st.sampled_from(sorted(datatypes)))
+    if datatype == "BYTES":
+        files = tuple(draw(st.lists(st.binary(max_size=6), min_size=count, max_size=count)))
+        return Tensor(files, name, datatype, shape)
+    raw = draw(st.binary(min_size=8 * count, max_size=8 * count))
+    if datatype == "BOOL":
+        return Tensor(np.frombuffer(raw, np.uint8, count).reshape(shape) > 127, name, datatype)
+    numbers = np.frombuffer(raw, DTYPES[datatype], count).reshape(shape)
+    if is_json(form) and datatype.startswith("FP"):
+        numbers = np.nan_to_num(numbers)
+    return Tensor(numbers, name, datatype)
+
+
+def is_json(form: Form) -> bool:
+    return form == FORMS["json"]
+
+
+@st.composite
+def requests(draw: st.DrawFn, form: Form) -> Request:
+    """Draw a request of one to three inputs."""
+    batch = draw(st.integers(1, 3))
+    inputs = [draw(tensors(f"x{index}", batch, form)) for index in range(draw(st.integers(1, 3)))]
+    return Request(inputs, id=draw(st.text(max_size=5)))
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@quietly
+@given(data=st.data())
+def test_what_is_sent_arrives(form: Form, data: st.DataObject):
+    drawn = data.draw(requests(form))
+    accepted = {each.name: (TensorSpec(each.name, each.datatype, (-1, *each.sizes[1:])),) for each in drawn.inputs}
+    found = form.read(drawn, accepted=accepted)
+    assert (found.id or "") == drawn.id
+    assert list(found.inputs) == [each.name for each in drawn.inputs]
+    for each in drawn.inputs:
+        array = found.inputs[each.name]
+        if not isinstance(each.data, np.ndarray):
+            assert array == each.data
+            continue
+        assert isinstance(array, np.ndarray)
+        assert array.dtype == each.data.dtype
+        assert np.array_equal(array, each.data, equal_nan=each.data.dtype.kind == "f")
+
+
+GOOD_JSON = json.dumps(
+    {
+        "id": "é7",
+        "parameters": {"timeout": 5, "binary_data_output": True},
+        "inputs": [
+            {"name": "image", "shape": [1, 2, 2, 1], "datatype": "UINT8", "parameters": {"binary_data_size": 4}}
+        ],
+        "outputs": [{"name": "logits", "parameters": {"classification": 2, "binary_data": False}}],
+    },
+    ensure_ascii=False,
+).encode()
+GOOD_MESSAGE = infer(
+    id="é7",
+    parameters={"timeout": 5, "a": "b"},
+    inputs=[tensor(), tensor("other", contents={"uint_contents": [1, 2]})],
+    outputs=[{"name": "logits"}],
+).SerializeToString()
+edits = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3), st.binary(max_size=3)), max_size=4)
+
+
+def edited(body: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
+    for where, cut, put in changes:
+        place = where % (len(body) + 1)
+        body = body[:place] + put + body[place + cut :]
+    return body
+
+
+@quietly
+@given(edits, st.integers(-3, 3))
+def test_changed_json_is_read_or_refused(changes: list[tuple[int, int, bytes]], shift: int):
+    body = edited(GOOD_JSON + b"\1\2\3\4", changes)
+    read_or_refuse_http(body, str(len(GOOD_JSON) + shift))
+    read_or_refuse_http(body, None)
+
+
+@quietly
+@given(edits)
+def test_changed_message_is_read_or_refused(changes: list[tuple[int, int, bytes]]):
+    read_or_refuse_grpc(edited(GOOD_MESSAGE, changes))
+
+
+@quietly
+@given(st.binary(max_size=64), st.none() | st.text(max_size=4) | st.integers(0, 70).map(str))
+def test_any_bytes_are_read_or_refused(body: bytes, length: str | None):
+    read_or_refuse_http(body, length)
+    read_or_refuse_grpc(body)
+
 
 json_values = st.recursive(
     st.none()
@@ -28,96 +132,10 @@ json_values = st.recursive(
 paths = st.lists(st.integers(0, 5), min_size=1, max_size=6)
 
 
-@st.composite
-def tensors(draw: st.DrawFn) -> tuple[str, np.ndarray | tuple[bytes, ...], list[int]]:
-    """Draw a datatype, a tensor and its shape."""
-    shape = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
-    count = int(np.prod(shape))
-    datatype = draw(st.sampled_from([*DTYPES, "BYTES"]))
-    if datatype == "BYTES":
-        return datatype, tuple(draw(st.lists(st.binary(max_size=6), min_size=count, max_size=count))), shape
-    raw = draw(st.binary(min_size=8 * count, max_size=8 * count))
-    if datatype == "BOOL":
-        return datatype, np.frombuffer(raw, np.uint8, count).reshape(shape) > 127, shape
-    return datatype, np.frombuffer(raw, DTYPES[datatype], count).reshape(shape), shape
-
-
-def finite(tensor: Any) -> bool:
-    return tensor.dtype.kind != "f" or bool(np.isfinite(tensor).all())
-
-
-@st.composite
-def requests(draw: st.DrawFn) -> tuple[bytes, str, Inputs, dict[str, Any]]:
-    """Draw a body, the length of its header, the model, and what the inputs are."""
-    batch = draw(st.integers(1, 3))
-    sent: dict[str, Any] = {}
-    entries, parts, accepted = [], [], {}
-    for index in range(draw(st.integers(1, 3))):
-        datatype, tensor, shape = draw(tensors().filter(lambda drawn: drawn[2][0] == batch))
-        name = f"x{index}"
-        entry: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
-        if isinstance(tensor, tuple) or datatype == "FP16" or not finite(tensor) or draw(st.booleans()):
-            raw = bytes_tensors.encode(tensor) if isinstance(tensor, tuple) else tensor.tobytes()
-            entry["parameters"] = {"binary_data_size": len(raw)}
-            parts.append(raw)
-        else:
-            entry["data"] = (tensor if draw(st.booleans()) else tensor.ravel()).tolist()
-        accepted[name] = (TensorSpec(name, datatype, (-1, *shape[1:])),)
-        sent[name] = tensor
-        entries.append(entry)
-    header = json.dumps({"inputs": entries}).encode() + b" " * draw(st.integers(0, 7))
-    return header + b"".join(parts), str(len(header)), accepted, sent
-
-
-@quietly
-@given(requests())
-def test_what_is_sent_arrives(drawn: tuple[bytes, str, Inputs, dict[str, Any]]):
-    body, length, accepted, sent = drawn
-    found = parse(body, length, accepted=accepted, outputs=LOGITS, max_batch=3).inputs
-    assert list(found) == list(sent)
-    for name, tensor in sent.items():
-        if isinstance(tensor, tuple):
-            assert found[name] == tensor
-        else:
-            assert np.array_equal(found[name], tensor, equal_nan=tensor.dtype.kind == "f")
-            assert isinstance(found[name], np.ndarray)
-            assert found[name].dtype == tensor.dtype
-
-
-GOOD = json.dumps(
-    {
-        "id": "é7",
-        "parameters": {"timeout": 5, "binary_data_output": True},
-        "inputs": [
-            {"name": "image", "shape": [1, 2, 2, 1], "datatype": "UINT8", "parameters": {"binary_data_size": 4}}
-        ],
-        "outputs": [{"name": "logits", "parameters": {"classification": 2, "binary_data": False}}],
-    },
-    ensure_ascii=False,
-).encode()
-edits = st.lists(st.tuples(st.integers(0, len(GOOD) + 4), st.integers(0, 3), st.binary(max_size=3)), max_size=4)
-
-
-@quietly
-@given(edits, st.integers(-3, 3))
-def test_a_request_with_bytes_changed_is_read_or_refused(edited: list[tuple[int, int, bytes]], shift: int):
-    body = GOOD + b"\1\2\3\4"
-    for place, cut, put in edited:
-        body = body[:place] + put + body[place + cut :]
-    read_or_refuse(body, str(len(GOOD) + shift))
-    read_or_refuse(body, None)
-
-
-@quietly
-@given(st.binary(max_size=64), st.none() | st.text(max_size=4) | st.integers(0, 70).map(str))
-def test_any_bytes_are_read_or_refused(body: bytes, length: str | None):
-    read_or_refuse(body, length)
-
-
 @quietly
 @given(paths, json_values)
-def test_a_request_with_any_json_in_any_place_is_read_or_refused(path: list[int], value: Any):
-    request = json.loads(GOOD)
+def test_any_json_anywhere_is_read_or_refused(path: list[int], value: Any):
+    request = json.loads(GOOD_JSON)
     holder: Any = request
     for step in path[:-1]:
         inner = holder[key_of(holder, step)]
@@ -126,7 +144,7 @@ def test_a_request_with_any_json_in_any_place_is_read_or_refused(path: list[int]
         holder = inner
     holder[key_of(holder, path[-1])] = value
     header = json.dumps(request).encode()
-    read_or_refuse(header + b"\1\2\3\4", str(len(header)))
+    read_or_refuse_http(header + b"\1\2\3\4", str(len(header)))
 
 
 @pytest.mark.parametrize("datatype", [*DTYPES, "BYTES"])
@@ -135,15 +153,7 @@ def test_a_request_with_any_json_in_any_place_is_read_or_refused(path: list[int]
 def test_any_json_as_data_is_read_or_refused(datatype: str, data: Any):
     entry = {"name": "x", "datatype": datatype, "shape": [1, 2], "data": data}
     accepted = {"x": (TensorSpec("x", datatype, (-1, 2)),)}
-    read_or_refuse(json.dumps({"inputs": [entry]}).encode(), None, accepted)
-
-
-def read_or_refuse(body: bytes, length: str | None, accepted: Inputs = IMAGES) -> None:
-    refusal = refusal_of(body, length, accepted)
-    if refusal is not None:
-        assert refusal.status == 400
-        assert str(refusal).isprintable()
-        assert len(str(refusal)) < 1000
+    read_or_refuse_http(json.dumps({"inputs": [entry]}).encode(), None, accepted)
 
 
 def key_of(holder: dict[str, Any] | list[Any], step: int) -> Any:
@@ -151,9 +161,77 @@ def key_of(holder: dict[str, Any] | list[Any], step: int) -> Any:
     return keys[step % len(keys)]
 
 
-def refusal_of(body: bytes, length: str | None, accepted: Inputs) -> Refusal | None:
+names = st.text(max_size=8) | st.just("image")
+parameters = st.dictionaries(
+    st.sampled_from(["timeout", "classification", "binary_data", "shared_memory_region"]) | st.text(max_size=3),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=4) | st.floats(),
+    max_size=3,
+)
+shapes = st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 2), max_size=5)
+contents = st.fixed_dictionaries(
+    {},
+    optional={
+        "uint_contents": st.lists(st.integers(0, 2**32 - 1), max_size=5),
+        "fp32_contents": st.lists(st.floats(width=32), max_size=5),
+        "bytes_contents": st.lists(st.binary(max_size=3), max_size=3),
+    },
+)
+
+
+@quietly
+@given(
+    st.lists(st.tuples(names, st.sampled_from([*DTYPES, "BYTES", "BF16", "x\n"]), shapes, contents), max_size=3),
+    st.lists(names | st.just("logits"), max_size=3),
+    parameters,
+    st.lists(st.binary(max_size=8), max_size=3),
+)
+def test_any_message_is_read_or_refused(
+    inputs: list[Any], outputs: list[str], given_parameters: dict[str, Any], raw: list[bytes]
+):
+    message = infer(
+        inputs=[tensor(name, datatype, shape, contents=each) for name, datatype, shape, each in inputs],
+        outputs=[{"name": name} for name in outputs],
+        parameters=given_parameters,
+        raw_input_contents=raw,
+    )
+    read_or_refuse_grpc(message.SerializeToString())
+
+
+@pytest.mark.parametrize("datatype", sorted(FIELDS))
+@quietly
+@given(data=st.data())
+def test_any_contents_are_read_or_refused(datatype: str, data: st.DataObject):
+    accepted = {"x": (TensorSpec("x", datatype, (-1, 2)),)}
+    message = infer(inputs=[tensor("x", datatype, (1, 2), contents=data.draw(contents))], raw_input_contents=[])
+    read_or_refuse_grpc(message.SerializeToString(), accepted)
+
+
+def check(refusal: Refusal) -> None:
+    assert refusal.status == 400
+    assert str(refusal).isprintable()
+    assert len(str(refusal)) < 1000
+
+
+def read_or_refuse_http(body: bytes, length: str | None, accepted: Inputs = IMAGES) -> None:
     try:
-        parse(body, length, accepted=accepted, outputs=LOGITS, max_batch=8)
+        http.parse(body, length, accepted=accepted, **MODEL)
     except Refusal as refusal:
-        return refusal
-    return None
+        check(refusal)
+
+
+def read_or_refuse_grpc(body: bytes, accepted: Inputs = IMAGES) -> None:
+    """Read a message, or be refused; what is read is what the client's own library reads."""
+    try:
+        received = grpc.receive(body)
+    except Refusal as refusal:
+        check(refusal)
+        return
+    theirs = service_pb2.ModelInferRequest.FromString(body)
+    assert [body[start : start + size] for start, size in received.raw] == list(theirs.raw_input_contents)
+    theirs.ClearField("raw_input_contents")
+    ours = service_pb2.ModelInferRequest.FromString(received.message.SerializeToString())
+    assert ours.SerializeToString(deterministic=True) == theirs.SerializeToString(deterministic=True)
+    try:
+        grpc.parse(received, accepted=accepted, **MODEL)
+    except Refusal as refusal:
+        check(refusal)

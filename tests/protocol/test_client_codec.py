@@ -5,7 +5,8 @@ import pytest
 from protocol_models import IMAGES, LOGITS
 
 from edgecnn.protocol.client_codec import decode_logits, encode_request
-from edgecnn.protocol.request import InferRequest, RequestedOutput, parse
+from edgecnn.protocol.matching import RequestedOutput
+from edgecnn.protocol.request import InferRequest, parse
 from edgecnn.protocol.response import encode
 
 PIXELS = np.arange(8, dtype=np.uint8).reshape(2, 2, 2, 1)

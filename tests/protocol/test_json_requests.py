@@ -1,28 +1,21 @@
-"""Requests in JSON, good and bad (rows 1 to 25 of the table of faults that are a codec's)."""
+"""What only requests in JSON can get right or wrong (rows 1 to 25 of the table of faults that are a codec's)."""
 
 import json
 from typing import Any
 
 import numpy as np
 import pytest
-from protocol_models import IMAGES, LOGITS, PAIR, ask, image, one, send, values
+from protocol_models import IMAGES, LOGITS, ask, image, one, send, values
 
 from edgecnn.protocol import matching
 from edgecnn.protocol.datatypes import TensorSpec
+from edgecnn.protocol.matching import RequestedOutput
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import RequestedOutput, parse
+from edgecnn.protocol.request import parse
 
 
 def refused(message: str) -> Any:
     return pytest.raises(Refusal, match=message)
-
-
-def test_a_request_in_json_becomes_an_array():
-    request = ask({"id": "7", "inputs": [image()]})
-    assert (request.id, request.timeout_s) == ("7", None)
-    assert values(request, "image").dtype == np.uint8
-    assert values(request, "image").tolist() == [[[[1], [2]], [[3], [4]]]]
-    assert request.outputs == (RequestedOutput("logits", binary=False),)
 
 
 def test_nested_data_are_the_same_as_flat_data():
@@ -67,8 +60,6 @@ def test_what_is_no_json_object_is_refused(body: bytes, message: str):
         ({"inputs": [5]}, "inputs: expected a list of objects, found 5 in it"),
         ({"inputs": [image(name=...)]}, "inputs: expected a string as name, found null"),
         ({"inputs": [image(name=["image"])]}, "inputs: expected a string as name, found a list of 1"),
-        ({"inputs": [image(name="z")]}, "unexpected input 'z'; model expects 'image'"),
-        ({"inputs": [image(), image()]}, "input 'image' is given twice"),
         ({"inputs": [image(datatype="FLOAT")]}, r"expected UINT8 \[-1,2,2,1\] or BYTES \[-1\], found the .* 'FLOAT'"),
         ({"inputs": [image(datatype=...)]}, "found the datatype null"),
         ({"inputs": [image(datatype=[])]}, "found the datatype a list of 0"),
@@ -77,9 +68,6 @@ def test_what_is_no_json_object_is_refused(body: bytes, message: str):
         ({"inputs": [image(data=...)]}, "expected data or binary_data_size, found neither"),
         ({"inputs": [image(data=None)]}, "expected a list as data, found null"),
         ({"inputs": [image(data="1234")]}, "expected a list as data, found '1234'"),
-        ({"inputs": [image(data=[1, 2, 3])]}, "expected 4 elements for its shape, found 3"),
-        ({"inputs": [image(data=[1, 2, 3, 4, 5])]}, "expected 4 elements for its shape, found 5"),
-        ({"inputs": [image(data=[])]}, "expected 4 elements for its shape, found 0"),
         ({"inputs": [image(data=[[[[1], [2]], [[3], [4]]]] * 2)]}, "expected 1 lists along axis 0, found 2"),
         ({"inputs": [image(data=[[[[1], [2], [3]], [[4]]]])]}, "expected 2 elements along axis 2, found 3"),
         ({"inputs": [image(data=[[[1, 2], [3, 4]]])]}, "expected lists along axis 3, found 1"),
@@ -95,21 +83,16 @@ def test_what_is_no_json_object_is_refused(body: bytes, message: str):
         ({"inputs": [image()], "parameters": 5}, "request: expected an object as parameters, found 5"),
         ({"inputs": [image()], "parameters": None}, "request: expected an object as parameters, found null"),
         ({"inputs": [image(parameters=[])]}, "input: expected an object as parameters, found a list of 0"),
-        ({"inputs": [image(parameters={"shared_memory_region": "r"})]}, "shared memory is not supported"),
         ({"inputs": [image()], "parameters": {"timeout": "x"}}, "integer of at least 0 as timeout, found 'x'"),
-        ({"inputs": [image()], "parameters": {"timeout": -1}}, "integer of at least 0 as timeout, found -1"),
         ({"inputs": [image()], "parameters": {"timeout": True}}, "integer of at least 0 as timeout, found true"),
         ({"inputs": [image()], "parameters": {"timeout": 2**70}}, "integer of at least 0 as timeout"),
         ({"inputs": [image()], "parameters": {"binary_data_output": 1}}, "true or false as binary_data_output"),
         ({"inputs": [image()], "id": 5}, "id: expected a string, found 5"),
         ({"inputs": [image()], "id": None}, "id: expected a string, found null"),
-        ({"inputs": [image()], "id": "x" * 257}, "id: expected at most 256 characters, found 257"),
         ({"inputs": [image()], "id": "x" * 1_000_000}, "id: expected at most 256 characters, found 1000000"),
         ({"inputs": [image()], "outputs": {}}, "outputs: expected a list, found an object"),
         ({"inputs": [image()], "outputs": None}, "outputs: expected a list, found null"),
         ({"inputs": [image()], "outputs": ["logits"]}, "outputs: expected a list of objects, found 'logits' in it"),
-        ({"inputs": [image()], "outputs": [{"name": "z"}]}, "unexpected output 'z'; model answers 'logits'"),
-        ({"inputs": [image()], "outputs": [{"name": "logits"}] * 2}, "output 'logits' is requested twice"),
     ],
 )
 def test_a_request_that_is_not_as_it_should_be_is_told_why(request_: dict[str, Any], message: str):
@@ -122,8 +105,8 @@ def test_a_request_that_is_not_as_it_should_be_is_told_why(request_: dict[str, A
 @pytest.mark.parametrize(
     "shape",
     [
-        [2, 2, 1], [1, 1, 2, 2, 1], [1, 2, 3, 1], [], [-1, 2, 2, 1], [0, 2, 2, 1], [1.0, 2, 2, 1], ["1", 2, 2, 1],
-        [True, 2, 2, 1], [None, 2, 2, 1], [[1], 2, 2, 1], [9, 2, 2, 1], [1_000_000_000, 2, 2, 1], [2**63, 2, 2, 1],
+        [1, 1, 2, 2, 1], [1.0, 2, 2, 1], ["1", 2, 2, 1],
+        [True, 2, 2, 1], [None, 2, 2, 1], [[1], 2, 2, 1], [1_000_000_000, 2, 2, 1], [2**63, 2, 2, 1],
         [2**70, 2, 2, 1], [1, 2, 2, True], [1] * 100_000, ["\r\n" * 100] * 4, "1", 4, None, {},
     ],
 )  # fmt: skip
@@ -132,26 +115,6 @@ def test_a_shape_that_the_model_does_not_take_is_refused(shape: Any):
         ask({"inputs": [image(shape=shape)]})
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
-
-
-def test_a_message_shows_the_shape_that_was_expected_and_the_one_that_came():
-    with refused(r"expected FP32 \[-1,3,224,224\], found FP32 \[1,3,224,225\]"):
-        ask(
-            {
-                "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3, 224, 225]}],
-            },
-            accepted=one("FP32", 3, 224, 224),
-        )
-
-
-@pytest.mark.parametrize("sizes", [[2, 2**60 + 2], [1, 2**63], [8, 10**9]])
-def test_a_shape_whose_product_overflows_is_refused_before_anything_is_allocated(sizes: list[int]):
-    entry = {"name": "x", "datatype": "FP64", "shape": sizes}
-    accepted = one("FP64", -1)
-    with refused("elements for its shape, found 1"):
-        ask({"inputs": [entry | {"data": [1]}]}, accepted=accepted)
-    with refused("bytes for its shape, found 8"):
-        ask({"inputs": [entry | {"parameters": {"binary_data_size": 8}}]}, bytes(8), accepted=accepted)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +126,6 @@ def test_a_shape_whose_product_overflows_is_refused_before_anything_is_allocated
         ("UINT64", [-1], "-1 is out of range for UINT64"),
         ("INT32", [1.5], "found 1.5"),
         ("INT32", [2**31], "2147483648 is out of range for INT32"),
-        ("INT8", [-129], "-129 is out of range for INT8"),
-        ("UINT16", [65_536], "65536 is out of range for UINT16"),
         ("FP32", [1e39], r"1e\+39 is out of range for FP32"),
         ("FP32", [True], "expected numbers as data, found true"),
         ("FP64", ["1"], "expected numbers as data, found '1'"),
@@ -203,18 +164,6 @@ def test_strings_are_bytes_tensors():
     entry = {"name": "image", "datatype": "BYTES", "shape": [2], "data": ["é", ""]}
     request = ask({"inputs": [entry]})
     assert request.inputs["image"] == ("é".encode(), b"")
-
-
-def test_a_model_of_two_inputs_needs_both_in_any_order_and_of_one_batch():
-    a = {"name": "a", "datatype": "INT32", "shape": [2, 2], "data": [1, 2, 3, 4]}
-    b = {"name": "b", "datatype": "FP32", "shape": [2, 2], "data": [1, 2, 3, 4]}
-    assert list(ask({"inputs": [b, a]}, accepted=PAIR).inputs) == ["b", "a"]
-    with refused("expected the inputs 'a', 'b', found 'b'"):
-        ask({"inputs": [b]}, accepted=PAIR)
-    with refused("input 'a' is given twice"):
-        ask({"inputs": [a, a]}, accepted=PAIR)
-    with refused("input 'b': expected a batch of 2, as the inputs before have, found 1"):
-        ask({"inputs": [a, b | {"shape": [1, 2], "data": [1, 2]}]}, accepted=PAIR)
 
 
 def test_of_a_key_that_stands_twice_the_last_one_counts():
@@ -257,22 +206,10 @@ def test_more_json_than_the_server_wants_is_not_read_whatever_it_says():
     assert caught.value.status == 413
 
 
-def test_names_are_shown_escaped_and_short():
-    with refused("unexpected input") as caught:
-        ask({"inputs": [image(name="\r\n\x1b[31m\u202e<b>" + "x" * 10_000)]})
-    assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 200
-
-
 def test_an_id_may_hold_anything_else():
     assert ask({"inputs": [image()], "id": 'a\r\n"b'}).id == 'a\r\n"b'
     assert ask({"inputs": [image()], "id": ""}).id == ""
     assert ask({"inputs": [image()]}).id is None
-
-
-def test_a_timeout_is_in_microseconds_and_none_is_for_ever():
-    assert ask({"inputs": [image()], "parameters": {"timeout": 1500, "priority": 3}}).timeout_s == 0.0015
-    assert ask({"inputs": [image()], "parameters": {"timeout": 0}}).timeout_s is None
 
 
 def test_outputs_are_binary_as_the_request_says_unless_they_say_otherwise():
@@ -291,13 +228,6 @@ def test_an_output_that_json_has_no_form_for_is_refused_before_it_is_computed():
     named = [{"name": "y", "parameters": {"classification": 1}}]
     assert ask({"inputs": [image()], "outputs": named}, outputs=half).outputs[0].classes == 1
     assert ask({"inputs": [image()], "parameters": {"binary_data_output": True}}, outputs=half).outputs[0].binary
-
-
-@pytest.mark.parametrize("classes", [-1, "x", 1.5, True, None, 1e9])
-def test_a_number_of_classes_that_is_none_is_refused(classes: Any):
-    outputs = [{"name": "logits", "parameters": {"classification": classes}}]
-    with refused("output: expected an integer of at least 0 as classification"):
-        ask({"inputs": [image()], "outputs": outputs})
 
 
 def test_a_model_cannot_have_what_cannot_be_held():

@@ -1,4 +1,4 @@
-"""Answers in JSON and raw, numbers and classes."""
+"""Responses in JSON, raw and as protobuf messages: numbers and classes."""
 
 import json
 import struct
@@ -6,11 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tritonclient.grpc import InferResult, service_pb2
 
 from edgecnn.protocol.classification import classify
+from edgecnn.protocol.datatypes import DTYPES
+from edgecnn.protocol.grpc import messages
+from edgecnn.protocol.grpc import response as grpc
+from edgecnn.protocol.matching import RequestedOutput
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import InferRequest, RequestedOutput
+from edgecnn.protocol.request import InferRequest
 from edgecnn.protocol.response import encode
+from edgecnn.server.models.statistics import Statistics
 
 LOGITS = np.array([[0.1, 2.5, -1, 2.5]], np.float32)
 LABELS = ("cat", "dog", "é:\n")
@@ -35,13 +41,59 @@ def test_an_answer_in_json_is_flat_and_nothing_else():
     assert (rest, length) == (b"", None)
 
 
-def test_a_binary_answer_lies_behind_the_json():
-    found, rest, length = answer(RequestedOutput("logits", True), logits=LOGITS)
-    assert found["outputs"] == [
-        {"name": "logits", "datatype": "FP32", "shape": [1, 4], "parameters": {"binary_data_size": 16}}
-    ]
-    assert rest == LOGITS.tobytes()
-    assert length is not None
+def raw_answer(
+    protocol: str, output: np.ndarray, *, classes: int = 0, request_id: str | None = None
+) -> tuple[str, list[int], bytes, str]:
+    """Datatype, shape and bytes of a raw output, and the id of the response."""
+    wanted = RequestedOutput("y", True, classes=classes)
+    if protocol == "http":
+        found, rest, length = answer(wanted, request_id=request_id, y=output)
+        assert length is not None
+        (entry,) = found["outputs"]
+        assert entry == {
+            "name": "y", "datatype": entry["datatype"], "shape": entry["shape"],
+            "parameters": {"binary_data_size": len(rest)},
+        }  # fmt: skip
+        return entry["datatype"], entry["shape"], rest, found.get("id", "")
+    request = InferRequest(request_id, {}, (wanted,), None)
+    content = grpc.encode(request, {"y": output}, model_name="lenet", model_version="1", labels=LABELS)
+    message = service_pb2.ModelInferResponse.FromString(content)
+    (given,), (raw,) = message.outputs, message.raw_output_contents
+    assert (message.model_name, message.model_version, given.name) == ("lenet", "1", "y")
+    assert not given.HasField("contents")
+    if not classes:
+        assert np.array_equal(InferResult(message).as_numpy("y"), output, equal_nan=output.dtype.kind == "f")
+    return given.datatype, list(given.shape), raw, message.id
+
+
+PROTOCOLS = pytest.mark.parametrize("protocol", ["http", "grpc"])
+
+
+@PROTOCOLS
+def test_sends_any_numbers_raw(protocol: str):
+    output = np.array([[0.5, np.nan, -np.inf], [1.0, 0.0, -0.0]], np.float32)
+    assert raw_answer(protocol, output, request_id="é\n7") == ("FP32", [2, 3], output.tobytes(), "é\n7")
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("datatype", sorted(DTYPES))
+def test_sends_little_endian_in_row_major_order(protocol: str, datatype: str):
+    output = np.arange(6).astype(DTYPES[datatype].newbyteorder("=")).reshape(3, 2).T
+    expected = (datatype, [2, 3], output.astype(DTYPES[datatype]).tobytes(), "")
+    assert raw_answer(protocol, output) == expected
+
+
+@PROTOCOLS
+def test_sends_classes_each_after_its_length(protocol: str):
+    first, second = b"2.500000:1:dog", "1.000000:2:é:\n".encode()
+    raw = struct.pack("<I", len(first)) + first + struct.pack("<I", len(second)) + second
+    assert raw_answer(protocol, np.vstack([LOGITS, -LOGITS]), classes=1) == ("BYTES", [2, 1], raw, "")
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("classes", [4, 99, 2**63])
+def test_sends_no_more_classes_than_there_are(protocol: str, classes: int):
+    assert raw_answer(protocol, LOGITS, classes=classes)[:2] == ("BYTES", [1, 4])
 
 
 def test_outputs_come_in_the_order_of_the_request_each_in_its_own_way():
@@ -98,22 +150,21 @@ def test_the_best_classes_come_first_and_of_equals_the_first():
     assert length is None
 
 
-def test_classes_travel_raw_each_behind_its_length():
-    found, rest, _ = answer(RequestedOutput("logits", True, classes=1), logits=np.vstack([LOGITS, -LOGITS]))
-    first, second = b"2.500000:1:dog", "1.000000:2:é:\n".encode()
-    assert rest == struct.pack("<I", len(first)) + first + struct.pack("<I", len(second)) + second
-    entry = found["outputs"][0]
-    assert (entry["shape"], entry["parameters"]) == ([2, 1], {"binary_data_size": len(rest)})
-    assert "data" not in entry
-
-
-@pytest.mark.parametrize("classes", [4, 99, 2**63])
-def test_there_are_no_more_classes_than_there_are(classes: int):
-    assert answer(RequestedOutput("y", False, classes=classes), y=LOGITS)[0]["outputs"][0]["shape"] == [1, 4]
-
-
 def test_classes_of_integers_and_of_what_is_no_number_are_in_order():
     assert classify(np.array([[0, 255, 3]], np.uint8), classes=2, labels=()) == [["255.000000:1", "3.000000:2"]]
     assert classify(np.array([[-128, 0]], np.int8), classes=1, labels=()) == [["0.000000:1"]]
     odd = np.array([[np.nan, -np.inf, np.inf]])
     assert classify(odd, classes=3, labels=()) == [["inf:2", "-inf:1", "nan:0"]]
+
+
+def test_sends_statistics_over_grpc_as_over_http():
+    statistics = Statistics()
+    statistics.ran(2, 0.25)
+    statistics.succeeded(2, preprocess_s=0.5, queued_s=0.25, inference_s=0.25)
+    plain = statistics.plain("m", "1")
+    content = messages.answer("ModelStatistics", {"model_stats": [plain]})
+    (found,) = service_pb2.ModelStatisticsResponse.FromString(content).model_stats
+    assert (found.name, found.version, found.inference_count, found.execution_count) == ("m", "1", 2, 1)
+    assert found.last_inference == plain["last_inference"]
+    assert (found.inference_stats.success.count, found.inference_stats.success.ns) == (1, 10**9)
+    assert [(batch.batch_size, batch.compute_infer.ns) for batch in found.batch_stats] == [(2, 250_000_000)]

@@ -15,8 +15,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
+from grpc_asking import Asker, asking, refused
 from held_engine import holding
 from server_process import Server, read_all, serving, wait_for
 
@@ -33,8 +35,9 @@ def logged(server: Server, text: str) -> None:
     wait_for(lambda: any(text in line for line in server.lines), limit_s=PATIENCE_S)
 
 
-def test_a_worker_that_is_killed_under_load_comes_back_and_nothing_lies_meanwhile():  # 71
-    with serving() as server:
+def test_killed_worker_comes_back_under_load():  # 71
+    with serving("--grpc-port", 0) as server, asking(server, grpc__max_reconnect_backoff_ms=200) as asker:
+        expected = asker.infer(server.images[:3])
         with _load(server) as outcomes, server.connect() as half:
             wait_for(lambda: len(outcomes) > 20)
             half.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -44,6 +47,7 @@ def test_a_worker_that_is_killed_under_load_comes_back_and_nothing_lies_meanwhil
             half.sendall(b"POST /v2/repository/index HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
             (worker,) = server.worker_pids()
             os.kill(worker, signal.SIGKILL)
+            assert refused(lambda: asker.ask("ServerReady"))[0] == "UNAVAILABLE"
             outcomes.append(0 if read_all(half) == b"" else -1)  # the others may all be between two requests
             seen: list[int] = []
             while 200 not in seen:
@@ -56,8 +60,16 @@ def test_a_worker_that_is_killed_under_load_comes_back_and_nothing_lies_meanwhil
         assert set(outcomes) == {0, 200, 503}  # connections that closed, results, "not yet"
         logged(server, "the worker ended by SIGKILL and is started again")
         logged(server, "the worker is ready again")
+        wait_for(lambda: _is_ready(asker))  # at the same gRPC port
+        assert np.array_equal(asker.infer(server.images[:3]), expected)
         server.unharmed()
         assert server.stop() == 0
+
+
+def _is_ready(asker: Asker) -> bool:
+    with contextlib.suppress(grpc.RpcError):
+        return asker.ask("ServerReady")[0] == b"\x08\x01"
+    return False
 
 
 @contextlib.contextmanager
@@ -87,7 +99,7 @@ def _load(server: Server) -> Iterator[list[int]]:
             thread.join(PATIENCE_S)
 
 
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
+@pytest.mark.parametrize("name", ["SIGSEGV", pytest.param("SIGABRT", marks=pytest.mark.slow)])
 def test_an_engine_that_crashes_in_a_run_closes_its_connections_and_is_started_again(tmp_path: Path, name: str):  # 71
     with holding(tmp_path) as held:
         with held.engine.held():

@@ -269,6 +269,6 @@ def test_what_is_odd_about_pictures_does_not_fill_the_log(server: Server, send: 
 
 def test_large_files_are_let_go_of_as_soon_as_they_are_answered(server: Server, send: Send):
     large, damaged = behind_start(segment(0xFE, b"a" * 65_533) * 64), bytes(4 << 20)
-    for _ in range(30):  # 240 MB: what is held in a circle waits for Python's collector, and fails `unharmed`
+    for _ in range(15):  # 120 MB: what is held in a circle waits for Python's collector, and fails `unharmed`
         assert send(large).status == 200
         assert send(damaged).status == 400

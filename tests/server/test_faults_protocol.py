@@ -1,4 +1,4 @@
-"""Rows 1 to 25 of the table of faults: requests in JSON, over a real socket."""
+"""Rows 1 to 25 of the table of faults that only HTTP has: requests in JSON, over a real socket."""
 
 import json
 from collections.abc import Iterator
@@ -78,27 +78,14 @@ def test_of_a_key_that_stands_twice_the_last_one_counts(server: Server):
 # 8 to 24: a good request but for one thing
 
 FAULTS: list[tuple[int, dict[str, Any], str]] = [
-    (8, good(inputs=[image(name="z")]), "unexpected input 'z'; model expects 'image'"),
-    (9, good(inputs=[image(), image()]), "input 'image' is given twice"),
-    (9, good(inputs=[image(), image(name="other")]), "unexpected input 'other'; model expects 'image'"),
-    (10, good(inputs=[image(datatype="FLOAT")]), WANTED + "the datatype 'FLOAT'"),
-    (10, good(inputs=[image(datatype="uint8")]), WANTED + "the datatype 'uint8'"),
     (10, good(inputs=[image(datatype=...)]), WANTED + "the datatype null"),
-    (10, good(inputs=[image(datatype="INT32")]), WANTED + "INT32 [1,32,32,1]"),
-    (11, good(inputs=[image(shape=[1, 1024])]), WANTED + "UINT8 [1,1024]"),
-    (11, good(inputs=[image(shape=[1, 32, 33, 1])]), WANTED + "UINT8 [1,32,33,1]"),
-    (11, good(inputs=[image(shape=[])]), WANTED + "UINT8 []"),
     (11, good(inputs=[image(shape=...)]), "input 'image': expected a list as shape, found null"),
-    (12, good(inputs=[image(shape=[-1, 32, 32, 1])]), WANTED + "UINT8 [-1,32,32,1]"),
-    (12, good(inputs=[image(shape=[0, 32, 32, 1], data=[])]), WANTED + "UINT8 [0,32,32,1]"),
     (12, good(inputs=[image(shape=[1.0, 32, 32, 1])]), WANTED + "UINT8 [1.0,32,32,1]"),
     (12, good(inputs=[image(shape=["1", 32, 32, 1])]), WANTED + "UINT8 ['1',32,32,1]"),
     (12, good(inputs=[image(shape=[True, 32, 32, 1])]), WANTED + "UINT8 [true,32,32,1]"),
     (12, good(inputs=[image(shape=[None, 32, 32, 1])]), WANTED + "UINT8 [null,32,32,1]"),
-    (13, good(inputs=[image(shape=[16, 1152921504606846978])]), WANTED + "UINT8 [16,1152921504606846978]"),
     (13, good(inputs=[image(shape=[2**63, 32, 32, 1])]), LISTS + "a batch of at most 32, found 9223372036854775808"),
     (13, good(inputs=[image(shape=[2**70, 32, 32, 1])]), WANTED + "UINT8 [1.1805916207174113e+21,32,32,1]"),
-    (14, good(inputs=[image(shape=[1_000_000_000, 32, 32, 1])]), LISTS + "a batch of at most 32, found 1000000000"),
     (14, good(inputs=[image(shape=[32, 32, 32, 1])]), LISTS + "32768 elements for its shape, found 1024"),
     (15, good(inputs=[image(data=PIXELS[1:])]), LISTS + "1024 elements for its shape, found 1023"),
     (15, good(inputs=[image(data=[*PIXELS, 7])]), LISTS + "1024 elements for its shape, found 1025"),
@@ -120,16 +107,11 @@ FAULTS: list[tuple[int, dict[str, Any], str]] = [
     (20, good(inputs=[image(datatype="FP16")]), WANTED + "FP16 [1,32,32,1]"),
     (20, good(inputs=[image(datatype="BF16")]), WANTED + "BF16 [1,32,32,1]"),
     (21, good(outputs=[{"name": "z"}]), "unexpected output 'z'; model answers 'logits'"),
-    (21, good(outputs=[{"name": "logits"}] * 2), "output 'logits' is requested twice"),
     (21, good(outputs={}), "outputs: expected a list, found an object"),
     (22, good(id=5), "id: expected a string, found 5"),
     (22, good(id=None), "id: expected a string, found null"),
-    (22, good(id="x" * 257), "id: expected at most 256 characters, found 257"),
     (22, good(id="x" * 1_000_000), "id: expected at most 256 characters, found 1000000"),
     (23, good(parameters=5), "request: expected an object as parameters, found 5"),
-    (23, good(parameters={"timeout": "x"}), "request: expected an integer of at least 0 as timeout, found 'x'"),
-    (23, good(parameters={"timeout": -1}), "request: expected an integer of at least 0 as timeout, found -1"),
-    (23, good(parameters={"timeout": 1.5}), "request: expected an integer of at least 0 as timeout, found 1.5"),
     (23, good(parameters={"binary_data_output": 1}), "request: expected true or false as binary_data_output, found 1"),
     (23, good(inputs=[image(parameters=[])]), "input: expected an object as parameters, found a list of 0"),
 ]
@@ -145,11 +127,6 @@ def test_a_request_with_one_fault_is_told_which(request_: dict[str, Any], messag
 def test_a_number_that_no_double_holds_is_no_json(server: Server):
     body = json.dumps(good()).encode().replace(b"[7,", b"[1e400,", 1)
     assert refusal(ask(server, body)).startswith("invalid JSON at byte")
-
-
-def test_text_of_the_client_s_comes_back_short_and_escaped(server: Server):
-    text = refusal(ask(server, good(inputs=[image(name="\r\nSet-Cookie: a=b\x1b[31m\u202e<b>" + "x" * 100_000)])))
-    assert text.startswith("unexpected input '\\r\\nSet-Cookie: a=b\\x1b[31m\\u202e<b>")
 
 
 @pytest.mark.parametrize("given", ["", "7", 'a"b', "a\r\nX-Injected: 1", "\u2028\0é"])

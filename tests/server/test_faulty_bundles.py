@@ -136,7 +136,7 @@ def test_a_bundle_whose_name_cannot_be_read_does_not_take_the_place_of_another(t
     assert lines == [f"error: {COMMITTED} and {bad} are both named '{COMMITTED.name}': serve one of them\n"]
 
 
-@pytest.mark.parametrize("fault", ["empty", "changed"])
+@pytest.mark.parametrize("fault", [pytest.param("empty", marks=pytest.mark.slow), "changed"])
 def test_strict_ends_the_server_where_a_bundle_cannot_be_served(tmp_path: Path, fault: str):  # 75
     bad = _named(tmp_path, "bad")
     FAULTS[fault][0](bad)
@@ -211,7 +211,14 @@ def test_what_a_graph_names_as_the_place_of_its_data_is_not_opened(tmp_path: Pat
         assert not was_opened()
 
 
-@pytest.mark.parametrize("loss", [shutil.rmtree, lambda path: path.chmod(0), _emptied])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        shutil.rmtree,
+        pytest.param(lambda path: path.chmod(0), marks=pytest.mark.slow),
+        pytest.param(_emptied, marks=pytest.mark.slow),
+    ],
+)
 def test_a_bundle_that_vanishes_is_served_from_memory(tmp_path: Path, loss: Callable[[Path], None]):  # 79
     bundle = _named(tmp_path, "vanishing")
     self_test = COMMITTED / "self_test.npz"

@@ -180,7 +180,12 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", BAD)
+REPRESENTATIVE = ("damaged", "with another class")
+
+
+@pytest.mark.parametrize(
+    "fault", [each if each in REPRESENTATIVE else pytest.param(each, marks=pytest.mark.slow) for each in BAD]
+)
 def test_a_bad_version_leaves_the_old_one_and_says_why(folder: Path, fault: str):  # 78
     make, reason = BAD[fault]
     first = put(folder, 1)

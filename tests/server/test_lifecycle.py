@@ -1,8 +1,9 @@
-"""A server's days: more work than it can do, work that comes too late, clocks that jump, and its end.
+"""The life of a server: overload, timeouts, clients that leave, clock jumps, shutdown, and ports in use.
 
 The number in a comment is the row of the project's table of faults.
 """
 
+import contextlib
 import shutil
 import signal
 import socket
@@ -12,32 +13,36 @@ import time
 from pathlib import Path
 
 import pytest
+from grpc_asking import asking
 from held_engine import Engine, Held, holding
 from server_process import Server, start, wait_for
+from transports import LEAVERS, TRANSPORTS, Transport, grpc_client
 
-from edgecnn.server.supervisor.listening import listen
+from edgecnn.server.supervisor.listening import listen, reserve
 
 DAY_S = 86400
 PATIENCE_S = 30.0
+GRPC = ("--grpc-port", 0)
 
 
-def test_a_full_queue_refuses_at_once_and_answers_all_that_it_took(held: Held):  # 66
-    before = held.server.metrics()
-    with held.engine.held():
-        accepted = [held.occupy(), *held.queue(15)]
-        refused = [held.ask().result(PATIENCE_S) for _ in range(20)]  # while no run can end
-        assert {reply.status for reply in refused} == {503}
-        assert all(reply.headers["retry-after"] == "1" for reply in refused)
-        assert refused[0].error == "16 requests wait already: try again later"
-        assert held.server.get("/v2/health/ready").status == 200
-        assert held.server.metrics()["in_flight"] == 16
-    assert {answer.result().status for answer in accepted} == {200}
-    after = held.server.metrics()
-    assert after["failed"] - before["failed"] == 20
-    assert after["succeeded"] - before["succeeded"] == 16
+def test_full_queue_refuses_and_answers_the_rest(held: Held, transport: Transport):  # 66
+    server = held.server
+    with transport(server) as client:
+        before, refusals = server.metrics(), client.refusals()
+        with held.engine.held():
+            accepted = [held.occupy(), *held.queue(15)]
+            for _ in range(20):  # while no run can end
+                refused = client.infer(server.images[:1])
+                assert (refused.kind, refused.retry_s) == ("unavailable", 1)
+                assert refused.message == "16 requests wait already: try again later"
+            assert client.health() == (True, True)
+            assert server.metrics()["in_flight"] == 16
+        assert {answer.result().status for answer in accepted} == {200}
+        assert client.refusals() - refusals == 20
+        assert server.metrics()["succeeded"] - before["succeeded"] == 16
 
 
-def test_ten_times_the_load_does_not_make_less_of_it_succeed(held: Held):  # 66
+def test_overload_does_not_reduce_throughput(held: Held):  # 66
     held.engine.tell("pace", 0.02)  # 150 images a second, whatever this machine can do
     try:
         calm, _ = _goodput(held.server, clients=4)
@@ -68,21 +73,50 @@ def _goodput(server: Server, *, clients: int, seconds: float = 1.5) -> tuple[int
     return found.count(200), found.count(503)
 
 
-def test_what_waits_longer_than_its_client_wants_is_never_run(held: Held):  # 67
+def test_never_runs_a_request_after_its_timeout(held: Held, transport: Transport):  # 67
     server, runs = held.server, len(held.engine.runs())
-    before = _late(server)
-    with held.engine.held():
+    before = late(server)
+    with transport(server) as client, held.engine.held():
         running = held.occupy()
-        late = held.ask(2, timeout=50_000).result(PATIENCE_S)  # while the run goes on
+        refused = client.infer(server.images[:2], timeout=50_000)  # while the run goes on
         patient = held.queue(1, 3, timeout=60_000_000)
-        assert late.status == 504
-        assert late.error == "the request's timeout passed while it was queued; it was not executed"
+        assert refused.kind == "late"
+        assert refused.message == "the request's timeout passed while it was queued; it was not executed"
     assert [running.result().status, patient[0].result().status] == [200, 200]
     assert held.engine.runs()[runs:] == [1, 3]
-    assert _late(server) == before + 1
+    assert late(server) == before + 1
 
 
-def _late(server: Server) -> float:
+@pytest.mark.parametrize("leaver", LEAVERS)
+def test_never_runs_a_request_whose_client_left(held: Held, leaver: str):  # 52
+    server, engine = held.server, held.engine
+    before, runs = server.metrics()["cancelled"], len(engine.runs())
+    with engine.held():
+        running = held.occupy()
+        with LEAVERS[leaver](server, server.images[:3]):
+            wait_for(lambda: server.metrics()["in_flight"] == 2)
+        wait_for(lambda: server.metrics()["cancelled"] == before + 1)
+        assert server.metrics()["in_flight"] == 1
+    assert running.result().status == 200
+    assert held.ask(2).result().status == 200
+    assert engine.runs()[runs:] == [1, 2]
+
+
+@pytest.mark.parametrize("leaver", LEAVERS)
+def test_client_that_leaves_in_its_run_harms_nobody(held: Held, leaver: str):  # 53
+    server, engine = held.server, held.engine
+    before, runs = server.metrics(), len(engine.runs())
+    with engine.held():
+        with LEAVERS[leaver](server, server.images[:3]):
+            wait_for(lambda: len(engine.runs()) > runs)
+        wait_for(lambda: server.metrics()["cancelled"] == before["cancelled"] + 1)
+        others = held.queue(3)
+        assert not any(other.done() for other in others)
+    assert [other.result().status for other in others] == [200] * 3
+    assert server.metrics()["succeeded"] == before["succeeded"] + 3
+
+
+def late(server: Server) -> float:
     return sum(
         sample.value
         for sample in server.samples()
@@ -127,7 +161,7 @@ time_t time(time_t *at) {
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="a clock of our own needs a C compiler")
-def test_a_clock_that_jumps_by_a_day_changes_nothing(tmp_path: Path):  # 68
+def test_clock_jumps_change_nothing(tmp_path: Path):  # 68
     (tmp_path / "clock.c").write_text(CLOCK)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", "clock.so", "clock.c"], cwd=tmp_path, check=True)
     environment = {"LD_PRELOAD": str(tmp_path / "clock.so"), "JUMP": str(tmp_path / "jump")}
@@ -149,26 +183,32 @@ def test_a_clock_that_jumps_by_a_day_changes_nothing(tmp_path: Path):  # 68
         assert server.stop() == 0
 
 
-def test_at_the_end_all_that_was_accepted_is_answered(tmp_path: Path):  # 69
-    with holding(tmp_path, "--max-batch", 3) as held:
+def test_shutdown_answers_all_accepted_requests(tmp_path: Path):  # 69
+    with holding(tmp_path, "--max-batch", 3, *GRPC) as held, contextlib.ExitStack() as connections:
         server = held.server
+        clients = [connections.enter_context(transport(server)) for transport in TRANSPORTS.values()]
+        idle = connections.enter_context(asking(server))  # idle connections do not delay the end
+        assert idle.ask("ServerLive")
         with held.engine.held():
             accepted = [held.occupy(), *held.queue(6)]
+            over_both = [client.begin(server.images[:2]) for client in clients]
+            wait_for(lambda: server.metrics()["in_flight"] == 9)
             server.process.send_signal(signal.SIGTERM)
-            wait_for(lambda: server.get("/v2/health/ready").status == 503)
-            assert server.get("/v2/health/live").status == 200
+            for client in clients:
+                wait_for(lambda client=client: client.health() == (True, False))
+                refused = client.infer(server.images[:1])
+                assert (refused.kind, refused.retry_s) == ("unavailable", 1)
+                assert refused.message == "the server is about to end: ask another one"
             assert server.get(f"/v2/models/{server.name}/ready").status == 503
-            refused = server.infer(server.images[:1])
-            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-            assert refused.error == "the server is about to end: ask another one"
-            assert not any(answer.done() for answer in accepted)
+            assert not any(answer.done() for answer in (*accepted, *over_both))
         answers = [answer.result(PATIENCE_S) for answer in accepted]
         assert {(answer.status, answer.headers["connection"]) for answer in answers} == {(200, "close")}
+        assert all(answer.result(PATIENCE_S).logits is not None for answer in over_both)
         assert server.process.wait(PATIENCE_S) == 0
         assert not [line for line in server.lines if "ERROR" in line or "Traceback" in line]
 
 
-def test_a_second_signal_ends_it_at_once_and_says_that_something_was_lost(tmp_path: Path):  # 69
+def test_second_signal_ends_at_once_with_exit_code_1(tmp_path: Path):  # 69
     with holding(tmp_path) as held:
         with held.engine.held():
             lost = held.occupy()
@@ -180,17 +220,20 @@ def test_a_second_signal_ends_it_at_once_and_says_that_something_was_lost(tmp_pa
             lost.result(PATIENCE_S)
 
 
-def test_when_the_grace_time_is_over_it_ends_and_says_that_something_was_lost(tmp_path: Path):  # 69
-    with holding(tmp_path, "--grace-s", 0.5) as held:
+def test_expired_grace_time_ends_with_exit_code_1(tmp_path: Path):  # 69
+    with holding(tmp_path, "--grace-s", 0.5, *GRPC) as held, grpc_client(held.server) as client:
         with held.engine.held():
             lost = held.occupy()
+            over_grpc = client.begin(held.server.images[:1])
+            wait_for(lambda: held.server.metrics()["in_flight"] == 2)
             assert held.server.stop() == 1
         with pytest.raises(ConnectionError):
             lost.result(PATIENCE_S)
+        assert over_grpc.result(PATIENCE_S).kind == "unavailable"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_still_loads_ends_at_once_and_leaves_nobody_behind(tmp_path: Path, number: signal.Signals):  # 70
+def test_loading_server_ends_at_once(tmp_path: Path, number: signal.Signals):  # 70
     engine = Engine(tmp_path)
     with engine.held():
         process, lines = start("--backend", "openvino", "--grace-s", 3600, environment=engine.environment)
@@ -218,16 +261,26 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def test_a_port_that_cannot_be_had_is_told_before_anything_is_loaded(tmp_path: Path):  # 73
+def test_reports_an_unusable_address_before_loading(server: Server, tmp_path: Path):  # 73
     engine = Engine(tmp_path)
-    with listen("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        for options in (("--port", port), ("--host", "192.0.2.1"), ("--host", "no such host")):
-            process, lines = start("--backend", "openvino", *options, environment=engine.environment)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        listen("127.0.0.1", 0) as taken,
+        contextlib.closing(reserve("127.0.0.1", 0)) as reserved,  # as by a server that still loads
+    ):
+        port, other_port = (each.getsockname()[1] for each in (taken, other))
+        grpc_ports = (other_port, *(address.rpartition(":")[2] for address in (server.grpc_address, reserved.address)))
+        cases = [("--port", port), ("--host", "192.0.2.1"), ("--host", "no such host")]
+        cases += [("--grpc-port", each) for each in grpc_ports]
+        begun = [(option, start("--backend", "openvino", *option, environment=engine.environment)) for option in cases]
+        for (option, value), (process, lines) in begun:
             assert process.wait(PATIENCE_S) == 2
             wait_for(lambda lines=lines: lines)
             (line,) = lines
             assert line.startswith("error: ")
+            if option == "--grpc-port":
+                assert line.startswith(f"error: port {value} of 127.0.0.1 is taken")
+                assert option in line
     assert not engine.runs()
     with socket.socket() as free, pytest.raises(ConnectionRefusedError):
         free.connect(("127.0.0.1", port))

@@ -38,7 +38,7 @@ def test_what_was_received_is_what_succeeded_failed_was_cancelled_or_is_in_fligh
 
 def test_runs_are_counted_by_their_images():
     metrics = Metrics()
-    metrics.of("lenet").ran(3, 0.5)
+    metrics.of("lenet").ran(3)
     assert samples(metrics)["edgecnn_batch_images_bucket", (("le", "4.0"), ("model", "lenet"))] == 1
 
 

@@ -9,23 +9,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tritonclient.http as triton
 from asking import refusal
 from held_engine import Engine
 from model_versions import NAME, put, put_with_another_class
 from repository import COMMITTED
 from server_process import Reply, Server, serving, wait_for
-from tritonclient.utils import InferenceServerException
+from triton_client import Triton, refused
 
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.api.control_requests import check_control
 from edgecnn.server.http.message import Head
 
+GRPC = ("--grpc-port", 0)
+
 
 @pytest.fixture
 def controlled(one_version: Path) -> Iterator[Server]:
     """A server that takes orders, and does nothing by itself."""
-    with serving("--model-control", "--watch-s", 0, bundles=[one_version.parent], name=NAME) as server:
+    with serving("--model-control", "--watch-s", 0, *GRPC, bundles=[one_version.parent], name=NAME) as server:
         yield server
 
 
@@ -195,16 +196,23 @@ def test_the_key_is_needed_where_there_is_one(one_version: Path, tmp_path: Path)
         assert order(server, "load").json["state"] == "READY"
 
 
-def test_tritonclient_loads_and_unloads(controlled: Server):
-    with triton.InferenceServerClient(f"127.0.0.1:{controlled.port}") as client:
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_tritonclient_loads_and_unloads(controlled: Server, protocol: str):
+    triton = Triton(protocol, controlled)
+    with triton.client as client:
         client.unload_model(NAME)
         assert not client.is_model_ready(NAME)
+        assert refused(lambda: triton.infer(controlled.images[:1]))[0] == "unavailable"
+        (entry,) = triton.index()
+        assert (entry["state"], entry["reason"]) == ("UNAVAILABLE", "it was unloaded")
         client.load_model(NAME)
         assert client.is_model_ready(NAME)
-        with pytest.raises(InferenceServerException, match="not found"):
-            client.load_model("other")
-        with pytest.raises(InferenceServerException, match="what is loaded stands on the server"):
-            client.load_model(NAME, config="{}")
+        assert refused(lambda: client.load_model("other"))[0] == "not found"
+        kind, text = refused(lambda: client.load_model(NAME, config="{}"))
+        assert kind == "invalid"
+        assert "parameter 'config'" in text
+        assert "what is loaded stands on the server" in text
+    controlled.unharmed()
 
 
 def test_who_waits_for_a_model_is_told_when_the_server_ends(one_version: Path, tmp_path: Path):

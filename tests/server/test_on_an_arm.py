@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from broken_models import MODELS, endless_loop, external, linear, reseal
-from emulation import CORTEX_A72
 from marks import on_an_arm
 from model_versions import NAME, put, reseal_as
 from repository import COMMITTED
 from server_process import Server, serving, wait_for
+
+from benchmarks.devices.emulation import CORTEX_A72
 
 pytestmark = on_an_arm
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from edgecnn.errors import UsageError
-from edgecnn.files.schema import parse
+from edgecnn.files.schema import dump, parse
 from edgecnn.protocol.api_key import read_api_key
 from edgecnn.server.models.catalogue import Held, Source
 from edgecnn.server.options import ServeOptions
-from edgecnn.server.supervisor.job import WorkerJob, job_text
+from edgecnn.server.supervisor.job import WorkerJob
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_job_arrives_as_it_was_sent():
         held=(Held("a", ("image uint8 [-1,32,32,1]", "logits float32 [-1,10]")), Held("b", is_unloaded=True)),
         supervisor_pid=7,
     )
-    assert parse(WorkerJob, job_text(job)) == job
+    assert parse(WorkerJob, dump(job)) == job
 
 
 def test_a_key_is_one_line(tmp_path: Path):

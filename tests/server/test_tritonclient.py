@@ -1,225 +1,289 @@
-"""NVIDIA's client for HTTP as it is shipped: everything that it can ask, and what it makes of the answers."""
+"""NVIDIA's clients for HTTP and gRPC as they are shipped: every call, and what they read in the responses."""
 
 import io
-from collections.abc import Callable, Iterator
+import queue
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import tritonclient.http as triton
+import tritonclient.grpc
+import tritonclient.http
 from PIL import Image
-from server_process import Server
-from tritonclient.utils import InferenceServerException
+from server_process import TIMEOUT_S, Server
+from triton_client import Triton, files, refused
 
-BINARY = pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
+LEAST = np.zeros((1, 32, 32, 1), np.uint8)
+
+
+@pytest.fixture(params=["http", "grpc"])
+def triton(request: pytest.FixtureRequest, server: Server) -> Iterator[Triton]:
+    """A client, while other clients send good requests."""
+    triton = Triton(request.param, server)
+    with triton.client, server.good_neighbour():
+        yield triton
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[triton.InferenceServerClient]:
-    """A client, while good requests of others go on beside it."""
-    with triton.InferenceServerClient(f"127.0.0.1:{server.port}") as client, server.good_neighbour():
-        yield client
+def http(server: Server) -> Iterator[Triton]:
+    """A client for HTTP."""
+    triton = Triton("http", server)
+    with triton.client, server.good_neighbour():
+        yield triton
 
 
-def pixels(images: np.ndarray, *, binary: bool = True) -> list[triton.InferInput]:
-    given = triton.InferInput("image", list(images.shape), "UINT8")
-    given.set_data_from_numpy(images, binary_data=binary)
-    return [given]
-
-
-def files(*contents: bytes, binary: bool = True) -> list[triton.InferInput]:
-    given = triton.InferInput("image", [len(contents)], "BYTES")
-    array = np.array(contents, np.object_)
-    if not binary:  # the client writes BYTES into JSON as text only, which a JPEG is not
-        array = np.array([content.decode("latin-1") for content in contents], np.object_)
-    given.set_data_from_numpy(array, binary_data=binary)
-    return [given]
-
-
-def logits(*, binary: bool = True, classes: int = 0) -> list[triton.InferRequestedOutput]:
-    return [triton.InferRequestedOutput("logits", binary_data=binary, class_count=classes)]
-
-
-def refused(call: Callable[[], Any]) -> tuple[str, str]:
-    """The status and the text with which the client fails."""
-    with pytest.raises(InferenceServerException) as caught:
-        call()
-    return caught.value.status(), caught.value.message()
-
-
-def test_it_sees_that_the_server_lives_and_is_ready(client: triton.InferenceServerClient, server: Server):
+def test_reads_liveness_and_readiness(triton: Triton):
+    client, name = triton.client, triton.server.name
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.is_model_ready(server.name)
-    assert client.is_model_ready(server.name, "1")
+    assert client.is_model_ready(name)
+    assert client.is_model_ready(name, "1")
     assert not client.is_model_ready("nope")
-    assert not client.is_model_ready(server.name, "2")
+    assert not client.is_model_ready(name, "2")
 
 
-def test_it_reads_metadata_configuration_and_index(client: triton.InferenceServerClient, server: Server):
-    assert set(client.get_server_metadata()) == {"name", "version", "extensions"}
-    model = client.get_model_metadata(server.name, "1")
+def test_reads_metadata(triton: Triton):
+    assert triton.plain("get_server_metadata") == triton.server.get("/v2").json
+    model = triton.plain("get_model_metadata", triton.server.name, "1")
     assert model["versions"] == ["1"]
-    assert [each["name"] for each in model["inputs"] + model["outputs"]] == ["image", "logits"]
-    config = client.get_model_config(server.name)
-    assert config["max_batch_size"] > 1
-    assert config["input"] == [{"name": "image", "data_type": "TYPE_UINT8", "dims": [32, 32, 1]}]
-    index = client.get_model_repository_index()
-    assert [(each["name"], each["state"]) for each in index] == [(server.name, "READY")]
+    tensors = model["inputs"] + model["outputs"]
+    assert [(each["name"], each["datatype"], [int(size) for size in each["shape"]]) for each in tensors] == [
+        ("image", "UINT8", [-1, 32, 32, 1]),
+        ("logits", "FP32", [-1, 10]),
+    ]
+
+
+def test_reads_the_configuration(triton: Triton):
+    config = triton.plain("get_model_config", triton.server.name)
+    config = config if triton.is_http else config["config"]
+    assert config["max_batch_size"] == 32
+    (given,) = config["input"]
+    assert (given["name"], given["data_type"]) == ("image", "TYPE_UINT8")
+    assert [int(size) for size in given["dims"]] == [32, 32, 1]
+    assert "dynamic_batching" in config
+    assert config["parameters"]["digest"]["string_value"] == triton.server.bundle.digest
+    assert config["backend"]
+
+
+def test_reads_the_repository_index(triton: Triton):
+    (entry,) = triton.index()
+    assert (entry["name"], entry["version"], entry["state"]) == (triton.server.name, "1", "READY")
+    assert not entry.get("reason")
 
 
 @pytest.mark.parametrize("model", ["", "named"])
-def test_it_reads_statistics_that_grow(model: str, client: triton.InferenceServerClient, server: Server):
+def test_reads_growing_statistics(triton: Triton, model: str):
     def count() -> int:
-        (found,) = client.get_inference_statistics(model and server.name)["model_stats"]
+        (found,) = triton.plain("get_inference_statistics", model and triton.server.name)["model_stats"]
         return int(found["inference_stats"]["success"]["count"])
 
     before = count()
-    client.infer(server.name, pixels(server.images[:2]))
+    triton.infer(triton.server.images[:2])
     assert count() > before
 
 
-@BINARY
-@pytest.mark.parametrize("answer", [True, False], ids=["to binary", "to json"])
-@pytest.mark.parametrize("count", [1, 3])
-def test_it_infers(count: int, answer: bool, binary: bool, client: triton.InferenceServerClient, server: Server):
-    images = server.images[:count]
-    result = client.infer(server.name, pixels(images, binary=binary), outputs=logits(binary=answer))
-    assert np.array_equal(result.as_numpy("logits"), server.logits(images))
-    assert result.get_response()["model_name"] == server.name
+@pytest.mark.parametrize("count", [1, 3, 32])
+def test_infers(triton: Triton, count: int):
+    images = np.resize(triton.server.images, (count, 32, 32, 1))
+    result = triton.infer(images, classes=0)
+    assert np.array_equal(result.as_numpy("logits"), triton.server.logits(images))
+    assert triton.response(result, "model_name") == triton.server.name
+    assert triton.response(result, "model_version") == "1"
 
 
-def test_without_a_word_on_outputs_it_gets_all_of_them(client: triton.InferenceServerClient, server: Server):
-    result = client.infer(server.name, pixels(server.images[:1]), model_version="1")
-    assert np.array_equal(result.as_numpy("logits"), server.logits(server.images[:1]))
+def test_receives_all_outputs_by_default(triton: Triton):
+    result = triton.infer(triton.server.images[:1], model_version="1")
+    assert np.array_equal(result.as_numpy("logits"), triton.server.logits(triton.server.images[:1]))
     assert result.as_numpy("other") is None
 
 
-@pytest.mark.parametrize("asked", ["gzip", "deflate", None])
-@pytest.mark.parametrize("sent", ["gzip", "deflate", None])
-@BINARY
-def test_it_infers_compressed_both_ways(
-    binary: bool, sent: str | None, asked: str | None, client: triton.InferenceServerClient, server: Server
-):
-    images = np.repeat(server.images[:1], 16, axis=0)
-    result = client.infer(
-        server.name,
-        pixels(images, binary=binary),
-        outputs=logits(binary=binary),
+@pytest.mark.parametrize("answer", [True, False], ids=["to binary", "to json"])
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
+@pytest.mark.parametrize("classes", [0, 3])
+def test_infers_in_json(http: Triton, binary: bool, answer: bool, classes: int):
+    images = http.server.images[:3]
+    outputs = [http.module.InferRequestedOutput("logits", binary_data=answer, class_count=classes)]
+    given = http.given(images, "UINT8", binary_data=binary)
+    found = http.client.infer(http.server.name, given, outputs=outputs).as_numpy("logits")
+    if classes:
+        check_classes(http.server, images, found, classes)
+    else:
+        assert np.array_equal(found, http.server.logits(images))
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", None])
+def test_infers_compressed(triton: Triton, coding: str | None):
+    images = np.repeat(triton.server.images[:1], 16, axis=0)
+    options = {"request_compression_algorithm": coding} if triton.is_http else {"compression_algorithm": coding}
+    result = triton.infer(images, **options)
+    assert np.array_equal(result.as_numpy("logits"), triton.server.logits(images))
+
+
+@pytest.mark.parametrize("sent", ["gzip", None])
+@pytest.mark.parametrize("asked", ["gzip", "deflate"])
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
+def test_receives_compressed(http: Triton, binary: bool, asked: str, sent: str | None):
+    images = np.repeat(http.server.images[:1], 16, axis=0)
+    result = http.client.infer(
+        http.server.name,
+        http.given(images, "UINT8", binary_data=binary),
+        outputs=[http.module.InferRequestedOutput("logits", binary_data=binary)],
         request_compression_algorithm=sent,
         response_compression_algorithm=asked,
     )
-    assert np.array_equal(result.as_numpy("logits"), server.logits(images))
+    assert np.array_equal(result.as_numpy("logits"), http.server.logits(images))
 
 
-def test_it_sends_image_files(client: triton.InferenceServerClient, server: Server):
-    encoded = server.bundle.self_test().encoded
-    result = client.infer(server.name, files(*(each.content for each in encoded)), outputs=logits())
-    preprocessing = server.bundle.manifest.preprocessing
-    expected = server.logits(np.stack([preprocessing.image(each.content) for each in encoded]))
-    assert np.array_equal(result.as_numpy("logits"), expected)
+def test_sends_image_files(triton: Triton):
+    encoded = [each.content for each in triton.server.bundle.self_test().encoded]
+    preprocessing = triton.server.bundle.manifest.preprocessing
+    expected = triton.server.logits(np.stack([preprocessing.image(each) for each in encoded]))
+    assert np.array_equal(triton.infer(files(*encoded)).as_numpy("logits"), expected)
 
 
-def test_files_that_json_cannot_hold_are_refused_and_not_guessed(client: triton.InferenceServerClient, server: Server):
+@pytest.mark.parametrize(("file", "text"), [(b"hello", "is not a JPEG, PNG or BMP image"), (b"GIF89a", "image is GIF")])
+def test_rejects_a_file_that_is_no_image(triton: Triton, file: bytes, text: str):
+    kind, message = refused(lambda: triton.infer(files(file)))
+    assert kind == "invalid"
+    assert text in message
+
+
+def test_rejects_a_file_that_json_cannot_hold(http: Triton):
     file = io.BytesIO()
     Image.new("L", (32, 32), 128).save(file, "JPEG")
-    status, text = refused(lambda: client.infer(server.name, files(file.getvalue(), binary=False)))
-    assert status == "400"
-    assert "is not a JPEG, PNG or BMP image" in text
+    text = np.array([file.getvalue().decode("latin-1")], np.object_)  # the client writes BYTES into JSON as text
+    given = http.given(text, "BYTES", binary_data=False)
+    kind, message = refused(lambda: http.client.infer(http.server.name, given))
+    assert kind == "invalid"
+    assert "is not a JPEG, PNG or BMP image" in message
 
 
-@BINARY
 @pytest.mark.parametrize(("asked", "given"), [(1, 1), (3, 3), (99, 10)])
-def test_it_gets_the_best_classes_with_their_labels(
-    asked: int, given: int, binary: bool, client: triton.InferenceServerClient, server: Server
-):
-    images = server.images[:2]
-    result = client.infer(server.name, pixels(images), outputs=logits(binary=binary, classes=asked))
-    found = result.as_numpy("logits")
-    assert found.shape == (2, given)
-    scores, labels = server.logits(images), server.bundle.manifest.labels
-    for row, best in zip(found, np.argsort(-scores, axis=1), strict=True):
+def test_receives_the_best_classes(triton: Triton, asked: int, given: int):
+    images = triton.server.images[:2]
+    check_classes(triton.server, images, triton.infer(images, classes=asked).as_numpy("logits"), given)
+
+
+def check_classes(server: Server, images: np.ndarray, found: np.ndarray, count: int) -> None:
+    """Check the indices and labels of the best classes."""
+    assert found.shape == (len(images), count)
+    labels = server.bundle.manifest.labels
+    for row, best in zip(found, np.argsort(-server.logits(images), axis=1), strict=True):
         texts = [each.decode() if isinstance(each, bytes) else each for each in row]
-        assert [text.split(":")[1:] for text in texts] == [[str(i), labels[i]] for i in best[:given]]
+        assert [text.split(":")[1:] for text in texts] == [[str(i), labels[i]] for i in best[:count]]
 
 
 @pytest.mark.parametrize("request_id", ["7", 'é "quoted"', "a\r\nX-Injected: 1", "x" * 256])
-def test_its_request_id_comes_back_in_the_answer(request_id: str, client: triton.InferenceServerClient, server: Server):
-    result = client.infer(server.name, pixels(server.images[:1]), request_id=request_id)
-    assert result.get_response()["id"] == request_id
+def test_receives_its_request_id(triton: Triton, request_id: str):
+    result = triton.infer(triton.server.images[:1], request_id=request_id)
+    assert triton.response(result, "id") == request_id
 
 
-def test_its_headers_and_query_do_no_harm(client: triton.InferenceServerClient, server: Server):
-    result = client.infer(
-        server.name,
-        pixels(server.images[:1]),
-        headers={"X-Request-ID": "mine", "Traceparent": "00-0-0-00"},
-        query_params={"a": ["b", "c"]},
+def test_unknown_headers_and_parameters_are_ignored(triton: Triton):
+    result = triton.infer(
+        triton.server.images[:1],
+        headers={"x-request-id": "mine", "traceparent": "00-0-0-00"},
         priority=7,
-        parameters={"anything": "else"},
+        parameters={"anything": "else", "number": 7, "truth": True},
+        **({"query_params": {"a": ["b", "c"]}} if triton.is_http else {}),
     )
     assert result.as_numpy("logits").shape == (1, 10)
 
 
-def test_a_timeout_that_is_long_enough_changes_nothing(client: triton.InferenceServerClient, server: Server):
-    result = client.infer(server.name, pixels(server.images[:1]), timeout=10_000_000)
-    assert np.array_equal(result.as_numpy("logits"), server.logits(server.images[:1]))
+def test_infers_within_its_timeout(triton: Triton):
+    options = {} if triton.is_http else {"client_timeout": 10}
+    result = triton.infer(triton.server.images[:1], timeout=10_000_000, **options)
+    assert np.array_equal(result.as_numpy("logits"), triton.server.logits(triton.server.images[:1]))
 
 
-def test_a_timeout_that_has_passed_is_504_and_nothing_was_run(client: triton.InferenceServerClient, server: Server):
-    status, text = refused(lambda: client.infer(server.name, pixels(server.images[:1]), timeout=1))
-    assert status == "504"
+def test_is_not_run_after_its_timeout(triton: Triton):
+    kind, text = refused(lambda: triton.infer(triton.server.images[:1], timeout=1))
+    assert kind == "late"
     assert "was not executed" in text
 
 
 @pytest.mark.parametrize(
-    ("name", "version", "images", "status", "message"),
+    ("name", "version", "images", "kind", "message"),
     [
-        ("nope", "", np.zeros((1, 32, 32, 1), np.uint8), "404", "model 'nope' is not found"),
-        ("", "9", np.zeros((1, 32, 32, 1), np.uint8), "404", "is not found in version '9'"),
-        ("", "", np.zeros((1, 32, 31, 1), np.uint8), "400", "found UINT8 [1,32,31,1]"),
-        ("", "", np.zeros((1, 32, 32), np.uint8), "400", "found UINT8 [1,32,32]"),
-        ("", "", np.zeros((33, 32, 32, 1), np.uint8), "400", "expected a batch of at most 32, found 33"),
+        ("nope", "", LEAST, "not found", "model 'nope' is not found"),
+        (None, "9", LEAST, "not found", "is not found in version '9'"),
+        (None, "", LEAST[:, :, 1:], "invalid", "found UINT8 [1,32,31,1]"),
+        (None, "", LEAST[0], "invalid", "found UINT8 [32,32,1]"),
+        (None, "", np.repeat(LEAST, 33, axis=0), "invalid", "expected a batch of at most 32, found 33"),
+        # 4.8 MB, more than the limit of gRPC's own
+        (None, "", np.zeros((32, 224, 224, 3), np.uint8), "invalid", "found UINT8 [32,224,224,3]"),
     ],
 )
-def test_it_hears_what_was_wrong(
-    name: str,
-    version: str,
-    images: np.ndarray,
-    status: str,
-    message: str,
-    client: triton.InferenceServerClient,
-    server: Server,
+def test_reads_what_was_wrong(
+    triton: Triton, name: str | None, version: str, images: np.ndarray, kind: str, message: str
 ):
-    found, text = refused(lambda: client.infer(name or server.name, pixels(images), model_version=version))
-    assert found == status
+    found, text = refused(lambda: triton.infer(images, name=name, model_version=version))
+    assert found == kind
     assert message in text
+
+
+@pytest.mark.parametrize("call", ["get_model_metadata", "get_model_config", "get_inference_statistics"])
+def test_reads_that_a_model_is_missing(triton: Triton, call: str):
+    name, get = triton.server.name, getattr(triton.client, call)
+    for arguments, text in ((("nope",), "model 'nope' is not found"), ((name, "2"), "is not found in version '2'")):
+        kind, message = refused(lambda arguments=arguments: get(*arguments))
+        assert kind == "not found"
+        assert text in message
 
 
 @pytest.mark.parametrize("name", ["itself", "other"])
 @pytest.mark.parametrize("action", ["load_model", "unload_model"])
-def test_it_cannot_load_and_unload_and_hears_why(
-    action: str, name: str, client: triton.InferenceServerClient, server: Server
-):
-    status, text = refused(lambda: getattr(client, action)(server.name if name == "itself" else name))
-    assert status == "403"
+def test_cannot_control_models_by_default(triton: Triton, action: str, name: str):
+    own = triton.server.name
+    kind, text = refused(lambda: getattr(triton.client, action)(own if name == "itself" else name))
+    assert kind == "forbidden"
     assert text == "models cannot be loaded or unloaded here: start the server with --model-control"
-    assert client.is_model_ready(server.name)
+    assert triton.client.is_model_ready(own)
 
 
 @pytest.mark.parametrize(
-    "call",
-    ["get_trace_settings", "get_log_settings", "get_system_shared_memory_status", "get_cuda_shared_memory_status"],
+    "extension", ["trace_settings", "log_settings", "system_shared_memory_status", "cuda_shared_memory_status"]
 )
-def test_an_extension_that_there_is_not_is_404(call: str, client: triton.InferenceServerClient):
-    assert refused(getattr(client, call))[0] == "404"
+def test_reads_that_an_extension_is_missing(triton: Triton, extension: str):
+    kind, text = refused(getattr(triton.client, f"get_{extension}"))
+    if triton.is_http:
+        assert kind == "not found"
+    else:
+        assert kind == "unimplemented"
+        assert text.startswith("there is no call '/inference.GRPCInferenceService/")
 
 
-def test_it_infers_many_at_once_in_its_own_threads(server: Server):
-    with triton.InferenceServerClient(f"127.0.0.1:{server.port}", concurrency=8) as client:
-        given = [pixels(server.images[index : index + 1]) for index in range(8)]
+def test_streams_are_unimplemented(server: Server):
+    answers: queue.Queue[Any] = queue.Queue()
+    with tritonclient.grpc.InferenceServerClient(server.grpc_address) as client:
+        client.start_stream(lambda result, error: answers.put(error or result))
+        error = answers.get(timeout=TIMEOUT_S)
+        client.stop_stream()
+    assert "UNIMPLEMENTED" in str(error)
+
+
+def test_infers_many_at_once_over_http(server: Server):
+    with tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.port}", concurrency=8) as client:
+        triton = Triton("http", server)
+        given = [triton.given(server.images[index : index + 1], "UINT8") for index in range(8)]
         pending = [client.async_infer(server.name, each, request_id=str(index)) for index, each in enumerate(given)]
         for index, request in enumerate(pending):
             result = request.get_result()
             assert result.get_response()["id"] == str(index)
             assert np.array_equal(result.as_numpy("logits"), server.logits(server.images[index : index + 1]))
+
+
+def test_infers_many_at_once_over_grpc(server: Server):
+    answers: queue.Queue[Any] = queue.Queue()
+    triton = Triton("grpc", server)
+    with triton.client as client:
+        for index in range(8):
+            given = triton.given(server.images[index : index + 1], "UINT8")
+            client.async_infer(
+                server.name, given, lambda result, error: answers.put(error or result), request_id=str(index)
+            )
+        found = [answers.get(timeout=TIMEOUT_S) for _ in range(8)]
+    assert sorted(int(result.get_response().id) for result in found) == list(range(8))
+    for result in found:
+        index = int(result.get_response().id)
+        assert np.array_equal(result.as_numpy("logits"), server.logits(server.images[index : index + 1]))

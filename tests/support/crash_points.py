@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emulation import Processor  # which is not where an emulated process looks
+    from benchmarks.devices.emulation import Processor  # an emulated process needs no emulator
 
 DELETIONS = ("unlink", "rmdir")
 _CHANGES = ("mkdir", "open", "write", "fsync", "rename", "replace", "symlink", *DELETIONS)

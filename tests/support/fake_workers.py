@@ -3,7 +3,7 @@
 START = """
 import os, signal, socket, sys, threading, time
 from pathlib import Path
-from edgecnn.server.supervisor.job import read_job, say_ready
+from edgecnn.server.supervisor.job import Notice, read_job, say
 from edgecnn.host.lifeline import die_with_parent
 job = read_job()
 die_with_parent(job.supervisor_pid)
@@ -37,7 +37,7 @@ def serve():
             body = str(os.getpid())
             client.sendall(f"HTTP/1.0 200 OK\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n{body}".encode())
 threading.Thread(target=serve, daemon=True).start()
-say_ready(job, ["lenet", "resnet"])
+say(job, Notice(served=("lenet", "resnet")))
 stopping.wait()
 time.sleep(0.2)
 with busy:
@@ -45,18 +45,17 @@ with busy:
 """
 )
 LOADING = START + "time.sleep(600)\n"
-DEAF = START + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay_ready(job, ['lenet'])\ntime.sleep(600)\n"
+DEAF = START + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay(job, Notice(served=('lenet',)))\ntime.sleep(600)\n"
 DEAF_WHILE_LOADING = START + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)\n"
 SERVING_WHILE_LOADING = (
     START
     + """
-from edgecnn.server.supervisor.job import say_accepting
 def stop(number, frame):
     time.sleep(1.5)
     (folder / "answered").touch()
     os._exit(0)
 signal.signal(signal.SIGTERM, stop)
-say_accepting(job)
+say(job, Notice())
 (folder / "accepting").touch()
 time.sleep(600)
 """
@@ -66,5 +65,5 @@ STALLING = START + "from edgecnn.server.supervisor.job import STALLED\nos._exit(
 LEAVING = START + "os._exit(0)\n"
 REFUSING = START + "print('the worker says why', file=sys.stderr)\nsys.exit(int(os.environ['CODE']))\n"
 NOTING_ENVIRONMENT = (
-    START + "(folder / 'names').write_text(' '.join(os.environ))\nsay_ready(job, [])\ntime.sleep(600)\n"
+    START + "(folder / 'names').write_text(' '.join(os.environ))\nsay(job, Notice(served=()))\ntime.sleep(600)\n"
 )

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from emulation import CORTEX_A72, HASWELL
+
+from benchmarks.devices.emulation import CORTEX_A72, HASWELL
 
 
 def emulated(test: Callable) -> Callable:

@@ -10,6 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 from repository import COMMITTED
 
+from edgecnn.bundle.manifest import Graph
 from edgecnn.bundle.self_test import EncodedImage, SelfTest
 from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
 
@@ -35,13 +36,13 @@ def reseal_as(bundle: Path, name: str) -> None:
 def put_with_another_class(folder: Path, number: int) -> Bundle:
     """Put a version that is intact, and whose proof holds, and that gives eleven logits in place of ten."""
     committed = open_bundle(COMMITTED)
-    self_test = committed.self_test()
+    self_test, network = committed.self_test(), committed.manifest.network
+    assert network is not None
     manifest = dataclasses.replace(
         committed.manifest,
-        precision="fp32",
-        quantization=None,
+        graphs=(Graph("model.onnx", "fp32"),),
         labels=(*committed.manifest.labels, "eleventh"),
-        network=dataclasses.replace(committed.manifest.network, num_classes=11),
+        network=dataclasses.replace(network, num_classes=11),
         output=dataclasses.replace(committed.manifest.output, shape=(None, 11)),
     )
     more = SelfTest(

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from emulation import Processor
 from prometheus_client.parser import text_string_to_metric_families
 from repository import COMMITTED
 
+from benchmarks.devices.emulation import Processor
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.host.child import child_environment
 

@@ -12,10 +12,8 @@ from edgecnn.host.resources import usable_cores
 from edgecnn.progress import silent
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.contest import Contestant
-from edgecnn.tuning.drop import drop_points
 from edgecnn.tuning.halving import Halving
-from edgecnn.tuning.space import search_space
-from edgecnn.tuning.tune import profile_of, tune
+from edgecnn.tuning.tune import drop_points, profile_of, search_space, tune
 from edgecnn.tuning.verdict import decide, say
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from edgecnn.bundle.decoding import Mode
 from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.public_sets import find, places
-from edgecnn.pipeline.data.source import ArrayImages, Split
+from edgecnn.pipeline.data.source import ArrayImages, Split, check_split
 
 _PICKLED, _BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
 _FILES = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
@@ -33,8 +33,7 @@ class Cifar10:
 
     def split(self, name: str) -> Split:
         """See `DataSource.split`."""
-        if name not in _FILES:
-            raise SourceError(f"cifar10 has the splits train and test, not {name!r}")
+        check_split(self.name, name)
         binary = next((place for place in self.places() if (place / "test_batch.bin").is_file()), None)
         if binary is not None:
             parts = [_read_binary(binary / f"{file}.bin") for file in _FILES[name]]
@@ -52,9 +51,8 @@ def _read_binary(path: Path) -> tuple[np.ndarray, np.ndarray]:
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; download it again") from None
     if content.size == 0 or content.size % (1 + _PIXELS):
-        raise SourceError(
-            f"{path} is no file of CIFAR-10: {content.size} bytes are not whole images; download it again"
-        )
+        problem = f"{content.size} bytes are not whole images"
+        raise SourceError(f"{path} is no file of CIFAR-10: {problem}; download it again")
     records = content.reshape(-1, 1 + _PIXELS)
     return _checked(path, records[:, 1:], records[:, 0].astype(np.int64))
 
@@ -84,11 +82,6 @@ class _ArraysOnly(pickle.Unpickler):
     """An unpickler that finds what an array of numbers needs, by its names in old and new NumPy, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of three names, or refuse.
-
-        Raises:
-            UnpicklingError: it is another one.
-        """
         if (module, name) == ("numpy", "ndarray"):
             return np.ndarray
         if (module, name) == ("numpy", "dtype"):

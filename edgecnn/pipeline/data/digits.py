@@ -7,8 +7,8 @@ without a split; theirs here is by content hash. Strokes are bright on black.
 import numpy as np
 
 from edgecnn.bundle.decoding import Mode
-from edgecnn.errors import MissingExtra, SourceError
-from edgecnn.pipeline.data.source import ArrayImages, Split, is_test
+from edgecnn.errors import MissingExtra
+from edgecnn.pipeline.data.source import ArrayImages, Split, check_split
 
 
 class Digits:
@@ -20,20 +20,11 @@ class Digits:
 
     def split(self, name: str) -> Split:
         """See `DataSource.split`."""
-        if name not in ("train", "test"):
-            raise SourceError(f"digits has the splits train and test, not {name!r}")
-        pixels, targets = _load()
-        images = ArrayImages(pixels)
-        chosen = [i for i in range(len(pixels)) if is_test(images.digest(i)) == (name == "test")]
-        return Split(self.name, name, images, targets).subset(chosen)
-
-
-def _load() -> tuple[np.ndarray, np.ndarray]:
-    """Return all digits as uint8 [1797, 8, 8] in 0..255, and targets as int64 [1797]."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise MissingExtra("the digits come with scikit-learn: pip install 'edgecnn[pipeline]'") from None
-    levels, targets = load_digits(return_X_y=True)
-    pixels = np.rint(levels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    return pixels, targets.astype(np.int64)
+        check_split(self.name, name)
+        try:
+            from sklearn.datasets import load_digits
+        except ImportError:
+            raise MissingExtra("the digits come with scikit-learn: pip install 'edgecnn[pipeline]'") from None
+        levels, targets = load_digits(return_X_y=True)
+        pixels = np.rint(levels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+        return Split(self.name, name, ArrayImages(pixels), targets.astype(np.int64)).by_content(name)

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgecnn.bundle.decoding import SUFFIXES, Mode, decode, holds_grey
 from edgecnn.errors import ImageError, SourceError
-from edgecnn.pipeline.data.source import FileImages, Split, is_test
+from edgecnn.pipeline.data.source import FileImages, Split, check_split
 
 _LOOKED_AT = 32
 
@@ -18,10 +18,7 @@ class ImageFolder:
     """Images on disk, one subfolder a class; class names in sorted order are the labels."""
 
     def __init__(self, root: Path) -> None:
-        """Look at the folder's layout.
-
-        Args:
-            root: the folder.
+        """Check the layout of the folder `root`.
 
         Raises:
             SourceError: it is missing, or holds no class folders with images.
@@ -43,28 +40,23 @@ class ImageFolder:
 
     def split(self, name: str) -> Split:
         """See `DataSource.split`."""
-        if name not in ("train", "test"):
-            raise SourceError(f"{self._root} has the splits train and test, not {name!r}")
-        if not self._divided:
-            paths, targets = self._files(self._root)
-            images = FileImages(paths)
-            chosen = [i for i in range(len(paths)) if is_test(images.digest(i)) == (name == "test")]
-            if not chosen:
-                raise SourceError(
-                    f"{self._root} has {len(paths)} images, too few to keep some for {name}: "
-                    f"divide it into train/ and test/"
-                )
-            return Split(self.name, name, images, targets, self._root).subset(chosen)
-        paths, targets = self._files(self._root / "train" if name == "train" else self._test_folder())
-        return Split(self.name, name, FileImages(paths), targets, self._root)
+        check_split(self._root, name)
+        if self._divided:
+            folders = ("train",) if name == "train" else ("test", "val")
+            found = next((self._root / each for each in folders if (self._root / each).is_dir()), None)
+            if found is None:
+                raise SourceError(f"{self._root} has train/, but neither test/ nor val/: nothing to test on")
+            return self._read(found, name)
+        undivided = self._read(self._root, name)
+        chosen = undivided.by_content(name)
+        if not len(chosen):
+            raise SourceError(
+                f"{self._root} has {len(undivided)} images, too few to keep some for {name}: "
+                f"divide it into train/ and test/"
+            )
+        return chosen
 
-    def _test_folder(self) -> Path:
-        for name in ("test", "val"):
-            if (self._root / name).is_dir():
-                return self._root / name
-        raise SourceError(f"{self._root} has train/, but neither test/ nor val/: nothing to test on")
-
-    def _files(self, folder: Path) -> tuple[list[Path], np.ndarray]:
+    def _read(self, folder: Path, name: str) -> Split:
         found = _classes(folder)
         if tuple(found) != self.labels:
             raise SourceError(f"{folder} has the classes {', '.join(found)}, expected {', '.join(self.labels)}")
@@ -76,7 +68,7 @@ class ImageFolder:
                 raise SourceError(f"{folder / label} holds no images (JPEG, PNG or BMP): add some or remove the folder")
             paths += images
             targets += [target] * len(images)
-        return paths, np.asarray(targets, dtype=np.int64)
+        return Split(self.name, name, FileImages(paths), np.asarray(targets, dtype=np.int64), self._root)
 
 
 def _classes(folder: Path) -> list[str]:
@@ -88,10 +80,10 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _mode(folder: Path, labels: tuple[str, ...]) -> tuple[Mode, tuple[str, ...]]:
-    """Choose the colour mode, and say what a user should know of it.
+    """Choose the colour mode, and return warnings about it.
 
-    Files that hold one channel are grey, files that hold three may be: some of them, evenly spread, are decoded. Where
-    both kinds stand together, all are read as colour, which loses nothing.
+    Files with one channel are grey. Of files with three channels some, evenly spread, are decoded to find out. If a
+    folder holds both kinds, all are read as colour, which loses nothing.
     """
     paths = [path for label in labels for path in _images(folder / label)]
     if not paths:

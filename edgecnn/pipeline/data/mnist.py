@@ -13,7 +13,7 @@ import numpy as np
 from edgecnn.bundle.decoding import Mode
 from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.public_sets import find, places
-from edgecnn.pipeline.data.source import ArrayImages, Split
+from edgecnn.pipeline.data.source import ArrayImages, Split, check_split
 
 _FILES = {"train": "train", "test": "t10k"}
 
@@ -34,8 +34,7 @@ class Mnist:
 
     def split(self, name: str) -> Split:
         """See `DataSource.split`."""
-        if name not in _FILES:
-            raise SourceError(f"{self.name} has the splits train and test, not {name!r}")
+        check_split(self.name, name)
         marker = "train-images-idx3-ubyte.gz"
         folder = find(self.name, self._dataset, f"{self._dataset}/raw", marker, self.places(), hint=self._hint)
         images = read_idx(folder / f"{_FILES[name]}-images-idx3-ubyte.gz")

@@ -6,12 +6,12 @@ import tempfile
 from pathlib import Path
 
 from edgecnn.errors import SourceError
+from edgecnn.files.folder import new_folder, sync_file
 
 _TIMEOUT_S = 15.0
 
 
-def data_folder() -> Path:
-    """Return the folder that downloads go to, `$XDG_CACHE_HOME/edgecnn/data`."""
+def _data_folder() -> Path:
     # Path.expanduser raises where a user has no home folder; this leaves a place where nothing is.
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "edgecnn" / "data"  # noqa: PTH111
 
@@ -24,7 +24,7 @@ def places(name: str, *others: str) -> tuple[Path, ...]:
         others: relative ones are looked for in the cache, where downloads go, and in `data/` here, where torchvision's
             own example puts them; absolute ones as they are.
     """
-    named, cache = os.environ.get("EDGECNN_DATA"), data_folder()
+    named, cache = os.environ.get("EDGECNN_DATA"), _data_folder()
     found = [Path(named) / name] if named else []
     found.append(cache / name)
     for other in others:
@@ -33,24 +33,24 @@ def places(name: str, *others: str) -> tuple[Path, ...]:
 
 
 def find(name: str, dataset: str, folder: str, marker: str, looked: tuple[Path, ...], *, hint: str = "") -> Path:
-    """Find a data set, and download it where it is nowhere.
+    """Return the first folder that holds a data set; download the data set if there is none.
 
     Args:
-        name: of the source.
-        dataset: its class in `torchvision.datasets`, which knows its mirrors and checksums.
+        name: name of the source.
+        dataset: its class in `torchvision.datasets`.
         folder: where that class puts it, below its root.
-        marker: the file that shows it is there.
+        marker: a file that is present when the data set is.
         looked: the folders to look into.
         hint: another way to get it, for the message.
 
     Raises:
-        SourceError: it is nowhere, and cannot be downloaded; says where was looked, and what to do.
+        SourceError: it is in none of the folders and cannot be downloaded.
     """
     for place in looked:
         if (place / marker).is_file():
             return place
     try:
-        return download(dataset, folder)
+        return download(dataset, folder, marker)
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
     command = f"torchvision.datasets.{dataset}('data', download=True)"
@@ -61,18 +61,21 @@ def find(name: str, dataset: str, folder: str, marker: str, looked: tuple[Path, 
     )
 
 
-def download(dataset: str, folder: str) -> Path:
-    """Download a data set with torchvision, whole or not at all, and return its folder."""
+def download(dataset: str, folder: str, marker: str) -> Path:
+    """Download a data set with torchvision, and return its folder, which appears complete or not at all."""
     import torchvision
 
-    root = data_folder()
+    root = _data_folder()
     root.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT_S)  # torchvision sets none: a firewall that drops packets would hold us for ever
+    socket.setdefaulttimeout(_TIMEOUT_S)  # torchvision sets none, and a firewall that drops packets would block us
     try:
         with tempfile.TemporaryDirectory(dir=root) as temporary:
             getattr(torchvision.datasets, dataset)(temporary, download=True)
-            (root / folder).parent.mkdir(parents=True, exist_ok=True)
-            return (Path(temporary) / folder).rename(root / folder)
+            with new_folder(root / folder, marker=marker, force=True) as new:
+                for file in (Path(temporary) / folder).iterdir():
+                    sync_file(file)
+                    file.rename(new / file.name)
     finally:
         socket.setdefaulttimeout(before)
+    return root / folder

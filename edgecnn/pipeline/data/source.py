@@ -1,6 +1,8 @@
-"""The seam between edgecnn and images: what a data source and a split of it are."""
+"""Data sources and their splits: the protocols, and checks that hold for each source."""
 
+import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,18 +19,14 @@ from edgecnn.errors import ImageError, SourceError
 TEST_FRACTION = 0.2
 """Share of the images that a split by content hash keeps for testing."""
 
+_NAMED = 3  # images that a warning names
+
 
 class Images(Protocol):
-    """Images that can be read one at a time, in any order."""
+    """Images that can be read one at a time, in any order, each as something that `Preprocessing.image` takes."""
 
-    def __len__(self) -> int:
-        """How many there are."""
-        ...
-
-    def __getitem__(self, index: int, /) -> ImageLike:
-        """Return one image as something that `Preprocessing.image` takes."""
-        ...
-
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> ImageLike: ...
     def digest(self, index: int) -> bytes:
         """Return the sha256 of one image's content."""
         ...
@@ -73,29 +71,32 @@ class Split:
             return f"{self.name} image {index}"
         return "/".join(image.parts[-3:]) if self.root is None else image.relative_to(self.root).as_posix()
 
-    def lazily(self, preprocessing: Preprocessing) -> "LazyPixels":
-        """Return what reads and preprocesses images whenever some are asked for, so that memory holds no more."""
-        return LazyPixels(self, preprocessing)
-
     def all_pixels(self, preprocessing: Preprocessing) -> np.ndarray:
         """Read and preprocess every image as uint8 [N, H, W, C]."""
         return self.pixels(range(len(self)), preprocessing)
 
-    def subset(self, indices: Sequence[int]) -> "Split":
+    def subset(self, indices: Sequence[int] | np.ndarray) -> "Split":
         """Return some of these images, in the order given, as a split of the same name."""
-        targets = None if self.targets is None else self.targets[list(indices)]
-        return Split(self.source, self.name, _Chosen(self.images, indices), targets, self.root)
+        chosen = [int(index) for index in indices]
+        targets = None if self.targets is None else self.targets[chosen]
+        return dataclasses.replace(self, images=_Chosen(self.images, chosen), targets=targets)
+
+    def by_content(self, name: str) -> "Split":
+        """Return the `train` or the `test` images of an undivided source, from the content of each image alone.
+
+        An image keeps its split when others are added, and copies of one image are always in the same split.
+        """
+        return self.subset([i for i in range(len(self)) if is_test(self.images.digest(i)) == (name == "test")])
 
     def parted(self, fraction: float) -> tuple["Split", "Split"]:
-        """Cut off about this fraction of the images, chosen by their content; returns the rest, then those.
+        """Split off about this fraction of the images by their content; returns the rest, then those.
 
-        Copies of one image never stand on both sides.
+        Copies of one image are always in the same part.
         """
         limit = fraction * 2**64
         # The first eight bytes of a digest may have chosen the test images already.
         cut = [int.from_bytes(self.images.digest(index)[8:16], "big") < limit for index in range(len(self))]
-        kept = [index for index, is_cut in enumerate(cut) if not is_cut]
-        return self.subset(kept), self.subset([index for index, is_cut in enumerate(cut) if is_cut])
+        return self.subset(np.flatnonzero(~np.array(cut, bool))), self.subset(np.flatnonzero(cut))
 
     def known_targets(self) -> np.ndarray:
         """Return the targets, int64 [N].
@@ -122,36 +123,35 @@ class Split:
         return DataReference(self.source, self.name, len(self), self.digest)
 
 
+@dataclass(frozen=True)
 class LazyPixels:
-    """A split as if it were an array, uint8 [N, H, W, C]: a slice of it is read when it is taken."""
+    """The pixels of a split, uint8 [N, H, W, C]; a slice is read and preprocessed each time it is taken."""
 
-    def __init__(self, split: Split, preprocessing: Preprocessing) -> None:
-        self._split = split
-        self._preprocessing = preprocessing
+    split: Split
+    preprocessing: Preprocessing
 
     def __len__(self) -> int:
-        return len(self._split)
+        return len(self.split)
 
     def __getitem__(self, part: slice, /) -> np.ndarray:
-        return self._split.pixels(range(*part.indices(len(self))), self._preprocessing)
+        return self.split.pixels(range(*part.indices(len(self))), self.preprocessing)
 
 
+@dataclass(frozen=True)
 class _Chosen:
     """Some of other images."""
 
-    def __init__(self, images: Images, indices: Sequence[int]) -> None:
-        self._images = images
-        self._indices = list(indices)
+    images: Images
+    indices: list[int]
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self.indices)
 
     def __getitem__(self, index: int, /) -> ImageLike:
-        return self._images[self._indices[index]]
+        return self.images[self.indices[index]]
 
     def digest(self, index: int) -> bytes:
-        """See `Images.digest`."""
-        return self._images.digest(self._indices[index])
+        return self.images.digest(self.indices[index])
 
 
 class DataSource(Protocol):
@@ -179,21 +179,21 @@ class DataSource(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class ArrayImages:
     """Images that lie in memory as one array, uint8 [N, H, W] or [N, H, W, C]."""
 
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
+    array: np.ndarray
 
     def __len__(self) -> int:
-        return len(self._array)
+        return len(self.array)
 
     def __getitem__(self, index: int, /) -> ImageLike:
-        return np.asarray(self._array[index])
+        return np.asarray(self.array[index])
 
     def digest(self, index: int) -> bytes:
         """See `Images.digest`."""
-        return hashlib.sha256(np.ascontiguousarray(self._array[index]).tobytes()).digest()
+        return hashlib.sha256(self.array[index].tobytes()).digest()
 
 
 class FileImages:
@@ -221,8 +221,38 @@ class FileImages:
 
 
 def is_test(digest: bytes) -> bool:
-    """Say whether an image belongs to the test split, from its content alone.
-
-    An image keeps its side when others are added, and copies of one image never stand on both sides.
-    """
+    """Return whether the image with this digest belongs to the test split."""
     return int.from_bytes(digest[:8], "big") < TEST_FRACTION * 2**64
+
+
+def check_split(source: object, name: str) -> None:
+    """Check that a split is `train` or `test`.
+
+    Raises:
+        SourceError: it is neither.
+    """
+    if name not in ("train", "test"):
+        raise SourceError(f"{source} has the splits train and test, not {name!r}")
+
+
+def complaints(source: DataSource, training: Split, test: Split) -> list[str]:
+    """Return warnings about a source: a line for each reason why a result would look too good, or an image change."""
+    found = [*_shared(training, test), *getattr(source, "complaints", ())]
+    counts = Counter(test.known_targets().tolist())
+    missing = [label for target, label in enumerate(source.labels) if not counts[target]]
+    if missing:
+        found.append(f"{source.name} has no test images of {', '.join(missing)}: top-1 says nothing of them")
+    return found
+
+
+def _shared(training: Split, test: Split) -> list[str]:
+    known = {training.images.digest(index): index for index in range(len(training))}
+    pairs = [(known[digest], index) for index in range(len(test)) if (digest := test.images.digest(index)) in known]
+    if not pairs:
+        return []
+    names = [f"{training.name_of(mine)} = {test.name_of(theirs)}" for mine, theirs in pairs[:_NAMED]]
+    more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
+    return [
+        f"{len(pairs)} of {len(test)} test images of {training.source} are training images too "
+        f"({'; '.join(names)}{more}): top-1 on them proves nothing"
+    ]

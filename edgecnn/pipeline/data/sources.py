@@ -10,13 +10,8 @@ from edgecnn.pipeline.data.folder import ImageFolder
 from edgecnn.pipeline.data.mnist import FashionMnist, Mnist
 from edgecnn.pipeline.data.source import DataSource
 
-_NAMED: dict[str, Callable[[], DataSource]] = {
-    "digits": Digits,
-    "fashion-mnist": FashionMnist,
-    "mnist": Mnist,
-    "cifar10": Cifar10,
-}
-
+_KINDS: tuple[type[Digits | Mnist | Cifar10], ...] = (Digits, FashionMnist, Mnist, Cifar10)
+_NAMED: dict[str, Callable[[], DataSource]] = {kind.name: kind for kind in _KINDS}
 NAMES = tuple(_NAMED)
 
 

@@ -1,29 +1,32 @@
 """Run a checkpoint or a bundle over a split, and measure its answers."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from edgecnn.bundle.finding import check_outside_bundles, is_bundle
 from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EdgecnnError, UsageError
-from edgecnn.pipeline.data.source import DataSource
+from edgecnn.files.file import write_file
+from edgecnn.pipeline.data.source import DataSource, Split
+from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.evaluation.metrics import Metrics, measure
-from edgecnn.pipeline.proving import evaluate
+from edgecnn.pipeline.quantization.recipe import check_unseen
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.backend import Session, SessionInfo
+from edgecnn.runtime.engines.backend import Session, SessionInfo, SessionOptions
+from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.verification.evaluation import evaluate as run_images
+from edgecnn.runtime.verification.recorded import RecordedLogits
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an evaluation has found.
-
-    Attributes:
-        subject: the checkpoint or bundle, as the user named it.
-        data: the images.
-        session: what ran.
-        metrics: how good it is.
-    """
+    """The result of an evaluation; `subject` is the checkpoint or bundle as the user named it."""
 
     subject: str
     data: DataReference
@@ -31,35 +34,111 @@ class Evaluated:
     metrics: Metrics
 
 
-def evaluate_session(
-    session: Session,
-    source: DataSource,
+def evaluate(
+    subject: Path,
+    data: str,
     *,
-    subject: str,
-    labels: tuple[str, ...],
-    preprocessing: Preprocessing,
     split: str = "test",
+    backend: str = "auto",
+    options: SessionOptions | None = None,
+    plot: Path | None = None,
+    save_logits: Path | None = None,
+    strict: bool = False,
     progress: Progress = silent,
-) -> tuple[Evaluated, np.ndarray]:
-    """Measure a session on a split; returns the measurements and the logits, float32 [N, K].
+) -> Evaluated:
+    """Measure a checkpoint in PyTorch, or a bundle on an engine, on a split of a data source.
+
+    PyTorch is imported for a checkpoint only.
+
+    Args:
+        subject: a checkpoint folder or a bundle.
+        data: a data source's name, or an image folder, with the subject's classes.
+        split: `test` or `train`.
+        backend: of a bundle: `auto`, `onnxruntime` or `openvino`.
+        options: how the session is opened; a checkpoint takes `threads` only.
+        plot: a PNG file for the confusion matrix and the calibration.
+        save_logits: of a checkpoint: a `.npz` file for its logits, float32 [N, K]; see `RecordedLogits`.
+        strict: make a warning an error.
+        progress: called after each chunk of images.
+
+    Warns:
+        OverlapWarning: the bundle was calibrated with some of the images.
 
     Raises:
-        UsageError: the source has other classes.
-        SourceError: images are missing or damaged.
-        EdgecnnError: a logit is not finite.
+        UsageError: the data has other classes, the options are not for a checkpoint, `save_logits` is given for a
+            bundle, or a file would be written into a bundle.
+        SourceError: there is no such data, or images are missing or damaged.
+        CheckpointError, BundleError: the subject cannot be read.
+        EngineError: see `open_session`; or the engine failed.
+        EdgecnnError: a logit is not finite, or a file cannot be written.
     """
+    options = options or SessionOptions()
+    bundled = is_bundle(subject)
+    if bundled and save_logits is not None:
+        raise UsageError("--save-logits writes the PyTorch reference's logits: name the checkpoint, not a bundle")
+    for place in (plot, save_logits):
+        if place is not None:
+            check_outside_bundles(place)
+    if plot is not None:  # imported now, so that a missing Matplotlib is reported before the work
+        from edgecnn.pipeline.evaluation.plot import draw
+    source = open_source(data)
+    images = source.split(split)
+    opened = _bundle(subject, images, backend, options, strict) if bundled else _checkpoint(subject, backend, options)
+    with opened as model:
+        _check_classes(source, subject, model.labels)
+        run = run_images(
+            {"it": model.session}, images, model.preprocessing, classes=len(model.labels), progress=progress
+        )
+    logits = run.logits["it"]
+    if not np.isfinite(logits).all():
+        raise EdgecnnError(f"{subject} answers with logits that are not finite: train or quantize it again")
+    metrics = measure(logits, images.known_targets(), model.labels)
+    found = Evaluated(str(subject), run.data, model.session.info, metrics)
+    if save_logits is not None:
+        RecordedLogits(model.identity, model.digest, run.data.digest, logits).write(save_logits)
+    if plot is not None:
+        shown = "unknown" if metrics.top1.value is None else f"{metrics.top1.value:.2%}"
+        write_file(plot, draw(metrics, f"{subject.name} on {run.data.source} {run.data.split}: top-1 {shown}"))
+    return found
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What is measured; `identity` and `digest` are a checkpoint's, as `RecordedLogits` takes them."""
+
+    session: Session
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    identity: str = ""
+    digest: str = ""
+
+
+@contextlib.contextmanager
+def _checkpoint(path: Path, backend: str, options: SessionOptions) -> Iterator[_Model]:
+    from edgecnn.pipeline.torch_session import TorchSession
+    from edgecnn.pipeline.training.checkpoint import read_checkpoint
+
+    if (backend, options) != ("auto", SessionOptions(threads=options.threads)):
+        raise UsageError("a checkpoint runs in PyTorch, in FP32 on the CPU: --backend and --device are for bundles")
+    found = read_checkpoint(path).reference
+    with contextlib.closing(TorchSession(found, threads=options.threads)) as session:
+        yield _Model(session, found.labels, found.preprocessing, found.identity, found.digest)
+
+
+@contextlib.contextmanager
+def _bundle(path: Path, images: Split, backend: str, options: SessionOptions, strict: bool) -> Iterator[_Model]:
+    bundle = open_bundle(path)
+    check_unseen(bundle, images, strict=strict)
+    with contextlib.closing(open_session(bundle, backend=backend, options=options, strict=strict)) as session:
+        yield _Model(session, bundle.manifest.labels, bundle.manifest.preprocessing)
+
+
+def _check_classes(source: DataSource, subject: Path, labels: tuple[str, ...]) -> None:
     if source.labels != labels:
         raise UsageError(
             f"{source.name} has the classes {_few(source.labels)}, {subject} has {_few(labels)}: "
             f"name the data that it was trained on"
         )
-    images = source.split(split)
-    found = evaluate({"it": session}, images, preprocessing, classes=len(labels), progress=progress)
-    logits = found.logits["it"]
-    if not np.isfinite(logits).all():
-        raise EdgecnnError(f"{subject} answers with logits that are not finite: train or quantize it again")
-    metrics = measure(logits, images.known_targets(), labels)
-    return Evaluated(subject, found.data, session.info, metrics), logits
 
 
 def _few(labels: tuple[str, ...]) -> str:

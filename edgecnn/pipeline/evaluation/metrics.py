@@ -13,12 +13,9 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose top probability lies in one of `BINS` equal intervals.
+    """Images whose top probability lies in one of `BINS` equal intervals, their mean probability and accuracy.
 
-    Attributes:
-        images: how many.
-        confidence: mean top probability; None where there are none.
-        accuracy: fraction of right answers.
+    Mean probability and accuracy are None if there are no images.
     """
 
     images: int
@@ -50,7 +47,7 @@ class Metrics:
 
 
 def measure(logits: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) -> Metrics:
-    """Compute everything.
+    """Compute all metrics.
 
     The calibration error is that of Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, 2017.
 

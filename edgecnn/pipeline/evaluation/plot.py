@@ -4,7 +4,6 @@ import io
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from edgecnn.pipeline.evaluation.metrics import Metrics
@@ -18,7 +17,6 @@ _MOST_NUMBERS = 12
 def draw(metrics: Metrics, title: str) -> bytes:
     """Draw a PNG."""
     figure = Figure(figsize=(13, 6.5), layout="constrained")
-    FigureCanvasAgg(figure)
     figure.suptitle(title)
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
     _confusion(left, metrics)

@@ -3,7 +3,6 @@
 import io
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from edgecnn.runtime.rates import Estimate
@@ -16,7 +15,6 @@ def draw(benchmark: Benchmark) -> bytes:
     """Draw a PNG."""
     results = sorted(benchmark.results, key=lambda each: each.speed.images_per_s.value)
     figure = Figure(figsize=(14, 1.5 + 0.35 * max(len(results), 3)), layout="constrained")
-    FigureCanvasAgg(figure)
     engines = ", ".join(f"{name} {version.partition('-')[0]}" for name, version in benchmark.site.engines.items())
     figure.suptitle(f"{benchmark.site.processor}, {benchmark.site.cores} cores; {engines}")
     left, right = figure.subplots(1, 2, sharey=True)

@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from edgecnn.bundle.finding import MODEL, check_new_bundle
@@ -15,11 +14,10 @@ from edgecnn.bundle.manifest import (
     Manifest,
     Provenance,
     ReferenceId,
-    check_name,
     tensor_specs,
     utc_now,
 )
-from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.bundle.names import check_name
 from edgecnn.bundle.self_test import EncodedImage
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import SourceError
@@ -27,21 +25,23 @@ from edgecnn.pipeline.data.photographs import photographs
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.graph import OPSET, to_onnx
+from edgecnn.pipeline.importing.weights import WeightsOptions, open_weights
 from edgecnn.pipeline.inspection.graph import count_macs
 from edgecnn.pipeline.proving import (
     check_parity,
     choose_self_test,
     encode_images,
     engine_sessions,
-    evaluate,
     make_proof,
     make_self_test,
     temporary_graph,
 )
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.torch_session import TorchSession
+from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.verification.evaluation import evaluate
 
 
 def export(
@@ -58,8 +58,8 @@ def export(
     Args:
         reference: what to export.
         out: the bundle's folder; its name is the bundle's name.
-        data: source of the self-test images and the test split; by default the one that it was trained on, and where that
-            is not known, crops of photographs that scikit-learn ships.
+        data: source of the self-test images and the test split. The default is the source that it was trained on, or
+            crops of the photographs in scikit-learn if that is unknown.
         command: for the record.
         force: replace an existing bundle.
         progress: told of every stage.
@@ -82,7 +82,10 @@ def export(
     with temporary_graph(model) as path, engine_sessions(path) as sessions:
         logits = torch_session.logits_of(self_test_split.images[i] for i in range(len(self_test_split)))
         check_parity(sessions, images, logits)
-        encoded = _encoded_images(self_test_split, reference.preprocessing, torch_session)
+        encoded = [
+            EncodedImage(kind, content, reference.preprocessing.image(content), torch_session.logits_of([content])[0])
+            for kind, content in encode_images(self_test_split, reference.preprocessing)
+        ]
         self_test = make_self_test(sessions, images, logits, encoded)
         evaluation = evaluate(
             {**sessions, "pytorch": torch_session},
@@ -96,8 +99,25 @@ def export(
     return create_bundle(out, manifest=manifest, model=model, self_test=self_test, proof=proof, force=force)
 
 
+def open_reference(subject: str, *, weights: str | None = None, options: WeightsOptions | None = None) -> Reference:
+    """Open what `export` takes: a checkpoint, or weights that were trained elsewhere.
+
+    Args:
+        subject: a checkpoint's folder; with `weights` an architecture's name.
+        weights: a state dict's file, or the name of torchvision's entry.
+        options: what a weights file does not say of itself.
+
+    Raises:
+        UsageError: there is no such architecture or entry, or the options do not fit.
+        CheckpointError: the file or folder cannot be read, or holds other weights.
+    """
+    if weights is None:
+        return read_checkpoint(Path(subject)).reference
+    return open_weights(subject, weights, options or WeightsOptions())
+
+
 def _test_split(data: str | None, reference: Reference) -> Split:
-    """Open the images to prove on; where their classes are the reference's, their targets count."""
+    """Open the images of the proof; the targets are used only if the classes are those of the reference."""
     if data is None:
         return photographs()
     source = open_source(data)
@@ -109,15 +129,6 @@ def _test_split(data: str | None, reference: Reference) -> Split:
         f"{data} has the classes {', '.join(source.labels[:5])}…, the checkpoint has "
         f"{', '.join(reference.labels[:5])}…: name the data it was trained on with --data"
     )
-
-
-def _encoded_images(split: Split, preprocessing: Preprocessing, torch_session: TorchSession) -> list[EncodedImage]:
-    encoded = []
-    for kind, content in encode_images(split, preprocessing):
-        logits = np.asarray(torch_session.logits_of([content])[0])
-        pixels = preprocessing.image(content)
-        encoded.append(EncodedImage("png" if kind == "png" else "jpeg", content, pixels, logits))
-    return encoded
 
 
 def _manifest(

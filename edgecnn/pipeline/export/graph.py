@@ -76,7 +76,8 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing, image_shape: tuple
 
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     """Name nodes and tensors by PyTorch module, and strip all other metadata; returns the same model."""
-    renamed = _initializer_names(model.graph)
+    prefix = f"{_NETWORK}."  # of the wrapper: `model.conv1.weight` becomes `conv1.weight`
+    renamed = {initializer.name: initializer.name.removeprefix(prefix) for initializer in model.graph.initializer}
     taken: Counter[str] = Counter()
     for node in model.graph.node:
         name = _node_name(node)
@@ -122,12 +123,6 @@ def _scope(node: onnx.NodeProto) -> str:
             modules = [scope for scope in scopes[:-1] if not scope.startswith("_")]
             return str(modules[-1]) if modules else ""
     return ""
-
-
-def _initializer_names(graph: onnx.GraphProto) -> dict[str, str]:
-    """Drop the wrapper's prefix: `model.conv1.weight` is `conv1.weight`."""
-    names = [initializer.name for initializer in graph.initializer]
-    return {name: name.removeprefix(f"{_NETWORK}.") for name in names}
 
 
 def _strip(model: onnx.ModelProto) -> None:

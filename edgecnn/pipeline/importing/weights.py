@@ -14,10 +14,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torchvision.models import get_model_weights
-from torchvision.transforms import InterpolationMode
 
 from edgecnn.bundle.manifest import Network, Stem
-from edgecnn.bundle.preprocessing import Interpolation, Preprocessing, Resize
+from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.errors import CheckpointError, UsageError
 from edgecnn.files.digest import digest_bytes
 from edgecnn.pipeline.models.registry import build, check_network, get_architecture
@@ -27,12 +26,6 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's training images, per channel."""
 
 _GREY_MEAN, _GREY_STD = (0.449,), (0.226,)
-_INTERPOLATIONS: dict[InterpolationMode, Interpolation] = {
-    InterpolationMode.NEAREST: "nearest",
-    InterpolationMode.BILINEAR: "bilinear",
-    InterpolationMode.BICUBIC: "bicubic",
-    InterpolationMode.LANCZOS: "lanczos",
-}
 
 
 @dataclass(frozen=True)
@@ -68,6 +61,18 @@ def open_weights(architecture: str, text: str, options: WeightsOptions) -> Refer
     if path.is_file():
         return from_file(architecture, path, options)
     return _from_torchvision(architecture, text, options)
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read class names from a text file, one a line.
+
+    Raises:
+        UsageError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read --labels {path}: {error}") from None
 
 
 def from_file(architecture: str, path: Path, options: WeightsOptions) -> Reference:
@@ -114,7 +119,7 @@ def preset_preprocessing(preset: Any) -> Preprocessing:
     (crop,) = preset.crop_size
     return Preprocessing(
         "RGB",
-        Resize(tuple(preset.resize_size), _INTERPOLATIONS[preset.interpolation]),
+        Resize(tuple(preset.resize_size), preset.interpolation.value),
         (crop, crop),
         tuple(preset.mean),
         tuple(preset.std),
@@ -174,7 +179,7 @@ def _preprocessing(network: Network, options: WeightsOptions) -> Preprocessing:
 def _normalisation(
     architecture: str, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation as the network wants them.
+    """Return the mean and standard deviation that the network needs.
 
     torchvision's GoogLeNet comes from a TensorFlow model. Its `transform_input` undoes ImageNet's normalisation
     inside the network and scales to [-1, 1]: (x · std + mean - 0.5) / 0.5, which is a normalisation with 0.5 and 0.5.

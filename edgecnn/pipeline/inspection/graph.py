@@ -55,7 +55,10 @@ class _Walk:
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._constants = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
-        self._shapes = {info.name: _shape(info) for info in (*graph.value_info, *graph.output)}
+        self._shapes = {  # without the batch
+            info.name: tuple(dimension.dim_value for dimension in info.type.tensor_type.shape.dim[1:])
+            for info in (*graph.value_info, *graph.output)
+        }
         self._fields = {INPUT_NAME: Field()}
         self._dequantized: set[str] = set()
         self._integer: set[str] = set()  # what an INT8 operator gives; a ReLU behind it is part of it
@@ -122,8 +125,3 @@ def _window(node: onnx.NodeProto) -> tuple[tuple[int, ...], tuple[int, ...], tup
     """Return kernel, stride and dilation."""
     found = {attribute.name: tuple(attribute.ints) for attribute in node.attribute}
     return found["kernel_shape"], found.get("strides") or (1, 1), found.get("dilations") or (1, 1)
-
-
-def _shape(info: onnx.ValueInfoProto) -> tuple[int, ...]:
-    """Return a tensor's shape without the batch."""
-    return tuple(dimension.dim_value for dimension in info.type.tensor_type.shape.dim[1:])

@@ -19,11 +19,7 @@ _GLOBAL = (nn.Linear, nn.AdaptiveAvgPool2d)
 
 
 def inspect_network(network: Network, subject: str | None = None) -> Inspection:
-    """Inspect an architecture.
-
-    Args:
-        network: what to build.
-        subject: what to call it; by default the architecture's name.
+    """Inspect a network; `subject` is what to call it, by default the architecture's name.
 
     Raises:
         UsageError: no such architecture, or an image size that it cannot take.
@@ -93,15 +89,14 @@ def _unused(module: nn.Module, seen: set[str]) -> Iterator[Layer]:
 
 def _field_behind(module: nn.Module, field: Field) -> Field:
     if isinstance(module, _SLIDING):
-        return field.through(_pair(module.kernel_size)[0], _pair(module.stride)[0], _dilation(module)[0])
+        kernel, stride, dilation = _window(module)
+        return field.through(kernel[0], stride[0], dilation[0])
     return WHOLE if isinstance(module, _GLOBAL) else field
 
 
 def _kind(module: nn.Module) -> str:
     name = type(module).__name__
-    if isinstance(module, _SLIDING):
-        return window(name, _pair(module.kernel_size), _pair(module.stride), _dilation(module))
-    return name
+    return window(name, *_window(module)) if isinstance(module, _SLIDING) else name
 
 
 def _macs(module: nn.Module, result: torch.Tensor) -> int:
@@ -115,9 +110,7 @@ def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters(recurse=False))
 
 
-def _dilation(module: nn.Module) -> tuple[int, int]:
-    return _pair(getattr(module, "dilation", 1))
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+def _window(module: Any) -> tuple[tuple[int, int], ...]:
+    """Return kernel, stride and dilation."""
+    values = (module.kernel_size, module.stride, getattr(module, "dilation", 1))
+    return tuple((value, value) if isinstance(value, int) else (value[0], value[1]) for value in values)

@@ -1,11 +1,8 @@
-"""AlexNet: the network that made everybody look at deep learning.
+"""AlexNet: ReLU in place of tanh, dropout in the large linear layers, and overlapping pooling windows.
 
 Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep Convolutional Neural Networks, NIPS 2012; in the
 form of Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014 (arXiv:1404.5997), which
 torchvision has.
-
-Its ideas: units that are linear where they are positive (ReLU) train several times faster than tanh; dropout keeps
-the large linear layers from learning the training set by heart; and pooling windows overlap (3 × 3 at stride 2).
 """
 
 import torch

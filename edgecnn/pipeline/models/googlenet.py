@@ -1,11 +1,7 @@
-"""GoogLeNet: look at several scales at once, and pay little for it.
+"""GoogLeNet ("Inception v1"): Szegedy et al., Going Deeper with Convolutions, CVPR 2015 (arXiv:1409.4842).
 
-Szegedy et al., Going Deeper with Convolutions, CVPR 2015 (arXiv:1409.4842); "Inception v1".
-
-The idea: nobody knows whether 1 × 1, 3 × 3 or 5 × 5 is the right window, so an inception module takes all of them
-side by side, and a pooling too, and lays the results beside one another. What makes it affordable are 1 × 1
-convolutions that narrow the channels first. Two auxiliary classifiers halfway up push gradients into the lower layers
-while the network trains; afterwards they go.
+An inception module applies windows of several sizes and a pooling side by side and concatenates the results; 1 × 1
+convolutions reduce the channels first. During training, two auxiliary classifiers add gradients to the lower layers.
 """
 
 import torch
@@ -93,26 +89,11 @@ class InceptionAux(nn.Module):
 class GoogLeNet(nn.Module):
     """GoogLeNet, for square images of at least 32 pixels; parameters and keys are torchvision's.
 
-    `forward` returns logits, always; `forward_with_aux` returns the auxiliary ones too, and only training calls it.
-
-    Args:
-        num_classes: number of logits.
-        in_channels: channels of the image.
-        aux_logits: whether the auxiliary classifiers are there.
-        transform_input: undo the ImageNet normalisation and scale to [-1, 1] instead, which torchvision's published
-            weights need: they come from a TensorFlow model.
+    `forward` returns logits; `forward_with_aux` also returns the auxiliary ones, and only training calls it.
     """
 
-    def __init__(
-        self,
-        num_classes: int = 1000,
-        in_channels: int = 3,
-        *,
-        aux_logits: bool = True,
-        transform_input: bool = False,
-    ) -> None:
+    def __init__(self, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
-        self.transform_input = transform_input
         self.conv1 = BasicConv2d(in_channels, 64, kernel_size=7, stride=2, padding=3)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.conv2 = BasicConv2d(64, 64, kernel_size=1)
@@ -122,32 +103,24 @@ class GoogLeNet(nn.Module):
         self.maxpool4 = nn.MaxPool2d(2, stride=2, ceil_mode=True)
         for name, row in TABLE.items():
             self.add_module(name, Inception(*row))
-        self.aux1 = InceptionAux(512, num_classes) if aux_logits else None
-        self.aux2 = InceptionAux(528, num_classes) if aux_logits else None
+        self.aux1 = InceptionAux(512, num_classes)
+        self.aux2 = InceptionAux(528, num_classes)
         self.dropout = nn.Dropout(0.2)
         self.fc = nn.Linear(1024, num_classes)
         _initialise(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits, [N, num_classes], of normalised images, [N, in_channels, S, S]."""
-        return self._head(self._upper(self._middle(self._lower(x))))
+        return self._upper(self._middle(self._lower(x)))
 
     def forward_with_aux(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the logits, and those of the lower and of the upper auxiliary classifier, for training.
-
-        Raises:
-            ValueError: this network has no auxiliary classifiers.
-        """
-        if self.aux1 is None or self.aux2 is None:
-            raise ValueError("this GoogLeNet was built without auxiliary classifiers")
+        """Return the logits, and those of the lower and of the upper auxiliary classifier, for training."""
         lower = self._lower(x)
         middle = self._middle(lower)
-        return self._head(self._upper(middle)), self.aux1(lower), self.aux2(middle)
+        return self._upper(middle), self.aux1(lower), self.aux2(middle)
 
     def _lower(self, x: torch.Tensor) -> torch.Tensor:
-        if self.transform_input:
-            x = _tensorflow_scale(x)  #  at 224: N × 3 × 224 × 224
-        x = self.maxpool1(self.conv1(x))  #  N × 64 × 56 × 56
+        x = self.maxpool1(self.conv1(x))  #  at 224: N × 64 × 56 × 56
         x = self.conv3(self.conv2(x))  #     N × 192 × 56 × 56
         x = self.maxpool2(x)  #              N × 192 × 28 × 28
         x = self.inception3a(x)  #           N × 256 × 28 × 28
@@ -161,21 +134,12 @@ class GoogLeNet(nn.Module):
         return self.inception4d(x)  #  N × 528 × 14 × 14, where the second looks
 
     def _upper(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.inception4e(x)  #     N × 832 × 14 × 14
-        x = self.maxpool4(x)  #        N × 832 × 7 × 7
-        x = self.inception5a(x)  #     N × 832 × 7 × 7
-        return self.inception5b(x)  #  N × 1024 × 7 × 7
-
-    def _head(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.mean(dim=(2, 3))  # N × 1024: global average pooling, in place of the large linear layers of AlexNet
+        x = self.inception4e(x)  #  N × 832 × 14 × 14
+        x = self.maxpool4(x)  #     N × 832 × 7 × 7
+        x = self.inception5a(x)  #  N × 832 × 7 × 7
+        x = self.inception5b(x)  #  N × 1024 × 7 × 7
+        x = x.mean(dim=(2, 3))  #   N × 1024: global average pooling, in place of the large linear layers of AlexNet
         return self.fc(self.dropout(x))
-
-
-def _tensorflow_scale(x: torch.Tensor) -> torch.Tensor:
-    """Turn ImageNet's mean and deviation into mean 0.5 and deviation 0.5, channel by channel."""
-    scale = x.new_tensor([deviation / 0.5 for deviation in (0.229, 0.224, 0.225)])
-    shift = x.new_tensor([(mean - 0.5) / 0.5 for mean in (0.485, 0.456, 0.406)])
-    return x * scale.reshape(1, 3, 1, 1) + shift.reshape(1, 3, 1, 1)
 
 
 def _initialise(network: nn.Module) -> None:

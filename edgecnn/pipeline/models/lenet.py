@@ -1,11 +1,7 @@
-"""LeNet-5: the network that read the digits of bank cheques.
+"""LeNet-5: convolutions (local receptive fields with shared weights), each followed by subsampling.
 
 LeCun, Bottou, Bengio and Haffner, Gradient-Based Learning Applied to Document Recognition, Proceedings of the IEEE
 86(11), 1998 (http://yann.lecun.com/exdb/publis/pdf/lecun-01a.pdf), section II.B, figure 2.
-
-Three ideas that every later network keeps: a unit sees a small window of the layer below (local receptive fields);
-one window of weights slides over the whole image (shared weights, a convolution); and the feature map is made coarser
-after each convolution (subsampling), so that a small shift of the input changes little.
 """
 
 import torch
@@ -15,7 +11,7 @@ from torch import nn
 class LeNet(nn.Module):
     """LeNet-5, for images of 32 × 32 pixels.
 
-    Deviations from the paper, each of which is today's common form:
+    Deviations from the paper:
 
     * ReLU in place of the scaled tanh 1.7159 · tanh(2/3 · x) (Krizhevsky, Sutskever and Hinton, 2012, section 3.1);
     * max pooling in place of averages with a trained factor and bias (S2, S4);

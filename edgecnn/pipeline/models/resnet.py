@@ -1,10 +1,6 @@
-"""ResNet: layers that learn what to add.
+"""ResNet: He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, CVPR 2016 (arXiv:1512.03385).
 
-He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, CVPR 2016 (arXiv:1512.03385).
-
-The idea: a plain network of 56 layers is worse than one of 20, on training images too, so it is not overfitting but
-cannot be optimised. Let a few layers learn the residual F(x), and add their input back: F(x) + x. To do nothing is
-then easy (F = 0), the gradient has a road that nothing multiplies, and 152 layers train as well as 18.
+The layers of a block learn a residual F(x), and the block returns F(x) + x, so that deep networks can be optimised.
 """
 
 import torch
@@ -81,14 +77,8 @@ _BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, 
 class ResNet(nn.Module):
     """A ResNet of the table, for square images of at least 32 pixels; parameters and keys are torchvision's.
 
-    Global average pooling makes it independent of the image's size.
-
-    Args:
-        name: a row of the table.
-        num_classes: number of logits.
-        in_channels: channels of the image.
-        small_stem: a 3 × 3 convolution at stride 1 in place of 7 × 7 at stride 2 and pooling, which would shrink an
-            image of 32 pixels to 8 before the first block (the paper's section 4.2 does so for CIFAR-10).
+    `small_stem` takes a 3 × 3 convolution at stride 1 in place of 7 × 7 at stride 2 and pooling, which would shrink an
+    image of 32 pixels to 8 before the first block (the paper's section 4.2 does so for CIFAR-10).
     """
 
     def __init__(self, name: str, *, num_classes: int = 1000, in_channels: int = 3, small_stem: bool = False) -> None:

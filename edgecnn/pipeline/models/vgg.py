@@ -1,10 +1,6 @@
-"""VGG: depth from one kind of brick.
+"""VGG: stacks of 3 × 3 convolutions, which need fewer weights than larger windows, between poolings.
 
 Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015 (arXiv:1409.1556).
-
-The idea: two 3 × 3 convolutions see what one of 5 × 5 sees, three see what one of 7 × 7 sees, with fewer weights and
-more ReLUs between them. So there is one brick, a 3 × 3 convolution that keeps the size, stacked between poolings that
-halve it, and the number of filters doubles where the size halves. A whole network fits in one line of a table.
 """
 
 import torch

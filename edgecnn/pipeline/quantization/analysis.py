@@ -1,8 +1,4 @@
-"""Which layer is to blame: per layer, by its PyTorch name, what quantizing it does.
-
-The noise of weights and of activations tells what a layer adds; only trying the network with that layer in float
-tells what it would win.
-"""
+"""The effect of quantization on each layer: its noise, and what leaving it in float wins."""
 
 import dataclasses
 import math
@@ -23,14 +19,7 @@ from edgecnn.progress import Progress, silent
 def report_layers(
     model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan, histograms: Mapping[str, Histogram]
 ) -> tuple[LayerReport, ...]:
-    """Describe every quantized layer, in the graph's order.
-
-    Args:
-        model: the FP32 graph.
-        placement: which tensors are quantized.
-        plan: how.
-        histograms: of each tensor that has a range of its own.
-    """
+    """Describe every quantized layer, in the graph's order."""
     constants = {initializer.name: initializer for initializer in model.graph.initializer}
     reports = []
     for node in model.graph.node:
@@ -38,11 +27,12 @@ def report_layers(
             continue
         histogram, quantization = histograms[placement.activations[node.input[0]]], plan.activations[node.input[0]]
         weights = onnx.numpy_helper.to_array(constants[node.input[1]])
+        centers, repeated = histogram.centers, np.sqrt(histogram.counts)
         reports.append(
             LayerReport(
                 layer=module_of(node),
                 weight_snr_db=_decibels(weights, plan.weights[node.input[1]].rounded() - weights),
-                input_snr_db=_input_snr(histogram, quantization),
+                input_snr_db=_decibels(centers * repeated, (quantization.rounded(centers) - centers) * repeated),
                 input_low=histogram.low,
                 input_high=histogram.high,
                 clipped=_clipped(histogram, quantization),
@@ -60,16 +50,7 @@ def with_wins(
     images: np.ndarray,
     progress: Progress = silent,
 ) -> tuple[LayerReport, ...]:
-    """Try the network with each layer in float, and sort the layers by what that wins, most first.
-
-    Args:
-        reports: of the layers.
-        model: the FP32 graph.
-        placement: which tensors are quantized.
-        plan: how.
-        images: uint8 [N, H, W, C]; a few dozen tell enough.
-        progress: told of every layer.
-    """
+    """Run images, uint8 [N, H, W, C], with each layer in float, and sort the layers by what that wins, most first."""
     expected = trial_logits(model, images)
 
     def error(layers: Mapping[str, str]) -> float:
@@ -89,7 +70,7 @@ def with_wins(
 def leave_in_float(
     model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan, layers: Mapping[str, str]
 ) -> tuple[Placement, QuantizationPlan]:
-    """Return placement and plan with some layers, and why, left in float; all other numbers stay."""
+    """Return placement and plan with some layers (module name to reason) left in float."""
     fewer = place(model.graph, layers)
     # What is quantized beside a float layer may have had its scale from a tensor that is no longer quantized.
     fewer = dataclasses.replace(fewer, activations={name: placement.activations[name] for name in fewer.activations})
@@ -102,18 +83,11 @@ def leave_in_float(
     )
 
 
-def _input_snr(histogram: Histogram, quantization: ActivationQuantization) -> float | None:
-    counts, centers = histogram.counts, histogram.centers
-    repeated = np.sqrt(counts)
-    return _decibels(centers * repeated, (quantization.rounded(centers) - centers) * repeated)
-
-
 def _clipped(histogram: Histogram, quantization: ActivationQuantization) -> float:
     """Return the share of values beyond the quantized range, to within a bin."""
-    ends = np.array(quantization.ends)
-    beyond = (histogram.centers < ends[0] - quantization.scale / 2) | (
-        histogram.centers > ends[1] + quantization.scale / 2
-    )
+    low, high = quantization.ends
+    half = quantization.scale / 2
+    beyond = (histogram.centers < low - half) | (histogram.centers > high + half)
     return float(histogram.counts[beyond].sum() / histogram.counts.sum())
 
 

@@ -48,15 +48,7 @@ def build(
     analyze: bool = False,
     progress: Progress = silent,
 ) -> Built:
-    """Quantize a graph.
-
-    Args:
-        model: the FP32 graph.
-        images: the calibration images.
-        options: how.
-        gate: what the result may cost; None asks nothing.
-        analyze: try each layer in float, whether the gate needs it or not.
-        progress: told of every stage.
+    """Quantize an FP32 graph with calibration images; `analyze` tries each layer in float even if the gate holds.
 
     Raises:
         BundleError: the graph's weights are not finite.
@@ -80,8 +72,7 @@ def build(
         plan = round_weights(model, placement, plan, calibration, options)
     layers = report_layers(model, placement, plan, histograms)
     if analyze:
-        sample = images[:_ANALYSED]
-        layers = with_wins(layers, model, placement, plan, images=sample, progress=progress)
+        layers = with_wins(layers, model, placement, plan, images=images[:_ANALYSED], progress=progress)
     gated = None if gate is None else pass_gate(gate, model, placement, plan, layers=layers, progress=progress)
     if gated is not None:
         placement, plan, layers = gated.placement, gated.plan, gated.layers

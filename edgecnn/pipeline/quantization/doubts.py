@@ -53,8 +53,9 @@ def machine_doubts(
     results = {name: replay(self_test, session, preprocessing) for name, session in sessions.items()}
     if not any(result.decided for result in results.values()):
         raise ProofFailed(
-            f"the INT8 logits are off by {self_test.tolerance / 2:.3g}, more than half of any answer's margin: the self-test "
-            f"would prove nothing, so no bundle was written; are the calibration images like those of its use?"
+            f"the INT8 logits are off by {self_test.tolerance / 2:.3g}, more than half of any answer's margin: the "
+            f"self-test would prove nothing, so no bundle was written; are the calibration images "
+            f"like those of its use?"
         )
     reason = f"; weights beyond ±{PORTABLE_RANGE} saturate on some processors" if full_range else ""
     return tuple(

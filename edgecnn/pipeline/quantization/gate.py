@@ -39,10 +39,10 @@ class Gate:
     certify: bool
 
     def check(self) -> None:
-        """See that so many images can decide.
+        """Check that there are enough images to certify the drop.
 
         Raises:
-            UsageError: they cannot; says how many could.
+            UsageError: there are too few.
         """
         if not self.certify or certifiable(len(self.images)) <= self.max_drop:
             return
@@ -57,20 +57,13 @@ class Gate:
 
 @dataclass(frozen=True)
 class Gated:
-    """What passed the gate: the placement and the plan, the measured drop, and the layers as they were tried.
-
-    Attributes:
-        before: the drop with every layer in INT8.
-        after: the drop of what passed.
-        left: module to why it was left in float.
-    """
+    """What passed the gate, and the drop of top-1 before layers were left in float and after."""
 
     placement: Placement
     plan: QuantizationPlan
     layers: tuple[LayerReport, ...]
     before: PairedDrop
     after: PairedDrop
-    left: dict[str, str]
 
 
 def pass_gate(
@@ -87,11 +80,12 @@ def pass_gate(
     Raises:
         GateFailed: not even the last quantized layer may stay.
     """
-    right = _rightness(gate, model)
+    expected = trial_logits(model, gate.images).argmax(axis=1)
+    targets = expected if gate.targets is None else gate.targets
 
     def measure(count: int) -> PairedDrop:
         tried = rewrite(model, *leave_in_float(model, placement, plan, _reasons(layers[:count], gate)))
-        return paired_drop(right(model), right(tried))
+        return paired_drop(expected == targets, trial_logits(tried, gate.images).argmax(axis=1) == targets)
 
     def passes(drop: PairedDrop) -> bool:
         return (drop.high if gate.certify else drop.drop) <= gate.max_drop
@@ -111,21 +105,8 @@ def pass_gate(
                 drop=before,
             )
         after = measure(count)
-    left = _reasons(layers[:count], gate)
-    return Gated(*leave_in_float(model, placement, plan, left), layers, before, after, left)
-
-
-def _rightness(gate: Gate, model: onnx.ModelProto) -> Callable[[onnx.ModelProto], np.ndarray]:
-    """Return what tells which images a graph answers rightly; the reference is run once."""
-    expected = trial_logits(model, gate.images).argmax(axis=1)
-    targets = expected if gate.targets is None else gate.targets
-
-    def right(tried: onnx.ModelProto) -> np.ndarray:
-        answers = expected if tried is model else trial_logits(tried, gate.images).argmax(axis=1)
-        result: np.ndarray = answers == targets
-        return result
-
-    return right
+    left = leave_in_float(model, placement, plan, _reasons(layers[:count], gate))
+    return Gated(*left, layers, before, after)
 
 
 def _fewest(passes: Callable[[int], bool], most: int) -> int | None:

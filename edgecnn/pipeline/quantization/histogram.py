@@ -1,7 +1,7 @@
-"""How the values of a tensor are distributed: a histogram that grows with them, so that none has to be kept.
+"""A histogram of a tensor's values whose range grows with them.
 
-A bin's width is a power of two and its edges are multiples of that width. So bins merge in pairs without a value
-changing its bin, and the histogram is the same in whatever order and portions the values came.
+A bin's width is a power of two and its edges are multiples of that width, so that bins merge in pairs and the
+histogram does not depend on the order of the values.
 """
 
 import math
@@ -16,18 +16,13 @@ _NARROWEST = -100  # exponent of the narrowest bin: its inverse is still a float
 
 
 class Histogram:
-    """Counts of values, and the exact smallest and largest.
-
-    Attributes:
-        low: smallest value; infinite before the first.
-        high: largest value, likewise.
-    """
+    """Counts of values per bin, int64 [B], and the exact smallest and largest value (infinite before the first)."""
 
     def __init__(self) -> None:
         self.low, self.high = math.inf, -math.inf
         self._exponent = _NARROWEST
         self._first = 0  # number of the first bin: it begins at that multiple of the width
-        self._counts = np.zeros(1, np.int64)
+        self.counts = np.zeros(1, np.int64)
 
     @property
     def width(self) -> float:
@@ -35,14 +30,9 @@ class Histogram:
         return math.ldexp(1.0, self._exponent)
 
     @property
-    def counts(self) -> np.ndarray:
-        """Values in each bin, int64 [B]."""
-        return self._counts
-
-    @property
     def edges(self) -> np.ndarray:
         """Edges of the bins, float64 [B + 1]; a value on an edge counts above it."""
-        return (self._first + np.arange(len(self._counts) + 1)) * self.width
+        return (self._first + np.arange(len(self.counts) + 1)) * self.width
 
     @property
     def centers(self) -> np.ndarray:
@@ -65,15 +55,15 @@ class Histogram:
         scale = np.float32(math.ldexp(1.0, -self._exponent))
         for start in range(0, len(flat), _CHUNK):
             bins = np.floor(flat[start : start + _CHUNK] * scale).astype(np.int32) - self._first
-            self._counts += np.bincount(bins, minlength=len(self._counts))
+            self.counts += np.bincount(bins, minlength=len(self.counts))
 
     def _widen(self, low: float, high: float) -> None:
         """Make room for a range that holds zero and whatever was counted so far."""
         exponent = self._exponent
         while math.floor(math.ldexp(high, -exponent)) - math.floor(math.ldexp(low, -exponent)) >= BINS:
             exponent += 1
-        merged = np.arange(len(self._counts)) + self._first >> exponent - self._exponent
+        merged = np.arange(len(self.counts)) + self._first >> exponent - self._exponent
         first, last = math.floor(math.ldexp(low, -exponent)), math.floor(math.ldexp(high, -exponent))
         counts = np.zeros(last - first + 1, np.int64)
-        np.add.at(counts, merged - first, self._counts)
-        self._exponent, self._first, self._counts = exponent, first, counts
+        np.add.at(counts, merged - first, self.counts)
+        self._exponent, self._first, self.counts = exponent, first, counts

@@ -1,7 +1,6 @@
 """Second moments of what a layer's weights are multiplied with: how its rounding errors add up."""
 
 import math
-from collections.abc import Collection, Iterator
 
 import numpy as np
 import onnx
@@ -33,12 +32,6 @@ class Moments:
         self._count = 0
         self._waiting: list[np.ndarray] = []
         self._random = np.random.default_rng(0)
-
-    @staticmethod
-    def size_bytes(weights: tuple[int, ...]) -> int:
-        """Return how much memory the moments of such a layer take."""
-        width = math.prod(weights[1:])
-        return 4 * width * min(width, BLOCK)
 
     def update(self, values: np.ndarray) -> None:
         """Take some images' inputs: float32 [N, C, H, W] of a convolution, [N, K] of a linear layer."""
@@ -94,10 +87,3 @@ class _Window:
         places = random.permutation(height * width)[:count]
         seen = windows[:, places // width, places % width]  # [C, count, kh, kw]
         return np.ascontiguousarray(seen.transpose(1, 0, 2, 3)).reshape(len(places), -1)
-
-
-def layers(graph: onnx.GraphProto, weights: Collection[str]) -> Iterator[onnx.NodeProto]:
-    """List the nodes of some weights that can be rounded together: those of one group."""
-    for node in graph.node:
-        if len(node.input) > 1 and node.input[1] in weights and attribute(node, "group", 1) == 1:
-            yield node

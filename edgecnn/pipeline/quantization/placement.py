@@ -1,12 +1,10 @@
-"""Where Q/DQ pairs stand: which tensors of a graph are quantized, and which of those share their numbers.
+"""Where Q/DQ pairs are placed: which tensors of a graph are quantized, and which of those share a scale.
 
-An engine fuses an operator into an INT8 kernel where all its inputs come out of a DequantizeLinear and its output
-goes into a QuantizeLinear. A ReLU behind a convolution belongs to it, so nothing stands between the two. An operator
-that only moves or selects values (pooling by maximum, reshaping) keeps its input's scale. The logits stay in float:
-quantizing them costs agreement and gains nothing. So does what a linear layer or a sum gives to float operators alone,
-as before the last average of a residual network: engines multiply integers and give floats there, and a sum is soon
-computed. A convolution they run in INT8 only before a QuantizeLinear. A layer left in float because INT8 costs too much
-there sees what it saw in FP32: nothing is quantized for it alone.
+An engine fuses an operator into an INT8 kernel if all its inputs come from a DequantizeLinear and its output goes to a
+QuantizeLinear. A ReLU after a convolution is fused into it. An operator that only moves or selects values keeps its
+input's scale. The logits stay in float: quantizing them costs agreement and gains nothing. So do the outputs of a
+linear layer or a sum that only float operators read: engines multiply integers there and return floats. No tensor is
+quantized only for a layer that stays in float.
 """
 
 import math
@@ -68,12 +66,7 @@ def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
 
 
 def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None) -> Placement:
-    """Decide where Q/DQ pairs stand.
-
-    Args:
-        graph: the FP32 graph.
-        float_layers: modules whose weighted operator stays in float, and why.
-    """
+    """Decide where Q/DQ pairs are placed in an FP32 graph; `float_layers` maps modules to why they stay in float."""
     sizes = {initializer.name: math.prod(initializer.dims) for initializer in graph.initializer}
     outputs = {output.name for output in graph.output}
     reasons = dict.fromkeys(sorted(outputs), "logits: quantizing them changes answers and makes nothing faster")
@@ -116,7 +109,7 @@ def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None)
 
 
 def _too_small(node: onnx.NodeProto, sizes: Mapping[str, int], outputs: Collection[str]) -> str | None:
-    """Say why a linear layer is not worth quantizing; None where it is."""
+    """Return why a linear layer is not worth quantizing, or None if it is."""
     if node.op_type != "Gemm":
         return None
     if node.output[0] in outputs and sizes[node.input[1]] <= _SMALL_LAST:
@@ -137,14 +130,11 @@ def _without_int8(graph: onnx.GraphProto, activations: Collection[str]) -> dict[
 
 
 class _Demand:
-    """For whom a tensor is quantized: for all that read it but the layers that are spared, and what serves only those.
+    """Which tensors are read quantized: not those that only layers that stay in float read, directly or moved.
 
-    A float operator that is not spared (an average, a small last layer) reads quantized values: without the
-    QuantizeLinear before it, what makes them would not run in INT8. A linear layer does without.
-
-    Attributes:
-        integer: outputs of the operators that run in INT8.
-        only_of_integers: tensors that nothing but those may ask for.
+    Other float operators (an average, a small last layer) read quantized values: without the QuantizeLinear before
+    them, the operator that makes the values would not run in INT8. `integer` holds the outputs of the operators that
+    run in INT8, and `only_of_integers` the tensors that are quantized for such operators alone.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:

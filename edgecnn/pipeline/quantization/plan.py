@@ -1,8 +1,7 @@
-"""The `QuantizationPlan`: what stands between calibration and the rewritten graph, and nothing else.
+"""The `QuantizationPlan`, which calibration makes and the rewriter applies: real = scale · (integer - zero_point).
 
-Observers make it, corrections and the search change it, the rewriter applies it. Affine quantization as in Jacob et
-al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference, 2018 (section 2.1):
-real = scale · (integer - zero_point).
+Affine quantization as in Jacob et al., Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference, 2018 (section 2.1).
 """
 
 from dataclasses import dataclass, field
@@ -58,12 +57,7 @@ class ActivationQuantization:
 
 @dataclass(frozen=True)
 class WeightQuantization:
-    """Signed 8-bit weights without zero point, one scale for each output channel (axis 0).
-
-    Attributes:
-        scales: float32 [O].
-        integers: int8, of the weights' shape.
-    """
+    """Weights as int8 integers, of the weights' shape, with one float32 scale for each output channel (axis 0)."""
 
     scales: np.ndarray
     integers: np.ndarray

@@ -1,15 +1,16 @@
 """Make a `QuantizationPlan` from calibration images: thresholds for activations, integers for weights."""
 
 import dataclasses
+import math
 
 import numpy as np
 import onnx
 
 from edgecnn.pipeline.quantization.calibration import Calibration
 from edgecnn.pipeline.quantization.histogram import Histogram
-from edgecnn.pipeline.quantization.moments import Moments, layers
+from edgecnn.pipeline.quantization.moments import BLOCK, Moments
 from edgecnn.pipeline.quantization.options import QuantizationOptions
-from edgecnn.pipeline.quantization.placement import Placement
+from edgecnn.pipeline.quantization.placement import Placement, attribute
 from edgecnn.pipeline.quantization.plan import QuantizationPlan, activation_quantization, nearest, weight_scales
 from edgecnn.pipeline.quantization.rounding import round_together
 from edgecnn.pipeline.quantization.thresholds import threshold
@@ -21,14 +22,7 @@ _MOMENTS_MIB = 48
 def plan_from(
     model: onnx.ModelProto, placement: Placement, histograms: dict[str, Histogram], options: QuantizationOptions
 ) -> QuantizationPlan:
-    """Turn histograms into a plan whose weights are rounded one by one.
-
-    Args:
-        model: the FP32 graph.
-        placement: which tensors are quantized.
-        histograms: of each tensor that has a range of its own.
-        options: method, scheme and range.
-    """
+    """Turn histograms of the tensors with a range of their own into a plan that rounds each weight by itself."""
     found = {
         name: activation_quantization(
             threshold(histogram, options.method, percentile=options.percentile, symmetric=options.symmetric),
@@ -42,16 +36,12 @@ def plan_from(
     weights = {}
     for name in placement.weights:
         values = onnx.numpy_helper.to_array(constants[name])
-        bias, activation = bias_of.get(name, (None, None))
-        if bias is None or activation not in activations:
-            scales = weight_scales(values, options.weight_limit)
-        else:
-            scales = weight_scales(
-                values,
-                options.weight_limit,
-                bias=onnx.numpy_helper.to_array(constants[bias]),
-                input_scale=activations[activation].scale,
-            )
+        bias, activation = bias_of.get(name, ("", ""))
+        scales = weight_scales(values, options.weight_limit)
+        if activation in activations:
+            bias_values = onnx.numpy_helper.to_array(constants[bias])
+            input_scale = activations[activation].scale
+            scales = weight_scales(values, options.weight_limit, bias=bias_values, input_scale=input_scale)
         weights[name] = nearest(values, scales, options.weight_limit)
     return QuantizationPlan(activations, weights, placement.float_tensors)
 
@@ -89,12 +79,15 @@ def round_weights(
 
 
 def _groups(graph: onnx.GraphProto, plan: QuantizationPlan) -> list[list[onnx.NodeProto]]:
-    """Part the layers into groups whose moments fit into memory together."""
+    """Divide the layers without grouped convolutions into groups whose moments fit into memory together."""
     sizes = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
     groups: list[list[onnx.NodeProto]] = []
     room = 0
-    for node in layers(graph, plan.weights):
-        needed = Moments.size_bytes(sizes[node.input[1]])
+    for node in graph.node:
+        if len(node.input) < 2 or node.input[1] not in plan.weights or attribute(node, "group", 1) != 1:
+            continue
+        width = math.prod(sizes[node.input[1]][1:])
+        needed = 4 * width * min(width, BLOCK)  # bytes
         if not groups or needed > room:
             groups.append([])
             room = _MOMENTS_MIB * 2**20

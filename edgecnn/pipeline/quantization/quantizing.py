@@ -14,24 +14,25 @@ from edgecnn.bundle.manifest import (
     Format,
     Graph,
     Manifest,
-    Provenance,
     Quantization,
-    check_name,
     utc_now,
 )
+from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, SourceError, UsageError
-from edgecnn.pipeline.data.source import DataSource, Split
-from edgecnn.pipeline.proving import engine_sessions, evaluate, make_proof, make_self_test, temporary_graph
+from edgecnn.pipeline.data.source import DataSource, LazyPixels, Split
+from edgecnn.pipeline.proving import engine_sessions, make_proof, make_self_test, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
 from edgecnn.pipeline.quantization.doubts import agreement_doubts, check_overlap, machine_doubts, saturation_doubts
 from edgecnn.pipeline.quantization.gate import Gate
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.recipe import CalibrationImages, held_out, short_digests
+from edgecnn.pipeline.quantization.spread import SeedResult, spread_over_seeds
 from edgecnn.pipeline.quantization.verdict import Verdict, conclude, judge_engines
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.verification.evaluation import evaluate
 
 _NO_GATE = 100.0  # points: any drop is allowed
 _UNGATED = "calibration took every training image, so none is left to hold the gate on: lower --count, or --gate-data"
@@ -39,11 +40,12 @@ _UNGATED = "calibration took every training image, so none is left to hold the g
 
 @dataclass(frozen=True)
 class Quantized:
-    """The INT8 bundle, one line for each doubt about it, and what it costs and gains on this machine."""
+    """The INT8 bundle, warnings about it, its verdict on this machine, and the spread over seeds if it was measured."""
 
     bundle: Bundle
     warnings: tuple[str, ...]
     verdict: Verdict
+    seeds: tuple[SeedResult, ...] | None = None
 
 
 def quantize(
@@ -55,6 +57,7 @@ def quantize(
     gate_data: DataSource | None = None,
     options: QuantizationOptions | None = None,
     analyze: bool = False,
+    seeds: int | None = None,
     command: str = "edgecnn.pipeline.quantization",
     force: bool = False,
     strict: bool = False,
@@ -70,6 +73,7 @@ def quantize(
         gate_data: whose training split the gate is held on; by default the calibration's source.
         options: how to quantize.
         analyze: try every layer in float, and say in the proof what that wins.
+        seeds: measure the spread over so many choices of calibration images.
         command: for the record.
         force: replace an existing bundle.
         strict: refuse to write a bundle that there is a warning about.
@@ -85,19 +89,14 @@ def quantize(
     options = options or QuantizationOptions()
     check_name(out.name)
     check_new_bundle(out, force=force)
-    manifest = parent.manifest
-    if manifest.precision != "fp32":
-        raise UsageError(f"{parent.path} is {manifest.precision} already: quantize the FP32 bundle that it came from")
-    source = data or calibration.source
-    for labels in {source.labels, calibration.source.labels, (gate_data or source).labels}:
-        if labels != manifest.labels:
-            raise SourceError(f"the images have the classes {', '.join(labels[:5])}…, not those of {parent.path}")
+    source, manifest = data or calibration.source, parent.manifest
+    _check_parent(parent, source, calibration.source, gate_data or source)
     test = source.split("test")
     overlap = check_overlap(calibration.chosen, test)
     gate = _gate(parent, calibration, gate_data, options)
     built = build(
         onnx.load(str(parent.model)),
-        calibration.chosen.lazily(manifest.preprocessing),
+        LazyPixels(calibration.chosen, manifest.preprocessing),
         options=options,
         gate=None if gate is None else gate[0],
         analyze=analyze,
@@ -111,13 +110,8 @@ def quantize(
         engine_sessions(parent.model) as references,
     ):
         name, fp32 = next(iter(references.items()))
-        evaluation = evaluate(
-            {**sessions, "reference": fp32},
-            test,
-            manifest.preprocessing,
-            classes=len(manifest.labels),
-            progress=progress,
-        )
+        compared = {**sessions, "reference": fp32}
+        evaluation = evaluate(compared, test, manifest.preprocessing, classes=len(manifest.labels), progress=progress)
         # The parent was held to PyTorch within 1e-4 of the spread, and its proof travels with its digest.
         reference = f"fp32 bundle {parent.digest} on {name}"
         proof = dataclasses.replace(
@@ -127,14 +121,11 @@ def quantize(
             gate=None if gate is None else _gate_record(built, *gate),
         )
         self_test = make_self_test(sessions, self_test.images, self_test.logits, self_test.encoded)
+        preprocessing, full_range = manifest.preprocessing, options.full_range
         warnings = (
             *agreement_doubts(proof),
-            *machine_doubts(self_test, sessions, preprocessing=manifest.preprocessing, full_range=options.full_range),
-            *(
-                saturation_doubts(built.model, self_test, preprocessing=manifest.preprocessing)
-                if options.full_range
-                else ()
-            ),
+            *machine_doubts(self_test, sessions, preprocessing=preprocessing, full_range=full_range),
+            *(saturation_doubts(built.model, self_test, preprocessing=preprocessing) if full_range else ()),
             *overlap,
             *(() if gate is not None or options.max_drop >= _NO_GATE else (_UNGATED,)),
         )
@@ -143,24 +134,36 @@ def quantize(
         raise ProofFailed(f"{warnings[0]}; no bundle was written (--strict)")
     sealed = _manifest(parent, out.name, calibration=calibration, options=options, built=built, command=command)
     bundle = create_bundle(out, manifest=sealed, model=content, self_test=self_test, proof=proof, force=force)
-    return Quantized(bundle, warnings, conclude(engines, parent.size_bytes, bundle.size_bytes))
+    spread = None
+    if seeds is not None:
+        spread = spread_over_seeds(parent, calibration, seeds, data=data, options=options, progress=progress)
+    return Quantized(bundle, warnings, conclude(engines, parent.size_bytes, bundle.size_bytes), spread)
+
+
+def _check_parent(parent: Bundle, *sources: DataSource) -> None:
+    """Check that a bundle is FP32, and that all images have its classes."""
+    manifest = parent.manifest
+    if manifest.precision != "fp32":
+        raise UsageError(f"{parent.path} is {manifest.precision} already: quantize the FP32 bundle that it came from")
+    for source in sources:
+        if source.labels != manifest.labels:
+            classes = ", ".join(source.labels[:5])
+            raise SourceError(f"the images have the classes {classes}…, not those of {parent.path}")
 
 
 def _gate(
     parent: Bundle, calibration: CalibrationImages, data: DataSource | None, options: QuantizationOptions
 ) -> tuple[Gate, Split] | None:
-    """Choose the images of the gate; None where nothing is asked, or no training image is left.
-
-    Raises:
-        UsageError: so few images cannot certify what is asked.
-    """
+    """Choose the images of the gate; None if any drop is allowed, or no training image is left."""
     if options.max_drop >= _NO_GATE:
         return None
     source = data or calibration.source
     split = held_out(source.split("train"), calibration.chosen, options.gate_count, calibration.seed)
     if not len(split):
         return None
-    gate = Gate(split.lazily(parent.manifest.preprocessing), split.targets, options.max_drop / 100, options.certify)
+    gate = Gate(
+        LazyPixels(split, parent.manifest.preprocessing), split.targets, options.max_drop / 100, options.certify
+    )
     gate.check()
     return gate, split
 
@@ -180,7 +183,6 @@ def _manifest(
     built: Built,
     command: str,
 ) -> Manifest:
-    inherited = parent.manifest.provenance
     record = CalibrationRecord(
         parent.digest, options.method, calibration.chosen.reference(), calibration.seed, options.rounding
     )
@@ -196,13 +198,7 @@ def _manifest(
         format=Format(MAJOR, MINOR),
         name=name,
         graphs=(graph,),
-        provenance=Provenance(
-            created=utc_now(),
-            command=command,
-            versions=versions(),
-            weights=inherited.weights,
-            training=inherited.training,
-            opset=inherited.opset,
-            calibration=record,
+        provenance=dataclasses.replace(
+            parent.manifest.provenance, created=utc_now(), command=command, versions=versions(), calibration=record
         ),
     )

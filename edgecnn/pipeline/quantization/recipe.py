@@ -5,13 +5,14 @@ Calibration sees training images only: scales that were fitted to the test image
 
 import dataclasses
 import itertools
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import SourceError, TestSplitRefused, UsageError
+from edgecnn.errors import EdgecnnError, OverlapWarning, SourceError, TestSplitRefused, UsageError
 from edgecnn.files import schema
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.data.sources import open_source
@@ -21,14 +22,10 @@ COUNT = 300
 
 @dataclass(frozen=True)
 class CalibrationRecipe:
-    """Which images to calibrate with.
+    """Which images to calibrate with: at most `count` of the source's training images, chosen at random by `seed`.
 
-    Attributes:
-        source: a data source's name, or an image folder relative to the recipe.
-        split: always `train`.
-        count: how many images, at most.
-        seed: of the choice.
-        digest: of the chosen images; None accepts whatever they are.
+    `source` is a data source's name, or an image folder relative to the recipe. If `digest` is given, the chosen
+    images must have it.
     """
 
     source: str
@@ -54,12 +51,9 @@ class CalibrationImages:
 
 
 def open_calibration(text: str, *, count: int | None = None, seed: int | None = None) -> CalibrationImages:
-    """Open what `--calibration` names: a recipe's JSON file, or a data source.
+    """Open what `--calibration` names: a recipe's JSON file, the name of a source, or an image folder.
 
-    Args:
-        text: path of a recipe, name of a source, or path of an image folder.
-        count: overrides how many images.
-        seed: overrides the choice.
+    `count` and `seed` override those of the recipe.
 
     Raises:
         TestSplitRefused: the recipe asks for other images than training images.
@@ -129,13 +123,23 @@ def short_digests(split: Split) -> tuple[str, ...]:
     return tuple(split.images.digest(index).hex()[:16] for index in range(len(split)))
 
 
-def overlap_warning(bundle: Bundle, split: Split) -> str | None:
-    """Say how many images an INT8 bundle was calibrated with; None where it is none of them."""
+def check_unseen(bundle: Bundle, split: Split, *, strict: bool = False) -> None:
+    """Check whether an INT8 bundle was calibrated with some of these images, which would flatter it.
+
+    Warns:
+        OverlapWarning: it was.
+
+    Raises:
+        EdgecnnError: it was, and `strict` was given.
+    """
     seen = set(bundle.proof().calibration_images)
     shared = sum(digest in seen for digest in short_digests(split)) if seen else 0
     if not shared:
-        return None
-    return f"{bundle.path} was calibrated with {shared} of these {len(split)} images: they flatter it"
+        return
+    message = f"{bundle.path} was calibrated with {shared} of these {len(split)} images: they flatter it"
+    if strict:
+        raise EdgecnnError(message)
+    warnings.warn(message, OverlapWarning, stacklevel=2)
 
 
 def _turns(split: Split, seed: int) -> list[int]:

@@ -4,6 +4,8 @@ An activation gets a QuantizeLinear and a DequantizeLinear behind the operator t
 integer initializers with a DequantizeLinear. Names stay those of the PyTorch modules.
 """
 
+import copy
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -16,8 +18,7 @@ _INT32_LIMIT = 2**31 - 1
 
 def rewrite(model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan) -> onnx.ModelProto:
     """Return the INT8 graph; `model` stays as it is."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     rewriter = _Rewriter(result.graph)
     for name, activation in plan.activations.items():
         rewriter.quantize_activation(name, activation)
@@ -87,7 +88,7 @@ class _Rewriter:
             nodes.append(node)
             for output in node.output:
                 nodes += self._behind.get(output, [])
-        ordered = [_copy(node) for node in nodes]
+        ordered = copy.deepcopy(nodes)  # out of the graph, which is emptied
         del self._graph.node[:]
         self._graph.node.extend(ordered)
         del self._graph.value_info[:]
@@ -104,10 +105,3 @@ class _Rewriter:
     def _add(self, name: str, value: np.ndarray | np.generic) -> str:
         self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
-
-
-def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
-    """Copy a node out of the graph, which is about to be emptied."""
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy

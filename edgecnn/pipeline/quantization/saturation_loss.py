@@ -90,8 +90,8 @@ class Loss:
         self._count = 0
         self.constants: list[onnx.TensorProto] = []
 
-    def nodes(self, groups: list[Pairs]) -> list[onnx.NodeProto]:
-        """Return the nodes that compute the loss."""
+    def nodes(self, groups: list[Pairs], exact: str) -> list[onnx.NodeProto]:
+        """Return the nodes that compute the loss and subtract it from the tensor `exact`."""
         nodes = [self._make("Cast", [self._layer.quantized], to=TensorProto.FLOAT)]
         pads = attribute(self._node, "pads", [0, 0, 0, 0])
         if any(pads):
@@ -105,11 +105,9 @@ class Loss:
             losses.append(nodes[-1].output[0])
         nodes.append(self._make("Sum", losses))
         steps = self._constant(self._layer.steps.reshape(self._column))
-        return [*nodes, helper.make_node("Mul", [nodes[-1].output[0], steps], [self._prefix], self._prefix)]
-
-    def taken_from(self, exact: str) -> onnx.NodeProto:
-        """Return the node that gives the layer's output."""
-        return helper.make_node("Sub", [exact, self._prefix], [self._node.output[0]], f"{self._node.name}/saturated")
+        loss = helper.make_node("Mul", [nodes[-1].output[0], steps], [self._prefix], self._prefix)
+        output = [self._node.output[0]]
+        return [*nodes, loss, helper.make_node("Sub", [exact, self._prefix], output, f"{self._node.name}/saturated")]
 
     def _group(self, integers: str, group: Pairs) -> list[onnx.NodeProto]:
         """Compute what the pairs of one place lose, summed up for each output."""

@@ -1,14 +1,14 @@
-"""How would an INT8 graph answer on a CPU that adds pairs of products in 16 bits? Predicted on any machine.
+"""Predict the answers of an INT8 graph on a CPU that adds pairs of products in 16 bits.
 
 Without VNNI, AVX2 and AVX-512 multiply uint8 by int8 and add two neighbouring products in a register of 16 bits that
-saturates (`vpmaddubsw`). The simulated graph is the INT8 graph with what that loses taken off each layer's sums, in
-float operators that are exact for whole numbers of this size; so any engine can run it.
+saturates (`vpmaddubsw`). The simulated graph subtracts the loss from each layer's sums, in float operators that are
+exact for whole numbers of this size, so that any engine can run it.
 
-Assumed is the pairing of ONNX Runtime's U8S8 kernels (MLAS), as they are unless they are told to sum exactly: the
-inputs of a sum are numbered with the channels last, kernel row, kernel column, channel, and number 2i is added to
-number 2i + 1. Kernels that pair otherwise saturate at other places, though about as often.
+The pairing is that of ONNX Runtime's U8S8 kernels (MLAS): the inputs of a sum are numbered by kernel row, kernel
+column and channel, and number 2i is added to number 2i + 1. Other pairings saturate elsewhere, about as often.
 """
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -66,10 +66,7 @@ def simulate(path: Path) -> SimulatedSession:
 
 
 def saturated(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph whose sums saturate; `model` stays as it is.
-
-    Args:
-        model: an INT8 graph in QDQ form, as `rewrite` makes it.
+    """Return the graph whose sums saturate; `model`, an INT8 graph in QDQ form, stays as it is.
 
     Raises:
         UsageError: a layer that could saturate is of a kind whose kernel is not known here.
@@ -85,14 +82,12 @@ def saturated(model: onnx.ModelProto) -> onnx.ModelProto:
             nodes.append(node)
             continue
         _check_known(node, layer)
-        exact = onnx.NodeProto()
-        exact.CopyFrom(node)
+        exact = copy.deepcopy(node)
         exact.output[0] = f"{node.output[0]}/exact"
         loss = Loss(node, layer)
-        nodes += [exact, *loss.nodes(pairs), loss.taken_from(exact.output[0])]
+        nodes += [exact, *loss.nodes(pairs, exact.output[0])]
         constants += loss.constants
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    result = copy.deepcopy(model)
     del result.graph.node[:]
     result.graph.node.extend(nodes)
     result.graph.initializer.extend(constants)
@@ -100,17 +95,10 @@ def saturated(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_known(node: onnx.NodeProto, layer: IntegerLayer) -> None:
-    """Refuse to guess how a layer saturates.
-
-    Raises:
-        UsageError: no kernel for it is known here.
-    """
+    """Check that the kernel of a layer is known."""
     usual = {"group": 1, "auto_pad": b"NOTSET", "alpha": 1.0, "transA": 0}
-    unusual = [
-        f"{name} {attribute(node, name, value)}"
-        for name, value in usual.items()
-        if attribute(node, name, value) != value
-    ]
+    found = {name: attribute(node, name, value) for name, value in usual.items()}
+    unusual = [f"{name} {value}" for name, value in found.items() if value != usual[name]]
     if layer.zero_point.dtype != np.uint8:
         unusual.append("signed activations")
     if unusual:

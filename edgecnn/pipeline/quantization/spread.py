@@ -1,4 +1,4 @@
-"""How much a result owes to the luck of its calibration images: the same bundle from several choices of them."""
+"""The spread of the result over several choices of calibration images."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.pipeline.data.source import DataSource
+from edgecnn.pipeline.data.source import DataSource, LazyPixels
 from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.recipe import CalibrationImages, choose
@@ -16,13 +16,9 @@ from edgecnn.progress import Progress, silent
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What came of one choice of calibration images, before the gate.
+    """The result of one choice of calibration images, before the gate; `top1` is None if the targets are unknown.
 
-    Attributes:
-        seed: of the choice.
-        top1: fraction of right answers; None where the targets are unknown.
-        agreement: fraction of answers that are the reference's.
-        rms_error: root mean square error of the logits.
+    `agreement` is the fraction of answers that are the reference's, `rms_error` the root mean square error of logits.
     """
 
     seed: int
@@ -36,30 +32,24 @@ def spread_over_seeds(
     calibration: CalibrationImages,
     seeds: int,
     *,
+    options: QuantizationOptions,
     data: DataSource | None = None,
-    options: QuantizationOptions | None = None,
     progress: Progress = silent,
 ) -> tuple[SeedResult, ...]:
-    """Quantize with several choices of as many calibration images, and measure each on the test split.
+    """Quantize with several choices of calibration images, and measure each on the test split of `data`.
 
-    Args:
-        parent: the FP32 bundle.
-        calibration: the first choice; the others have the seeds that follow.
-        seeds: how many choices.
-        data: whose test split; by default the calibration's source.
-        options: how to quantize.
-        progress: told of every stage.
+    The first choice is `calibration`; the others have the seeds that follow. The default of `data` is its source.
     """
     model, preprocessing = onnx.load(str(parent.model)), parent.manifest.preprocessing
     test = (data or calibration.source).split("test")
-    images = test.lazily(preprocessing)
+    images = LazyPixels(test, preprocessing)
     expected = trial_logits(model, images)
     results = []
     for number in range(seeds):
         progress("trying seeds", number, seeds)
         seed = calibration.seed + number
         chosen = choose(calibration.source.split("train"), len(calibration.chosen), seed)
-        built = build(model, chosen.lazily(preprocessing), options=options or QuantizationOptions())
+        built = build(model, LazyPixels(chosen, preprocessing), options=options)
         logits = trial_logits(built.model, images)
         answers = logits.argmax(axis=1)
         results.append(

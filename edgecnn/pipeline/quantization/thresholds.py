@@ -1,7 +1,4 @@
-"""From a histogram to the range that is quantized: by minimum and maximum, percentile, entropy or squared error.
-
-What lies beyond the range is clipped to it: an error for a few values, for a finer step for all the others.
-"""
+"""From a histogram to the range that is quantized; values beyond it are clipped, so that the step is finer."""
 
 from collections.abc import Callable
 from typing import Literal

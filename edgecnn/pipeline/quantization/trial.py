@@ -14,13 +14,8 @@ _BATCH = 32
 class Pixels(Protocol):
     """Images as uint8 [N, H, W, C]: an array, or an object that reads images when it is sliced."""
 
-    def __len__(self) -> int:
-        """Return the number of images."""
-        ...
-
-    def __getitem__(self, part: slice, /) -> np.ndarray:
-        """Return a range of images."""
-        ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
 
 
 def trial_logits(model: onnx.ModelProto, images: Pixels) -> np.ndarray:

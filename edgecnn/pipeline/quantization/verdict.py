@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.bundle.proof import PairedDrop
-from edgecnn.pipeline.proving import Evaluation
 from edgecnn.runtime.engines.backend import Session
 from edgecnn.runtime.rates import Estimate
+from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.paired import paired_drop
-from edgecnn.tuning.measuring.latency import median_ms
+from edgecnn.tuning.measuring.estimates import median_ms
 
 _WORTH = 0.95
 """INT8 is worth it in time where it takes less than this of FP32's: nearer than that is noise."""
@@ -18,15 +18,10 @@ _WORTH = 0.95
 
 @dataclass(frozen=True)
 class EngineVerdict:
-    """One engine's FP32 and INT8 side by side.
+    """FP32 and INT8 on one engine, with the median times of one image; INT8 is `faster` times as fast.
 
-    Attributes:
-        engine: its name.
-        drop: of top-1 against the reference, paired; None where the targets are unknown.
-        agreement: fraction of answers that are the reference's.
-        fp32_ms: median time of one image.
-        int8_ms: median time of one image.
-        faster: how many times as fast INT8 is.
+    `drop` is that of top-1 against the reference, paired, or None if the targets are unknown. `agreement` is the
+    fraction of answers that are the reference's.
     """
 
     engine: str
@@ -39,14 +34,7 @@ class EngineVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What INT8 costs and gains here.
-
-    Attributes:
-        engines: each installed engine.
-        fp32_bytes: size of the FP32 bundle.
-        int8_bytes: size of the INT8 bundle.
-        conclusion: one sentence: whether INT8 is worth it on this machine.
-    """
+    """What INT8 costs and gains on each engine and in bundle size; `conclusion` is one sentence about it."""
 
     engines: tuple[EngineVerdict, ...]
     fp32_bytes: int
@@ -57,13 +45,10 @@ class Verdict:
 def judge_engines(
     sessions: Mapping[str, Session], references: Mapping[str, Session], evaluation: Evaluation, image: np.ndarray
 ) -> tuple[EngineVerdict, ...]:
-    """Compare FP32 and INT8 on every engine; latencies are measured in turns.
+    """Compare FP32 and INT8 on every engine; the latencies of an image, uint8 [1, H, W, C], are measured in turns.
 
-    Args:
-        sessions: engine to the INT8 graph.
-        references: engine to the FP32 graph.
-        evaluation: logits of `sessions` and of `reference`.
-        image: uint8 [1, H, W, C].
+    `sessions` and `references` map an engine to the INT8 and to the FP32 graph; `evaluation` holds the logits of
+    `sessions` and of `reference`.
     """
     expected = evaluation.logits["reference"].argmax(axis=1)
     verdicts = []

@@ -1,7 +1,6 @@
 """Random small shifts, rotations, zooms and mirrorings, different ones for each image of a batch."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
@@ -9,26 +8,16 @@ from torch.nn import functional
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 
-@dataclass(frozen=True)
-class Movements:
-    """How each image of a batch is moved: affine maps, float32 [N, 2, 3], from its new pixels to its old ones."""
-
-    maps: torch.Tensor
-
-    def part(self, indices: slice) -> "Movements":
-        """Return the movements of some of the images."""
-        return Movements(self.maps[indices])
-
-    def apply(self, images: torch.Tensor) -> torch.Tensor:
-        """Move images, float32 [N, C, H, W], bilinearly; what comes in from outside repeats the border."""
-        grid = functional.affine_grid(self.maps, list(images.shape), align_corners=False)
-        return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+def move(images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """Move images, float32 [N, C, H, W], by affine maps with bilinear interpolation; the border is repeated."""
+    grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def draw(count: int, size: int, options: TrainingOptions, generator: torch.Generator) -> Movements:
-    """Draw the movements of `count` images of `size` pixels.
+def draw(count: int, size: int, options: TrainingOptions, generator: torch.Generator) -> torch.Tensor:
+    """Draw how `count` images of `size` pixels move: affine maps, float32 [N, 2, 3], from new pixels to old ones.
 
-    Where images are only shifted and mirrored, they are so by whole pixels: interpolation would blur them.
+    Without rotation and zoom, shifts are whole pixels: interpolation would blur the images.
     """
 
     def uniform(largest: float) -> torch.Tensor:
@@ -45,4 +34,4 @@ def draw(count: int, size: int, options: TrainingOptions, generator: torch.Gener
         torch.stack([cosine * mirror, -sine, 2 * shifts[0]], 1),
         torch.stack([sine * mirror, cosine, 2 * shifts[1]], 1),
     ]
-    return Movements(torch.stack(rows, 1))
+    return torch.stack(rows, 1)

@@ -30,14 +30,8 @@ FORMAT = 3
 class Epoch:
     """One line of the history.
 
-    Attributes:
-        loss: mean over the augmented training images.
-        accuracy: fraction of right answers on them.
-        validation_loss: mean over the validation images; None where there are none.
-        validation_top1: fraction of right answers on them.
-        learning_rate: of its last step.
-        duration_s: wall time, validation included.
-        waited_s: how much of it the network waited for data.
+    Loss and accuracy are those of the augmented training images; the validation figures are None without validation
+    images. `learning_rate` is that of the last step. `waited_s`, the wait for data, is part of `duration_s`.
     """
 
     loss: float
@@ -51,14 +45,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where a network was trained.
-
-    Attributes:
-        device: `cpu`, or the GPU's name.
-        precision: what its layers computed in.
-        threads: of PyTorch, a process.
-        processes: how many trained together.
-    """
+    """Where a network was trained: `cpu` or the GPU's name, the precision of its layers, and threads per process."""
 
     device: str
     precision: str
@@ -71,19 +58,12 @@ class CheckpointRecord:
     """The whole of `checkpoint.json`.
 
     Attributes:
-        format: version of this file.
-        network: what was built.
-        labels: class names in the order of the logits.
-        preprocessing: what every image goes through.
         source: the data source as the user named it.
         training: the training split, the validation images included.
         validation: the part of it that chose the best epoch; None where the last one was taken.
         test: the images that `test_top1` was measured on.
-        test_top1: fraction of right answers there, once, by the best epoch's weights; None while training goes on.
-        options: how it was trained.
-        compute: where it was trained.
-        beginning: digest of the weights that it was fine-tuned from; None where it learnt from nothing.
-        history: one entry an epoch.
+        test_top1: fraction of right answers there, by the best epoch's weights; None while training goes on.
+        beginning: digest of the weights that it was fine-tuned from; None if it started from random ones.
         best_epoch: the epoch whose weights these are, from 1.
         created: UTC time.
         versions: package to version.
@@ -150,17 +130,9 @@ def write_checkpoint(
     resume: dict[str, torch.Tensor] | None = None,
     force: bool = False,
 ) -> str:
-    """Write a checkpoint folder, atomically.
+    """Write a checkpoint folder atomically, and return its digest.
 
-    Args:
-        out: the folder.
-        record: its `weights` are filled in here.
-        state: the network's weights.
-        resume: what the next epoch needs, where training goes on.
-        force: replace an existing folder.
-
-    Returns:
-        The checkpoint's digest.
+    `weights` of the record are filled in here. `resume` is what the next epoch needs, if training goes on.
     """
     weights = save_tensors(_plain(state))
     sealed = dataclasses.replace(record, weights=FileEntry(digest_bytes(weights), len(weights)))
@@ -202,8 +174,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     weights = _read(path, WEIGHTS)
     if digest_bytes(weights) != record.weights.sha256:
         raise CheckpointError(f"{path / WEIGHTS} is not the file that was written (sha256 differs): train it again")
-    state = _tensors(path / WEIGHTS, weights)
-    return Checkpoint(record, state, digest_bytes(content))
+    return Checkpoint(record, _tensors(path / WEIGHTS, weights), digest_bytes(content))
 
 
 def _tensors(path: Path, content: bytes) -> dict[str, torch.Tensor]:

@@ -18,12 +18,7 @@ from edgecnn.errors import TrainingError
 
 @dataclass(frozen=True)
 class Job:
-    """This process among those that train together; `Job()` trains alone.
-
-    Attributes:
-        rank: its number, from 0.
-        world: how many there are.
-    """
+    """This process among the `world` processes that train together; `rank` counts from 0, `Job()` trains alone."""
 
     rank: int = 0
     world: int = 1
@@ -98,17 +93,13 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
         mean = _sum_over_processes(x.sum((0, 2, 3))) / count
         centred = x - mean[:, None, None]
         variance = _sum_over_processes(centred.square().sum((0, 2, 3))) / count
-        self._follow(mean.detach(), (variance * count / (count - 1)).detach())
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+            self.running_mean.lerp_(mean.detach(), momentum)
+            self.running_var.lerp_((variance * count / (count - 1)).detach(), momentum)
         scale = torch.rsqrt(variance + self.eps) * self.weight
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
-
-    def _follow(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance, momentum)
 
 
 def synchronize_batch_norm(network: nn.Module) -> nn.Module:
@@ -128,15 +119,13 @@ class _SumOverProcesses(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:
-        total = tensor.detach().clone()
+        total = tensor.detach().contiguous().clone()
         distributed.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        total = gradients[0].contiguous().clone()
-        distributed.all_reduce(total)
-        return total
+        return _SumOverProcesses.forward(ctx, gradients[0])
 
 
 def _sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:

@@ -12,9 +12,9 @@ import torch
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.source import Split
-from edgecnn.pipeline.torch_session import network_input
-from edgecnn.pipeline.training.augmentation import draw
+from edgecnn.pipeline.training.augmentation import draw, move
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
+from edgecnn.pipeline.transforms import network_input
 from edgecnn.progress import Progress, silent
 
 _CHUNK = 64
@@ -25,7 +25,10 @@ _EVALUATION_BATCH = 256
 
 
 class Images:
-    """A split's images as pixels, uint8 [N, H, W, C], from memory or, where they are too many, from their files."""
+    """A split's images as pixels, uint8 [N, H, W, C], from memory or, where they are too many, from their files.
+
+    `levels` counts the pixels of each value, int64 [C, 256].
+    """
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class Images:
         self._preprocessing = preprocessing
         self._kept: np.ndarray | None = None
         count = len(split)
-        self._levels = np.zeros((preprocessing.channels, 256), np.int64)  # how many pixels have each value, per channel
+        self.levels = np.zeros((preprocessing.channels, 256), np.int64)
         for start in range(0, count, _CHUNK):
             progress(stage, start, count)
             chunk = split.pixels(range(start, min(start + _CHUNK, count)), preprocessing)
@@ -55,15 +58,8 @@ class Images:
             if self._kept is not None:
                 self._kept[start : start + len(chunk)] = chunk
             for channel in range(preprocessing.channels):
-                self._levels[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
+                self.levels[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
         progress(stage, count, count)
-
-    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation of all pixels, per channel, scaled to [0, 1]; float64 [C] each."""
-        values = np.arange(256) / 255
-        shares = self._levels / self._levels.sum(axis=1, keepdims=True)
-        mean = shares @ values
-        return mean, np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
 
     def __len__(self) -> int:
         return len(self.split)
@@ -74,12 +70,15 @@ class Images:
 
 
 def with_statistics(plain: Preprocessing, images: Images) -> Preprocessing:
-    """Take mean and standard deviation of the images' pixels, per channel, scaled to [0, 1].
+    """Set mean and standard deviation to those of the images' pixels, per channel, scaled to [0, 1].
 
     Raises:
         SourceError: the images are all of one colour.
     """
-    mean, std = images.statistics()
+    values = np.arange(256) / 255
+    shares = images.levels / images.levels.sum(axis=1, keepdims=True)
+    mean = shares @ values
+    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
     if std.max() < 1e-9:
         raise SourceError("all training images are one and the same colour: there is nothing to learn")
     # An empty channel stays empty: dividing by its noise would make noise of it.
@@ -108,11 +107,8 @@ class Batch:
 class Batches:
     """The augmented batches of an epoch, made by threads while the network computes.
 
-    Every random number follows from the seed, the epoch and the step alone: what a batch holds depends neither on when
-    it is made nor on how many processes share it.
-
-    Attributes:
-        waited_s: how long the network has had to wait for data.
+    The content of a batch depends on the seed, the epoch and the step alone, not on the number of processes.
+    `waited_s` is how long the network has waited for data.
     """
 
     def __init__(
@@ -154,8 +150,8 @@ class Batches:
         start, stop = (len(indices) * place // self._world for place in (self._rank, self._rank + 1))
         mine = indices[start:stop]
         images = network_input(self._images.take(mine), self._preprocessing)
-        movements = draw(len(indices), images.shape[-1], self._options, generator).part(slice(start, stop))
-        moved = movements.apply(images).contiguous(memory_format=torch.channels_last)
+        maps = draw(len(indices), images.shape[-1], self._options, generator)[start:stop]
+        moved = move(images, maps).contiguous(memory_format=torch.channels_last)
         return Batch(moved, self._images.targets[torch.from_numpy(mine)], len(indices))
 
 

@@ -66,15 +66,12 @@ class TrainingOptions:
 
 
 def recipe(architecture: str, source: str, **overrides: Any) -> TrainingOptions:
-    """Return how to train an architecture on a source: the defaults, the table's values, then what was asked for.
+    """Return how to train an architecture on a source: the defaults, the table's values, then the overrides.
 
-    Args:
-        architecture: name in the registry.
-        source: name of a data source, or the path of an image folder.
-        **overrides: fields of `TrainingOptions`; None leaves the recipe's value.
+    An override of None leaves the recipe's value.
 
     Raises:
-        UsageError: a value makes no sense.
+        UsageError: a value is out of range.
     """
     table = recipes()
     values: dict[str, Any] = {}
@@ -91,15 +88,14 @@ def recipe(architecture: str, source: str, **overrides: Any) -> TrainingOptions:
 @cache
 def recipes() -> dict[str, dict[str, dict[str, Any]]]:
     """Return the table: architecture, then source, then options; `*` stands for every other one."""
-    text = files(__package__).joinpath("recipes.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads(files(__package__).joinpath("recipes.toml").read_text(encoding="utf-8"))
 
 
 def differing(first: TrainingOptions, second: TrainingOptions) -> list[str]:
     """Name the options in which two differ, with both values."""
-    names = [each.name for each in dataclasses.fields(TrainingOptions)]
+    theirs = dataclasses.asdict(second)
     return [
-        f"--{name.replace('_', '-')} {getattr(first, name)} → {getattr(second, name)}"
-        for name in names
-        if getattr(first, name) != getattr(second, name)
+        f"--{name.replace('_', '-')} {value} → {theirs[name]}"
+        for name, value in dataclasses.asdict(first).items()
+        if value != theirs[name]
     ]

@@ -1,6 +1,8 @@
 """One training run: the parts that change from step to step, and how they are saved and taken up again."""
 
+import ctypes
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +15,6 @@ from edgecnn.errors import CheckpointError, TrainingError
 from edgecnn.pipeline.training.checkpoint import Compute, Epoch
 from edgecnn.pipeline.training.distributed import Job, synchronize_batch_norm
 from edgecnn.pipeline.training.images import Batch, Batches, derived_seed
-from edgecnn.pipeline.training.memory import keep_freed_memory
 from edgecnn.pipeline.training.objective import Objective
 from edgecnn.pipeline.training.optimization import choose_precision, learning_rate, make_optimizer
 from edgecnn.pipeline.training.recipes import TrainingOptions
@@ -22,6 +23,7 @@ OnStep = Callable[[int, str], None]
 """Told of every step: how many of this run are done, and figures worth seeing."""
 
 _NOTE_EVERY_S = 0.5
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # parameters of `mallopt`, from malloc.h
 
 
 @dataclass
@@ -31,6 +33,12 @@ class _Sums:
     loss: float = 0.0
     right: int = 0
     images: int = 0
+
+    def add(self, loss: float, logits: torch.Tensor, targets: torch.Tensor) -> None:
+        """Add the summed loss and the answers of one batch."""
+        self.loss += loss
+        self.right += int((logits.argmax(dim=1) == targets).sum())
+        self.images += len(targets)
 
     def over(self, job: Job) -> tuple[float, float]:
         """Return mean loss and accuracy over all processes."""
@@ -48,7 +56,7 @@ class Run:
     def __init__(self, network: nn.Module, options: TrainingOptions, *, device: torch.device, job: Job) -> None:
         self.options, self.device, self.job = options, device, job
         if device.type == "cpu":
-            keep_freed_memory()
+            _keep_freed_memory()
         self.dtype = choose_precision(options, device)
         if job.world > 1:
             network = synchronize_batch_norm(network)
@@ -117,9 +125,7 @@ class Run:
         self._scaler.scale(loss * (self.job.world / batch.whole)).backward()
         self._scaler.step(self.optimizer)
         self._scaler.update()
-        sums.loss += value
-        sums.right += int((logits.argmax(dim=1) == targets).sum())
-        sums.images += len(targets)
+        sums.add(value, logits, targets)
 
     @torch.inference_mode()
     def measure(self, batches: Iterator[Batch]) -> tuple[float, float]:
@@ -130,9 +136,8 @@ class Run:
             if number % self.job.world != self.job.rank:
                 continue
             logits = self.network(batch.images.to(self.device)).cpu()
-            sums.loss += float(nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
-            sums.right += int((logits.argmax(dim=1) == batch.targets).sum())
-            sums.images += len(batch.targets)
+            loss = float(nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
+            sums.add(loss, logits, batch.targets)
         return sums.over(self.job)
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -157,11 +162,11 @@ class Run:
         network: dict[str, torch.Tensor] = {}
         entries: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
+            kind, _, key = name.partition(".")
             if kind == "network":
-                network[rest] = tensor
+                network[key] = tensor
             elif kind == "optimizer":
-                index, _, key = rest.partition(".")
+                index, _, key = key.partition(".")
                 entries.setdefault(int(index), {})[key] = tensor
         try:
             self.network.load_state_dict(network)
@@ -183,3 +188,18 @@ def better(new: Epoch, best: Epoch) -> bool:
         return True
     first = (new.validation_top1, -(new.validation_loss or 0.0))
     return first > (best.validation_top1, -(best.validation_loss or 0.0))
+
+
+def _keep_freed_memory() -> None:
+    """Make glibc keep large blocks that are freed, for the next step. Other C libraries stay as they are.
+
+    By default glibc returns each large block to the system, and the kernel clears it again in the next step. On a CPU
+    this is a quarter of the time of a step (VGG-11 at 32 pixels on 2 cores: 66 images/s, 81 without).
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        libc.mallopt(_MMAP_MAX, 0)
+        libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_TOP_PAD, 2**26)

@@ -7,11 +7,9 @@ from pathlib import Path
 from edgecnn.errors import EdgecnnError
 from edgecnn.pipeline.training.checkpoint import Epoch
 
-Write = Callable[[int, Epoch], None]
-
 
 @contextlib.contextmanager
-def scalars(folder: Path | None) -> Iterator[Write]:
+def scalars(folder: Path | None) -> Iterator[Callable[[int, Epoch], None]]:
     """Yield what writes an epoch's figures, numbered from 1, as TensorBoard scalars; without a folder it does nothing.
 
     Raises:

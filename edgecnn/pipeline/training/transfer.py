@@ -22,8 +22,7 @@ def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Re
     """
     path = Path(text)
     if not path.is_dir():
-        wanted = WeightsOptions(image_size=options.image_size, stem=options.stem)
-        return open_weights(architecture, text, wanted)
+        return open_weights(architecture, text, WeightsOptions(image_size=options.image_size, stem=options.stem))
     reference = read_checkpoint(path).reference
     if reference.network.architecture != architecture:
         raise CheckpointError(f"{path} holds a {reference.network.architecture}, not a {architecture}")

@@ -5,6 +5,7 @@ from typing import Any
 
 from edgecnn.protocol import header, tensors
 from edgecnn.protocol.datatypes import BINARY_ONLY
+from edgecnn.protocol.matching import Reader
 from edgecnn.protocol.tensors import Tensor
 from edgecnn.protocol.wording import invalid
 
@@ -25,46 +26,29 @@ FIELDS = {
 """Where the elements of a datatype stand in an InferTensorContents; FP16 and BF16 have no field."""
 
 
-class RawContents:
-    """Data that lie in the message, one part for each input."""
+def reader_of_raw(body: bytes, parts: Sequence[tuple[int, int]]) -> Reader:
+    """Return a reader of raw data in the message: offset and size in bytes for each input, in their order."""
+    left = iter(parts)
 
-    def __init__(self, body: bytes, parts: Sequence[tuple[int, int]]) -> None:
-        """Take the parts.
-
-        Args:
-            body: the whole message.
-            parts: of each input, in their order, where its data begin and how many bytes they have.
-        """
-        self._body = body
-        self._parts = iter(parts)
-
-    def tensor(self, name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
-        """See `matching.Data`."""
+    def read(name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
         header.parameters_of(given, "input")
-        start, size = next(self._parts)
+        start, size = next(left)
         if given["contents"]:
             raise invalid(f"input '{name}': expected raw_input_contents or contents, found both")
-        return tensors.from_raw(name, datatype, shape, body=self._body, start=start, size=size)
+        return tensors.from_raw(name, datatype, shape, body=body, start=start, size=size)
 
-    def check_end(self) -> None:
-        """See `matching.Data`: there are as many parts as inputs."""
+    return read
 
 
-class TypedContents:
-    """Data within the inputs."""
-
-    def tensor(self, name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
-        """See `matching.Data`."""
-        header.parameters_of(given, "input")
-        if datatype in BINARY_ONLY:
-            raise invalid(f"input '{name}': {datatype} needs raw_input_contents")
-        found = {descriptor.name: values for descriptor, values in given["contents"]}
-        if not found:
-            raise invalid(f"input '{name}': expected raw_input_contents or contents, found neither")
-        field = FIELDS[datatype]
-        if list(found) != [field]:
-            raise invalid(f"input '{name}': expected {field} for {datatype}, found {', '.join(found)}")
-        return tensors.from_values(name, datatype, shape, list(found[field]))
-
-    def check_end(self) -> None:
-        """See `matching.Data`: nothing stands outside of inputs."""
+def read_typed(name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
+    """Read data within the inputs."""
+    header.parameters_of(given, "input")
+    if datatype in BINARY_ONLY:
+        raise invalid(f"input '{name}': {datatype} needs raw_input_contents")
+    found = {descriptor.name: values for descriptor, values in given["contents"]}
+    if not found:
+        raise invalid(f"input '{name}': expected raw_input_contents or contents, found neither")
+    field = FIELDS[datatype]
+    if list(found) != [field]:
+        raise invalid(f"input '{name}': expected {field} for {datatype}, found {', '.join(found)}")
+    return tensors.from_values(name, datatype, shape, list(found[field]))

@@ -34,11 +34,7 @@ ANSWERS: dict[str, type[Message]] = {
 
 
 def request(call: str, content: bytes) -> Any:
-    """Read the message that a call came with; its fields are attributes.
-
-    Raises:
-        Refusal: it is no such message.
-    """
+    """Read the request of a call, with its fields as attributes; raises `Refusal` if it is no such message."""
     try:
         return REQUESTS[call].FromString(content)
     except DecodeError:
@@ -47,15 +43,7 @@ def request(call: str, content: bytes) -> Any:
 
 
 def answer(call: str, document: Any) -> bytes:
-    """Write the message that a call is answered with.
-
-    Args:
-        call: its name.
-        document: as the same answer stands in JSON.
-
-    Raises:
-        json_format.ParseError: the message has no such field: a bug.
-    """
+    """Write the response of a call from the same response as JSON values."""
     message: Message = json_format.ParseDict(document, ANSWERS[call](), descriptor_pool=_POOL)
     content: bytes = message.SerializeToString()
     return content

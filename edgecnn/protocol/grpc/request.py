@@ -10,10 +10,10 @@ from typing import Any
 
 from edgecnn.protocol.datatypes import TensorSpec
 from edgecnn.protocol.grpc import messages
-from edgecnn.protocol.grpc.contents import RawContents, TypedContents
+from edgecnn.protocol.grpc.contents import read_typed, reader_of_raw
 from edgecnn.protocol.grpc.splitting import MAX_DESCRIPTION_BYTES, check_description, split
-from edgecnn.protocol.matching import Accepted, Data
-from edgecnn.protocol.request import InferRequest, understood
+from edgecnn.protocol.matching import Accepted
+from edgecnn.protocol.request import InferRequest, understand
 from edgecnn.protocol.wording import invalid
 
 
@@ -52,30 +52,21 @@ def parse(
     max_batch: int,
     max_described_bytes: int = MAX_DESCRIPTION_BYTES,
 ) -> InferRequest:
-    """Read a request.
-
-    Args:
-        received: by `receive`.
-        accepted: as what each input may come; of several that fit, the first.
-        outputs: what the model answers.
-        max_batch: the most that axis 0 may have.
-        max_described_bytes: the most that is read beside raw tensors.
+    """Read a request as `edgecnn.protocol.request.parse` does.
 
     Raises:
-        Refusal: the request is malformed, or not one to this model ("invalid"), or too much of it is no raw tensor
-            ("too_large").
+        Refusal: the request is malformed, or not one to this model ("invalid"), or has more than `max_described_bytes`
+            besides raw tensors ("too_large").
     """
     check_description(received.described_bytes, max_described_bytes)
     message, raw = received.message, received.raw
-    data: Data = TypedContents()
-    if raw:
-        if len(raw) != len(message.inputs):
-            raise invalid(
-                f"raw_input_contents: expected one for each of the {len(message.inputs)} inputs, found {len(raw)}"
-            )
-        data = RawContents(received.body, raw)
-    return understood(
-        _plain(message), data, accepted=accepted, outputs=outputs, max_batch=max_batch, always_binary=True
+    if raw and len(raw) != len(message.inputs):
+        raise invalid(
+            f"raw_input_contents: expected one for each of the {len(message.inputs)} inputs, found {len(raw)}"
+        )
+    read = reader_of_raw(received.body, raw) if raw else read_typed
+    return understand(
+        _plain(message), read, accepted=accepted, outputs=outputs, max_batch=max_batch, always_binary=True
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgecnn.protocol import bytes_tensors
 from edgecnn.protocol.classification import classify
-from edgecnn.protocol.datatypes import DTYPES, name_of
+from edgecnn.protocol.datatypes import DTYPES, NAMES
 from edgecnn.protocol.grpc.messages import ANSWERS
 from edgecnn.protocol.request import InferRequest
 
@@ -36,7 +36,7 @@ def encode(
             datatype, shape = "BYTES", (len(best), len(best[0]))
             raw = bytes_tensors.encode(entry.encode() for row in best for entry in row)
         else:
-            datatype, shape = name_of(output.dtype), output.shape
+            datatype, shape = NAMES[output.dtype], output.shape
             raw = output.astype(DTYPES[datatype], copy=False).tobytes()  # row-major
         answer.outputs.add(name=wanted.name, datatype=datatype, shape=shape)
         answer.raw_output_contents.append(raw)

@@ -21,43 +21,30 @@ _RAW_CONTENTS = 7
 def split(body: bytes) -> tuple[bytes, list[tuple[int, int]]]:
     """Return a request without its raw tensors, and the offset and size in bytes of each raw tensor.
 
-    Args:
-        body: a serialized ModelInferRequest, or any other bytes.
-
     Raises:
         Refusal: it is not a protobuf message ("invalid"), or its description is too large ("too_large").
     """
+    described: list[bytes] = []
+    raw: list[tuple[int, int]] = []
+    start = kept = 0
     try:
-        described, raw = _split(body)
+        for count, (number, wire, value, end) in enumerate(read_fields(body), 1):
+            if count > MAX_FIELDS:
+                raise invalid(f"expected at most {MAX_FIELDS} inputs, outputs, parameters and raw tensors, found more")
+            if number == _RAW_CONTENTS and wire == LENGTH:
+                described.append(body[kept:start])
+                raw.append((value, end - value))
+                kept = end
+            start = end
     except WireFormatError as error:
         raise invalid(str(error)) from None
+    described.append(body[kept:])
     check_description(sum(map(len, described)), MAX_DESCRIPTION_BYTES)
     return b"".join(described), raw
 
 
 def check_description(size: int, limit: int) -> None:
-    """Check the size of a request without its raw tensors.
-
-    Raises:
-        Refusal: it is too large.
-    """
+    """Check the size of a request without its raw tensors; raises `Refusal` if it is above the limit."""
     if size > limit:
         message = f"expected at most {limit} bytes beside raw tensors, found {size}"
         raise Refusal("too_large", f"{message}; send tensors in raw_input_contents")
-
-
-def _split(body: bytes) -> tuple[list[bytes], list[tuple[int, int]]]:
-    """Return the parts between the raw tensors, and the raw tensors."""
-    described: list[bytes] = []
-    raw: list[tuple[int, int]] = []
-    start = kept = 0
-    for count, (number, wire, value, end) in enumerate(read_fields(body), 1):
-        if count > MAX_FIELDS:
-            raise invalid(f"expected at most {MAX_FIELDS} inputs, outputs, parameters and raw tensors, found more")
-        if number == _RAW_CONTENTS and wire == LENGTH:
-            described.append(body[kept:start])
-            raw.append((value, end - value))
-            kept = end
-        start = end
-    described.append(body[kept:])
-    return described, raw

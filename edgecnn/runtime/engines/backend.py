@@ -159,13 +159,12 @@ def deliver(logits: np.ndarray, out: np.ndarray | None) -> np.ndarray:
 
 
 def check_process(opened_in: int) -> None:
-    """Refuse a session in a process that was forked after it was opened: the engine's threads have not come along.
+    """Check that the process was not forked after it, `opened_in` by its id, opened the session.
 
-    Args:
-        opened_in: id of the process that opened the session.
+    A fork has none of the engine's threads.
 
     Raises:
-        EngineError: this is another process. Running would wait for ever.
+        EngineError: this is another process; a run would never end.
     """
     if os.getpid() != opened_in:
         raise EngineError("this session was opened before the process forked: open the bundle in each child itself")

@@ -28,14 +28,10 @@ _ENTRY = "entry.json"
 
 @dataclass(frozen=True)
 class CacheKey:
-    """What decides the files of an entry.
+    """What determines the files of an entry.
 
-    Attributes:
-        graph: sha256 of the ONNX file.
-        engine: its name.
-        version: of the engine.
-        options: how the session is opened, as text.
-        processor: its name, instruction sets and emulator: engines choose their kernels by them.
+    The SHA-256 of the ONNX file, the engine and its version, and the session's options and the processor as text, since
+    engines choose their kernels by its name and instruction sets.
     """
 
     graph: str

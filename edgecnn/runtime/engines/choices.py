@@ -14,7 +14,7 @@ _DEVICE = re.compile(rf"({'|'.join(DEVICES)})|(cuda|tensorrt|gpu):\d{{1,3}}")
 
 
 def check_backend(name: str) -> None:
-    """Do nothing for the name of an engine, or `auto`.
+    """Check that the name is an engine's, or `auto`.
 
     Raises:
         UsageError: there is no such engine.
@@ -24,7 +24,7 @@ def check_backend(name: str) -> None:
 
 
 def check_device(name: str) -> None:
-    """Do nothing for the name of a device that an engine may drive.
+    """Check the name of a device.
 
     Raises:
         UsageError: there is no such kind of device.

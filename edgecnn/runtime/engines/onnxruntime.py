@@ -102,11 +102,7 @@ class OnnxRuntimeSession:
         return deliver(self.outputs(None, images)[0], out)
 
     def outputs(self, names: Sequence[str] | None, images: np.ndarray) -> list[np.ndarray]:
-        """Compute outputs of the graph for uint8 [N, H, W, C].
-
-        Args:
-            names: of the outputs; None for all.
-            images: the batch.
+        """Compute the named outputs of the graph, or all of them, for uint8 [N, H, W, C].
 
         Raises:
             EngineError: the engine failed, or the images have another shape or type.

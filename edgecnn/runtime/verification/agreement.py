@@ -77,14 +77,9 @@ def agree(
     labels: tuple[str, ...],
     name_of: Callable[[int], str],
 ) -> Agreement:
-    """Hold a bundle's answers against its reference's.
+    """Compare a bundle's logits with the reference's finite ones, both float32 [N, K] with N at least 1.
 
-    Args:
-        reference: float32 [N, K], finite, N at least 1.
-        logits: float32 [N, K].
-        targets: int64 [N], or None where nobody knows them.
-        labels: K class names.
-        name_of: what to call the image at a place.
+    `targets` is int64 [N], or None if unknown; `labels` has K names, and `name_of` names the image at an index.
     """
     expected, found = reference.argmax(axis=1), logits.argmax(axis=1)
     flips = _flips(reference, logits, targets, labels, name_of)
@@ -102,9 +97,9 @@ def agree(
 
 
 def divergence(reference: np.ndarray, logits: np.ndarray) -> float | None:
-    """Return the mean of KL(reference || logits) over images, in nats; None where a logit is not finite.
+    """Return the mean Kullback-Leibler divergence of the softmax of logits [N, K] from the reference's, in nats.
 
-    Kullback and Leibler, On Information and Sufficiency, 1951, between the softmax of each, both [N, K].
+    Kullback and Leibler, On Information and Sufficiency, 1951. None if a logit is not finite.
     """
     if not np.isfinite(logits).all():
         return None
@@ -124,7 +119,7 @@ def _flips(
     labels: tuple[str, ...],
     name_of: Callable[[int], str],
 ) -> tuple[Flip, ...]:
-    """List the images that are answered differently, those that the reference is surest of first."""
+    """List the images with different answers, by descending margin of the reference."""
     expected, found = reference.argmax(axis=1), logits.argmax(axis=1)
     places = np.flatnonzero(expected != found)
     finite = np.isfinite(logits[places]).all(axis=1)

@@ -12,12 +12,7 @@ from edgecnn.runtime.rates import Z_95
 
 
 def paired_drop(before: np.ndarray, after: np.ndarray) -> PairedDrop:
-    """Compare two classifiers' right answers.
-
-    Args:
-        before: bool [N], which images the first answers rightly; N at least 1.
-        after: bool [N], the second.
-    """
+    """Compare the right answers of two classifiers on N images, bool [N] each, N at least 1."""
     images = len(before)
     lost, won = int((before & ~after).sum()), int((after & ~before).sum())
     low, high = paired_interval(lost, won, images)

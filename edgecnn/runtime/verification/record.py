@@ -1,7 +1,7 @@
 """Records of what was measured after a bundle was sealed: on this device, on another day.
 
-A bundle never changes, so its verification record lies elsewhere: in `$XDG_STATE_HOME/edgecnn/verifications` unless a file is named.
-A record names the digest of the bundle that it is about; about any other bundle it is stale.
+A bundle never changes, so its verification record lies elsewhere: in `$XDG_STATE_HOME/edgecnn/verifications` unless a
+file is named. A record names the digest of the bundle that it is about; about any other bundle it is stale.
 """
 
 import dataclasses
@@ -39,8 +39,8 @@ class VerificationRecord:
         reference: digest of the checkpoint that the comparison was held against, or None.
         comparison: the comparison, or None.
         holds: whether the proof held.
-        agreement: what the comparison says as statistics; None without one, and in records of an earlier edgecnn.
-        batch_mates: whether answers depend on each other, likewise; None for a simulation too.
+        agreement: the comparison's statistics, or None.
+        batch_mates: whether answers depend on each other; None without a comparison, and for a simulation.
     """
 
     bundle: str
@@ -55,18 +55,14 @@ class VerificationRecord:
     agreement: Agreement | None = None
     batch_mates: BatchMates | None = None
 
-    def stale_for(self, bundle: Bundle) -> bool:
-        """Whether this record is about another bundle."""
-        return self.bundle != bundle.digest
-
 
 def default_path(bundle: Bundle, engine: str) -> Path:
-    """Return where a bundle's verification record on an engine lies by default; a rebuilt bundle of that name has the same.
+    """Return the default place of a bundle's record on an engine; a rebuilt bundle of that name has the same.
 
     Raises:
         EdgecnnError: this user has no home folder, and `XDG_STATE_HOME` is not set.
     """
-    return state_folder() / "record" / f"{bundle.manifest.name}.{engine}.json"
+    return state_folder() / "verifications" / f"{bundle.manifest.name}.{engine}.json"
 
 
 def read_record(path: Path) -> VerificationRecord | None:
@@ -82,9 +78,7 @@ def read_record(path: Path) -> VerificationRecord | None:
     except OSError as error:
         raise EdgecnnError(f"cannot read {path}: {error.strerror}") from None
     except schema.SchemaError as error:
-        raise EdgecnnError(
-            f"{path} is not a record of verification record: {error}; name another --record file"
-        ) from None
+        raise EdgecnnError(f"{path} is not a verification record: {error}; name another --record file") from None
 
 
 def write_record(path: Path, record: VerificationRecord) -> None:

@@ -52,7 +52,8 @@ def replay(self_test: SelfTest, session: Session, preprocessing: Preprocessing) 
     decided = int((margins(self_test.logits) > self_test.tolerance).sum())
     if not decided:
         failures.append(
-            f"no answer of the self-test has a margin above the tolerance of {self_test.tolerance:.3g}: it proves nothing"
+            f"no answer of the self-test has a margin above the tolerance of {self_test.tolerance:.3g}: "
+            f"it proves nothing"
         )
     for number, encoded in enumerate(self_test.encoded):
         failures += _replay_encoded(
@@ -78,20 +79,18 @@ def check_proof(bundle: Bundle, session: Session) -> tuple[SelfTest, SelfTestRes
     self_test = bundle.self_test()
     result = replay(self_test, session, bundle.manifest.preprocessing)
     if not result.holds:
-        more = f" (and {len(result.failures) - 1} more)" if len(result.failures) > 1 else ""
-        where = f"{session.info.engine} here"
-        raise ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {result.failures[0]}{more}")
+        raise proof_failed(bundle, f"{session.info.engine} here", result.failures)
     return self_test, result
 
 
-def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | None) -> Comparison:
-    """Hold logits against the reference's.
+def proof_failed(bundle: Bundle, where: str, failures: tuple[str, ...]) -> ProofFailed:
+    """Return the error for a proof that does not hold: where the bundle ran, and at least one failure."""
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    return ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {failures[0]}{more}")
 
-    Args:
-        reference: float32 [N, K].
-        logits: float32 [N, K].
-        targets: int64 [N], or None where nobody knows them.
-    """
+
+def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | None) -> Comparison:
+    """Compare logits, float32 [N, K], with the reference's; `targets` is int64 [N], or None if unknown."""
     expected, found = reference.argmax(axis=1), logits.argmax(axis=1)
     error = logits.astype(np.float64) - reference
     return Comparison(
@@ -106,9 +105,9 @@ def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | Non
 
 
 def data_failures(comparison: Comparison, bundle: Bundle) -> tuple[str, ...]:
-    """Say in what a comparison on data falls short of what the bundle's proof promises; empty where it does not.
+    """Return one line for each way in which a comparison is worse than the bundle's proof promises.
 
-    The sealed proof's best engine is the promise, with half a point of slack for the images of another split.
+    The proof's best engine is the promise, less half a point, since the images are another split's.
     """
     promised = max(engine.comparison.agreement for engine in bundle.proof().engines) - _AGREEMENT_SLACK
     failures = []

@@ -23,7 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class Application:
-    """The server's responses over HTTP; see `http.message.Application`."""
+    """The server's responses over HTTP; see `http.message.Application`.
+
+    `max_body_bytes` bounds a decompressed body. Control calls may use the `trusted_hosts`, names in lower case. The
+    `pages` of the web page, by path, need no key.
+    """
 
     def __init__(
         self,
@@ -35,16 +39,6 @@ class Application:
         access_log: bool,
         pages: dict[str, Page],
     ) -> None:
-        """Create the application and its table of paths.
-
-        Args:
-            service: answers the requests.
-            metrics: of this server.
-            max_body_bytes: of a decompressed body.
-            trusted_hosts: names of this server, in lower case, that control calls may use.
-            access_log: whether to log every response.
-            pages: of the web page, by path; they need no key.
-        """
         self._service = service
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
@@ -121,7 +115,7 @@ class Application:
 
     def _control(self, name: str, action: Action, exchange: Exchange) -> None:
         """Load or unload a model, and respond when that is done."""
-        self._service.check_control()
+        orders = self._service.orders()
         check_control(exchange.head, exchange.body, trusted_hosts=self._trusted_hosts)
 
         def done(refusal: Refusal | None) -> None:
@@ -131,7 +125,7 @@ class Application:
                 self._metrics.refused(refusal.status)
                 self.reply(exchange, refused(refusal))
 
-        exchange.on_gone = self._service.order(action, name, done)
+        exchange.on_gone = orders.put(action, name, done)
 
 
 def _check_small(head: Head) -> None:

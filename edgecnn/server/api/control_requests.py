@@ -22,12 +22,9 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:/@?#]*)(?::[0-9]{1,5})?")
 
 
 def check_control(head: Head, body: bytes, *, trusted_hosts: tuple[str, ...]) -> None:
-    """Check a control call.
+    """Check a control call, whose body may hold parameters of Triton's repository extension.
 
-    Args:
-        head: of the request.
-        body: of the request, which may hold parameters of Triton's repository extension.
-        trusted_hosts: names of this server, in lower case, beside `localhost` and every address.
+    Besides the trusted hosts, names in lower case, `localhost` and every address are allowed.
 
     Raises:
         Refusal: "forbidden" if it comes from another site or has another host; "invalid" if its parameters would change
@@ -43,7 +40,10 @@ def check_control(head: Head, body: bytes, *, trusted_hosts: tuple[str, ...]) ->
         raise Refusal("forbidden", f"control calls from the site {quoted(origin)} are refused")
     if head.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         raise Refusal("forbidden", "control calls from another site are refused")
-    check_parameters(_parameters_in(body))
+    parameters = object_in(body).get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise Refusal("invalid", "parameters: expected an object")
+    check_parameters(parameters)
 
 
 def _is_trusted(host: str, trusted_hosts: tuple[str, ...]) -> bool:
@@ -87,10 +87,3 @@ def check_parameters(names: Iterable[str]) -> None:
         raise Refusal(
             "invalid", f"parameter {quoted(strange[0])}: what is loaded stands on the server and nowhere else"
         )
-
-
-def _parameters_in(body: bytes) -> dict[str, Any]:
-    parameters = object_in(body).get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise Refusal("invalid", "parameters: expected an object")
-    return parameters

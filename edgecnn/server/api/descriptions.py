@@ -1,17 +1,21 @@
-"""What a server says of a model that it serves: the protocol's metadata, its configuration, and its card for people."""
+"""Describes a model: the protocol's metadata, its configuration, and its card for people.
+
+Each function raises `Refusal` if the model is not ready.
+"""
 
 from typing import Any
 
 from edgecnn.bundle.proof import EngineProof
 from edgecnn.files.schema import plain
 from edgecnn.protocol.datatypes import TensorSpec
-from edgecnn.server.models.version import Version
+from edgecnn.server.models.model import Model
 
 
-def metadata(name: str, version: Version) -> dict[str, Any]:
+def metadata(model: Model) -> dict[str, Any]:
     """Return the protocol's model metadata."""
+    version = model.version
     return {
-        "name": name,
+        "name": model.name,
         "versions": [version.number],
         "platform": "onnx_onnxv1",
         "inputs": [_tensor(specs[0]) for specs in version.accepted.values()],
@@ -19,11 +23,12 @@ def metadata(name: str, version: Version) -> dict[str, Any]:
     }
 
 
-def configuration(name: str, version: Version) -> dict[str, Any]:
-    """Return the model configuration extension's answer: what perf_analyzer needs of it, and what is true here."""
+def configuration(model: Model) -> dict[str, Any]:
+    """Return the response of the model configuration extension, as far as perf_analyzer needs it."""
+    version = model.version
     delay_us = round(version.bounds.max_delay_s * 1e6)
     return {
-        "name": name,
+        "name": model.name,
         "platform": "onnxruntime_onnx",
         "backend": version.info.engine,
         "max_batch_size": version.bounds.max_batch,
@@ -39,15 +44,16 @@ def configuration(name: str, version: Version) -> dict[str, Any]:
     }
 
 
-def card(name: str, version: Version) -> dict[str, Any]:
-    """Return what people want to know of a model: what it is, what was proven of it, and what runs it here.
+def card(model: Model) -> dict[str, Any]:
+    """Return a model's card: what it is, how it was proven, and which engine runs it here.
 
-    Accuracies are fractions; None stands where nothing was measured. `reference` is the same for all bundles that were
-    made of one model.
+    Accuracies are fractions; a value that was not measured is None. `reference` is the same for all bundles that were
+    built from one model.
     """
-    manifest, info, self_test = version.bundle.manifest, version.info, version.self_test
+    version = model.version
+    manifest, info = version.bundle.manifest, version.info
     return {
-        "name": name,
+        "name": model.name,
         "version": version.number,
         "architecture": manifest.network.architecture if manifest.network else None,
         "precision": manifest.precision,
@@ -59,47 +65,27 @@ def card(name: str, version: Version) -> dict[str, Any]:
         "created": manifest.provenance.created,
         "size_bytes": version.bundle.size_bytes,
         "macs": manifest.macs,
-        "engine": {
-            "name": info.engine,
-            "version": info.version,
-            "device": info.device,
-            "precision": info.precision,
-            "threads": info.threads,
-            "instances": version.instances,
-        },
+        "engine": {"name": info.engine, **_chosen(info, "version", "device", "precision", "threads")}
+        | {"instances": version.instances},
         "proof": {
             "reference": version.proof.reference,
-            "data": {
-                "source": version.proof.data.source,
-                "split": version.proof.data.split,
-                "images": version.proof.data.images,
-            },
+            "data": _chosen(version.proof.data, "source", "split", "images"),
             "engines": [_proven(each) for each in version.proof.engines],
         },
-        "self_test": {
-            "holds": self_test.holds,
-            "images": self_test.images,
-            "encoded": self_test.encoded,
-            "decided": self_test.decided,
-            "max_error": self_test.max_error,
-            "tolerance": self_test.tolerance,
-        },
+        "self_test": _chosen(version.self_test, "holds", "images", "encoded", "decided", "max_error", "tolerance"),
     }
 
 
+def _chosen(value: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
+
+
 def _proven(engine: EngineProof) -> dict[str, Any]:
-    compared = engine.comparison
+    compared = ("images", "reference_top1", "top1", "agreement", "max_error", "rms_error")
     return {
         "name": engine.engine,
-        "version": engine.version,
-        "device": engine.device,
-        "precision": engine.precision,
-        "images": compared.images,
-        "reference_top1": compared.reference_top1,
-        "top1": compared.top1,
-        "agreement": compared.agreement,
-        "max_error": compared.max_error,
-        "rms_error": compared.rms_error,
+        **_chosen(engine, "version", "device", "precision"),
+        **_chosen(engine.comparison, *compared),
     }
 
 

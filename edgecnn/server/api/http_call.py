@@ -7,8 +7,9 @@ import numpy as np
 import orjson
 
 from edgecnn.protocol.http_headers import HEADER_LENGTH
+from edgecnn.protocol.matching import RequestedOutput
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import InferRequest, RequestedOutput, parse
+from edgecnn.protocol.request import InferRequest, parse
 from edgecnn.protocol.response import encode
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.inference import Result
@@ -28,13 +29,9 @@ _LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
 
 
 class HttpCall:
-    """See `inference.Call`.
+    """See `inference.Call`."""
 
-    Attributes:
-        remaining_s: None, since a timeout over HTTP is part of the request.
-    """
-
-    remaining_s: float | None = None
+    remaining_s: float | None = None  # over HTTP, a timeout is part of the request
 
     def __init__(self, exchange: Exchange, reply: Callable[[Exchange, Response], None], *, max_body_bytes: int) -> None:
         self._exchange = exchange

@@ -155,7 +155,7 @@ class Inference:
         assert self._version is not None
         self._prepared = time.monotonic()
         self._job = Job(images, self._answered, is_gone=self._call.is_gone, deadline=self._deadline)
-        self._version.submit(self._job)
+        self._version.batcher.submit(self._job)
 
     def _answered(self, outcome: Outcome) -> None:
         if outcome is None:
@@ -180,11 +180,7 @@ class Inference:
 
     def _succeed(self, result: Result, send: Callable[[], object]) -> None:
         if self._end():
-            times = {
-                "preprocess_s": result.decode_s,
-                "queued_s": result.queue_s,
-                "inference_s": result.inference_s,
-            }
+            times = {"preprocess_s": result.decode_s, "queued_s": result.queue_s, "inference_s": result.inference_s}
             self._model.metrics.succeeded(**times)
             result.version.statistics.succeeded(len(result.logits), **times)
             send()
@@ -203,7 +199,7 @@ class Inference:
         job, version = self._job, self._version
         if self._end():
             if job is not None and version is not None:
-                version.withdraw(job)
+                version.batcher.withdraw(job)
             self._model.metrics.cancelled()
 
     def _end(self) -> bool:

@@ -34,13 +34,7 @@ Values = dict[str, Any]
 
 
 def document(service: Service, *, max_body_bytes: int, small_body_bytes: int) -> dict[str, Any]:
-    """Describe the server as it is now.
-
-    Args:
-        service: holds the models.
-        max_body_bytes: of an inference request.
-        small_body_bytes: of any other request.
-    """
+    """Describe the server as it is now; `max_body_bytes` bounds inference requests, `small_body_bytes` all others."""
     template = orjson.loads(_TEMPLATE)
     models = tuple(service.models.values())
     names = [model.name for model in models]

@@ -6,7 +6,7 @@ A path is looked up as a whole in a table of existing paths, so that a manipulat
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import orjson
@@ -15,6 +15,7 @@ from edgecnn.protocol.api_key import shown_key
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.control_requests import object_in
+from edgecnn.server.api.descriptions import card, configuration, metadata
 from edgecnn.server.api.inference import Call
 from edgecnn.server.api.openapi import PATH
 from edgecnn.server.api.service import Service
@@ -23,13 +24,12 @@ from edgecnn.server.metrics import CONTENT_TYPE, Metrics
 from edgecnn.server.models.load_queue import Action
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
-from edgecnn.server.web.pages import Page, routes
+from edgecnn.server.web.pages import Page
 
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 """Answered without a key, since orchestrators have none."""
 _VERSION = re.compile(r"/v2/models/([^/]+)/versions/([0-9]+)(/[a-z]+)?")
-_ACTIONS: dict[str, Action] = {"load": "load", "unload": "unload"}
-_CONTROL = re.compile(rf"/v2/repository/models/([^/]+)/({'|'.join(_ACTIONS)})")
+_CONTROL = re.compile(r"/v2/repository/models/([^/]+)/(load|unload)")
 """The repository extension; the model may be one that is not served yet."""
 
 Route = dict[str, Handler]
@@ -37,17 +37,9 @@ Route = dict[str, Handler]
 
 
 class InferenceRoute:
-    """The handler of inference requests to a model, or to one version of it."""
+    """The handler of inference requests to a model, or to the version of it that `number` names."""
 
     def __init__(self, service: Service, model: Model, number: str, call: Callable[[Exchange], Call]) -> None:
-        """Create the handler of one path.
-
-        Args:
-            service: runs the inference.
-            model: to run.
-            number: of the version in the path, or nothing.
-            call: wraps a request for the service.
-        """
         self._service = service
         self._model = model
         self._number = number
@@ -97,23 +89,13 @@ class Routes:
         call: Callable[[Exchange], Call],
         control: Callable[[str, Action, Exchange], None],
     ) -> None:
-        """Build the table.
-
-        Args:
-            service: answers the requests.
-            metrics: of this server.
-            pages: of the web page, by path; they need no key.
-            described: returns the OpenAPI document.
-            call: wraps an inference request for the service.
-            control: answers a control call.
-        """
         self._service = service
         self._call = call
         self._control = control
         self._open = {*_OPEN, *pages}
-        self._general = (
-            _general(service, metrics) | {PATH: {"GET": lambda _: Response(200, described())}} | routes(pages)
-        )
+        self._general = _general(service, metrics)
+        self._general[PATH] = {"GET": lambda _: Response(200, described())}
+        self._general |= {path: {"GET": page.answer} for path, page in pages.items()}
         self.lay_out()
 
     def lay_out(self) -> None:
@@ -146,10 +128,10 @@ class Routes:
     def _of_version(self, model: Model, number: str) -> dict[str, Route]:
         service = self._service
         routes: dict[str, Route] = {
-            "": {"GET": lambda _: json_response(service.metadata(model))},
+            "": {"GET": lambda _: json_response(metadata(model))},
             "/ready": {"GET": lambda _: _ready_model(service, model)},
-            "/config": {"GET": lambda _: json_response(service.configuration(model))},
-            "/card": {"GET": lambda _: json_response(service.card(model))},
+            "/config": {"GET": lambda _: json_response(configuration(model))},
+            "/card": {"GET": lambda _: json_response(card(model))},
             "/stats": {"GET": lambda _: json_response(service.statistics(model))},
             "/infer": {"POST": InferenceRoute(service, model, number, self._call)},
         }
@@ -174,7 +156,7 @@ class Routes:
         found = _CONTROL.fullmatch(head.path)
         if found is None:
             raise _not_found(head.path, self._service.models)
-        name, action = unquote(found[1]), _ACTIONS[found[2]]
+        name, action = unquote(found[1]), cast(Action, found[2])
         return {"POST": lambda exchange: self._control(name, action, exchange)}
 
 

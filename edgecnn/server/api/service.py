@@ -3,16 +3,15 @@
 import hmac
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from edgecnn import __version__
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
-from edgecnn.server.api import descriptions
 from edgecnn.server.api.inference import Call, Inference
-from edgecnn.server.models.load_queue import Action, Done, LoadQueue
+from edgecnn.server.models.load_queue import LoadQueue
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
 
@@ -39,12 +38,6 @@ class Service:
     """
 
     def __init__(self, models: Mapping[str, Model], *, api_key: bytes | None) -> None:
-        """Create a service.
-
-        Args:
-            models: by name.
-            api_key: the key that clients must send, or None.
-        """
         self.models = models
         self.is_draining = False
         self.load_queue: LoadQueue | None = None
@@ -58,11 +51,7 @@ class Service:
         self._pool = pool
 
     def request_id(self, sent: str) -> str:
-        """Return the id of a request: the client's if it is short and printable ASCII, otherwise a new one.
-
-        Args:
-            sent: by the client, or nothing.
-        """
+        """Return the id of a request: the client's if it is short and printable ASCII, otherwise a new one."""
         is_plain = 0 < len(sent) <= _MAX_REQUEST_ID and sent.isascii() and sent.isprintable()
         return sent if is_plain else next(self._request_ids)
 
@@ -72,10 +61,7 @@ class Service:
         return self._api_key is not None
 
     def check_key(self, shown: str) -> None:
-        """Check the client's API key.
-
-        Args:
-            shown: the key that the client sent, or nothing.
+        """Check the API key that the client sent, if any.
 
         Raises:
             Refusal: the key is missing or wrong.
@@ -126,11 +112,7 @@ class Service:
             raise Refusal("unready", message)
 
     def model(self, name: str, number: str = "") -> Model:
-        """Return a model.
-
-        Args:
-            name: as the client sent it.
-            number: of its version; empty for the current one.
+        """Return a model by the name, and the version's number if any, that the client sent.
 
         Raises:
             Refusal: there is no such model, or its current version is another one.
@@ -152,12 +134,7 @@ class Service:
         self.check_serving()
 
     def infer(self, model: Model, call: Call, *, version: Version | None = None) -> None:
-        """Start an inference request; the call receives the response.
-
-        Args:
-            model: to run.
-            call: the request.
-            version: the one kept open for the request, if any; otherwise the current one.
+        """Start an inference request to the version kept open for it, or to the current one.
 
         Raises:
             Refusal: the server is about to end.
@@ -166,34 +143,18 @@ class Service:
         assert self._pool is not None
         Inference(model, call, self._pool, version=version).begin()
 
-    def check_control(self) -> None:
-        """Check that clients may load and unload models.
+    def orders(self) -> LoadQueue:
+        """Return the queue for orders to load and unload models.
 
         Raises:
-            Refusal: they may not, or the server is about to end.
+            Refusal: clients may not, or the server is about to end.
         """
         if self.load_queue is None:
             raise Refusal(
                 "forbidden", "models cannot be loaded or unloaded here: start the server with --model-control"
             )
         self.check_serving()
-
-    def order(self, action: Action, name: str, done: Done) -> Callable[[], None]:
-        """Order a model to be loaded or unloaded, after `check_control`.
-
-        Args:
-            action: load or unload.
-            name: of the model.
-            done: called once with the result, also if the server ends.
-
-        Returns:
-            A function to call if the client leaves; see `LoadQueue.put`.
-
-        Raises:
-            Refusal: too many orders wait.
-        """
-        assert self.load_queue is not None
-        return self.load_queue.put(action, name, done)
+        return self.load_queue
 
     def drain(self) -> None:
         """Refuse new requests, and end the orders that wait."""
@@ -204,18 +165,6 @@ class Service:
     def server(self) -> dict[str, Any]:
         """Return the protocol's server metadata."""
         return {"name": "edgecnn", "version": __version__, "extensions": list(EXTENSIONS)}
-
-    def metadata(self, model: Model) -> dict[str, Any]:
-        """Return the protocol's model metadata."""
-        return descriptions.metadata(model.name, model.version)
-
-    def configuration(self, model: Model) -> dict[str, Any]:
-        """Return the model configuration extension's response."""
-        return descriptions.configuration(model.name, model.version)
-
-    def card(self, model: Model) -> dict[str, Any]:
-        """Return the card of a model, for people."""
-        return descriptions.card(model.name, model.version)
 
     def statistics(self, *models: Model) -> dict[str, Any]:
         """Return the statistics extension's response for some models, or all."""
@@ -228,12 +177,7 @@ class Service:
 
     def entry(self, model: Model) -> dict[str, str]:
         """Return a model's entry in that list."""
-        return {
-            "name": model.name,
-            "version": model.number,
-            "state": model.state.upper(),
-            "reason": model.reason,
-        }
+        return {"name": model.name, "version": model.number, "state": model.state.upper(), "reason": model.reason}
 
 
 def _ending() -> Refusal:

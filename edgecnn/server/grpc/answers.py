@@ -6,6 +6,7 @@ from typing import Any
 from grpc import StatusCode
 
 from edgecnn.protocol.refusal import Reason, Refusal
+from edgecnn.server.api.descriptions import configuration, metadata
 from edgecnn.server.api.service import Service
 
 CODES: dict[Reason, StatusCode] = {
@@ -47,10 +48,8 @@ ANSWERS: dict[str, Callable[[Service, Any], dict[str, Any]]] = {
     "ServerReady": lambda service, message: {"ready": service.is_ready()},
     "ModelReady": _model_ready,
     "ServerMetadata": lambda service, message: service.server(),
-    "ModelMetadata": lambda service, message: service.metadata(service.model(message.name, message.version)),
-    "ModelConfig": lambda service, message: {
-        "config": service.configuration(service.model(message.name, message.version))
-    },
+    "ModelMetadata": lambda service, message: metadata(service.model(message.name, message.version)),
+    "ModelConfig": lambda service, message: {"config": configuration(service.model(message.name, message.version))},
     "ModelStatistics": _statistics,
     "RepositoryIndex": lambda service, message: {"models": service.index(ready=message.ready)},
 }

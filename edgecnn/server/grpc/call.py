@@ -19,7 +19,7 @@ _EXPIRY_S = 0.1
 
 
 class GrpcCall:
-    """See `inference.Call`.
+    """See `inference.Call`. The client waits `remaining_s` from `begun`, by the monotonic clock; None without a limit.
 
     Attributes:
         outcome: the response's message, or the error.
@@ -29,14 +29,6 @@ class GrpcCall:
     def __init__(
         self, received: Received, loop: asyncio.AbstractEventLoop, *, begun: float, remaining_s: float | None
     ) -> None:
-        """Create a call.
-
-        Args:
-            received: its message.
-            loop: the event loop.
-            begun: when it arrived, by the monotonic clock.
-            remaining_s: how long the client waits from then on; None without a limit.
-        """
         self.on_gone: Callable[[], None] | None = None
         self.takes_time = received.described_bytes > _LARGE_DESCRIPTION
         self.remaining_s: float | None = None

@@ -17,13 +17,9 @@ _PING_S, _MIN_PING_INTERVAL_S = 60, 10
 async def listen(
     handler: grpc.GenericRpcHandler, limits: Limits, *, address: str, tls: tuple[Path, Path] | None
 ) -> Any:
-    """Start a server of the library; return it.
+    """Start a server of the library on an address with its port; return it.
 
-    Args:
-        handler: of all calls.
-        limits: bounds of a connection.
-        address: to listen on, with its port.
-        tls: certificate and key as PEM files, which the supervisor has checked. The library requires TLS 1.2 or later.
+    The supervisor has checked the certificate and its key. The library requires TLS 1.2 or later.
 
     Raises:
         UsageError: the address is not available.
@@ -44,11 +40,7 @@ async def listen(
 
 
 def options_of(limits: Limits) -> list[tuple[str, int]]:
-    """Return the options of a server, in the names of the library's core.
-
-    Args:
-        limits: as for HTTP: a message is a body, and metadata are headers.
-    """
+    """Return HTTP's limits as options of the library's core: a message is a body, and metadata are headers."""
     setup_ms, idle_ms = round(1000 * limits.header_timeout_s), round(1000 * limits.idle_timeout_s)
     return [
         ("grpc.max_receive_message_length", min(limits.max_body_bytes, _MAX_MESSAGE)),

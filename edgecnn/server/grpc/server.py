@@ -45,7 +45,10 @@ logger = logging.getLogger(__name__)
 
 
 class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """The service's gRPC server. Used in the event loop's thread only."""
+    """The service's gRPC server. Created and used in the event loop's thread only; accepts nothing before `start`.
+
+    The address includes the port. `tls` names the certificate and its key, as PEM files.
+    """
 
     def __init__(
         self,
@@ -57,29 +60,14 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         tls: tuple[Path, Path] | None,
         access_log: bool,
     ) -> None:
-        """Create a server, which accepts nothing before `start`. Must be called within the event loop.
-
-        Args:
-            service: answers the calls.
-            metrics: of this server.
-            limits: bounds of a connection, as for HTTP.
-            address: to listen on, with its port.
-            tls: certificate and key, as PEM files.
-            access_log: whether to log every response.
-        """
         self._service = service
         self._metrics = metrics
         self._limits = limits
         self._access_log = access_log
-        self._busy = 0
+        self.busy = 0  # calls without a response
         self._calls = {_PREFIX + name: self._call(name) for name in messages.REQUESTS}
         self._listen = functools.partial(listen, self, limits, address=address, tls=tls)
         self._is_stopping = False
-
-    @property
-    def busy(self) -> int:
-        """Calls without a response."""
-        return self._busy
 
     async def start(self) -> None:
         """Accept connections from now on.
@@ -96,9 +84,9 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._is_stopping = True
         end = time.monotonic() + grace_s
         closing = asyncio.get_running_loop().create_task(self._server.stop(grace_s))
-        while self._busy and time.monotonic() < end:
+        while self.busy and time.monotonic() < end:
             await asyncio.sleep(_POLL_S)
-        is_answered = not self._busy  # calls that are cut off now are no longer busy either
+        is_answered = not self.busy  # calls that are cut off now are no longer busy either
         await closing
         return is_answered
 
@@ -131,14 +119,14 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         """Answer a call, once."""
         metadata = dict(context.invocation_metadata())
         shown: Metadata = ((REQUEST_ID.lower(), self._service.request_id(metadata.get(REQUEST_ID.lower(), ""))),)
-        self._busy += 1
+        self.busy += 1
         try:
             outcome, told = await self._outcome(name, metadata, context)
         except asyncio.CancelledError:
             self._log(name, "CANCELLED", shown)
             raise
         finally:
-            self._busy -= 1
+            self.busy -= 1
         if isinstance(outcome, bytes):
             self._log(name, "OK", shown)
             context.set_trailing_metadata(shown + told)
@@ -155,7 +143,15 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
     ) -> tuple[bytes | tuple[grpc.StatusCode, str], Metadata]:
         """Return the response's message or its error, and the trailing metadata."""
         asked = await self._asked(name, metadata, context)
-        outcome = await self._inferred(asked) if isinstance(asked, GrpcCall) else asked
+        outcome: bytes | Refusal
+        if isinstance(asked, GrpcCall):
+            try:
+                outcome = await asked.outcome
+            except asyncio.CancelledError:
+                asked.leave()
+                raise
+        else:
+            outcome = asked
         if isinstance(outcome, Refusal):
             again_s = outcome.retry_after_s
             told = () if again_s is None else ((_PUSHBACK_MS, str(1000 * again_s)),)
@@ -203,8 +199,8 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._service.check_key(shown_key(metadata))
         if name not in messages.REQUESTS:
             raise Refusal("method", f"there is no call {quoted(name)} here")
-        if self._busy > self._limits.max_connections:
-            raise Refusal("busy", f"{self._busy - 1} calls wait already: try again later")
+        if self.busy > self._limits.max_connections:
+            raise Refusal("busy", f"{self.busy - 1} calls wait already: try again later")
         if name == _INFER:
             self._service.check_serving()
             # The library accepts calls one after the other: under overload, calls would wait longer for that, and for
@@ -239,20 +235,13 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._service.infer(model, call)
         return call
 
-    async def _inferred(self, call: GrpcCall) -> bytes | Refusal:
-        try:
-            return await call.outcome
-        except asyncio.CancelledError:
-            call.leave()
-            raise
-
     async def _control(self, name: str, message: Any) -> None:
         """Load or unload a model.
 
         Raises:
             Refusal: clients may not, or it has failed.
         """
-        self._service.check_control()
+        orders = self._service.orders()
         check_parameters(message.parameters)
         done: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
 
@@ -260,7 +249,7 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             if not done.done():  # the client may have left
                 done.set_result(refusal)
 
-        leave = self._service.order("load" if name == _LOAD else "unload", message.model_name, tell)
+        leave = orders.put("load" if name == _LOAD else "unload", message.model_name, tell)
         try:
             refusal = await done
         except asyncio.CancelledError:

@@ -193,8 +193,9 @@ class Connection(ClientTransport):
                         self._admit()
                     if reader.complete and not self._ending:
                         self._handle()
-                elif not was_whole and reader.begun:
-                    self._begin()
+                elif self._idle and not was_whole and reader.begun:
+                    self._idle = False
+                    self.deadline = time.monotonic() + self._shared.limits.header_timeout_s
         except Refused as refused:
             self._refuse(refused.status, str(refused))
         except MemoryError:
@@ -207,12 +208,6 @@ class Connection(ClientTransport):
             self._resume_reading()
         if self._eof and self._exchange is None and not self._stalled:
             self._leave()
-
-    def _begin(self) -> None:
-        """Start the timeout of the headers, once."""
-        if self._idle:
-            self._idle = False
-            self.deadline = time.monotonic() + self._shared.limits.header_timeout_s
 
     def _admit(self) -> None:
         """Check a request whose headers are complete, and ask for its body."""

@@ -1,7 +1,7 @@
-"""Content codings: bodies that come deflated, and answers that go so.
+"""Decodes compressed request bodies and encodes responses.
 
-Nothing is inflated beyond its limit: ten megabytes can hold ten gigabytes of zeros. Inflating megabytes takes
-milliseconds; zlib lets other threads run meanwhile, so an event loop may hand it to one.
+Nothing is inflated beyond its limit: ten megabytes can hold ten gigabytes of zeros. zlib releases Python's lock, so
+another thread may inflate a large body.
 """
 
 import math
@@ -20,17 +20,13 @@ _LEAST_WORTH = 256
 
 
 def decode(body: bytes, content_encoding: str, *, limit: int) -> bytes:
-    """Return a body as it was before it was encoded.
+    """Return a decoded body of at most `limit` bytes.
 
-    Args:
-        body: as it was sent.
-        content_encoding: the header; nothing where there was none. `deflate` is zlib's format (RFC 9110, section
-            8.4.1.2), and also the bare deflated bytes that some clients mean by it.
-        limit: bytes that the result may have.
+    `deflate` is zlib's format (RFC 9110, section 8.4.1.2), and also the bare deflated bytes that some clients send.
 
     Raises:
-        Refusal: `unsupported` another coding, or several; `too_large`; `invalid` if it is not in that coding, is cut
-            off, or goes on after its end.
+        Refusal: `unsupported` for another coding, or several; `too_large`; `invalid` if the body is not in that coding,
+            is cut off, or goes on after its end.
     """
     coding = content_encoding.strip().lower()
     if coding in {"", "identity"}:
@@ -46,12 +42,7 @@ def decode(body: bytes, content_encoding: str, *, limit: int) -> bytes:
 
 
 def encode(body: bytes, accept_encoding: str) -> tuple[bytes, str | None]:
-    """Return a body for a client, and the Content-Encoding it then has; None where it goes as it is.
-
-    Args:
-        body: the answer.
-        accept_encoding: the request's header; nothing where there was none.
-    """
+    """Return a body for a client, and its Content-Encoding; None if it is not compressed."""
     if not accept_encoding or len(body) < _LEAST_WORTH:
         return body, None
     wanted = _qualities(accept_encoding)

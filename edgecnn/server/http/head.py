@@ -1,7 +1,7 @@
-"""What a request's line and headers say, and what they must not say.
+"""Checks a request's line and headers, which llhttp has parsed.
 
-llhttp has parsed them; this holds what it leaves open. Where a body ends must be certain: if a proxy in front and
-this server see two different ends, the rest of one client's body becomes another client's request.
+The end of a body must be certain: if a proxy in front and this server see two different ends, the rest of one client's
+body becomes another client's request.
 """
 
 import re
@@ -10,7 +10,7 @@ from functools import lru_cache
 from edgecnn.server.http.message import Head
 
 CHUNKED = -1
-"""The length of a body that says itself where it ends."""
+"""The length of a chunked body, which ends with an empty chunk."""
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 """RFC 3986, section 3.2.2, without the formats of IP addresses that nobody has defined yet."""
@@ -18,20 +18,16 @@ _MOST_DIGITS = 18
 
 
 class Malformed(Exception):
-    """A request that is not one; the text may go to the client, and has nothing of the client's in it."""
+    """Bytes that are not a request. The text may be sent to the client: it contains nothing that the client sent."""
 
 
 def read_head(method: str, target: str, headers: dict[str, str], *, version: str) -> Head:
-    """Return a request without its body.
+    """Return a request without its body; the target is a path, or an address, which replaces `host`.
 
-    Args:
-        method: in capitals.
-        target: as it was sent, a path or a whole address.
-        headers: by their names in lower case. A whole address has the last word on `host` (RFC 9112, section 3.2.2).
-        version: such as `1.1`.
+    The precedence of the address is that of RFC 9112, section 3.2.2. Names of headers are in lower case.
 
     Raises:
-        Malformed: it is none of HTTP/1.
+        Malformed: it is not a request of HTTP/1.
     """
     if version not in {"1.1", "1.0"}:
         raise Malformed("expected HTTP/1.1")
@@ -51,7 +47,7 @@ def body_length(headers: dict[str, str], *, version: str) -> int:
     """Return how many bytes follow the headers, or `CHUNKED`.
 
     Raises:
-        Malformed: it does not say so, or says so twice.
+        Malformed: the headers give no length, or two.
     """
     coding = headers.get("transfer-encoding")
     length = headers.get("content-length")

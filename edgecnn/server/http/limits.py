@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may take of the server.
+    """Limits of connections and requests.
 
     Attributes:
-        max_connections: open at once; a further one takes the place of one that rests, or waits in the backlog.
+        max_connections: open at once; a further one replaces an idle one, or waits in the backlog.
         max_header_bytes: of a request's line and headers together.
         max_headers: their number.
-        max_body_bytes: of a body as it is sent, and as it is inflated.
+        max_body_bytes: of a body as it is sent, and as it is decompressed.
         header_timeout_s: from the first byte (or from connecting) to the end of the headers.
         body_timeout_s: from there to the end of the body.
-        write_timeout_s: how long a client may leave an answer unread.
+        write_timeout_s: how long a client may leave a response unread.
         idle_timeout_s: how long a connection without a request stays open.
     """
 

@@ -26,12 +26,7 @@ _POLL_S = 0.02
 
 
 class Listener:
-    """Serves an application on a socket, in the running event loop.
-
-    Attributes:
-        open_connections: those that are accepted and not closed, including those in the TLS handshake.
-        busy: requests without a response.
-    """
+    """Serves an application on a socket, in the running event loop; accepts nothing before `start`."""
 
     def __init__(
         self,
@@ -41,14 +36,7 @@ class Listener:
         *,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """Prepare; nothing is accepted before `start`.
-
-        Args:
-            sock: bound, listening and not blocking. The caller closes it after `stop`.
-            application: answers.
-            limits: bounds.
-            ssl_context: for TLS; see `tls.server_context`.
-        """
+        """Use a socket that is bound, listening and not blocking. The caller closes it after `stop`."""
         self._socket = sock
         self._limits = limits or Limits()
         self._ssl = ssl_context
@@ -62,7 +50,7 @@ class Listener:
 
     @property
     def open_connections(self) -> int:
-        """Connections, including idle ones."""
+        """Connections that are accepted and not closed, including idle ones and those in the TLS handshake."""
         return len(self._connections)
 
     @property
@@ -86,23 +74,21 @@ class Listener:
     async def stop(self, grace_s: float) -> bool:
         """Accept no more connections, wait for requests under way, and close everything.
 
-        Args:
-            grace_s: how long to wait.
-
         Returns:
-            whether every request was answered and the responses were read.
+            whether every request was answered and the responses were read within the grace time.
         """
         self._stopped = True
         self._pause()
         self.drain()
         now = time.monotonic()
         end, sent, arrived = now + grace_s, now + min(grace_s, _SENDING_S), now + _ON_ITS_WAY_S
-        while now < end and (
-            self._pending() or (now < sent and self._receiving()) or (now < arrived and self._expecting())
+        while now < end and any(
+            each.has_pending or (now < sent and each.is_receiving) or (now < arrived and each.is_new)
+            for each in self._connections
         ):
             await asyncio.sleep(_POLL_S)
             now = time.monotonic()
-        answered = not self._pending()
+        answered = not any(connection.has_pending for connection in self._connections)
         if self._sweeper is not None:
             self._sweeper.cancel()
         for task in self._connecting:
@@ -117,15 +103,6 @@ class Listener:
             connection.abort()
         await asyncio.sleep(0)
         return answered
-
-    def _pending(self) -> bool:
-        return any(connection.has_pending for connection in self._connections)
-
-    def _receiving(self) -> bool:
-        return any(connection.is_receiving for connection in self._connections)
-
-    def _expecting(self) -> bool:
-        return any(connection.is_new for connection in self._connections)
 
     def _sweep(self) -> None:
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)

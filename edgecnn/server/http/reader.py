@@ -1,9 +1,9 @@
-"""Requests out of bytes, one at a time.
+"""Parses the requests of a connection, one at a time.
 
-llhttp cannot be stopped between two requests that come in one packet, and does not say where the second begins. So it
-is fed in steps that end where a request may end: a head and a chunked body end with an empty line, another body after
-its length (llhttp is not shown the latter, it would copy it). What lies behind waits, unparsed, until its turn. That
-bounds what a client can make the server hold, and garbage behind a request does not spoil the request.
+llhttp cannot be stopped between two requests in one packet, and does not report where the second begins. So it is fed
+in steps that end where a request may end: a head and a chunked body end with an empty line, another body after its
+length (which llhttp does not get, since it would copy it). The bytes behind a request wait, unparsed, until its
+response. That bounds the memory of a client, and garbage behind a request does not affect the request.
 """
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -18,11 +18,7 @@ _GATHERED_BYTES = 64 << 10
 
 
 class Refused(Exception):
-    """Something that cannot be, or cannot go on to be, a request.
-
-    Attributes:
-        status: of the answer.
-    """
+    """Bytes that cannot become a request; `status` is that of the response."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -33,9 +29,9 @@ class Reader:
     """Reads the requests of one connection.
 
     Attributes:
-        head: of the request that is being read, once it is whole.
+        head: of the current request, once it is complete.
         length: of its body, or `CHUNKED`.
-        complete: whether its body is whole too.
+        complete: whether its body is complete too.
         keep_alive: whether the client will send another one.
         version: of HTTP.
     """

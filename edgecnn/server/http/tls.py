@@ -1,4 +1,4 @@
-"""TLS for a listener: a certificate and its key, or one line that says what is wrong with them."""
+"""TLS for a listener."""
 
 import ssl
 from pathlib import Path
@@ -9,12 +9,11 @@ from edgecnn.errors import UsageError
 def server_context(cert: Path, key: Path) -> ssl.SSLContext:
     """Return a context for TLS 1.2 and later.
 
-    Args:
-        cert: the certificate in PEM, followed by those that lead to a known authority.
-        key: its private key in PEM, not encrypted: nobody is there to type a password when a service starts.
+    The certificate in PEM is followed by those that lead to a known authority. The private key in PEM is not encrypted,
+    since a service starts without a person who could type a password.
 
     Raises:
-        UsageError: a file is missing, is not what it should be, or belongs to another.
+        UsageError: a file is missing or is not in PEM, or the key is encrypted or belongs to another certificate.
     """
     for path, what in ((cert, "certificate"), (key, "private key")):
         try:

@@ -34,8 +34,6 @@ class Shared:
     """The state that the connections of a listener share. Only `busy` is written by the connections.
 
     Attributes:
-        application: answers requests.
-        limits: bounds of a connection.
         lost: called with a connection that has closed.
         date: the line of the Date header, updated by the listener.
         draining: whether every response is the last of its connection.
@@ -135,10 +133,8 @@ class ClientTransport(asyncio.Protocol):
         """Close after the client has read the last response.
 
         Closing a socket that has unread bytes, or gets more, resets the connection, and a reset discards what the
-        client has not read yet. So only the sending side is closed, and input is dropped until the client closes.
-
-        Args:
-            unread: whether the client may still be sending. TLS cannot close one side, so only then it waits.
+        client has not read yet. So only the sending side is closed, and input is dropped until the client closes. TLS
+        cannot close one side, so it waits only if the client may still be sending (`unread`).
         """
         transport = self._transport
         self._ending = True
@@ -165,13 +161,7 @@ def error_response(status: int, message: str) -> Response:
 
 
 def _head_bytes(response: Response, *, date: str, connection: str) -> bytes:
-    """Return the status line and the headers of a response.
-
-    Args:
-        response: the response. Header values are Latin-1; a line break in one becomes a space.
-        date: the line of the Date header.
-        connection: the line of the Connection header, or nothing.
-    """
+    """Return the status line and the headers; values are Latin-1, and a line break in one becomes a space."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
     if lines.count("\n") != len(response.headers) or lines.count("\r") != len(response.headers):
         # A line break in a value would start a header, or a response, of its own.

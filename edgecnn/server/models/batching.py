@@ -55,13 +55,9 @@ class Job:
         is_gone: Callable[[], bool],
         deadline: float | None = None,
     ) -> None:
-        """Create a job.
+        """Create a job of images, uint8 [N, H, W, C], from one image to a full batch.
 
-        Args:
-            images: uint8 [N, H, W, C], from one image to a full batch.
-            finish: takes the outcome, once, in the event loop's thread; not called for a job that is withdrawn.
-            is_gone: see the class.
-            deadline: see the class.
+        `finish` takes the outcome, once, in the event loop's thread; it is not called for a job that is withdrawn.
         """
         self._images: np.ndarray | None = images
         self._finish: Callable[[Outcome], None] | None = finish
@@ -114,14 +110,10 @@ class Batcher:
         max_delay_s: float,
         on_run: Callable[[int, float], object],
     ) -> None:
-        """Create an empty queue.
+        """Create an empty queue for the instances of an engine.
 
-        Args:
-            loop: the event loop.
-            instances: of the engine; each runs one batch at a time.
-            max_batch: the most images in a run.
-            max_delay_s: how long a batch that is not full waits for more jobs, from the submission of its first job.
-            on_run: called after every run with its number of images and its seconds.
+        A batch that is not full waits for more jobs until `max_delay_s` after the submission of its first job. `on_run`
+        is called after every run with its number of images and its seconds.
         """
         self._loop = loop
         self._max_batch = max_batch
@@ -141,7 +133,10 @@ class Batcher:
             job.expiry = self._loop.call_at(job.deadline, self._expire, job)
         self._waiting.append(job)
         if self._idle and (self._due is None or self._is_delayed):
-            self._dispatch_soon()
+            if self._due is not None:
+                self._due.cancel()
+            self._is_delayed = False
+            self._due = self._loop.call_soon(self._dispatch)
 
     def withdraw(self, job: Job) -> None:
         """Remove a job: it is not run unless it has started, and its outcome is not delivered."""
@@ -166,12 +161,6 @@ class Batcher:
             self._waiting.popleft().end(Refusal("unready", "the model is being unloaded"))
         for instance in self._instances:
             instance.end()
-
-    def _dispatch_soon(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-        self._is_delayed = False
-        self._due = self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         """Start runs while an instance is idle and a job waits."""

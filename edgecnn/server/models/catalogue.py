@@ -1,78 +1,54 @@
-"""Which bundles a server serves, and under which names: found without opening one, so without NumPy.
+"""Finds the bundles to serve and their names, without opening a bundle and so without NumPy.
 
-A model stands on the disk as one bundle, or as a folder of versions: subfolders that are numbered, each of them a
-bundle, of which the highest number is served; or what `edgecnn install` keeps, of which the current one is.
+A model is one bundle, a folder of versions (bundles in numbered subfolders, of which the highest number is served), or
+a folder that `edgecnn install` keeps, of which the current bundle is served.
 
-Where other bundles stand beside numbered ones, these are versions still, and the others (a copy, say) are left out.
-Only a folder that was named itself may be one of bundles, as `exported` is, one of which has a number for a name: it is
-where no numbered one has the name of another in its manifest. Whichever it is taken for, that is told.
+Bundles beside numbered ones, such as copies, are left out. Only a folder that the user names may be a folder of
+bundles, one of which has a number as its name: it is one unless a numbered bundle has the same name in its manifest as
+another bundle. Both decisions are reported.
 """
 
 import contextlib
 import functools
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecnn.bundle.finding import CURRENT, LARGEST_MANIFEST, MANIFEST, VERSIONS, is_bundle, signature_beside
+from edgecnn.bundle.names import is_name, is_version, replace_invalid
 from edgecnn.errors import UsageError
 
 DEFAULT = Path("exported")
-"""What is served where nothing is named."""
+"""The folder that is served by default."""
 
 ONLY_VERSION = "1"
-"""A bundle is sealed: where no number stands in its path, it is the one version."""
-
-_UNNAMEABLE = re.compile(r"[^A-Za-z0-9._-]|^$|^[._-]")
-"""What stands in no bundle's name; see `bundle.manifest.check_name`."""
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
-"""Of a version: Triton's clients hold it in 64 bits."""
+"""The version of a bundle whose path has no number."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model stands.
-
-    Attributes:
-        name: under which it is served.
-        path: of its bundle, or of the folder of its versions.
-        has_versions: which of the two.
-        doubt: what else it may have been meant to be, as a sentence for people; nothing where there is none.
-    """
+    """Where a model is on the disk."""
 
     name: str
-    path: Path
+    path: Path  # of its bundle, or of the folder of its versions
     has_versions: bool = False
-    doubt: str = ""
+    doubt: str = ""  # a warning if the path may have been meant otherwise
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a worker that is started again must know of a model, to serve what the one before it has served.
-
-    Attributes:
-        name: of the model.
-        tensors: what its clients rely on, in words: what is taken and given by the version that is served, or was.
-        is_unloaded: whether it is not to be served, since a client has said so.
-    """
+    """The state of a model for a restarted worker."""
 
     name: str
-    tensors: tuple[str, ...] = ()
-    is_unloaded: bool = False
+    tensors: tuple[str, ...] = ()  # input and output of the last version; new versions must have the same
+    is_unloaded: bool = False  # a client has unloaded it
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What stands there of a model now.
-
-    Attributes:
-        number: of the version.
-        path: of the bundle.
-        signed: whether it matters who made it.
-    """
+    """One version of a model on the disk; `signed` includes the bundle's signature file in `signature`."""
 
     number: str
     path: Path
@@ -80,17 +56,12 @@ class Candidate:
 
     @functools.cached_property
     def signature(self) -> tuple[str, ...]:
-        """What tells it from another, or from itself half copied, when this is asked first.
-
-        Its number, a line for each of its files, and for the one beside it that says who made it, where that matters.
-        """
+        """The version's number and a line for each file, which differ for another or a half-copied bundle; cached."""
         return self.number, *_signature(self.path, self.signed)
 
 
 def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
-    """Return the models that paths stand for; without any, those of `./exported`.
-
-    A bundle that is damaged is among them: what is wrong with it is said when it is opened, and others are served.
+    """Return the models at some paths, by default in `./exported`, including damaged bundles.
 
     Raises:
         UsageError: there is none, or two have the same name.
@@ -106,12 +77,7 @@ def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
 
 
 def candidates(source: Source, *, signed: bool = False) -> list[Candidate]:
-    """Return what may be served of a model now, best first: the highest number, or the one bundle.
-
-    Args:
-        source: the model.
-        signed: whether it matters who made a bundle: it is another one then when that is told otherwise, or at last.
-    """
+    """Return the versions of a model on the disk now, the highest number first."""
     if not source.has_versions:
         # Where `current` leads may change while a bundle is being opened: one bundle is opened, not halves of two.
         bundle = source.path.resolve()
@@ -121,7 +87,7 @@ def candidates(source: Source, *, signed: bool = False) -> list[Candidate]:
 
 
 def served_name(bundle: Path) -> str:
-    """Return the name under which a bundle is served; a damaged one's is its folder's, as far as that can be one."""
+    """Return the name under which a bundle is served: that in its manifest, else one made from its folder's."""
     return name_of(bundle) or _nameable(bundle)
 
 
@@ -133,18 +99,18 @@ def name_of(bundle: Path) -> str | None:
     except (OSError, ValueError, RecursionError):
         return None
     name = document.get("name") if isinstance(document, dict) else None
-    return name if isinstance(name, str) and not _UNNAMEABLE.search(name) else None
+    return name if isinstance(name, str) and is_name(name) else None
 
 
 def _sources(path: Path, hint: str) -> Iterator[Source]:
-    """Return what one path stands for: a bundle, a folder of versions, an installed one, or such folders in it.
+    """Return the models at one path, or in the folders in it.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: there is none.
     """
     own = _source(path, is_named=True)
     found = [own] if own else [source for child in _children(path) if (source := _source(child))]
-    numbered = [place for place, source in enumerate(found) if _NUMBER.fullmatch(source.path.name)]
+    numbered = [place for place, source in enumerate(found) if is_version(source.path.name)]
     if not own and numbered and not found[numbered[0]].has_versions:
         first = found[numbered[0]]
         doubt = f"{path} is served as a folder of bundles, not of versions of one model: not all of them are numbered"
@@ -158,10 +124,10 @@ def _sources(path: Path, hint: str) -> Iterator[Source]:
 
 
 def _stands(bundle: Path, *, unreadable: bool = False) -> bool:
-    """Whether a bundle is there.
+    """Return whether a path is a bundle, or `unreadable` if it cannot be read.
 
-    What cannot be read may be anybody's, such as `lost+found`; where only a version can stand it counts as one, which
-    is then refused: what is served does not fall back to an older one because a disk or a right has failed.
+    An unreadable numbered folder counts as a version, which is then refused: the server must not fall back to an older
+    version because a disk has failed or a permission is missing.
     """
     try:
         return is_bundle(bundle)
@@ -176,7 +142,7 @@ def _source(path: Path, *, is_named: bool = False) -> Source | None:
     if current.is_symlink() and (path / VERSIONS).is_dir():
         return Source(name_of(current) or _nameable(path), current)
     bundles = [child for child in _children(path) if _stands(child)]
-    numbered = [child for child in bundles if _NUMBER.fullmatch(child.name)]
+    numbered = [child for child in bundles if is_version(child.name)]
     others = [child for child in bundles if child not in numbered]
     if not numbered or (others and is_named and not _are_versions(numbered, bundles)):
         return None
@@ -186,17 +152,17 @@ def _source(path: Path, *, is_named: bool = False) -> Source | None:
 
 
 def _are_versions(numbered: Sequence[Path], bundles: Sequence[Path]) -> bool:
-    """Whether bundles with numbers can be nothing else: two of one name cannot be served beside each other."""
+    """Return whether a numbered bundle has the same name as another, so that both cannot be different models."""
     names = Counter(served_name(bundle) for bundle in bundles)
     return any(names[served_name(bundle)] > 1 for bundle in numbered)
 
 
 def _versions(path: Path) -> Iterator[Path]:
-    return (child for child in _children(path) if _NUMBER.fullmatch(child.name) and _stands(child, unreadable=True))
+    return (child for child in _children(path) if is_version(child.name) and _stands(child, unreadable=True))
 
 
 def _children(path: Path) -> list[Path]:
-    """Return what stands in a folder, but for what is hidden: it is being written."""
+    """Return the entries of a folder without the hidden ones, which are being written."""
     try:
         return sorted(child for child in path.iterdir() if not child.name.startswith("."))
     except OSError:
@@ -217,6 +183,6 @@ def _signature(bundle: Path, signed: bool) -> tuple[str, ...]:
 
 
 def _nameable(path: Path) -> str:
-    """Return a name for what stands at a path: the last word of the path as it was written, if it has one."""
+    """Return a model's name made from the last part of a path."""
     word = path.name if path.name not in ("", "..") else path.resolve().name
-    return _UNNAMEABLE.sub("_", word)[:100]
+    return replace_invalid(word)

@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -27,36 +26,12 @@ Finish = Callable[[float, float, list[np.ndarray | Refusal]], object]
 """Takes the start of a run by the monotonic clock, its seconds, and for each part its logits or the error."""
 
 
-class Instance(Protocol):
+class Instance:
     """Runs one batch at a time.
 
     Attributes:
         started: start of the current run by the monotonic clock; None between runs.
     """
-
-    started: float | None
-
-    def start(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
-        """Run a batch.
-
-        Args:
-            parts: uint8 [N, H, W, C] each.
-            finished: takes the results in the event loop's thread, after this method has returned.
-        """
-        ...
-
-    def end(self) -> None:
-        """Stop after the current run."""
-        ...
-
-
-def is_short(run_ms: float, max_batch: int) -> bool:
-    """Return whether an engine with this time for one image may run in the event loop's thread."""
-    return run_ms <= _LONGEST_IMAGE_MS and run_ms * max_batch <= _LONGEST_BATCH_MS
-
-
-class InlineRunner:
-    """Runs a batch in the event loop's thread."""
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self.started: float | None = None
@@ -64,11 +39,27 @@ class InlineRunner:
         self._loop = loop
 
     def start(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
-        """See `Instance.start`; the batch runs after the responses of the previous run are written."""
-        self._loop.call_soon(self._run, parts, finished)
+        """Run a batch of parts, uint8 [N, H, W, C] each.
+
+        `finished` takes the results in the event loop's thread, after this method has returned.
+        """
+        raise NotImplementedError
 
     def end(self) -> None:
-        """See `Instance.end`."""
+        """Stop after the current run."""
+
+
+def is_short(run_ms: float, max_batch: int) -> bool:
+    """Return whether an engine with this time for one image may run in the event loop's thread."""
+    return run_ms <= _LONGEST_IMAGE_MS and run_ms * max_batch <= _LONGEST_BATCH_MS
+
+
+class InlineRunner(Instance):
+    """Runs a batch in the event loop's thread."""
+
+    def start(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
+        """See `Instance.start`; the batch runs after the responses of the previous run are written."""
+        self._loop.call_soon(self._run, parts, finished)
 
     def _run(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
         started = self.started = time.monotonic()
@@ -79,15 +70,12 @@ class InlineRunner:
         finished(started, time.monotonic() - started, results)
 
 
-class ThreadRunner:
+class ThreadRunner(Instance):
     """Runs batches in a thread of its own."""
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        self.started: float | None = None
-        self._engine = engine
-        self._loop = loop
-        self._batches: queue.SimpleQueue[tuple[Sequence[np.ndarray], Finish] | None]
-        self._batches = queue.SimpleQueue()
+        super().__init__(engine, loop)
+        self._batches: queue.SimpleQueue[tuple[Sequence[np.ndarray], Finish] | None] = queue.SimpleQueue()
         # A daemon: an engine that hangs must not keep the process from ending.
         threading.Thread(target=self._work, name="edgecnn-instance", daemon=True).start()
 

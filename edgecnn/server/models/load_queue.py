@@ -4,9 +4,11 @@ Loading takes seconds, and orders are carried out one at a time. The queue is bo
 order is dropped when its last client leaves.
 """
 
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 from edgecnn.protocol.refusal import Refusal
@@ -18,19 +20,17 @@ Done = Callable[[Refusal | None], None]
 """Called in the event loop's thread when an order has ended: with the error, or None if it was carried out."""
 
 
+@dataclass(eq=False)
 class LoadOrder:
     """An order of one client or several.
 
     Attributes:
-        action: load or unload.
-        name: of the model.
         waiting: callbacks of the clients; used in the event loop's thread only.
     """
 
-    def __init__(self, action: Action, name: str) -> None:
-        self.action = action
-        self.name = name
-        self.waiting: list[Done] = []
+    action: Action
+    name: str
+    waiting: list[Done] = field(default_factory=list)
 
     def end(self, refusal: Refusal | None) -> None:
         """Report the result, once; in the event loop's thread."""
@@ -48,12 +48,9 @@ class LoadQueue:
         self._changed = threading.Condition()
 
     def put(self, action: Action, name: str, done: Done) -> Callable[[], None]:
-        """Add an order. Like all methods but `take`, called in the event loop's thread.
+        """Add an order; `done` is called once with the result, also if the server ends.
 
-        Args:
-            action: load or unload.
-            name: of the model.
-            done: called once with the result.
+        Like all methods but `take`, called in the event loop's thread.
 
         Returns:
             A function to call if the client leaves. An order without clients that has not started is dropped.
@@ -70,9 +67,8 @@ class LoadQueue:
                 last = LoadOrder(action, name)
                 self._waiting.append(last)
                 self._changed.notify()
-            order = last
-            order.waiting.append(done)
-        return lambda: self._leave(order, done)
+            last.waiting.append(done)
+        return functools.partial(self._leave, last, done)
 
     def take(self, timeout_s: float | None) -> LoadOrder | None:
         """Start the next order and return it, or None after the timeout; called in one thread only."""

@@ -44,51 +44,32 @@ _REASONS: tuple[tuple[type[EdgecnnError], str], ...] = (
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a bundle's session is opened."""
-
-    backend: str
-    options: SessionOptions
-
-
-@dataclass(frozen=True)
 class Loaded:
-    """A bundle that answers as its reference did, here.
-
-    Attributes:
-        bundle: what it is.
-        session: where it runs.
-        proof: what was measured when it was built.
-        self-test: what replaying it here has shown; it holds.
-        known: an image of its self-test, which it has answered, uint8 [1, H, W, C].
-        run_ms: how long that takes for one image.
-    """
+    """A bundle that has passed its self-test here."""
 
     bundle: Bundle
     session: Session
     proof: Proof
     self_test: SelfTestResult
-    known: np.ndarray
-    run_ms: float
+    known: np.ndarray  # an image of the self-test, uint8 [1, H, W, C]
+    run_ms: float  # of one image
 
 
 def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
-    """Open and prove a bundle, in a child process and then in this one; first of all, look who has signed it.
-
-    What is opened each time is the bundle whose signature was looked at: one with the same digest.
+    """Check a bundle's signature, then open and prove it in a child process and in this one, by the same digest.
 
     Raises:
-        EdgecnnError: whatever was wrong with it; see `public_reason`.
+        EdgecnnError: the reason why it cannot be served; see `public_reason`.
     """
     key = options.require_signature
     signed = None if key is None else check_signature(path, key=key, timeout_s=options.load_timeout_s)
     bundle = open_bundle(path, digest=signed)
-    plan = plan_of(bundle, options, cores)
+    backend, session_options = plan_of(bundle, options, cores)
     trial = try_bundle(
         path,
         digest=bundle.digest,
-        backend=plan.backend,
-        options=plan.options,
+        backend=backend,
+        options=session_options,
         strict=options.strict,
         cache=options.cache,
         max_batch=options.max_batch,
@@ -99,18 +80,15 @@ def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
         bundle = open_bundle(path, digest=signed)
     proof = bundle.proof()
     session, self_test, shown = open_proven(
-        bundle, backend=plan.backend, options=plan.options, strict=options.strict, cache=options.cache
+        bundle, backend=backend, options=session_options, strict=options.strict, cache=options.cache
     )
     return Loaded(bundle, session, proof, shown, self_test.images[:1].copy(), trial.run_ms)
 
 
-def plan_of(bundle: Bundle, options: ServeOptions, cores: int) -> Plan:
-    """Decide engine, threads and runs at once: what was asked for, else the profile's, else one run on all cores.
+def plan_of(bundle: Bundle, options: ServeOptions, cores: int) -> tuple[str, SessionOptions]:
+    """Choose engine, threads and runs at once: those of the options, else of the profile, else one run on all cores.
 
-    Args:
-        bundle: to be opened.
-        options: of the server.
-        cores: that this process may keep busy; no more threads than that are ever planned by default.
+    By default, no more threads than the cores are used.
     """
     tuned = tuned_setting(bundle, "throughput") if (options.backend, options.device) == ("auto", "cpu") else None
     fits = tuned is not None and tuned.streams * tuned.threads <= cores
@@ -119,9 +97,9 @@ def plan_of(bundle: Bundle, options: ServeOptions, cores: int) -> Plan:
     if threads is None:
         threads = tuned.threads if tuned and fits and options.instances is None else max(1, cores // instances)
     session = SessionOptions(device=options.device, threads=threads, concurrency=instances)
-    return Plan(tuned.backend if tuned else options.backend, session)
+    return (tuned.backend if tuned else options.backend), session
 
 
 def public_reason(error: EdgecnnError) -> str:
-    """Say why a bundle is not served, without the paths that the error names."""
+    """Return why a bundle is not served, without the paths in the error."""
     return next((reason for cls, reason in _REASONS if isinstance(error, cls)), "it cannot be opened")

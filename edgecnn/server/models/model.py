@@ -61,24 +61,14 @@ class Model:
         return self._version.statistics if self._version else self._refused
 
     def start(self, loaded: Loaded, loop: asyncio.AbstractEventLoop, *, number: str) -> None:
-        """Serve this version from now on; requests to the previous one are still answered by it.
-
-        Args:
-            loaded: the bundle.
-            loop: the event loop.
-            number: as in its URL.
-        """
+        """Serve this version from now on; requests to the previous one are still answered by it."""
         version = Version(loaded, loop, number=number, bounds=self.bounds, metrics=self.metrics, died=self._died)
         self._retire()
         self._version = version
         self._become("ready", "")
 
     def refuse(self, reason: str) -> None:
-        """Record that a bundle cannot be loaded; the current version stays, if there is one.
-
-        Args:
-            reason: why; empty once the bundle is gone.
-        """
+        """Record why a bundle cannot be loaded (empty once it is gone); the current version stays, if there is one."""
         if self._version is not None:
             self.reason = reason
         elif reason:
@@ -91,10 +81,9 @@ class Model:
         self.is_unloaded = True
 
     def enter(self, version: Version | None = None) -> Version:
-        """Return the version for a request, which `pending` includes already; the request calls `leave` on it.
+        """Return the version for a request: the one kept open for it, or the current one.
 
-        Args:
-            version: the one kept open for the request; otherwise the current one.
+        `pending` includes the request already. The request calls `leave` on the version.
 
         Raises:
             Refusal: the model is not ready, or too many requests are pending.
@@ -108,7 +97,7 @@ class Model:
     def longest_run_s(self) -> float:
         """Return how long the oldest current run of any version has taken. May be called from any thread."""
         versions = [*self._retiring, *([self._version] if self._version else [])]
-        return max((version.longest_run_s() for version in versions), default=0.0)
+        return max((version.batcher.longest_run_s() for version in versions), default=0.0)
 
     def _retire(self) -> None:
         version, self._version = self._version, None

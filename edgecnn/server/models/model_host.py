@@ -51,16 +51,10 @@ class ModelHost:
         serves: Callable[[], object],
         loaded: Callable[[], object],
     ) -> None:
-        """Create a host.
+        """Create a host, which calls these functions in the event loop's thread.
 
-        Args:
-            loop: the event loop.
-            models: by name.
-            lay_out: called after a model was added or changed its version, to update the paths.
-            options: of the server.
-            metrics: of the server.
-            serves: called in the event loop's thread before each version that is served.
-            loaded: called there when all models of the start have been tried.
+        `lay_out` updates the paths, after a model was added or changed its version. `serves` is called before each
+        version that is served, and `loaded` when all models of the start have been tried.
         """
         self.models = models
         self.has_warned = False

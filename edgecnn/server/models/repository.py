@@ -52,18 +52,11 @@ class Repository:
         watch_s: float,
         signed: bool = False,
     ) -> None:
-        """Create a repository.
+        """Create a repository of the sources; later, models may also be found in the roots.
 
-        Args:
-            sources: the models to serve from the start.
-            roots: folders in which models may be found later.
-            host: serves the versions.
-            load_queue: the clients' orders.
-            open_bundle: opens and proves a bundle; raises EdgecnnError.
-            held: the state of models from the previous worker.
-            remember: saves the state of a model for a worker that replaces this one; called in this thread.
-            watch_s: how often to look for new versions; 0 for never.
-            signed: whether a version also counts as new when its signature was added or changed.
+        `open_bundle` opens and proves a bundle, or raises EdgecnnError. `held` is the state of models from the previous
+        worker, and `remember` saves a state for the next one. `watch_s` is the time between two looks for new versions,
+        0 for never. With `signed`, a version also counts as new when its signature was added or changed.
         """
         self._held = {each.name: each for each in held}
         self._places = {source.name: self._place(source) for source in sources}

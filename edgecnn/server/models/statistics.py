@@ -1,20 +1,21 @@
-"""Sums and counts of one model for the statistics extension, in the words of Triton's `extension_statistics.md`.
+"""Counts and times of one model for the statistics extension, with the names of Triton's `extension_statistics.md`.
 
-Taking logits from the engine is part of its run, so `compute_output` takes no time; yet it is counted, and in a batch
-the input too: perf_analyzer divides the sum of the three by one of their counts, and ends where these differ.
+`compute_output` takes no time, since the run includes it. It is counted, as is the input of a batch: perf_analyzer
+divides the sum of the three times by one of their counts, and fails if the counts differ.
 """
 
 import time
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 
+@dataclass
 class _Sum:
     """How often something happened, and how long it took in all."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.seconds = 0.0
+    count: int = 0
+    seconds: float = 0.0
 
     def add(self, seconds: float) -> None:
         self.count += 1

@@ -13,7 +13,7 @@ import numpy as np
 from edgecnn.protocol.datatypes import TensorSpec
 from edgecnn.runtime.engines.backend import Session, check_logits
 from edgecnn.server.metrics import ModelMetrics
-from edgecnn.server.models.batching import Batcher, Job
+from edgecnn.server.models.batching import Batcher
 from edgecnn.server.models.instances import InlineRunner, ThreadRunner, is_short
 from edgecnn.server.models.loading import Loaded
 from edgecnn.server.models.statistics import Statistics
@@ -29,19 +29,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Bounds:
-    """The limits of requests to one model.
+    """The limits of requests to one model."""
 
-    Attributes:
-        max_batch: images in a run, and in a request.
-        max_pending: requests without a response.
-        max_delay_s: how long a batch that is not full waits for more jobs.
-        max_pixels: of an encoded image.
-    """
-
-    max_batch: int
-    max_pending: int
-    max_delay_s: float
-    max_pixels: int
+    max_batch: int  # images in a run, and in a request
+    max_pending: int  # requests without a response
+    max_delay_s: float  # how long a batch that is not full waits for more jobs
+    max_pixels: int  # of an encoded image
 
 
 class Version:
@@ -59,6 +52,7 @@ class Version:
         outputs: the tensors of a response.
         statistics: of its requests.
         max_json_bytes: of a request's JSON: the largest batch as numbers, and room for the rest.
+        batcher: the queue of its engine.
     """
 
     def __init__(
@@ -71,16 +65,7 @@ class Version:
         metrics: ModelMetrics,
         died: Callable[["Version"], object],
     ) -> None:
-        """Start the engine's instances.
-
-        Args:
-            loaded: the bundle and its session, which this object closes.
-            loop: the event loop.
-            number: as in its URL.
-            bounds: limits of requests.
-            metrics: of the model; counts every run.
-            died: called when the engine fails on every image.
-        """
+        """Start the engine's instances; `died` is called when the engine fails on every image."""
         self.number = number
         self.bundle = loaded.bundle
         self.proof = loaded.proof
@@ -101,7 +86,7 @@ class Version:
         self.max_json_bytes = min(_JSON_BYTES + elements * _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES)
         engine = _Runs(loaded, lambda: loop.call_soon_threadsafe(died, self))
         inline = self.instances == 1 and is_short(loaded.run_ms, bounds.max_batch)
-        self._batcher = Batcher(
+        self.batcher = Batcher(
             loop,
             [InlineRunner(engine, loop)] if inline else [ThreadRunner(engine, loop) for _ in range(self.instances)],
             max_batch=bounds.max_batch,
@@ -117,28 +102,16 @@ class Version:
         """Release the version after a request."""
         self._users -= 1
 
-    def submit(self, job: Job) -> None:
-        """Queue a job; see `Batcher.submit`."""
-        self._batcher.submit(job)
-
-    def withdraw(self, job: Job) -> None:
-        """Remove a job; see `Batcher.withdraw`."""
-        self._batcher.withdraw(job)
-
     def _ran(self, images: int, seconds: float) -> None:
         self.statistics.ran(images, seconds)
-        self._metrics.ran(images, seconds)
-
-    def longest_run_s(self) -> float:
-        """Return how long the oldest current run has taken so far. May be called from any thread."""
-        return self._batcher.longest_run_s()
+        self._metrics.ran(images)
 
     def retire(self, ended: Callable[["Version"], object]) -> None:
         """Close the engine after the last request of this version, then call `ended`."""
-        if self._users or not self._batcher.is_idle():
+        if self._users or not self.batcher.is_idle():
             self._loop.call_later(_RETIRING_S, self.retire, ended)
             return
-        self._batcher.close()
+        self.batcher.close()
         session, self._session = self._session, None
         if session is not None:
             # Closing an engine may take long. A daemon: an engine that hangs must not keep the process from ending.

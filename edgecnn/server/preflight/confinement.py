@@ -1,4 +1,4 @@
-"""Limits that a child process puts on itself before it opens a model that nobody has opened yet."""
+"""Limits a child process that opens an unproven model."""
 
 import contextlib
 import math
@@ -16,16 +16,12 @@ _LIMITS = resource is not None
 
 
 def confine(*, device: str, timeout_s: float) -> None:
-    """Limit this process's memory and processor time, leave no core file, and be the first that the kernel kills.
+    """Limit this process's memory and processor time, write no core file, and be the first that the kernel kills.
 
-    Memory is limited to what the machine, or this process's control group, has: a graph that asks for more is refused
-    by the allocator instead of taking the server down. It is RLIMIT_DATA, which counts what may be written to;
-    RLIMIT_AS would count address space too, which engines reserve by the gigabyte. Drivers of accelerators map far
-    more than they use: there is no limit with them.
-
-    Args:
-        device: what is opened.
-        timeout_s: seconds that the parent waits.
+    Memory is limited to that of the machine or of this process's control group, so that the allocator refuses a graph
+    that needs more. RLIMIT_DATA counts writable memory; RLIMIT_AS would also count address space, which engines reserve
+    by the gigabyte. Drivers of accelerators map far more than they use, so memory is not limited for them. The parent
+    waits for `timeout_s`.
     """
     with contextlib.suppress(OSError):  # Linux only; the server itself must not be what is killed
         Path("/proc/self/oom_score_adj").write_text("1000")

@@ -1,6 +1,6 @@
-"""Looks who has signed a bundle, in a process apart; `python -m` this module with JSON.
+"""Verifies a bundle's signature in a child process; run this module with `python -m` and JSON.
 
-The library for it takes 50 MB that a server would never get back, and what it reads may have been put there by anybody.
+The library takes 50 MB, which a server would never release, and the bundle is not trusted.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _TOLD = (BundleError, SignatureError, UsageError)
 
 @dataclass(frozen=True)
 class _Question:
-    """Of a bundle; without a path, whether a key is one."""
+    """The bundle and key to check; without a path, only the key."""
 
     path: Path | None
     key: Path
@@ -40,22 +40,20 @@ class _Answer:
 
 
 def check_key(key: Path) -> None:
-    """Refuse a file that no signature can be checked with.
+    """Check that a file contains a public key for signatures of bundles.
 
     Raises:
-        UsageError: it cannot be read, or holds no public key that signs bundles.
+        UsageError: it cannot be read, or contains no such key.
     """
     _ask(_Question(None, key, _KEY_TIMEOUT_S, os.getpid()))
 
 
 def check_signature(path: Path, *, key: Path, timeout_s: float) -> str:
-    """Return the digest of the bundle that the owner of a key has signed, as it stands there.
-
-    The thread that calls waits, and must not end before: the child would end with it.
+    """Return the digest of the bundle that the owner of a key has signed; the child ends with the calling thread.
 
     Raises:
         BundleError: there is no bundle.
-        SignatureError: it is not signed, or not by that key, or has been altered, or the key cannot be read any more.
+        SignatureError: it is not signed by that key, has been altered, or the key can no longer be read.
     """
     try:
         return _ask(_Question(path, key, timeout_s, os.getpid()))
@@ -100,7 +98,7 @@ def main() -> None:
     from edgecnn.server.preflight.confinement import confine  # NumPy, which a supervisor does without
 
     confine(device="cpu", timeout_s=question.timeout_s)
-    with contextlib.redirect_stdout(sys.stderr):  # nothing but the answer may stand in it
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the answer only
         found = dump(_answered(question))
     sys.stdout.write(found)
 

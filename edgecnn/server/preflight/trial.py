@@ -1,4 +1,4 @@
-"""Opens and proves a bundle in a child process before the server opens it; `python -m` this module with JSON.
+"""Opens a bundle and runs its self-test in a child process; run this module with `python -m` and JSON.
 
 A model can make an engine crash, hang or take all memory. In the child process that does not harm the server.
 """
@@ -6,8 +6,10 @@ A model can make an engine crash, hang or take all memory. In the child process 
 import contextlib
 import os
 import signal
+import statistics
 import sys
 import time
+import timeit
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,21 +36,13 @@ _TOLD = (BundleError, EngineError, UsageError, ProofFailed)
 
 @dataclass(frozen=True)
 class Trial:
-    """A bundle that opened here and answers as the reference did.
-
-    Attributes:
-        self-test: what replaying it has shown; it holds.
-        session: what really ran.
-        concurrency: runs at once that the session was opened for.
-        seconds: how long it took to open and prove, without the start of the process.
-        run_ms: of one run of one image.
-    """
+    """The result for a bundle that opens here and passes its self-test."""
 
     self_test: SelfTestResult
     session: SessionInfo
-    concurrency: int
-    seconds: float
-    run_ms: float
+    concurrency: int  # runs at once that the session was opened for
+    seconds: float  # to open and prove the bundle, without the start of the process
+    run_ms: float  # of one image
 
 
 @dataclass(frozen=True)
@@ -86,15 +80,14 @@ def try_bundle(
 ) -> Trial:
     """Open a bundle in a child process, replay its self-test and run its largest batch there; see also `open_session`.
 
-    The thread that calls waits, and must not end before: the child would end with it. With `digest`, another bundle
-    that has come to the path meanwhile is refused.
+    The child ends with the calling thread. With `digest`, a bundle that was replaced meanwhile is refused.
 
     Raises:
         BundleError: it is not intact.
         UsageError: there is no such engine or device.
-        EngineCrashed: the engine took the child down, or did not come back in time.
-        EngineError: the engine refused the graph, or the memory does not suffice.
-        ProofFailed: it answers otherwise than the reference.
+        EngineCrashed: the engine crashed the child, or took too long.
+        EngineError: the engine refused the graph, or there is too little memory.
+        ProofFailed: the logits differ from those of the reference.
     """
     options = options or SessionOptions()
     question = _Question(path, digest, backend, options, strict, cache, max_batch, timeout_s, os.getpid())
@@ -156,15 +149,10 @@ def _tried(question: _Question) -> Trial:
 
 
 def _run_ms(bundle: Bundle, session: Session) -> float:
-    """Return the median time of one image, after a run in which the engine makes itself at home."""
+    """Return the median time of one image, after a first run."""
     image = np.zeros((1, *bundle.manifest.image_shape), np.uint8)
     session.run(image)
-    times = []
-    for _ in range(_RUNS):
-        start = time.perf_counter()
-        session.run(image)
-        times.append(1000 * (time.perf_counter() - start))
-    return sorted(times)[_RUNS // 2]
+    return 1000 * statistics.median(timeit.repeat(lambda: session.run(image), repeat=_RUNS, number=1))
 
 
 def _answered(question: _Question) -> _Answer:

@@ -5,7 +5,6 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,47 +27,25 @@ _WRITING = threading.Lock()
 
 @dataclass(frozen=True)
 class Notice:
-    """A notice of the worker to the supervisor. Without any field set: the worker may owe answers from now on.
+    """A notice of the worker to the supervisor. Without any field set: the worker may owe responses from now on."""
 
-    Attributes:
-        held: what the next worker must know of a model; such a notice has no other field.
-        served: names of the models that are served, after all models have been tried; None before.
-        refused: names of the models that could not be served.
-    """
-
-    held: Held | None = None
-    served: tuple[str, ...] | None = None
-    refused: tuple[str, ...] = ()
+    held: Held | None = None  # the state of one model for the next worker; such a notice has no other field
+    served: tuple[str, ...] | None = None  # names, after all models have been tried
+    refused: tuple[str, ...] = ()  # names of the models that could not be served
 
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What the worker does.
+    """What the worker does."""
 
-    Attributes:
-        sources: models that it serves from the start.
-        roots: folders in which models may be found later.
-        options: how it serves.
-        socket_fd: descriptor of the listening socket.
-        grpc_address: address with port for gRPC; None for no gRPC.
-        supervisor_pid: process id that its parent must have.
-        ready_fd: descriptor for `say_accepting`, `say_ready` and `say_held`.
-        held: what earlier workers reported about models.
-    """
-
-    sources: tuple[Source, ...]
-    roots: tuple[Path, ...]
+    sources: tuple[Source, ...]  # models that it serves from the start
+    roots: tuple[Path, ...]  # folders in which models may be found later
     options: ServeOptions
-    socket_fd: int
-    grpc_address: str | None
+    socket_fd: int  # listens
+    grpc_address: str | None  # with its port; None without gRPC
     supervisor_pid: int
-    ready_fd: int = -1
-    held: tuple[Held, ...] = ()
-
-
-def job_text(job: WorkerJob) -> str:
-    """Return the job as text for the worker's command line."""
-    return json.dumps(schema.plain(job))
+    ready_fd: int = -1  # for `say`
+    held: tuple[Held, ...] = ()  # what earlier workers have reported
 
 
 def read_job() -> WorkerJob:
@@ -76,22 +53,8 @@ def read_job() -> WorkerJob:
     return schema.parse(WorkerJob, sys.argv[1])
 
 
-def say_accepting(job: WorkerJob) -> None:
-    """Report, once, that a first model is served: from now on this process may owe answers."""
-    _write(job, Notice())
-
-
-def say_ready(job: WorkerJob, names: Sequence[str], *, refused: Sequence[str] = ()) -> None:
-    """Report, once, which models are served from now on, and which could not be."""
-    _write(job, Notice(served=tuple(names), refused=tuple(refused)))
-
-
-def say_held(job: WorkerJob, held: Held) -> None:
-    """Report what the next worker must know of a model; callable from any thread."""
-    _write(job, Notice(held=held))
-
-
-def _write(job: WorkerJob, notice: Notice) -> None:
+def say(job: WorkerJob, notice: Notice) -> None:
+    """Send a notice to the supervisor; callable from any thread."""
     content = json.dumps(schema.plain(notice)).encode() + b"\n"
     with _WRITING, contextlib.suppress(BrokenPipeError):  # the supervisor is gone, and this process is about to end
         while content:

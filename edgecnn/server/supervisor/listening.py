@@ -15,12 +15,10 @@ _SHARES = hasattr(socket, "SO_REUSEPORT")
 
 @dataclass(frozen=True)
 class Reserved:
-    """A port that the worker binds itself.
+    """A port that the worker binds itself, and the address with it, as in a URL.
 
-    Attributes:
-        address: address with port, as in a URL.
-        holder: socket that is bound and does not listen: it keeps the port while the worker is started again, and
-            clients are refused at once; None if the system cannot share a port.
+    The holder is a socket that is bound and does not listen: it keeps the port while the worker is started again, and
+    clients are refused at once. It is None if the system cannot share a port.
     """
 
     address: str
@@ -47,9 +45,8 @@ def reserve(host: str, port: int) -> Reserved:
     Raises:
         UsageError: as from `listen`.
     """
-    with _first(
-        host, port, "--grpc-port", _listening
-    ) as alone:  # a bind that shares the port does not fail if it is taken
+    # A bind that shares the port does not fail if it is taken.
+    with _first(host, port, "--grpc-port", _listening) as alone:
         port, address = alone.getsockname()[1], address_of(alone)
     return Reserved(address, _first(host, port, "--grpc-port", _sharing) if _SHARES else None)
 

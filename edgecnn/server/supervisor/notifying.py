@@ -1,8 +1,7 @@
-"""Tells the service manager how the server is, as sd_notify(3) has it: ready, what is served, well, ending.
+"""Notifies the service manager of the server's state by the protocol of sd_notify(3).
 
-One datagram a message, to the socket that `NOTIFY_SOCKET` names; where there is none, nothing is done. It never waits
-and never raises: a manager that does not listen must not harm the server. What the socket has no room for is sent
-again soon, except a sign of life, which the next one replaces.
+Each message is a datagram to the socket in `NOTIFY_SOCKET`; without it, nothing is sent. Methods never wait and never
+raise. A message for which the socket has no room is sent again soon, except the watchdog's.
 """
 
 import contextlib
@@ -13,7 +12,7 @@ import time
 from collections.abc import Mapping
 
 OWN_VARIABLES = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
-"""Of the supervisor alone: no child may speak for it."""
+"""Not passed to child processes, which must not notify the manager."""
 
 _AGAIN_S = 0.2
 _LONGEST_STATUS = 500
@@ -23,19 +22,14 @@ log = logging.getLogger("edgecnn.server")
 
 
 class Notifier:
-    """What one process tells its service manager.
-
-    Attributes:
-        watchdog_s: how long the manager waits for a sign of life before it starts the server again; None where it
-            does not watch this process.
-    """
+    """Sends one process's messages; `watchdog_s` is the manager's watchdog timeout, or None without a watchdog."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self.watchdog_s: float | None = None
         self._address: str | None = None
         self._socket: socket.socket | None = None
         self._unsent: dict[str, str] = {}
-        """Variable to value, each the latest, in the order in which they were first said."""
+        """The latest value of each variable."""
         self._again_at = self._alive_at = _NEVER
         name = environment.get("NOTIFY_SOCKET", "")
         if not name:
@@ -51,24 +45,20 @@ class Notifier:
             self._alive_at = time.monotonic()
 
     def ready(self) -> None:
-        """Say that everything is served that can be."""
+        """Report that the models are served."""
         self._say("READY", "1")
 
     def stopping(self) -> None:
-        """Say that the server ends."""
+        """Report that the server ends."""
         self._say("STOPPING", "1")
 
     def status(self, text: str) -> None:
-        """Say in one line what the server does; what could break the line is replaced, and what is too long cut."""
+        """Report the server's state as one line; line breaks are replaced, and a long text is cut."""
         line = "".join(char if char.isprintable() else "?" for char in text)
         self._say("STATUS", line if len(line) <= _LONGEST_STATUS else line[: _LONGEST_STATUS - 1] + "…")
 
     def do_what_is_due(self, *, is_well: bool) -> None:
-        """Send what could not be sent, and a sign of life where its time has come.
-
-        Args:
-            is_well: whether the server does what it is there for, or mends itself; else there is no sign of life.
-        """
+        """Send what could not be sent, and the watchdog's message if it is due and the server is well."""
         now = time.monotonic()
         if self._again_at <= now:
             self._send_unsent()
@@ -78,11 +68,11 @@ class Notifier:
                 self._send("WATCHDOG=1")
 
     def due_at(self) -> float:
-        """Return when, by the monotonic clock, `do_what_is_due` has something to do."""
+        """Return when, by the monotonic clock, `do_what_is_due` must be called."""
         return min(self._again_at, self._alive_at)
 
     def close(self) -> None:
-        """Say what is still unsaid, if there is room now, and nothing after that."""
+        """Send what could not be sent, if there is room now, and close the socket."""
         self._send_unsent()
         if self._socket is not None:
             self._socket.close()
@@ -114,7 +104,7 @@ class Notifier:
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:
-    """Return the time that `WATCHDOG_USEC` gives, where it is meant for this process."""
+    """Return the timeout in `WATCHDOG_USEC` if it is for this process."""
     pid = environment.get("WATCHDOG_PID", "")
     if pid and pid != str(os.getpid()):
         return None

@@ -1,4 +1,4 @@
-"""Signals as bytes that a selector waits for: none is lost, none comes in the middle of anything."""
+"""Delivers signals as bytes that a selector waits for."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class Signals:
-    """While the `with` block runs, these signals do nothing but be read here; what is ignored already stays so.
+    """Collects these signals within the `with` block, in the main thread; signals that are ignored stay ignored.
 
-    Only in the main thread. A child that is started meanwhile has the system's own handlers: `exec` takes ours away,
-    and until then `subprocess` holds signals back, so that none to a child is read here.
+    A child that is started meanwhile has the default handlers: `exec` resets them, and until then `subprocess` blocks
+    signals, so that a signal to the child is not read here.
     """
 
     def __init__(self, wanted: Iterable[signal.Signals]) -> None:
@@ -54,4 +54,4 @@ class Signals:
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:
-    """Be there: without a handler Python writes no byte."""
+    """Handle a signal: without a handler, Python writes no byte."""

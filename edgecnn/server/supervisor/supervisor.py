@@ -74,10 +74,10 @@ def supervise(
     options.check_cores()
     if options.api_key_file is not None:
         read_api_key(options.api_key_file)
-    if options.tls_cert is not None and options.tls_key is not None:
-        from edgecnn.server.http.tls import server_context  # 5 MB that a server without TLS does not need
+    if options.tls is not None:
+        from edgecnn.server.http.tls import server_context  # 5 MB that a server without TLS does without
 
-        server_context(options.tls_cert, options.tls_key)
+        server_context(*options.tls)
     if options.require_signature is not None:
         from edgecnn.server.preflight.signature_check import check_key
 
@@ -247,17 +247,9 @@ class _Supervisor:
             self._kill_loading_at = float("inf")
             if not self._worker.is_accepting:
                 self._worker.send(signal.SIGKILL)
-        self._notifier.do_what_is_due(is_well=self._is_well())
-
-    def _is_well(self) -> bool:
-        """Return whether the worker serves, or will within its time limits; while ending, whether that is in time.
-
-        The call itself shows that this process is not stuck. A worker whose engine is stuck ends itself; one that hangs
-        before it serves shows here.
-        """
-        if self._code is not None:
-            return self._kill_at > time.monotonic()
-        return self._worker.is_well()
+        # The call itself shows that this process is not stuck. A worker whose engine is stuck ends itself.
+        is_well = self._worker.is_well() if self._code is None else self._kill_at > now
+        self._notifier.do_what_is_due(is_well=is_well)
 
     def _wait_s(self) -> float | None:
         times = [self._kill_at, self._kill_loading_at, self._notifier.due_at()]

@@ -1,6 +1,7 @@
 """The worker process across its restarts: starts it, reads its notices, sends signals, counts crashes."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from edgecnn.files import schema
 from edgecnn.host.child import child_command, child_environment
 from edgecnn.server.models.catalogue import Held
-from edgecnn.server.supervisor.job import Notice, WorkerJob, job_text
+from edgecnn.server.supervisor.job import Notice, WorkerJob
 from edgecnn.server.supervisor.notifying import OWN_VARIABLES
 
 _NOT_INHERITED = {*OWN_VARIABLES, "PROMETHEUS_MULTIPROC_DIR"}
@@ -56,13 +57,7 @@ class WorkerProcess:
     """
 
     def __init__(self, module: str, job: WorkerJob, restarts: Restarts) -> None:
-        """Describe the worker, without starting it.
-
-        Args:
-            module: module that the process runs.
-            job: its job; `ready_fd` and `held` are set at each start.
-            restarts: how often it is started again.
-        """
+        """Describe the worker, which runs a module. Each start sets the job's `ready_fd` and `held`."""
         self.process: subprocess.Popen[bytes] | None = None
         self.is_accepting = False
         self.is_ready = False
@@ -93,7 +88,7 @@ class WorkerProcess:
         job = replace(self._job, ready_fd=ready_fd, held=tuple(self._held.values()))
         try:
             self.process = subprocess.Popen(
-                child_command(self._module, job_text(job)),
+                child_command(self._module, json.dumps(schema.plain(job))),
                 env=self._environment,
                 stdin=subprocess.PIPE,  # nothing is written; its end shows the worker that the supervisor is gone
                 pass_fds=(job.socket_fd, ready_fd),

@@ -1,15 +1,14 @@
 """The web page's files, read once at the start and answered from memory.
 
-They are the same for everybody and hold no secret. What is in `static/` is served under its own name and nothing else
-is: a path is never made into a file's name. The page may load its own files and talk to this server, and nothing more.
+Only the files in `static/` are served, by name: a path never becomes a file's name. They contain no secret. The content
+security policy allows the page to load its own files and to connect to this server, and nothing else.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 
-from edgecnn.server.http.message import Exchange, Head, Response
+from edgecnn.server.http.message import Exchange, Response
 
 INDEX, ICON = "index.html", "icon.svg"
 
@@ -19,18 +18,9 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' blob: data:",
-        "media-src 'self' blob:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = (
     ("Cache-Control", "no-cache"),
@@ -39,27 +29,22 @@ _HEADERS = (
     ("Referrer-Policy", "no-referrer"),
     ("Permissions-Policy", "camera=(self)"),
 )
-"""A browser may keep a file, and asks each time whether it is still the same: an updated server shows its own page."""
+"""A browser may cache a file, and revalidates it each time, so that it shows the page of an updated server."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One file.
-
-    Attributes:
-        content: what it holds.
-        content_type: of that.
-        tag: changes with the content; in quotes, as in the ETag header.
-    """
+    """One file; its tag changes with the content and is in quotes, as in the ETag header."""
 
     content: bytes
     content_type: str
     tag: str
 
-    def answer(self, head: Head) -> Response:
-        """Answer a request for it; 304 where the client has it already."""
+    def answer(self, exchange: Exchange) -> Response:
+        """Return the file, or 304 if the client has it already (RFC 9110, section 13.1.2)."""
         headers = (("ETag", self.tag), *_HEADERS)
-        if _is_known(self.tag, head.headers.get("if-none-match", "")):
+        known = exchange.head.headers.get("if-none-match", "")
+        if not {self.tag, "*"}.isdisjoint(each.strip().removeprefix("W/") for each in known.split(",")):
             return Response(304, b"", headers)
         return Response(200, self.content, (("Content-Type", self.content_type), *headers))
 
@@ -73,18 +58,3 @@ def read_pages() -> dict[str, Page]:
             content = file.read_bytes()
             pages[f"/web/{file.name}"] = Page(content, content_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
     return pages | {"/": pages[f"/web/{INDEX}"], "/favicon.ico": pages[f"/web/{ICON}"]}
-
-
-def routes(pages: dict[str, Page]) -> dict[str, dict[str, Callable[[Exchange], Response]]]:
-    """Return what answers at the pages' paths."""
-    return {path: {"GET": _answer_with(page)} for path, page in pages.items()}
-
-
-def _answer_with(page: Page) -> Callable[[Exchange], Response]:
-    return lambda exchange: page.answer(exchange.head)
-
-
-def _is_known(tag: str, if_none_match: str) -> bool:
-    """Tell whether a client's copy is this one (RFC 9110, section 13.1.2)."""
-    known = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
-    return tag in known or "*" in known

@@ -23,7 +23,7 @@ from edgecnn.server.models.loading import load
 from edgecnn.server.models.model_host import ModelHost, models_of
 from edgecnn.server.models.repository import Repository
 from edgecnn.server.options import ServeOptions
-from edgecnn.server.supervisor.job import BROKEN, STALLED, WorkerJob, say_accepting, say_held, say_ready
+from edgecnn.server.supervisor.job import BROKEN, STALLED, Notice, WorkerJob, say
 from edgecnn.server.web.pages import read_pages
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Worker:
             orders,
             open_bundle=lambda path: load(path, options, self._cores),
             held=job.held,
-            remember=lambda held: say_held(job, held),
+            remember=lambda held: say(job, Notice(held)),
             watch_s=options.watch_s,
             signed=options.require_signature is not None,
         )
@@ -88,9 +88,21 @@ class Worker:
         options = self._options
         sock = socket.socket(fileno=self._job.socket_fd)
         sock.setblocking(False)
-        context = server_context(options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
-        self._listener = Listener(sock, self._application, limits_of(options), ssl_context=context)
-        self._grpc = None if self._job.grpc_address is None else self._grpc_server(self._job.grpc_address)
+        context = server_context(*options.tls) if options.tls else None
+        limits = limits_of(options)
+        self._listener = Listener(sock, self._application, limits, ssl_context=context)
+        self._grpc: GrpcServer | None = None
+        if self._job.grpc_address is not None:
+            from edgecnn.server.grpc import server as grpc  # 20 MB that a server of HTTP alone does without
+
+            self._grpc = grpc.GrpcServer(
+                self._service,
+                self._metrics,
+                limits,
+                address=self._job.grpc_address,
+                tls=options.tls,
+                access_log=options.access_log,
+            )
         pool = ThreadPoolExecutor(self._cores, thread_name_prefix="edgecnn-pool")
         self._service.start(pool)
         self._listener.start()
@@ -103,27 +115,13 @@ class Worker:
             code = await self._drain() or code
         return code
 
-    def _grpc_server(self, address: str) -> "GrpcServer":
-        from edgecnn.server.grpc.server import GrpcServer  # 20 MB that a server of HTTP alone does without
-
-        options = self._options
-        tls = (options.tls_cert, options.tls_key) if options.tls_cert and options.tls_key else None
-        return GrpcServer(
-            self._service,
-            self._metrics,
-            limits_of(options),
-            address=address,
-            tls=tls,
-            access_log=options.access_log,
-        )
-
     def _accept(self) -> None:
         """Owe answers from now on."""
         if not self._is_accepting:
             self._is_accepting = True
             # Until here the signal ends the process at once: there is nothing to answer.
             self._loop.add_signal_handler(signal.SIGTERM, self._end, 0)
-            say_accepting(self._job)
+            say(self._job, Notice())
 
     def _loaded(self) -> None:
         """Report the models that are served. End if there are none, or, with `strict`, if one is missing.
@@ -143,9 +141,9 @@ class Worker:
             self._end(1)
         else:
             self._accept()  # also if all models are unloaded: they may be loaded again
-            ready = [model.name for model in models if model.state == "ready"]
-            refused = [model.name for model in models if model.state != "ready" and not model.is_unloaded]
-            say_ready(self._job, ready, refused=refused)
+            ready = tuple(model.name for model in models if model.state == "ready")
+            refused = tuple(model.name for model in models if model.state != "ready" and not model.is_unloaded)
+            say(self._job, Notice(served=ready, refused=refused))
 
     def _end(self, code: int) -> None:
         if not self._ended.done():

@@ -3,8 +3,11 @@
 import contextlib
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from edgecnn.bundle.manifest import utc_now
 from edgecnn.bundle.store import Bundle
@@ -17,11 +20,11 @@ from edgecnn.tuning.measuring.candidate import Candidate
 from edgecnn.tuning.measuring.estimates import Speed, medians_ms, speed
 from edgecnn.tuning.measuring.peak import PeakPrecision
 from edgecnn.tuning.measuring.turn import Turn, interleave
-from edgecnn.tuning.measuring.yardstick import Yardstick
 
 ROUNDS = 12
 TURN_S = 0.25
 _MEMORY_SHARE = 0.7
+_EXPONENTIALS = 65_536  # 256 KB, which stay in the cache
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Benchmark:
     Attributes:
         site: where.
         measured_at: UTC time, ISO 8601.
-        yardstick_ms: what the machine itself took in each round, see `Yardstick`.
+        yardstick_ms: time of the yardstick in each round: a fixed computation without an engine.
         peaks: operations of a second that this machine has reached, by precision and number of threads.
         results: in the order in which they were asked for.
         failed: what did not run.
@@ -91,6 +94,28 @@ class Benchmark:
         rounds = [self.yardstick_ms, *(each.speed.turns_ms for each in self.results)]
         if any(len(times) != len(self.yardstick_ms) or not times or min(times) <= 0 for times in rounds):
             raise ValueError("each result and the yardstick must have one positive time a round")
+
+
+class _Yardstick:
+    """A `Runner` that computes exponentials in NumPy, and so measures the machine at this moment.
+
+    No engine takes part: an upgrade of an engine does not change the result, a busy neighbour or a lower clock does. It
+    uses one core, because two that wait for each other take twenty times as long if one of them is busy.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = np.random.default_rng(0).random(_EXPONENTIALS, np.float32)
+        self._result = np.empty_like(self._numbers)
+
+    def turn(self, seconds: float) -> Turn:
+        """See `Runner`."""
+        times: list[float] = []
+        begin = time.perf_counter()
+        while not times or time.perf_counter() - begin < seconds:
+            start = time.perf_counter()
+            np.exp(self._numbers, out=self._result)
+            times.append((time.perf_counter() - start) * 1e3)
+        return Turn(tuple(times), len(times), time.perf_counter() - begin)
 
 
 _PeakKey = tuple[PeakPrecision, int]
@@ -123,16 +148,10 @@ def benchmark(
     peak: PeakOf | None = None,
     progress: Progress = silent,
 ) -> Benchmark:
-    """Measure every bundle under every setting, in turns; each in a process of its own.
+    """Measure every bundle under every setting, in turns of `turn_s` seconds; each in a process of its own.
 
-    Args:
-        bundles: what runs.
-        candidates: how.
-        rounds: turns of each; the bootstrap resamples them.
-        turn_s: seconds of one turn.
-        modules: backend to the module that runs it, for what is no engine.
-        peak: measures what this machine reaches in a precision with so many threads; None to leave it out.
-        progress: told after each step.
+    `modules` maps a backend that is no engine to the module that runs it. `peak` measures what this machine reaches in
+    a precision with so many threads.
     """
     entered = [
         Candidate(bundle, setting, modules=modules) for bundle, setting in itertools.product(bundles, candidates)
@@ -148,7 +167,7 @@ def benchmark(
                 room -= candidate.resident_bytes() or 0
         progress("opening", len(entered), len(entered))
         running = [candidate for candidate in entered if candidate.failure is None]
-        *turns, yardstick = interleave([*running, Yardstick()], rounds=rounds, seconds=turn_s, progress=progress)
+        *turns, yardstick = interleave([*running, _Yardstick()], rounds=rounds, seconds=turn_s, progress=progress)
         memory = [candidate.resident_bytes() for candidate in running]
     reached = {key: max(value, before.get(key, 0.0)) for key, value in _peaks(running, peak).items()}
     results = tuple(

@@ -56,15 +56,10 @@ class Candidate:
             return False
         if self._worker is None:
             try:
-                self._worker = worker = Worker(
-                    self.bundle.path, self.setting, modules=self._modules, timeout_s=self._timeout_s
-                )
-                self.session, self.open_s, self.notes = (
-                    worker.opened.session,
-                    worker.opened.seconds,
-                    worker.opened.notes,
-                )
-                self.warmed = worker.warm_up(warm_up_s)
+                self._worker = Worker(self.bundle.path, self.setting, modules=self._modules, timeout_s=self._timeout_s)
+                opened = self._worker.opened
+                self.session, self.open_s, self.notes = opened.session, opened.seconds, opened.notes
+                self.warmed = self._worker.warm_up(warm_up_s)
             except EngineError as error:
                 self._fail(error)
                 return False

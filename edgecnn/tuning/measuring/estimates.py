@@ -4,13 +4,14 @@ Turns are resampled, not single runs: runs of one turn share the machine's mood,
 the intervals far too narrow (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.runtime.engines.backend import Session
 from edgecnn.runtime.rates import Estimate
-from edgecnn.tuning.measuring.turn import Turn
+from edgecnn.tuning.measuring.turn import InProcess, Turn, interleave
 
 RESAMPLES = 1000
 LOW, HIGH = 2.5, 97.5
@@ -70,13 +71,23 @@ def _bounded(times: np.ndarray) -> np.ndarray:
     return times[:: -(-len(times) // _MOST_TIMES)]
 
 
-def ratio(slow: Sequence[float], fast: Sequence[float]) -> Estimate:
-    """Estimate how many times as much one candidate takes as another, from figures of the same rounds.
+def median_ms(
+    sessions: Mapping[str, Session], images: np.ndarray, *, rounds: int = 12, turn_s: float = 0.08
+) -> dict[str, Estimate]:
+    """Time several sessions on the same batch, in turns; returns the median of one run in milliseconds.
 
     Args:
-        slow: one figure a round.
-        fast: the other's figures of the same rounds: what a round has done to both cancels.
+        sessions: name to session.
+        images: one batch, uint8 [N, H, W, C].
+        rounds: turns of each session.
+        turn_s: approximate duration of one turn; a turn has three runs at least.
     """
+    turns = interleave([InProcess(session, images) for session in sessions.values()], rounds=rounds, seconds=turn_s)
+    return {name: speed(took).p50_ms for name, took in zip(sessions, turns, strict=True)}
+
+
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> Estimate:
+    """Estimate how many times as long one candidate takes as another, from one figure of each in the same rounds."""
     quotients = np.array(slow) / np.array(fast)
     return _estimate(lambda chosen: float(np.median(quotients[chosen])), _choices(len(quotients)))
 

@@ -3,8 +3,12 @@
 A latency says nothing about how much is left to win; beside the peak it does: INT8 at 82 % of what this machine can.
 The peak is measured, not worked out from clock and instructions: what a container and an engine's kernels leave of
 those, nobody writes down. A packaged graph, a chain of convolutions that suits both engines, is run for it.
+`python -m edgecnn.tuning.measuring.peak PRECISION THREADS` does so in a process of its own.
 """
 
+import json
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +16,9 @@ from typing import Literal
 
 import numpy as np
 
-from edgecnn.errors import EngineError, EngineMissing, UsageError
+from edgecnn.errors import EdgecnnError, EngineError, EngineMissing, UsageError
+from edgecnn.files import schema
+from edgecnn.host.child import child_command, child_environment
 from edgecnn.runtime.engines.backend import Backend, Session, SessionOptions
 from edgecnn.runtime.engines.backends import get_backend, installed
 
@@ -23,30 +29,37 @@ _GRAPHS = Path(__file__).parent
 _SHAPE = (22, 22, 256)
 _MACS = 693_633_024  # for one image: four convolutions, 3 × 3 × 256 to 256, to 20 × 20, 18 × 18, 16 × 16 and 14 × 14
 _LEAST_RUNS = 3
+_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Peak:
-    """The most that this machine computes.
-
-    Attributes:
-        ops_per_s: operations a second, two a multiply-accumulate.
-        engine: which reached it.
-    """
+    """The most operations a second that this machine computes, two for each multiply-accumulate, and the engine."""
 
     ops_per_s: float
     engine: str
 
 
+def peak_apart(precision: PeakPrecision, threads: int) -> float | None:
+    """Measure this machine's operations a second in a child process, which an engine may crash.
+
+    Returns:
+        None if no engine computes in that precision here.
+    """
+    command = child_command("edgecnn.tuning.measuring.peak", precision, str(threads))
+    try:
+        done = subprocess.run(
+            command, env=child_environment(), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+        return schema.parse(Peak, done.stdout.splitlines()[-1]).ops_per_s if done.stdout else None
+    except (subprocess.TimeoutExpired, schema.SchemaError):
+        return None
+
+
 def machine_peak(precision: PeakPrecision, threads: int, *, seconds: float = 0.5) -> Peak:
-    """Measure this machine's peak: that of the installed engine that reaches the higher one.
+    """Measure this machine's peak: the highest of the installed engines that compute in this precision here.
 
-    Engines that do not compute in this precision here are left out.
-
-    Args:
-        precision: what the multiplications are done in; `bf16` only where an engine has it.
-        threads: of one run.
-        seconds: about how long each engine is measured.
+    Each engine is measured for about so many seconds.
 
     Raises:
         UsageError: there is no such number of threads.
@@ -68,17 +81,10 @@ def machine_peak(precision: PeakPrecision, threads: int, *, seconds: float = 0.5
 
 
 def measure_peak(backend: Backend, *, precision: PeakPrecision, threads: int, seconds: float = 0.5) -> float:
-    """Measure how many operations a second an engine reaches on the CPU, two a multiply-accumulate.
+    """Measure how many operations a second an engine reaches on the CPU, two for each multiply-accumulate.
 
-    It is the best of many short runs, where a latency is their median: whatever disturbs a run makes it slower, nothing
-    makes it faster than the machine, so the best is the closest to what is asked. A processor that lowers its clock
-    when it is hot does not keep it up for minutes.
-
-    Args:
-        backend: the engine.
-        precision: what the multiplications are done in.
-        threads: of one run; each has an image's work.
-        seconds: about how long to measure; a slow machine takes longer, for its three runs.
+    The result is the best of many short runs, three at least: disturbances only make a run slower. Each thread has the
+    work of one image. A processor that lowers its clock when it is hot does not hold this peak for minutes.
 
     Raises:
         UsageError: there is no such number of threads.
@@ -110,3 +116,17 @@ def _fastest(session: Session, images: np.ndarray, seconds: float) -> float:
         session.run(images)
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def main() -> None:
+    """Measure the peak that the command line names, and print it on the last line; print nothing if that fails."""
+    precision, threads = sys.argv[1:]
+    try:
+        found = machine_peak(precision, int(threads))  # type: ignore[arg-type]  # the parent has a typed one
+    except EdgecnnError:
+        return
+    print(json.dumps(schema.plain(found)))  # noqa: T201  # it is the answer
+
+
+if __name__ == "__main__":
+    main()

@@ -40,13 +40,9 @@ class Worker:
         modules: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        """Start the process and open the bundle in it.
+        """Start the process, and open the path in it: a bundle, or what the module of the backend in `modules` opens.
 
-        Args:
-            path: of what runs: a bundle, or what the module opens.
-            setting: how.
-            modules: backend to the module whose process runs it, for what is not an engine.
-            timeout_s: how long an answer may take.
+        An answer may take `timeout_s`, beyond the time that was asked for.
 
         Raises:
             EngineCrashed: the process died, or did not answer.

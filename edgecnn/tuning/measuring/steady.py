@@ -36,11 +36,7 @@ class WarmUp:
 
 
 def trend(values: Sequence[float]) -> float:
-    """Return the two-sided p-value of a rising or falling trend, by the Mann-Kendall test.
-
-    Args:
-        values: in order of time; ties are allowed.
-    """
+    """Return the two-sided p-value of a trend in values ordered by time, by the Mann-Kendall test; ties are allowed."""
     count = len(values)
     score = sum(_sign(values[j] - values[i]) for i in range(count) for j in range(i + 1, count))
     ties = [values.count(value) for value in set(values)]

@@ -107,15 +107,9 @@ def interleave(
     stage: str = "measuring",
     progress: Progress = silent,
 ) -> list[list[Turn]]:
-    """Give every runner one turn a round, in another order each round, so that the machine's drift hits all alike.
+    """Give every runner `rounds` turns, one a round in a random order: a drift of the machine affects all alike.
 
-    Args:
-        runners: whoever is measured; one that cannot go on is left out from then on.
-        rounds: how many turns each gets.
-        seconds: about how long one turn takes.
-        seed: of the orders.
-        stage: what `progress` calls it.
-        progress: told after each turn.
+    A runner that fails is left out of the rounds that follow. `stage` is what `progress` shows.
     """
     order = list(range(len(runners)))
     shuffle = random.Random(seed).shuffle  # noqa: S311  # no secret: an order that can be repeated

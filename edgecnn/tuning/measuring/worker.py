@@ -24,20 +24,13 @@ from edgecnn.runtime.engines.backend import Session, SessionInfo
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.verification.replay import replay
-from edgecnn.tuning.measuring.memory import resident_bytes
 from edgecnn.tuning.measuring.steady import warm_up
 from edgecnn.tuning.measuring.turn import InProcess
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A candidate that is ready to be measured.
-
-    Attributes:
-        session: what really runs.
-        seconds: how long opening took, reading and proving the bundle included.
-        notes: warnings.
-    """
+    """A candidate that is ready: what runs, the seconds that reading, checking and opening took, and the warnings."""
 
     session: SessionInfo
     seconds: float
@@ -46,13 +39,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a worker measures.
-
-    Attributes:
-        session: where it runs.
-        images: one batch, uint8 [N, H, W, C].
-        bundle: where it came from, if its self-test can be replayed.
-    """
+    """What a worker measures: a session, one batch uint8 [N, H, W, C], and the bundle, for its self-test."""
 
     session: Session
     images: np.ndarray
@@ -100,7 +87,23 @@ def _do(command: dict[str, Any], subject: Subject) -> Any:
         return runner.turn(limit)
     if name == "replay" and subject.bundle is not None:
         return replay(subject.bundle.self_test(), subject.session, subject.bundle.manifest.preprocessing)
-    return {"resident_bytes": resident_bytes()}
+    return {"resident_bytes": _resident_bytes()}
+
+
+def _resident_bytes() -> int:
+    """Return the memory that this process has now, or its peak if the system reports only that."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _say(answers: TextIO, answer: Any) -> None:

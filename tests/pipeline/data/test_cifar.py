@@ -68,7 +68,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
-    def unreachable(dataset: str, folder: str) -> Path:
+    def unreachable(dataset: str, folder: str, marker: str) -> Path:
         raise OSError("no route to host")
 
     monkeypatch.setattr(public_sets, "download", unreachable)

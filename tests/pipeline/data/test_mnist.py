@@ -39,7 +39,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write(folder, "t10k", pixels[6:], targets[6:])
 
 
-def unreachable(dataset: str, folder: str) -> Path:
+def unreachable(dataset: str, folder: str, marker: str) -> Path:
     raise OSError("no route to host")
 
 

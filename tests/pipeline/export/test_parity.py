@@ -1,8 +1,8 @@
 """Parity of all sixteen networks with PyTorch, as the benchmark measures it: every size, batch and engine."""
 
 import pytest
-from parity import cases, measure
 
+from benchmarks.engines.parity import cases, measure
 from edgecnn.pipeline.models.registry import architectures
 from edgecnn.pipeline.proving import PARITY_BATCHES, PARITY_TOLERANCE
 from edgecnn.runtime.engines.backends import installed

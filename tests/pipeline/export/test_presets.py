@@ -12,7 +12,7 @@ from torchvision.models import get_model_weights, list_models
 from torchvision.transforms._presets import ImageClassification
 
 from edgecnn.pipeline.importing.weights import preset_preprocessing
-from edgecnn.pipeline.torch_session import network_input
+from edgecnn.pipeline.transforms import network_input
 
 
 def presets() -> dict[str, ImageClassification]:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from realistic import realistic
 from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights
 
+from benchmarks.common.random_networks import realistic
 from edgecnn.bundle.manifest import Network
 from edgecnn.bundle.self_test import spread
 from edgecnn.bundle.store import open_bundle

@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torchvision
-from realistic import photographs, realistic
 
+from benchmarks.common.random_networks import photographs, realistic
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import UsageError
 from edgecnn.pipeline.models.googlenet import GoogLeNet
@@ -31,12 +31,12 @@ OURS = [architecture.name for architecture in architectures()]
 
 
 def torchvisions(name: str) -> torch.nn.Module:
-    extra = {"init_weights": False, "transform_input": True} if name == "googlenet" else {}
+    extra = {"init_weights": False} if name == "googlenet" else {}
     return torchvision.models.get_model(name, weights=None, **extra)
 
 
 def ours(name: str) -> torch.nn.Module:
-    return GoogLeNet(transform_input=True) if name == "googlenet" else build(Network(name, 1000, 3, (224, 224)))
+    return build(Network(name, 1000, 3, (224, 224)))
 
 
 def test_there_are_sixteen_architectures():
@@ -102,12 +102,10 @@ def test_googlenets_training_logits_are_torchvisions_where_dropout_is_off():
     close(upper, expected.aux_logits2)
 
 
-def test_googlenets_forward_returns_logits_in_every_mode_and_without_auxiliary_heads():
+def test_googlenets_forward_returns_logits_in_every_mode():
     images = torch.zeros(2, 3, 64, 64)
-    for network in (GoogLeNet(10), GoogLeNet(10, aux_logits=False)):
-        assert network.train()(images).shape == network.eval()(images).shape == (2, 10)
-    with pytest.raises(ValueError, match="without auxiliary"):
-        GoogLeNet(10, aux_logits=False).forward_with_aux(images)
+    network = GoogLeNet(10)
+    assert network.train()(images).shape == network.eval()(images).shape == (2, 10)
 
 
 @pytest.mark.parametrize("name", OURS)

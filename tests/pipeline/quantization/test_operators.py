@@ -6,8 +6,8 @@ from pathlib import Path
 
 import onnx
 import pytest
-from realistic import realistic
 
+from benchmarks.common.random_networks import realistic
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.bundle.store import Bundle
 from edgecnn.pipeline.data.photographs import photographs

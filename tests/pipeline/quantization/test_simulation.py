@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from emulation import HASWELL, emulated_logits
 from marks import emulated
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.devices.emulation import HASWELL, emulated_logits
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import BundleError, EngineError, UsageError
 from edgecnn.pipeline.quantization.building import build

@@ -2,7 +2,7 @@
 
 import torch
 
-from edgecnn.pipeline.training.augmentation import draw
+from edgecnn.pipeline.training.augmentation import draw, move
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 STILL = TrainingOptions(shift=0)
@@ -16,7 +16,7 @@ def test_each_image_moves_by_its_own_little():
     options = TrainingOptions(shift=0.08, rotation=10, zoom=0.1)
     image = torch.zeros(1, 1, 32, 32)
     image[:, :, 12:20, 12:20] = 1
-    moved = draw(16, 32, options, generator()).apply(image.repeat(16, 1, 1, 1))
+    moved = move(image.repeat(16, 1, 1, 1), draw(16, 32, options, generator()))
     assert moved.shape == (16, 1, 32, 32)
     assert len({tuple(m.flatten().tolist()) for m in moved}) == 16
     assert abs(moved.sum(dim=(1, 2, 3)) / 64 - 1).max() < 0.35
@@ -24,12 +24,12 @@ def test_each_image_moves_by_its_own_little():
 
 def test_no_augmentation_changes_nothing():
     images = torch.rand(4, 3, 9, 9)
-    torch.testing.assert_close(draw(4, 9, STILL, generator()).apply(images), images, atol=1e-5, rtol=0)
+    torch.testing.assert_close(move(images, draw(4, 9, STILL, generator())), images, atol=1e-5, rtol=0)
 
 
 def test_images_that_are_only_shifted_are_shifted_by_whole_pixels():
     images = torch.rand(32, 1, 32, 32)
-    moved = draw(32, 32, TrainingOptions(shift=2.1 / 32), generator()).apply(images)
+    moved = move(images, draw(32, 32, TrainingOptions(shift=2.1 / 32), generator()))
     shifts = set()
     for before, after in zip(images, moved, strict=True):
         inner = after[:, 4:-4, 4:-4]
@@ -46,7 +46,7 @@ def test_images_that_are_only_shifted_are_shifted_by_whole_pixels():
 
 def test_about_half_of_the_images_are_mirrored():
     images = torch.rand(64, 1, 8, 8)
-    moved = draw(64, 8, TrainingOptions(shift=0, flip=True), generator()).apply(images)
+    moved = move(images, draw(64, 8, TrainingOptions(shift=0, flip=True), generator()))
     mirrored = [torch.allclose(after, before.flip(-1), atol=1e-4) for before, after in zip(images, moved, strict=True)]
     same = [torch.allclose(after, before, atol=1e-4) for before, after in zip(images, moved, strict=True)]
     assert all(a != b for a, b in zip(mirrored, same, strict=True))
@@ -56,6 +56,5 @@ def test_about_half_of_the_images_are_mirrored():
 def test_a_part_of_a_batch_moves_as_it_would_in_the_whole():
     options = TrainingOptions(rotation=10, zoom=0.1, flip=True)
     images = torch.rand(6, 1, 8, 8)
-    movements = draw(6, 8, options, generator())
-    whole = movements.apply(images)
-    torch.testing.assert_close(movements.part(slice(2, 5)).apply(images[2:5]), whole[2:5])
+    maps = draw(6, 8, options, generator())
+    torch.testing.assert_close(move(images[2:5], maps[2:5]), move(images, maps)[2:5])

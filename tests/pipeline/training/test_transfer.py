@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from realistic import realistic
 
+from benchmarks.common.random_networks import realistic
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import CheckpointError, UsageError
 from edgecnn.pipeline.data.source import ArrayImages, Split

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emulation import HASWELL, NEHALEM, Processor, emulated_logits
 from marks import emulated
 
+from benchmarks.devices.emulation import HASWELL, NEHALEM, Processor, emulated_logits
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError, SaturationWarning
 from edgecnn.runtime.engines.backend import Device, SessionInfo, SessionOptions
@@ -110,7 +110,8 @@ def emulated_verify(processor: Processor, bundle: Bundle, engine: str) -> tuple[
     ("processor", "expected"), [(HASWELL, "('convolution', 'matrix product')"), (NEHALEM, "()")], ids=["avx2", "sse4"]
 )
 def test_saturation_is_found_where_it_is(processor: Processor, expected: str):
-    code = "from edgecnn.runtime.engines.backends import get_backend\nfrom edgecnn.runtime.engines.backend import SessionOptions\n"
+    code = "from edgecnn.runtime.engines.backends import get_backend\n"
+    code += "from edgecnn.runtime.engines.backend import SessionOptions\n"
     code += "from edgecnn.runtime.engines.saturation import saturating\n"
     code += "print(saturating(get_backend('onnxruntime'), SessionOptions()))"
     assert processor.run("-c", code).stdout.strip() == expected

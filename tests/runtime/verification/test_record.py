@@ -1,4 +1,4 @@
-"""Records of verification record: what is written is read, and what an earlier edgecnn wrote is read too."""
+"""Verification records: what is written is read, and what an earlier edgecnn wrote is read too."""
 
 import dataclasses
 import json
@@ -76,5 +76,5 @@ def test_anything_else_is_refused(tmp_path: Path, place: str, value: object):
     write_record(tmp_path / "r.json", record())
     document = json.loads((tmp_path / "r.json").read_text()) | {place: value}
     (tmp_path / "r.json").write_text(json.dumps(document))
-    with pytest.raises(EdgecnnError, match=f"is not a record of verification record: .*{place}"):
+    with pytest.raises(EdgecnnError, match=f"is not a verification record: .*{place}"):
         read_record(tmp_path / "r.json")

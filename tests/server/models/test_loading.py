@@ -45,8 +45,8 @@ def tuned(committed: Bundle) -> Bundle:
 
 
 def planned(bundle: Bundle, options: ServeOptions, cores: int) -> tuple[str, int | None, int]:
-    plan = plan_of(bundle, options, cores)
-    return plan.backend, plan.options.threads, plan.options.concurrency
+    backend, session = plan_of(bundle, options, cores)
+    return backend, session.threads, session.concurrency
 
 
 def test_without_a_profile_one_run_takes_all_cores_of_the_worker(committed: Bundle):

@@ -24,7 +24,7 @@ def model() -> Model:
 
 async def asked(model: Model, count: int) -> Outcome:
     done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    model.version.submit(Job(np.zeros((count, 32, 32, 1), np.uint8), done.set_result, is_gone=lambda: False))
+    model.version.batcher.submit(Job(np.zeros((count, 32, 32, 1), np.uint8), done.set_result, is_gone=lambda: False))
     outcome = await asyncio.wait_for(done, 10)
     await asyncio.sleep(0)  # what the engine's thread has said besides comes first
     return outcome
@@ -102,7 +102,7 @@ def test_a_version_is_closed_when_the_last_request_that_began_with_it_is_answere
         assert (lenet.number, lenet.enter().number) == ("2", "2")
         await asyncio.sleep(0.2)
         done: asyncio.Future[Outcome] = loop.create_future()
-        first.submit(Job(KNOWN, done.set_result, is_gone=lambda: False))
+        first.batcher.submit(Job(KNOWN, done.set_result, is_gone=lambda: False))
         first.leave()
         assert isinstance(await asyncio.wait_for(done, 10), np.ndarray)
         await until(lambda: old.is_closed)

@@ -15,7 +15,7 @@ from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.measuring.benchmark import Benchmark, benchmark, settings
 from edgecnn.tuning.measuring.comparison import compare, read_benchmark
-from edgecnn.tuning.measuring.peaks import peak_apart
+from edgecnn.tuning.measuring.peak import peak_apart
 
 STREAMS = [1, 2][: usable_cores()]
 

@@ -3,7 +3,7 @@
 from edgecnn.bundle.store import Bundle
 from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.opening import open_session
-from edgecnn.tuning.measuring.latency import median_ms
+from edgecnn.tuning.measuring.estimates import median_ms
 
 
 def test_each_session_has_its_median_with_an_interval(committed: Bundle):

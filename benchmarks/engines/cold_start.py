@@ -1,0 +1,36 @@
+"""One cold start, and where its time goes: for `startup.py`, which runs this module in a process of its own.
+
+It imports nothing before it is told to, so that what an import costs stands beside its name.
+
+    python -m benchmarks.engines.cold_start BUNDLE ENGINE cached|uncached MONOTONIC_TIME_OF_ITS_START
+"""
+
+import importlib
+import json
+import sys
+import time
+
+
+def start(folder: str, engine: str, *, cached: bool, begun: float) -> dict[str, float]:
+    """Open a bundle and answer one image; returns the seconds of each step, and the peak of memory in bytes."""
+    marks = {"interpreter_s": time.monotonic()}
+    np = importlib.import_module("numpy")
+    store = importlib.import_module("edgecnn.bundle.store")
+    opening = importlib.import_module("edgecnn.runtime.opening")
+    marks["imports_s"] = time.monotonic()
+    bundle = store.open_bundle(folder)
+    marks["open_bundle_s"] = time.monotonic()
+    importlib.import_module(f"edgecnn.runtime.engines.{engine}")
+    marks["import_engine_s"] = time.monotonic()
+    session = opening.open_session(bundle, backend=engine, cache=cached)
+    marks["open_session_s"] = time.monotonic()
+    session.run(np.full((1, *bundle.manifest.image_shape), 128, np.uint8))
+    marks["first_run_s"] = time.monotonic()
+    proc = importlib.import_module("benchmarks.common.proc")
+    ends = [begun, *marks.values()]
+    steps = {step: ends[index + 1] - ends[index] for index, step in enumerate(marks)}
+    return {**steps, "seconds": ends[-1] - begun, "peak_bytes": proc.peak_mb() * 1e6}
+
+
+if __name__ == "__main__":
+    print(json.dumps(start(sys.argv[1], sys.argv[2], cached=sys.argv[3] == "cached", begun=float(sys.argv[4]))))

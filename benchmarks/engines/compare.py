@@ -1,0 +1,218 @@
+"""Latency of seven networks as users of PyTorch, ONNX Runtime and OpenVINO run them, and by edgecnn's tuned choice.
+
+All ways to run a network are measured in one run, in turns, each in a process of its own: PyTorch eager and compiled;
+ONNX Runtime and OpenVINO on PyTorch's ONNX export, and on the INT8 models of their own quantizers, each with its
+defaults; edgecnn with what `tune` chooses of its FP32 and its INT8 bundle. Batch 1, random weights: time does not
+depend on them. Writes the data and `results/engines.md` after each network, which replaces its own rows only.
+
+    pip install nncf
+    python -m benchmarks.engines.compare build [NETWORK…]    # into build/engines; files that exist are kept
+    python -m benchmarks.engines.compare [NETWORK…]          # on a machine that has nothing else to do
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common.results import BUILD, Output, command_line, output
+from benchmarks.engines.page import EAGER, NORMALIZING, OURS, Result, Results, Way, page, summary
+from benchmarks.engines.peers import COMPILED, FP32, KINDS, MODULE, NNCF_IR, NNCF_ONNX, ORT_INT8, bundle_path
+from edgecnn.bundle.manifest import utc_now
+from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.errors import EngineError
+from edgecnn.files import schema
+from edgecnn.host.resources import memory_limit, usable_cores
+from edgecnn.pipeline.versions import versions
+from edgecnn.runtime.setting import Setting
+from edgecnn.runtime.site import this_site
+from edgecnn.tuning.measuring.estimates import ratio, speed
+from edgecnn.tuning.measuring.peak import machine_peak
+from edgecnn.tuning.measuring.process import Worker
+from edgecnn.tuning.measuring.steady import WarmUp
+from edgecnn.tuning.measuring.turn import Turn, interleave
+
+MODELS = BUILD / "engines"
+NETWORKS = ("lenet", "alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "resnet152")
+PEERS = {
+    EAGER: ("torch-eager", None),
+    "torch.compile": ("torch-compile", None),
+    "ONNX Runtime FP32": ("onnxruntime", FP32),
+    "OpenVINO default": ("openvino", FP32),
+    "OpenVINO f32": ("openvino-f32", FP32),
+    "`quantize_static` on ONNX Runtime": ("onnxruntime", ORT_INT8),
+    "`quantize_static` on OpenVINO": ("openvino", ORT_INT8),
+    "NNCF on OpenVINO": ("openvino", NNCF_IR),
+    "NNCF on ONNX Runtime": ("onnxruntime", NNCF_ONNX),
+    NORMALIZING: ("normalizing", None),
+}
+"""What the table calls it, to how `peers.py` opens it, and which file; None is our FP32 bundle's network."""
+
+ROUNDS, TURN_S = 15, 0.3
+TUNING_S = 60.0
+_PEAKS = 3
+_TIMEOUT_S = 900.0  # torch.compile may have everything to compile
+_MEMORY_SHARE = 0.85
+
+TITLE = """# Engines side by side
+
+Written by `python -m benchmarks.engines.compare`. One image a run, LeNet 32 × 32, the others 224 × 224; random
+weights. All ways to run a network in one run, in turns, each in a process of its own, warmed up until its times
+showed no trend; the median, ratios of the same rounds, and 95 % intervals that resample rounds. The peers are given a
+float32 NCHW image, normalised already; edgecnn is given pixels, and normalises them inside the time that is measured.
+What torchvision takes to make the peers' image of the same pixels was timed in the same turns: "from pixels" adds it.
+The peers run with their defaults, `f32` excepted; where float operators compute in less than FP32 it stands in
+brackets. The INT8 peak is the most that this machine was seen to compute in the same run."""
+
+
+def main() -> None:
+    """Build or measure the networks that are named, or all."""
+    parser = command_line(__doc__)
+    parser.add_argument("names", nargs="*", metavar="NETWORK", choices=("build", *NETWORKS), help="build, and networks")
+    options = parser.parse_args()
+    is_build = options.names[:1] == ["build"]
+    for name in options.names[is_build:] or NETWORKS:
+        if is_build:
+            build(MODELS / name)
+        else:
+            write(measure(MODELS / name), output("engines", options.out))
+
+
+def build(folder: Path) -> None:
+    """Make what does not stand yet; torch.compile's code too, which takes minutes."""
+    from benchmarks.engines.models import build_models
+
+    build_models(folder)
+    if not (folder / COMPILED).exists():
+        os.environ.pop("OMP_NUM_THREADS", None)  # the number of threads is written into that code
+        _open(folder, "torch.compile").close()
+        print(f"{folder.name}: torch.compile", flush=True)
+
+
+def measure(folder: Path) -> Result:
+    """Measure one network in every way."""
+    bundle, setting, verdict = tuned([open_bundle(bundle_path(folder, each)) for each in ("fp32", "int8")])
+    print(f"{folder.name}: {verdict}", flush=True)
+    failed: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        workers = {OURS: stack.enter_context(Worker(bundle.path, setting))}
+        for name in PEERS:
+            try:
+                workers[name] = stack.enter_context(_open(folder, name))
+            except EngineError as error:
+                failed[name] = str(error)
+        warmed = [worker.warm_up() for worker in workers.values()]
+        memory = [worker.resident_bytes() for worker in workers.values()]
+        _check_memory(memory)
+        peaks = _peaks()
+        turns = interleave(list(workers.values()), rounds=ROUNDS, seconds=TURN_S)
+        peaks += _peaks()
+        ways = [
+            _way(name, worker, warmed=warm, resident=bytes_, turns=taken)
+            for (name, worker), warm, bytes_, taken in zip(workers.items(), warmed, memory, turns, strict=True)
+        ]
+    return _result(folder.name, bundle, setting, verdict=verdict, ways=ways, failed=failed, peak=max(peaks))
+
+
+def tuned(bundles: Sequence[Bundle]) -> tuple[Bundle, Setting, str]:
+    """Let edgecnn choose among bundles, as its user would; returns the sentence that it says of it, too."""
+    from edgecnn.tuning.tune import tune
+
+    profile = tune(bundles, purpose="latency", budget_s=TUNING_S).profile
+    chosen = next(bundle for bundle in bundles if bundle.digest == profile.choice.bundle)
+    return chosen, profile.choice.setting, profile.verdict
+
+
+def write(result: Result, out: Output) -> None:
+    """Put one network's rows in the place of its old ones."""
+    old = schema.parse(Results, out.data.read_bytes()).networks if out.data.exists() else ()
+    found = {each.network: each for each in (*old, result)}
+    results = summary(found[name] for name in NETWORKS if name in found)
+    out.write(schema.plain(results), page(results, title=TITLE))
+
+
+def _open(folder: Path, name: str) -> Worker:
+    kind, file = PEERS[name]
+    path = folder / file if file else bundle_path(folder, "fp32")
+    return Worker(path, Setting(kind), modules=dict.fromkeys(KINDS, MODULE), timeout_s=_TIMEOUT_S)
+
+
+def _check_memory(resident: Sequence[int]) -> None:
+    """Stop where the machine would begin to swap: that would be timed."""
+    limit = memory_limit()
+    print(f"  {len(resident)} processes hold {sum(resident) / 1e9:.1f} of {(limit or 0) / 1e9:.1f} GB", flush=True)
+    if limit is not None and sum(resident) > _MEMORY_SHARE * limit:
+        raise SystemExit(f"the processes need more than {_MEMORY_SHARE:.0%} of this machine's memory")
+
+
+def _peaks() -> list[float]:
+    """Measure the INT8 peak a few times, while nobody else runs."""
+    return [machine_peak("int8", usable_cores()).ops_per_s for _ in range(_PEAKS)]
+
+
+def _way(name: str, worker: Worker, *, warmed: WarmUp, resident: int, turns: Sequence[Turn]) -> Way:
+    found, opened = speed(turns), worker.opened
+    return Way(
+        name=name,
+        precision=opened.session.precision,
+        threads=opened.session.threads,
+        p50_ms=found.p50_ms,
+        p99_ms=found.p99_ms,
+        turns_ms=found.turns_ms,
+        steady=warmed.steady,
+        open_s=opened.seconds,
+        resident_mb=resident / 1e6,
+    )
+
+
+def _result(
+    network: str,
+    bundle: Bundle,
+    setting: Setting,
+    *,
+    verdict: str,
+    ways: Sequence[Way],
+    failed: dict[str, str],
+    peak: float,
+) -> Result:
+    ours, *others = ways
+    (normalizing,) = (way for way in others if way.name == NORMALIZING)
+    peers = [way for way in others if way is not normalizing]
+    best = min(peers, key=lambda way: way.p50_ms.value)
+    (eager,) = (way for way in peers if way.name == EAGER)
+    from_pixels = np.add(best.turns_ms, normalizing.turns_ms)
+    site, macs = this_site(), bundle.manifest.macs
+    assert macs is not None
+    result = Result(
+        network=network,
+        processor=f"{site.processor}, {site.cores} cores, {', '.join(site.features)}",
+        measured_at=utc_now(),
+        versions=versions() | {"nncf": version("nncf")},
+        macs=macs,
+        peak_ops_per_s=peak,
+        bundle=bundle.manifest.precision,
+        setting=setting,
+        verdict=verdict,
+        ways=tuple(ways),
+        failed=failed,
+        best_peer=best.name,
+        over_best_peer=ratio(best.turns_ms, ours.turns_ms),
+        over_best_peer_from_pixels=ratio(from_pixels.tolist(), ours.turns_ms),
+        over_eager=ratio(eager.turns_ms, ours.turns_ms),
+        peak_share=2 * macs / (ours.p50_ms.value / 1e3) / peak,
+    )
+    print(
+        f"  {bundle.manifest.precision} on {setting}: {ours.p50_ms.value:.3f} ms; {best.name} takes "
+        f"{result.over_best_peer.value:.2f} ({result.over_best_peer_from_pixels.value:.2f} from pixels), PyTorch "
+        f"{result.over_eager.value:.2f} times as long; "
+        f"{result.peak_share:.1%} of the INT8 peak",
+        flush=True,
+    )
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""The process in which a peer is timed, for `compare.py`, as `measuring.worker` is for ours.
+
+What is timed is the line that a user writes, on one image that lies there ready: float32 [1, C, H, W], normalised. Our
+graphs take pixels and normalise them inside the time that is measured, so this favours the peers; what it takes their
+users is timed for itself. Threads and everything else are each tool's defaults.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecnn.bundle.store import open_bundle
+from edgecnn.errors import EngineError
+from edgecnn.runtime.engines.backend import SessionInfo, deliver
+from edgecnn.runtime.setting import Setting
+from edgecnn.tuning.measuring.worker import Subject, serve
+
+MODULE = "benchmarks.engines.peers"
+
+INPUT = "input.npy"
+"""The image, beside what is opened."""
+
+FP32, ORT_INT8, NNCF_ONNX, NNCF_IR = "fp32-user.onnx", "onnxruntime-int8.onnx", "nncf-int8.onnx", "nncf-int8.xml"
+"""What `models.py` makes for the peers; PyTorch's network is described in our FP32 bundle."""
+
+
+def bundle_path(folder: Path, precision: str) -> Path:
+    """Return where our bundle of the network lies that a folder is named for."""
+    return folder / f"{folder.name}-{precision}"
+
+
+COMPILED = "inductor"
+"""The folder beside them in which torch.compile keeps its code from one process to the next."""
+
+OPENVINO_PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
+
+
+@dataclass
+class Peer:
+    """A user's call behind the session protocol.
+
+    Attributes:
+        info: which tool, and how it says that it computes; 0 threads where it does not tell.
+        call: takes what the tool's users have their images in, and returns what they get.
+    """
+
+    info: SessionInfo
+    call: Callable[[Any], Any]
+    concurrency: int = 1
+
+    def run(self, images: Any, *, out: np.ndarray | None = None) -> Any:
+        """See `Session.run`; the answer is the tool's, and nobody looks at it."""
+        answer = self.call(images)
+        return answer if out is None else deliver(np.asarray(answer), out)
+
+    def close(self) -> None:
+        """See `Session.close`; the process ends soon."""
+
+
+def peer_of(path: Path, setting: Setting) -> Subject:
+    """Open a path as the peer that the setting names in the backend's place.
+
+    Raises:
+        EngineError: the peer refused it.
+    """
+    image = np.load(path.parent / INPUT)
+    try:
+        peer, images = _OPENERS[setting.backend](path, image)
+        peer.run(images)  # some are not done with compiling before
+    except Exception as error:  # whatever the tool raises: its text goes into the table's notes
+        raise EngineError(f"{setting.backend}: {' '.join(str(error).split())[:300]}") from error
+    return Subject(peer, images)
+
+
+Opener = Callable[[Path, np.ndarray], tuple[Peer, Any]]
+
+
+def _eager(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
+    import torch
+
+    network = _network(path)
+
+    def call(images: Any) -> Any:
+        with torch.inference_mode():
+            return network(images)
+
+    return Peer(_torch_info(), call), torch.from_numpy(image)
+
+
+def _compiled(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(path.parent / COMPILED)
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no helpers that stay and take time from the others
+    import torch
+
+    network: Any = torch.compile(_network(path))
+
+    def call(images: Any) -> Any:
+        with torch.inference_mode():
+            return network(images)
+
+    return Peer(_torch_info(), call), torch.from_numpy(image)
+
+
+def _network(path: Path) -> Any:
+    """Build a bundle's network with fresh weights: how long a run takes does not depend on them."""
+    from edgecnn.pipeline.models.registry import build
+
+    network = open_bundle(path).manifest.network
+    assert network is not None
+    return build(network).eval()
+
+
+def _torch_info() -> SessionInfo:
+    import torch
+
+    return SessionInfo("pytorch", torch.__version__, "cpu", "fp32", torch.get_num_threads())
+
+
+def _onnxruntime(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+    name = session.get_inputs()[0].name
+    info = SessionInfo("onnxruntime", onnxruntime.__version__, "cpu", "fp32", 0)
+    return Peer(info, lambda images: session.run(None, {name: images})), image
+
+
+def _openvino(path: Path, image: np.ndarray, **config: str) -> tuple[Peer, Any]:
+    import openvino
+
+    compiled = openvino.Core().compile_model(path, "CPU", config)
+    precision: Any = OPENVINO_PRECISIONS[compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()]
+    threads = compiled.get_property("INFERENCE_NUM_THREADS")
+    return Peer(SessionInfo("openvino", openvino.__version__, "cpu", precision, threads), compiled), image
+
+
+def _openvino_f32(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
+    return _openvino(path, image, INFERENCE_PRECISION_HINT="f32")
+
+
+def _normalizing(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
+    """Make of pixels what the peers are given, as torchvision's users do before every run."""
+    import torch
+    from torchvision.transforms.v2 import functional
+
+    preprocessing = open_bundle(path).manifest.preprocessing
+    mean, std = list(preprocessing.mean), list(preprocessing.std)
+
+    def call(pixels: np.ndarray) -> np.ndarray:
+        scaled = functional.to_dtype(functional.to_image(pixels), torch.float32, scale=True)
+        normalised: np.ndarray = functional.normalize(scaled, mean, std)[np.newaxis].numpy()
+        return normalised
+
+    pixels = open_bundle(path).self_test().images[0]
+    assert call(pixels).shape == image.shape
+    return Peer(_torch_info(), call), pixels
+
+
+_OPENERS: dict[str, Opener] = {
+    "torch-eager": _eager,
+    "torch-compile": _compiled,
+    "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
+    "openvino-f32": _openvino_f32,
+    "normalizing": _normalizing,
+}
+"""What stands in the backend's place, to how it is opened."""
+
+KINDS = tuple(_OPENERS)
+
+
+if __name__ == "__main__":
+    serve(peer_of)

@@ -1,0 +1,1 @@
+"""INT8 by edgecnn, ONNX Runtime and NNCF: fidelity, other processors, latency, and the costs of calibration."""

@@ -1,0 +1,104 @@
+"""A new bundle, what quantizing has done to its layers, and what INT8 costs and gains: as lines of text."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgecnn.cli.output import columns, number, percent, points
+
+if TYPE_CHECKING:
+    from edgecnn.bundle.proof import GateRecord, LayerReport
+    from edgecnn.bundle.store import Bundle
+    from edgecnn.pipeline.quantization.quantizing import Quantized
+    from edgecnn.pipeline.quantization.spread import SeedResult
+    from edgecnn.pipeline.quantization.verdict import Verdict
+
+
+def bundle_summary(bundle: "Bundle") -> dict[str, Any]:
+    """Return a new bundle's place, digest and proof as JSON."""
+    from edgecnn.files import schema
+
+    return {
+        "bundle": str(bundle.path),
+        "digest": bundle.digest,
+        "precision": bundle.manifest.precision,
+        "size_bytes": bundle.size_bytes,
+        "proof": schema.plain(bundle.proof()),
+    }
+
+
+def bundle_text(bundle: "Bundle") -> str:
+    """Return the same in a few lines."""
+    proof = bundle.proof()
+    lines = [f"{bundle.path}: {bundle.manifest.precision}, {bundle.size_bytes / 1024:.0f} KiB"]
+    for engine in proof.engines:
+        found = engine.comparison
+        lines.append(
+            f"  {engine.engine}: top-1 {percent(found.top1)} (reference {percent(found.reference_top1)}), "
+            f"agreement {percent(found.agreement)} on {found.images} images, "
+            f"largest logit error {number(found.max_error)}"
+        )
+    return "\n".join(lines)
+
+
+def quantized_text(quantized: "Quantized", *, analyze: bool) -> str:
+    """Return what `quantize` has made; with `analyze` the table of layers too."""
+    proof, quantization = quantized.bundle.proof(), quantized.bundle.manifest.quantization
+    left = quantization.float_tensors if quantization else {}
+    lines = [bundle_text(quantized.bundle)]
+    if analyze:
+        lines += ["", layers_text(proof.layers, left), ""]
+    if proof.gate is not None:
+        gated = [name.removesuffix(".weight") for name, reason in left.items() if reason.startswith("gate")]
+        lines.append(_gate_text(proof.gate, gated))
+    if quantized.seeds:
+        lines.append(_seeds_text(quantized.seeds))
+    return "\n".join([*lines, _verdict_text(quantized.verdict)])
+
+
+def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) -> str:
+    """Return a table, one line a layer, in their order; `left_in_float` is the manifest's."""
+    header = ("layer", "weights dB", "input dB", "input from", "to", "clipped", "float wins", "")
+    rows = [
+        (
+            layer.layer,
+            _decibels(layer.weight_snr_db),
+            _decibels(layer.input_snr_db),
+            f"{layer.input_low:.3g}",
+            f"{layer.input_high:.3g}",
+            f"{layer.clipped:.3%}",
+            "" if layer.float_wins is None else f"{layer.float_wins:+.3g}",
+            "float" if f"{layer.layer}.weight" in left_in_float else "",
+        )
+        for layer in layers
+    ]
+    return columns([header, *rows], right=(1, 2, 3, 4, 5, 6))
+
+
+def _verdict_text(verdict: "Verdict") -> str:
+    """Return what INT8 costs and gains on each engine, and the conclusion."""
+    lines = [
+        f"  {each.engine}: top-1 drop {points(each.drop)}, agreement {percent(each.agreement)}; one image "
+        f"{each.int8_ms.value:.3g} ms, FP32 {each.fp32_ms.value:.3g} ms ({each.faster:.2f} × as fast)"
+        for each in verdict.engines
+    ]
+    return "\n".join([*lines, verdict.conclusion])
+
+
+def _gate_text(gate: "GateRecord", left: Sequence[str]) -> str:
+    """Return what the gate measured, and what it left in float."""
+    text = f"gate: drop {points(gate.before)} on {gate.before.images} held-out images, {gate.max_drop * 100:g} allowed"
+    if left:
+        text += f"; {points(gate.after)} with {', '.join(left)} in float"
+    return text
+
+
+def _seeds_text(results: "Sequence[SeedResult]") -> str:
+    """Return the spread over several choices of calibration images."""
+    agreements = [each.agreement for each in results]
+    text = f"{len(results)} calibration sets: agreement {percent(min(agreements))} to {percent(max(agreements))}"
+    tops = [each.top1 for each in results if each.top1 is not None]
+    return f"{text}, top-1 {percent(min(tops))} to {percent(max(tops))}" if tops else text
+
+
+def _decibels(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -1,0 +1,105 @@
+"""Verifies a bundle with data sources, a checkpoint as reference, or a simulated processor."""
+
+import contextlib
+from pathlib import Path
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import UsageError
+from edgecnn.pipeline.data.source import Split
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.quantization.recipe import check_unseen
+from edgecnn.progress import Progress, silent
+from edgecnn.runtime.engines.backend import Session, SessionOptions
+from edgecnn.runtime.verification.comparing import ReferenceSession
+from edgecnn.runtime.verification.verify import Verification
+from edgecnn.runtime.verification.verify import verify as verify_on_device
+
+
+def verify(
+    bundle: Bundle,
+    *,
+    data: str | None = None,
+    reference: Path | None = None,
+    simulate: bool = False,
+    backend: str = "auto",
+    options: SessionOptions | None = None,
+    record: Path | None = None,
+    strict: bool = False,
+    progress: Progress = silent,
+) -> Verification:
+    """Verify a bundle as `edgecnn.runtime.verification.verify.verify` does, with data and reference named as paths.
+
+    PyTorch is imported for a checkpoint only, ONNX for a simulation only.
+
+    Args:
+        bundle: what is verified.
+        data: a data source's name, or an image folder, with the bundle's classes; its test split is compared.
+        reference: a checkpoint folder, or a `.npz` file of its logits.
+        simulate: predict the answers of an x86 CPU without VNNI, whose INT8 sums saturate; no record is written.
+        backend: see `runtime.verification.verify.verify`, as for the options that follow.
+        options: how the session is opened.
+        record: where the record is written.
+        strict: make a warning an error.
+        progress: called after each step.
+
+    Warns:
+        OverlapWarning: the bundle was calibrated with some of the images.
+
+    Raises:
+        UsageError: the data has other classes, `simulate` is combined with the options of an engine or with an FP32
+            bundle, or see `runtime.verification.verify.verify`.
+        SourceError: there is no such data, or an image cannot be decoded.
+        CheckpointError: the checkpoint cannot be read.
+        EngineError: the engine failed.
+    """
+    with contextlib.ExitStack() as stack:
+        simulation = None
+        if simulate:
+            simulation = stack.enter_context(contextlib.closing(_simulation(bundle, backend, options)))
+        images, compared = None, None
+        if data is not None and reference is not None:
+            compared = reference if reference.suffix == ".npz" else _reference_session(reference)
+            if isinstance(compared, ReferenceSession):
+                stack.enter_context(contextlib.closing(compared.session))
+            images = _test_split(bundle, data, strict=strict)
+        elif (data, reference) != (None, None):
+            raise UsageError("--data and --reference go together: the images, and the checkpoint to compare with")
+        return verify_on_device(
+            bundle,
+            backend=backend,
+            options=options,
+            images=images,
+            reference=compared,
+            simulation=simulation,
+            record=record,
+            strict=strict,
+            progress=progress,
+        )
+
+
+def _simulation(bundle: Bundle, backend: str, options: SessionOptions | None) -> Session:
+    if backend != "auto" or options not in (None, SessionOptions()):
+        raise UsageError("--simulate runs on no engine of this machine: leave out how one would be opened")
+    if bundle.manifest.quantization is None:
+        raise UsageError(f"{bundle.path} is FP32: --simulate predicts how INT8 sums saturate")
+    from edgecnn.pipeline.quantization.simulation import simulate
+
+    return simulate(bundle.model)
+
+
+def _reference_session(checkpoint: Path) -> ReferenceSession:
+    from edgecnn.pipeline.torch_session import TorchSession
+    from edgecnn.pipeline.training.checkpoint import read_checkpoint
+
+    reference = read_checkpoint(checkpoint).reference
+    return ReferenceSession(str(checkpoint), reference.identity, reference.digest, TorchSession(reference))
+
+
+def _test_split(bundle: Bundle, data: str, *, strict: bool) -> Split:
+    """Open the test split of a source that has the bundle's classes."""
+    source = open_source(data)
+    if source.labels != bundle.manifest.labels:
+        raise UsageError(f"{data} has other classes than {bundle.path}: name the data that it was trained on")
+    split = source.split("test")
+    check_unseen(bundle, split, strict=strict)
+    return split

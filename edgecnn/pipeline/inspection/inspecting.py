@@ -1,0 +1,117 @@
+"""Inspects an architecture, a checkpoint or a bundle; PyTorch is imported for the first two only."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.bundle.manifest import Stem
+from edgecnn.bundle.proof import LayerReport
+from edgecnn.bundle.store import open_bundle
+from edgecnn.errors import UsageError
+from edgecnn.pipeline.inspection.layers import Inspection
+
+
+@dataclass(frozen=True)
+class QuantizedLayers:
+    """The layers of an INT8 bundle, worst first, and the tensors in float, each with the reason."""
+
+    layers: tuple[LayerReport, ...]
+    float_tensors: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """The result of an inspection; `quantization` is that of an INT8 bundle."""
+
+    inspection: Inspection
+    quantization: QuantizedLayers | None = None
+
+
+@dataclass(frozen=True)
+class ArchitectureCost:
+    """The parameters and MACs of an architecture with its usual image; the other fields are those of `Architecture`.
+
+    Parameters include heads that only training uses. MACs are multiply-accumulates for one image.
+    """
+
+    name: str
+    parameters: int
+    macs: int
+    image_size: int
+    min_image_size: int
+    max_image_size: int | None
+    in_channels: int
+    num_classes: int
+    stems: tuple[str, ...]
+
+
+def inspect(subject: str, *, image_size: int | None = None, stem: Stem | None = None) -> Inspected:
+    """Inspect an architecture, a checkpoint or a bundle.
+
+    Args:
+        subject: an architecture's name, or the path of a checkpoint or a bundle; a path exists or has a slash.
+        image_size: of an architecture; by default its usual one.
+        stem: of an architecture; by default `standard`.
+
+    Raises:
+        UsageError: there is no such architecture, it takes no such images, or a checkpoint or bundle was given with
+            `image_size` or `stem`.
+        CheckpointError, BundleError: the path cannot be read.
+    """
+    path = Path(subject)
+    if not path.exists() and "/" not in subject:
+        from edgecnn.pipeline.inspection.network import inspect_network
+        from edgecnn.pipeline.models.registry import get_architecture
+
+        network = get_architecture(subject).usual(image_size=image_size, stem=stem or "standard")
+        return Inspected(inspect_network(network))
+    if (image_size, stem) != (None, None):
+        raise UsageError("--image-size and --stem are for an architecture: a checkpoint or bundle has its own")
+    if (path / "checkpoint.json").is_file():
+        from edgecnn.pipeline.inspection.network import inspect_network
+        from edgecnn.pipeline.training.checkpoint import read_checkpoint
+
+        return Inspected(inspect_network(read_checkpoint(path).record.network, path.name))
+    from edgecnn.pipeline.inspection.graph import inspect_bundle
+
+    bundle = open_bundle(path)
+    quantization = bundle.manifest.quantization
+    if quantization is None:
+        return Inspected(inspect_bundle(bundle))
+    quantized = QuantizedLayers(_worst_first(bundle.proof().layers), quantization.float_tensors)
+    return Inspected(inspect_bundle(bundle), quantized)
+
+
+def architecture_costs() -> tuple[ArchitectureCost, ...]:
+    """Return all architectures at their usual image size, in the order of their invention."""
+    from edgecnn.pipeline.inspection.network import inspect_network
+    from edgecnn.pipeline.models.registry import architectures
+
+    found = []
+    for each in architectures():
+        inspected = inspect_network(each.usual())
+        found.append(
+            ArchitectureCost(
+                name=each.name,
+                parameters=inspected.parameters,
+                macs=inspected.macs,
+                image_size=each.image_size,
+                min_image_size=each.min_image_size,
+                max_image_size=each.max_image_size,
+                in_channels=each.in_channels,
+                num_classes=each.num_classes,
+                stems=each.stems,
+            )
+        )
+    return tuple(found)
+
+
+def _worst_first(layers: tuple[LayerReport, ...]) -> tuple[LayerReport, ...]:
+    """Sort layers by their signal-to-noise ratio; where each was tried in float, they are in order already."""
+    if any(layer.float_wins is not None for layer in layers):
+        return layers
+
+    def ratio(layer: LayerReport) -> float:
+        return min(math.inf if each is None else each for each in (layer.weight_snr_db, layer.input_snr_db))
+
+    return tuple(sorted(layers, key=ratio))

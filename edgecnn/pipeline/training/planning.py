@@ -1,0 +1,129 @@
+"""Plan a training: check the network, the images, the output and the run that it resumes, before any long work."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.finding import check_outside_bundles
+from edgecnn.bundle.manifest import Network
+from edgecnn.errors import OutputExists, SourceError, UsageError
+from edgecnn.files.folder import check_output
+from edgecnn.pipeline.data.source import DataSource, Split, complaints
+from edgecnn.pipeline.models.registry import check_network, get_architecture
+from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.training.checkpoint import RECORD, Checkpoint, read_checkpoint, unfinished
+from edgecnn.pipeline.training.recipes import TrainingOptions, differing
+from edgecnn.pipeline.training.transfer import open_beginning
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, on which images.
+
+    `everything` is the training split: `training` and `validation`, which may be empty. `beginning` holds the weights
+    to start from, `begun` the run to resume.
+    """
+
+    network: Network
+    labels: tuple[str, ...]
+    source_name: str
+    options: TrainingOptions
+    everything: Split
+    training: Split
+    validation: Split
+    test: Split
+    beginning: Reference | None
+    begun: Checkpoint | None
+
+
+def plan_training(
+    architecture: str,
+    source: DataSource,
+    out: Path,
+    source_name: str,
+    options: TrainingOptions,
+    *,
+    weights: str | None,
+    resume: bool,
+    force: bool,
+    on_complaint: Callable[[str], None] | None,
+) -> Plan:
+    """Check everything that can be checked before training; see `train` for the arguments and errors."""
+    beginning = None if weights is None else open_beginning(architecture, weights, options)
+    if options.freeze and beginning is None:
+        raise UsageError("--freeze trains the last layer alone: name the --weights that the others have")
+    network = _describe(architecture, source, options, beginning)
+    _check_place(out, resume=resume, force=force)
+    if len(source.labels) < 2:
+        raise SourceError(f"{source_name} has {len(source.labels)} class: a classifier needs at least two")
+    everything, test = source.split("train"), source.split("test")
+    if on_complaint is not None:
+        for complaint in complaints(source, everything, test):
+            on_complaint(complaint)
+    training, validation = everything.parted(options.validation)
+    _check_classes(training, source.labels)
+    plan = Plan(
+        network, source.labels, source_name, options, everything, training, validation, test, beginning, begun=None
+    )
+    return replace(plan, begun=_begun(plan, out)) if resume else plan
+
+
+def _describe(architecture: str, source: DataSource, options: TrainingOptions, beginning: Reference | None) -> Network:
+    """Return the network to build. It has the channels of the images, or those of the weights to start from."""
+    size = options.image_size or get_architecture(architecture).image_size
+    channels = 1 if source.mode == "L" else 3
+    if beginning is not None:
+        if beginning.network.in_channels < channels:
+            raise UsageError(f"the weights are of a network for grey images, {source.name} has colour")
+        channels = beginning.network.in_channels
+    network = Network(architecture, len(source.labels), channels, (size, size), options.stem)
+    check_network(network)
+    return network
+
+
+def _check_place(out: Path, *, resume: bool, force: bool) -> None:
+    """Refuse to overwrite an existing checkpoint, or an unfinished run, which may have taken hours."""
+    begun = unfinished(out)
+    check_outside_bundles(out)
+    check_output(out, marker=RECORD, force=force or (resume and (out / RECORD).is_file()))
+    check_output(begun, marker=RECORD, force=True)
+    if begun.exists() and not resume and not force:
+        raise OutputExists(f"{begun} holds an unfinished training: go on with --resume, or give it up with --force")
+
+
+def _check_classes(training: Split, labels: tuple[str, ...]) -> None:
+    counts = np.bincount(training.known_targets(), minlength=len(labels))
+    for label, count in zip(labels, counts.tolist(), strict=True):
+        if count < 2:
+            raise SourceError(
+                f"{training.source} has {count} training image{'' if count == 1 else 's'} of the class {label}: "
+                f"expected at least 2; add some or remove the class"
+            )
+
+
+def _begun(plan: Plan, out: Path) -> Checkpoint | None:
+    """Read the run to resume, finished or not; None if there is none.
+
+    Raises:
+        UsageError: it has other options, images or weights.
+    """
+    place = next((place for place in (out, unfinished(out)) if (place / RECORD).is_file()), None)
+    if place is None:
+        return None
+    begun = read_checkpoint(place)
+    theirs = begun.record
+    differences = differing(theirs.options, plan.options) + [
+        f"{what} {before} → {now}"
+        for what, before, now in (
+            ("architecture", theirs.network.architecture, plan.network.architecture),
+            ("training images", theirs.training.digest[:12], plan.everything.digest[:12]),
+            ("test images", theirs.test.digest[:12], plan.test.digest[:12]),
+            ("--weights", theirs.beginning, None if plan.beginning is None else plan.beginning.digest),
+        )
+        if before != now
+    ]
+    if differences:
+        raise UsageError(f"{place} was begun otherwise ({'; '.join(differences)}): use its options, or start over")
+    return begun

@@ -1,0 +1,125 @@
+"""Compares a bundle's answers with its reference's on a set of images."""
+
+import dataclasses
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.manifest import DataReference
+from edgecnn.bundle.proof import Comparison
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import SaturationWarning, UsageError
+from edgecnn.progress import Progress, silent
+from edgecnn.runtime.engines.backend import Session, SessionInfo, SessionOptions
+from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.verification.agreement import Agreement, agree
+from edgecnn.runtime.verification.batch_mates import BatchMates, check_batch_mates, choose_images, thread_counts
+from edgecnn.runtime.verification.evaluation import Images, evaluate
+from edgecnn.runtime.verification.recorded import read_recorded
+from edgecnn.runtime.verification.replay import compare
+
+
+@dataclass(frozen=True)
+class ReferenceSession:
+    """A reference that can be run, such as a checkpoint in PyTorch; the caller closes its session.
+
+    `identity` is as in a bundle's manifest, `digest` is of the weights.
+    """
+
+    name: str
+    identity: str
+    digest: str
+    session: Session
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A bundle's answers compared with its reference's.
+
+    `reference` is the digest of the reference's weights, `logits` are the bundle's, float32 [N, K].
+    """
+
+    data: DataReference
+    reference: str
+    logits: np.ndarray
+    comparison: Comparison
+    agreement: Agreement
+
+
+def compare_with_reference(
+    bundle: Bundle,
+    session: Session,
+    images: Images,
+    reference: Path | ReferenceSession,
+    *,
+    progress: Progress = silent,
+) -> Compared:
+    """Run images, at least one, through a session of the bundle and compare the logits with the reference's.
+
+    The reference is a session that computes them, or a file that `RecordedLogits.write` wrote.
+
+    Raises:
+        UsageError: `reference` belongs to another bundle, or its logits were recorded on other images.
+        EdgecnnError: the file cannot be read.
+        SourceError: an image cannot be decoded.
+        EngineError: an engine failed.
+    """
+    sessions = {"bundle": session}
+    recorded = None
+    if isinstance(reference, ReferenceSession):
+        name, identity, digest = reference.name, reference.identity, reference.digest
+        sessions["reference"] = reference.session
+    else:
+        recorded = read_recorded(reference)
+        name, identity, digest = str(reference), recorded.reference, recorded.checkpoint
+    if identity != bundle.manifest.reference.digest:
+        raise UsageError(f"{name} is not the reference of {bundle.path}: name the one that it came from")
+    data = images.reference()
+    if recorded is not None and recorded.images_digest != data.digest:
+        raise UsageError(f"{name} was recorded on other images than the {data.split} split of {data.source}")
+    labels = bundle.manifest.labels
+    found = evaluate(sessions, images, bundle.manifest.preprocessing, classes=len(labels), progress=progress)
+    expected, logits = found.logits["reference"] if recorded is None else recorded.logits, found.logits["bundle"]
+    return Compared(
+        data=data,
+        reference=digest,
+        logits=logits,
+        comparison=compare(expected, logits, found.targets),
+        agreement=agree(expected, logits, targets=found.targets, labels=labels, name_of=images.name_of),
+    )
+
+
+def compare_batch_mates(
+    bundle: Bundle,
+    images: Images,
+    logits: np.ndarray,
+    info: SessionInfo,
+    options: SessionOptions,
+    *,
+    progress: Progress = silent,
+) -> BatchMates:
+    """Run some of N images again on the same engine and device, in other batches and with other numbers of threads.
+
+    `logits`, float32 [N, K], are the answers of a session that was opened with `options`; `info` describes it.
+
+    Raises:
+        EngineError: the engine failed, for example because the graph's batch is fixed.
+    """
+
+    def open_with(threads: int) -> Session:
+        again = dataclasses.replace(options, device=info.device, threads=threads)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SaturationWarning)  # the first session has issued it
+            return open_session(bundle, backend=info.engine, options=again)
+
+    chosen = choose_images(len(images))
+    return check_batch_mates(
+        images.pixels(chosen, bundle.manifest.preprocessing),
+        logits[chosen],
+        open_with=open_with,
+        threads=thread_counts(info),
+        tolerance=bundle.self_test().tolerance,
+        progress=progress,
+    )

@@ -1,0 +1,197 @@
+"""Verifies a bundle on an engine of this machine, and writes the record of it."""
+
+import contextlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edgecnn.bundle.finding import check_outside_bundles
+from edgecnn.bundle.limits import PORTABLE_RANGE
+from edgecnn.bundle.manifest import utc_now
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import EdgecnnError, UsageError
+from edgecnn.progress import Progress, silent
+from edgecnn.runtime.engines.backend import Session, SessionOptions
+from edgecnn.runtime.engines.backends import get_backend
+from edgecnn.runtime.engines.saturation import without_saturation
+from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.verification.comparing import ReferenceSession, compare_batch_mates, compare_with_reference
+from edgecnn.runtime.verification.evaluation import Images
+from edgecnn.runtime.verification.record import VerificationRecord, default_path, read_record, write_record
+from edgecnn.runtime.verification.replay import SelfTestResult, check_proof, data_failures, proof_failed, replay
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The result of a verification.
+
+    Attributes:
+        bundle: what was verified.
+        record: what was measured.
+        failures: what does not hold, one line each; empty if the proof holds.
+        where: what ran the bundle, for messages.
+        exact_sums: whether the weights would saturate here, and the engine was told to sum exactly.
+        record_warning: what is wrong with the record's file; None if nothing is.
+        record_error: likewise, where it makes the verification fail although the proof holds: the record was not
+            written to the place that was named, or `strict` was given.
+    """
+
+    bundle: Bundle
+    record: VerificationRecord
+    failures: tuple[str, ...]
+    where: str
+    exact_sums: bool = False
+    record_warning: str | None = None
+    record_error: str | None = None
+
+    def raise_for_failures(self) -> None:
+        """Raise an error if the verification failed.
+
+        Raises:
+            ProofFailed: the answers are not the reference's.
+            EdgecnnError: they are, and there is a `record_error`.
+        """
+        if self.failures:
+            raise proof_failed(self.bundle, self.where, self.failures)
+        if self.record_error is not None:
+            raise EdgecnnError(self.record_error)
+
+
+def verify(
+    bundle: Bundle,
+    *,
+    backend: str = "auto",
+    options: SessionOptions | None = None,
+    images: Images | None = None,
+    reference: Path | ReferenceSession | None = None,
+    simulation: Session | None = None,
+    record: Path | None = None,
+    strict: bool = False,
+    progress: Progress = silent,
+) -> Verification:
+    """Replay a bundle's self-test, compare its answers on more images if some are given, and write the record.
+
+    A proof that does not hold raises nothing here: see `Verification.raise_for_failures`. The bundle is only read.
+
+    Args:
+        bundle: what is verified.
+        backend: `auto`, `onnxruntime` or `openvino`.
+        options: how the session is opened.
+        images: N images, with or without targets, to compare on. Some of them run again in other batches and with
+            other numbers of threads, which must not change the answers.
+        reference: what to compare with: a file that `RecordedLogits.write` wrote, or a session.
+        simulation: a session that runs the bundle as another processor would. It replaces the engine, and no record is
+            written. The caller closes it.
+        record: where the record is written; by default in `$XDG_STATE_HOME/edgecnn/verifications`.
+        strict: make a warning an error.
+        progress: called after each step.
+
+    Raises:
+        UsageError: only one of `images` and `reference` is given, the reference is another bundle's, the logits were
+            recorded on other images, `record` is inside a bundle, or there is no such engine or device.
+        EngineError: see `open_session`; or the engine failed.
+        SourceError: an image cannot be decoded.
+        EdgecnnError: the recorded logits cannot be read.
+    """
+    if (images is None) != (reference is None):
+        raise UsageError("images and reference go together: what to compare on, and what to compare with")
+    options = options or SessionOptions()
+    measure = partial(_measure, bundle, images=images, reference=reference, progress=progress)
+    if simulation is not None:
+        if record is not None:
+            raise UsageError("--record records what was measured, --simulate only predicts: leave one of them out")
+        found, failures = measure(simulation, again=None)
+        return Verification(bundle, found, failures, "a CPU whose INT8 sums saturate")
+    if record is not None:
+        check_outside_bundles(record)
+    with contextlib.closing(open_session(bundle, backend=backend, options=options, strict=strict)) as session:
+        found, failures = measure(session, again=options)
+    problem, is_written = _keep(found, bundle, record)
+    is_fatal = not failures and (strict or (record is not None and not is_written))
+    return Verification(
+        bundle=bundle,
+        record=found,
+        failures=failures,
+        where=f"{found.session.engine} here",
+        exact_sums=_needs_exact_sums(bundle, found.session.engine, options),
+        record_warning=None if is_fatal else problem,
+        record_error=problem if is_fatal else None,
+    )
+
+
+def prove(
+    bundle: Bundle, *, backend: str = "auto", options: SessionOptions | None = None, strict: bool = False
+) -> SelfTestResult:
+    """Open a bundle on an engine, replay its self-test, which must hold, and close it; no record is written.
+
+    `functools.partial(prove, backend=...)` is what `install` takes to prove a bundle.
+
+    Raises:
+        ProofFailed: the answers are not the reference's.
+        UsageError: there is no such engine or device.
+        EngineError: see `open_session`; or the engine failed.
+    """
+    with contextlib.closing(open_session(bundle, backend=backend, options=options, strict=strict)) as session:
+        return check_proof(bundle, session)[1]
+
+
+def _measure(
+    bundle: Bundle,
+    session: Session,
+    *,
+    images: Images | None,
+    reference: Path | ReferenceSession | None,
+    again: SessionOptions | None,
+    progress: Progress,
+) -> tuple[VerificationRecord, tuple[str, ...]]:
+    """Return what was measured, and one line for each failure.
+
+    `again` are the options for sessions with other batches and threads, for which `session` is closed; None if it is a
+    simulation.
+    """
+    compared = mates = None
+    self_test = replay(bundle.self_test(), session, bundle.manifest.preprocessing)
+    failures = self_test.failures
+    if images is not None and reference is not None:
+        compared = compare_with_reference(bundle, session, images, reference, progress=progress)
+        failures += data_failures(compared.comparison, bundle)
+        if again is not None:
+            session.close()
+            mates = compare_batch_mates(bundle, images, compared.logits, session.info, again, progress=progress)
+            failures += mates.failures()
+    found = VerificationRecord(
+        bundle=bundle.digest,
+        name=bundle.manifest.name,
+        measured=utc_now(),
+        session=session.info,
+        self_test=self_test,
+        data=compared.data if compared else None,
+        reference=compared.reference if compared else None,
+        comparison=compared.comparison if compared else None,
+        holds=not failures,
+        agreement=compared.agreement if compared else None,
+        batch_mates=mates,
+    )
+    return found, failures
+
+
+def _needs_exact_sums(bundle: Bundle, engine: str, options: SessionOptions) -> bool:
+    """Return whether the weights saturate on this engine unless it sums exactly."""
+    quantization = bundle.manifest.quantization
+    if quantization is None or quantization.weight_limit <= PORTABLE_RANGE:
+        return False
+    return without_saturation(get_backend(engine), options).exact_int8
+
+
+def _keep(found: VerificationRecord, bundle: Bundle, named: Path | None) -> tuple[str | None, bool]:
+    """Write the record; return what is wrong with its file, if anything, and whether it was written."""
+    try:
+        place = named or default_path(bundle, found.session.engine)
+        earlier = read_record(place)
+        write_record(place, found)
+    except EdgecnnError as error:
+        return str(error), False
+    if earlier is None or earlier.bundle == bundle.digest:
+        return None, True
+    problem = f"the record of {earlier.measured} in {place} was stale: it was about {earlier.bundle[:12]}…; replaced"
+    return problem, True

@@ -1,0 +1,76 @@
+"""What a user is told of a data source before training on it."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from edgecnn.pipeline.data.folder import ImageFolder
+from edgecnn.pipeline.data.source import DataSource
+from edgecnn.pipeline.data.source import complaints as complaints_of
+from edgecnn.pipeline.data.sources import open_source
+
+
+def complaints(source: DataSource) -> list[str]:
+    return complaints_of(source, source.split("train"), source.split("test"))
+
+
+def pictures(folder: Path, count: int, *, grey: bool = False, seed: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng((seed, len(folder.parts), sum(map(ord, str(folder)))))
+    for index in range(count):
+        pixels = rng.integers(0, 256, (8, 8) if grey else (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{'g' if grey else 'c'}{index}.png")
+
+
+def pets(root: Path) -> Path:
+    for split in ("train", "test"):
+        for label in ("cat", "dog"):
+            pictures(root / split / label, 4)
+    return root
+
+
+def test_a_clean_source_has_nothing_to_complain_of(tmp_path: Path):
+    assert complaints(ImageFolder(pets(tmp_path))) == []
+    assert complaints(open_source("digits")) == []
+
+
+def test_images_in_both_splits_are_named_and_counted(tmp_path: Path):
+    root = pets(tmp_path)
+    for index in range(4):
+        shutil.copy(root / "train" / "cat" / f"c{index}.png", root / "test" / "dog" / f"copy{index}.png")
+    (found,) = complaints(ImageFolder(root))
+    assert found.startswith("4 of 12 test images")
+    assert "train/cat/c0.png = test/dog/copy0.png" in found
+    assert "and 1 more" in found
+
+
+def test_grey_and_colour_files_are_read_as_colour_and_said_so(tmp_path: Path):
+    root = pets(tmp_path)
+    pictures(root / "train" / "cat", 3, grey=True)
+    source = ImageFolder(root)
+    assert source.mode == "RGB"
+    (found,) = complaints(source)
+    assert "3 of 11 training images" in found
+
+
+def test_colour_that_comes_late_is_not_lost(tmp_path: Path):
+    """The first file shows grey, as RGB: the others decide too."""
+    root = pets(tmp_path)
+    grey = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, axis=2)
+    Image.fromarray(grey).save(root / "train" / "cat" / "a.png")
+    assert ImageFolder(root).mode == "RGB"
+
+
+def test_a_class_without_test_images_is_named(tmp_path: Path):
+    class Half:
+        name, labels, mode = "half", ("a", "b"), "L"
+
+        def split(self, name: str):
+            split = open_source("digits").split(name)
+            targets = split.known_targets()
+            wanted = np.flatnonzero(targets <= (1 if name == "train" else 0))
+            return split.subset([int(i) for i in wanted])
+
+    assert complaints(Half()) == ["half has no test images of b: top-1 says nothing of them"]

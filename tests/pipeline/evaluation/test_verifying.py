@@ -1,0 +1,53 @@
+"""`verify` with data sources and the simulation, as a function."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from device import OnADevice
+from PIL import Image
+
+from edgecnn.bundle.store import Bundle
+from edgecnn.errors import OverlapWarning, UsageError
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.evaluation.verifying import verify
+from edgecnn.pipeline.quantization.recipe import check_unseen
+from edgecnn.runtime.engines.backend import SessionOptions
+
+
+def test_compares_with_a_checkpoint(int8_bundle: Bundle, checkpoint_path: Path):
+    found = verify(int8_bundle, data="digits", reference=checkpoint_path)
+    found.raise_for_failures()
+    assert found.record.data == open_source("digits").split("test").reference()
+
+
+def test_data_and_reference_go_together(committed: Bundle, on_a_device: OnADevice):
+    with pytest.raises(UsageError, match="--data and --reference go together"):
+        verify(committed, data=str(on_a_device.folder))
+    with pytest.raises(UsageError, match="--data and --reference go together"):
+        verify(committed, reference=on_a_device.reference)
+
+
+def test_other_classes_are_refused(committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
+    for part in ("train", "test"):
+        (tmp_path / "pets" / part / "cat").mkdir(parents=True)
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "pets" / part / "cat" / "1.png")
+    with pytest.raises(UsageError, match="has other classes"):
+        verify(committed, data=str(tmp_path / "pets"), reference=on_a_device.reference)
+
+
+def test_an_fp32_bundle_has_nothing_to_simulate(fp32_bundle: Bundle):
+    with pytest.raises(UsageError, match="is FP32"):
+        verify(fp32_bundle, simulate=True)
+
+
+def test_a_simulation_runs_on_no_engine(committed: Bundle):
+    with pytest.raises(UsageError, match="runs on no engine"):
+        verify(committed, simulate=True, options=SessionOptions(threads=1))
+
+
+def test_calibration_images_are_a_warning(int8_bundle: Bundle):
+    digits = open_source("digits")
+    check_unseen(int8_bundle, digits.split("test"))
+    with pytest.warns(OverlapWarning, match="was calibrated with 300 of these"):
+        check_unseen(int8_bundle, digits.split("train"))

@@ -1,0 +1,62 @@
+"""NVIDIA's client of either protocol, with one way to send images and to read responses and errors."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc
+import tritonclient.http
+from server_process import Server
+from transports import KINDS
+from tritonclient.utils import InferenceServerException
+
+
+class Triton:
+    """The client of one protocol, "http" or "grpc"."""
+
+    def __init__(self, protocol: str, server: Server) -> None:
+        self.is_http = protocol == "http"
+        self.module = tritonclient.http if self.is_http else tritonclient.grpc
+        address = f"127.0.0.1:{server.port}" if self.is_http else server.grpc_address
+        self.client = self.module.InferenceServerClient(address)
+        self.server = server
+
+    def plain(self, call: str, *arguments: Any) -> Any:
+        """The response as JSON has it."""
+        return getattr(self.client, call)(*arguments, **({} if self.is_http else {"as_json": True}))
+
+    def given(self, array: np.ndarray, datatype: str, **options: Any) -> list[Any]:
+        """The inputs of a request."""
+        given = self.module.InferInput("image", list(array.shape), datatype)
+        given.set_data_from_numpy(array, **options)
+        return [given]
+
+    def infer(self, images: np.ndarray, *, name: str | None = None, classes: int | None = None, **options: Any) -> Any:
+        """Send pixels, or files in an array of objects."""
+        if classes is not None:
+            options["outputs"] = [self.module.InferRequestedOutput("logits", class_count=classes)]
+        datatype = "BYTES" if images.dtype == np.object_ else "UINT8"
+        return self.client.infer(name or self.server.name, self.given(images, datatype), **options)
+
+    def index(self) -> Any:
+        """The entries of the repository's index."""
+        index = self.plain("get_model_repository_index")
+        return index if self.is_http else index["models"]
+
+    def response(self, result: Any, field: str) -> Any:
+        """A field of the response."""
+        return result.get_response()[field] if self.is_http else getattr(result.get_response(), field)
+
+
+def files(*contents: bytes) -> np.ndarray:
+    """Image files as an input."""
+    return np.array(contents, np.object_)
+
+
+def refused(call: Callable[[], Any]) -> tuple[str, str]:
+    """The kind and the text of the error that the client raises."""
+    try:
+        call()
+    except InferenceServerException as error:
+        return KINDS[error.status().removeprefix("StatusCode.")], error.message()
+    raise AssertionError("it was answered")

@@ -1,0 +1,75 @@
+"""`benchmark` as a function: what it selects, and how it judges a comparison."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from repository import COMMITTED
+
+from edgecnn.bundle.store import open_bundle
+from edgecnn.errors import EdgecnnError, SlowerThanBefore, UsageError
+from edgecnn.files import schema
+from edgecnn.runtime.setting import Setting
+from edgecnn.tuning.benchmark import Benchmarked, benchmark
+from edgecnn.tuning.measuring.comparison import compare
+
+
+@pytest.fixture(scope="module")
+def measured() -> Benchmarked:
+    found = benchmark(
+        [open_bundle(COMMITTED)], backends=["onnxruntime"], precisions=["fp32", "bf16"], rounds=4, turn_s=0.02
+    )
+    found.raise_for_failures()
+    return found
+
+
+def against(now: Benchmarked, *, factor: float = 1.0, setting: Setting | None = None) -> Benchmarked:
+    """Compare with an earlier benchmark whose times were `factor` of these, under another setting if one is given."""
+    (result,) = now.benchmark.results
+    turns = tuple(time * factor for time in result.speed.turns_ms)
+    old = dataclasses.replace(
+        result, setting=setting or result.setting, speed=dataclasses.replace(result.speed, turns_ms=turns)
+    )
+    earlier = dataclasses.replace(now.benchmark, results=(old,))
+    return Benchmarked(now.benchmark, compare(earlier, now.benchmark), Path("old.json"))
+
+
+def test_what_does_not_run_is_a_warning(measured: Benchmarked):
+    (warning,) = measured.warnings
+    assert "does not run on onnxruntime, bf16" in warning
+
+
+def test_what_became_slower_is_an_error(measured: Benchmarked):
+    with pytest.raises(SlowerThanBefore, match=r"1 of 1 are slower than in old\.json; the worst: lenet-digits-int8 on"):
+        against(measured, factor=0.05).raise_for_failures()
+    against(measured, factor=20).raise_for_failures()
+
+
+def test_what_does_not_run_any_more_is_an_error(measured: Benchmarked):
+    gone = measured.benchmark.failed[0].setting
+    with pytest.raises(SlowerThanBefore, match="do not run any more"):
+        against(measured, setting=gone).raise_for_failures()
+
+
+def test_nothing_in_common_cannot_be_compared(measured: Benchmarked):
+    with pytest.raises(UsageError, match="nothing can be compared"):
+        against(measured, setting=Setting("onnxruntime", batch=999)).raise_for_failures()
+
+
+def test_nothing_that_runs_is_an_error(measured: Benchmarked):
+    empty = dataclasses.replace(measured.benchmark, results=())
+    with pytest.raises(EdgecnnError, match="nothing of what was asked for runs here"):
+        Benchmarked(empty).raise_for_failures()
+
+
+def test_reads_the_earlier_file_first(measured: Benchmarked, tmp_path: Path):
+    with pytest.raises(EdgecnnError, match="cannot read"):
+        benchmark([], earlier=tmp_path / "nowhere.json")
+    (tmp_path / "old.json").write_text(schema.dump(measured.benchmark))
+    with pytest.raises(UsageError, match="there is no backend 'tflite'"):
+        benchmark([], earlier=tmp_path / "old.json", backends=["tflite"])
+
+
+def test_pytorch_needs_its_module():
+    with pytest.raises(UsageError, match=r"pytorch is not installed: pip install 'edgecnn\[pipeline\]'"):
+        benchmark([], backends=["pytorch"])
