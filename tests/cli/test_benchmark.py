@@ -16,7 +16,7 @@ ORT = ("--backend", "onnxruntime")
 @pytest.fixture
 def known_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the measurement of the peak, which takes seconds."""
-    monkeypatch.setattr("edgecnn.tuning.measuring.peak.peak_apart", lambda precision, threads: 1e12)
+    monkeypatch.setattr("edgecnn.tuning.benchmark.peak_apart", lambda precision, threads: 1e12)
 
 
 def test_prints_all_engines_and_the_reference(edgecnn: Callable):
