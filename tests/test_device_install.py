@@ -193,7 +193,7 @@ def test_grpc_needs_an_extra_of_its_own_and_what_describes_it_is_in_the_wheel(de
     assert done.returncode == 1
     assert done.stderr == "error: this command needs grpc, which is not installed: pip install 'edgecnn[grpc]'\n"
     (site,) = device.parent.parent.glob("lib/python*/site-packages")
-    folder = Path("edgecnn", "serving", "protocol", "grpc")
+    folder = Path("edgecnn", "protocol", "grpc")
     for file in ("open_inference.proto", "open_inference.binpb"):
         assert (site / folder / file).read_bytes() == (REPOSITORY / folder / file).read_bytes()
 

@@ -14,7 +14,7 @@ from edgecnn.protocol.datatypes import DTYPES, TensorSpec
 from edgecnn.protocol.grpc import request as grpc
 from edgecnn.protocol.header import MAX_ID
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import RequestedOutput
+from edgecnn.protocol.matching import RequestedOutput
 
 PIXELS = np.array([1, 2, 3, 4], np.uint8).reshape(1, 2, 2, 1)
 GOOD = Tensor(PIXELS)

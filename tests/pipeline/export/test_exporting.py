@@ -44,7 +44,7 @@ def test_the_bundle_answers_as_pytorch_does_on_real_images_at_every_batch(
 def test_the_proof_holds_figures_of_every_engine(fp32_bundle: Bundle):
     proof = fp32_bundle.proof()
     assert {engine.engine for engine in proof.engines} == set(installed())
-    assert proof.torch_session.startswith("pytorch")
+    assert proof.reference.startswith("pytorch")
     assert proof.data.images == 385
     assert all(engine.comparison.agreement == 1 and engine.precision == "fp32" for engine in proof.engines)
 
