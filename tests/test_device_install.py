@@ -115,6 +115,7 @@ def test_the_doctor_examines_its_engine_there(device: Path, tmp_path: Path):
     assert theirs["problem"] == "not installed: pip install 'edgecnn[openvino]'"
 
 
+@pytest.mark.slow
 def test_a_bundle_is_measured_and_tuned_there_and_the_profile_is_followed(device: Path, tmp_path: Path):
     measured = run(
         device, "-m", "edgecnn", "benchmark", str(BUNDLE), "--rounds", "4", "--turn", "0.02", "--json", cwd=tmp_path

@@ -27,6 +27,7 @@ def test_it_tells_processor_engines_and_hazards(edgecnn):
     assert "emulated by" not in result.out
 
 
+@pytest.mark.slow
 def test_json_is_the_whole_diagnosis(edgecnn):
     result = edgecnn("doctor", "--json")
     assert result.code == 0
@@ -34,6 +35,7 @@ def test_json_is_the_whole_diagnosis(edgecnn):
 
 
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="needs taskset")
+@pytest.mark.slow
 def test_engines_get_the_cores_of_the_affinity():
     core = str(min(os.sched_getaffinity(0)))
     done = subprocess.run(

@@ -118,6 +118,7 @@ def digest(server: Server) -> str:
     return reply.headers["x-bundle-digest"]
 
 
+@pytest.mark.slow
 def test_a_server_follows_install_and_rollback(edgecnn, site: Path, further: Path):
     edgecnn("install", COMMITTED, "--to", site)
     first, second = open_bundle(COMMITTED).digest, open_bundle(further).digest

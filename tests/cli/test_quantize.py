@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "calibration" / "digits.json"
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_truth(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     found = edgecnn(
         "quantize", fp32_bundle.path, "--calibration", RECIPE, "--out", tmp_path / "q", "--analyze", "--seeds", 2
@@ -58,6 +59,7 @@ def test_what_cannot_be_asked_is_a_usage_error(edgecnn, fp32_bundle: Bundle, tmp
     assert not (tmp_path / "q").exists()
 
 
+@pytest.mark.slow
 def test_full_range_weights_come_with_a_warning_about_other_processors(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     options = ("--calibration", "digits", "--out", tmp_path / "q", "--full-range", "--max-drop", "100")
     found = edgecnn("quantize", fp32_bundle.path, *options)
@@ -68,6 +70,7 @@ def test_full_range_weights_come_with_a_warning_about_other_processors(edgecnn, 
     assert strict.code == 3
 
 
+@pytest.mark.slow
 def test_what_nobody_can_predict_is_said(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     options = ("--full-range", "--scheme", "symmetric", "--max-drop", "100")
     found = edgecnn("quantize", fp32_bundle.path, "--calibration", "digits", "--out", tmp_path / "q", *options)

@@ -100,6 +100,7 @@ def test_a_recipe_that_touches_the_test_split_is_a_usage_error(edgecnn, fp32_bun
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_quantizing_with_strict_makes_warnings_errors(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     command = ["quantize", fp32_bundle.path, "--calibration", RECIPE, "--full-range", "--out"]
     loose = edgecnn(*command, tmp_path / "loose")

@@ -35,6 +35,7 @@ def test_a_tuned_folder_stands_for_its_best_bundle(edgecnn: Callable, folder: Pa
         assert classifier.info.engine == answer["session"]["engine"]
 
 
+@pytest.mark.slow
 def test_json_gives_the_profile_and_every_trial(edgecnn: Callable, int8_bundle: Bundle):
     result = edgecnn("tune", int8_bundle.path, "--for", "throughput", "--budget", "4", "--json")
     assert result.code == 0, result.err
@@ -59,6 +60,7 @@ def test_a_place_without_bundles_is_named(edgecnn: Callable, tmp_path: Path):
         assert f"{place} is neither a bundle nor a folder of bundles" in result.error
 
 
+@pytest.mark.slow
 def test_a_drop_that_cannot_be_met_says_what_each_costs(
     edgecnn: Callable, int8_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ):

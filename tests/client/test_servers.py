@@ -99,6 +99,7 @@ def test_survives_killed_servers_under_load():
             process.wait()
 
 
+@pytest.mark.slow
 def test_survives_a_killed_worker():
     with serving() as server, Client(url(server)) as client, Load(client) as load:
         load.more()
@@ -107,6 +108,7 @@ def test_survives_a_killed_worker():
         load.more()
 
 
+@pytest.mark.slow
 def test_survives_a_server_that_stops():
     with serving() as first, serving() as second, Client([url(first), url(second)]) as client, Load(client) as load:
         load.more()

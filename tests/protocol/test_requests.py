@@ -13,8 +13,8 @@ from edgecnn.protocol import request as http
 from edgecnn.protocol.datatypes import DTYPES, TensorSpec
 from edgecnn.protocol.grpc import request as grpc
 from edgecnn.protocol.header import MAX_ID
-from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.matching import RequestedOutput
+from edgecnn.protocol.refusal import Refusal
 
 PIXELS = np.array([1, 2, 3, 4], np.uint8).reshape(1, 2, 2, 1)
 GOOD = Tensor(PIXELS)

@@ -28,6 +28,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_path: Path
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_model_that_stands_is_not_trained_again_and_its_figures_are_its_checkpoints(place: Path):
     before = read_checkpoint(place / "zoo" / "lenet-digits")
     zoo.main()

@@ -113,6 +113,7 @@ def test_an_engine_that_crashes_in_a_run_closes_its_connections_and_is_started_a
         assert held.server.stop() == 0
 
 
+@pytest.mark.slow
 def test_an_engine_that_does_not_come_back_is_started_again(tmp_path: Path):  # 71
     with holding(tmp_path, "--stall-timeout-s", 0.5) as held:
         with held.engine.held():

@@ -239,6 +239,7 @@ def test_a_bundle_that_vanishes_is_served_from_memory(tmp_path: Path, loss: Call
         bundle.chmod(0o700)
 
 
+@pytest.mark.slow
 def test_a_worker_that_comes_back_to_a_vanished_bundle_says_so_and_tries_again_until_it_is_there(tmp_path: Path):  # 79
     bundle = _named(tmp_path, "vanishing")
     with serving(bundles=[bundle]) as server:

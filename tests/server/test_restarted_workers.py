@@ -8,6 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
 from model_versions import NAME, put, put_with_another_class
 from repository import COMMITTED
 from server_process import Server, serving, wait_for
@@ -35,6 +36,7 @@ def order(server: Server, action: str, name: str = NAME) -> int:
     return server.request("POST", f"/v2/repository/models/{name}/{action}", b"").status
 
 
+@pytest.mark.slow
 def test_what_was_refused_for_its_tensors_is_refused_again(one_version: Path):  # 78
     with serving(*QUICK, "--strict", bundles=[one_version], name=NAME) as server:
         put_with_another_class(one_version, 2)
@@ -65,6 +67,7 @@ def test_what_was_unloaded_stays_so_and_what_was_loaded_comes_back(one_version: 
         assert server.index()[COMMITTED.name]["reason"] == "there is no bundle any more"
 
 
+@pytest.mark.slow
 def test_a_worker_whose_models_are_all_unloaded_waits_for_orders(one_version: Path):
     with serving("--model-control", *QUICK, bundles=[one_version], name=NAME) as server:
         assert order(server, "unload") == 200

@@ -71,6 +71,7 @@ def put_signed(folder: Path, number: int, keys: Keys) -> str:
     return open_bundle(bundle).digest
 
 
+@pytest.mark.slow
 def test_of_several_bundles_those_are_served_that_its_owner_has_signed(
     tmp_path: Path, keys: Keys, foreign_keys: Keys
 ):  # 81
@@ -117,6 +118,7 @@ def test_the_server_itself_never_loads_the_library(tmp_path: Path, keys: Keys):
             assert "cryptography" not in Path(f"/proc/{pid}/maps").read_text()
 
 
+@pytest.mark.slow
 def test_a_bundle_that_is_not_signed_yet_is_served_when_it_is(tmp_path: Path, keys: Keys):
     good, late = named(tmp_path, "good"), named(tmp_path, "late")
     keys.sign(good)
@@ -153,6 +155,7 @@ def test_a_version_that_is_served_outlives_its_signature(folder: Path, keys: Key
         assert digest(server) == first
 
 
+@pytest.mark.slow
 def test_a_key_that_has_gone_is_said_of_what_it_was_for(folder: Path, tmp_path: Path, keys: Keys):
     key = Path(shutil.copy(keys.public, tmp_path / "public.pem"))
     put_signed(folder, 1, keys)
@@ -165,6 +168,7 @@ def test_a_key_that_has_gone_is_said_of_what_it_was_for(folder: Path, tmp_path: 
         server.unharmed()
 
 
+@pytest.mark.slow
 def test_at_the_start_the_highest_version_that_is_signed_is_served(folder: Path, keys: Keys):
     first = put_signed(folder, 1, keys)
     put(folder, 2)
@@ -192,12 +196,14 @@ def test_a_key_that_is_none_ends_the_server_before_it_listens(
     assert lines[0].startswith(f"error: {message.format(place=place)}")
 
 
+@pytest.mark.slow
 def test_strictly_a_bundle_without_a_signature_ends_the_server(tmp_path: Path, keys: Keys):
     process, lines = start("--strict", "--require-signature", keys.public, bundles=[named(tmp_path, "unsigned")])
     assert process.wait(PATIENCE_S) == 1
     assert any(f"{tmp_path / 'unsigned'} is not signed" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_what_is_checked_is_told_by_the_error_s_class(tmp_path: Path, keys: Keys, foreign_keys: Keys):
     bundle = named(tmp_path, "bundle")
     with pytest.raises(SignatureMissing):

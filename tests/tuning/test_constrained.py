@@ -40,6 +40,7 @@ def tuned(*before: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_uses_one_thread_with_half_a_core(half_a_core: Path):
     found = tuned("bash", "-c", f'echo $$ > {half_a_core}/cgroup.procs; exec "$@"', "_")
     assert found["profile"]["site"]["cores"] == 1

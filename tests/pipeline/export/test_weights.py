@@ -80,6 +80,7 @@ def test_grey_weights_take_grey_images(tmp_path: Path):
     assert reference.network.in_channels == reference.preprocessing.channels == 1
 
 
+@pytest.mark.slow
 def test_options_override_imagenets_custom(edgecnn, resnet: Path, tmp_path: Path):
     (tmp_path / "names.txt").write_text("a\nb\nc\nd\ne\nf\ng\n")
     options = ["--image-size", 32, "--resize", 40, "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25"]

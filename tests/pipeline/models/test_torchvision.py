@@ -85,6 +85,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
     assert (found - expected).abs().max() <= 1e-5 * spread
 
 
+@pytest.mark.slow
 def test_googlenets_training_logits_are_torchvisions_where_dropout_is_off():
     theirs, mine = realistic(torchvisions("googlenet")), ours("googlenet")
     mine.load_state_dict(theirs.state_dict())

@@ -82,6 +82,7 @@ def test_keeps_the_count_of_work(fp32_bundle: Bundle, int8_bundle: Bundle):
 
 
 @pytest.mark.filterwarnings("ignore::edgecnn.errors.SaturationWarning")
+@pytest.mark.slow
 def test_the_full_range_holds_its_proof_or_says_that_it_does_not(fp32_bundle: Bundle, tmp_path: Path):
     options = QuantizationOptions(full_range=True)
     made = quantize(fp32_bundle, open_calibration("digits"), tmp_path / "full", options=options)
@@ -329,6 +330,7 @@ def copied_test(test: Split, place: Path) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_strict_leaves_the_bundle_that_stood_there(fp32_bundle: Bundle, tmp_path: Path):
     recipe = open_calibration(str(CALIBRATION / "digits.json"))
     good = quantize(fp32_bundle, recipe, tmp_path / "b", options=QuantizationOptions(rounding="nearest")).bundle

@@ -64,6 +64,7 @@ distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one(tmp_path: Path):
     script = tmp_path / "step.py"
     script.write_text(STEP)

@@ -61,6 +61,7 @@ def test_a_resumed_run_gives_the_same_weights(whole: Path, tmp_path: Path, stop_
     assert not unfinished(out).exists()
 
 
+@pytest.mark.slow
 def test_resumes_dropout_and_batch_norm(tmp_path: Path):
     options = TrainingOptions(epochs=2, image_size=32, optimizer="sgd", learning_rate=0.01)
     source = small(tmp_path / "data")

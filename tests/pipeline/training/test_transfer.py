@@ -69,6 +69,7 @@ def test_a_fine_tuned_network_starts_from_the_weights_and_keeps_their_normalisat
     assert found.record.beginning is not None
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_a_beginning_too_and_grey_images_are_read_as_it_needs_them(foreign: Path, tmp_path: Path):
     train("resnet18", TwoColours(), tmp_path / "first", source_name="c", options=FROZEN, weights=str(foreign))
     train(

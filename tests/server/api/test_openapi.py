@@ -193,6 +193,7 @@ def test_description_is_true_with_a_key(locked: Server, tmp_path: Path):
 @pytest.mark.parametrize(
     "options", [QUICK, pytest.param(("--max-examples", 4), marks=pytest.mark.slow)], ids=["quick", "long"]
 )
+@pytest.mark.slow
 def test_description_is_true_with_control(tmp_path: Path, options: tuple[object, ...]):
     with serving("--model-control", *SMALL) as server:
         schemathesis(server, tmp_path, *options, "--include-path-regex", "repository")

@@ -69,6 +69,7 @@ def test_a_format_that_is_not_decoded_is_named(server: Server, visiting: Visitin
     assert visit.bad == [(415, f"v2/models/{server.name}/infer")]
 
 
+@pytest.mark.slow
 def test_an_image_that_is_too_large_is_refused_in_words(visiting: Visiting):
     with serving("--max-body-mb", 1) as server:
         visit = visiting(server)
@@ -93,6 +94,7 @@ def test_labels_stay_text_whatever_stands_in_them(tmp_path: Path, visiting: Visi
             expect(visit.page.locator(tag)).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_two_models_that_differ_are_said_to(tmp_path: Path, visiting: Visiting):
     labels = [f"<b>{digit}</b>" for digit in range(10)]
     with serving(bundles=[altered(tmp_path, "one"), altered(tmp_path, "other", labels=labels)]) as server:
@@ -112,6 +114,7 @@ def test_a_model_that_cannot_be_served_says_why(tmp_path: Path, visiting: Visiti
         expect(visit.page.locator("#model option")).to_have_text([server.name])
 
 
+@pytest.mark.slow
 def test_a_server_without_a_model_that_is_ready_says_so_until_there_is_one(visiting: Visiting):
     with serving("--model-control") as server:
         visit = visiting(server)

@@ -34,6 +34,7 @@ def test_a_worker_runs_what_it_was_told_to(engine: str):
         assert 10e6 < worker.resident_bytes() < 2e9
 
 
+@pytest.mark.slow
 def test_the_pytorch_reference_is_a_worker_too():
     with Worker(COMMITTED, Setting("pytorch", threads=2), modules={"pytorch": "edgecnn.pipeline.measured"}) as worker:
         assert worker.opened.session.engine == "pytorch"
