@@ -36,9 +36,9 @@ def main() -> None:
     edgecnn(f"export {CHECKPOINT} --out {FP32} --force")
     edgecnn(f"quantize {FP32} --calibration calibration/digits.json --out {INT8} --force")
     compare = f"--data digits --reference {CHECKPOINT}"
-    record = {
+    records = {
         (bundle, engine): edgecnn(
-            f"verify {bundle} --backend {engine} {compare} --record {record(bundle, engine)} --json"
+            f"verify {bundle} --backend {engine} {compare} --record {record_file(bundle, engine)} --json"
         )
         for bundle in (FP32, INT8)
         for engine in installed()
@@ -46,7 +46,7 @@ def main() -> None:
     truth = write_digit()
     answer = edgecnn(f"predict {INT8} {DIGIT} --json")["predictions"][0]
     print(f"{DIGIT} is a {truth}, predicted {answer['label']} ({answer['top'][0]['probability']:.1%})")
-    print_table(record, latencies())
+    print_table(records, latencies())
     print(f"{time.monotonic() - start:.0f} s; everything is in {HERE}/")
 
 
@@ -65,7 +65,7 @@ def edgecnn(arguments: str) -> Any:
     return json.loads(done.stdout) if wants_json else None
 
 
-def record(bundle: Path, engine: str) -> Path:
+def record_file(bundle: Path, engine: str) -> Path:
     """Return where a verification's record goes: a new one each time."""
     path = HERE / f"{bundle.name}.{engine}.json"
     path.unlink(missing_ok=True)
@@ -88,15 +88,15 @@ def latencies() -> dict[str, Estimate]:
     return median_ms(sessions, open_bundle(FP32).self_test().images[:1])
 
 
-def print_table(record: dict[tuple[Path, str], Any], times: dict[str, Estimate]) -> None:
+def print_table(records: dict[tuple[Path, str], Any], times: dict[str, Estimate]) -> None:
     """Print the one table."""
     table = Table(title="LeNet on handwritten digits, one image at a time", title_justify="left")
     for column in ("precision", "engine", "top-1", "agreement with PyTorch", "size", "latency"):
         table.add_column(column, justify="left" if column in ("precision", "engine") else "right")
-    reference = next(iter(record.values()))["comparison"]
+    reference = next(iter(records.values()))["comparison"]
     weights = (CHECKPOINT / "model.safetensors").stat().st_size
     table.add_row("fp32", "pytorch", f"{reference['reference_top1']:.2%}", "", kib(weights), ms(times["pytorch"]))
-    for (bundle, engine), found in record.items():
+    for (bundle, engine), found in records.items():
         compared, opened = found["comparison"], open_bundle(bundle)
         table.add_row(
             opened.manifest.precision,
