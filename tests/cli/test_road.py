@@ -128,14 +128,14 @@ def test_a_parity_failure_exits_with_3(edgecnn, checkpoint_path: Path, tmp_path:
     assert not (tmp_path / "x").exists()
 
 
-def test_an_interrupt_ends_with_130_and_one_word(edgecnn, checkpoint_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupt_exits_with_130(edgecnn, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import edgecnn.pipeline.training.checkpoint as module
 
     def interrupt(path: Path) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "read_checkpoint", interrupt)
-    result = edgecnn("export", checkpoint_path, "--out", "x")
+    result = edgecnn("export", checkpoint_path, "--out", tmp_path / "x")
     assert result.code == 130
     assert result.err.strip() == "interrupted"
 
