@@ -60,7 +60,7 @@ class Worker:
         orders = LoadQueue()
         if options.model_control:
             self._service.load_queue = orders
-        self._desk = ModelHost(
+        self._model_host = ModelHost(
             loop,
             models,
             lay_out=self._application.lay_out,
@@ -72,7 +72,7 @@ class Worker:
         self._repository = Repository(
             job.sources,
             job.roots,
-            self._desk,
+            self._model_host,
             orders,
             open_bundle=lambda path: load(path, options, self._cores),
             held=job.held,
@@ -128,7 +128,7 @@ class Worker:
 
         `strict` does not apply to a restarted worker: new versions may have been refused in the meantime.
         """
-        models = self._desk.models.values()
+        models = self._model_host.models.values()
         is_strict = self._options.strict and not self._job.held
         if not any(model.state == "ready" or model.is_unloaded for model in models):
             logger.error("there is nothing to serve: no bundle could be loaded")
@@ -136,7 +136,7 @@ class Worker:
         elif is_strict and any(model.reason for model in models):
             logger.error("not every bundle could be loaded, and --strict was asked for")
             self._end(1)
-        elif is_strict and self._desk.has_warned:
+        elif is_strict and self._model_host.has_warned:
             logger.error("there was a warning, and --strict was asked for")
             self._end(1)
         else:
@@ -156,7 +156,7 @@ class Worker:
         """
         while True:
             time.sleep(_WATCH_S)
-            for model in list(self._desk.models.values()):
+            for model in list(self._model_host.models.values()):
                 fields = {"model": model.name}
                 if model.longest_run_s() > self._options.stall_timeout_s:
                     logger.critical("the engine does not come back from a run", extra=fields)
