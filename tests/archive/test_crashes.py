@@ -146,6 +146,7 @@ def half_rolled_back(site: Path, bundles: list[Path]) -> None:
     (site / ".rolling-back").symlink_to("versions/2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "how", "ending"),
     ways(nothing, two, rolled_back, damaged, half_rolled_back, quick=two),
@@ -211,6 +212,7 @@ def test_install_after_a_crashed_rollback(how: str, bundles: list[Path], ending:
         assert current(site) == old
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "how", "ending"), ways("new", "exchanged", "moved", quick="exchanged"), indirect=["ending"]
 )

@@ -257,6 +257,7 @@ def test_the_library_s_remarks_do_not_reach_stdout(bundle_copy: Path, keys: Keys
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_the_library_s_own_program_and_ours_take_each_other_s_signatures(bundle_copy: Path, keys: Keys):
     program = [sys.executable, "-m", "model_signing"]
     signature = keys.sign(bundle_copy)

@@ -258,6 +258,7 @@ def test_graphs_within_graphs_do_not_exhaust_the_reader():
         check(field(MODELS_GRAPH, content))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("small", [bytes([GRAPHS_NODE, 0]), b"\x48\x00"])
 def test_rejects_too_many_small_fields(small: bytes):
     check(field(MODELS_GRAPH, small * 1000))

@@ -19,6 +19,7 @@ def known_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgecnn.tuning.benchmark.peak_apart", lambda precision, threads: 1e12)
 
 
+@pytest.mark.slow
 def test_prints_all_engines_and_the_reference(edgecnn: Callable):
     result = edgecnn("benchmark", COMMITTED, *QUICK, "--threads", "1")
     assert result.code == 0, result.err
@@ -62,6 +63,7 @@ def old(edgecnn: Callable, known_peak: None, tmp_path: Path) -> Callable[[float]
     return write
 
 
+@pytest.mark.slow
 def test_exits_with_3_if_slower(edgecnn: Callable, old: Callable[[float], Path], tmp_path: Path):
     slower = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", old(0.05))
     assert slower.code == 3
@@ -97,6 +99,7 @@ def test_a_mistake_is_one_line(edgecnn: Callable, options: tuple, code: int, mes
     assert message in result.error
 
 
+@pytest.mark.slow
 def test_reports_an_unavailable_precision(edgecnn: Callable):
     result = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--precision", "bf16")
     assert result.code == 1

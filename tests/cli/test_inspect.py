@@ -8,6 +8,7 @@ import pytest
 from edgecnn.bundle.store import Bundle
 
 
+@pytest.mark.slow
 def test_models_lists_sixteen_with_their_cost(edgecnn):
     lines = edgecnn("models").out.splitlines()
     assert len(lines) == 17

@@ -124,9 +124,8 @@ def standing(int8_bundle: Bundle, tmp_path: Path) -> Bundle:
     return open_bundle(shutil.copytree(int8_bundle.path, tmp_path / int8_bundle.path.name))
 
 
-@pytest.mark.parametrize(
-    "moment", [pytest.param(1, marks=pytest.mark.slow), 3, pytest.param(5, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [1, 3, 5])
 def test_a_kill_leaves_the_old_bundle(fp32_bundle: Bundle, standing: Bundle, moment: int):
     killed = again(KILLED.format(moment), fp32_bundle.path, standing.path)
     assert killed.returncode == -signal.SIGKILL
@@ -137,10 +136,11 @@ def test_a_kill_leaves_the_old_bundle(fp32_bundle: Bundle, standing: Bundle, mom
     assert [each.name for each in standing.path.parent.iterdir()] == [standing.path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("full", "expected"),
     [
-        pytest.param(FULL_FROM_THE_START, "or name another folder with TMPDIR", marks=pytest.mark.slow),
+        (FULL_FROM_THE_START, "or name another folder with TMPDIR"),
         (FULL_AFTER_THE_FIRST_FILE, "what stood there is unchanged"),
     ],
 )

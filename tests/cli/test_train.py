@@ -93,6 +93,7 @@ def test_classes_that_differ_between_train_and_test_are_named(edgecnn: Callable,
     assert "has the classes bird, cat, expected cat, dog" in result.error
 
 
+@pytest.mark.slow
 def test_images_in_both_splits_are_a_warning_and_with_strict_an_error(edgecnn: Callable, pets: Path, tmp_path: Path):
     (pets / "test" / "cat" / "copy.png").write_bytes((pets / "train" / "cat" / "0.png").read_bytes())
     command = ["train", "resnet18", "--data", pets, "--image-size", 32, "--epochs", 1]

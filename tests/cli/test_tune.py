@@ -16,6 +16,7 @@ def folder(fp32_bundle: Bundle, int8_bundle: Bundle) -> Path:
     return fp32_bundle.path.parent
 
 
+@pytest.mark.slow
 def test_a_tuned_folder_stands_for_its_best_bundle(edgecnn: Callable, folder: Path):
     before = edgecnn("predict", folder, "calibration/digits-sample/train/7/1.png")
     assert before.code == 2

@@ -169,6 +169,7 @@ def test_a_hanging_server_leaves_time():
         assert inferences(sites[2]) == 1
 
 
+@pytest.mark.slow
 def test_a_hanging_description_leaves_time():
     def hanging(asked: Asked) -> Said:
         return HELD if asked.path.endswith("/config") else Model(labels=("x", "y", "z"))(asked)

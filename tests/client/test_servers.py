@@ -81,6 +81,7 @@ class Load:
         self.end()
 
 
+@pytest.mark.slow
 def test_survives_killed_servers_under_load():
     with serving() as first, serving() as second, Client([url(first), url(second)]) as client, Load(client) as load:
         load.more()
@@ -116,6 +117,7 @@ def test_survives_a_server_that_stops():
         load.more()
 
 
+@pytest.mark.slow
 def test_repeats_when_the_queue_is_full(tmp_path: Path):
     with holding(tmp_path, "--max-batch", 1, "--max-queue", 1) as held, Client(url(held.server)) as client:
         client.logits(held.server.images[:1])
@@ -139,6 +141,7 @@ def test_reports_that_no_server_is_left():
         assert not client.is_ready()
 
 
+@pytest.mark.slow
 def test_splits_bodies_that_are_too_large(tmp_path: Path):
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "large.png")
@@ -150,6 +153,7 @@ def test_splits_bodies_that_are_too_large(tmp_path: Path):
         server.unharmed()
 
 
+@pytest.mark.slow
 def test_labels_follow_each_server(bundle_copy: Path):
     manifest = json.loads((bundle_copy / "manifest.json").read_text())
     manifest["labels"] = [f"number {label}" for label in manifest["labels"]]
@@ -246,6 +250,7 @@ def test_reports_http_to_an_https_server(secured: tuple[Server, Path]):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_reports_https_to_an_http_server():
     patient = Retries(first_rest_s=30, longest_rest_s=30)
     refused = pytest.raises(ServerUnavailable, match=r"after 1 attempt .*does not use TLS: use an http:// URL")

@@ -166,6 +166,7 @@ def test_the_containers_arguments_serve_and_its_probes_are_answered(name: str, l
         assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_probes_are_answered_at_the_connection_limit(tmp_path: Path):
     path = container(SERVERS["kubernetes"])["livenessProbe"]["httpGet"]["path"]
     with (
@@ -178,6 +179,7 @@ def test_probes_are_answered_at_the_connection_limit(tmp_path: Path):
         assert server.get(path).status == 200
 
 
+@pytest.mark.slow
 def test_pod_conforms_to_the_protocol(tmp_path: Path):
     text = (DEPLOY / "kubernetes" / "README.md").read_text()
     (command,) = re.findall(r"^oip-conformance (.+?) +#", text, re.MULTILINE)

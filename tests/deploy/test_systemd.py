@@ -139,6 +139,7 @@ def served_under(prefix: list[str], backend: str, folder: Path) -> str:
     return said.read_text()
 
 
+@pytest.mark.slow
 def test_onnx_runtime_serves_where_no_memory_is_both_written_and_run(tmp_path: Path):
     assert unit_file(UNIT)["Service"]["MemoryDenyWriteExecute"] == "yes"
     code = "import ctypes, os, sys\n"
@@ -166,6 +167,7 @@ def allowed_calls() -> set[str]:
     return expand(group)
 
 
+@pytest.mark.slow
 @systemd
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])

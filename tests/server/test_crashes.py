@@ -99,7 +99,8 @@ def _load(server: Server) -> Iterator[list[int]]:
             thread.join(PATIENCE_S)
 
 
-@pytest.mark.parametrize("name", ["SIGSEGV", pytest.param("SIGABRT", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
 def test_an_engine_that_crashes_in_a_run_closes_its_connections_and_is_started_again(tmp_path: Path, name: str):  # 71
     with holding(tmp_path) as held:
         with held.engine.held():
@@ -163,6 +164,7 @@ def _room(server: Server, size: int) -> Iterator[None]:
             resource.prlimit(pid, resource.RLIMIT_DATA, limits)
 
 
+@pytest.mark.slow
 def test_an_engine_without_memory_fails_its_request_and_recovers(tmp_path: Path):  # 74
     with holding(tmp_path) as held:
         with _room(held.server, 64 * MIB):
@@ -175,6 +177,7 @@ def test_an_engine_without_memory_fails_its_request_and_recovers(tmp_path: Path)
         held.server.unharmed(despite=" failed model=")
 
 
+@pytest.mark.slow
 def test_a_batch_for_which_there_is_no_memory_is_refused_by_the_real_engine():  # 74
     with serving("--max-batch", 4096) as server:
         many = np.repeat(server.images[:1], 4096, axis=0)

@@ -168,8 +168,9 @@ def _works(*command: str) -> bool:
     return bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _works(*_isolated("true")), reason="a network of its own is not permitted here")
-@pytest.mark.parametrize("engine", [pytest.param("onnxruntime", marks=pytest.mark.slow), "openvino"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_serves_without_any_network(engine: str):
     done = subprocess.run(
         _isolated(sys.executable, "-c", ALONE.format(engine=engine)),
@@ -182,6 +183,7 @@ def test_serves_without_any_network(engine: str):
     assert done.stdout == "served\n", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _works("strace", "-o", "/dev/null", "true"), reason="system calls cannot be watched here")
 @pytest.mark.parametrize("engine", installed())
 def test_opens_no_connection_of_its_own(engine: str, tmp_path: Path):

@@ -147,6 +147,7 @@ def test_pixels_may_come_as_numbers(count: int, asker: Asker, server: Server):
     )
 
 
+@pytest.mark.slow
 def test_a_largest_batch_that_no_message_can_hold_is_told_at_the_start():
     options = ("--max-batch", 1024, "--max-body-mb", 1)
     with serving(*options) as server:

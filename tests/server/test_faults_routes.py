@@ -99,6 +99,7 @@ def test_a_name_may_be_sent_percent_encoded_and_with_a_query(server: Server):
     assert server.get("/v2/models/%6cenet%2Ddigits%2dint8/ready?a=b&c").status == 200
 
 
+@pytest.mark.slow
 def test_names_are_looked_up_without_a_look_at_the_disk(tmp_path: Path):
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")

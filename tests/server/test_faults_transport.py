@@ -163,6 +163,7 @@ def test_a_head_that_cannot_be_is_refused(server: Server, request_: bytes, statu
     assert statuses(server.raw(request_)) == [status]
 
 
+@pytest.mark.slow
 def test_500_clients_that_send_their_headers_slowly_harm_nobody(tight: Server):  # 49
     with tight.good_neighbour(), contextlib.ExitStack() as slow:
         socks = [slow.enter_context(tight.connect()) for _ in range(500)]
@@ -186,6 +187,7 @@ def test_a_body_that_comes_too_slowly_is_given_up(tight: Server):  # 50
         assert statuses(read_all(sock)) == [408]
 
 
+@pytest.mark.slow
 def test_answers_that_nobody_reads_are_not_piled_up(tight: Server):  # 51
     with tight.good_neighbour(), peak_below(tight, 16 * MIB), socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -269,6 +271,7 @@ def refusals(server: Server) -> float:
     return sum(each.value for each in samples if each.labels["status"] == "400")
 
 
+@pytest.mark.slow
 def test_without_descriptors_clients_wait_and_no_core_is_burnt(server: Server):  # 57
     (pid,) = server.worker_pids()
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)

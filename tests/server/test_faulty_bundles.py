@@ -156,6 +156,7 @@ def test_a_server_with_nothing_to_serve_ends(tmp_path: Path):  # 75
     assert not any("edgecnn serves" in line or "Traceback" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_model_that_crashes_its_engine_or_never_answers_never_reaches_the_server(tmp_path: Path):  # 76
     folder, told = tmp_path / "bundles", tmp_path / "engine"
     folder.mkdir()
@@ -211,12 +212,13 @@ def test_what_a_graph_names_as_the_place_of_its_data_is_not_opened(tmp_path: Pat
         assert not was_opened()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [
         shutil.rmtree,
-        pytest.param(lambda path: path.chmod(0), marks=pytest.mark.slow),
-        pytest.param(_emptied, marks=pytest.mark.slow),
+        lambda path: path.chmod(0),
+        _emptied,
     ],
 )
 def test_a_bundle_that_vanishes_is_served_from_memory(tmp_path: Path, loss: Callable[[Path], None]):  # 79

@@ -42,6 +42,7 @@ def test_full_queue_refuses_and_answers_the_rest(held: Held, transport: Transpor
         assert server.metrics()["succeeded"] - before["succeeded"] == 16
 
 
+@pytest.mark.slow
 def test_overload_does_not_reduce_throughput(held: Held):  # 66
     held.engine.tell("pace", 0.02)  # 150 images a second, whatever this machine can do
     try:
@@ -160,6 +161,7 @@ time_t time(time_t *at) {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="a clock of our own needs a C compiler")
 def test_clock_jumps_change_nothing(tmp_path: Path):  # 68
     (tmp_path / "clock.c").write_text(CLOCK)

@@ -39,6 +39,7 @@ def loads(server: Server) -> int:
     return sum("ready" in line and "version=" in line for line in server.lines)
 
 
+@pytest.mark.slow
 def test_what_stands_there_now_is_loaded(controlled: Server, one_version: Path):
     put(one_version, 2)
     reply = order(controlled, "load")
@@ -51,6 +52,7 @@ def test_what_stands_there_now_is_loaded(controlled: Server, one_version: Path):
     assert loads(controlled) == 2
 
 
+@pytest.mark.slow
 def test_a_model_that_is_unloaded_answers_nothing_until_it_is_loaded_again(controlled: Server):
     assert order(controlled, "unload").json["state"] == "UNAVAILABLE"
     refused = controlled.infer(controlled.images[:1])
@@ -64,6 +66,7 @@ def test_a_model_that_is_unloaded_answers_nothing_until_it_is_loaded_again(contr
     controlled.unharmed()
 
 
+@pytest.mark.slow
 def test_a_model_that_was_unloaded_may_come_back_otherwise(controlled: Server, one_version: Path):
     put_with_another_class(one_version, 2)
     assert "found logits float32 [-1,11]" in refusal(order(controlled, "load"))
@@ -82,6 +85,7 @@ def test_a_bad_version_leaves_the_old_one_and_says_why_each_time(controlled: Ser
     controlled.unharmed()
 
 
+@pytest.mark.slow
 def test_a_model_whose_bundle_is_gone_goes_on_and_loading_it_says_so(controlled: Server, one_version: Path):  # 79
     shutil.rmtree(one_version)
     assert "has no bundle any more: what is served goes on" in refusal(order(controlled, "load"))
@@ -96,6 +100,7 @@ def test_a_model_that_has_come_into_the_folder_can_be_loaded(controlled: Server,
     assert controlled.index()[COMMITTED.name]["state"] == "READY"
 
 
+@pytest.mark.slow
 def test_what_was_never_loaded_cannot_be_unloaded_and_leaves_nothing_behind(controlled: Server, one_version: Path):
     shutil.copytree(COMMITTED, one_version.parent / "newcomer")
     before = controlled.index()
@@ -104,6 +109,7 @@ def test_what_was_never_loaded_cannot_be_unloaded_and_leaves_nothing_behind(cont
     assert controlled.index() == before
 
 
+@pytest.mark.slow
 def test_a_bundle_that_has_become_a_folder_of_versions_is_loaded(tmp_path: Path):
     where = tmp_path / "models"
     shutil.copytree(COMMITTED, where / COMMITTED.name)
@@ -115,6 +121,7 @@ def test_a_bundle_that_has_become_a_folder_of_versions_is_loaded(tmp_path: Path)
         assert list(server.index()) == [COMMITTED.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("action", "text"),
     [("load", "is not found in the folders that are served"), ("unload", "is not among those that were loaded")],
@@ -156,6 +163,7 @@ def test_who_sends_what_a_page_of_another_site_would_is_refused(headers: dict[st
     assert caught.value.status == 403
 
 
+@pytest.mark.slow
 def test_its_own_page_may_ask(controlled: Server):
     here = f"127.0.0.1:{controlled.port}"
     assert order(controlled, "load", Host=here, Origin=f"http://{here}").status == 200
@@ -215,6 +223,7 @@ def test_tritonclient_loads_and_unloads(controlled: Server, protocol: str):
     controlled.unharmed()
 
 
+@pytest.mark.slow
 def test_who_waits_for_a_model_is_told_when_the_server_ends(one_version: Path, tmp_path: Path):
     (tmp_path / "engine").mkdir()
     engine = Engine(tmp_path / "engine")
@@ -233,6 +242,7 @@ def test_who_waits_for_a_model_is_told_when_the_server_ends(one_version: Path, t
         assert not any("Traceback" in line for line in server.lines)
 
 
+@pytest.mark.slow
 def test_orders_and_looks_do_not_disturb_each_other(one_version: Path):
     with serving("--model-control", "--watch-s", 0.1, bundles=[one_version], name=NAME) as server:
         for number in (2, 3):

@@ -50,6 +50,7 @@ def test_what_was_refused_for_its_tensors_is_refused_again(one_version: Path):  
         assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_what_was_unloaded_stays_so_and_what_was_loaded_comes_back(one_version: Path):
     options = ("--model-control", *QUICK)
     with serving(*options, bundles=[one_version.parent], name=NAME) as server:

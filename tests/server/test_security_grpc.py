@@ -16,7 +16,8 @@ from edgecnn.host.child import child_environment
 KEY = "0123456789abcdef-Key"
 
 
-@pytest.mark.parametrize("log_format", ["text", pytest.param("json", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("log_format", ["text", "json"])
 def test_logs_no_metadata_that_are_not_text(log_format: str):
     with serving("--log-format", log_format, "--grpc-port", 0) as server:
         before = len(server.lines)

@@ -129,6 +129,7 @@ def test_a_bundle_that_is_not_signed_yet_is_served_when_it_is(tmp_path: Path, ke
         assert index(server)["late"]["reason"] == ""
 
 
+@pytest.mark.slow
 def test_a_new_version_is_served_only_with_its_signature(folder: Path, keys: Keys, foreign_keys: Keys):  # 78, 81
     first = put_signed(folder, 1, keys)
     options = (*QUICK, "--require-signature", keys.public)
@@ -146,6 +147,7 @@ def test_a_new_version_is_served_only_with_its_signature(folder: Path, keys: Key
         wait_for(lambda: digest(server) == third)
 
 
+@pytest.mark.slow
 def test_a_version_that_is_served_outlives_its_signature(folder: Path, keys: Keys):
     first = put_signed(folder, 1, keys)
     with serving(*QUICK, "--require-signature", keys.public, bundles=[folder], name=NAME) as server:

@@ -48,6 +48,7 @@ def test_uses_one_thread_with_half_a_core(half_a_core: Path):
     assert found["profile"]["choice"]["figure"]["value"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system knows no affinity")
 def test_uses_one_thread_on_one_core():
     core = min(os.sched_getaffinity(0))

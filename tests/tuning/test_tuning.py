@@ -30,6 +30,7 @@ def test_chooses_one_bundle_of_a_reference(fp32_bundle: Bundle, int8_bundle: Bun
     assert found.profile.verdict
 
 
+@pytest.mark.slow
 def test_tries_streams_and_batches_for_throughput(int8_bundle: Bundle):
     found = tune([int8_bundle], purpose="throughput", budget_s=4)
     tried = {(trial.setting.threads, trial.setting.streams, trial.setting.batch) for trial in found.trials}
@@ -39,6 +40,7 @@ def test_tries_streams_and_batches_for_throughput(int8_bundle: Bundle):
     assert found.profile.choice.figure.value == best
 
 
+@pytest.mark.slow
 def test_reports_a_crashed_engine(int8_bundle: Bundle, fake_openvino: Callable[[str], None]):
     fake_openvino("import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
     found = tune([int8_bundle], budget_s=4)

@@ -108,6 +108,7 @@ def test_a_graph_that_answers_otherwise_makes_no_bundle(network, pretend, checkp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_exported_is_one_clear_line(pretend, checkpoint_path: Path, tmp_path: Path):
     pretend(Unexportable)
     with pytest.raises(EdgecnnError, match="PyTorch cannot export") as raised:
@@ -116,6 +117,7 @@ def test_a_network_that_cannot_be_exported_is_one_clear_line(pretend, checkpoint
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_failed_export_leaves_the_old_bundle_with_force(
     pretend, fp32_bundle: Bundle, checkpoint_path: Path, tmp_path: Path
 ):

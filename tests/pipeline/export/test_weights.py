@@ -29,6 +29,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_torchvision_state_dict_becomes_a_proven_bundle_with_imagenets_preprocessing(
     edgecnn, resnet: Path, tmp_path: Path
 ):

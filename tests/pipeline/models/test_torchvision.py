@@ -103,6 +103,7 @@ def test_googlenets_training_logits_are_torchvisions_where_dropout_is_off():
     close(upper, expected.aux_logits2)
 
 
+@pytest.mark.slow
 def test_googlenets_forward_returns_logits_in_every_mode():
     images = torch.zeros(2, 3, 64, 64)
     network = GoogLeNet(10)

@@ -164,7 +164,8 @@ def test_a_gate_that_cannot_be_met_leaves_no_bundle(ruined: Bundle, tmp_path: Pa
     assert not (tmp_path / "int8").exists()
 
 
-@pytest.mark.parametrize("as_json", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("as_json", [False, True])
 def test_reports_a_gate_that_cannot_be_met(edgecnn, ruined: Bundle, tmp_path: Path, as_json: bool):
     options = ("--method", "percentile", "--percentile", "51", "--max-drop", "0", *(["--json"] if as_json else []))
     found = edgecnn("quantize", ruined.path, "--calibration", "digits", "--out", tmp_path / "int8", *options)

@@ -92,6 +92,7 @@ def test_a_linear_layer_gives_float_operators_its_sums_as_they_are(int8_bundle: 
     assert (relu.op_type, reader.name) == ("Max", "fc2/Gemm")
 
 
+@pytest.mark.slow
 def test_a_residual_network_on_onnx_runtime_sums_and_pools_in_int8(residual: Path, tmp_path: Path):
     found = on_onnx_runtime(residual, tmp_path)
     assert (found["QLinearConv"], found["Conv"]) == (20, 0)

@@ -141,6 +141,7 @@ def test_rounding_together_errs_less_than_rounding_to_the_nearest(fp32_bundle: B
     assert errors["together"] < 0.8 * errors["nearest"]
 
 
+@pytest.mark.slow
 def test_the_symmetric_scheme_has_no_zero_points_and_says_so(fp32_bundle: Bundle, tmp_path: Path):
     options = QuantizationOptions(scheme="symmetric")
     made = quantize(fp32_bundle, open_calibration("digits"), tmp_path / "symmetric", options=options).bundle
@@ -175,6 +176,7 @@ def test_the_classes_take_turns_in_calibration():
     assert np.bincount(targets).tolist() == [10] * 10
 
 
+@pytest.mark.slow
 def test_calibration_on_all_images_leaves_no_gate(fp32_bundle: Bundle, tmp_path: Path):
     options = QuantizationOptions(method="minmax", rounding="nearest")
     made = quantize(fp32_bundle, open_calibration("digits", count=10_000), tmp_path / "all", options=options)

@@ -138,7 +138,8 @@ def test_keeps_an_unfinished_run_without_force(tmp_path: Path):
     assert not unfinished(out).exists()
 
 
-@pytest.mark.parametrize("delays_s", [(0.05,), pytest.param((0.0, 0.05, 0.4), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("delays_s", [(0.05,), (0.0, 0.05, 0.4)])
 def test_a_kill_leaves_the_last_checkpoint(whole: Path, tmp_path: Path, delays_s: tuple[float, ...]):
     out = tmp_path / "lenet"
     command = [sys.executable, "-m", "edgecnn", "train", "lenet", "--data", "digits", "--epochs", "4"]
@@ -163,6 +164,7 @@ def test_a_kill_leaves_the_last_checkpoint(whole: Path, tmp_path: Path, delays_s
     assert [path.name for path in tmp_path.iterdir()] == ["lenet"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path):
     out = tmp_path / "lenet"
     with pytest.raises(Stop):

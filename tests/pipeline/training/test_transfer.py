@@ -60,6 +60,7 @@ def test_a_frozen_network_learns_its_last_layer_alone(foreign: Path, tmp_path: P
     assert after["fc.weight"].shape == (2, 512)
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_network_starts_from_the_weights_and_keeps_their_normalisation(foreign: Path, tmp_path: Path):
     options = TrainingOptions(epochs=1, image_size=32, learning_rate=1e-9, validation=0)
     train("resnet18", TwoColours(), tmp_path / "x", source_name="c", options=options, weights=str(foreign))

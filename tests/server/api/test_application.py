@@ -54,6 +54,7 @@ def test_models_cannot_be_loaded_or_unloaded_by_clients(action: str, name: str, 
     assert server.post({}, path=f"{path}/more").status == 404
 
 
+@pytest.mark.slow
 def test_a_queue_of_one_lets_one_request_in():
     with serving("--max-queue", 1) as server:
         for _ in range(3):

@@ -125,6 +125,7 @@ def test_serves_others_beside_500_slow_clients(loop_kind: str):
             assert site.listener.open_connections == 501
 
 
+@pytest.mark.slow
 def test_closes_500_slow_clients(loop_kind: str):
     with serving(loop_kind, Limits(header_timeout_s=2.0)) as site, ExitStack() as stack:
         for sock in slow_clients(site, stack):

@@ -116,6 +116,7 @@ def _asked(server: Server, name: str) -> Reply | None:
     return None
 
 
+@pytest.mark.slow
 def test_as_many_wait_as_may_and_who_leaves_makes_room(folder: Path):
     with _holding_a_trial(folder) as (server, engine, wait_for_trial), contextlib.ExitStack() as clients:
         loading = clients.enter_context(_send(server, "load", NAME))
@@ -137,6 +138,7 @@ def test_as_many_wait_as_may_and_who_leaves_makes_room(folder: Path):
         wait_for(server.balanced)
 
 
+@pytest.mark.slow
 def test_an_order_over_grpc_whose_deadline_passes_before_it_begins_is_not_carried_out(folder: Path):
     options = ("--grpc-port", 0, "--access-log")
     with _holding_a_trial(folder, *options) as (server, engine, wait_for_trial), asking(server) as asker:

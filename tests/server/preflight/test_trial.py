@@ -94,6 +94,7 @@ def test_an_engine_that_crashes_takes_only_the_child_along(
         try_bundle(bundle_copy, backend="openvino")
 
 
+@pytest.mark.slow
 def test_kills_a_hanging_engine_and_its_children(
     fake_openvino: Callable[[str], None], bundle_copy: Path, tmp_path: Path
 ):

@@ -129,6 +129,7 @@ def test_two_signs_of_life_in_a_watchdog_time(tmp_path: Path, monkeypatch: pytes
     assert len(manager.signs_of_life()) == 5
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_stands_still_gives_no_sign_of_life(manager: Manager, serve: Callable[..., Server]):
     server = serve(SERVING)
     manager.wait_until_told("READY=1")
@@ -140,6 +141,7 @@ def test_a_supervisor_that_stands_still_gives_no_sign_of_life(manager: Manager, 
     assert server.end() == 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_never_comes_to_serve_costs_the_sign_of_life(manager: Manager, serve: Callable[..., Server]):
     server = serve(LOADING, load_timeout_s=1.0)  # for one model, and once more for all else
     manager.wait_for(lambda: len(manager.signs_of_life()) > 2)
@@ -170,6 +172,7 @@ def test_workers_that_crash_again_and_again_are_told_and_the_end_too_but_never_r
     assert said[4:] == ["STOPPING=1", "STATUS=answers what it has accepted, and ends"]
 
 
+@pytest.mark.slow
 def test_signs_of_life_go_on_while_a_server_ends(manager: Manager, serve: Callable[..., Server]):
     server = serve(DEAF, grace_s=2.0)
     manager.wait_until_told("READY=1")

@@ -84,6 +84,7 @@ def test_a_loading_worker_gets_no_grace_period(serve: Callable[..., Server], wor
     assert server.end(number) == 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_serves_one_model_while_another_loads_is_let_finish(serve: Callable[..., Server]):
     server = serve(SERVING_WHILE_LOADING)
     server.wait_for_note("accepting")
@@ -107,6 +108,7 @@ def test_a_second_signal_kills(serve: Callable[..., Server]):
         assert server.end(number) == code
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_end_in_its_grace_time_is_killed(serve: Callable[..., Server]):
     server = serve(DEAF, grace_s=0.1)
     server.logged("edgecnn serves")

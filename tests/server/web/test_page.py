@@ -161,6 +161,7 @@ def test_the_card_tells_what_was_proven_here_and_when_it_was_built(server: Serve
     assert visit.page.evaluate("navigator.clipboard.readText()") == server.bundle.digest
 
 
+@pytest.mark.slow
 def test_throughput_is_counted_while_others_ask(server: Server, visiting: Visiting):
     visit = visiting(server)
     answered = visit.page.locator("#traffic td:last-child")
@@ -171,6 +172,7 @@ def test_throughput_is_counted_while_others_ask(server: Server, visiting: Visiti
     expect(visit.page.locator("#traffic td").nth(3)).to_have_text(re.compile(r"^[\d.]+ ms$"))
 
 
+@pytest.mark.slow
 def test_a_page_that_nobody_sees_asks_nothing(server: Server, visiting: Visiting):
     visit = visiting(server, stands_still=True)
     visit.page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.isAway ?? true })")

@@ -33,6 +33,7 @@ def tab_to(visit: Visit, selector: str) -> None:
     raise AssertionError(f"{selector} cannot be reached by keyboard")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "settings"), [("light", {}), ("dark", PHONE)], ids=["desktop", "phone"])
 def test_axe_finds_nothing_in_any_state(scheme: str, settings: dict, server: Server, visiting: Visiting):
     visit = visiting(server, color_scheme=scheme, reduced_motion="reduce", **settings)
@@ -106,6 +107,7 @@ def test_nothing_is_wider_than_a_phone(width: int, server: Server, visiting: Vis
         assert box["x"] + box["width"] <= width
 
 
+@pytest.mark.slow
 def test_nothing_moves_where_somebody_wants_it_so(server: Server, visiting: Visiting):
     visit = visiting(server, reduced_motion="reduce")
     visit.draw(DIGITS[2])

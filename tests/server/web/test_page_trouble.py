@@ -80,6 +80,7 @@ def test_an_image_that_is_too_large_is_refused_in_words(visiting: Visiting):
         expect(visit.answers()).to_have_text(["0"])
 
 
+@pytest.mark.slow
 def test_labels_stay_text_whatever_stands_in_them(tmp_path: Path, visiting: Visiting):
     with serving(bundles=[altered(tmp_path, "hostile", labels=HOSTILE)]) as server:
         visit = visiting(server)
@@ -127,6 +128,7 @@ def test_a_server_without_a_model_that_is_ready_says_so_until_there_is_one(visit
         expect(visit.page.locator("#connection")).to_have_text("Ready")
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_is_missed_and_one_that_comes_back_answers_by_itself(visiting: Visiting):
     with serving() as server:
         port = server.port
@@ -143,6 +145,7 @@ def test_a_server_that_ends_is_missed_and_one_that_comes_back_answers_by_itself(
         expect(visit.page.locator("#connection")).to_have_text("Ready")
 
 
+@pytest.mark.slow
 def test_a_server_that_has_no_room_says_so_and_can_be_asked_again(tmp_path: Path, visiting: Visiting):
     with holding(tmp_path, "--max-batch", 3, "--max-queue", 2) as held:
         visit = visiting(held.server)

@@ -84,6 +84,7 @@ def test_an_answer_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pyte
         Worker(COMMITTED, Setting("x"), modules={"x": "babbler"})
 
 
+@pytest.mark.slow
 def test_a_child_that_closes_its_pipe_and_stays_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "sitter.py").write_text("import os, time\nos.close(1)\ntime.sleep(600)")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
