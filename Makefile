@@ -1,6 +1,10 @@
 # Everything runs in .venv, which the first target that needs it creates.
 PYTHON ?= python3
 BIN := .venv/bin
+# One process more than cores: many tests wait for a server. The tests start hundreds of Python processes, which
+# compile the package each time where the environment forbids bytecode.
+PYTEST := $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all check format bundle zoo arm devices devices-quick install clean help
 
@@ -21,10 +25,10 @@ demo: install  ## train, export, quantize, verify, predict: the whole road on re
 	$(BIN)/python scripts/demo.py
 
 test: install  ## the tests, offline, in minutes
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(PYTEST)
 
 test-all: install  ## the long tests too
-	$(BIN)/python -m pytest -n auto --dist loadfile -m ''
+	$(PYTEST) -m ''
 
 check: install  ## formatting, lint, types
 	$(BIN)/ruff format --check .

@@ -31,6 +31,7 @@ def test_it_ends_with_the_truth(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     assert wins == sorted(wins, reverse=True)
 
 
+@pytest.mark.slow
 def test_json_holds_all_of_it(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     command = ("quantize", fp32_bundle.path, "--calibration", RECIPE, "--out", tmp_path / "q", "--seeds", 2, "--json")
     found = json.loads(edgecnn(*command).out)

@@ -132,7 +132,7 @@ def test_a_parity_failure_exits_with_3(edgecnn, checkpoint_path: Path, tmp_path:
 
 
 def test_an_interrupt_exits_with_130(edgecnn, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    import edgecnn.pipeline.training.checkpoint as module
+    import edgecnn.pipeline.export.exporting as module
 
     def interrupt(path: Path) -> None:
         raise KeyboardInterrupt

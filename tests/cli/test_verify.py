@@ -135,6 +135,7 @@ def test_without_a_home_folder_a_bundle_is_still_verified(edgecnn, committed: Bu
     assert (result.code, "set HOME" in result.err) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_full_range_bundle_is_predicted_to_fail_on_a_processor_without_vnni(edgecnn, full_range: Bundle, tmp_path):
     result = edgecnn("verify", full_range.path, "--simulate", "avx2")
     assert result.code == 3

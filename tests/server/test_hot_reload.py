@@ -230,6 +230,7 @@ def test_a_version_that_crashes_its_engine_leaves_the_old_one(folder: Path, tmp_
         server.unharmed()
 
 
+@pytest.mark.slow
 def test_at_the_start_the_highest_version_that_can_be_served_is(folder: Path):
     put(folder, 1)
     second = put(folder, 2)
@@ -363,6 +364,7 @@ def test_a_model_whose_folder_is_gone_is_served_from_memory(folder: Path):  # 79
         assert server.infer(server.images[:3]).body == server.golden
 
 
+@pytest.mark.slow
 def test_without_watching_nothing_changes_by_itself(folder: Path):
     first = put(folder, 1)
     with serving("--watch-s", 0, bundles=[folder], name=NAME) as server:

@@ -204,6 +204,7 @@ def test_the_key_is_needed_where_there_is_one(one_version: Path, tmp_path: Path)
         assert order(server, "load").json["state"] == "READY"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_tritonclient_loads_and_unloads(controlled: Server, protocol: str):
     triton = Triton(protocol, controlled)

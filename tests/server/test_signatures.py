@@ -110,6 +110,7 @@ def test_of_several_bundles_those_are_served_that_its_owner_has_signed(
         server.unharmed()
 
 
+@pytest.mark.slow
 def test_the_server_itself_never_loads_the_library(tmp_path: Path, keys: Keys):
     bundle = named(tmp_path, "good")
     keys.sign(bundle)

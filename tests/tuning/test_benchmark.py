@@ -34,6 +34,7 @@ def against(now: Benchmarked, *, factor: float = 1.0, setting: Setting | None = 
     return Benchmarked(now.benchmark, compare(earlier, now.benchmark), Path("old.json"))
 
 
+@pytest.mark.slow
 def test_what_does_not_run_is_a_warning(measured: Benchmarked):
     (warning,) = measured.warnings
     assert "does not run on onnxruntime, bf16" in warning

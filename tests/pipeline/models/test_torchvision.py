@@ -55,7 +55,7 @@ def test_a_network_has_torchvisions_keys_shapes_and_parameters(name: str):
 
 @pytest.mark.parametrize(
     "name",
-    [name if name in ("googlenet", "resnet18") else pytest.param(name, marks=pytest.mark.slow) for name in PARAMETERS],
+    [name if name == "resnet18" else pytest.param(name, marks=pytest.mark.slow) for name in PARAMETERS],
 )
 def test_logits_are_torchvisions(name: str):
     theirs = realistic(torchvisions(name))

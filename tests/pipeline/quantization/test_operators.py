@@ -103,6 +103,7 @@ def test_a_residual_network_on_onnx_runtime_sums_and_pools_in_int8(residual: Pat
     assert (found["QuantizeLinear"], found["DequantizeLinear"]) == (1, 2)  # of the image; before the last sum
 
 
+@pytest.mark.slow
 def test_a_residual_network_on_openvino_sums_within_its_convolutions(residual: Path):
     found = on_openvino(residual)
     assert (found["Convolution", True], found["Convolution", False]) == (20, 0)

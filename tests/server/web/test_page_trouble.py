@@ -161,6 +161,7 @@ def test_a_server_that_has_no_room_says_so_and_can_be_asked_again(tmp_path: Path
         expect(visit.answers()).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_the_key_is_asked_for_and_kept_for_the_tab_only(locked: Server, visiting: Visiting):
     visit = visiting(locked, wait=False)
     dialog = visit.page.get_by_role("dialog", name="This server asks for an API key")

@@ -29,7 +29,6 @@ def measured(fp32_bundle: Bundle, int8_bundle: Bundle) -> Benchmark:
     return quick(fp32_bundle, int8_bundle, candidates=settings(installed(), threads=[1], streams=STREAMS))
 
 
-@pytest.mark.slow
 def test_every_combination_is_measured(measured: Benchmark):
     assert not measured.failed
     found = {(each.bundle, each.setting.backend, each.setting.streams) for each in measured.results}
@@ -41,7 +40,6 @@ def test_every_combination_is_measured(measured: Benchmark):
         assert len(each.speed.turns_ms) == 4
 
 
-@pytest.mark.slow
 def test_the_share_of_the_peak(measured: Benchmark, int8_bundle: Bundle):
     assert int8_bundle.manifest.macs
     for each in measured.results:
