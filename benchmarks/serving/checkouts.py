@@ -45,11 +45,13 @@ def main() -> None:
             server = stack.enter_context(Server(recipe, SERVING / "logs" / f"{name}.log"))
             runners.append(Wrk(request, server.port, BUILD / "wrk", connections=options.connections))
         turns = interleave(runners, rounds=options.rounds, seconds=TURN_S)
+    refused = [sum(load.refused + load.broken for load in runner.loads) for runner in runners]
+    if any(refused):
+        sys.exit(f"error: requests were refused ({refused[0]} here, {refused[1]} there): both bundles need one name")
     rates = [[turn.images / turn.seconds for turn in each] for each in turns]
     found = origin() | {
         "bundle": bundle.manifest.name,
         "connections": options.connections,
-        "refused": [sum(load.refused + load.broken for load in runner.loads) for runner in runners],
         "requests_per_s": [plain(speed(each).images_per_s) for each in turns],
         "ratio": plain(ratio(rates[0], rates[1])),
     }
