@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all check format bundle zoo arm devices devices-quick install clean help
+.PHONY: demo test test-all check format bundle zoo arm devices devices-quick install docs clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -53,6 +53,11 @@ devices-quick: install  ## the same for the committed bundle on a Raspberry Pi 4
 
 bundle: install  ## rebuild exported/lenet-digits-int8 and hold it against the committed one
 	$(BIN)/python scripts/bundle.py
+
+docs: install  ## build the documentation in build/site; offline once its packages are installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/python scripts/docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean:  ## delete what was built, .venv too
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,14 +1,12 @@
-"""edgecnn: a convolutional network from PyTorch to any edge device, with proof.
+"""edgecnn: deploy a convolutional network from PyTorch to an edge device, with proof.
 
-The public API. Importing it loads nothing heavy: names are resolved when they are first used, so that
-`edgecnn --help` and a device's cold start stay quick.
+The public API. Names are imported on first use, so that `edgecnn --help` and a device's cold start are fast.
 """
 
 import os
 from typing import TYPE_CHECKING, Any
 
-# From 1.29 ONNX Runtime's telemetry is on by default on Linux, and it is read when the engine is imported.
-# An edge device that calls home is not what anybody asked for; this line runs before every import of ours.
+# ONNX Runtime 1.29 and later enables telemetry by default on Linux. It reads this variable when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
@@ -48,7 +46,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its home on first use (PEP 562)."""
+    """Import a public name from its module on first use (PEP 562)."""
     from importlib import import_module
 
     if name == "errors":

@@ -1,4 +1,4 @@
-"""`python -m edgecnn` is `edgecnn`."""
+"""Run the `edgecnn` command as `python -m edgecnn`."""
 
 from edgecnn.cli.main import main
 

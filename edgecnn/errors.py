@@ -1,116 +1,116 @@
-"""Every error that edgecnn raises on purpose, and the exit code that the command line gives it.
+"""Errors and warnings of edgecnn, with the exit codes of the command line.
 
-The exit code is 1 unless a class sets another: 2 for a wrong request, 3 where a proof, a gate, a signature or a
-comparison does not hold. A message is one line: what was expected, what was found, what to do.
+The exit code is 1 unless a class sets another: 2 for a usage error, 3 for a failed proof, gate, signature or
+comparison. A message is one line with the expected value, the value found, and a fix.
 """
 
 from typing import Any
 
 
 class EdgecnnError(Exception):
-    """Base of all errors that edgecnn raises on purpose."""
+    """Base class of all errors of edgecnn."""
 
     exit_code = 1
 
 
 class EdgecnnWarning(UserWarning):
-    """Base of the warnings; the command line prints one as a line."""
+    """Base class of all warnings of edgecnn. The command line prints each on one line."""
 
 
 class SaturationWarning(EdgecnnWarning):
-    """INT8 sums overflow on this machine: the answers may not be the reference's."""
+    """INT8 sums saturate on this machine: the answers may differ from the reference's."""
 
 
 class CacheWarning(EdgecnnWarning):
-    """What was to be kept for the next start could not be written; this start goes on without."""
+    """A cache cannot be written. The current start continues without it."""
 
 
 class ProfileWarning(EdgecnnWarning):
-    """What was tuned on this machine does not hold any more, or cannot be read: it is not used."""
+    """A profile is stale or cannot be read. It is not used."""
 
 
 class OverlapWarning(EdgecnnWarning):
-    """An INT8 bundle is measured on images that it was calibrated with."""
+    """An INT8 bundle is measured on its own calibration images."""
 
 
 class UsageError(EdgecnnError):
-    """What was asked for cannot be, whatever the machine."""
+    """The request is invalid on every machine."""
 
     exit_code = 2
 
 
 class OutputExists(UsageError):
-    """The output stands already and replacing it was not asked for."""
+    """The output exists already, and `force` was not given."""
 
 
 class TestSplitRefused(UsageError):
-    """Calibration was asked to look at images that the result will be judged on."""
+    """Calibration images come from the test split."""
 
-    __test__ = False  # its name makes pytest believe that it is a test
+    __test__ = False  # pytest would collect the class because of its name
 
 
 class SourceError(EdgecnnError):
-    """A data source is not there, is empty, or holds something else than images."""
+    """A data source is missing, is empty, or contains files that are not images."""
 
 
 class ImageError(EdgecnnError):
-    """An image that cannot be decoded."""
+    """An image cannot be decoded."""
 
 
 class ImageTooLarge(ImageError):
-    """An image with more pixels than the limit; it was refused before it was decoded."""
+    """An image has more pixels than the limit. It is rejected before decoding."""
 
 
 class CheckpointError(EdgecnnError):
-    """A checkpoint folder that is missing, incomplete or corrupt."""
+    """A checkpoint folder is missing, incomplete or corrupt."""
 
 
 class TrainingError(EdgecnnError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class BundleError(EdgecnnError):
-    """A folder, or an archive, that is not an intact bundle."""
+    """A folder or an archive is not an intact bundle."""
 
 
 class BundleNotFound(BundleError):
-    """There is no folder, or no manifest in it."""
+    """The folder or its manifest does not exist."""
 
 
 class ManifestError(BundleError):
-    """A manifest that does not follow the format."""
+    """A manifest does not follow the format."""
 
 
 class UnsupportedFormat(BundleError):
-    """A bundle in a format that this edgecnn does not read, or that needs what it does not run."""
+    """A bundle needs a format version or a feature that this version of edgecnn does not support."""
 
 
 class UnsafePath(BundleError):
-    """A file name that leaves the folder, or a link inside it."""
+    """A file name points outside the bundle, or the file is a link."""
 
 
 class FileMissing(BundleError):
-    """A file that the manifest names is not there."""
+    """A file that the manifest names is missing."""
 
 
 class UnexpectedFile(BundleError):
-    """A file that the manifest does not name."""
+    """A bundle contains a file that the manifest does not name."""
 
 
 class DigestMismatch(BundleError):
-    """A file whose bytes are not those that were sealed."""
+    """The content of a file does not match its digest."""
 
 
 class ExternalData(BundleError):
-    """A graph whose data is said to be in another file, which an engine would open."""
+    """A graph refers to data in another file, which an engine would open."""
 
 
 class WeightBeyondRange(BundleError):
-    """An INT8 weight is larger than the manifest claims, so that sums of 16 bits may overflow after all."""
+    """An INT8 weight is larger than the manifest claims, so that 16-bit sums may overflow."""
 
 
 class EngineError(EdgecnnError):
-    """An engine refused a model or failed while it ran."""
+    """An engine rejected a graph, or failed while it ran."""
 
 
 class EngineMissing(EngineError):
@@ -118,24 +118,24 @@ class EngineMissing(EngineError):
 
 
 class EngineCrashed(EngineError):
-    """An engine took its process down, or did not answer any more."""
+    """An engine crashed its process, or stopped answering."""
 
 
 class DeviceUnavailable(EngineError):
-    """This machine, or this build of the engine, does not have the device."""
+    """The device is not available on this machine or in this build of the engine."""
 
 
 class PrecisionUnavailable(EngineError):
-    """The device does not compute in the precision that was asked for."""
+    """The device does not support the requested precision."""
 
 
 class ServerError(EdgecnnError):
-    """A server answered with an error, or with something that is no answer.
+    """A server answered with an error, or with an invalid response.
 
     Attributes:
-        url: of the server.
-        status: of its answer, in HTTP.
-        text: what it said.
+        url: URL of the server.
+        status: HTTP status of its response.
+        text: its message.
     """
 
     def __init__(self, message: str, *, url: str, status: int, text: str) -> None:
@@ -146,11 +146,11 @@ class ServerError(EdgecnnError):
 
 
 class ServerUnavailable(EdgecnnError):
-    """No server answered in time, as often as it was asked.
+    """No server answered in time, after all attempts.
 
     Attributes:
-        urls: of the servers that might have answered.
-        reason: why the last of them that was asked did not.
+        urls: URLs of the servers that were tried.
+        reason: why the last attempt failed.
     """
 
     def __init__(self, message: str, *, urls: tuple[str, ...], reason: str) -> None:
@@ -160,21 +160,21 @@ class ServerUnavailable(EdgecnnError):
 
 
 class MissingExtra(EdgecnnError):
-    """A part of edgecnn that is not installed here."""
+    """An optional dependency is not installed."""
 
 
 class ProofFailed(EdgecnnError):
-    """It ran, but the answers are not those of the PyTorch reference."""
+    """The answers differ from the PyTorch reference's."""
 
     exit_code = 3
 
 
 class GateFailed(ProofFailed):
-    """INT8 costs more answers than were allowed, also with the worst layers in float.
+    """The drop of an INT8 bundle exceeds the gate, even with its worst layers in FP32.
 
     Attributes:
         layers: the `LayerReport` of each layer, worst first.
-        drop: the `PairedDrop` with all of them in INT8.
+        drop: the `PairedDrop` with all layers in INT8.
     """
 
     def __init__(self, message: str, *, layers: tuple[Any, ...], drop: Any) -> None:
@@ -184,23 +184,23 @@ class GateFailed(ProofFailed):
 
 
 class SignatureError(EdgecnnError):
-    """It is not proven who made a bundle.
+    """The signer of a bundle is not verified.
 
-    It is no `BundleError`: the bundle may well be intact. Who made it is a proof like the other, and does not hold.
+    This is not a `BundleError`: the bundle itself may be intact.
     """
 
     exit_code = 3
 
 
 class SignatureMissing(SignatureError):
-    """A bundle that nobody has signed: there is no file of that name."""
+    """A bundle has no signature file."""
 
 
 class SignatureInvalid(SignatureError):
-    """A file that is not this key's signature of this bundle: another key's, another bundle's, or of what it was."""
+    """A signature does not match: another key, another bundle, or the bundle has changed."""
 
 
 class SlowerThanBefore(EdgecnnError):
-    """It ran, and is slower than in the benchmark that it was held against."""
+    """A bundle is slower than in the earlier benchmark."""
 
     exit_code = 3

@@ -1,6 +1,6 @@
-"""From logits and labels to a `Prediction`: the same wherever the logits were computed, here or on a server.
+"""Make a `Prediction` from logits and labels.
 
-It knows no engine and no network, so that whoever only asks a server needs neither.
+The classifier and the client share this module. It imports no engine, so that the client needs none.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ class Prediction:
 
     Attributes:
         label: name of the most probable class.
-        index: its position among the logits.
+        index: its index in the logits.
         probability: its softmax probability, in [0, 1].
         top: the most probable labels with their probabilities, best first.
     """
@@ -29,9 +29,9 @@ class Prediction:
 
 
 def prediction_of(logits: np.ndarray, labels: Sequence[str], *, top: int) -> Prediction:
-    """Return the prediction that the logits [K] of one image stand for, with its `top` best labels."""
+    """Return the prediction for the logits [K] of one image, with its `top` best labels."""
     probabilities = softmax(logits)
-    # The best is the first largest logit, as everywhere; a stable sort keeps that order among equals.
+    # Among equal logits the first wins, as with argmax; a stable sort keeps that order.
     best = np.argsort(-logits, kind="stable")[:top]
     ranked = tuple((labels[i], float(probabilities[i])) for i in best)
     return Prediction(ranked[0][0], int(best[0]), ranked[0][1], ranked)
@@ -41,20 +41,20 @@ def check_top(top: int) -> None:
     """Check the number of labels to list.
 
     Raises:
-        UsageError: it is less than one, or no whole number.
+        UsageError: `top` is not a positive integer.
     """
     if not isinstance(top, int | np.integer) or top < 1:
         raise UsageError(f"top must be a whole number of at least 1, found {top!r:.40}")
 
 
 def check_several(images: object) -> None:
-    """Check that these are several images; text and bytes, which are iterable too, are one.
+    """Check that `images` is an iterable of images. A string or bytes is one image.
 
     Raises:
-        UsageError: it is one image.
+        UsageError: `images` is a single image.
     """
     if isinstance(images, str | bytes | bytearray | memoryview) or not isinstance(images, Iterable):
-        raise UsageError("predictions() takes several images: put the one into a list, or call predict()")
+        raise UsageError("predictions() expects several images, found one: put it into a list, or call predict()")
 
 
 def wrong_images(images: object, shape: Sequence[int]) -> UsageError:
@@ -66,14 +66,14 @@ def wrong_images(images: object, shape: Sequence[int]) -> UsageError:
 
 
 def answered(prediction: Prediction | ImageError) -> Prediction:
-    """Return a prediction, or raise the error that stands in its place."""
+    """Return the prediction, or raise it if it is an error."""
     if isinstance(prediction, ImageError):
         raise prediction
     return prediction
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax over the last axis, computed in float64 and shifted so that nothing overflows."""
+    """Return the softmax over the last axis, computed in float64 and shifted against overflow."""
     wide = logits.astype(np.float64)
     powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
     result: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
@@ -81,7 +81,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the softmax, likewise; finite where a probability is too small to be written."""
+    """Return the log-softmax over the last axis. It is finite even if a probability underflows."""
     wide = logits.astype(np.float64)
     shifted = wide - wide.max(axis=-1, keepdims=True)
     result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

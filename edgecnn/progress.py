@@ -1,14 +1,14 @@
-"""How long work says how far it is; it draws nothing, so that every stage stays usable as a library."""
+"""The progress callback of long operations. It draws nothing, so that a stage can be used as a library."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """What long work calls as it goes on."""
+    """A callback for the progress of a long operation."""
 
     def __call__(self, stage: str, done: int, total: int, note: str = "", /) -> None:
-        """Say that `done` of `total` steps of `stage` are finished; `note` holds figures worth seeing."""
+        """Report that `done` of `total` steps of `stage` are finished; `note` contains figures to show."""
 
 
 def silent(stage: str, done: int, total: int, note: str = "", /) -> None:
-    """Ignore all progress."""
+    """Ignore progress."""

@@ -1,7 +1,7 @@
-"""`make bundle`: rebuild the committed bundle from nothing, hold it against the one that stands, then replace that.
+"""Rebuild the committed bundle from scratch, compare it with the committed one, and replace it (`make bundle`).
 
-It must have the same operators and give at least 99 % of the same answers on the test split: training is repeatable
-on one machine, but another processor rounds otherwise.
+The new bundle must have the same operators and at least 99 % agreement with the old one on the test split. Training is
+repeatable on one machine, but another processor rounds differently.
 """
 
 import argparse
@@ -29,7 +29,7 @@ LEAST_AGREEMENT = 0.99
 def main() -> None:
     """Rebuild, compare, replace."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; leave the committed bundle as it is")
+    parser.add_argument("--check", action="store_true", help="compare only; do not replace the committed bundle")
     check_only = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder:
         rebuilt = build(Path(folder) / COMMITTED.name)
@@ -37,14 +37,14 @@ def main() -> None:
             complaint = difference(rebuilt, open_bundle(COMMITTED))
             if complaint:
                 sys.exit(f"error: the rebuilt bundle differs from {COMMITTED}: {complaint}")
-            print(f"the rebuilt bundle has the operators of {COMMITTED} and gives its answers")
+            print(f"the rebuilt bundle has the operators of {COMMITTED} and agrees with it")
         if not check_only:
             build(COMMITTED, fp32=Path(folder) / "fp32")
             print(f"wrote {COMMITTED}")
 
 
 def build(out: Path, *, fp32: Path | None = None) -> Bundle:
-    """Train, export and quantize; an FP32 bundle that stands already at `fp32` is used again."""
+    """Train, export and quantize; an existing FP32 bundle at `fp32` is reused."""
     parent = fp32 or out.parent / "fp32"
     if not parent.exists():
         checkpoint = parent.parent / "checkpoint"
@@ -55,7 +55,7 @@ def build(out: Path, *, fp32: Path | None = None) -> Bundle:
 
 
 def difference(rebuilt: Bundle, committed: Bundle) -> str | None:
-    """Say how two bundles differ in operators or answers; None where they do not."""
+    """Return how two bundles differ in operators or labels; None if they do not."""
     mine, theirs = operators(rebuilt), operators(committed)
     if mine != theirs:
         return f"operators {mine}, expected {theirs}"
@@ -66,11 +66,11 @@ def difference(rebuilt: Bundle, committed: Bundle) -> str | None:
         with load(bundle) as classifier:
             answers.append(classifier.logits(pixels).argmax(axis=1))
     agreement = float(np.mean(answers[0] == answers[1]))
-    return None if agreement >= LEAST_AGREEMENT else f"{agreement:.2%} of the answers agree, expected at least 99 %"
+    return None if agreement >= LEAST_AGREEMENT else f"{agreement:.2%} agreement, expected at least 99 %"
 
 
 def operators(bundle: Bundle) -> list[str]:
-    """List the operators of a bundle's graph, in order."""
+    """Return the operators of a bundle's graph, in order."""
     return [node.op_type for node in onnx.load(str(bundle.model)).graph.node]
 
 

@@ -1,4 +1,4 @@
-"""`make demo`: the whole road on real handwritten digits, in about a minute, and one table at its end."""
+"""Train, export, quantize, verify and predict on real handwritten digits, in about a minute (`make demo`)."""
 
 import json
 import shlex
@@ -29,7 +29,7 @@ DIGIT = HERE / "digit.png"
 
 
 def main() -> None:
-    """Walk the road; stop at the first step that fails."""
+    """Run the steps; stop at the first one that fails."""
     start = time.monotonic()
     HERE.mkdir(parents=True, exist_ok=True)
     edgecnn(f"train lenet --data digits --out {CHECKPOINT} --force")
@@ -47,11 +47,11 @@ def main() -> None:
     answer = edgecnn(f"predict {INT8} {DIGIT} --json")["predictions"][0]
     print(f"{DIGIT} is a {truth}, predicted {answer['label']} ({answer['top'][0]['probability']:.1%})")
     print_table(records, latencies())
-    print(f"{time.monotonic() - start:.0f} s; everything is in {HERE}/")
+    print(f"{time.monotonic() - start:.0f} s; all files are in {HERE}/")
 
 
 def edgecnn(arguments: str) -> Any:
-    """Show a command, run it, and return its result where it is JSON."""
+    """Print a command, run it, and return its JSON output."""
     print(f"$ edgecnn {arguments}", flush=True)
     wants_json = arguments.endswith("--json")
     done = subprocess.run(
@@ -66,14 +66,14 @@ def edgecnn(arguments: str) -> Any:
 
 
 def record_file(bundle: Path, engine: str) -> Path:
-    """Return where a verification's record goes: a new one each time."""
+    """Return the path for a new verification record."""
     path = HERE / f"{bundle.name}.{engine}.json"
     path.unlink(missing_ok=True)
     return path
 
 
 def write_digit() -> str:
-    """Write the first test digit as an image file; returns what it shows."""
+    """Write the first test digit as an image file; return its label."""
     test = open_source("digits").split("test")
     Image.fromarray(test.images[0]).resize((200, 200)).save(DIGIT)  # type: ignore[arg-type]
     return str(open_source("digits").labels[test.known_targets()[0]])
@@ -89,7 +89,7 @@ def latencies() -> dict[str, Estimate]:
 
 
 def print_table(records: dict[tuple[Path, str], Any], times: dict[str, Estimate]) -> None:
-    """Print the one table."""
+    """Print the table."""
     table = Table(title="LeNet on handwritten digits, one image at a time", title_justify="left")
     for column in ("precision", "engine", "top-1", "agreement with PyTorch", "size", "latency"):
         table.add_column(column, justify="left" if column in ("precision", "engine") else "right")
@@ -110,12 +110,12 @@ def print_table(records: dict[tuple[Path, str], Any], times: dict[str, Estimate]
 
 
 def kib(size_bytes: int) -> str:
-    """Write a size."""
+    """Format a size."""
     return f"{size_bytes / 1024:.0f} KiB"
 
 
 def ms(latency: Estimate) -> str:
-    """Write a median with its 95 % interval."""
+    """Format a median with its 95 % interval."""
     return f"{latency.value:.3f} ms [{latency.low:.3f}, {latency.high:.3f}]"
 
 

@@ -1,7 +1,7 @@
 """`python scripts/descriptors.py`: compile the gRPC protocol's definition to the descriptors that the server loads.
 
-A set of descriptors and not Python code: generated code registers its messages under their names for the whole
-process, where those of a client for the same protocol stand already.
+The output is a set of descriptors instead of Python code. Generated code registers its messages for the whole process
+and would conflict with a client for the same protocol.
 """
 
 import tempfile
@@ -17,18 +17,18 @@ def compiled() -> bytes:
     """Return the definition as a serialized FileDescriptorSet, without comments.
 
     Raises:
-        RuntimeError: it is wrong; the compiler has said why on stderr.
+        RuntimeError: the compiler rejects it and prints the reason on stderr.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         code = protoc.main(["protoc", f"-I{PROTO.parent}", f"--descriptor_set_out={out}", PROTO.name])
         if code:
-            raise RuntimeError(f"{PROTO.name} cannot be compiled")
+            raise RuntimeError(f"{PROTO.name} cannot be compiled: see the compiler's message above")
         return out.read_bytes()
 
 
 def main() -> None:
-    """Write the descriptors beside the definition."""
+    """Write the descriptors next to the definition."""
     DESCRIPTORS.write_bytes(compiled())
     print(f"{DESCRIPTORS.name}: {DESCRIPTORS.stat().st_size} bytes")
 

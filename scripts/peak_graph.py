@@ -1,8 +1,8 @@
-"""Write `edgecnn/runtime/peak_fp32.onnx` and `peak_int8.onnx`: what shows how much a machine computes at its best.
+"""Write `peak_fp32.onnx` and `peak_int8.onnx`, which measure the peak throughput of a machine.
 
-A chain of convolutions like those in the middle of a ResNet, of a shape at which both engines are near their best.
-There is no padding: kernels may skip it, and what is counted would not be computed. Eight numbers make all weights: the
-graph repeats them, and an engine folds that while it loads. In QDQ form like every INT8 bundle, or in float.
+A graph is a chain of convolutions like those in the middle of a ResNet, with a shape for which both engines are near
+their peak. It has no padding, because kernels may skip padded values that would be counted. Eight numbers define all
+weights: the graph repeats them, and an engine folds that at load time. INT8 is in QDQ form like every INT8 bundle.
 """
 
 from pathlib import Path
@@ -15,16 +15,16 @@ from onnx import TensorProto, helper, numpy_helper
 FOLDER = Path(__file__).parents[1] / "edgecnn" / "tuning" / "measuring"
 SIDE, CHANNELS, KERNEL, LAYERS = 22, 256, 3, 4
 PATTERN = (3, 64, 9, 1, 5, 2, 7, 4)
-"""Weights of eight neighbouring channels, the next output's turned by one: none beyond 64, no two rows alike."""
+"""Weights of eight neighbouring channels, rotated by one for each output: none above 64, and all rows differ."""
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 
 
 def graph(precision: Precision) -> onnx.ModelProto:
-    """Return the graph: uint8 [N, 22, 22, 256] to float32 [N, 256], the mean of what the last convolution gives.
+    """Return the graph: uint8 [N, 22, 22, 256] to float32 [N, 256], the mean of the last convolution's output.
 
-    The weights of one output add up to 1: an image of one level comes out as that level / 255.
+    The weights of one output add up to 1, so a uniform image of one level gives that level / 255.
     """
     turned = np.array([np.roll(PATTERN, row) for row in range(len(PATTERN))])
     repeats = (CHANNELS // len(PATTERN), CHANNELS // len(PATTERN), KERNEL, KERNEL)

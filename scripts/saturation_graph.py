@@ -1,7 +1,7 @@
-"""Write `edgecnn/runtime/engines/saturation.onnx`, which shows whether 16-bit sums of 8-bit products overflow.
+"""Write `edgecnn/runtime/engines/saturation.onnx`, which detects overflow of 16-bit sums of 8-bit products.
 
-A convolution and a matrix product whose inputs and weights are all at the ends of their ranges, in QDQ form like every
-INT8 bundle. Their outputs are exactly 1, or about a half where two products are added in 16 bits that saturate.
+It contains a convolution and a matrix product whose inputs and weights are at the ends of their ranges, in QDQ form
+like every INT8 bundle. Their outputs are exactly 1, or about 0.5 if pairs of products saturate in 16 bits.
 """
 
 from pathlib import Path
@@ -12,11 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 OUT = Path(__file__).parents[1] / "edgecnn" / "runtime" / "engines" / "saturation.onnx"
 CHANNELS, SIDE, KERNEL, OUTPUTS = 64, 4, 3, 16
-"""Large enough that an engine takes the kernels that it takes for real layers."""
+"""Large enough that an engine uses the same kernels as for real layers."""
 
 
 def graph() -> onnx.ModelProto:
-    """Return the graph: uint8 [N, 4, 4, 64] of 255 to float32 [N, 32], first the convolution's outputs."""
+    """Return the graph: uint8 [N, 4, 4, 64] of 255 to float32 [N, 32], the convolution's outputs first."""
     constants: dict[str, np.ndarray] = {
         "image_scale": np.array(1 / 255, np.float32),
         "zero": np.array(0, np.uint8),

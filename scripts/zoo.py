@@ -1,7 +1,7 @@
-"""`make zoo`: train the reference models on real images, one at a time; what stands is kept, what stopped goes on.
+"""Train the reference models on real images, one at a time; keep finished ones, resume interrupted ones (`make zoo`).
 
-Each model is one `edgecnn train` with no option but its recipe's. A model stands when its checkpoint was trained by
-today's recipe on today's images. Writes `build/benchmarks/zoo.json` and `docs/zoo.md` from the checkpoints.
+Each model is one `edgecnn train` with its default recipe. A model is up to date if its checkpoint was trained with the
+current recipe and images. Writes `build/benchmarks/zoo.json` and `docs/zoo.md` from the checkpoints.
 
     python -m scripts.zoo [--cats-vs-dogs FOLDER] [--only NAME ...]
 """
@@ -9,6 +9,7 @@ today's recipe on today's images. Writes `build/benchmarks/zoo.json` and `docs/z
 import argparse
 import subprocess
 import sys
+import textwrap
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ PAGE = Path("docs/zoo.md")
 
 @dataclass(frozen=True)
 class Model:
-    """A reference model, and the top-1 that its users expect."""
+    """A reference model, and its expected top-1."""
 
     architecture: str
     source: str
@@ -35,7 +36,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Return what its folder is called."""
+        """The name of its folder."""
         return f"{self.architecture}-{self.source}"
 
 
@@ -50,9 +51,9 @@ MODELS = (
 
 
 def main() -> None:
-    """Train what is missing, then write the results of all that stand."""
+    """Train the missing models, then write the results of all finished ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cats-vs-dogs", type=Path, help="image folder; without it that model is left out")
+    parser.add_argument("--cats-vs-dogs", type=Path, help="image folder; without it this model is skipped")
     parser.add_argument("--only", nargs="*", default=[model.name for model in MODELS], help="names of models")
     options = parser.parse_args()
     failed = []
@@ -61,7 +62,7 @@ def main() -> None:
             continue
         source = options.cats_vs_dogs if model.source == "cats-vs-dogs" else model.source
         if source is None:
-            print(f"{model.name}: left out, name its images with --cats-vs-dogs FOLDER", flush=True)
+            print(f"{model.name}: skipped, give its images with --cats-vs-dogs FOLDER", flush=True)
         elif not train(model, str(source)):
             failed.append(model.name)
         write_results()
@@ -70,24 +71,24 @@ def main() -> None:
 
 
 def train(model: Model, source: str) -> bool:
-    """Train one model, or go on with it, or see that it stands already."""
+    """Train one model, or resume it; return whether it is finished."""
     out = ZOO / model.name
     command = ["train", model.architecture, "--data", source, "--out", str(out)]
     print(f"$ edgecnn {' '.join(command)} --resume", flush=True)
     code = run([*command, "--resume"])
-    if code == 2:  # begun by another recipe, or with other images
-        print(f"{model.name}: trained anew", flush=True)
+    if code == 2:  # started with another recipe or other images
+        print(f"{model.name}: retraining", flush=True)
         code = run([*command, "--force"])
     return code == 0
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command in a process of its own; return its exit code."""
+    """Run a command in a new process; return its exit code."""
     return subprocess.run([sys.executable, "-m", "edgecnn", *arguments], check=False).returncode
 
 
 def write_results() -> None:
-    """Write the table of every model that stands, from its checkpoint alone."""
+    """Write the table of every finished model, from its checkpoint alone."""
     rows = [row(model) for model in MODELS if (ZOO / model.name / RECORD).is_file()]
     if not rows:
         return
@@ -95,7 +96,7 @@ def write_results() -> None:
 
 
 def row(model: Model) -> dict[str, Any]:
-    """Read one model's figures."""
+    """Return one model's figures."""
     checkpoint = read_checkpoint(ZOO / model.name)
     record = checkpoint.record
     top1 = record.test_top1 or 0.0
@@ -123,17 +124,17 @@ def row(model: Model) -> dict[str, Any]:
 
 
 def page(rows: list[dict[str, Any]]) -> str:
-    """Write the table for people."""
+    """Write the page."""
     lines = [
         "# The zoo",
         "",
-        "Written by `make zoo` from the checkpoints. Top-1 is on the whole test split, once, by the epoch that a",
-        "validation split chose; its interval is Wilson's, 95 %. Parameters are all that learn, GoogLeNet's auxiliary",
-        "heads too; multiply-accumulates (MACs) are those that run.",
+        "Written by `make zoo` from the checkpoints. Top-1 is measured once on the whole test split, in the epoch that",
+        "a validation split chose. Its interval is Wilson's, 95 %. Parameters are all trainable ones, including",
+        "GoogLeNet's auxiliary heads. Multiply-accumulates (MACs) are those of inference.",
         "",
         table(_HEADER, map(_cells, rows)),
         "",
-        f"Versions: {named(rows[-1]['versions'])}.",
+        textwrap.fill(f"Versions: {named(rows[-1]['versions'])}.", 116),
         "",
     ]
     return "\n".join(lines)

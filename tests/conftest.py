@@ -1,4 +1,4 @@
-"""What many tests share: one trained LeNet, its bundles, and the command line in this process."""
+"""Fixtures for all tests: a trained LeNet, its bundles, and the command line in this process."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# `edgecnn` sets this at import; a test that imports an engine before it must not call anybody either.
+# `edgecnn` sets this at import. A test that imports an engine first must not send telemetry either.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 from command import Result
@@ -24,26 +24,26 @@ hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Try more examples where slow tests run too."""
+    """Use more examples if slow tests run too."""
     hypothesis.settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")
 
 
 @pytest.fixture(autouse=True)
 def _state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep records, profiles and compiled graphs out of the user's home."""
+    """Keep records, profiles and compiled graphs out of the user's home folder."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
 def bundle_copy(tmp_path: Path) -> Path:
-    """A copy of the committed bundle, to be damaged."""
+    """Return a copy of the committed bundle that a test may damage."""
     return Path(shutil.copytree(COMMITTED, tmp_path / COMMITTED.name))
 
 
 @pytest.fixture(scope="session")
 def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LeNet trained on digits with the defaults: the real thing, about fifteen seconds."""
+    """Return LeNet trained on digits with the default recipe (about 15 s)."""
     from edgecnn.pipeline.data.sources import open_source
     from edgecnn.pipeline.training.loop import train
     from edgecnn.pipeline.training.recipes import recipe
@@ -56,7 +56,7 @@ def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def fp32_bundle(checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The exported FP32 bundle of that checkpoint."""
+    """Return the FP32 bundle exported from the checkpoint."""
     from edgecnn.pipeline.export.exporting import export
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
@@ -68,13 +68,23 @@ def fp32_bundle(checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def int8_bundle(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The INT8 bundle made from it with the committed recipe."""
+    """Return the INT8 bundle made from the FP32 bundle with the committed calibration config."""
     return _quantized(fp32_bundle, "lenet-digits-int8", tmp_path_factory, REPOSITORY / "calibration" / "digits.json")
+
+
+@pytest.fixture
+def both_bundles(fp32_bundle: Bundle, int8_bundle: Bundle, tmp_path: Path) -> Path:
+    """A folder with both bundles of one reference, and a folder that is not a bundle."""
+    folder = tmp_path / "both"
+    (folder / "notes").mkdir(parents=True)
+    for bundle in (fp32_bundle, int8_bundle):
+        shutil.copytree(bundle.path, folder / bundle.path.name)
+    return folder
 
 
 @pytest.fixture(scope="session")
 def full_range(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The INT8 bundle with weights up to ±127: where it is exact depends on the processor."""
+    """Return the INT8 bundle with weights up to ±127; some processors saturate with it."""
     return _quantized(fp32_bundle, "full-range", tmp_path_factory, "digits", full_range=True)
 
 
@@ -93,7 +103,7 @@ def _quantized(
 
 @pytest.fixture
 def fake_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Put a package of that name, with the code that is given, in front of the real one for child processes."""
+    """Return a function that shadows the package `openvino` with the given code in child processes."""
 
     def make(code: str) -> None:
         package = tmp_path / "fake" / "openvino"
@@ -112,7 +122,7 @@ def committed() -> Bundle:
 
 @pytest.fixture
 def lying_bundle(committed: Bundle, tmp_path: Path) -> Bundle:
-    """An intact bundle whose reference answered otherwise: sealed, yet its proof does not hold."""
+    """Return an intact bundle with negated reference logits, so that its proof fails."""
     import dataclasses
 
     from edgecnn.bundle.store import create_bundle
@@ -129,14 +139,14 @@ def lying_bundle(committed: Bundle, tmp_path: Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def handwriting(tmp_path_factory: pytest.TempPathFactory) -> OnADevice:
-    """The digits as files; in place of the reference's answers the committed bundle's own, the first turned round."""
+    """Return the digits as files, with the committed bundle's logits as reference; the first row is negated."""
     place = build_once(tmp_path_factory, "on-a-device", _handwriting)
     return OnADevice(place / "handwriting", place / "reference.npz")
 
 
 @pytest.fixture
 def on_a_device(handwriting: OnADevice, tmp_path: Path) -> OnADevice:
-    """The same, with a copy of the reference's answers that a test may change."""
+    """Return the same files, with a copy of the reference logits that a test may change."""
     return OnADevice(handwriting.folder, Path(shutil.copy(handwriting.reference, tmp_path)))
 
 

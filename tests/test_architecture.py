@@ -1,4 +1,4 @@
-"""The import rules of the packages; the lint rules repeat the most important ones with a reason."""
+"""The import rules of the packages. The lint rules repeat the most important ones with a reason."""
 
 import ast
 import subprocess
@@ -183,11 +183,11 @@ def imports(module: Path) -> set[str]:
 
 
 def rule(table: dict[str, set[str]], module: Path) -> set[str]:
-    """The entry of the longest folder, or file, that the module stands in."""
+    """Return the entry of the module's longest path prefix in the table."""
     for place in (module, *module.parents):
         if str(place) in table:
             return table[str(place)]
-    raise AssertionError(f"no rule for {module}: which room is it in?")
+    raise AssertionError(f"no import rule for {module}: add its package to the table")
 
 
 def test_conformance_suite_is_independent():
@@ -199,7 +199,7 @@ def test_conformance_suite_is_independent():
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_a_module_imports_only_what_its_room_may(module: Path):
+def test_module_imports_only_allowed_packages(module: Path):
     for name in imports(module):
         top, _, rest = name.partition(".")
         if top == "edgecnn":
@@ -211,7 +211,7 @@ def test_a_module_imports_only_what_its_room_may(module: Path):
 
 
 def package_of(module: str) -> str:
-    """The folder of a dotted module or package of ours."""
+    """Return the folder of a module or package of edgecnn."""
     path = PACKAGE.parent.joinpath(*module.split("."))
     return str((path if path.is_dir() else path.parent).relative_to(PACKAGE.parent))
 
@@ -222,7 +222,7 @@ def test_packages_import_each_other_in_one_direction():
         own = package_of(".".join(("edgecnn", *module.parts)).removesuffix(".__init__"))
         used = {package_of(name) for name in imports(module) if name.startswith("edgecnn.")}
         packages.setdefault(own, set()).update(used - {own, "edgecnn"})
-    packages.pop("edgecnn")  # the public API and `python -m edgecnn` reach into everything
+    packages.pop("edgecnn")  # the public API and `python -m edgecnn` import from everywhere
     TopologicalSorter(packages).prepare()  # raises CycleError, which names the packages
 
 
@@ -252,7 +252,7 @@ def test_help_loads_nothing_heavy():
     assert loaded_by(code) & set(HEAVY) == set()
 
 
-def test_the_bundle_part_loads_no_engine():
+def test_bundle_package_loads_no_engine():
     heavy = loaded_by("import edgecnn.bundle.store, edgecnn.bundle.preprocessing") & set(HEAVY)
     assert heavy == {"numpy", "PIL"}
 
@@ -262,18 +262,18 @@ def test_packing_and_installing_load_no_engine():
     assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL"}
 
 
-def test_the_runtime_loads_one_engine_and_never_the_pipeline():
+def test_runtime_loads_one_engine_and_no_pipeline():
     bundle = PACKAGE.parent / "exported" / "lenet-digits-int8"
     code = f"import edgecnn\nc = edgecnn.load({str(bundle)!r}, backend='onnxruntime')\n"
     code += "c.predict(c.bundle.self_test().images[0])"
     assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL", "onnxruntime"}
 
 
-def test_the_supervisor_of_a_server_loads_nothing_heavy():
+def test_supervisor_loads_nothing_heavy():
     assert loaded_by("import edgecnn.cli.serve, edgecnn.server.supervisor.supervisor") & set(HEAVY) == set()
 
 
-def test_the_supervisor_of_a_server_of_signed_bundles_loads_nothing_heavy(tmp_path: Path):
+def test_supervisor_loads_no_signature_library(tmp_path: Path):
     (tmp_path / "key.pem").write_text("no key")
     code = "from pathlib import Path\nfrom edgecnn.errors import UsageError\n"
     code += "from edgecnn.server.preflight.signature_check import check_key\nimport edgecnn.cli.serve\n"
@@ -281,7 +281,7 @@ def test_the_supervisor_of_a_server_of_signed_bundles_loads_nothing_heavy(tmp_pa
     assert loaded_by(code) & set(HEAVY) == set()
 
 
-def test_a_worker_loads_one_engine_and_never_the_pipeline():
+def test_worker_loads_one_engine_and_no_pipeline():
     code = "from pathlib import Path\nfrom edgecnn.server.models.loading import load\n"
     code += "from edgecnn.server.options import ServeOptions\nimport edgecnn.server.worker\n"
     code += f"load(Path({str(COMMITTED)!r}), ServeOptions(backend='onnxruntime'), 1).session.close()"
@@ -294,7 +294,7 @@ def test_quantization_and_data_load_no_torch():
     assert loaded_by(code) & {"torch", "torchvision"} == set()
 
 
-def test_verifying_an_image_folder_against_recorded_logits_loads_one_engine_and_nothing_of_the_workstation(
+def test_verify_with_recorded_logits_loads_one_engine(
     on_a_device: OnADevice,
 ):
     arguments = ["verify", COMMITTED, "--backend", "onnxruntime", "--data", on_a_device.folder]

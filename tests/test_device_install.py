@@ -1,7 +1,7 @@
-"""What a device installs: the wheel with one engine, nothing of the pipeline, at most 200 MiB, and it works.
+"""An installation on a device: the wheel, one engine, no pipeline, at most 200 MiB, and it works.
 
-The environment is put together from the wheel and from the packages that are installed here, so that the test needs no
-network; `benchmarks/devices/footprint.py` measures the same with pip, and the times.
+The environment is assembled from the wheel and the packages installed on this machine, so the test needs no network.
+`benchmarks/devices/footprint.py` measures the same installation, and its times, with pip.
 """
 
 import json
@@ -29,7 +29,7 @@ SERVED_MB = 150
 
 
 def needed(package: str, extras: set[str]) -> dict[str, Distribution]:
-    """The distributions that pip would install for a package, the package itself left out."""
+    """Return the distributions that pip would install for a package, without the package itself."""
     found: dict[str, Distribution] = {}
     waiting = [(package, extras)]
     while waiting:
@@ -46,7 +46,7 @@ def needed(package: str, extras: set[str]) -> dict[str, Distribution]:
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that holds edgecnn[onnxruntime,serve] only."""
+    """Return the interpreter of an environment with edgecnn[onnxruntime,serve] only."""
     folder = tmp_path_factory.mktemp("device")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
@@ -75,24 +75,24 @@ def run(device: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess
 
 
 def clean(cwd: Path) -> dict[str, str]:
-    """An environment in which nothing leads back here."""
+    """Return an environment without references to this checkout."""
     return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {
         "XDG_STATE_HOME": str(cwd)
     }
 
 
-def test_the_packages_of_a_device_take_at_most_200_mib(device: Path):
+def test_device_packages_take_at_most_200_mib(device: Path):
     (site,) = device.parent.parent.glob("lib/python*/site-packages")
     total = sum(path.stat().st_size for path in site.rglob("*") if path.is_file() and path.suffix != ".pyc")
     assert total <= 200 * MIB, f"{total / MIB:.0f} MiB"
 
 
-def test_no_part_of_the_pipelines_packages_is_there(device: Path, tmp_path: Path):
+def test_device_has_no_pipeline_packages(device: Path, tmp_path: Path):
     for package in ("torch", "onnx", "sklearn", "openvino"):
         assert run(device, "-c", f"import {package}", cwd=tmp_path).returncode == 1
 
 
-def test_the_committed_bundle_is_packed_and_installed_there(device: Path, tmp_path: Path):
+def test_packs_and_installs_the_committed_bundle(device: Path, tmp_path: Path):
     for arguments in (
         ("pack", str(BUNDLE), "--out", "digits.tar"),
         ("install", "digits.tar", "--to", "site"),
@@ -102,13 +102,13 @@ def test_the_committed_bundle_is_packed_and_installed_there(device: Path, tmp_pa
         assert done.returncode == 0, done.stderr
 
 
-def test_the_committed_bundle_verifies_there(device: Path, tmp_path: Path):
+def test_verifies_the_committed_bundle(device: Path, tmp_path: Path):
     done = run(device, "-m", "edgecnn", "verify", str(BUNDLE), "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["holds"] is True
 
 
-def test_the_doctor_examines_its_engine_there(device: Path, tmp_path: Path):
+def test_doctor_checks_the_installed_engine(device: Path, tmp_path: Path):
     done = run(device, "-m", "edgecnn", "doctor", "--json", cwd=tmp_path)
     ours, theirs = json.loads(done.stdout)["engines"]
     assert (ours["engine"], ours["problem"]) == ("onnxruntime", None)
@@ -116,7 +116,7 @@ def test_the_doctor_examines_its_engine_there(device: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_bundle_is_measured_and_tuned_there_and_the_profile_is_followed(device: Path, tmp_path: Path):
+def test_tunes_a_bundle_and_uses_its_profile(device: Path, tmp_path: Path):
     measured = run(
         device, "-m", "edgecnn", "benchmark", str(BUNDLE), "--rounds", "4", "--turn", "0.02", "--json", cwd=tmp_path
     )
@@ -134,16 +134,14 @@ def test_a_bundle_is_measured_and_tuned_there_and_the_profile_is_followed(device
     assert "pip install 'edgecnn[pipeline]'" in plot.stderr
 
 
-def test_an_image_folder_is_compared_there_with_the_references_recorded_logits(
-    device: Path, on_a_device: OnADevice, tmp_path: Path
-):
+def test_verifies_an_image_folder_with_recorded_logits(device: Path, on_a_device: OnADevice, tmp_path: Path):
     data = ["--data", str(on_a_device.folder), "--reference", str(on_a_device.reference)]
     done = run(device, "-m", "edgecnn", "verify", str(BUNDLE), *data, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["agreement"]["flips"][0]["image"] == "test/0/0007.png"
 
 
-def test_a_digit_is_predicted_there_and_neither_torch_nor_onnx_is_loaded(device: Path, tmp_path: Path):
+def test_predicts_without_torch_and_onnx(device: Path, tmp_path: Path):
     code = (
         f"import edgecnn, sys\nc = edgecnn.load({str(BUNDLE)!r})\n"
         "print(c.predict(c.bundle.self_test().encoded[0].content).label)\n"
@@ -153,19 +151,19 @@ def test_a_digit_is_predicted_there_and_neither_torch_nor_onnx_is_loaded(device:
     assert re.fullmatch(r"\d\n\[\]\n", done.stdout), done.stderr
 
 
-def test_the_command_line_predicts(device: Path, tmp_path: Path):
+def test_predicts_from_the_command_line(device: Path, tmp_path: Path):
     done = run(device, "-m", "edgecnn", "predict", str(BUNDLE), str(DIGIT), "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["predictions"][0]["label"] == "7", done.stderr
 
 
-def test_it_is_served_there_in_little_memory(device: Path, tmp_path: Path):
+def test_serves_in_little_memory(device: Path, tmp_path: Path):
     command = [str(device), "-m", "edgecnn", "serve", str(BUNDLE), "--port", "0"]
     found = served(command, clean(tmp_path), model=BUNDLE.name, image=DIGIT)
     assert (found.label, found.exit_code) == ("7", 0)
     assert found.resident_mb <= SERVED_MB
 
 
-def test_the_web_page_is_in_the_wheel(device: Path):
+def test_wheel_contains_the_web_page(device: Path):
     (site,) = device.parent.parent.glob("lib/python*/site-packages")
     page = Path("edgecnn", "server", "web")
     ours = [file for file in (REPOSITORY / page).rglob("*") if file.is_file() and "__pycache__" not in file.parts]
@@ -182,14 +180,14 @@ def test_the_web_page_is_in_the_wheel(device: Path):
         ["quantize", str(BUNDLE), "--calibration", "digits", "--out", "y"],
     ],
 )
-def test_a_command_of_the_workstation_says_which_extra_is_missing(device: Path, tmp_path: Path, command: list[str]):
+def test_workstation_command_names_the_missing_extra(device: Path, tmp_path: Path, command: list[str]):
     done = run(device, "-m", "edgecnn", *command, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "pip install 'edgecnn[pipeline]'" in done.stderr
 
 
-def test_grpc_needs_an_extra_of_its_own_and_what_describes_it_is_in_the_wheel(device: Path, tmp_path: Path):
+def test_grpc_needs_its_extra(device: Path, tmp_path: Path):
     done = run(device, "-m", "edgecnn", "serve", str(BUNDLE), "--port", "0", "--grpc-port", "0", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "error: this command needs grpc, which is not installed: pip install 'edgecnn[grpc]'\n"
@@ -199,13 +197,13 @@ def test_grpc_needs_an_extra_of_its_own_and_what_describes_it_is_in_the_wheel(de
         assert (site / folder / file).read_bytes() == (REPOSITORY / folder / file).read_bytes()
 
 
-def test_asking_a_server_says_which_extra_is_missing(device: Path, tmp_path: Path):
+def test_remote_prediction_names_the_missing_extra(device: Path, tmp_path: Path):
     done = run(device, "-m", "edgecnn", "predict", "--url", "http://127.0.0.1:1", "digit.png", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "error: this command needs urllib3, which is not installed: pip install 'edgecnn[client]'\n"
 
 
-def test_an_engine_that_is_not_there_says_how_to_get_it(device: Path, tmp_path: Path):
+def test_missing_engine_names_the_extra(device: Path, tmp_path: Path):
     done = run(device, "-m", "edgecnn", "verify", str(BUNDLE), "--backend", "openvino", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "error: the engine openvino is not installed: pip install 'edgecnn[openvino]'\n"

@@ -1,11 +1,11 @@
-"""The errors and their exit codes."""
+"""The error classes and their exit codes."""
 
 import inspect
 
 from edgecnn import errors
 
 
-def test_exit_codes_name_kinds_of_failure():
+def test_exit_codes_group_the_errors():
     by_code: dict[int, set[str]] = {}
     for cls in error_classes():
         by_code.setdefault(cls.exit_code, set()).add(cls.__name__)

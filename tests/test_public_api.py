@@ -1,4 +1,4 @@
-"""The public API: what it holds, and that each name is where it says."""
+"""The public API: its names, and where they are defined."""
 
 import pytest
 
@@ -10,10 +10,10 @@ def test_every_public_name_resolves():
         assert getattr(edgecnn, name) is not None
 
 
-def test_dir_lists_the_public_names_only():
+def test_dir_lists_only_public_names():
     assert dir(edgecnn) == sorted(edgecnn.__all__)
 
 
-def test_an_unknown_name_is_an_attribute_error():
+def test_unknown_name_raises_attribute_error():
     with pytest.raises(AttributeError, match="nonsense"):
         _ = edgecnn.nonsense

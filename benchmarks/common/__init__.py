@@ -1,1 +1,1 @@
-"""What several benchmarks share: tables, files of results, random networks, photographs, and processes on Linux."""
+"""Code that several benchmarks share: tables, result files, random networks, photographs, and processes on Linux."""

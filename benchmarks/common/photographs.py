@@ -1,4 +1,4 @@
-"""JPEG files of 500 × 375 pixels, cut out of the two real photographs that scikit-learn has."""
+"""JPEG files of 500 × 375 pixels, cropped from scikit-learn's two photographs."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def write_photographs(files: dict[Path, int]) -> None:
     """Write the files that do not exist.
 
     Args:
-        files: path to a number, which decides what the file shows: even numbers a temple, odd ones a flower.
+        files: path to a number that selects the photograph: even for the temple, odd for the flower.
     """
     missing = {file: number for file, number in files.items() if not file.exists()}
     pictures = [Image.fromarray(picture) for picture in load_sample_images().images] if missing else []
@@ -23,7 +23,7 @@ def write_photographs(files: dict[Path, int]) -> None:
 
 
 def _cut(picture: Image.Image, random: np.random.Generator) -> Image.Image:
-    """Cut a random part, mirrored or not, a little lighter or darker."""
+    """Return a random crop with random mirroring and brightness."""
     left = int(random.integers(0, picture.width - _WIDTH + 1))
     top = int(random.integers(0, picture.height - _HEIGHT + 1))
     part = picture.crop((left, top, left + _WIDTH, top + _HEIGHT))

@@ -1,4 +1,4 @@
-"""What Linux tells about a process: its children, processor time, memory, descriptors and threads."""
+"""Data about a Linux process: children, processor time, memory, descriptors and threads."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ _PROC = Path("/proc")
 
 
 def tree(pid: int) -> list[int]:
-    """Return a process and all that descend from it, those that have ended left out."""
+    """Return a process and all running descendants."""
     children: dict[int, list[int]] = {}
     for folder in _PROC.glob("[0-9]*"):
         fields = stat(int(folder.name))
@@ -21,7 +21,7 @@ def tree(pid: int) -> list[int]:
 
 
 def stat(pid: int) -> list[str]:
-    """Return the fields of a process from its state on; none where it has ended."""
+    """Return the fields of a process, starting with its state; empty if the process has ended."""
     try:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -29,19 +29,19 @@ def stat(pid: int) -> list[str]:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor time that a process has taken."""
+    """Return the processor time of a process."""
     fields = stat(pid)
     return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
 
 
 def started_at(pid: int) -> int:
-    """Return when a process began, in ticks: with its number it names it for good."""
+    """Return the start time of a process in ticks. Together with the process id, it identifies the process."""
     fields = stat(pid)
     return int(fields[19]) if fields else -1
 
 
 def memory_mb(pid: int) -> tuple[float, float]:
-    """Return resident memory, and the same with shared pages divided among those who share them, in MB."""
+    """Return resident memory and proportional memory (PSS) in MB."""
     sizes = {"Rss": 0.0, "Pss": 0.0}
     try:
         for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
@@ -54,14 +54,14 @@ def memory_mb(pid: int) -> tuple[float, float]:
 
 
 def peak_mb() -> float:
-    """Return the most resident memory that this process has had, in MB."""
-    # Not getrusage: a child's begins with its parent's.
+    """Return the peak resident memory of this process in MB."""
+    # Not getrusage: a child inherits the value of its parent.
     status = (_PROC / "self" / "status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def descriptors(pid: int) -> int:
-    """Return how many descriptors a process has open."""
+    """Return the number of open descriptors of a process."""
     try:
         return sum(1 for _ in (_PROC / str(pid) / "fd").iterdir())
     except OSError:
@@ -69,6 +69,6 @@ def descriptors(pid: int) -> int:
 
 
 def threads(pid: int) -> int:
-    """Return how many threads a process has."""
+    """Return the number of threads of a process."""
     fields = stat(pid)
     return int(fields[17]) if fields else 0

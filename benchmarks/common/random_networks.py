@@ -1,4 +1,4 @@
-"""Random networks that behave as trained ones do: for tests and benchmarks that must not wait for training."""
+"""Random networks that behave like trained ones, for tests and benchmarks that cannot wait for training."""
 
 import numpy as np
 import onnx
@@ -11,15 +11,15 @@ from edgecnn.pipeline.models.registry import build, get_architecture
 from edgecnn.pipeline.transforms import network_input
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and standard deviation of the channels."""
+"""Mean and standard deviation of each channel."""
 
 
 def realistic(network: torch.nn.Module, *, size: int = 64, channels: int = 3) -> torch.nn.Module:
-    """Give a network random weights and the batch norm statistics of real photographs, as training would leave them.
+    """Give a network random weights, and batch norm statistics of real photographs.
 
-    Without those statistics the logits hardly depend on the image, and an error could not be measured by their spread.
-    For the same reason a filter sums to zero: it answers to differences, not to brightness. Batch norm shifts most of
-    its outputs above zero; random networks that cut half of them off are chaotic (Yang et al. 2019, "A mean field
+    Without these statistics the logits hardly depend on the image, and no error can be measured relative to their
+    spread. For the same reason each filter sums to zero: it reacts to differences, not to brightness. Batch norm shifts
+    most of its outputs above zero. Random networks that clip half of them are chaotic (Yang et al. 2019, "A mean field
     theory of batch normalization"): a rounding error grows with every layer, in any framework.
     """
     generator = torch.Generator().manual_seed(0)
@@ -33,10 +33,10 @@ def realistic(network: torch.nn.Module, *, size: int = 64, channels: int = 3) ->
             elif isinstance(module, torch.nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.0, generator=generator)
                 module.bias.normal_(0.6, 0.1, generator=generator)
-                module.momentum = None  # running statistics become those of the batches seen
+                module.momentum = None  # use the batch's statistics as running statistics
         for block in network.modules():
             if hasattr(block, "downsample"):
-                # Training leaves the end of a residual branch small beside its shortcut.
+                # In trained networks the end of a residual branch is small compared with its shortcut.
                 last = block.get_submodule("bn3" if hasattr(block, "bn3") else "bn2")
                 last.get_parameter("weight").mul_(0.2)
     network.train()(photographs(size, channels, count=40))
@@ -44,7 +44,7 @@ def realistic(network: torch.nn.Module, *, size: int = 64, channels: int = 3) ->
 
 
 def photographs(size: int, channels: int = 3, *, count: int = 16) -> torch.Tensor:
-    """Real photographs, normalised: float32 [count, channels, size, size]."""
+    """Return normalised photographs: float32 [count, channels, size, size]."""
     preprocessing = Preprocessing("RGB", Resize((size, size)), None, *IMAGENET)
     pixels = real_photographs().pixels(range(count), preprocessing)
     return network_input(pixels, preprocessing)[:, :channels]

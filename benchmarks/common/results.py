@@ -1,6 +1,6 @@
-"""The results of a benchmark: its command line, where it was measured, and the two files that it writes.
+"""The results of a benchmark: its options, its machine, and the two files that it writes.
 
-Full data goes to `build/benchmarks/NAME.json`, which Git ignores; the page for people to `benchmarks/results/NAME.md`.
+Full data goes to `build/benchmarks/NAME.json`, which Git ignores. The page goes to `benchmarks/results/NAME.md`.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from edgecnn.runtime.site import this_site
 REPOSITORY = Path(__file__).parents[2]
 BUILD = REPOSITORY / "build"
 COMMITTED = REPOSITORY / "exported" / "lenet-digits-int8"
-"""The bundle that is in the repository."""
+"""The bundle in the repository."""
 
 DIGIT = REPOSITORY / "calibration" / "digits-sample" / "train" / "7" / "1.png"
-"""An image of a 7 that is in the repository."""
+"""An image of a 7 in the repository."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Output:
     """The files of one benchmark.
 
     Attributes:
-        data: JSON with everything that was measured.
-        page: Markdown with what people read.
+        data: JSON with all measurements.
+        page: Markdown with the tables.
     """
 
     data: Path
     page: Path
 
     def read(self) -> dict[str, Any]:
-        """Return the data of an earlier run; empty where there is none."""
+        """Return the data of an earlier run; empty if there is none."""
         found: dict[str, Any] = json.loads(self.data.read_text()) if self.data.exists() else {}
         return found
 
@@ -47,18 +47,18 @@ class Output:
 
 
 def output(name: str, folder: Path | None = None) -> Output:
-    """Return where a benchmark writes; `folder` holds both files instead of the usual two."""
+    """Return the files of a benchmark. If `folder` is given, both are in it."""
     data, pages = (folder, folder) if folder else (BUILD / "benchmarks", REPOSITORY / "benchmarks" / "results")
     return Output(data / f"{name}.json", pages / f"{name}.md")
 
 
 def command_line(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser that shows the description as it is written, with the option `--out`."""
+    """Return a parser with the unchanged description and the option `--out`."""
     found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--out", type=Path, metavar="FOLDER", help="write the data and the page into this folder")
+    found.add_argument("--out", type=Path, metavar="FOLDER", help="write the data and the page to this folder")
     return found
 
 
 def origin() -> dict[str, Any]:
-    """Return where and when a benchmark runs."""
+    """Return the time, the machine and the versions of a run."""
     return {"site": plain(this_site()), "measured_at": utc_now()}

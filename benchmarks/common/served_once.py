@@ -1,4 +1,4 @@
-"""`edgecnn serve` started, one image file asked of it over HTTP, and ended: what that takes."""
+"""Start `edgecnn serve`, send one image file over HTTP, stop the server, and measure it."""
 
 import json
 import subprocess
@@ -20,9 +20,9 @@ class Served:
     """A server, and one request to it.
 
     Attributes:
-        ready_s: from the start to readiness.
-        resident_mb: of the server's processes together, after the request.
-        label: what it answers.
+        ready_s: from the start until the server is ready.
+        resident_mb: of all processes of the server, after the request.
+        label: in the answer.
         exit_code: after SIGTERM.
     """
 
@@ -33,10 +33,10 @@ class Served:
 
 
 def served(command: Sequence[str], environment: Mapping[str, str], *, model: str, image: Path) -> Served:
-    """Run a command that serves a model, and ask it for a PNG file.
+    """Run a command that serves a model, and send it a PNG file.
 
     Raises:
-        RuntimeError: it did not become ready.
+        RuntimeError: the server did not become ready.
     """
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as state:
@@ -58,18 +58,18 @@ def served(command: Sequence[str], environment: Mapping[str, str], *, model: str
 
 
 def _address(server: "subprocess.Popen[str]") -> str:
-    """Wait until the server is ready; returns its URL."""
+    """Wait until the server is ready; return its URL."""
     assert server.stderr is not None
     said = []
     for line in server.stderr:
         said.append(line.strip())
         if " serves " in line:
             return line.split()[-1]
-    raise RuntimeError(f"nothing is served: {said[-3:]}")
+    raise RuntimeError(f"the server serves no model: {said[-3:]}")
 
 
 def _ask(url: str, content: bytes) -> str:
-    """Send an image; returns the label of the best class."""
+    """Send an image; return the label of the best class."""
     request = urllib.request.Request(url, content, {"Content-Type": "image/png"})  # noqa: S310
     with urllib.request.urlopen(request, timeout=_LIMIT_S) as answer:  # noqa: S310
         (best,) = json.load(answer)["outputs"][0]["data"]

@@ -1,15 +1,15 @@
-"""How results are written for people: Markdown tables, and figures with their intervals."""
+"""Markdown tables, and figures with intervals."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 _FIGURE = re.compile(r"[*~≥≤+-]* ?[\d.]|—?$")
-"""How a cell of a column of figures begins; an empty cell is one, too."""
+"""The beginning of a cell in a column of figures; a cell may be empty."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a Markdown table; columns of figures are aligned to the right."""
+    """Return a Markdown table; columns of figures are aligned to the right."""
     lines = [[re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in row] for row in rows]
     rules = [
         "---:" if any(column) and all(map(_FIGURE.match, column)) else "---" for column in zip(*lines, strict=True)
@@ -18,7 +18,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def cell(value: Any) -> str:
-    """Write a value of a result: an estimate with its interval, a figure, a text, or — for None."""
+    """Format a value: an estimate with its interval, a figure, a text, or None as —."""
     if value is None:
         return "—"
     if isinstance(value, dict):
@@ -27,18 +27,18 @@ def cell(value: Any) -> str:
 
 
 def interval(value: float, low: float, high: float, *, show: Callable[[float], str] | None = None) -> str:
-    """Write "median [low, high]"; `show` writes each of the three."""
+    """Format "median [low, high]"; `show` formats each of the three."""
     show = show or digits
     return f"{show(value)} [{show(low)}, {show(high)}]"
 
 
 def ratio(value: float, low: float, high: float) -> str:
-    """Write a ratio with its interval."""
+    """Format a ratio with its interval."""
     return interval(value, low, high, show="{:.2f}".format)
 
 
 def digits(value: float) -> str:
-    """Write a figure with three significant digits, or with all digits before the point."""
+    """Format a figure with three significant digits, or with all digits before the point."""
     size = abs(value)
     if not size:
         return "0"
@@ -46,12 +46,12 @@ def digits(value: float) -> str:
 
 
 def named(versions: Mapping[str, str]) -> str:
-    """Write names and their versions."""
+    """Format names with their versions."""
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def where(found: Mapping[str, Any]) -> str:
-    """Write when, where and with what a result was measured: see `results.origin`."""
+    """Format when, where and with which versions a result was measured; see `results.origin`."""
     site = found["site"]
     versions = named(found["versions"] if "versions" in found else site["engines"])
     return f"{found['measured_at']}, {site['processor']}, {site['cores']} cores; {versions}"

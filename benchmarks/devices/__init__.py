@@ -1,1 +1,1 @@
-"""The device part where it is meant to run: what an install takes, and whether emulated processors answer alike."""
+"""The device installation: its size and start-up, and its answers on emulated processors."""

@@ -1,7 +1,7 @@
-"""What `check.py` runs: the committed bundle, and the zoo's networks as FP32 and INT8 bundles in `build/devices`.
+"""The bundles of `check.py`: the committed one, and the zoo's networks as FP32 and INT8 in `build/devices`.
 
-PyTorch's answers are recorded here once (`edgecnn evaluate --save-logits`): a device has none. What stands is kept,
-so a run that was ended goes on; a bundle of another checkpoint is built anew.
+PyTorch's answers are recorded here once (`edgecnn evaluate --save-logits`), because devices have no PyTorch. Existing
+bundles are kept, so that an interrupted run can continue. A bundle of another checkpoint is rebuilt.
 """
 
 import os
@@ -23,25 +23,25 @@ from edgecnn.runtime.verification.recorded import read_recorded
 
 NETWORKS = ("lenet", "alexnet", "vgg11_bn", "googlenet", "resnet18")
 FULL_RANGE = "lenet"
-"""The network that is quantized without regard for processors whose sums saturate, too."""
+"""The network that is also quantized with full-range weights, which saturate on some processors."""
 
 SOURCE = "fashion-mnist"
 BUILD = BUILDS / "devices"
 _IMAGES = 200
 _IMAGES_OF_SLOW = 50
 _SLOW_MACS = 100_000_000
-"""From here on an emulated image takes about a second and more."""
+"""Beyond this number of MACs an emulated image takes about a second or more."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A bundle, and what PyTorch answers to some images.
+    """A bundle, and PyTorch's answers to some images.
 
     Attributes:
-        bundle: it.
+        bundle: the bundle.
         images: uint8 [N, H, W, C].
         logits: float32 [N, K], the reference's, from PyTorch.
-        full_range: whether its INT8 weights go beyond ±64.
+        full_range: whether its INT8 weights exceed ±64.
     """
 
     bundle: Bundle
@@ -51,19 +51,19 @@ class Subject:
 
 
 def committed() -> Subject:
-    """Return the bundle that everybody has: its self-test holds PyTorch's logits."""
+    """Return the committed bundle; its self-test contains PyTorch's logits."""
     bundle = open_bundle(COMMITTED)
     self_test = bundle.self_test()
     return Subject(bundle, self_test.images, self_test.logits)
 
 
 def build(zoo: Path) -> None:
-    """Export and quantize what the zoo holds, and record what PyTorch answers; says what is not there."""
+    """Export and quantize the zoo's networks and record PyTorch's answers; print which networks are missing."""
     BUILD.mkdir(parents=True, exist_ok=True)
     for network in NETWORKS:
         checkpoint = zoo / f"{network}-{SOURCE}"
         if not checkpoint.is_dir():
-            print(f"{network}: left out, {checkpoint} is not there (make zoo)", flush=True)
+            print(f"{network}: skipped, {checkpoint} does not exist (make zoo)", flush=True)
             continue
         reference = read_checkpoint(checkpoint).reference.identity
         fp32, int8 = BUILD / f"{network}-fp32", BUILD / f"{network}-int8"
@@ -79,7 +79,7 @@ def build(zoo: Path) -> None:
 
 
 def _make(out: Path, reference: str, command: list[str]) -> None:
-    """Build a bundle, unless one of this reference stands."""
+    """Build a bundle, unless one of this reference exists."""
     try:
         if open_bundle(out).manifest.reference.digest == reference:
             return
@@ -96,12 +96,12 @@ def _edgecnn(command: list[str]) -> None:
 
 
 def not_built() -> list[str]:
-    """Return the networks of which nothing stands in `build/devices`."""
+    """Return the networks without a bundle in `build/devices`."""
     return [network for network in NETWORKS if not (BUILD / f"{network}.npz").is_file()]
 
 
 def built() -> Iterator[Subject]:
-    """Yield what stands in `build/devices`, with the first test images: fewer for large networks."""
+    """Yield the existing bundles with the first test images: fewer for large networks."""
     split = open_source(SOURCE).split("test")
     for network in NETWORKS:
         recorded = BUILD / f"{network}.npz"

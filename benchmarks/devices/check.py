@@ -1,8 +1,8 @@
-"""`make devices`: the device part on emulated processors: Raspberry Pi 3 and 4, any ARM, AVX2 without VNNI, SSE4.
+"""Run edgecnn on emulated processors: Raspberry Pi 3 and 4, any ARM, AVX2 without VNNI, SSE4 (`make devices`).
 
-On each of them `edgecnn doctor`, `predict` and `serve` with a request, and for the committed bundle and the zoo's, on
-both engines, `edgecnn verify`, and the answers to test images beside this machine's and beside PyTorch's. Writes
-the data and `results/devices.md`; ends with 1 where something that must hold does not.
+On each processor, run `edgecnn doctor`, `predict`, and `serve` with one request. For each bundle and engine, run
+`edgecnn verify`, and compare the answers to test images with this machine's and with PyTorch's. Writes the data and
+`results/devices.md`; exits with 1 if a requirement fails.
 
     python -m benchmarks.devices.check [--zoo DIR] [--resume] [--jobs N] [--quick]
 """
@@ -38,24 +38,24 @@ from benchmarks.devices.runs import answers, edgecnn, serve, verify
 ENGINES = ("onnxruntime", "openvino")
 QUICK = (CORTEX_A72, HASWELL)
 TRUTH = "7"
-"""What `DIGIT` shows."""
+"""The label of `DIGIT`."""
 
 _ANSWERED = (0, 3)
-"""The exit codes of `edgecnn verify` with which the engine has run the bundle."""
+"""Exit codes of `edgecnn verify` after which the engine has run the bundle."""
 
 _CELLS = BUILD / "cells"
 
 
 def main() -> None:
-    """Run what was asked for, and write it down."""
+    """Run the selected checks and write the results."""
     parser = command_line(__doc__)
-    parser.add_argument("--zoo", type=Path, default=REPOSITORY / "zoo", help="where `make zoo` has put its checkpoints")
-    parser.add_argument("--resume", action="store_true", help="keep what an earlier run has found on the same bundles")
+    parser.add_argument("--zoo", type=Path, default=REPOSITORY / "zoo", help="checkpoints of `make zoo`")
+    parser.add_argument("--resume", action="store_true", help="keep the results of an earlier run on the same bundles")
     parser.add_argument(
-        "--quick", action="store_true", help="the committed bundle on two processors; writes no results"
+        "--quick", action="store_true", help="check the committed bundle on two processors; write no results"
     )
     parser.add_argument(
-        "--jobs", type=int, default=2, help="how many devices at once; no figure is a time [default: 2]"
+        "--jobs", type=int, default=2, help="devices to check at the same time; times are not measured [default: 2]"
     )
     options = parser.parse_args()
     if not arm_stands():
@@ -66,12 +66,12 @@ def main() -> None:
         build(options.zoo)
         failed = everything(output("devices", options.out), resume=options.resume, jobs=options.jobs)
     for line in failed:
-        print(f"does not hold: {line}", file=sys.stderr)
+        print(f"failed: {line}", file=sys.stderr)
     sys.exit(1 if failed else 0)
 
 
 def quick() -> tuple[str, ...]:
-    """Run the committed bundle on two processors with ONNX Runtime; returns what does not hold."""
+    """Check the committed bundle on two processors with ONNX Runtime; return the failures."""
     subject = committed()
     with tempfile.TemporaryDirectory() as folder:
         cells = [measured(device, subject=subject, engine=ENGINES[0], kept=Path(folder)) for device in (HERE, *QUICK)]
@@ -81,9 +81,9 @@ def quick() -> tuple[str, ...]:
 
 
 def everything(out: Output, *, resume: bool, jobs: int) -> tuple[str, ...]:
-    """Run all there is, the required engine and the small bundles first; returns what does not hold.
+    """Run all checks, the required engine and small bundles first; return the failures.
 
-    The results are written after each bundle: a run that is ended leaves what it has found.
+    The results are written after each bundle, so that an interrupted run keeps its results.
     """
     cells: list[Cell] = []
     guarded: FullRange | None = None
@@ -112,13 +112,13 @@ def _write_results(out: Output, devices: Sequence[Device], cells: Sequence[Cell]
 
 
 def subjects() -> Iterator[Subject]:
-    """Yield the bundles, those first whose images take least."""
+    """Yield the bundles, the fastest first."""
     yield committed()
     yield from sorted(built(), key=lambda subject: (subject.bundle.manifest.macs or 0) * len(subject.images))
 
 
 def kept_device(device: Processor, *, resume: bool) -> Device:
-    """Look at a device, or return what was seen before."""
+    """Examine a device, or return the result of an earlier run."""
     record = _CELLS / f"{device.name}.json"
     if resume and record.is_file():
         return Device(**json.loads(record.read_text()))
@@ -153,14 +153,14 @@ def looked_at(device: Processor, subject: Subject) -> Device:
 
 
 def measured(device: Processor, *, subject: Subject, engine: str, kept: Path, resume: bool = False) -> Cell:
-    """Measure one bundle on one engine of one device; this machine comes first, and the others are held against it.
+    """Measure one bundle on one engine of one device. This machine comes first, as the basis of comparison.
 
     Args:
-        device: where.
-        subject: what.
+        device: the processor.
+        subject: the bundle and its images.
         engine: its name.
-        kept: a folder for records, and for logits.
-        resume: whether a record of this bundle and as many images will do.
+        kept: folder for records and logits.
+        resume: whether to use a record of the same bundle and number of images.
     """
     stem = f"{device.name}.{subject.bundle.manifest.name}.{engine}"
     record, logits = kept / f"{stem}.json", kept / f"{stem}.npy"
@@ -193,7 +193,7 @@ def measured(device: Processor, *, subject: Subject, engine: str, kept: Path, re
 
 
 def full_range(subject: Subject, cells: Sequence[Cell]) -> FullRange:
-    """Try on Haswell what a bundle does whose weights saturate there: is it caught, and does the cure work?"""
+    """Check on Haswell that a saturating bundle is detected, and that exact INT8 corrects it."""
     bundle = subject.bundle
     image = ["predict", str(bundle.path), str(DIGIT), "--backend", "openvino"]
     verified, loaded = verify(HASWELL, bundle, engine="openvino"), edgecnn(HASWELL, *image)

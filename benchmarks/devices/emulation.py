@@ -1,9 +1,10 @@
-"""The device part on processors that this machine is not, by QEMU's user emulation: for benchmarks and slow tests.
+"""Run edgecnn on other processors with QEMU's user emulation, for benchmarks and slow tests.
 
-The real interpreter and the real wheels run; only the instructions are emulated. Answers and start-up are the device's,
-time is not. Needs Debian's `qemu-user-static`; for ARM also root, to download the packages of a small file system.
+The real interpreter and the real wheels run; only the instructions are emulated. Answers and start-up are those of the
+device, times are not. Needs Debian's `qemu-user-static`; for ARM also root, to download packages for a small file
+system.
 
-    python -m benchmarks.devices.emulation    # builds that file system under build/emulation, about 550 MB
+    python -m benchmarks.devices.emulation    # builds that file system in build/emulation, about 550 MB
 """
 
 import os
@@ -25,7 +26,7 @@ from benchmarks.common.results import BUILD, REPOSITORY
 
 _BUILD = BUILD / "emulation"
 ARM = _BUILD / "arm64"
-"""Debian's Python for ARM, and beside it the wheels of the device part: both engines, and the server's libraries."""
+"""Debian's Python for ARM, and the wheels for a device: both engines, and the server's libraries."""
 
 _WHEELS = "wheels"
 _BUILT_OF = "requirements.txt"
@@ -70,12 +71,12 @@ _CORES = 2
 
 @dataclass(frozen=True)
 class Core:
-    """What `/proc/cpuinfo` says of an ARM core; ONNX Runtime would else read this machine's.
+    """The content of `/proc/cpuinfo` for an ARM core; without it ONNX Runtime would read this machine's.
 
     Attributes:
-        part: its number at the implementer.
-        implementer: its number; 0x41 is ARM.
-        features: instruction sets, as the kernel names them.
+        part: its part number.
+        implementer: its implementer number; 0x41 is ARM.
+        features: instruction sets, named as in the kernel.
     """
 
     part: int
@@ -90,14 +91,14 @@ class Core:
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor that QEMU knows.
+    """A processor that QEMU emulates, or this machine.
 
     Attributes:
-        name: as the option `-cpu` writes it.
+        name: for the option `-cpu`.
         machine: as `uname -m` prints it.
-        about: what stands in a table.
+        about: its text in tables.
         core: of an ARM processor.
-        emulated: whether it needs QEMU at all.
+        emulated: whether it needs QEMU.
     """
 
     name: str
@@ -117,28 +118,28 @@ class Processor:
         return _BUILD / self.name
 
     def missing(self) -> str | None:
-        """Say what is not here that running on it needs; None where all is."""
+        """Return the missing requirement for running on this processor; None if all are met."""
         if not self.emulated:
             return None
         if self.machine == "x86_64" and platform.machine() != self.machine:
-            return f"this interpreter is one for {platform.machine()}"
+            return f"this interpreter is for {platform.machine()}"
         if shutil.which(self.emulator) is None:
             return "QEMU is not installed: apt-get install qemu-user-static"
         if self.core is not None and not arm_stands():
-            return "there is no file system for ARM, or one of other packages: make arm"
+            return "the ARM file system is missing or has other packages: run make arm"
         return None
 
     def command(self, *arguments: str) -> list[str]:
-        """Return the command that runs Python with these arguments on it."""
+        """Return the command that runs Python with these arguments on the processor."""
         command = [self.emulator, "-cpu", self.name] if self.emulated else []
         if self.core is not None:
             command += ["-L", str(self.root), str(self.root / "usr" / "bin" / "python3.11")]
         else:
-            command += [str(Path(sys.executable).resolve())]  # not a virtual environment's link to it
+            command += [str(Path(sys.executable).resolve())]  # resolve a virtual environment's link
         return [*command, *arguments]
 
     def environment(self, paths: Sequence[Path] = ()) -> dict[str, str]:
-        """Return the environment of that command: further paths for modules, edgecnn from here, the packages for it."""
+        """Return the environment of that command: additional paths for modules, this edgecnn, and its packages."""
         packages = sysconfig.get_path("purelib") if self.core is None else str(ARM / _WHEELS)
         return os.environ | {
             "ORT_DISABLE_TELEMETRY": "1",
@@ -149,7 +150,7 @@ class Processor:
     def run(
         self, *arguments: str, paths: Sequence[Path] = (), timeout_s: float = 1200
     ) -> subprocess.CompletedProcess[str]:
-        """Run Python with these arguments on it; see `environment` for the paths."""
+        """Run Python with these arguments on the processor; see `environment` for the paths."""
         return subprocess.run(
             self.command(*arguments),
             env=self.environment(paths),
@@ -167,13 +168,13 @@ CORTEX_A72 = Processor("cortex-a72", "aarch64", "Cortex-A72: Raspberry Pi 4", Co
 ARM_MAX = Processor(
     "max",
     "aarch64",
-    "aarch64 with all that QEMU has",
+    "aarch64 with all QEMU features",
     Core(0x051, 0x00, "fp asimd evtstrm crc32 atomics fphp asimdhp cpuid asimdrdm asimddp sve sve2 i8mm bf16"),
 )
 HERE = Processor("this machine", platform.machine(), "this machine", emulated=False)
 PROCESSORS = (HASWELL, NEHALEM, CORTEX_A72)
 DEVICES = (CORTEX_A53, CORTEX_A72, ARM_MAX, HASWELL, NEHALEM)
-"""All that a device part is tried on."""
+"""All processors that `check.py` covers."""
 
 _DEVICE = """
 import sys
@@ -191,10 +192,10 @@ np.save(logits, np.concatenate([session.run(images[start : start + 8]) for start
 def emulated_logits(
     processor: Processor, model: Path, *, images: np.ndarray, engine: str = "onnxruntime"
 ) -> np.ndarray:
-    """Run a graph there, as an engine is by default: nothing protects its integer sums but its weights.
+    """Run a graph on a processor with the engine's defaults, without exact INT8.
 
     Args:
-        processor: where.
+        processor: the processor.
         model: the ONNX file.
         images: uint8 [N, H, W, C].
         engine: its name.
@@ -212,20 +213,20 @@ def emulated_logits(
 
 
 def arm_stands() -> bool:
-    """Whether the file system for ARM is there, with the packages that are needed today."""
+    """Return whether the ARM file system exists with the current packages."""
     built_of = ARM / _BUILT_OF
     return built_of.is_file() and built_of.read_text().splitlines() == _requirements()
 
 
 def _requirements() -> list[str]:
-    """Return what a device with both engines and the server installs."""
+    """Return the requirements of a device with both engines and the server."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras: dict[str, list[str]] = project["optional-dependencies"]
     return [*project["dependencies"], *extras["onnxruntime"], *extras["openvino"], *extras["serve"]]
 
 
 def build_arm() -> None:
-    """Build the file system for ARM, whole or not at all, and one with each core under `/proc`."""
+    """Build the ARM file system, completely or not at all, and one with each core under `/proc`."""
     new = ARM.with_name("arm64.new")
     shutil.rmtree(new, ignore_errors=True)
     downloads = new / "downloads"
@@ -257,7 +258,7 @@ def build_arm() -> None:
 
 
 def _compile(root: Path) -> None:
-    """Write the bytecode, as installing does; this interpreter can where it is of the same release."""
+    """Compile the bytecode as an installation does, if this interpreter has the same version."""
     if sys.version_info[:2] == _PYTHON:
         folders = [str(root / "usr" / "lib" / "python3.11"), str(root / _WHEELS)]
         options = ["-q", "-q", "--invalidation-mode", "unchecked-hash"]
@@ -265,7 +266,7 @@ def _compile(root: Path) -> None:
 
 
 def _build_root(root: Path, core: Core) -> None:
-    """Build a root whose processor is this core, and whose other folders are ARM's."""
+    """Create a root with this core's `/proc`; its other folders are links to `ARM`."""
     shutil.rmtree(root, ignore_errors=True)
     (root / "proc").mkdir(parents=True)
     for name in ("usr", "lib", "etc"):
@@ -275,7 +276,7 @@ def _build_root(root: Path, core: Core) -> None:
     processors.mkdir(parents=True)
     for name in ("possible", "present", "online"):
         (processors / name).write_text(f"0-{_CORES - 1}\n")
-    for number in range(_CORES):  # OpenVINO ends with a signal where it cannot read this
+    for number in range(_CORES):  # OpenVINO crashes if it cannot read this
         registers = processors / f"cpu{number}" / "regs" / "identification"
         registers.mkdir(parents=True)
         (registers / "midr_el1").write_text(f"{core.identification:#018x}\n")

@@ -1,4 +1,4 @@
-"""What `check.py` finds, and what of it must hold."""
+"""The results of `check.py`, and their requirements."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 import numpy as np
 
 LIMIT = 0.05
-"""By how much the RMS logit error of an INT8 bundle may differ from this machine's, as a share of it."""
+"""Permitted relative difference of an INT8 bundle's RMS logit error from this machine's."""
 
 REQUIRED = "onnxruntime"
-"""The engine of a device install: everything must hold on it. The other one's failures are told, not forbidden."""
+"""The engine of a device installation: failures on it count. Failures of the other engine are only reported."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """One processor, and what the commands do on it.
+    """One processor, and the results of the commands on it.
 
     Attributes:
-        name: as QEMU has it.
-        about: what stands in a table.
-        processor: what `edgecnn doctor` calls it.
-        features: the instruction sets that it names; on emulated x86 the host's.
+        name: as in QEMU.
+        about: its text in tables.
+        processor: its name in `edgecnn doctor`.
+        features: its instruction sets in `edgecnn doctor`; on emulated x86 the host's.
         doctor: exit code of `edgecnn doctor`.
-        problems: the engines that do not run, and why.
-        saturates: operators whose full-range INT8 sums saturate, per engine.
-        incurable: engines on which they do although they are asked for exact sums.
-        predicted: what `edgecnn predict` answers to a digit, or why it does not.
-        served: what `edgecnn serve` answers to it over HTTP.
-        ready_s: from its start to readiness; emulated.
-        served_mb: resident memory of its processes, the emulators' too.
+        problems: engines that do not run, with the reason.
+        saturates: operators whose full-range INT8 sums saturate, for each engine.
+        incurable: engines that saturate in spite of exact INT8.
+        predicted: label from `edgecnn predict` for a digit, or the error.
+        served: label from `edgecnn serve` over HTTP.
+        ready_s: from the server's start until it is ready; emulated.
+        served_mb: resident memory of its processes, including the emulators.
         served_exit: its exit code after SIGTERM.
-        right: what the digit is.
+        right: the correct label.
     """
 
     name: str
@@ -58,18 +58,18 @@ class Cell:
         device: name of the processor.
         bundle: name of the bundle.
         precision: `fp32` or `int8`.
-        full_range: whether its weights go beyond ±64.
+        full_range: whether its weights exceed ±64.
         digest: of the bundle.
         engine: its name.
-        images: how many were answered beside the self-test.
+        images: number of images in addition to the self-test.
         verify: exit code of `edgecnn verify`.
-        problem: what it says where it is not 0.
-        different: how many images are answered otherwise than on this machine; None where nothing was answered.
-        unlike_reference: how many are answered otherwise than by PyTorch.
+        problem: its error if the exit code is not 0.
+        different: number of images with another label than on this machine; None without answers.
+        unlike_reference: number of images with another label than in PyTorch.
         rms_error: root mean square error of the logits against PyTorch's.
         rms_ratio: that error divided by this machine's on the same engine.
         startup_s: from the start of a process to its first answer; emulated.
-        peak_mb: the most memory of that process, the emulator's too.
+        peak_mb: peak memory of that process, including the emulator.
     """
 
     device: str
@@ -89,7 +89,7 @@ class Cell:
     peak_mb: float | None = None
 
     def answered(self, logits: np.ndarray, *, here: np.ndarray, reference: np.ndarray) -> "Cell":
-        """Return the same with what its logits say beside this machine's and PyTorch's, all float32 [N, K]."""
+        """Return a copy with the comparison of its logits with this machine's and PyTorch's, all float32 [N, K]."""
         answers = logits.argmax(axis=1)
         return dataclasses.replace(
             self,
@@ -100,7 +100,7 @@ class Cell:
         )
 
     def with_costs(self, *, startup_s: float, peak_mb: float) -> "Cell":
-        """Return the same with what it cost."""
+        """Return a copy with start-up time and memory."""
         return dataclasses.replace(self, startup_s=round(startup_s, 2), peak_mb=round(peak_mb, 1))
 
 
@@ -108,21 +108,21 @@ class Cell:
 class FullRange:
     """A bundle with weights beyond ±64 on a processor that saturates.
 
-    OpenVINO cannot be told to sum exactly, so commands warn there, and refuse with `--strict`; whether its kernels for
-    this very network saturate is another question, which `openvino` answers. ONNX Runtime saturates unless it is told.
+    OpenVINO has no exact INT8, so commands warn, and fail with `--strict`. `openvino` shows whether its kernels
+    saturate for this network. ONNX Runtime saturates by default.
 
     Attributes:
         bundle: its name.
-        verify_warns: what `edgecnn verify` warns of on OpenVINO.
+        verify_warns: warnings of `edgecnn verify` on OpenVINO.
         strict_verify: its exit code with `--strict`.
-        load_warns: what loading it there warns of.
-        strict_load: exit code of loading it there with `--strict`.
-        says: its last line then.
+        load_warns: warnings of `edgecnn predict` on OpenVINO.
+        strict_load: its exit code with `--strict`.
+        says: its last line with `--strict`.
         openvino: RMS error on OpenVINO divided by this machine's.
-        uncured: RMS error on ONNX Runtime as that is by default, divided by this machine's.
-        uncured_error: its largest logit error on the self-test.
-        tolerance: of the self-test: what verify allows.
-        cured: RMS error as edgecnn opens it, told to sum exactly, divided by this machine's.
+        uncured: RMS error on ONNX Runtime with its defaults, divided by this machine's.
+        uncured_error: largest logit error of that run on the self-test.
+        tolerance: of the self-test.
+        cured: RMS error with exact INT8, as edgecnn uses it, divided by this machine's.
     """
 
     bundle: str
@@ -139,11 +139,11 @@ class FullRange:
 
 
 def shortcomings(cells: Sequence[Cell], devices: Sequence[Device], guarded: FullRange | None) -> tuple[str, ...]:
-    """Return a line for everything that must hold and does not."""
+    """Return one line for each requirement that fails."""
     found = []
     for device in devices:
         if device.doctor:
-            found.append(f"{device.name}: edgecnn doctor ends with {device.doctor}")
+            found.append(f"{device.name}: edgecnn doctor exited with {device.doctor}")
         if REQUIRED in device.problems:
             found.append(f"{device.name}: {REQUIRED}: {device.problems[REQUIRED]}")
         if {device.predicted, device.served} != {device.right}:
@@ -151,7 +151,7 @@ def shortcomings(cells: Sequence[Cell], devices: Sequence[Device], guarded: Full
                 f"{device.name}: a {device.right} is predicted as {device.predicted} and served as {device.served}"
             )
         if device.served_exit:
-            found.append(f"{device.name}: edgecnn serve ends with {device.served_exit} after SIGTERM")
+            found.append(f"{device.name}: edgecnn serve exited with {device.served_exit} after SIGTERM")
     for cell in cells:
         if cell.engine == REQUIRED:
             found += [f"{cell.device}, {cell.bundle}: {problem}" for problem in _shortcomings(cell)]
@@ -160,35 +160,33 @@ def shortcomings(cells: Sequence[Cell], devices: Sequence[Device], guarded: Full
 
 def _shortcomings(cell: Cell) -> list[str]:
     if cell.verify:
-        return [f"edgecnn verify ends with {cell.verify}: {cell.problem}"]
+        return [f"edgecnn verify exited with {cell.verify}: {cell.problem}"]
     if cell.rms_ratio is None:
-        return ["it answers nothing"]
+        return ["no answer"]
     if cell.precision == "int8" and abs(cell.rms_ratio - 1) > LIMIT:
-        return [f"the RMS logit error is {cell.rms_ratio:.3f} of this machine's, allowed is {LIMIT:.0%} more or less"]
+        return [f"the RMS logit error is {cell.rms_ratio:.3f} of this machine's, expected within {LIMIT:.0%}"]
     return []
 
 
 def _unguarded(guarded: FullRange, devices: Sequence[Device]) -> list[str]:
-    """Say where a bundle that saturates slips through; its cure is one of the cells."""
+    """Return the checks that miss a saturating bundle; exact INT8 is checked as one of the cells."""
     found = []
     if not guarded.verify_warns or guarded.strict_verify != 1:
-        found.append(f"Haswell: edgecnn verify of {guarded.bundle} on OpenVINO does not say that sums may saturate")
+        found.append(f"Haswell: edgecnn verify of {guarded.bundle} on OpenVINO does not warn of saturation")
     if not guarded.load_warns or guarded.strict_load != 1:
-        found.append(f"Haswell: loading {guarded.bundle} on OpenVINO goes unnoticed")
+        found.append(f"Haswell: loading {guarded.bundle} on OpenVINO gives no warning")
     if guarded.uncured_error <= guarded.tolerance:
-        found.append(
-            f"Haswell: the self-test of {guarded.bundle} would not catch ONNX Runtime's sums if they saturated"
-        )
+        found.append(f"Haswell: the self-test of {guarded.bundle} would not detect saturation in ONNX Runtime")
     if guarded.uncured is None or guarded.uncured <= 1 + LIMIT:
-        found.append(f"Haswell: {guarded.bundle} does not saturate on ONNX Runtime: the cure was not tried")
+        found.append(f"Haswell: {guarded.bundle} does not saturate on ONNX Runtime: exact INT8 was not tested")
     haswell = next((device for device in devices if device.name == "Haswell"), None)
     if haswell is None or not haswell.saturates.get(REQUIRED) or "openvino" not in haswell.incurable:
-        found.append("Haswell: edgecnn doctor does not say that full-range weights saturate")
+        found.append("Haswell: edgecnn doctor does not report that full-range weights saturate")
     return found
 
 
 def without_folders(lines: Sequence[str]) -> tuple[str, ...]:
-    """Return lines with the last part of each path alone: this machine's folders mean nothing elsewhere."""
+    """Return lines with only the last part of each path, because folders differ between machines."""
     return tuple(
         " ".join(word.rsplit("/", 1)[-1] if word.startswith("/") else word for word in line.split(" "))
         for line in lines

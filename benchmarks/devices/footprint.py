@@ -1,8 +1,8 @@
-"""What a device pays: size of the packages, start of the command line, a cold process's first prediction, and memory.
+"""Cost of a device installation: size of packages, start of the command line, first prediction, and memory.
 
 Builds the wheel, installs `edgecnn[onnxruntime,serve]` with pip into an empty environment, and measures there. Whole
-processes are timed in turns, so that the machine's drift hits all alike. Writes the data and `results/footprint.md`;
-ends with 1 where a bound is passed.
+processes are timed in turns, so that drift of the machine affects all equally. Writes the data and
+`results/footprint.md`; exits with 1 if a limit is exceeded.
 
     python -m benchmarks.devices.footprint
 """
@@ -25,13 +25,13 @@ from benchmarks.common.tables import interval, table, where
 
 ROUNDS = 15
 MIB = 2**20
-_TITLE = """# What a device install takes
+_TITLE = """# Size of a device installation
 
-Written by `python -m benchmarks.devices.footprint`: the wheel with ONNX Runtime and the server, installed by pip into
-an empty environment. Packages below 0.1 MiB are left out; medians of whole processes, timed in turns."""
+Written by `python -m benchmarks.devices.footprint`: the wheel with ONNX Runtime and the server, installed with pip into
+an empty environment. Packages below 0.1 MiB are omitted. Times are medians of whole processes, measured in turns."""
 
 BOUNDS = {"packages_mib": 200.0, "served_mb": 150.0, "first_prediction_s": 1.0}
-"""What a device may pay at most; the time is the median."""
+"""Upper limits; the time is the median."""
 
 FIRST = "first prediction of a cold process"
 
@@ -68,13 +68,13 @@ def main() -> None:
         "served_mb": result["served_mb"],
         "first_prediction_s": result["seconds"][FIRST]["median"],
     }
-    passed = [f"{name} is {found[name]}, allowed is {bound}" for name, bound in BOUNDS.items() if found[name] > bound]
+    passed = [f"{name} is {found[name]}, limit {bound}" for name, bound in BOUNDS.items() if found[name] > bound]
     if passed:
         sys.exit(f"error: {'; '.join(passed)}")
 
 
 def install(folder: Path) -> Path:
-    """Install the wheel with one engine and the server into an empty environment; returns its interpreter."""
+    """Install the wheel with one engine and the server into an empty environment; return its interpreter."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
@@ -85,9 +85,9 @@ def install(folder: Path) -> Path:
 
 
 def sizes(site: Path) -> dict[str, int]:
-    """Return the bytes of each top-level entry of `site-packages` as its wheel holds them; small ones are left out.
+    """Return the bytes of each top-level entry of `site-packages` as in its wheel, without small ones.
 
-    The bytecode that pip writes is no part of it: a device may do without (`pip install --no-compile`).
+    Bytecode is not counted, because a device does not need it (`pip install --no-compile`).
     """
     found = {
         entry.name: sum(file.stat().st_size for file in files if file.suffix != ".pyc") for entry, files in parts(site)
@@ -96,12 +96,12 @@ def sizes(site: Path) -> dict[str, int]:
 
 
 def bytecode(site: Path) -> int:
-    """Return the bytes of bytecode beside them."""
+    """Return the bytes of the bytecode."""
     return sum(file.stat().st_size for _, files in parts(site) for file in files if file.suffix == ".pyc")
 
 
 def parts(site: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield the top-level entries and their files, pip and what only it needs left out."""
+    """Yield the top-level entries and their files, without pip and its own dependencies."""
     for entry in sorted(site.iterdir()):
         if entry.name.split("-")[0] in ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils"):
             continue
@@ -142,24 +142,24 @@ def peak_rss(python: Path) -> float:
 
 
 def serving(python: Path) -> Served:
-    """Serve the bundle there, and ask it once."""
+    """Serve the bundle and send one request."""
     command = [str(python), "-m", "edgecnn", "serve", str(COMMITTED), "--port", "0"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     return served(command, environment, model=COMMITTED.name, image=DIGIT)
 
 
 def page(result: Mapping[str, Any]) -> str:
-    """Write the figures beside their bounds, the times, and the size of each package."""
+    """Write the figures with their limits, the times, and the size of each package."""
     seconds, rounds = result["seconds"], "{:.3f}".format
     figures = [
         ["packages, MiB", f"{result['total_mib']}", f"{BOUNDS['packages_mib']:g}"],
-        ["bytecode that pip writes of them, MiB", f"{result['bytecode_mib']}", ""],
+        ["bytecode written by pip, MiB", f"{result['bytecode_mib']}", ""],
         [
             "first prediction of a cold process, s",
             rounds(seconds[FIRST]["median"]),
             f"{BOUNDS['first_prediction_s']:g}",
         ],
-        ["its peak memory, MiB", f"{result['peak_rss_mib_first_prediction']}", ""],
+        ["peak memory of that process, MiB", f"{result['peak_rss_mib_first_prediction']}", ""],
         ["a server of LeNet after one request, MB", f"{result['served_mb']}", f"{BOUNDS['served_mb']:g}"],
         ["`edgecnn --help` beyond a bare Python, s", rounds(result["help_over_bare_python_s"]), ""],
     ]

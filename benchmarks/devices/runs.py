@@ -1,6 +1,6 @@
-"""What `check.py` runs on one device, through the command line and the public API, each in a process of its own.
+"""Run edgecnn on one device for `check.py`, through the command line and the public API, in separate processes.
 
-The processes are watched from outside, and nothing of the device part is patched for the emulator.
+The processes are observed from outside, and edgecnn is not changed for the emulator.
 """
 
 import json
@@ -30,7 +30,7 @@ with edgecnn.load(bundle, backend=engine) as classifier:
     started = time.time() - begun
     np.save(logits, np.concatenate([classifier.logits(images[at : at + 8]) for at in range(0, len(images), 8)]))
     engine = f"{classifier.info.engine} {classifier.info.version}"
-status = open("/proc/self/status").read()  # its own highest, which getrusage mixes with that of whoever started it
+status = open("/proc/self/status").read()  # getrusage would include the parent's peak
 peak = int(status.partition("VmHWM:")[2].split()[0])
 print(json.dumps({"startup_s": started, "peak_kib": peak, "engine": engine}))
 """
@@ -38,13 +38,13 @@ print(json.dumps({"startup_s": started, "peak_kib": peak, "engine": engine}))
 
 @dataclass(frozen=True)
 class Said:
-    """How a command has ended.
+    """The result of a command.
 
     Attributes:
         code: its exit code.
-        result: what it has printed as JSON; None where it has not.
-        problem: its last line on stderr where it failed.
-        warnings: what it warned of.
+        result: its output parsed as JSON; None without output.
+        problem: its last line on stderr if it failed.
+        warnings: its warnings.
     """
 
     code: int
@@ -55,13 +55,13 @@ class Said:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a bundle answers on a device.
+    """The answers of a bundle on a device.
 
     Attributes:
         engine: name and version.
         logits: float32 [N, K].
         startup_s: from the start of the process to its first answer.
-        peak_mb: the most memory that the process held; where it is emulated, the emulator's too.
+        peak_mb: peak memory of the process, including the emulator.
     """
 
     engine: str
@@ -71,26 +71,26 @@ class Answers:
 
 
 def edgecnn(device: Processor, *arguments: str) -> Said:
-    """Run a command of edgecnn that can print JSON."""
+    """Run an edgecnn command that can print JSON."""
     done = device.run("-m", "edgecnn", *arguments, "--json", timeout_s=_LIMIT_S)
     lines = _said(done.stderr)
     result = json.loads(done.stdout) if done.stdout.strip() else None
     problem = None
     if done.returncode:
-        problem = lines[-1].removeprefix("error: ") if lines else f"ended with {done.returncode}"
+        problem = lines[-1].removeprefix("error: ") if lines else f"exit code {done.returncode}"
     warned = tuple(line.removeprefix("warning: ") for line in lines if line.startswith("warning: "))
     return Said(done.returncode, result, problem, warned)
 
 
 def verify(device: Processor, bundle: Bundle, *, engine: str) -> Said:
-    """Run `edgecnn verify`; the record goes with it."""
+    """Run `edgecnn verify` and write its record."""
     with tempfile.TemporaryDirectory() as folder:
         record = str(Path(folder) / "record.json")
         return edgecnn(device, "verify", str(bundle.path), "--backend", engine, "--record", record)
 
 
 def answers(device: Processor, bundle: Bundle, *, images: np.ndarray, engine: str) -> Answers | None:
-    """Let a bundle answer uint8 [N, H, W, C] by `edgecnn.load`; None where the process fails."""
+    """Run a bundle on uint8 [N, H, W, C] with `edgecnn.load`; return None if the process fails."""
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "images.npy", Path(folder) / "logits.npy"
         np.save(before, images)
@@ -104,15 +104,15 @@ def answers(device: Processor, bundle: Bundle, *, images: np.ndarray, engine: st
 
 
 def serve(device: Processor, bundle: Bundle) -> Served:
-    """Start `edgecnn serve` there and ask it for the digit.
+    """Start `edgecnn serve` on the device and send it the digit.
 
     Raises:
-        RuntimeError: it did not become ready.
+        RuntimeError: the server did not become ready.
     """
     command = device.command("-m", "edgecnn", "serve", str(bundle.path), "--port", "0")
     return served(command, device.environment(), model=bundle.manifest.name, image=DIGIT)
 
 
 def _said(stderr: str) -> list[str]:
-    """Return the lines that the program has said, without those of the emulator."""
+    """Return the program's output lines without the emulator's."""
     return [line for line in map(str.strip, stderr.splitlines()) if line and not line.startswith("qemu-")]

@@ -1,4 +1,1 @@
-"""Networks in one process: time beside PyTorch, ONNX Runtime and OpenVINO, what the runtime costs, and parity.
-
-Also how long training waits for data.
-"""
+"""Networks in one process: latency compared with other tools, overhead of the runtime, parity, and data loading."""

@@ -1,6 +1,6 @@
-"""The bundles that `runtime.py` runs: the committed LeNet, and networks at 224 × 224 with random weights.
+"""The bundles for `runtime.py`: the committed LeNet, and networks at 224 × 224 with random weights.
 
-These are made in `build/` and used again: nobody trained them, and how fast they run does not depend on it.
+These are built once in `build/`. Their weights are random, because speed does not depend on them.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _SELF_TEST = 4
 
 
 def prepared(network: str, precision: str) -> Bundle:
-    """Return a bundle, made now where it does not stand yet."""
+    """Return a bundle; build it if it does not exist."""
     if network == "lenet":
         return open_bundle(COMMITTED)
     folder = RUNTIME / f"{network}-{precision}"
@@ -51,7 +51,7 @@ def _made(folder: Path, network: str, precision: str) -> Bundle:
 
 
 def _manifest(name: str, model: onnx.ModelProto, *, network: str, classes: int) -> Manifest:
-    """Return the committed bundle's manifest with all that is of another network replaced."""
+    """Return the committed bundle's manifest, adapted to another network."""
     committed = open_bundle(COMMITTED).manifest
     assert committed.quantization is not None
     image, logits = tensor_specs((224, 224, 3), classes)

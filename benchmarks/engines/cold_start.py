@@ -1,6 +1,6 @@
-"""One cold start, and where its time goes: for `startup.py`, which runs this module in a process of its own.
+"""Measure the steps of one cold start, in its own process, for `startup.py`.
 
-It imports nothing before it is told to, so that what an import costs stands beside its name.
+The module imports nothing at its top, so that the cost of each import is measured.
 
     python -m benchmarks.engines.cold_start BUNDLE ENGINE cached|uncached MONOTONIC_TIME_OF_ITS_START
 """
@@ -12,7 +12,7 @@ import time
 
 
 def start(folder: str, engine: str, *, cached: bool, begun: float) -> dict[str, float]:
-    """Open a bundle and answer one image; returns the seconds of each step, and the peak of memory in bytes."""
+    """Open a bundle and classify one image; return the seconds of each step, and peak memory in bytes."""
     marks = {"interpreter_s": time.monotonic()}
     np = importlib.import_module("numpy")
     store = importlib.import_module("edgecnn.bundle.store")

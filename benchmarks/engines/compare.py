@@ -1,13 +1,13 @@
-"""Latency of seven networks as users of PyTorch, ONNX Runtime and OpenVINO run them, and by edgecnn's tuned choice.
+"""Compare the latency of seven networks in PyTorch, ONNX Runtime, OpenVINO, and edgecnn with its tuned setting.
 
-All ways to run a network are measured in one run, in turns, each in a process of its own: PyTorch eager and compiled;
-ONNX Runtime and OpenVINO on PyTorch's ONNX export, and on the INT8 models of their own quantizers, each with its
-defaults; edgecnn with what `tune` chooses of its FP32 and its INT8 bundle. Batch 1, random weights: time does not
-depend on them. Writes the data and `results/engines.md` after each network, which replaces its own rows only.
+All candidates are measured in one run, in turns, each in its own process: PyTorch eager and compiled; ONNX Runtime and
+OpenVINO on PyTorch's ONNX export, and on INT8 models from their own quantizers, each with its defaults; edgecnn with
+the choice of `tune` from its FP32 and INT8 bundles. Batch 1, random weights, because latency does not depend on them.
+Writes the data and `results/engines.md` after each network, and replaces only that network's rows.
 
     pip install nncf
-    python -m benchmarks.engines.compare build [NETWORK…]    # into build/engines; files that exist are kept
-    python -m benchmarks.engines.compare [NETWORK…]          # on a machine that has nothing else to do
+    python -m benchmarks.engines.compare build [NETWORK…]    # into build/engines; existing files are kept
+    python -m benchmarks.engines.compare [NETWORK…]          # on an idle machine
 """
 
 import contextlib
@@ -49,27 +49,27 @@ PEERS = {
     "NNCF on ONNX Runtime": ("onnxruntime", NNCF_ONNX),
     NORMALIZING: ("normalizing", None),
 }
-"""What the table calls it, to how `peers.py` opens it, and which file; None is our FP32 bundle's network."""
+"""Name in tables -> the opener in `peers.py` and the file; None for the network of edgecnn's FP32 bundle."""
 
 ROUNDS, TURN_S = 15, 0.3
 TUNING_S = 60.0
 _PEAKS = 3
-_TIMEOUT_S = 900.0  # torch.compile may have everything to compile
+_TIMEOUT_S = 900.0  # torch.compile may have to compile everything
 _MEMORY_SHARE = 0.85
 
-TITLE = """# Engines side by side
+TITLE = """# Engine comparison
 
-Written by `python -m benchmarks.engines.compare`. One image a run, LeNet 32 × 32, the others 224 × 224; random
-weights. All ways to run a network in one run, in turns, each in a process of its own, warmed up until its times
-showed no trend; the median, ratios of the same rounds, and 95 % intervals that resample rounds. The peers are given a
-float32 NCHW image, normalised already; edgecnn is given pixels, and normalises them inside the time that is measured.
-What torchvision takes to make the peers' image of the same pixels was timed in the same turns: "from pixels" adds it.
-The peers run with their defaults, `f32` excepted; where float operators compute in less than FP32 it stands in
-brackets. The INT8 peak is the most that this machine was seen to compute in the same run."""
+Written by `python -m benchmarks.engines.compare`. One image per run, LeNet 32 × 32, the other networks 224 × 224;
+random weights. All candidates run in turns, each in its own process, warmed up until the times show no trend. The
+tables give the median, ratios from the same rounds, and 95 % intervals from resampled rounds. The peers receive a
+normalised float32 NCHW image. edgecnn receives pixels and normalises them within the measured time. "From pixels" adds
+the time that torchvision takes to prepare the peers' image, measured in the same turns. The peers run with their
+defaults, except `f32`. If float operators compute in less than FP32, the precision is in brackets. The INT8 peak is the
+highest throughput measured on this machine in the same run."""
 
 
 def main() -> None:
-    """Build or measure the networks that are named, or all."""
+    """Build or measure the selected networks, or all."""
     parser = command_line(__doc__)
     parser.add_argument("names", nargs="*", metavar="NETWORK", choices=("build", *NETWORKS), help="build, and networks")
     options = parser.parse_args()
@@ -82,12 +82,12 @@ def main() -> None:
 
 
 def build(folder: Path) -> None:
-    """Make what does not stand yet; torch.compile's code too, which takes minutes."""
+    """Build missing models, and compile PyTorch's code, which takes minutes."""
     from benchmarks.engines.models import build_models
 
     build_models(folder)
     if not (folder / COMPILED).exists():
-        os.environ.pop("OMP_NUM_THREADS", None)  # the number of threads is written into that code
+        os.environ.pop("OMP_NUM_THREADS", None)  # the compiled code contains the number of threads
         _open(folder, "torch.compile").close()
         print(f"{folder.name}: torch.compile", flush=True)
 
@@ -118,7 +118,7 @@ def measure(folder: Path) -> Result:
 
 
 def tuned(bundles: Sequence[Bundle]) -> tuple[Bundle, Setting, str]:
-    """Let edgecnn choose among bundles, as its user would; returns the sentence that it says of it, too."""
+    """Tune edgecnn's bundles; return the choice and the verdict."""
     from edgecnn.tuning.tune import tune
 
     profile = tune(bundles, purpose="latency", budget_s=TUNING_S).profile
@@ -127,7 +127,7 @@ def tuned(bundles: Sequence[Bundle]) -> tuple[Bundle, Setting, str]:
 
 
 def write(result: Result, out: Output) -> None:
-    """Put one network's rows in the place of its old ones."""
+    """Replace the results of one network."""
     old = schema.parse(Results, out.data.read_bytes()).networks if out.data.exists() else ()
     found = {each.network: each for each in (*old, result)}
     results = summary(found[name] for name in NETWORKS if name in found)
@@ -141,7 +141,7 @@ def _open(folder: Path, name: str) -> Worker:
 
 
 def _check_memory(resident: Sequence[int]) -> None:
-    """Stop where the machine would begin to swap: that would be timed."""
+    """Exit if the machine is about to swap, because that would be measured."""
     limit = memory_limit()
     print(f"  {len(resident)} processes hold {sum(resident) / 1e9:.1f} of {(limit or 0) / 1e9:.1f} GB", flush=True)
     if limit is not None and sum(resident) > _MEMORY_SHARE * limit:
@@ -149,7 +149,7 @@ def _check_memory(resident: Sequence[int]) -> None:
 
 
 def _peaks() -> list[float]:
-    """Measure the INT8 peak a few times, while nobody else runs."""
+    """Measure the INT8 peak several times, while no other process runs."""
     return [machine_peak("int8", usable_cores()).ops_per_s for _ in range(_PEAKS)]
 
 

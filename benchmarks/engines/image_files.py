@@ -1,8 +1,8 @@
-"""`Classifier.predict` on image files beside the loops that one writes with torchvision. For `runtime.py`.
+"""Compare `Classifier.predict` on image files with loops that use torchvision, for `runtime.py`.
 
-The first loop does no more than it must: transforms of bytes, then the engine. The second normalises as well, as most
-people write it, although the graph would. Both run batch 1 with as many threads as there are cores; both give the
-engine the same pixels as we do, and get the same answers, which is checked on every file.
+The first loop is minimal: transforms of bytes, then the engine. The second loop also normalises, as most people write
+it, although the graph does so. Both run batch 1 with one thread per core. All candidates give the engine the same
+pixels and get the same answers; this is checked for every file.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from edgecnn.tuning.measuring.estimates import ratio, speed
 from edgecnn.tuning.measuring.turn import Turn, interleave
 
 CLAIM = 1.5
-"""Times as many images a second as the first loop, on two cores, with the better engine and setting."""
+"""Claimed throughput relative to the first loop, on two cores, with the better engine and setting."""
 
 _FILES = 256
 _ROUNDS = 9
@@ -46,7 +46,7 @@ class Pass:
         self._files = files
 
     def turn(self, _: float) -> Turn:
-        """Answer them; a pass takes as long as it takes."""
+        """Classify the files; `seconds` does not limit a pass."""
         start = time.perf_counter()
         self._answer(self._files)
         elapsed = time.perf_counter() - start
@@ -54,7 +54,7 @@ class Pass:
 
 
 def predict() -> list[dict[str, Any]]:
-    """Time every way on every engine, in turns, after all have answered alike."""
+    """Check that all answers are equal, then time every candidate on every engine, in turns."""
     files = [RUNTIME / "photographs" / f"{index:03d}.jpg" for index in range(_FILES)]
     write_photographs({file: index for index, file in enumerate(files)})
     for file in files:
@@ -81,7 +81,7 @@ def predict() -> list[dict[str, Any]]:
 
 
 def _ways(engine: str, stack: contextlib.ExitStack) -> dict[tuple[str, int, int], Answer]:
-    """Return every way to answer files with an engine, by name, threads and streams."""
+    """Return the candidates of an engine, by name, threads and streams."""
     bundle, cores = prepared("resnet18", "int8"), usable_cores()
 
     def opened(threads: int, streams: int) -> Session:
@@ -115,7 +115,7 @@ def pixels_of(file: Path) -> np.ndarray:
 
 
 def normalised(file: Path) -> tuple[np.ndarray, torch.Tensor]:
-    """Return a file's pixels, and what a network without normalisation in its graph would get."""
+    """Return a file's pixels, and the input for a network without normalisation in its graph."""
     with Image.open(file) as picture:
         image = _TO_IMAGE(picture.convert("RGB"))
     return _channels_last(image), _NORMALISE(image)

@@ -1,7 +1,7 @@
-"""How long does training wait for data? Two epochs after a first, 32 to 224 pixels, from memory and from image files.
+"""Measure how long training waits for data: 32 to 224 pixels, from memory and from image files.
 
-The images are 500 × 375 crops of real photographs, as JPEG files. Writes the data and `results/input_pipeline.md`; the
-share is that of the wall time of an epoch in which the network had nothing to do.
+The images are 500 × 375 crops of real photographs, as JPEG files. The result is the share of two epochs' wall time,
+after a first epoch, in which the network waited. Writes the data and `results/input_pipeline.md`.
 
     python -m benchmarks.engines.input_pipeline
 """
@@ -47,7 +47,7 @@ def main() -> None:
                 cache = CACHE_MIB if kept else 0
                 train(architecture, source, out, source_name="photographs", options=options, cache_mib=cache)
                 record = read_checkpoint(out).record
-                epochs = record.history[1:]  # the first one warms up
+                epochs = record.history[1:]  # the first epoch is warm-up
                 share = sum(epoch.waited_s for epoch in epochs) / sum(epoch.duration_s for epoch in epochs)
                 speed = record.training.images * len(epochs) / sum(epoch.duration_s for epoch in epochs)
                 rows.append(
@@ -96,10 +96,10 @@ def page(result: Mapping[str, Any]) -> str:
     return "\n".join([_TITLE, "", table(header, rows), "", where(result), ""])
 
 
-_TITLE = """# How long training waits for data
+_TITLE = """# Time that training waits for data
 
-Written by `python -m benchmarks.engines.input_pipeline`: the share of the wall time of two epochs, after a first, in
-which the network had nothing to do. The images are JPEG files of 500 × 375 pixels."""
+Written by `python -m benchmarks.engines.input_pipeline`: the share of the wall time of two epochs, after a first epoch,
+in which the network waited. The images are JPEG files of 500 × 375 pixels."""
 
 
 if __name__ == "__main__":

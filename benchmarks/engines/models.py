@@ -1,7 +1,7 @@
-"""One network as every tool takes it, for `compare.py`: our bundles, a user's ONNX export, and the peers' INT8 of that.
+"""The models for `compare.py`: edgecnn's bundles, an ONNX export, and INT8 models of it from other quantizers.
 
-All files have the same weights, random ones: how long a run takes does not depend on them. For the same reason a few
-photographs calibrate, weights are rounded to the nearest, and nothing is gated. Whatever stands already is kept.
+All files have the same random weights, because latency does not depend on them. For the same reason a few photographs
+calibrate, weights are rounded to nearest, and the gate is off. Existing files are kept.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _USER_INPUT = "input"
 
 
 class Photographs:
-    """The packaged photographs as a data source: the first half to calibrate with, the others to prove on."""
+    """The packaged photographs as a data source: the first half for calibration, the second half for the proof."""
 
     name = "photographs"
     labels = tuple(f"class {number}" for number in range(1000))
@@ -53,7 +53,7 @@ class Photographs:
 
 
 def build_models(folder: Path) -> None:
-    """Make everything of the network that the folder is named for, but what stands there."""
+    """Build the missing models of the network that the folder is named after."""
     steps: dict[Path, Callable[[Path], object]] = {
         folder / INPUT: lambda path: np.save(path, _user_images(folder)[:1]),
         folder / FP32: lambda path: _export_as_a_user(folder, path),
@@ -65,14 +65,14 @@ def build_models(folder: Path) -> None:
     _timed(bundle_path(folder, "fp32"), lambda path: export(reference(folder.name), path))
     _timed(bundle_path(folder, "int8"), lambda path: _quantize(folder, path))
     for path, make in steps.items():
-        _timed(path, lambda path, make=make: _keep(path, make))  # type: ignore[misc]  # mypy knows no such default
+        _timed(path, lambda path, make=make: _keep(path, make))  # type: ignore[misc]  # mypy does not support this default
 
 
 def reference(name: str) -> Reference:
-    """Return a network with random weights that behaves as a trained one does, at its usual image size."""
+    """Return a network with random weights that behaves like a trained one, at its usual image size."""
     description = get_architecture(name).usual()
     size, channels = description.image_size[0], description.in_channels
-    with torch.no_grad():  # keeping what a backward pass would need takes 10 GB for ResNet-152
+    with torch.no_grad():  # activations for a backward pass would take 10 GB for ResNet-152
         network = realistic(build(description), size=size, channels=channels)
         _decide(network, get_architecture(name).heads[0], normalised_photographs(size, channels))
     mean, std = (values[:channels] for values in IMAGENET)
@@ -86,9 +86,9 @@ def reference(name: str) -> Reference:
 
 
 def _decide(network: torch.nn.Module, head: str, images: torch.Tensor) -> None:
-    """Make a network sure of its answers, as training does: those that are not prove nothing, and INT8 is refused.
+    """Give a network confident answers, as training does; without them, quantization fails its checks.
 
-    One class wins always, by more than any error of quantizing.
+    One class always wins, by more than any quantization error.
     """
     logits = network(images)
     network.get_submodule(head).get_parameter("bias")[0] += 2 * (logits.max() - logits.min())
@@ -109,14 +109,14 @@ def _quantize(folder: Path, path: Path) -> None:
 
 
 def _user_images(folder: Path) -> np.ndarray:
-    """Return the calibration images as a peer's user has them: float32 [N, C, H, W], normalised."""
+    """Return the calibration images in the peers' form: float32 [N, C, H, W], normalised."""
     preprocessing = open_bundle(bundle_path(folder, "fp32")).manifest.preprocessing
     pixels = _calibration(folder.name).chosen.all_pixels(preprocessing)
     return network_input(pixels, preprocessing).numpy()
 
 
 def _export_as_a_user(folder: Path, path: Path) -> None:
-    """Export as PyTorch's tutorial does: one normalised float32 image in, fixed shapes, which no engine minds."""
+    """Export as in PyTorch's tutorial: one normalised float32 image as input, fixed shapes, for all engines."""
     example = (torch.from_numpy(np.load(folder / INPUT)),)
     network = reference(folder.name).module()
     torch.onnx.export(
@@ -125,7 +125,7 @@ def _export_as_a_user(folder: Path, path: Path) -> None:
 
 
 def _quantize_static(folder: Path, path: Path) -> None:
-    """Quantize as ONNX Runtime's documentation says: prepared first, U8S8, QDQ, a scale a channel, min-max."""
+    """Quantize as in ONNX Runtime's documentation: with preprocessing, U8S8, QDQ, one scale per channel, min-max."""
     from onnxruntime.quantization import QuantFormat, QuantType, quant_pre_process, quantize_static
 
     prepared = path.with_name("prepared.onnx")
@@ -143,7 +143,7 @@ def _quantize_static(folder: Path, path: Path) -> None:
 
 
 def _nncf(folder: Path, model: Any) -> Any:
-    """Quantize with NNCF's defaults, an ONNX graph or OpenVINO's model."""
+    """Quantize an ONNX graph or an OpenVINO model with NNCF's defaults."""
     import nncf
 
     images = _user_images(folder)
@@ -166,7 +166,7 @@ def _timed(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def _keep(path: Path, make: Callable[[Path], object]) -> None:
-    """Make a file, and what belongs to it, elsewhere first: one that stands is whole."""
+    """Write a file and its companions to another folder first, so that an existing file is always complete."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         make(Path(folder) / path.name)
         for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == path.name):

@@ -1,8 +1,8 @@
-"""What `Classifier.logits` costs beside the engine's own call with bound buffers. For `runtime.py`.
+"""Measure the overhead of `Classifier.logits` over the engine's own call with bound buffers, for `runtime.py`.
 
-The engine's own call is the cheapest that it has: input and output are bound once, and a new image is not even looked
-at. It goes to the very graph that the classifier has opened: a second copy of it would lie elsewhere in memory, which
-alone makes a large network one or two percent faster or slower.
+The engine's own call is its fastest: input and output are bound once, and a new image is not even read. It uses the
+session of the classifier. A second copy of the graph would be at other addresses, which alone makes a large network one
+or two percent faster or slower.
 """
 
 import time
@@ -23,7 +23,7 @@ from edgecnn.tuning.measuring.turn import Turn, interleave
 from edgecnn.tuning.measuring.worker import self_test_batch
 
 ALLOWED_US, ALLOWED_SHARE = 10.0, 0.01
-"""The claim: so many microseconds and such a share of the engine's own time, at most."""
+"""Claimed limits: microseconds, and share of the engine's own time."""
 
 _ROUNDS, _TURN_S, _LEAST_RUNS, _ALIVE = 20, 0.1, 3, 4
 
@@ -34,7 +34,7 @@ class Calls:
     """One way to run a batch, as a `Runner`."""
 
     def __init__(self, call: Call, images: np.ndarray, *, fresh: bool) -> None:
-        """Args: `fresh` is whether each call gets an array of its own; copying it is not timed."""
+        """Store the call; with `fresh`, each call gets its own array, and the copy is not timed."""
         self._call = call
         self._images = images
         self._alive: deque[np.ndarray] | None = deque(maxlen=_ALIVE) if fresh else None
@@ -57,7 +57,7 @@ class Calls:
     def _next(self) -> np.ndarray:
         if self._alive is None:
             return self._images
-        self._alive.append(self._images.copy())  # the last few stay, so that the next one lies elsewhere
+        self._alive.append(self._images.copy())  # keep the last few arrays, so that the next one has another address
         return self._alive[-1]
 
 
@@ -96,7 +96,7 @@ def _compare(ours: Call, own: Call, images: np.ndarray, *, fresh: bool) -> dict[
 
 
 def _difference(ours: Sequence[float], own: Sequence[float]) -> Estimate:
-    """Estimate the difference from the medians of turns of the same rounds; rounds are resampled."""
+    """Estimate the difference from medians of turns in the same rounds, with resampled rounds."""
     differences = np.array(ours) - np.array(own)
     chosen = np.random.default_rng(0).integers(0, len(differences), (RESAMPLES, len(differences)))
     low, high = np.percentile(np.median(differences[chosen], axis=1), [LOW, HIGH])

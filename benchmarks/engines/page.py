@@ -1,4 +1,4 @@
-"""The results of `compare.py` as data, and the page that shows them, losses included."""
+"""The results of `compare.py` as data, and their page."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,22 +13,22 @@ from edgecnn.tuning.measuring.estimates import HIGH, LOW, RESAMPLES
 
 EAGER, OURS = "PyTorch eager", "edgecnn"
 NORMALIZING = "torchvision's normalising"
-"""Not a way to run a network: what the peers' users do before each run."""
+"""Not a candidate: the step that the peers' users run before each inference."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to run a network.
+    """One candidate.
 
     Attributes:
-        name: of the tool, and of the file.
-        precision: what float operators compute in.
-        threads: of a run; 0 is a default that the tool does not tell.
+        name: of the tool and the file.
+        precision: of float operators.
+        threads: of a run; 0 if the tool does not report its default.
         p50_ms: median time of one image.
         p99_ms: 99th percentile.
         turns_ms: median of each round.
-        steady: whether the times showed no trend when warm-up ended.
-        open_s: how long opening took; for torch.compile its code was kept by an earlier process.
+        steady: whether the times showed no trend at the end of warm-up.
+        open_s: time for opening; for torch.compile with code from an earlier process.
         resident_mb: memory of the process.
     """
 
@@ -49,21 +49,21 @@ class Result:
 
     Attributes:
         network: its name.
-        processor: where, and its instruction sets.
+        processor: name and instruction sets.
         measured_at: UTC time, ISO 8601.
         versions: of every tool.
         macs: multiply-accumulates of one image.
-        peak_ops_per_s: the most that this machine was seen to compute in INT8, two operations a multiply-accumulate.
+        peak_ops_per_s: highest measured INT8 throughput, with two operations per multiply-accumulate.
         bundle: precision of the bundle that tuning chose.
-        setting: how it runs.
-        verdict: what tuning says of it.
-        ways: ours first, normalising for the peers last.
-        failed: the ways that do not run here, and why.
-        best_peer: the fastest of the others.
-        over_best_peer: its time over ours, of the same rounds.
-        over_best_peer_from_pixels: its time and that of normalising over ours.
-        over_eager: PyTorch's time over ours.
-        peak_share: what we compute in a second, as a fraction of the peak.
+        setting: that tuning chose.
+        verdict: of tuning.
+        ways: edgecnn first, the peers' normalisation last.
+        failed: candidates that do not run here, with the reason.
+        best_peer: the fastest peer.
+        over_best_peer: its time divided by edgecnn's, in the same rounds.
+        over_best_peer_from_pixels: its time plus normalisation, divided by edgecnn's.
+        over_eager: PyTorch's time divided by edgecnn's.
+        peak_share: edgecnn's throughput as a fraction of the peak.
     """
 
     network: str
@@ -84,29 +84,29 @@ class Result:
     peak_share: float
 
     def way(self, name: str) -> Way | None:
-        """Return a way by its name; None where it does not run."""
+        """Return a candidate by its name; None if it does not run."""
         return next((way for way in self.ways if way.name == name), None)
 
     def turns_ms(self, name: str) -> np.ndarray:
-        """Return what a way that ran took, for each round."""
+        """Return the median time of a candidate in each round."""
         way = self.way(name)
         assert way is not None
         return np.array(way.turns_ms)
 
     def quotients(self, slow: str, fast: str) -> np.ndarray:
-        """Return how many times as much one way takes as another, for each round."""
+        """Return the ratio of two candidates' times in each round."""
         found: np.ndarray = self.turns_ms(slow) / self.turns_ms(fast)
         return found
 
     def quotients_from_pixels(self) -> np.ndarray:
-        """Return how many times as much the best peer and normalising take as ours, for each round."""
+        """Return the ratio of the best peer's time with normalisation to edgecnn's in each round."""
         found: np.ndarray = (self.turns_ms(self.best_peer) + self.turns_ms(NORMALIZING)) / self.turns_ms(OURS)
         return found
 
 
 @dataclass(frozen=True)
 class Results:
-    """All networks that were measured, and the geometric means over them."""
+    """All measured networks, and their geometric means."""
 
     networks: tuple[Result, ...]
     over_best_peer: Estimate
@@ -116,7 +116,7 @@ class Results:
 
 
 def summary(networks: Iterable[Result]) -> Results:
-    """Put networks together."""
+    """Combine the results of all networks."""
     found = tuple(networks)
     return Results(
         networks=found,
@@ -131,7 +131,7 @@ def geometric_mean(quotients: Sequence[np.ndarray]) -> Estimate:
     """Estimate the geometric mean of several medians, with a 95 % interval.
 
     Args:
-        quotients: for each network one figure a round; the rounds of each are resampled for themselves.
+        quotients: one figure per round for each network; each network's rounds are resampled separately.
     """
     random = np.random.default_rng(0)
 
@@ -144,14 +144,14 @@ def geometric_mean(quotients: Sequence[np.ndarray]) -> Estimate:
 
 
 def page(results: Results, *, title: str) -> str:
-    """Write the tables: losses are in them."""
+    """Write the tables, including the losses."""
     parts = [
         title,
-        "## Milliseconds an image\n\n" + _times(results),
+        "## Milliseconds per image\n\n" + _times(results),
         "## Ratios\n\n" + _ratios(results),
-        "## What tuning chose\n\n" + _choices(results),
-        "## Every way\n\n" + _details(results),
-        "## Where\n\n" + "\n".join(_where(each) for each in results.networks),
+        "## Tuned settings\n\n" + _choices(results),
+        "## All candidates\n\n" + _details(results),
+        "## Machine\n\n" + "\n".join(_where(each) for each in results.networks),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -164,7 +164,7 @@ def _times(results: Results) -> str:
         ours = each.way(OURS)
         assert ours is not None
         rows.append([each.network, *peers, f"**{_ms(ours.p50_ms.value)}** {each.bundle.upper()}, {each.setting}"])
-    note = "\n\nThe best peer is in italics; —: does not run, see below."
+    note = "\n\nThe best peer is in italics. — means that it does not run; see below."
     return table(["network", *(name for name in names if name != OURS), OURS], rows) + note
 
 
@@ -236,7 +236,7 @@ def _where(result: Result) -> str:
 
 
 def _ms(value: float) -> str:
-    """Write milliseconds with three digits that count."""
+    """Format milliseconds with three significant digits."""
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 

@@ -1,9 +1,8 @@
-"""Parity of every architecture: PyTorch's answers against the exported graph's, on both engines.
+"""Compare PyTorch's logits with the exported graph's for every architecture, on both engines.
 
 Random weights with realistic batch norm statistics, real photographs, at 224 and at the smallest image size, at batch
-1, 3 and 8. An error is the largest difference of a logit, relative to the spread of the logits between the images.
-Where torchvision has the network, its own module is the reference; elsewhere it is ours. Writes the data
-and `results/parity.md`.
+1, 3 and 8. An error is the largest difference of a logit, relative to the spread of the logits between the images. The
+reference is torchvision's module if it has the network, otherwise edgecnn's. Writes the data and `results/parity.md`.
 
     python -m benchmarks.engines.parity
 """
@@ -30,12 +29,12 @@ from edgecnn.pipeline.transforms import network_input
 from edgecnn.pipeline.versions import versions
 from edgecnn.runtime.classifier import run_batches
 
-TITLE = """# Parity of the exported graphs
+TITLE = """# Parity of exported graphs
 
-Written by `python -m benchmarks.engines.parity`. Worst of batch 1, 3 and 8; an error is the largest difference of a
-logit over the spread of the logits between images. Export refuses trained networks above 1e-4; deep random ones are
-worse conditioned: on the machine of the first run PyTorch's own FP32 answers were 8.3e-5 off its float64 answers for
-VGG-19 at 224."""
+Written by `python -m benchmarks.engines.parity`. Worst result of batch 1, 3 and 8. An error is the largest difference
+of a logit divided by the spread of the logits between images. `export` rejects trained networks above 1e-4. Deep random
+networks are worse conditioned: on the machine of the first run, PyTorch's own FP32 answers differed by 8.3e-5 from its
+float64 answers for VGG-19 at 224."""
 _IMAGES = 8
 
 
@@ -46,11 +45,11 @@ class Parity:
     Attributes:
         architecture: its name.
         image_size: height and width in pixels.
-        reference: `torchvision` or `edgecnn`: whose PyTorch module answered.
-        engine: what ran the graph.
-        batch: images a run.
-        error: largest difference of a logit, over the spread of the logits between images.
-        different: answers that differ.
+        reference: `torchvision` or `edgecnn`: the source of the PyTorch module.
+        engine: that ran the graph.
+        batch: images per run.
+        error: largest difference of a logit, divided by the spread of the logits between images.
+        different: number of labels that differ.
     """
 
     architecture: str
@@ -75,7 +74,7 @@ def measure(name: str, size: int) -> Iterator[Parity]:
     channels = network.in_channels
     mean = (0.5,) * channels if name == "googlenet" else IMAGENET[0][:channels]
     preprocessing = Preprocessing("L" if channels == 1 else "RGB", Resize((size, size)), None, mean, (0.25,) * channels)
-    # torchvision's AlexNet and VGG pool small maps up to 7 × 7; ours carry a classifier of the map's own size.
+    # torchvision's AlexNet and VGG pool small maps up to 7 × 7; edgecnn's classifier has the size of the map.
     theirs = name != "lenet" and (size == architecture.image_size or name.startswith(("resnet", "googlenet")))
     ours = build(network)
     reference = torchvision_network(name) if theirs else ours
@@ -104,14 +103,14 @@ def measure(name: str, size: int) -> Iterator[Parity]:
 
 
 def torchvision_network(name: str) -> torch.nn.Module:
-    """Build torchvision's own module, with random weights."""
+    """Build torchvision's module with random weights."""
     extra = {"init_weights": False, "transform_input": False} if name == "googlenet" else {}
     module: torch.nn.Module = torchvision.models.get_model(name, weights=None, **extra)
     return module
 
 
 def page(found: list[Parity]) -> str:
-    """Write the worst of each network, size and engine."""
+    """Write the worst result of each network, size and engine."""
     rows = []
     for name, size, engine in dict.fromkeys((row.architecture, row.image_size, row.engine) for row in found):
         same = [row for row in found if (row.architecture, row.image_size, row.engine) == (name, size, engine)]
@@ -122,7 +121,7 @@ def page(found: list[Parity]) -> str:
 
 
 def main() -> None:
-    """Measure everything, and write it."""
+    """Measure all cases and write the results."""
     out = output("parity", command_line(__doc__).parse_args().out)
     found: list[Parity] = []
     for name, size in cases():

@@ -1,8 +1,8 @@
-"""The process in which a peer is timed, for `compare.py`, as `measuring.worker` is for ours.
+"""The process that times a peer for `compare.py`, like `measuring.worker` for edgecnn.
 
-What is timed is the line that a user writes, on one image that lies there ready: float32 [1, C, H, W], normalised. Our
-graphs take pixels and normalise them inside the time that is measured, so this favours the peers; what it takes their
-users is timed for itself. Threads and everything else are each tool's defaults.
+It times the call that a user writes, on one prepared image: float32 [1, C, H, W], normalised. edgecnn's graphs receive
+pixels and normalise them within the measured time, which favours the peers; the peers' preparation is timed separately.
+Threads and other options are each tool's defaults.
 """
 
 import os
@@ -22,19 +22,19 @@ from edgecnn.tuning.measuring.worker import Subject, serve
 MODULE = "benchmarks.engines.peers"
 
 INPUT = "input.npy"
-"""The image, beside what is opened."""
+"""The image, in the folder of the models."""
 
 FP32, ORT_INT8, NNCF_ONNX, NNCF_IR = "fp32-user.onnx", "onnxruntime-int8.onnx", "nncf-int8.onnx", "nncf-int8.xml"
-"""What `models.py` makes for the peers; PyTorch's network is described in our FP32 bundle."""
+"""The files that `models.py` writes for the peers; edgecnn's FP32 bundle describes PyTorch's network."""
 
 
 def bundle_path(folder: Path, precision: str) -> Path:
-    """Return where our bundle of the network lies that a folder is named for."""
+    """Return the path of edgecnn's bundle of the network that the folder is named after."""
     return folder / f"{folder.name}-{precision}"
 
 
 COMPILED = "inductor"
-"""The folder beside them in which torch.compile keeps its code from one process to the next."""
+"""Folder in which torch.compile keeps its code between processes."""
 
 OPENVINO_PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
@@ -44,8 +44,8 @@ class Peer:
     """A user's call behind the session protocol.
 
     Attributes:
-        info: which tool, and how it says that it computes; 0 threads where it does not tell.
-        call: takes what the tool's users have their images in, and returns what they get.
+        info: the tool and its reported settings; 0 threads if it does not report them.
+        call: takes an image in the tool's form and returns the tool's result.
     """
 
     info: SessionInfo
@@ -53,25 +53,25 @@ class Peer:
     concurrency: int = 1
 
     def run(self, images: Any, *, out: np.ndarray | None = None) -> Any:
-        """See `Session.run`; the answer is the tool's, and nobody looks at it."""
+        """See `Session.run`; the result has the tool's type and is not read."""
         answer = self.call(images)
         return answer if out is None else deliver(np.asarray(answer), out)
 
     def close(self) -> None:
-        """See `Session.close`; the process ends soon."""
+        """See `Session.close`; the process exits soon."""
 
 
 def peer_of(path: Path, setting: Setting) -> Subject:
-    """Open a path as the peer that the setting names in the backend's place.
+    """Open a path with the peer that `setting.backend` names.
 
     Raises:
-        EngineError: the peer refused it.
+        EngineError: the peer rejected it.
     """
     image = np.load(path.parent / INPUT)
     try:
         peer, images = _OPENERS[setting.backend](path, image)
-        peer.run(images)  # some are not done with compiling before
-    except Exception as error:  # whatever the tool raises: its text goes into the table's notes
+        peer.run(images)  # some peers compile until the first run
+    except Exception as error:  # the page shows the error text of any tool
         raise EngineError(f"{setting.backend}: {' '.join(str(error).split())[:300]}") from error
     return Subject(peer, images)
 
@@ -93,7 +93,7 @@ def _eager(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
 
 def _compiled(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(path.parent / COMPILED)
-    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no helpers that stay and take time from the others
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no helper processes, which would use processor time
     import torch
 
     network: Any = torch.compile(_network(path))
@@ -106,7 +106,7 @@ def _compiled(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
 
 
 def _network(path: Path) -> Any:
-    """Build a bundle's network with fresh weights: how long a run takes does not depend on them."""
+    """Build a bundle's network with new weights, because latency does not depend on them."""
     from edgecnn.pipeline.models.registry import build
 
     network = open_bundle(path).manifest.network
@@ -143,7 +143,7 @@ def _openvino_f32(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
 
 
 def _normalizing(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
-    """Make of pixels what the peers are given, as torchvision's users do before every run."""
+    """Prepare the peers' input from pixels, as torchvision's users do before every run."""
     import torch
     from torchvision.transforms.v2 import functional
 
@@ -168,7 +168,7 @@ _OPENERS: dict[str, Opener] = {
     "openvino-f32": _openvino_f32,
     "normalizing": _normalizing,
 }
-"""What stands in the backend's place, to how it is opened."""
+"""Name in the place of the backend -> its opener."""
 
 KINDS = tuple(_OPENERS)
 

@@ -1,9 +1,9 @@
-"""What the runtime costs beside its engine, what it gains on image files, and how quickly it starts, in one run.
+"""Measure the runtime: overhead over the engine, speed on image files, and cold starts.
 
 Overhead: `Classifier.logits` and the engine's own call with bound buffers, 1 thread, in turns. Predict: JPEG files to
-answers, beside loops over torchvision's transforms. Startup: cold processes, without and with the kept graph. Writes
-the data and `results/runtime.md`; each part replaces its own figures and says where it ran. What it runs is made in
-`build/runtime` the first time.
+labels, compared with loops over torchvision's transforms. Startup: cold processes, without and with the cached graph.
+Writes the data and `results/runtime.md`; each part replaces its own figures and names its machine. The first run builds
+the models in `build/runtime`.
 
     python -m benchmarks.engines.runtime [overhead] [predict] [startup]
 """
@@ -23,7 +23,7 @@ _VERDICTS = {True: "yes", False: "no", None: "undecided"}
 
 
 def main() -> None:
-    """Measure the parts that are named, or all."""
+    """Measure the selected parts, or all."""
     parser = command_line(__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", choices=PARTS, help=f"any of {', '.join(PARTS)}")
     options = parser.parse_args()
@@ -35,11 +35,11 @@ def main() -> None:
 
 
 def page(result: dict[str, Any]) -> str:
-    """Write the tables of the parts that were measured."""
+    """Write the tables of the measured parts."""
     lines = [
-        "# The runtime beside its engines",
+        "# Overhead of the runtime",
         "",
-        "Written by `python -m benchmarks.engines.runtime`. Intervals are of 95 %.",
+        "Written by `python -m benchmarks.engines.runtime`. Intervals are 95 %.",
     ]
     for part, (title, text, header, cells) in TABLES.items():
         if part in result:
@@ -49,13 +49,13 @@ def page(result: dict[str, Any]) -> str:
 
 
 def _where(site: dict[str, Any]) -> str:
-    """Say where a part ran."""
+    """Format the machine of a part."""
     features = ", ".join(site["features"])
     return f"On {site['processor']}, {site['cores']} cores ({features}); {named(site['engines'])}."
 
 
 def overhead_cells(row: dict[str, Any]) -> list[str]:
-    """Return a line of the table of overheads."""
+    """Return a row of the overhead table."""
     return [
         row["network"],
         row["engine"],
@@ -70,14 +70,14 @@ def overhead_cells(row: dict[str, Any]) -> list[str]:
 
 
 def predict_cells(row: dict[str, Any]) -> list[str]:
-    """Return a line of the table of predictions."""
+    """Return a row of the predict table."""
     ratios = (ratio(**row[f"over {peer}"]) for peer in (BYTES, NORMALISED))
     speed = interval(**row["images_per_s"], show="{:.0f}".format)
     return [row["engine"], row["way"], f"{row['threads']} × {row['streams']}", speed, *ratios]
 
 
 def startup_cells(row: dict[str, Any]) -> list[str]:
-    """Return a line of the table of starts."""
+    """Return a row of the startup table."""
     return [
         f"{row['network']} {row['precision']}",
         row["engine"],
@@ -93,27 +93,27 @@ def startup_cells(row: dict[str, Any]) -> list[str]:
 Cells = Callable[[dict[str, Any]], list[str]]
 TABLES: dict[str, tuple[str, str, Sequence[str], Cells]] = {
     "overhead": (
-        "Overhead: INT8, 1 thread, µs of a call",
-        f"The claim: at most {ALLOWED_US:.0f} µs and {ALLOWED_SHARE:.0%} above the engine's own call with bound "
-        "buffers, which does not even look at a fresh array. Medians of the medians of turns.",
+        "Overhead: INT8, 1 thread, µs per call",
+        f"Claim: at most {ALLOWED_US:.0f} µs and {ALLOWED_SHARE:.0%} above the engine's own call with bound "
+        "buffers, which does not read a new array. Medians of the medians of turns.",
         ("network", "engine", "batch", "array", "engine", "edgecnn", "difference", "allowed", "within"),
         overhead_cells,
     ),
     "predict": (
         "Predict: JPEG files of 500 × 375, ResNet-18 INT8 at 224",
-        f"The claim: on two cores {CLAIM} times as many images a second as the loop over torchvision's bytes, with the "
-        "better engine and setting. All ways give the engine the same pixels and get the same answers.",
+        f"Claim: on two cores {CLAIM} times the images per second of the loop over torchvision's bytes, with the "
+        "better engine and setting. All candidates give the engine the same pixels and get the same answers.",
         ("engine", "way", "threads × streams", "images/s", f"over {BYTES}", f"over {NORMALISED}"),
         predict_cells,
     ),
     "startup": (
         "Startup: a cold process, from its start to its first answer",
-        f"The claim: the second start of VGG-16 {STARTUP_CLAIM:.0f} times as fast as without the kept graph. Medians "
-        "of seconds; every byte of bundle and kept graph is hashed before it is used.",
+        f"Claim: the second start of VGG-16 is {STARTUP_CLAIM:.0f} times as fast as without the cached graph. Medians "
+        "in seconds. Every byte of the bundle and the cached graph is hashed before use.",
         (
-            *("network", "engine", "kept graph", "seconds", "times as fast"),
+            *("network", "engine", "cached graph", "seconds", "times as fast"),
             *("interpreter", "imports", "open_bundle", "import engine", "open session", "first run"),
-            *("peak, MB", "kept, MB"),
+            *("peak, MB", "cache, MB"),
         ),
         startup_cells,
     ),

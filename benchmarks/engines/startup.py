@@ -1,6 +1,6 @@
-"""How long a cold process takes from its start to its first answer, without and with a kept graph. For `runtime.py`.
+"""Measure the time from a cold process's start to its first answer, without and with a cached graph.
 
-The files lie in the system's page cache, as they do once a service has been started here before.
+For `runtime.py`. The files are in the system's page cache, as after an earlier start of a service.
 """
 
 import json
@@ -21,7 +21,7 @@ from edgecnn.runtime.engines.choices import BACKENDS
 from edgecnn.tuning.measuring.estimates import ratio
 
 CLAIM = 2.0
-"""Times as fast as without: the second start of VGG-16 with the kept graph."""
+"""Claimed speed-up of the second start of VGG-16 with the cached graph."""
 
 NETWORKS = (("vgg16", "fp32"), ("vgg16", "int8"), ("resnet50", "int8"), ("lenet", "int8"))
 NONE, FIRST, SECOND = "none", "first start, writes it", "second start, reads it"
@@ -32,7 +32,7 @@ _CACHE = RUNTIME / "cache"
 
 
 def startup() -> list[dict[str, Any]]:
-    """Start every case in turns, in another order each round."""
+    """Start every case in turns, in a different order each round."""
     bundles = {case: prepared(*case) for case in NETWORKS}
     cases = [(*case, engine) for case in NETWORKS for engine in BACKENDS]
     found: dict[tuple[str, str, str], list[dict[str, dict[str, float]]]] = {case: [] for case in cases}
@@ -41,14 +41,14 @@ def startup() -> list[dict[str, Any]]:
         shuffle(cases)
         for network, precision, engine in cases:
             starts = _starts(bundles[network, precision], engine)
-            if turn:  # the first one fills the page cache
+            if turn:  # the first round fills the page cache
                 found[network, precision, engine].append(starts)
         print(f"startup: {turn} of {_ROUNDS} rounds", flush=True)
     return [row for case, taken in found.items() for row in _rows(case, taken)]
 
 
 def _starts(bundle: Bundle, engine: str) -> dict[str, dict[str, float]]:
-    """Start without the cache, with an empty one, and with what that start has kept."""
+    """Start without the cache, with an empty cache, and with the cache of that start."""
     shutil.rmtree(_CACHE, ignore_errors=True)
     try:
         starts = {NONE: _start(bundle, engine, "uncached"), FIRST: _start(bundle, engine, "cached")}

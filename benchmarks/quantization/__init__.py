@@ -1,1 +1,1 @@
-"""INT8 by edgecnn, ONNX Runtime and NNCF: fidelity, other processors, latency, and the costs of calibration."""
+"""INT8 by edgecnn, ONNX Runtime and NNCF: fidelity, other processors, latency, and cost of calibration."""

@@ -1,6 +1,6 @@
-"""What calibration takes, beside ONNX Runtime's: peak memory and time of whole processes. For `compare.py`.
+"""Peak memory and time of calibration, compared with ONNX Runtime's, for `compare.py`.
 
-Each measurement is this module in a process of its own, which imports no PyTorch.
+Each measurement runs this module in its own process, which does not import PyTorch.
 """
 
 import json
@@ -18,11 +18,11 @@ from benchmarks.common.proc import peak_mb
 from benchmarks.quantization.quantizers import Reader
 
 METHODS = ("minmax", "percentile", "entropy", "mse")
-OURS, WHOLE, ORT = TOOLS = ("edgecnn", "edgecnn, rounding and rewriting too", "onnxruntime")
+OURS, WHOLE, ORT = TOOLS = ("edgecnn", "edgecnn, with rounding and rewriting", "onnxruntime")
 
 
 def calibration() -> list[dict[str, Any]]:
-    """Measure peak memory and time of calibration, each in a process of its own, in turns."""
+    """Measure peak memory and time of calibration, each in its own process, in turns."""
     from benchmarks.common.random_networks import random_graph
 
     with tempfile.TemporaryDirectory() as folder:
@@ -35,7 +35,7 @@ def calibration() -> list[dict[str, Any]]:
             for method in METHODS:
                 for tool in TOOLS:
                     if tool == ORT and (method == "mse" or (images == 512 and method != "minmax")):
-                        continue  # it has no such method; it would keep 12 GB of activations
+                        continue  # it has no such method, and would keep 12 GB of activations
                     command = [sys.executable, "-m", __name__, folder, tool, method, str(images)]
                     found = json.loads(
                         subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
@@ -46,11 +46,11 @@ def calibration() -> list[dict[str, Any]]:
 
 
 def calibrate(folder: Path, *, tool: str, method: str, images: int) -> dict[str, float]:
-    """Calibrate in this process, and say what it took."""
+    """Calibrate in this process; return time and peak memory."""
     pixels = np.load(folder / "pixels.npy", mmap_mode="r")
 
     class Repeated:
-        """A few images, again and again: what they show does not matter here."""
+        """A few images, repeated; their content does not matter here."""
 
         def __len__(self) -> int:
             return images

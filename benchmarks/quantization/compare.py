@@ -1,9 +1,9 @@
-"""INT8 by us and by ONNX Runtime and NNCF: fidelity, other processors, latency, calibration, in one run.
+"""Compare INT8 by edgecnn, ONNX Runtime and NNCF: fidelity, other processors, latency, calibration.
 
-Fidelity: the five of the zoo on Fashion-MNIST, the same 300 calibration images, all 10,000 test images, on both
-engines. Processors: our graphs of those, on emulated ones. Latency: 224 × 224, batch 1, random weights, all graphs on
-one engine in turns. Calibration: ResNet-18 at 224 × 224, a process for each method and number of images. Writes
-the data and `results/quantization.md`; each part replaces its own figures and says on which processor it ran.
+Fidelity: the zoo's five networks on Fashion-MNIST, the same 300 calibration images, all 10,000 test images, on both
+engines. Processors: edgecnn's graphs of these networks on emulated processors. Latency: 224 × 224, batch 1, random
+weights, all graphs on one engine in turns. Calibration: ResNet-18 at 224 × 224, one process for each method and number
+of images. Writes the data and `results/quantization.md`; each part replaces its own figures and names its processor.
 
     pip install nncf
     make zoo arm
@@ -59,7 +59,7 @@ def latency() -> list[dict[str, Any]]:
 
 
 def quartiles(sessions: dict[str, Session], images: np.ndarray) -> dict[str, dict[str, float]]:
-    """Time sessions in turns; returns of each the quartiles of one run in milliseconds."""
+    """Time sessions in turns; return the quartiles of one run in milliseconds for each."""
     turns = interleave([InProcess(each, images) for each in sessions.values()], rounds=_ROUNDS, seconds=_TURN_S)
     found = {}
     for name, took in zip(sessions, turns, strict=True):
@@ -73,7 +73,7 @@ PARTS = {"fidelity": fidelity, "processors": processors, "latency": latency, "ca
 
 
 def main() -> None:
-    """Measure the parts that are named, or all."""
+    """Measure the selected parts, or all."""
     parser = command_line(__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", choices=PARTS, help=f"any of {', '.join(PARTS)}")
     options = parser.parse_args()
@@ -91,7 +91,7 @@ def this_processor() -> str:
 
 
 def page(result: dict[str, Any]) -> str:
-    """Write the tables of the parts that were measured."""
+    """Write the tables of the measured parts."""
     lines = ["# INT8 by edgecnn, ONNX Runtime and NNCF", "", "Written by `python -m benchmarks.quantization.compare`."]
     for part, (title, header, cells) in TABLES.items():
         if part in result:
@@ -101,7 +101,7 @@ def page(result: dict[str, Any]) -> str:
 
 
 def fidelity_cells(row: dict[str, Any]) -> list[str]:
-    """Return a line of the table of fidelity."""
+    """Return a row of the fidelity table."""
     drop, low, high = (100 * each for each in (row["reference_top1"] - row["top1"], row["drop_low"], row["drop_high"]))
     return [
         row["network"],
@@ -116,19 +116,19 @@ def fidelity_cells(row: dict[str, Any]) -> list[str]:
 
 
 def processors_cells(row: dict[str, Any]) -> list[str]:
-    """Return a line of the table of processors."""
+    """Return a row of the processors table."""
     where = [row["network"], row["weights"], row["engine"], row["processor"]]
     return [*where, f"{row['rms_error']:.4f}", f"{row['ratio']:.3f}", f"{row['agreement']:.1%}"]
 
 
 def latency_cells(row: dict[str, Any]) -> list[str]:
-    """Return a line of the table of latencies."""
+    """Return a row of the latency table."""
     times = interval(row["median_ms"], row["lower_ms"], row["upper_ms"], show="{:.2f}".format)
     return [row["network"], row["engine"], row["quantizer"], times, f"{row['ratio']:.3f}"]
 
 
 def calibration_cells(row: dict[str, Any]) -> list[str]:
-    """Return a line of the table of calibration."""
+    """Return a row of the calibration table."""
     return [row["tool"], row["method"], str(row["images"]), f"{row['seconds']:.1f}", f"{row['peak_mb']:.0f}"]
 
 
@@ -138,7 +138,7 @@ TABLES: dict[str, tuple[str, Sequence[str], Cells]] = {
         "Fidelity: Fashion-MNIST, 10,000 test images, 300 calibration images",
         (
             *("network", "engine", "quantizer", "top-1 (FP32)", "drop, points", "agreement", "RMS error"),
-            "only ours / only theirs agrees",
+            "agrees in ours only / in theirs only",
         ),
         fidelity_cells,
     ),

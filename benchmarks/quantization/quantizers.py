@@ -1,4 +1,4 @@
-"""INT8 graphs of one FP32 graph by us and by our peers, from the same images."""
+"""INT8 graphs of one FP32 graph from edgecnn and from other quantizers, with the same images."""
 
 import tempfile
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]  # it has no types
     """Batches of calibration images for ONNX Runtime."""
 
     def __init__(self, name: str, batches: Iterable[np.ndarray]) -> None:
-        """Args: `name` is the graph's input."""
+        """Store the images; `name` is the graph's input."""
         self._name = name
         self._batches = iter(batches)
 
@@ -29,7 +29,7 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]  # it has no types
 
 
 def ours(model: onnx.ModelProto, images: np.ndarray, **options: object) -> onnx.ModelProto:
-    """Quantize with our defaults, but for the gate, which needs more images than the peers see."""
+    """Quantize with edgecnn's defaults, without the gate, which needs more images than the other quantizers use."""
     from edgecnn.pipeline.quantization.building import build
     from edgecnn.pipeline.quantization.options import QuantizationOptions
 
@@ -81,4 +81,4 @@ QUANTIZERS: dict[str, Quantizer] = {
     "onnxruntime reduce_range": lambda model, images: ort(model, images, reduce_range=True),
     "nncf": nncf,
 }
-"""Ours first; ONNX Runtime's with the logits in float, at full and at reduced weight range; NNCF's."""
+"""edgecnn first; ONNX Runtime with the logits in float, at full and at reduced weight range; NNCF."""

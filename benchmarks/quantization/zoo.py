@@ -1,7 +1,7 @@
-"""INT8 of the trained zoo: how faithful it is beside its peers, and on processors that this machine is not.
+"""Fidelity of the zoo's INT8 graphs compared with other quantizers, and their answers on other processors.
 
-For `compare.py`. Fashion-MNIST, the same 300 calibration images for all, PyTorch's answers through the FP32
-bundle, which export has held to them within 1e-4 of the spread.
+For `compare.py`. Fashion-MNIST, the same 300 calibration images for all. The reference's answers come from the FP32
+bundle; `export` has checked them to within 1e-4 of the spread.
 """
 
 import sys
@@ -34,7 +34,7 @@ NETWORKS = ("lenet", "alexnet", "vgg11_bn", "googlenet", "resnet18")
 ENGINES = ("onnxruntime", "openvino")
 CALIBRATION = 300
 EMULATED = 200
-"""Test images that run on an emulated processor."""
+"""Number of test images on an emulated processor."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Trained:
 
 
 def trained() -> Iterator[Trained]:
-    """Export what `make zoo` has built, one after the other."""
+    """Export the networks that `make zoo` has trained, one after the other."""
     source = open_source("fashion-mnist")
     for name in NETWORKS:
         checkpoint = ZOO / f"{name}-fashion-mnist"
         if not checkpoint.is_dir():
-            print(f"{name}: left out, make zoo has not built it", flush=True)
+            print(f"{name}: skipped, make zoo has not trained it", flush=True)
             continue
         with tempfile.TemporaryDirectory() as folder:
             parent = export(read_checkpoint(checkpoint).reference, Path(folder) / "fp32")
@@ -77,11 +77,11 @@ def trained() -> Iterator[Trained]:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """One quantizer's graph on one engine: against the FP32 reference, and in pairs against ours.
+    """One quantizer's graph on one engine: compared with the FP32 reference, and pairwise with edgecnn's graph.
 
     Attributes:
-        ours_better: images that only our graph answers as the reference does.
-        theirs_better: images that only this graph does.
+        ours_better: images on which only edgecnn's graph agrees with the reference.
+        theirs_better: images on which only this graph does.
     """
 
     network: str
@@ -98,7 +98,7 @@ class Fidelity:
 
 
 def fidelity() -> list[dict[str, Any]]:
-    """Measure how faithful every quantizer is."""
+    """Measure the fidelity of every quantizer."""
     rows = []
     for network in trained():
         expected = network.logits.argmax(axis=1)
@@ -133,14 +133,14 @@ def fidelity() -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """One INT8 graph of ours on one processor.
+    """One of edgecnn's INT8 graphs on one processor.
 
     Attributes:
         weights: `portable` (at most 64) or `full range` (at most 127).
         processor: this machine, an emulated one, or the simulation.
         rms_error: of the logits against the FP32 reference.
-        ratio: of that error to this machine's on the same engine; ONNX Runtime's sums are exact here.
-        agreement: fraction of answers that are the reference's.
+        ratio: that error divided by this machine's on the same engine; ONNX Runtime's sums are exact here.
+        agreement: with the reference, as a fraction.
     """
 
     network: str
@@ -153,7 +153,7 @@ class Elsewhere:
 
 
 def processors() -> list[dict[str, Any]]:
-    """Run our graphs on emulated processors; the full range on the one that saturates, beside its simulation."""
+    """Run edgecnn's graphs on emulated processors; full-range ones on the processor that saturates and simulated."""
     rows = []
     missing = [f"{processor.name}: {processor.missing()}" for processor in PROCESSORS if processor.missing()]
     if missing:
@@ -168,7 +168,7 @@ def processors() -> list[dict[str, Any]]:
 
 
 def graph_elsewhere(network: Trained, graph: onnx.ModelProto, *, weights: str) -> Iterator[Elsewhere]:
-    """Measure one graph on this machine and on the others."""
+    """Measure one graph on this machine and on the other processors."""
     pixels, expected = network.pixels[:EMULATED], network.logits[:EMULATED]
 
     def row(processor: str, engine: str, logits: np.ndarray) -> Elsewhere:
@@ -181,7 +181,7 @@ def graph_elsewhere(network: Trained, graph: onnx.ModelProto, *, weights: str) -
     for engine, logits in found.items():
         yield row("this machine", engine, logits)
         for processor in PROCESSORS if weights == "portable" else (HASWELL,):
-            if engine == "onnxruntime" or processor.machine == "x86_64":  # the file system for ARM has one engine
+            if engine == "onnxruntime" or processor.machine == "x86_64":  # the ARM file system has one engine
                 with temporary_graph(graph.SerializeToString()) as path:
                     there = emulated_logits(processor, path, images=pixels, engine=engine)
                 yield row(processor.about, engine, there)
@@ -190,7 +190,7 @@ def graph_elsewhere(network: Trained, graph: onnx.ModelProto, *, weights: str) -
 
 
 def logits_on(engine: str, graph: onnx.ModelProto, *, pixels: np.ndarray) -> np.ndarray:
-    """Run a graph on an engine, as a user would: nothing protects its integer sums but its weights."""
+    """Run a graph on an engine with its defaults, without exact INT8."""
     with temporary_graph(graph.SerializeToString()) as path:
         session = get_backend(engine).open(path, SessionOptions())
         try:

@@ -1,4 +1,4 @@
-"""`edgecnn serve`: requests a second and latency beside other servers, overload, endurance, and the protocol.
+"""`edgecnn serve`: throughput and latency compared with other servers, overload, endurance, and conformance.
 
-`peers/` holds the peers' servers, which run in environments of their own.
+`peers/` contains the other servers, which run in their own environments.
 """

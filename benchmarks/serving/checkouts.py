@@ -1,10 +1,10 @@
-"""Serve the same model from this checkout and from another one, in turns under wrk: did a change cost speed?
+"""Compare the throughput of this checkout with another one: serve the same model, in turns under wrk.
 
     git worktree add build/before REVISION
     python -m benchmarks.serving.checkouts build/before BUNDLE build/before/BUNDLE
 
-Each bundle is in the format of its own checkout. Both servers run all the time; each gets one turn a round. The request
-is one image as a binary tensor. The page shows requests a second and their ratio, with 95 % intervals. It needs
+Each bundle has the format of its own checkout. Both servers run all the time; each gets one turn per round. The request
+is one image as a binary tensor. The page shows requests per second and their ratio, with 95 % intervals. It needs
 `wrk`.
 """
 
@@ -27,7 +27,7 @@ ROUNDS, TURN_S = 12, 3.0
 
 
 def main() -> None:
-    """Measure, and write the data and the page."""
+    """Measure both checkouts and write the data and the page."""
     parser = command_line(__doc__)
     parser.add_argument("other", type=Path, help="the other checkout")
     parser.add_argument("bundles", type=Path, nargs=2, metavar="BUNDLE", help="of this checkout, and of the other one")

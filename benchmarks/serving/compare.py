@@ -1,9 +1,9 @@
-"""`edgecnn serve` beside the servers that people use, and beside its own engine, in one run on one machine.
+"""Compare `edgecnn serve` with other servers and with its own engine, in one run on one machine.
 
-LeNet: requests a second and latency beside bare handlers around ONNX Runtime, MLServer, LitServe and BentoML. ResNet-18
-and -50 INT8: images a second beside the engine alone with the same threads. Overload: ten times more requests than it
-can answer. Idle: memory, and the time from start to ready. The client, wrk, runs on the same cores. Each part replaces
-its own figures in the data and in `results/serving.md`, and says where it ran.
+LeNet: throughput and latency compared with bare handlers around ONNX Runtime, MLServer, LitServe and BentoML. ResNet-18
+and -50 INT8: images per second compared with the engine alone with the same threads. Overload: ten times more requests
+than the server can answer. Idle: memory, and the time from start to ready. The client, wrk, runs on the same cores.
+Each part replaces its own figures in the data and in `results/serving.md`, and names its machine.
 
     apt-get install wrk
     python -m benchmarks.engines.compare build lenet resnet18 resnet50    # into build/engines
@@ -28,11 +28,11 @@ from edgecnn.tuning.measuring.process import Worker
 
 
 def main() -> None:
-    """Build the peers, or measure the parts that are named, or all."""
+    """Build the peers, or measure the selected parts, or all."""
     parser, parts = command_line(__doc__), ("build", *PARTS)
     parser.add_argument("parts", nargs="*", metavar="PART", choices=parts, help=f"any of {', '.join(parts)}")
-    parser.add_argument("--rounds", type=int, default=7, help="turns that every server takes")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each server")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of a turn")
     options = parser.parse_args()
     if options.parts == ["build"]:
         build()
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _where() -> dict[str, Any]:
-    """Return where and with what a part runs."""
+    """Return the machine and the versions of a part."""
     peers = {name: version for each in RACED for name, version in versions_of(each).items()}
     return origin() | {"versions": versions() | peers}
 
@@ -86,7 +86,7 @@ def lenet(rounds: int, seconds: float) -> dict[str, Any]:
 
 
 def resnet(network: str, rounds: int, seconds: float) -> dict[str, Any]:
-    """Measure a ResNet INT8 as pixels and as pictures, beside the engine alone."""
+    """Measure a ResNet INT8 with pixels and with images, and the engine alone."""
     bundle = bundle_of(network, "int8")
     setting = fastest(bundle.path)
     name, self_test, path, cores = bundle.manifest.name, bundle.self_test(), bundle.path, usable_cores()
@@ -113,7 +113,7 @@ def resnet(network: str, rounds: int, seconds: float) -> dict[str, Any]:
         ("LitServe, JPEG", "litserve", requests.litserve_picture(content)),
         ("BentoML, JPEG", "bentoml", requests.bentoml_picture(content)),
     ]
-    if setting.backend != "onnxruntime":  # the peers' engine, so that it is no difference of engines alone
+    if setting.backend != "onnxruntime":  # on the peers' engine, to separate the server's effect from the engine's
         recipes["edgecnn ORT"] = edgecnn(path, "--threads", str(cores), "--backend", "onnxruntime")
         pixels.append(("edgecnn on ONNX Runtime, binary", "edgecnn ORT", requests.v2_binary(name, image)))
         pictures.append(("edgecnn on ONNX Runtime, JPEG", "edgecnn ORT", requests.v2_picture(name, content)))

@@ -1,8 +1,8 @@
-"""`oip-conformance` against edgecnn, NVIDIA Triton and MLServer: where they differ, as data and as a page.
+"""Run `oip-conformance` against edgecnn, NVIDIA Triton and MLServer, and write the differences.
 
-All serve the same graph on ONNX Runtime: Triton by its Python backend, MLServer by a custom model. Triton's binary
-comes in the package `nvidia-pytriton`. A server that ends is started again, as a container would be; the case that it
-ended at has failed. Nothing here is timed. Writes the data and `results/conformance.md`.
+All servers run the same graph on ONNX Runtime: Triton with its Python backend, MLServer with a custom model. Triton's
+binary is in the package `nvidia-pytriton`. A server that exits is restarted, as a container would be; the case at which
+it exited has failed. Times are not measured. Writes the data and `results/conformance.md`.
 
     python -m benchmarks.serving.conformance [build]
 """
@@ -33,7 +33,7 @@ _TIMEOUT_S = 20.0
 
 
 def main() -> None:
-    """Ask all three, and write what was found."""
+    """Test all three servers and write the results."""
     parser = command_line(__doc__)
     parser.add_argument("what", nargs="?", choices=("build", "run"), default="run")
     options = parser.parse_args()
@@ -52,7 +52,7 @@ def main() -> None:
         | {name: versions_of(name) for name in ("triton", "mlserver")},
         "reports": {name: plain(report) for name, report in reports.items()},
     }
-    result = json.loads(json.dumps(result).replace(str(REPOSITORY), "…"))  # tracebacks have paths
+    result = json.loads(json.dumps(result).replace(str(REPOSITORY), "…"))  # tracebacks contain paths
     output("conformance", options.out).write(result, page(result))
 
 
@@ -67,7 +67,7 @@ def _servers() -> dict[str, Recipe]:
 
 
 def _triton() -> Recipe:
-    """Lay out what Triton reads (backends with the stub of this Python, a model repository), and say how it starts."""
+    """Write Triton's files (backends with the stub of this Python, a model repository); return how it starts."""
     packages = site_packages("triton")
     server = packages / "pytriton" / "tritonserver"
     shutil.rmtree(_TRITON, ignore_errors=True)
@@ -87,7 +87,7 @@ def _triton() -> Recipe:
         "--allow-metrics": "false",
     }
     environment = {
-        "PATH": f"{packages.parents[2] / 'bin'}{os.pathsep}{os.environ['PATH']}",  # whose Python the backend becomes
+        "PATH": f"{packages.parents[2] / 'bin'}{os.pathsep}{os.environ['PATH']}",  # the backend uses this Python
         "LD_LIBRARY_PATH": str(packages / "nvidia_pytriton.libs"),
         "SERVING_MODEL": str(COMMITTED / "model.onnx"),
         "SERVING_THREADS": "1",
@@ -99,7 +99,7 @@ def _triton() -> Recipe:
 
 @contextlib.contextmanager
 def _kept_alive(recipe: Recipe, log: Path) -> Iterator[int]:
-    """Run a server on one port, and start it again whenever it ends; gives the port."""
+    """Run a server on one port and restart it whenever it exits; yields the port."""
     (port,) = free_ports(1)
     fixed = Recipe(
         tuple(each.replace("{port}", str(port)) for each in recipe.command),

@@ -19,16 +19,16 @@ def page(result: Mapping[str, Any]) -> str:
     lines = [
         "# Conformance to the Open Inference Protocol v2 over HTTP",
         "",
-        f"Asked on {result['measured_at'][:10]} by `python -m benchmarks.serving.conformance`; its data "
-        "also has what a case rests on, and what was found in each. `n.a.`: the server does not list the extension, or "
-        "the model has no such tensor. Only `required` cases, and `extension` cases of what a server lists, count for "
-        "conformance; `expected` is what clients, HTTP or safe behaviour need.",
+        f"Tested on {result['measured_at'][:10]} by `python -m benchmarks.serving.conformance`. Its data "
+        "also contains each case's source and finding. `n.a.`: the server does not list the extension, or "
+        "the model has no such tensor. `required` cases, and `extension` cases that a server lists, count for "
+        "conformance. `expected` cases come from clients, HTTP or safe behaviour.",
         "",
-        "Each server runs with its defaults. MLServer leaves names, shapes and datatypes of inputs to the model, which "
-        "here is a custom one as its guide shows it (`serving/peers/mlserver_model.py`).",
+        "Each server runs with its defaults. MLServer does not check names, shapes and datatypes of inputs. It leaves "
+        "this to the model, here a custom one as in its guide (`serving/peers/mlserver_model.py`).",
         "",
         table(
-            ["server", "packages", "extensions that it lists"],
+            ["server", "packages", "listed extensions"],
             [_server(name, reports[name], result["versions"].get(name, {})) for name in names],
         ),
         "",
@@ -36,11 +36,11 @@ def page(result: Mapping[str, Any]) -> str:
         "",
         table(["level", *names], _totals(reports)),
         "",
-        "## Where they differ",
+        "## Differences",
         "",
-        table(["case", "level", "what a server does", *names, "source"], _differences(reports)),
+        table(["case", "level", "expected behaviour", *names, "source"], _differences(reports)),
         "",
-        "## What was found where a case failed",
+        "## Failed cases",
         "",
         *_failures(reports),
     ]
@@ -84,5 +84,5 @@ def _failures(reports: Mapping[str, Any]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """Escape what has a meaning in a table or in HTML."""
+    """Escape characters with a meaning in Markdown tables or HTML."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("$", "\\$")

@@ -1,4 +1,4 @@
-"""LeNet's servers while nobody asks them: memory, and the time from their start to ready."""
+"""LeNet's servers without requests: memory, and the time from start to ready."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _PEERS = ("uvicorn", "granian RSGI", "mlserver", "litserve", "bentoml")
 
 
 def idle(rounds: int, _: float) -> dict[str, Any]:
-    """Start every server, look, and end it, in turns."""
+    """Start, measure and stop every server, in turns."""
     path = bundle_of("lenet", "fp32").path
     recipes = {"edgecnn": edgecnn(path, "--backend", "onnxruntime", "--threads", "1")}
     recipes |= {name: peer(name, path, threads=1) for name in _PEERS}

@@ -1,8 +1,8 @@
-"""A client that sends on a schedule, whether or not answers come: what a crowd does to a server.
+"""A client that sends on a schedule, independent of the answers, as many independent users do.
 
-A request is sent on any connection that waits for nothing, else on a new one. Its time counts from when it was due, so
-that a client which falls behind cannot make a server look quick (coordinated omission: Tene, "How NOT to Measure
-Latency", 2015). On the same cores as the server, so it does as little as it can for each request.
+A request uses any idle connection, or a new one. Its time counts from when it was due, so that a client that falls
+behind does not make a server look fast (coordinated omission: Tene, "How NOT to Measure Latency", 2015). The client
+runs on the server's cores, so it does as little as possible for each request.
 """
 
 import asyncio
@@ -22,18 +22,18 @@ _LEAST_SLEEP_S = 0.001
 
 @dataclass
 class Outcome:
-    """What became of the requests of one turn, its first second left out.
+    """The results of one turn, without its first second.
 
     Attributes:
-        sent: how many were.
-        seconds: for how long.
+        sent: number of requests.
+        seconds: duration.
         accepted_ms: times to a result.
         refused_ms: times to a 503.
-        others: answers with any other status, by status.
-        in_time: results that came before the turn's end, whenever they were asked for.
-        broken: connections that ended in place of an answer, or requests that never got one.
-        client_cores: how many cores the client itself kept busy, which the server did not have.
-        unsent: requests that were due while all connections that the client may have were waiting.
+        others: number of answers with another status, by status.
+        in_time: results before the end of the turn, including those of earlier requests.
+        broken: connections that closed without an answer, and requests that never got one.
+        client_cores: cores that the client itself used, which the server could not use.
+        unsent: requests that were due while all permitted connections were busy.
     """
 
     sent: int = 0
@@ -48,14 +48,14 @@ class Outcome:
 
 
 def load(port: int, request: bytes, *, rate: float, seconds: float, seed: int = 0) -> Outcome:
-    """Send requests at random moments, so many a second, and wait for all answers.
+    """Send requests at random times with a mean rate, and wait for all answers.
 
     Args:
         port: on the loopback.
-        request: its bytes, headers included.
-        rate: requests a second.
-        seconds: for how long; a second before it is not counted.
-        seed: of the moments.
+        request: its bytes, including headers.
+        rate: requests per second.
+        seconds: duration; one more second before it is not counted.
+        seed: of the times.
     """
     random = np.random.default_rng(seed)
     due = np.cumsum(random.exponential(1 / rate, int(rate * (_WARM_S + seconds)))).tolist()
@@ -149,7 +149,7 @@ class _Link(asyncio.Protocol):
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport has another base class
 
     def send(self, due: float) -> None:
         self._due = due

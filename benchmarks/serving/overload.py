@@ -1,4 +1,4 @@
-"""What happens when ten times as many requests come as can be answered."""
+"""Measure a server that gets ten times more requests than it can answer."""
 
 from dataclasses import asdict
 from typing import Any
@@ -24,7 +24,7 @@ _WARM_S = 3
 
 
 def overload(rounds: int, seconds: float) -> dict[str, Any]:
-    """Measure the peak, and what is left of it under overload, in turns, on one server."""
+    """Measure the peak, and the throughput under overload, in turns, on one server."""
     bundle = bundle_of("resnet50", "int8")
     setting, image = fastest(bundle.path), bundle.self_test().images[:1]
     options = ("--threads", str(setting.threads), "--instances", str(setting.streams), "--backend", setting.backend)
@@ -53,8 +53,8 @@ def overload(rounds: int, seconds: float) -> dict[str, Any]:
         }
     ]
     rows += [_row(f"{factor} × the peak", taken, peaks) for factor, taken in outcomes.items()]
-    # Whoever is accepted waits for a full queue, itself included, and for the runs that are going on already, at the
-    # least speed that is allowed.
+    # An accepted request waits for a full queue, including itself, and for the current runs, at the lowest permitted
+    # speed.
     images = _QUEUE + setting.batch * setting.streams
     bounds_ms = [images / (LEAST_OF_PEAK * each.per_s) * 1e3 for each in wrk.loads]
     return {
@@ -90,9 +90,9 @@ def _claims(row: dict[str, Any], outcomes: list[Outcome], bounds_ms: list[float]
     crowd = f"Overload, {row['name']}"
     found = [claim(f"{crowd}: results/s over the peak's", row["over_peak"], least=LEAST_OF_PEAK)]
     if "refused_p50_ms" in row:
-        found.append(claim(f"{crowd}: refusals, median ms", row["refused_p50_ms"], most=MOST_REFUSAL_MS))
+        found.append(claim(f"{crowd}: 503, median ms", row["refused_p50_ms"], most=MOST_REFUSAL_MS))
     if "accepted_p99_ms" in row:
         p99_ms = [float(np.percentile(each.accepted_ms, 99)) for each in outcomes]
-        text = f"{crowd}: p99 of results over what a full queue takes"
+        text = f"{crowd}: p99 of results over the time of a full queue"
         found.append(claim(text, asdict(ratio(p99_ms, bounds_ms)), most=1.0))
     return found

@@ -1,4 +1,4 @@
-"""The results of `compare.py` as data, and the page that shows them, losses included."""
+"""The results of `compare.py` as data, and their page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,22 +12,22 @@ ENGINE, REFERENCE, OURS = "the engine alone", "uvicorn, bare handler", "edgecnn,
 OURS_JSON, MLSERVER, OURS_JPEG = "edgecnn, JSON", "MLServer, JSON", "edgecnn, JPEG"
 LEAST_OF_REFERENCE, MOST_P99, LEAST_OF_MLSERVER = 0.75, 2.0, 4.0
 LEAST_OF_ENGINE, LEAST_OF_ENGINE_JPEG = 0.95, 0.85
-"""The bounds of the claims; `idle.py` and `overload.py` have their own."""
+"""The limits of the claims; `idle.py` and `overload.py` have their own."""
 
 Claim = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk has seen in a turn.
+    """The result of one turn under wrk.
 
     Attributes:
-        requests: how many were answered, whatever the answer.
-        seconds: for how long it ran.
+        requests: number of answers, with any status.
+        seconds: duration.
         p50_ms: median time to an answer.
         p99_ms: 99th percentile.
         refused: answers other than 2xx and 3xx.
-        broken: connections refused or reset, and answers that did not come within 30 s.
+        broken: connections refused or reset, and answers that took more than 30 s.
     """
 
     requests: int
@@ -39,18 +39,18 @@ class Load:
 
     @property
     def per_s(self) -> float:
-        """Return how many requests a second got a result."""
+        """Return the number of results per second."""
         return (self.requests - self.refused) / self.seconds
 
 
 def row(name: str, turns: Sequence[Turn], *, loads: Sequence[Load], seen: Mapping[str, float]) -> dict[str, Any]:
-    """Return the figures of one way.
+    """Return the figures of one candidate.
 
     Args:
         name: in the table.
-        turns: of it.
-        loads: what wrk saw in them; none of the engine alone.
-        seen: of the server's processes.
+        turns: of the candidate.
+        loads: results of wrk in these turns; empty for the engine alone.
+        seen: data about the server's processes.
     """
     found: dict[str, Any] = {"name": name, "per_s": asdict(speed(turns).images_per_s)}
     if loads:
@@ -61,18 +61,18 @@ def row(name: str, turns: Sequence[Turn], *, loads: Sequence[Load], seen: Mappin
 
 
 def over(turns: Sequence[Turn], reference: Sequence[Turn]) -> dict[str, float]:
-    """Estimate how many times as many answers a second came as from a reference, in the same rounds."""
+    """Estimate the ratio of throughput to a reference, in the same rounds."""
     ours, theirs = ([turn.images / turn.seconds for turn in each] for each in (turns, reference))
     return asdict(ratio(ours, theirs))
 
 
 def median(values: Sequence[float]) -> dict[str, float]:
-    """Estimate the median of figures, one a round."""
+    """Estimate the median of figures, one per round."""
     return asdict(ratio(values, [1.0] * len(values)))
 
 
 def claim(text: str, figure: dict[str, float], *, least: float | None = None, most: float | None = None) -> Claim:
-    """Hold a figure against a bound: it holds, or does not, where the whole interval says so; else it is undecided."""
+    """Compare a figure with a limit: met or missed if the whole interval agrees, else undecided."""
     sign = 1 if most is None else -1
     bound = least if most is None else most
     assert bound is not None
@@ -82,7 +82,7 @@ def claim(text: str, figure: dict[str, float], *, least: float | None = None, mo
 
 
 def lenet_claims(turns: Mapping[str, Sequence[Turn]], loads: Mapping[str, Sequence[Load]]) -> list[Claim]:
-    """Hold LeNet's figures against what is to be reached, where the ways ran."""
+    """Compare LeNet's figures with the claims, for the candidates that ran."""
     found = []
     if OURS in turns and REFERENCE in turns:
         figure = over(turns[OURS], turns[REFERENCE])
@@ -96,7 +96,7 @@ def lenet_claims(turns: Mapping[str, Sequence[Turn]], loads: Mapping[str, Sequen
 
 
 def resnet_claims(network: str, turns: Mapping[str, Sequence[Turn]]) -> list[Claim]:
-    """Hold a ResNet's figures against what is to be reached, where the ways ran."""
+    """Compare a ResNet's figures with the claims, for the candidates that ran."""
     bounds = {OURS: LEAST_OF_ENGINE, OURS_JPEG: LEAST_OF_ENGINE_JPEG}
     return [
         claim(f"{network} INT8: {name} / {ENGINE}, images/s", over(turns[name], turns[ENGINE]), least=least)
@@ -107,13 +107,13 @@ def resnet_claims(network: str, turns: Mapping[str, Sequence[Turn]]) -> list[Cla
 
 def page(result: Mapping[str, Mapping[str, Any]]) -> str:
     """Write the claims of all parts, and each part's table."""
-    lines = [_TITLE, "", "## What was to be reached", "", _claims(result)]
+    lines = [_TITLE, "", "## Claims", "", _claims(result)]
     for part, (title, columns) in _TABLES.items():
         if part in result:
             lines += ["", f"## {title}", "", _how(result[part]), "", _table(columns, result[part]["rows"])]
             failed = result[part].get("failed", {})
             lines += ["", *(f"- {name} does not run: {_one_line(why)}" for name, why in failed.items())] * bool(failed)
-    lines += ["", "## Where", "", *(f"- {part}: {where(found)}" for part, found in result.items())]
+    lines += ["", "## Machine", "", *(f"- {part}: {where(found)}" for part, found in result.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -133,8 +133,8 @@ def _how(found: Mapping[str, Any]) -> str:
     if setting is None:
         return f"{rounds}."
     return (
-        f"The engine alone, and behind edgecnn: {setting['backend']}, threads {setting['threads']}, runs at once "
-        f"{setting['streams']}, batch up to {setting['batch']}, the fastest of all that were tried. {rounds}."
+        f"The engine alone, and behind edgecnn: {setting['backend']}, threads {setting['threads']}, instances "
+        f"{setting['streams']}, batch up to {setting['batch']}, the fastest of all tested settings. {rounds}."
     )
 
 
@@ -146,18 +146,18 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:300]
 
 
-_TITLE = """# Serving side by side
+_TITLE = """# Server comparison
 
 Written by `python -m benchmarks.serving.compare`. All servers of a table run in the same rounds, one after the other,
-in another order each round; the others wait, and one that takes processor time while it waits is stopped. The client,
-`wrk` with one thread and 16 connections, runs on the same cores. Each turn follows a second that is not counted.
-Medians over rounds, ratios of the same rounds, and 95 % intervals that resample rounds. Every answer's logits were
-compared with ONNX Runtime's before. The bare handler does no more than it must: a tensor's bytes in, ONNX Runtime,
-logits' bytes out."""
+in a different order each round. The other servers are idle; one that uses processor time while idle is paused. The
+client, `wrk` with one thread and 16 connections, runs on the same cores. One second before each turn is not counted.
+The tables give medians over rounds, ratios from the same rounds, and 95 % intervals from resampled rounds. The logits
+of every candidate were compared with ONNX Runtime's first. The bare handler is minimal: a tensor's bytes in, ONNX
+Runtime, the logits' bytes out."""
 
 _SERVER = {"name": "server", "per_s": "requests/s"}
 _LATENCY = {"p50_ms": "median, ms", "p99_ms": "p99, ms", "errors": "errors"}
-_MEMORY = {"idle_mb": "memory at first, MB", "loaded_mb": "at the end, MB"}
+_MEMORY = {"idle_mb": "memory at start, MB", "loaded_mb": "at the end, MB"}
 _RESNET = {
     **_SERVER,
     "over_engine": "over the engine",
@@ -173,23 +173,23 @@ _TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "resnet18": ("ResNet-18 INT8, 224 × 224 pixels, and JPEG of 500 × 375", _RESNET),
     "resnet50": ("ResNet-50 INT8, 224 × 224 pixels, and JPEG of 500 × 375", _RESNET),
     "overload": (
-        "Overload: ResNet-50 INT8, requests come whether or not answers do",
+        "Overload: ResNet-50 INT8, requests independent of answers",
         {
             "name": "load",
             "offered_per_s": "sent/s",
             "goodput_per_s": "results/s",
             "over_peak": "over the peak",
-            "refused_p50_ms": "refusal, median, ms",
-            "refused_p99_ms": "refusal, p99, ms",
+            "refused_p50_ms": "503, median, ms",
+            "refused_p99_ms": "503, p99, ms",
             "accepted_p50_ms": "result, median, ms",
             "accepted_p99_ms": "result, p99, ms",
-            "client_cores": "the client's cores",
+            "client_cores": "client cores",
             "broken": "no answer",
             "unsent": "not sent",
         },
     ),
     "idle": (
-        "LeNet: a server that was just started",
+        "LeNet: a new server",
         {"name": "server", "ready_s": "start to ready, s", "resident_mb": "resident, MB", "shared_mb": "PSS, MB"},
     ),
 }

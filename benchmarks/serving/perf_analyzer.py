@@ -1,13 +1,13 @@
-"""`edgecnn serve` under NVIDIA's perf_analyzer, as Triton's users measure theirs: HTTP and gRPC, synchronous or not.
+"""Measure `edgecnn serve` with NVIDIA's perf_analyzer, as Triton's users do: HTTP and gRPC, synchronous and async.
 
-Each way of asking runs with 1, 4 and 16 requests under way, on the committed bundle. What perf_analyzer tells is kept:
-throughput, latency, and how the server's own statistics divide it; whether any request failed, those statistics tell.
-It runs on the same cores as the server. Writes the data and `results/perf_analyzer.md`; a way that did not end well
-stands in them with the reason. gRPC is left out where `edgecnn serve` has no `--grpc-port`.
+Each way runs with 1, 4 and 16 concurrent requests on the committed bundle. The results are perf_analyzer's throughput
+and latency, the parts of the latency from the server's statistics, and the number of failed requests from these
+statistics. perf_analyzer runs on the server's cores. Writes the data and `results/perf_analyzer.md`; a failed way is
+listed with the reason. gRPC is skipped if `edgecnn serve` has no `--grpc-port`.
 
     apt-get install libb64-0d
     python -m benchmarks.serving.perf_analyzer build    # the program, into build/perf_analyzer
-    python -m benchmarks.serving.perf_analyzer          # on a machine with nothing to do
+    python -m benchmarks.serving.perf_analyzer          # on an idle machine
 """
 
 import csv
@@ -33,7 +33,7 @@ from edgecnn.pipeline.versions import versions
 FOLDER = BUILD / "perf_analyzer"
 PROGRAM, LIBRARY = "perf_analyzer", "libcudart.so.12"
 WHEELS = {"tritonclient==2.48.0": PROGRAM, "nvidia-cuda-runtime-cu12==12.9.79": LIBRARY}
-"""What is taken out of which package: later ones have the program no more. It needs the library, and no GPU."""
+"""The packages with the program and its library; later versions lack the program. It needs no GPU."""
 
 WAYS: dict[str, tuple[str, ...]] = {
     "HTTP, binary": (),
@@ -58,15 +58,15 @@ _COLUMNS = {
     "input_ms": "Server Compute Input",
     "infer_ms": "Server Compute Infer",
 }
-"""Our names of what its CSV tells; it has microseconds."""
+"""Names of the values in its CSV, which are in microseconds."""
 
 
 def main() -> None:
-    """Fetch the program, or measure."""
+    """Download the program, or measure."""
     parser = command_line(__doc__)
-    parser.add_argument("part", nargs="?", choices=["build"], help="fetch the program instead")
-    parser.add_argument("--interval-s", type=float, default=2.0, help="of one of its measurements")
-    parser.add_argument("--stability", type=int, default=15, help="by how many percent three in a row may differ")
+    parser.add_argument("part", nargs="?", choices=["build"], help="download the program instead")
+    parser.add_argument("--interval-s", type=float, default=2.0, help="length of one measurement")
+    parser.add_argument("--stability", type=int, default=15, help="permitted spread of three measurements in percent")
     options = parser.parse_args()
     if options.part == "build":
         build()
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def build() -> None:
-    """Take the program and its library out of their packages."""
+    """Extract the program and its library from their packages."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         sys.exit("perf_analyzer is built for Linux on x86-64 only")
     for package, name in WHEELS.items():
@@ -98,19 +98,19 @@ def version() -> str:
     """Return the program's version.
 
     Raises:
-        SystemExit: it is not there, or does not start.
+        SystemExit: it does not exist or does not start.
     """
     try:
         done = _run("--version", timeout_s=60)
     except FileNotFoundError:
-        sys.exit(f"{FOLDER / PROGRAM} is not there: first python -m benchmarks.serving.perf_analyzer build")
+        sys.exit(f"{FOLDER / PROGRAM} does not exist: run python -m benchmarks.serving.perf_analyzer build first")
     if done.returncode:
-        sys.exit(f"perf_analyzer does not start (apt-get install libb64-0d?): {done.stderr.strip()}")
+        sys.exit(f"perf_analyzer does not start: install libb64-0d? {done.stderr.strip()}")
     return (done.stdout + done.stderr).strip().removeprefix("Perf Analyzer Version ")
 
 
 def measure(interval_s: float, stability: int) -> dict[str, Any]:
-    """Run every way with every number of requests under way, on one server."""
+    """Run every way with every number of concurrent requests, on one server."""
     program, bundle = version(), open_bundle(COMMITTED)
     (grpc_port,) = free_ports(1)
     rows = []
@@ -138,7 +138,7 @@ def measure(interval_s: float, stability: int) -> dict[str, Any]:
 
 
 def _one(load: Sequence[str], interval_s: float, stability: int, port: int, model: str) -> dict[str, Any]:
-    """Run it once; return its figures, or why there are none."""
+    """Run one measurement; return its figures, or the reason for a failure."""
     report = FOLDER / "report.csv"
     report.unlink(missing_ok=True)
     before, limit_s = _counts(port, model), 60 + 3 * _TRIALS * interval_s
@@ -150,7 +150,7 @@ def _one(load: Sequence[str], interval_s: float, stability: int, port: int, mode
             timeout_s=limit_s,
         )
     except subprocess.TimeoutExpired:
-        return {"problem": f"it did not end within {limit_s:g} s"}
+        return {"problem": f"no end within {limit_s:g} s"}
     succeeded, failed = (now - then for now, then in zip(_counts(port, model), before, strict=True))
     requests = {"requests": succeeded, "errors": failed}
     if done.returncode or not report.exists():
@@ -160,7 +160,7 @@ def _one(load: Sequence[str], interval_s: float, stability: int, port: int, mode
 
 
 def figures(report: str) -> dict[str, float]:
-    """Read the one row of its CSV.
+    """Parse the only row of the CSV.
 
     Args:
         report: the file's text.
@@ -170,7 +170,7 @@ def figures(report: str) -> dict[str, float]:
 
 
 def _counts(port: int, model: str) -> tuple[int, int]:
-    """Return how many requests of a model have succeeded and failed so far, as the server says."""
+    """Return the numbers of succeeded and failed requests of a model, from the server's statistics."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", f"/v2/models/{model}/stats")
@@ -194,19 +194,22 @@ def _run(*arguments: str, timeout_s: float) -> "subprocess.CompletedProcess[str]
 
 
 def page(result: Mapping[str, Any]) -> str:
-    """Write the table, and what did not end well below it."""
+    """Write the table, and the failures below it."""
     rows = [each for each in result["rows"] if "problem" not in each]
     problems = [each for each in result["rows"] if "problem" in each]
     return "\n".join(
         [
             _TITLE,
             "",
-            f"{result['bundle']}; measurements of {result['interval_s']:g} s, until three in a row differ by no more "
-            f"than {result['stability_percent']} %.",
+            f"{result['bundle']}; measurements of {result['interval_s']:g} s, until three in a row differ by at most "
+            f"{result['stability_percent']} %.",
             "",
             table(list(_HEADER.values()), [[cell(each[key]) for key in _HEADER] for each in rows]),
             *([""] if problems else []),
-            *(f"- {each['name']}, {each['concurrency']} under way: no figures, {each['problem']}" for each in problems),
+            *(
+                f"- {each['name']}, {each['concurrency']} concurrent: no figures, {each['problem']}"
+                for each in problems
+            ),
             "",
             where(result),
             "",
@@ -216,13 +219,12 @@ def page(result: Mapping[str, Any]) -> str:
 
 _TITLE = """# Serving under perf_analyzer
 
-Written by `python -m benchmarks.serving.perf_analyzer`: NVIDIA's own load generator, on the same cores as the server.
-Network, queue, decoding and inference are its averages, out of the server's statistics; errors are the server's
-count."""
+Written by `python -m benchmarks.serving.perf_analyzer`: NVIDIA's load generator, on the server's cores. Network, queue,
+decoding and inference are its averages from the server's statistics. Errors are counted by the server."""
 
 _HEADER = {
     "name": "way",
-    "concurrency": "under way",
+    "concurrency": "concurrent",
     "per_s": "inferences/s",
     "p50_ms": "median, ms",
     "p99_ms": "p99, ms",

@@ -1,6 +1,6 @@
-"""How servers are started: ours, and the peers' in virtual environments of their own in `build/serving`.
+"""The commands of the servers: edgecnn, and the peers in virtual environments in `build/serving`.
 
-The peers have the same ONNX Runtime as we, and their telemetry is switched off.
+The peers use the same ONNX Runtime as edgecnn, with telemetry switched off.
 """
 
 import importlib.metadata
@@ -23,23 +23,23 @@ PACKAGES = {
     "bentoml": ("bentoml", "Pillow"),
     "triton": ("nvidia-pytriton==0.7.0", "numpy<2"),  # its stub is built for NumPy 1
 }
-"""What is installed for each peer, ONNX Runtime and NumPy aside."""
+"""Packages of each peer, without ONNX Runtime and NumPy."""
 
 RACED = ("uvicorn", "granian", "mlserver", "litserve", "bentoml")
-"""Those that `compare.py` measures."""
+"""The peers that `compare.py` measures."""
 
 _QUIET = {
     "ORT_DISABLE_TELEMETRY": "1",
     "BENTOML_DO_NOT_TRACK": "true",
     "DO_NOT_TRACK": "1",
     "OTEL_SDK_DISABLED": "true",
-    "PYTHONDONTWRITEBYTECODE": "1",  # their scripts lie in our tree
+    "PYTHONDONTWRITEBYTECODE": "1",  # their scripts are in this repository
     "BENTOML_HOME": str(SERVING / "bentoml"),
 }
 
 
 def build(names: Sequence[str] = RACED) -> None:
-    """Make the environments that do not stand yet."""
+    """Create the missing environments."""
     ours = importlib.metadata.version("onnxruntime")
     for name in names:
         folder = SERVING / "venvs" / name
@@ -52,14 +52,14 @@ def build(names: Sequence[str] = RACED) -> None:
 
 
 def versions_of(name: str) -> dict[str, str]:
-    """Return the versions of a peer's packages; none where its environment does not stand."""
+    """Return the versions of a peer's packages; empty without its environment."""
     packages = [re.split("[=<>]", each)[0].lower() for each in PACKAGES[name]]
     found = importlib.metadata.distributions(path=[str(each) for each in _site_packages(name)])
     return {each.name.lower(): each.version for each in found if each.name.lower() in (*packages, "onnxruntime")}
 
 
 def site_packages(name: str) -> Path:
-    """Return where a peer's packages lie; its environment must stand."""
+    """Return the folder of a peer's packages; its environment must exist."""
     (found,) = _site_packages(name)
     return found
 
@@ -70,12 +70,12 @@ def _site_packages(name: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a server is started; `{port}` stands for its port in commands and in the environment.
+    """How to start a server; `{port}` is replaced by its port in commands and in the environment.
 
     Attributes:
         command: its arguments.
-        ready_path: what answers 200 once it serves.
-        environment: what it needs beside ours.
+        ready_path: that answers 200 once the server is ready.
+        environment: additional variables.
     """
 
     command: tuple[str, ...]
@@ -84,13 +84,13 @@ class Recipe:
 
 
 def edgecnn(bundle: Path, *options: str) -> Recipe:
-    """Our server on one bundle."""
+    """Return the command of edgecnn on one bundle."""
     command = (sys.executable, "-m", "edgecnn", "serve", str(bundle), "--port", "{port}", *options)
     return Recipe(command, "/v2/health/ready")
 
 
 def peer(name: str, bundle: Path, *, threads: int) -> Recipe:
-    """A peer on the graph of one bundle."""
+    """Return the command of a peer on the graph of one bundle."""
     command, ready_path = _COMMANDS[name]
     program = str(SERVING / "venvs" / name.partition(" ")[0] / "bin" / command[0])
     environment = {

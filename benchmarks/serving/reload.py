@@ -1,9 +1,8 @@
-"""New versions under load: is a request lost, are all answers right, and how long do clients wait meanwhile?
+"""Measure loading of new versions under load: lost requests, wrong answers and latency.
 
-Clients on connections that they keep ask without a break, one request each at a time, while version after version of
-the same bundle comes into the server's folder. A swap lasts from then until the first answer of the new version.
-Latencies of requests that overlap with a swap are held against those of the same run that do not. Writes
-the data and `results/reload.md`.
+Clients on persistent connections send one request after the other while new versions of the same bundle are copied to
+the server's folder. A swap lasts from the copy until the first answer of the new version. Latencies of requests that
+overlap with a swap are compared with the other requests of the run. Writes the data and `results/reload.md`.
 
     python -m benchmarks.serving.reload [--swaps 20] [NETWORK…]
 """
@@ -38,11 +37,11 @@ _TIMEOUT_S = 60.0
 
 @dataclass
 class Client:
-    """Asks without a break.
+    """Sends one request after the other.
 
     Attributes:
-        answers: of each request when it began, how long it took in seconds, and the digest of who answered.
-        lost: what came in place of the right answer.
+        answers: for each request its start, its duration in seconds, and the digest in the answer.
+        lost: results other than the correct answer.
     """
 
     port: int
@@ -53,7 +52,7 @@ class Client:
     lost: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        """Ask until told to end."""
+        """Send requests until `ended` is set."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT_S)
         while not self.ended.is_set():
             start = time.perf_counter()
@@ -74,7 +73,7 @@ class Client:
 
 
 def put(bundle: Bundle, folder: Path, number: int) -> str:
-    """Put a copy of a bundle into a folder as another version; returns its digest."""
+    """Copy a bundle to a folder as another version; return its digest."""
     aside = folder / f".{number}"
     shutil.copytree(bundle.path, aside)
     manifest = json.loads((aside / "manifest.json").read_text())
@@ -84,7 +83,7 @@ def put(bundle: Bundle, folder: Path, number: int) -> str:
 
 
 def measure(network: str, swaps: int) -> dict[str, Any]:
-    """Exchange versions of one network so often, under load."""
+    """Swap versions of one network under load, a number of times."""
     bundle = bundle_of(network, "int8")
     folder = SERVING / "reload" / network
     shutil.rmtree(folder, ignore_errors=True)
@@ -117,7 +116,7 @@ def measure(network: str, swaps: int) -> dict[str, Any]:
 
 
 def _swap(bundle: Bundle, folder: Path, number: int, clients: list[Client]) -> tuple[float, float]:
-    """Put a version, and wait until every client was answered by it."""
+    """Copy a version, and wait until it has answered every client."""
     start = time.perf_counter()
     digest = put(bundle, folder, number)
     while not all(client.answers and client.answers[-1][2] == digest for client in clients):
@@ -128,10 +127,10 @@ def _swap(bundle: Bundle, folder: Path, number: int, clients: list[Client]) -> t
 
 
 def summary(windows: list[tuple[float, float]], answers: list[tuple[float, float, str]]) -> dict[str, Any]:
-    """Hold latencies within swaps against those outside.
+    """Compare latencies within swaps with those outside.
 
     Args:
-        windows: begin and end of each swap, in seconds.
+        windows: start and end of each swap, in seconds.
         answers: see `Client`.
     """
     begun = np.array([start for start, _, _ in answers])
@@ -154,14 +153,14 @@ def _latencies(seconds: np.ndarray) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure each network, and write what was seen."""
+    """Measure each network and write the results."""
     parser = command_line(__doc__)
     parser.add_argument(
         "networks",
         nargs="*",
         default=NETWORKS,
         metavar="NETWORK",
-        help="LeNet, ResNet-18 and VGG-16 where none is named",
+        help="default: LeNet, ResNet-18 and VGG-16",
     )
     parser.add_argument("--swaps", type=int, default=20)
     options = parser.parse_args()
@@ -174,7 +173,7 @@ def main() -> None:
 
 
 def page(result: Mapping[str, Any]) -> str:
-    """Write the answers and their times, within swaps and outside."""
+    """Write the number of answers and their latencies, within swaps and outside."""
     rows = []
     for each in result["networks"]:
         times = [digits(each[phase][name]) for phase in ("quiet_ms", "swapping_ms") for name in ("p50", "p99", "max")]
@@ -188,15 +187,15 @@ def page(result: Mapping[str, Any]) -> str:
         "p99 in a swap, ms",
         "longest in a swap, ms",
     )
-    header = ["network", "swaps", "answers", "lost", "a swap, s", *measured]
+    header = ["network", "swaps", "answers", "lost", "swap, s", *measured]
     return "\n".join([_TITLE.format(**result), "", table(header, rows), "", where(result), ""])
 
 
 _TITLE = """# New versions under load
 
 Written by `python -m benchmarks.serving.reload`: {clients} clients send one INT8 request each at a time, while new
-versions of the model come into the server's folder. A swap ends with the first answer of the new version to each
-client; the other times are those of requests that overlap with no swap."""
+versions of the model are copied to the server's folder. A swap ends with the first answer of the new version to each
+client. The columns without "in a swap" cover requests that overlap with no swap."""
 
 
 if __name__ == "__main__":

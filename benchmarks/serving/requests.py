@@ -1,4 +1,4 @@
-"""The requests to servers: the same images for each, in the form that its users send; and the heads of answers."""
+"""Requests with the same images for each server, in the form that its users send, and the heads of answers."""
 
 import base64
 import http.client
@@ -15,12 +15,12 @@ _JSON, _BYTES, _JPEG = "application/json", "application/octet-stream", "image/jp
 
 @dataclass(frozen=True)
 class Request:
-    """One request, and how the logits are read from its answer.
+    """One request, and how to read the logits from its answer.
 
     Attributes:
         path: of the URL.
-        body: what is sent.
-        headers: of the request; the content's length is added by who sends it.
+        body: of the request.
+        headers: of the request; the sender adds the content's length.
         logits: takes the answer's headers, in lower case, and its body.
     """
 
@@ -30,7 +30,7 @@ class Request:
     logits: Callable[[dict[str, str], bytes], np.ndarray] = field(compare=False)
 
     def wire(self, *, extra: str = "") -> bytes:
-        """Return the bytes of the whole request; `extra` are header lines, each with its end."""
+        """Return the bytes of the request; `extra` contains header lines, each with its line end."""
         headers = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
         head = (
             f"POST {self.path} HTTP/1.1\r\nHost: localhost\r\n{headers}{extra}Content-Length: {len(self.body)}\r\n\r\n"
@@ -38,7 +38,7 @@ class Request:
         return head.encode() + self.body
 
     def send(self, port: int) -> np.ndarray:
-        """Send it once, and return the logits.
+        """Send the request once and return the logits.
 
         Raises:
             RuntimeError: the answer is an error.
@@ -51,7 +51,7 @@ class Request:
         finally:
             connection.close()
         if response.status != 200:
-            raise RuntimeError(f"{self.path} is answered with {response.status}: {content[:300]!r}")
+            raise RuntimeError(f"{self.path}: expected status 200, found {response.status}: {content[:300]!r}")
         return self.logits({name.lower(): value for name, value in response.getheaders()}, content)
 
 
@@ -71,19 +71,19 @@ class Head:
 
 
 def parse_head(head: bytes) -> Head:
-    """Read a status line and headers."""
+    """Parse a status line and headers."""
     lower = head.lower()
     length = int(lower.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
     return Head(int(head[9:12]), length, b"connection: close" in lower)
 
 
 def raw(image: np.ndarray) -> Request:
-    """Nothing but the tensor's bytes, both ways: for the bare handlers."""
+    """Return a request with only the tensor's bytes, for the bare handlers; the answer has the same form."""
     return Request("/", image.tobytes(), {"Content-Type": _BYTES}, lambda _, body: np.frombuffer(body, np.float32))
 
 
 def v2_binary(model: str, image: np.ndarray) -> Request:
-    """The Open Inference Protocol with the binary tensor extension, both ways."""
+    """Return a request in the Open Inference Protocol with the binary tensor extension in both directions."""
     tensor = image.tobytes()
     described = _described(image) | {"parameters": {"binary_data_size": len(tensor)}}
     header = json.dumps({"inputs": [described], "parameters": {"binary_data_output": True}}, separators=(",", ":"))
@@ -92,44 +92,44 @@ def v2_binary(model: str, image: np.ndarray) -> Request:
 
 
 def v2_json(model: str, image: np.ndarray) -> Request:
-    """The Open Inference Protocol in JSON."""
+    """Return a request in the Open Inference Protocol in JSON."""
     return _v2(model, _described(image) | {"data": image.ravel().tolist()})
 
 
 def v2_base64(model: str, content: bytes) -> Request:
-    """A picture for MLServer: a BYTES tensor of its base64 codec."""
+    """Return an image for MLServer: a BYTES tensor with its base64 codec."""
     text = base64.b64encode(content).decode()
     parameters = {"content_type": "base64"}
     return _v2(model, {"name": "image", "shape": [1, 1], "datatype": "BYTES", "parameters": parameters, "data": [text]})
 
 
 def v2_picture(model: str, content: bytes) -> Request:
-    """A picture as the body: edgecnn's own way."""
+    """Return an image as the body, for edgecnn."""
     return Request(_infer(model), content, {"Content-Type": _JPEG}, _from_json)
 
 
 def litserve(image: np.ndarray) -> Request:
-    """Pixels for LitServe."""
+    """Return pixels for LitServe."""
     return _json("/predict", {"image": image.tolist()}, lambda answer: answer["logits"])
 
 
 def litserve_pixels(image: np.ndarray) -> Request:
-    """Many pixels for LitServe: a list of them takes it seconds to hand on to its worker."""
+    """Return many pixels for LitServe, which takes seconds to pass a list of them to its worker."""
     return _json("/predict", {"pixels": base64.b64encode(image.tobytes()).decode()}, lambda answer: answer["logits"])
 
 
 def litserve_picture(content: bytes) -> Request:
-    """A picture for LitServe."""
+    """Return an image for LitServe."""
     return _json("/predict", {"content": base64.b64encode(content).decode()}, lambda answer: answer["logits"])
 
 
 def bentoml(image: np.ndarray) -> Request:
-    """Pixels for BentoML."""
+    """Return pixels for BentoML."""
     return _json("/classify", {"image": image.tolist()}, lambda answer: answer)
 
 
 def bentoml_picture(content: bytes) -> Request:
-    """A picture for BentoML: the whole body."""
+    """Return an image for BentoML: the whole body."""
     return Request("/picture", content, {"Content-Type": _JPEG}, lambda _, body: _flat(json.loads(body)))
 
 

@@ -1,6 +1,6 @@
-"""Servers as processes: started on a free port of the loopback, looked at, paused, ended.
+"""Server processes on a free port of the loopback: start, observe, pause and stop them.
 
-No process is touched that was not started here.
+Only processes that were started here are signalled.
 """
 
 import contextlib
@@ -22,24 +22,24 @@ _READY_S, _END_S, _POLL_S = 90.0, 15.0, 0.005
 
 
 class Server:
-    """A server that runs; close it, or use it in a `with` block.
+    """A running server; close it, or use it in a `with` block.
 
     Attributes:
         port: on the loopback.
-        ready_s: how long it took from its start until it said that it serves.
-        process: what was started; it may have children.
+        ready_s: from its start until it is ready.
+        process: that was started; it may have children.
     """
 
     def __init__(self, recipe: Recipe, log: Path, *, port: int | None = None) -> None:
-        """Start it, and wait until it is ready.
+        """Start the server, and wait until it is ready.
 
         Args:
-            recipe: how.
-            log: the file for what it prints.
-            port: to listen on; None for any that is free.
+            recipe: the command.
+            log: file for its output.
+            port: to listen on; None for any free one.
 
         Raises:
-            RuntimeError: it ended, or was not ready in time.
+            RuntimeError: it exited, or was not ready in time.
         """
         self.port, *others = free_ports(3)
         self.port = port or self.port
@@ -72,17 +72,17 @@ class Server:
         self.pids()
 
     def pids(self) -> list[int]:
-        """Return its processes: what was started, and their children."""
+        """Return its processes: the started one and its children."""
         found = tree(self.process.pid)
         self._known.update({pid: started_at(pid) for pid in found})
         return found
 
     def cpu_s(self) -> float:
-        """Return the processor time that its processes have taken so far."""
+        """Return the processor time of its processes so far."""
         return sum(cpu_s(pid) for pid in self.pids())
 
     def memory_mb(self) -> tuple[float, float]:
-        """Return the resident memory of its processes, shared pages counted by each of them, and divided among all."""
+        """Return the resident memory of its processes, and the same with shared pages divided (PSS)."""
         found = [memory_mb(pid) for pid in self.pids()]
         return sum(each[0] for each in found), sum(each[1] for each in found)
 
@@ -93,13 +93,13 @@ class Server:
                 os.kill(pid, number)
 
     def close(self) -> None:
-        """End it, with all that it has started."""
+        """Stop the server and all its processes."""
         self.signal(signal.SIGCONT)
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(_END_S)
         for pid, began in self._known.items():
-            if started_at(pid) == began:  # it is left over, and no other has got its number
+            if started_at(pid) == began:  # still running, and its process id was not reused
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self.process.wait()
@@ -115,14 +115,14 @@ class Server:
         while not is_so():
             code = self.process.poll()
             if code is not None or time.monotonic() > end:
-                how = f"ended with exit code {code}" if code is not None else "was not ready in time"
+                how = f"exited with code {code}" if code is not None else "was not ready in time"
                 tail = self._log.read_text(errors="replace")[-2000:]
                 raise RuntimeError(f"{self.process.args!r} {how}:\n{tail}")
             time.sleep(_POLL_S)
 
 
 def status(port: int, path: str) -> int | None:
-    """Ask for a path; None where nobody answers."""
+    """Send a GET request; return None if no server answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)
@@ -134,7 +134,7 @@ def status(port: int, path: str) -> int | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
+    """Return free ports."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

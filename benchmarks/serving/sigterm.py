@@ -1,10 +1,10 @@
-"""SIGTERM at random moments under load: is every request answered that got into the server?
+"""Send SIGTERM at random moments under load, and check that every accepted request is answered.
 
-Again and again: a server, clients that keep their connections on raw sockets and send without a break, one SIGTERM to
-the process that was started. A request counts as lost if it was sent whole before the signal, or the server's own log
-says that it was answered, or a part of its answer came, and yet its client has no whole answer. One that was sent
-after the signal on a connection that the server was closing, of which it says nothing, never got in: HTTP lets a
-client repeat it. Writes the data and `results/sigterm.md`.
+Each run starts a server and clients that send continuously on persistent raw sockets, and sends one SIGTERM to the
+started process. A request is lost if its client has no complete answer although it was sent completely before the
+signal, the server's log reports an answer, or a part of the answer arrived. A request that was sent after the signal on
+a connection that the server was closing, and that is not in its log, was never accepted: HTTP lets a client repeat it.
+Writes the data and `results/sigterm.md`.
 
     python -m benchmarks.serving.sigterm [--runs 200]
 """
@@ -40,9 +40,9 @@ class Sent:
     """One request.
 
     Attributes:
-        id: under which the server's log has it.
-        at: when its last byte was handed to the system.
-        outcome: the status of its answer, or how it got none: `closed`, `reset`, `partial`, `silence`.
+        id: in the server's log.
+        at: when the system accepted its last byte.
+        outcome: the status of its answer, or `closed`, `reset`, `partial` or `silence` without one.
     """
 
     id: str
@@ -52,7 +52,7 @@ class Sent:
 
 @dataclass
 class Client:
-    """Sends without a break until nobody listens any more."""
+    """Sends continuously until no server listens any more."""
 
     number: int
     port: int
@@ -61,7 +61,7 @@ class Client:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Keep a connection until it ends, then take another."""
+        """Use a connection until it closes, then open another."""
         while not self.stopping.is_set():
             try:
                 sock = socket.create_connection(("127.0.0.1", self.port), timeout=_TIMEOUT_S)
@@ -73,12 +73,12 @@ class Client:
                     pass
 
     def _ask(self, sock: socket.socket) -> bool:
-        """Send one request and read its answer; whether the connection can be used again."""
+        """Send one request and read its answer; return whether the connection can be used again."""
         name = f"{self.number}-{len(self.sent)}"
         try:
             sock.sendall(self.request.wire(extra=f"X-Request-ID: {name}\r\n"))
         except OSError:
-            return False  # it did not leave whole
+            return False  # the request was not sent completely
         sent = Sent(name, time.perf_counter())
         self.sent.append(sent)
         sent.outcome, keep = _answer(sock)
@@ -108,7 +108,7 @@ def _answer(sock: socket.socket) -> tuple[int | str, bool]:
 
 
 def one(seed: int) -> dict[str, Any]:
-    """Start a server, load it, end it at a random moment, and count."""
+    """Start a server, load it, stop it at a random moment, and count the outcomes."""
     bundle = bundle_of("lenet", "fp32")
     request = requests.v2_binary(bundle.manifest.name, bundle.self_test().images[:1])
     options = ("--backend", "onnxruntime", "--threads", "1", "--access-log", "--log-format", "json")
@@ -135,17 +135,17 @@ def one(seed: int) -> dict[str, Any]:
 
 
 def answered_ids(log: Path) -> set[str]:
-    """Return the ids of the requests of which the server's log says that they were answered."""
+    """Return the ids of the requests that the server's log reports as answered."""
     lines = (json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
     return {line["id"] for line in lines if line["message"] == "answered"}
 
 
 def count(sent: list[Sent], answered: set[str], signalled: float) -> dict[str, Any]:
-    """Count what became of the requests of one run.
+    """Count the outcomes of the requests of one run.
 
     Args:
-        sent: all of them.
-        answered: ids of those that the server says it has answered.
+        sent: all requests.
+        answered: ids of the requests that the server reports as answered.
         signalled: when the signal was sent.
     """
     without = [each for each in sent if isinstance(each.outcome, str)]
@@ -165,7 +165,7 @@ def count(sent: list[Sent], answered: set[str], signalled: float) -> dict[str, A
 
 
 def main() -> None:
-    """Do it so often, and write what was seen."""
+    """Repeat the run, and write the results."""
     parser = command_line(__doc__)
     parser.add_argument("--runs", type=int, default=200)
     options = parser.parse_args()
@@ -192,16 +192,16 @@ def main() -> None:
 
 
 def page(result: Mapping[str, Any]) -> str:
-    """Write what became of the requests of all runs."""
+    """Write the outcomes of the requests of all runs."""
     figures = {
-        "servers ended": result["runs"],
+        "servers stopped": result["runs"],
         "clients": result["clients"],
         "requests sent": result["sent"],
         "sent after the signal": result["sent_after_signal"],
         **{f"answered with {status}": count for status, count in sorted(result["statuses"].items())},
-        "answered with anything but 200 or 503": result["unexpected"],
+        "answered with another status than 200 or 503": result["unexpected"],
         "lost": result["lost"],
-        "never taken in": result["never_in"],
+        "never accepted": result["never_in"],
         **{f"exit code {code}": count for code, count in sorted(result["exit_codes"].items())},
     }
     rows = [[name, f"{count:,}"] for name, count in figures.items()]
@@ -214,7 +214,7 @@ def page(result: Mapping[str, Any]) -> str:
 _TITLE = """# SIGTERM under load
 
 Written by `python -m benchmarks.serving.sigterm`: each server gets one SIGTERM at a random moment, while clients send
-without a break. A request is lost if the server had it and its client has no whole answer."""
+continuously. A request is lost if the server accepted it and its client has no complete answer."""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""`edgecnn serve` for many minutes under good, bad, slow and cancelled requests: does anything grow, does all add up?
+"""Run `edgecnn serve` for many minutes under good, bad, slow and cancelled requests; check resources and counters.
 
-Memory, descriptors and threads of the supervisor and its worker are looked at all the time; after a short warm-up,
-which makes the pools that are made on demand, and at the end they are looked at with nobody connected. The counters
-of `/metrics` must balance, and agree with what the clients have seen. Writes the data and `results/soak.md`.
+Memory, descriptors and threads of the supervisor and its worker are sampled all the time. They are also measured
+without clients, at the end and after a short warm-up that fills pools. The counters of `/metrics` must balance, and
+agree with the clients' counts. Writes the data and `results/soak.md`.
 
     python -m benchmarks.serving.soak [--minutes 20]
 """
@@ -30,16 +30,16 @@ from edgecnn.tuning.measuring.estimates import HIGH, LOW, RESAMPLES
 _WARM_S, _QUIET_S = 10.0, 4.0
 _SAMPLES, _LEAST_SAMPLE_S = 240, 0.5
 _SETTLED = 0.25
-"""Share of the time in which memory may still grow: allocators and caches fill."""
+"""Share of the time in which memory may still grow, because allocators and caches fill."""
 _BLOCKS = 12
 _NOISE = 0.01
-"""Growth that is none, as a share of the memory."""
+"""Share of the memory below which growth is ignored."""
 _TIMEOUTS = ("--header-timeout-s", "1", "--body-timeout-s", "1", "--max-body-mb", "4")
 _COUNTER = re.compile(r"^edgecnn_requests_(?P<name>\w+?)(?:_total)?\{(?P<labels>[^}]*)\} (?P<value>\S+)$", re.MULTILINE)
 
 
 def soak(minutes: float) -> dict[str, Any]:
-    """Run it, and return all that was seen."""
+    """Run the soak, and return all measurements."""
     bundle = bundle_of("lenet", "fp32")
     recipe = edgecnn(bundle.path, "--backend", "onnxruntime", "--threads", "1", *_TIMEOUTS)
     with Server(recipe, SERVING / "logs" / "soak.log") as server:
@@ -80,7 +80,7 @@ async def _watched(crowd: Crowd, server: Server, seconds: float, samples: list[d
 
 
 def look(server: Server, seconds: float) -> dict[str, Any]:
-    """Return what the server's processes hold now."""
+    """Return the resources of the server's processes."""
     pids = server.pids()
     resident, shared = server.memory_mb()
     return {
@@ -95,8 +95,8 @@ def look(server: Server, seconds: float) -> dict[str, Any]:
 
 
 def read_counters(port: int) -> dict[str, float]:
-    """Return the counters of requests, failures by reason."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:  # ours
+    """Return the counters of requests, with failures by reason."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:  # from our own server
         page = answer.read().decode()
     found: dict[str, float] = {}
     for match in _COUNTER.finditer(page):
@@ -107,15 +107,15 @@ def read_counters(port: int) -> dict[str, float]:
 
 
 def balance(counters: dict[str, float]) -> float:
-    """Return how many requests were received and are neither answered nor cancelled; 0 once all is quiet."""
+    """Return the number of received requests that are not finished; 0 without activity."""
     failed = sum(value for name, value in counters.items() if name.startswith("failed"))
     return counters["received"] - counters["succeeded"] - failed - counters["cancelled"]
 
 
 def growth(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Estimate how memory has grown once it had settled: MB an hour, and MB over that time.
+    """Estimate the growth of memory after it has settled: MB per hour, and MB over that time.
 
-    Samples that follow one another are alike, so medians of blocks are resampled, not samples.
+    Consecutive samples are correlated, so medians of blocks are resampled instead of samples.
     """
     settled = samples[int(len(samples) * _SETTLED) :]
     blocks = [block for block in np.array_split(np.arange(len(settled)), _BLOCKS) if len(block)]
@@ -131,7 +131,7 @@ def growth(samples: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def slope(hours: np.ndarray, memory: np.ndarray) -> Estimate:
-    """Fit a line, with a 95 % interval that resamples its points."""
+    """Fit a line, with a 95 % interval from resampled points."""
     random = np.random.default_rng(0)
     slopes: list[float] = []
     while len(slopes) < RESAMPLES:
@@ -150,7 +150,7 @@ def _line(hours: np.ndarray, memory: np.ndarray) -> float:
 def verdicts(
     before: dict[str, Any], after: dict[str, Any], samples: list[dict[str, Any]], counters: dict[str, float]
 ) -> dict[str, bool]:
-    """Say what held."""
+    """Return whether each requirement is met."""
     found = growth(samples)
     return {
         "memory_flat": found["mb_per_hour"]["low"] <= 0 or found["share"] <= _NOISE,
@@ -162,7 +162,7 @@ def verdicts(
 
 
 def main() -> None:
-    """Soak, and write what was seen."""
+    """Run the soak and write the results."""
     parser = command_line(__doc__)
     parser.add_argument("--minutes", type=float, default=20.0)
     options = parser.parse_args()
@@ -172,7 +172,7 @@ def main() -> None:
 
 
 def page(result: Mapping[str, Any]) -> str:
-    """Write what held, what the processes held, and how requests were answered."""
+    """Write the requirements, the resources, and the answers."""
     held = [[moment, *(cell(result[moment][name]) for name in _HELD)] for moment in ("started", "before", "after")]
     answers = [
         [kind, ", ".join(f"{outcome}: {count:,}" for outcome, count in sorted(found.items()))]
@@ -191,7 +191,7 @@ def page(result: Mapping[str, Any]) -> str:
             "",
             table(["moment", *_HELD.values()], held),
             "",
-            f"Memory grew by {interval(**memory['mb_per_hour'])} MB an hour, {memory['share']:.2%} in all.",
+            f"Memory grew by {interval(**memory['mb_per_hour'])} MB per hour, {memory['share']:.2%} in total.",
             "",
             table(["client", "answers"], answers),
             "",
@@ -203,13 +203,13 @@ def page(result: Mapping[str, Any]) -> str:
     )
 
 
-_TITLE = """# Many minutes of good, bad, slow and cancelled requests
+_TITLE = """# Endurance under good, bad, slow and cancelled requests
 
-Written by `python -m benchmarks.serving.soak`: {minutes:g} minutes on LeNet. `before` follows a short warm-up and
-`after` the end, both with nobody connected."""
+Written by `python -m benchmarks.serving.soak`: {minutes:g} minutes on LeNet. `before` is after a short warm-up and
+`after` at the end, both without clients."""
 _HELD = {
     "resident_mb": "resident, MB",
-    "worker_mb": "the worker's, MB",
+    "worker_mb": "worker, MB",
     "pss_mb": "PSS, MB",
     "descriptors": "descriptors",
     "threads": "threads",

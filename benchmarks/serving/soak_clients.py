@@ -1,4 +1,4 @@
-"""Clients of every kind that a server meets: good, wrong, slow, and gone before the answer. For `soak.py`."""
+"""Clients of every kind: good, wrong, slow, and disconnected before the answer. For `soak.py`."""
 
 import asyncio
 import collections
@@ -15,7 +15,7 @@ from edgecnn.bundle.self_test import SelfTest
 _TIMEOUT_S = 20.0
 _PAUSE_S = 0.005
 _KEPT = 50
-"""Requests on one connection, then another is taken."""
+"""Requests on one connection, before another is opened."""
 _RESET = struct.pack("ii", 1, 0)
 
 Outcome = int | str
@@ -23,15 +23,15 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Crowd:
-    """All of them.
+    """All clients.
 
     Attributes:
-        answers: kind of client to how its requests were answered: a status, `closed` or `left`.
-        unexpected: a few of the answers that were none of those that a kind may get.
+        answers: kind of client -> number of answers by status, `closed` or `left`.
+        unexpected: a few answers that their kind must not get.
     """
 
     def __init__(self, port: int, model: str, self_test: SelfTest) -> None:
-        """Make all requests; the model's pictures are of the self-test, too."""
+        """Build all requests; the model's images come from the self-test."""
         self.answers: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         self.unexpected: list[str] = []
         self._port = port
@@ -43,7 +43,7 @@ class Crowd:
         self._bad = _bad_requests(model, self._binary, picture)
 
     async def run(self, seconds: float) -> None:
-        """Be there for so long."""
+        """Run all clients for a time."""
         end = time.monotonic() + seconds
         kinds: list[tuple[str, Callable[[], Awaitable[Outcome]], set[Outcome]]] = [
             ("bad", self._wrong, {400, 404, 405, 413, 415, 501}),
@@ -57,7 +57,7 @@ class Crowd:
         )
 
     async def _kept(self, end: float) -> None:
-        """Be a good client, which keeps its connection."""
+        """Run a good client with a persistent connection."""
         while time.monotonic() < end:
             async with _connected(self._port) as streams:
                 for _ in range(_KEPT):
@@ -80,7 +80,7 @@ class Crowd:
             self.unexpected.append(f"{kind}: {outcome}")
 
     async def _wrong(self) -> Outcome:
-        """Send what no server can answer."""
+        """Send malformed requests."""
         async with _connected(self._port) as (reader, writer):
             writer.write(self._random.choice(self._bad))
             return await answer(reader)
@@ -95,7 +95,7 @@ class Crowd:
             return await answer(reader)
 
     async def _too_slow(self) -> Outcome:
-        """Send a part of the headers, or of the body, and wait."""
+        """Send a part of the headers or of the body, and wait."""
         wire = self._good[0]
         part = self._random.choice([40, len(wire) - 500])
         async with _connected(self._port) as (reader, writer):
@@ -103,7 +103,7 @@ class Crowd:
             return await answer(reader)
 
     async def _cancelled(self) -> Outcome:
-        """Send a whole request and leave with a reset, at once or a moment later."""
+        """Send a whole request and disconnect with a reset, at once or a moment later."""
         async with _connected(self._port) as (_, writer):
             writer.write(self._random.choice(self._good))
             await asyncio.sleep(self._random.choice([0.0, 0.0, 0.0005, 0.002]))
@@ -111,7 +111,7 @@ class Crowd:
         return "left"
 
     async def _left_half_way(self) -> Outcome:
-        """Leave while sending, with a reset or without."""
+        """Disconnect while sending, with a reset or without."""
         wire = self._random.choice(self._good)
         async with _connected(self._port) as (_, writer):
             writer.write(wire[: self._random.randrange(1, len(wire))])
@@ -146,7 +146,7 @@ def _bad_requests(model: str, binary: requests.Request, picture: requests.Reques
 
 
 async def answer(reader: asyncio.StreamReader) -> Outcome:
-    """Read an answer; its status, or that there was none."""
+    """Read an answer; return its status, or that there was none."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             head = requests.parse_head(await reader.readuntil(b"\r\n\r\n"))

@@ -1,4 +1,4 @@
-"""Which servers are measured with which requests, and the turns that they take."""
+"""The servers and requests that are measured, and their turns."""
 
 import contextlib
 import signal
@@ -34,14 +34,14 @@ _PROBE_S, _FINALISTS, _FINAL_ROUNDS = 1.0, 4, 5
 
 @dataclass(frozen=True)
 class Way:
-    """One server, asked in one form.
+    """One server with one form of request.
 
     Attributes:
         name: in the table.
-        server: which of the servers.
-        request: what is sent.
-        logits: what must be answered, float32 [K].
-        tolerance: by which they may differ.
+        server: name of the server.
+        request: that is sent.
+        logits: expected in the answer, float32 [K].
+        tolerance: permitted difference.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Way:
 
 @dataclass(frozen=True)
 class Taken:
-    """What all ways and the engine did in the same rounds.
+    """The results of all candidates and the engine in the same rounds.
 
     Attributes:
-        turns: way to its turns.
-        wrks: way to its runner, with what wrk saw; the engine has none.
-        servers: server to what was seen of its processes: start, memory before and after, processor time while idle.
+        turns: candidate -> its turns.
+        wrks: candidate -> its runner with wrk's results; the engine has none.
+        servers: server -> data about its processes: start, memory before and after, processor time while idle.
     """
 
     turns: dict[str, list[Turn]]
@@ -72,7 +72,7 @@ def measure(
     """Start all servers, check their answers, and load them one after the other, round by round.
 
     Returns:
-        What was measured, and why a way is not in it.
+        The measurements, and for each missing candidate the reason.
     """
     failed: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
@@ -108,10 +108,10 @@ def measure(
 
 
 def _checked(way: Way, server: Server) -> Wrk:
-    """Ask once and compare, then warm up."""
+    """Send one request and compare the answer, then warm up."""
     found = way.request.send(server.port)
     if found.shape != way.logits.shape or not np.allclose(found, way.logits, rtol=0, atol=way.tolerance):
-        raise ValueError(f"{way.name} answers other logits than ONNX Runtime")
+        raise ValueError(f"the logits of {way.name} differ from ONNX Runtime's")
     wrk = Wrk(way.request, server.port, SERVING / "wrk")
     wrk.run(_WARM_S)
     settle(server)
@@ -119,9 +119,9 @@ def _checked(way: Way, server: Server) -> Wrk:
 
 
 class _Loaded:
-    """A server under load, as a `Runner`: its turn is over when it has done what wrk has left behind.
+    """A server under load, as a `Runner`; its turn ends when the server has finished the remaining requests.
 
-    One that is busy without requests stands still while others take their turns.
+    A server that is busy without requests is paused during the turns of others.
     """
 
     def __init__(self, wrk: Wrk, server: Server, *, is_noisy: bool) -> None:
@@ -141,7 +141,7 @@ class _Loaded:
 
 
 def settle(server: Server) -> None:
-    """Wait until a server has nothing more to do; some go on with requests whose clients are gone."""
+    """Wait until a server is idle; some continue with requests of disconnected clients."""
     end = time.monotonic() + _SETTLED_S
     busy = True
     while busy and time.monotonic() < end:
@@ -151,7 +151,7 @@ def settle(server: Server) -> None:
 
 
 def _noisy(servers: dict[str, Server], seen: dict[str, dict[str, float]]) -> set[str]:
-    """Return which servers take processor time while nobody asks them anything."""
+    """Return the servers that use processor time without requests."""
     before = {name: server.cpu_s() for name, server in servers.items()}
     time.sleep(_IDLE_S)
     for name, server in servers.items():
@@ -164,7 +164,7 @@ def _say(stage: str, done: int, total: int, _: str = "", /) -> None:
 
 
 def expected(bundle: Bundle, images: np.ndarray) -> np.ndarray:
-    """Return what ONNX Runtime answers: float32 [K]."""
+    """Return the logits of ONNX Runtime: float32 [K]."""
     session = open_session(bundle, backend="onnxruntime", options=SessionOptions(threads=1))
     try:
         logits: np.ndarray = session.run(images)[0]
@@ -174,9 +174,9 @@ def expected(bundle: Bundle, images: np.ndarray) -> np.ndarray:
 
 
 def fastest(bundle: Path) -> Setting:
-    """Find the engine, the division of the cores, and the batch with which a bundle is fastest: what serving may lose.
+    """Find the fastest engine, threads, instances and batch for a bundle, as the basis for the server's overhead.
 
-    A short look at each, then the best take turns; the winner is measured again beside the servers.
+    Every setting runs briefly, then the best ones run in turns. The winner is measured again together with the servers.
     """
     first = {setting: _speeds(bundle, [setting], rounds=1)[0] for setting in _settings(usable_cores())}
     best = sorted(first, key=lambda setting: first[setting])[-_FINALISTS:]
@@ -187,7 +187,7 @@ def fastest(bundle: Path) -> Setting:
 
 
 def _speeds(bundle: Path, settings: list[Setting], *, rounds: int) -> list[float]:
-    """Return images a second of each setting: the median of its turns."""
+    """Return images per second of each setting: the median of its turns."""
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(Worker(bundle, setting)) for setting in settings]
         taken = interleave(workers, rounds=rounds, seconds=_PROBE_S)
@@ -202,12 +202,12 @@ def _settings(cores: int) -> Iterator[Setting]:
 
 
 def photograph() -> Path:
-    """Return a JPEG file of 500 × 375 pixels, a cut of a real photograph."""
+    """Return a JPEG file of 500 × 375 pixels, a crop of a real photograph."""
     file = SERVING / "photograph.jpg"
     write_photographs({file: 0})
     return file
 
 
 def bundle_of(network: str, precision: str) -> Bundle:
-    """Open a bundle that `engines.compare build` has made."""
+    """Open a bundle that `engines.compare build` has built."""
     return open_bundle(MODELS / network / f"{network}-{precision}")

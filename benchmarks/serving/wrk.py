@@ -1,4 +1,4 @@
-"""One turn of a server under wrk: a thread, and connections that each send a request when they have their answer."""
+"""Run one turn of a server under wrk: one thread, and connections that send the next request after each answer."""
 
 import json
 import subprocess
@@ -29,14 +29,14 @@ end
 
 
 class Wrk:
-    """One request sent again and again, as a `Runner`.
+    """One request, sent repeatedly, as a `Runner`.
 
     Attributes:
-        loads: what was seen, turn by turn.
+        loads: the result of each turn.
     """
 
     def __init__(self, request: Request, port: int, folder: Path, *, connections: int = CONNECTIONS) -> None:
-        """Write the script and the body, named for the port and the path, into a folder."""
+        """Write the script and the body to a folder, in files named after the port and the path."""
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{port}-{abs(hash((request.path, request.body))):x}"
         body, self._script = folder / f"{name}.body", folder / f"{name}.lua"
@@ -47,14 +47,14 @@ class Wrk:
         self.loads: list[Load] = []
 
     def turn(self, seconds: float) -> Turn:
-        """See `Runner`; a second before it is not counted."""
+        """See `Runner`; one second before the turn is not counted."""
         self.run(_WARM_S)
         load = self.run(seconds)
         self.loads.append(load)
         return Turn((load.p50_ms,), load.requests - load.refused, load.seconds)
 
     def run(self, seconds: float) -> Load:
-        """Load the server for so long, whole seconds."""
+        """Load the server for whole seconds, at least one."""
         command = ["wrk", "-t1", f"-c{self._connections}", f"-d{max(1, round(seconds))}s", f"--timeout={_TIMEOUT_S}s"]
         command += ["--latency", "-s", str(self._script), self._url]
         printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 60).stdout
@@ -63,7 +63,7 @@ class Wrk:
 
 
 def script(request: Request, body: Path) -> str:
-    """Write wrk's script for a request whose body lies in a file."""
+    """Write wrk's script for a request whose body is in a file."""
     headers = "\n".join(
         f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in request.headers.items()
     )

@@ -1,4 +1,4 @@
-"""Copy a bundle to a new place, from a folder or from an archive: there it is whole and intact, or it is not there."""
+"""Copy a bundle from a folder or an archive to a new folder, atomically."""
 
 import contextlib
 import dataclasses
@@ -16,17 +16,17 @@ from edgecnn.files.folder import new_folder, write_new_file
 _CHUNK = 1 << 20
 
 Files = Iterator[tuple[str, Iterator[bytes]]]
-"""Each file's name, and its content in pieces; the content must be taken before the next name."""
+"""Name and content chunks of each file. Consume the content before the next name."""
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """A bundle that is to be copied.
+    """A bundle to copy.
 
     Attributes:
-        path: where it comes from; for messages.
-        digest: the sha256 of its manifest.
-        files: can be read once; nothing is read before.
+        path: its source, for messages.
+        digest: the SHA-256 of its manifest.
+        files: its files, read lazily and once.
     """
 
     path: Path
@@ -35,11 +35,11 @@ class Incoming:
 
 
 def files_of(bundle: Bundle) -> Files:
-    """Read the files of an open bundle and compare each with its digest.
+    """Read the files of an open bundle and check their digests.
 
     Raises:
-        DigestMismatch: it has changed since it was opened.
-        BundleError: it cannot be read.
+        DigestMismatch: a file has changed since the bundle was opened.
+        BundleError: a file cannot be read.
     """
     sealed = {name: entry.sha256 for name, entry in bundle.manifest.files.items()}
     for name in (MANIFEST, *sorted(sealed)):
@@ -49,12 +49,12 @@ def files_of(bundle: Bundle) -> Files:
 def place(
     incoming: Incoming, out: Path, *, force: bool = False, prove: Callable[[Bundle], object] | None = None
 ) -> Bundle:
-    """Copy a bundle to the folder `out`, which appears when every digest matches and `prove` raises no EdgecnnError.
+    """Copy a bundle to the folder `out`. The folder is created only if all digests match and `prove` succeeds.
 
     Raises:
-        BundleError: the copy is not intact; the message names what was copied, and the file.
+        BundleError: the copy is not intact; the message names the source and the file.
         OutputExists: `out` exists and `force` is false.
-        EdgecnnError: the system refused, for example because the disk is full, or `prove` did; nothing has changed.
+        EdgecnnError: writing failed, for example because the disk is full, or `prove` failed; nothing has changed.
     """
     check_outside_bundles(out)
     with new_folder(out, marker=MANIFEST, force=force) as new, _naming(incoming.path, new):
@@ -67,14 +67,14 @@ def place(
 
 
 def read_chunks(file: BinaryIO, size_bytes: int, *, path: Path) -> Iterator[bytes]:
-    """Yield the next bytes of a file in pieces; raises `BundleError` if there are fewer, or they cannot be read."""
+    """Yield the next bytes of a file in chunks. Raise `BundleError` if the file ends early or cannot be read."""
     while size_bytes:
         try:
             chunk = file.read(min(size_bytes, _CHUNK))
         except OSError as error:
             raise BundleError(f"cannot read {path}: {error.strerror} (errno {error.errno})") from None
         if not chunk:
-            raise BundleError(f"{path} ends too early: it was cut off; copy it again")
+            raise BundleError(f"{path} is truncated: copy it again")
         size_bytes -= len(chunk)
         yield chunk
 
@@ -96,7 +96,7 @@ def _sealed_chunks(path: Path, sha256: str) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _naming(source: Path, copy: Path) -> Iterator[None]:
-    """Let messages about the copy, which nobody will find, name what was copied."""
+    """Replace the path of the temporary copy with the source in error messages."""
     try:
         yield
     except EdgecnnError as error:

@@ -1,7 +1,7 @@
-"""Install a bundle on a device beside the one in use, switch to it when it has proven itself, and go back.
+"""Install a bundle as a new version of a site, verify it, make it current, and roll back.
 
-A crash at any moment leaves a whole old or a whole new version current; the same command, given again, finishes what
-was begun. Which engine proves a bundle is the caller's to say: nothing of an engine is known here.
+After a crash the old or the new version is current and complete. Running the same command again finishes the
+operation. The caller provides the verification, so that this module needs no engine.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ from edgecnn.errors import BundleError, BundleNotFound, EdgecnnError
 
 @dataclass(frozen=True)
 class Installed:
-    """What an install has done.
+    """Result of an installation.
 
     Attributes:
         current: the link to the bundle.
-        version: number of the bundle's version.
-        previous: the version that a rollback would go to; None if there is none.
+        version: the bundle's version.
+        previous: the version that a rollback would return to; None if there is none.
         changed: whether another version was current before.
-        name: of the bundle.
-        bundle: its digest.
+        name: name of the bundle.
+        bundle: digest of the bundle.
         signed: whether it has a signature.
-        removed: the versions that were deleted.
-        self_test: what `prove` returned; None if it was not called.
+        removed: the deleted versions.
+        self_test: the return value of `prove`; None if it was not called.
     """
 
     current: Path
@@ -49,7 +49,7 @@ class Installed:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """What a rollback has done; `undone` is the version that was current before, the rest is as in `Installed`."""
+    """Result of a rollback. `undone` is the version that was current before. For other fields see `Installed`."""
 
     current: Path
     version: int
@@ -68,26 +68,26 @@ def install(
     check: Callable[[Bundle, Signature], object] | None = None,
     prove: Callable[[Bundle], object] | None = None,
 ) -> Installed:
-    """Copy a bundle into a folder of versions and make it current.
+    """Copy a bundle into a site and make it current.
 
     Args:
-        source: a bundle, or an archive of one.
-        folder: see `layout`; made where there is none.
-        signature: its file; None for the one beside `source`, where there is one.
-        keep: how many versions stay, the highest; the current one and the one before it always do.
-        check: called first with the bundle and its signature, which is required then; raises EdgecnnError if the
-            signature is not valid. See `openssf.signature_check`.
-        prove: called with the copy before it is made current; raises EdgecnnError if the proof does not hold. See
+        source: a bundle or an archive.
+        folder: the site, see `layout`; it is created if missing.
+        signature: the signature file; None for the one next to `source`, if it exists.
+        keep: number of versions to keep, the highest ones; the current one and the one before it are always kept.
+        check: called first with the bundle and its signature, which is then required; raises EdgecnnError if the
+            signature is invalid. See `openssf.signature_check`.
+        prove: called with the copy before it becomes current; raises EdgecnnError if the proof fails. See
             `edgecnn.runtime.verification.verify.prove`.
 
     Raises:
-        BundleError: it is not intact; nothing has changed then.
-        SignatureMissing, SignatureInvalid: the signature's file cannot be read; nothing has changed then.
-        UsageError: the folder is no place for versions.
-        EdgecnnError: the system refused, or `check` or `prove` did; what was current still is.
+        BundleError: the bundle is not intact; nothing has changed.
+        SignatureMissing, SignatureInvalid: the signature file cannot be read; nothing has changed.
+        UsageError: the folder is not a site.
+        EdgecnnError: writing failed, or `check` or `prove` failed; the current version is unchanged.
     """
     layout = Layout(folder)
-    # Beside NAME and NAME.tar it is called NAME.sig.
+    # The signature of NAME or NAME.tar is NAME.sig.
     beside = signature_beside(source if source.is_dir() else source.with_suffix(""))
     signed = None
     if signature is not None or check is not None or os.path.lexists(beside):
@@ -102,7 +102,7 @@ def install(
             shown = prove(bundle)
 
     with _opened(source) as incoming, layout.at_work(create=True):
-        layout.end_undoing()  # a rollback that died is over: another version is asked for now
+        layout.end_undoing()  # this installation supersedes an interrupted rollback
         before = layout.current_number()
         current = _intact(layout, before, incoming.digest)
         number = before
@@ -110,7 +110,7 @@ def install(
             number, current = _standing(layout, incoming, before, admit)
         else:
             admit(current, is_current=True)
-        if signed is not None:  # before the switch: a server may require it
+        if signed is not None:  # before the switch, because a server may require the signature
             layout.put_signature(number, signed.content)
         if number != before:
             layout.record_before(number, before)
@@ -130,19 +130,19 @@ def install(
 
 
 def rollback(folder: Path) -> RolledBack:
-    """Make the version current that was so when the present one was installed.
+    """Make the version current that was current when the present one was installed.
 
     Raises:
-        BundleError: that one is not intact; nothing has changed then.
-        EdgecnnError: there is none, or the system refused.
+        BundleError: that version is not intact; nothing has changed.
+        EdgecnnError: that version does not exist, or writing failed.
     """
     layout = Layout(folder)
     with layout.at_work(create=False):
         current = layout.current_number()
         if current is None:
-            raise EdgecnnError(f"nothing is installed in {folder}: `edgecnn install` puts a bundle there")
+            raise EdgecnnError(f"no bundle is installed in {folder}: install one with `edgecnn install`")
         undone = layout.undoing()
-        if undone is None or undone == current:  # else the switch was made, and the crash came after it
+        if undone is None or undone == current:  # otherwise a crashed rollback has already switched
             undone = current
             _go_back(layout, current)
         layout.end_undoing()
@@ -162,7 +162,7 @@ def _go_back(layout: Layout, current: int) -> None:
     before = layout.number_before(current)
     if before is None:
         raise EdgecnnError(
-            f"nothing to roll back to in {layout.folder}: none from before version {current} is kept; `install` one"
+            f"cannot roll back in {layout.folder}: no version before version {current} is kept; install one"
         )
     open_bundle(layout.version(before))
     if layout.undoing() is None:
@@ -173,7 +173,7 @@ def _go_back(layout: Layout, current: int) -> None:
 @contextlib.contextmanager
 def _opened(source: Path) -> Iterator[Incoming]:
     if not source.exists():
-        raise BundleNotFound(f"{source} is neither a bundle nor an archive of one: there is nothing")
+        raise BundleNotFound(f"expected a bundle or an archive, found nothing at {source}: check the path")
     if source.is_dir():
         bundle = open_bundle(source)
         yield Incoming(bundle.path, bundle.digest, files_of(bundle))
@@ -185,9 +185,9 @@ def _opened(source: Path) -> Iterator[Incoming]:
 def _standing(
     layout: Layout, incoming: Incoming, current: int | None, admit: Callable[[Bundle], object]
 ) -> tuple[int, Bundle]:
-    """Return an admitted version of the bundle: one that a crash or a rollback has left, or a new one.
+    """Return an admitted version of the bundle: one left by a crash or a rollback, or a new one.
 
-    One that a rollback may lead to is left as it is: what was current before it is written there already.
+    A version that a rollback may return to is not reused, because its previous version is already recorded.
     """
     numbers = layout.numbers()
     for number in sorted(set(numbers) - set(layout.line(current)), reverse=True):
@@ -200,7 +200,7 @@ def _standing(
 
 
 def _intact(layout: Layout, number: int | None, digest: str) -> Bundle | None:
-    """Open a version if it is that very bundle, and whole."""
+    """Return a version if it is intact and has this digest, else None."""
     if number is None or layout.digest(number) != digest:
         return None
     try:
@@ -210,7 +210,7 @@ def _intact(layout: Layout, number: int | None, digest: str) -> Bundle | None:
 
 
 def _prune(layout: Layout, current: int, keep: int) -> tuple[int, ...]:
-    """Delete the lowest versions; one that cannot be deleted is tried again the next time."""
+    """Delete the lowest versions. A failed deletion is tried again by the next installation."""
     numbers = layout.numbers()
     kept = {*numbers[-keep:], *layout.line(current)[:2]}
     removed = []

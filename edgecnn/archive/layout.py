@@ -1,18 +1,18 @@
-"""The folder that `edgecnn install` keeps on a device, and the steps that change it: each is one rename or one link.
+"""The layout of a site, the folder that `edgecnn install` manages. Every change is one rename or one link.
 
 ::
 
     DIR/
-    ├── current -> versions/4      what is served: `edgecnn serve DIR` follows it
+    ├── current -> versions/4      the current version; `edgecnn serve DIR` follows the link
     ├── versions/
-    │   ├── 2/  3/  4/             whole bundles; numbers only grow
-    │   └── 4.sig                  the signature of one that was signed
+    │   ├── 2/  3/  4/             complete bundles; numbers only increase
+    │   └── 4.sig                  signature of version 4
     └── previous/
-        ├── 3 -> ../versions/2     what was current when 3 was installed: where a rollback from 3 goes
-        └── 4 -> ../versions/2     here 3 had been rolled back before 4 came
+        ├── 3 -> ../versions/2     current when 3 was installed: the target of a rollback from 3
+        └── 4 -> ../versions/2     3 was rolled back before 4 was installed
 
-What was current before belongs to a version and is written before the switch to it. So the switch alone decides what is
-current and where a rollback would go, and numbers need not tell an order of time. No clock is read.
+The link in `previous` is written before `current` is switched. So one switch changes both the current version and the
+target of a rollback. The order of versions does not depend on numbers or on a clock.
 """
 
 import contextlib
@@ -32,13 +32,13 @@ from edgecnn.files.folder import make_folder, write_new_file
 from edgecnn.files.locking import locked
 
 KEEP = 3
-"""Versions that stay installed by default."""
+"""Number of versions to keep by default."""
 
 _LEFTOVER = re.compile(r"\.(current|[1-9][0-9]*(?:\.sig)?)\.(new|gone)-[0-9a-f]{12}")
 
 
 class Layout:
-    """A folder of installed versions; those who change it hold `at_work`."""
+    """A site. Methods that change it must be called inside `at_work`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,41 +49,41 @@ class Layout:
 
     @contextlib.contextmanager
     def at_work(self, *, create: bool) -> Iterator[None]:
-        """Hold the folder's lock while the block runs, and delete what a crash has left; may create the folder.
+        """Lock the site while the block runs, and delete leftovers of a crash. Create the site if `create` is set.
 
         Raises:
-            UsageError: the folder holds other things than versions, or is a bundle.
-            EdgecnnError: there is no such folder, or the system refused.
+            UsageError: the folder contains other files than versions, or is a bundle.
+            EdgecnnError: the folder does not exist, or writing failed.
         """
         if is_bundle(self.folder):
-            raise UsageError(f"{self.folder} is a bundle: name the folder that holds `current` and its versions")
+            raise UsageError(f"{self.folder} is a bundle: choose the folder that contains `current` and `versions`")
         check_outside_bundles(self.folder)
         with self._telling():
             if create:
                 self._make()
             elif not self._versions.is_dir():
-                raise EdgecnnError(f"nothing is installed in {self.folder}: expected what `edgecnn install` makes")
+                raise EdgecnnError(f"no bundle is installed in {self.folder}: install one with `edgecnn install`")
             with locked(self.folder):
                 self._sweep()
                 yield
                 self._sweep()
 
     def current_number(self) -> int | None:
-        """Return the current version, if any; raises `UsageError` if `current` is not what `edgecnn install` makes."""
+        """Return the current version, or None. Raise `UsageError` if `current` is not a link to a version."""
         if not os.path.lexists(self.current):
             return None
         number = _led_to(self.current)
         if number is None:
-            raise UsageError(f"{self.current} is not a link to a version in {self._versions}: name another folder")
+            raise UsageError(f"{self.current} is not a link to a version in {self._versions}: choose another folder")
         return number
 
     def number_before(self, number: int) -> int | None:
-        """Return what was current when a version was installed; None where nothing was, or it is not kept any more."""
+        """Return the version that was current when `number` was installed; None if there was none, or it is deleted."""
         before = _led_to(self._previous / str(number))
         return before if before is not None and is_bundle(self.version(before)) else None
 
     def numbers(self) -> list[int]:
-        """Return the versions that stand here, the lowest first."""
+        """Return the installed versions, the lowest first."""
         return sorted(int(path.name) for path in self._versions.iterdir() if is_version(path.name))
 
     def version(self, number: int) -> Path:
@@ -91,14 +91,14 @@ class Layout:
         return self._versions / str(number)
 
     def digest(self, number: int) -> str | None:
-        """Return the digest of a version, by its manifest alone; None where it has none that can be read."""
+        """Return the digest of a version; None if its manifest cannot be read."""
         try:
             return digest_file(self.version(number) / MANIFEST)
         except OSError:
             return None
 
     def line(self, number: int | None) -> list[int]:
-        """Return a version and those that rollbacks from it lead to, in this order."""
+        """Return a version, then the targets of repeated rollbacks from it."""
         found: list[int] = []
         while number is not None and number not in found:
             found.append(number)
@@ -106,11 +106,11 @@ class Layout:
         return found
 
     def switch(self, number: int) -> None:
-        """Make a version current, in one step."""
+        """Make a version current, atomically."""
         _point(self.current, f"versions/{number}")
 
     def record_before(self, number: int, before: int | None) -> None:
-        """Note what is current while a version is being installed."""
+        """Record the version that is current before `number` becomes current."""
         place = self._previous / str(number)
         if before is not None:
             make_folder(self._previous)
@@ -119,7 +119,7 @@ class Layout:
             place.unlink(missing_ok=True)
 
     def put_signature(self, number: int, content: bytes) -> None:
-        """Put a signature beside a version, in one step."""
+        """Write the signature of a version, atomically."""
         place = signature_beside(self.version(number))
         if place.is_file() and place.read_bytes() == content:
             return
@@ -127,34 +127,34 @@ class Layout:
             write_new_file(new, (content,))
 
     def undoing(self) -> int | None:
-        """Return the version from which a rollback has begun that did not come to its end."""
+        """Return the version from which an unfinished rollback started, or None."""
         return _led_to(self._undoing)
 
     def begin_undoing(self, number: int) -> None:
-        """Note that a rollback begins, so that one that is repeated after a crash does not go back twice."""
-        self.end_undoing()  # only a stranger's can be there
+        """Record that a rollback starts, so that repeating it after a crash does not go back twice."""
+        self.end_undoing()  # removes a file of that name from another program
         self._undoing.symlink_to(f"versions/{number}")
 
     def end_undoing(self) -> None:
-        """Note that a rollback has come to its end; were the note back after a power cut, it would find this done."""
-        if os.path.lexists(self._undoing):  # a read-only file system refuses to delete what is not there, too
+        """Record that a rollback is finished. The next rollback deletes a record that a power cut has restored."""
+        if os.path.lexists(self._undoing):  # on a read-only file system, deleting a missing file fails too
             self._undoing.unlink()
 
     def remove(self, number: int) -> None:
-        """Take a version out of sight, in one step; what is left of it is deleted when the work is done."""
+        """Hide a version, atomically. `at_work` deletes it at the end."""
         self.version(number).rename(self._versions / f".{number}.gone-{secrets.token_hex(6)}")
 
     def _make(self) -> None:
         if os.path.lexists(self.folder) and not self.folder.is_dir():
-            raise UsageError(f"{self.folder} is not a folder: name another place")
+            raise UsageError(f"{self.folder} is not a folder: choose another path")
         make_folder(self.folder)
         strangers = [child.name for child in self.folder.iterdir() if not child.name.startswith(".")]
         if strangers and not self._versions.is_dir():
-            raise UsageError(f"{self.folder} holds {min(strangers)} and no installed versions: name a new folder")
+            raise UsageError(f"{self.folder} contains {min(strangers)} and no installed versions: choose a new folder")
         make_folder(self._versions)
 
     def _sweep(self) -> None:
-        """Delete what nobody but a holder of the lock can have made; what cannot be deleted hurts nobody."""
+        """Delete leftovers of earlier operations. Errors are ignored, because leftovers are harmless."""
         for place in (self.folder, self._versions, self._previous):
             with contextlib.suppress(OSError):
                 for leftover in [path for path in place.iterdir() if self._is_leftover(path)]:
@@ -164,7 +164,7 @@ class Layout:
                         leftover.unlink()
 
     def _is_leftover(self, path: Path) -> bool:
-        """Whether a crash or `remove` has left it: half-made, out of sight, or what belonged to a version once."""
+        """Return whether a path is a leftover: incomplete, hidden by `remove`, or part of a deleted version."""
         if _LEFTOVER.fullmatch(path.name):
             return True
         number = {self._previous: path.name, self._versions: path.name.removesuffix(".sig")}.get(path.parent, "")
@@ -172,24 +172,25 @@ class Layout:
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
-        """Tell a refusal of the system in one line."""
+        """Convert an OSError to an EdgecnnError with a one-line message."""
         try:
             yield
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             reason = f"{where}{error.strerror or error} (errno {error.errno})"
-            current = f"{self.current} leads to {number}" if (number := _led_to(self.current)) else "nothing is current"
+            number = _led_to(self.current)
+            current = f"{self.current} points to version {number}" if number else "no version is current"
             raise EdgecnnError(f"cannot change {self.folder}: {reason}; {current}") from error
 
 
 def _point(link: Path, target: str) -> None:
-    """Let a link lead elsewhere, in one step."""
+    """Point a link to another target, atomically."""
     with replacing(link) as new:
         new.symlink_to(target)
 
 
 def _led_to(link: Path) -> int | None:
-    """Return the version that one of our links leads to; None where it is no such link."""
+    """Return the version that a link points to; None if it is not a link to a version."""
     try:
         target = link.readlink().as_posix()
     except OSError:

@@ -1,7 +1,7 @@
-"""Signs bundles and verifies signatures: the one file that imports model-signing, which takes half a second and 50 MB.
+"""Sign bundles and verify signatures. Only this file imports model-signing, which takes half a second and 50 MB.
 
-Its signature is a statement of the sha256 of every file in the folder, signed with a key. It is compared by the library
-alone; what was compared is what we go on with, so that no second reading of either file can differ.
+A signature contains the SHA-256 of every file in the folder, signed with a key. The library compares the digests. The
+same digests are used afterwards, so that files are not read twice with different content.
 """
 
 import base64
@@ -26,11 +26,11 @@ from edgecnn.files.folder import write_new_file
 
 
 class _Hashing(hashing.Config):
-    """The library's sha256 of every file, without exception, kept for us.
+    """Hashes every file with the library, and keeps the digests.
 
     Attributes:
-        has_begun: whether it was asked for; a signature is looked at before.
-        digests: name to sha256 of each file; None until all are known.
+        has_begun: whether hashing has started; the library checks the signature before.
+        digests: name to SHA-256 of each file; None until hashing is finished.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class _Hashing(hashing.Config):
     def hash(
         self, model_path: hashing.PathLike, *, files_to_hash: Iterable[hashing.PathLike] | None = None
     ) -> Manifest:
-        """See the library."""
+        """Hash the files, as in the base class."""
         self.has_begun = True
         found = super().hash(model_path, files_to_hash=files_to_hash)
         self.digests = {each.identifier: each.digest.digest_hex for each in found.resource_descriptors()}
@@ -50,10 +50,10 @@ class _Hashing(hashing.Config):
 
 
 def sign_bundle(bundle: Bundle, *, key: Path) -> bytes:
-    """Return a signature of an open bundle with the private key in a PEM file; only temporary files are written.
+    """Return the signature of an open bundle with the private key in a PEM file. Only temporary files are written.
 
     Raises:
-        UsageError: the key cannot sign.
+        UsageError: the key is not a supported private key.
         BundleError: the bundle has changed since it was opened.
     """
     check_private_key(key)
@@ -63,18 +63,18 @@ def sign_bundle(bundle: Bundle, *, key: Path) -> bytes:
         signer = signing.Config().use_elliptic_key_signer(private_key=key).set_hashing_config(hashed)
         try:
             signer.sign(bundle.path.resolve(), out)
-        except (OSError, ValueError) as error:  # a link, or a file that has gone
-            raise BundleError(f"{bundle.path} cannot be signed: {error}") from None
+        except (OSError, ValueError) as error:  # a link or a missing file
+            raise BundleError(f"cannot sign {bundle.path}: {error}") from None
         content = out.read_bytes()
     sealed = {name: entry.sha256 for name, entry in bundle.manifest.files.items()}
     if hashed.digests != sealed | {MANIFEST: bundle.digest}:
-        raise DigestMismatch(f"{bundle.path} has changed while it was signed: nothing was written")
+        raise DigestMismatch(f"{bundle.path} changed while it was signed, no signature is written: sign it again")
     return content
 
 
 @dataclass(frozen=True)
 class Signed:
-    """What was signed: name and digest of the bundle, and the signature's file."""
+    """Name and digest of a signed bundle, and the signature file."""
 
     name: str
     bundle: str
@@ -82,17 +82,17 @@ class Signed:
 
 
 def sign(path: Path, *, key: Path, out: Path | None = None, force: bool = False) -> Signed:
-    """Sign a bundle and write the signature to a file; the bundle is only read.
+    """Sign a bundle and write the signature to a file. The bundle is not changed.
 
     Args:
         path: the bundle's folder.
         key: PEM file with a private key, on P-256, P-384 or P-521.
-        out: the signature's file; by default `BUNDLE.sig`, beside the folder.
+        out: the signature file; by default `BUNDLE.sig`, next to the folder.
         force: replace an existing file.
 
     Raises:
-        BundleError: it is not an intact bundle.
-        UsageError: `key` cannot sign, or `out` is inside a bundle or not a plain file.
+        BundleError: the bundle is not intact.
+        UsageError: `key` is not a supported private key, or `out` is inside a bundle or not a plain file.
         OutputExists: `out` exists and `force` is false.
         EdgecnnError: the file cannot be written.
     """
@@ -105,47 +105,46 @@ def sign(path: Path, *, key: Path, out: Path | None = None, force: bool = False)
 
 
 def open_signed(path: Path, *, key: Path, signature: Path | None = None) -> Bundle:
-    """Verify a bundle's signature as `verify_signature` does, and open that very bundle.
+    """Verify a bundle's signature with `verify_signature`, and open the verified bundle.
 
     Raises:
-        BundleError: it is not an intact bundle, or not the one whose signature was verified.
+        BundleError: the bundle is not intact, or was replaced after the verification.
     """
     return open_bundle(path, digest=verify_signature(path, key=key, signature=signature))
 
 
 def signature_check(key: Path) -> Callable[[Bundle, Signature], str]:
-    """Return the check that `install` takes, with the public key in a PEM file; raises `UsageError` if it has none."""
+    """Return the `check` of `install` for the public key in a PEM file. Raise `UsageError` if it contains none."""
     read_public_key(key)
     return lambda bundle, signature: check_signature(bundle.path, signature, key=key)
 
 
 def verify_signature(bundle: Path, *, key: Path, signature: Path | None = None) -> str:
-    """Prove that the owner of a key has signed a bundle as it stands there.
+    """Verify the signature of a bundle with a public key.
 
     Args:
-        bundle: its folder.
+        bundle: the bundle's folder.
         key: PEM file with a public key.
-        signature: its file; by default the one beside the bundle.
+        signature: the signature file; by default the one next to the bundle.
 
     Returns:
-        The digest of the bundle that was signed. Whoever opens it afterwards requires the same of what is opened: see
-        `open_bundle`.
+        The digest of the signed bundle. Pass it to `open_bundle`, because the folder may be replaced after this check.
 
     Raises:
-        UsageError: it is no key to verify with.
-        BundleError: there is no bundle.
-        SignatureMissing: there is no signature.
-        SignatureInvalid: it is another key's, another bundle's, or the bundle has been altered; a file is named.
+        UsageError: `key` is not a supported public key.
+        BundleError: the folder is not a bundle.
+        SignatureMissing: the signature file does not exist.
+        SignatureInvalid: the signature belongs to another key or bundle, or the bundle has changed.
     """
-    read_public_key(key)  # what is wrong with it is said first
+    read_public_key(key)  # an invalid key is reported before other errors
     bundle = led_to(bundle)
     if not is_bundle(bundle):
-        open_bundle(bundle)  # it says what stands there instead
+        open_bundle(bundle)  # raises an error that describes the path
     return check_signature(bundle, read_signature(signature or signature_beside(bundle), bundle=bundle), key=key)
 
 
 def check_signature(bundle: Path, signature: Signature, *, key: Path) -> str:
-    """Verify a signature that has been read; see `verify_signature`."""
+    """Verify the content of a signature file. See `verify_signature`."""
     public_key = read_public_key(key)
     hashed = _Hashing()
     with tempfile.TemporaryDirectory(prefix="edgecnn-") as folder:
@@ -154,41 +153,41 @@ def check_signature(bundle: Path, signature: Signature, *, key: Path) -> str:
         copy.write_bytes(signature.content)
         verifier = verifying.Config().use_elliptic_key_verifier(public_key=key_copy).set_hashing_config(hashed)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # the library prints a remark on old signatures
-                verifier.verify(bundle.resolve(), copy)  # it takes no link for a folder
-        except Exception as error:  # its reader raises whatever Python does on a file that anybody may have written
+            with contextlib.redirect_stdout(io.StringIO()):  # the library prints a note about old signatures
+                verifier.verify(bundle.resolve(), copy)  # the library rejects links
+        except Exception as error:  # on untrusted files the library's parser raises any kind of error
             raise _refusal(bundle, signature, key, hashed=hashed, error=error) from None
     digest = (hashed.digests or {}).get(MANIFEST)
     if digest is None:
-        raise SignatureInvalid(f"{signature.path} is a signature that leaves out {bundle / MANIFEST}")
+        raise SignatureInvalid(f"{signature.path} does not cover {bundle / MANIFEST}: sign the bundle again")
     return digest
 
 
 def _refusal(bundle: Path, signature: Signature, key: Path, *, hashed: _Hashing, error: Exception) -> SignatureInvalid:
-    """Say why a signature does not hold; what is read of it here goes into the message and nowhere else."""
+    """Return the error that explains an invalid signature. The untrusted content is used only in its message."""
     place, signed = signature.path, _signed_digests(signature.content)
     if signed is None:
-        return SignatureInvalid(f"{place} is no signature that `edgecnn sign` has written, or is damaged")
+        return SignatureInvalid(f"{place} is damaged or not a signature of `edgecnn sign`: copy it again")
     if not hashed.has_begun:
-        return SignatureInvalid(f"{place} was not made with the private key of {key}, or has been altered")
+        return SignatureInvalid(f"{place} does not match the key {key}, or was altered: use the signer's public key")
     differing = [] if hashed.digests is None else _differing(bundle, signed, hashed.digests)
-    if not differing:  # a link, a file that cannot be read
-        return SignatureInvalid(f"{bundle} is not what was signed: {' '.join(str(error).split())[:300]}")
+    if not differing:  # a link or an unreadable file
+        return SignatureInvalid(f"{bundle} does not match its signature: {' '.join(str(error).split())[:300]}")
     more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
-    return SignatureInvalid(f"{differing[0]} the bundle was signed{more}: take the bundle that {place} belongs to")
+    return SignatureInvalid(f"{differing[0]} the bundle was signed{more}: use the bundle that {place} belongs to")
 
 
 def _differing(bundle: Path, signed: dict[str, str], found: dict[str, str]) -> list[str]:
-    """Name the files that differ from those that were signed: altered, added, taken away."""
+    """Return a phrase for each file that was changed, removed or added after signing."""
     both = sorted(signed.keys() & found.keys())
-    altered = [f"{bundle / name} has changed since" for name in both if found[name] != signed[name]]
-    gone = [f"{bundle / name} has gone since" for name in sorted(signed.keys() - found.keys())]
-    added = [f"{bundle / name} was not there when" for name in sorted(found.keys() - signed.keys())]
+    altered = [f"{bundle / name} was changed after" for name in both if found[name] != signed[name]]
+    gone = [f"{bundle / name} was removed after" for name in sorted(signed.keys() - found.keys())]
+    added = [f"{bundle / name} was added after" for name in sorted(found.keys() - signed.keys())]
     return altered + gone + added
 
 
 def _signed_digests(content: bytes) -> dict[str, str] | None:
-    """Return name and sha256 of the files that a signature is about, as it says; None where it is none of ours."""
+    """Return name and SHA-256 of the files in an unverified signature; None if it has another format."""
     try:
         payload = json.loads(base64.b64decode(json.loads(content)["dsseEnvelope"]["payload"]))
         resources = payload["predicate"]["resources"]

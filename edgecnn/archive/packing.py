@@ -1,11 +1,11 @@
-"""Pack a bundle into one archive. The same bundle gives the same bytes on every system.
+"""Pack a bundle into an archive. The same bundle gives the same bytes on every system.
 
-The archive is an uncompressed tar (POSIX ustar). It holds one folder, which has the bundle's name: first the manifest,
+The archive is an uncompressed tar (POSIX ustar). It contains one folder with the bundle's name: first the manifest,
 then the other files, sorted by name. A header contains the path and the size of a file, but no time, owner or mode.
 
-The archive is not compressed: the output of zlib depends on its version, and INT8 weights hardly shrink. So an archive
-cannot expand when it is read either. It is not a zip, which records each name and size twice: readers differ in which
-of the two they use.
+The archive is not compressed, because the output of zlib depends on its version and INT8 weights hardly shrink. So
+reading an archive cannot expand it. The format is not zip, which records names and sizes twice, so that readers may
+disagree.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ END = bytes(2 * BLOCK)
 """The end of an archive."""
 
 LARGEST = 8**11 - 1
-"""The largest size of a file in bytes (8 GiB): a header has eleven octal digits for it."""
+"""Largest size of a file in bytes (8 GiB): a header has eleven octal digits for it."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The archive that was written, with the SHA-256 of its bytes, as `sha256sum` prints it, and the bundle in it."""
+    """A written archive, the SHA-256 of its bytes (as `sha256sum` prints it), and its bundle."""
 
     archive: Path
     size_bytes: int
@@ -54,7 +54,7 @@ def pack(bundle: Path, out: Path, *, force: bool = False) -> Packed:
     for name, entry in opened.manifest.files.items():
         if entry.size_bytes > LARGEST:
             limit = f"{(LARGEST + 1) >> 30} GiB"
-            raise UsageError(f"{bundle / name} has {limit} or more, too much for an archive: copy the folder")
+            raise UsageError(f"{bundle / name} is too large: expected less than {limit}; copy the folder instead")
     digest, size_bytes = hashlib.sha256(), 0
 
     def counted() -> Iterator[bytes]:
@@ -71,14 +71,14 @@ def pack(bundle: Path, out: Path, *, force: bool = False) -> Packed:
 
 
 def write_header(folder: str, name: str, size_bytes: int) -> bytes:
-    """Return the header of the file `folder/name`; each name has at most 100 ASCII characters."""
+    """Return the header of the file `folder/name`. Each name has at most 100 ASCII characters."""
     info = tarfile.TarInfo(f"{folder}/{name}")
     info.size = size_bytes
     return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
 
 
 def padding(size_bytes: int) -> bytes:
-    """Return the zeros that follow a file of that size."""
+    """Return the zeros that follow a file of this size."""
     return bytes(-size_bytes % BLOCK)
 
 

@@ -1,4 +1,4 @@
-"""Reads keys and signatures: small files that anybody may have put there. Standard library only."""
+"""Read keys and signatures, which are small untrusted files. Uses the standard library only."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,26 +7,26 @@ from edgecnn.errors import SignatureInvalid, SignatureMissing
 from edgecnn.files.file import open_plain_file
 
 LARGEST_KEY = 64 << 10
-"""Bytes: a key has a few hundred, and an `EC PARAMETERS` block or a comment may stand before it."""
+"""Largest size of a key file in bytes. A key has a few hundred, plus comments or an `EC PARAMETERS` block."""
 
 LARGEST_SIGNATURE = 1 << 20
-"""Bytes: that of a bundle has about 3 kB."""
+"""Largest size of a signature file in bytes. A typical one has 3 kB."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The content of a signature's file, which `openssf.check_signature` verifies; `path` is for messages."""
+    """The unverified content of a signature file; `path` is used in messages. See `openssf.check_signature`."""
 
     path: Path
     content: bytes
 
 
 def read_small_file(path: Path, most_bytes: int) -> bytes:
-    """Return a file's content; a link is followed, as Kubernetes mounts files as links.
+    """Return a file's content. Links are followed, because Kubernetes mounts files as links.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is no plain file, or larger; the message continues a sentence about it.
+        OSError: the file cannot be read.
+        ValueError: it is not a plain file, or is too large; the message continues a sentence about it.
     """
     with open_plain_file(path) as file:
         content = file.read(most_bytes + 1)
@@ -36,14 +36,14 @@ def read_small_file(path: Path, most_bytes: int) -> bytes:
 
 
 def read_signature(path: Path, *, bundle: Path) -> Signature:
-    """Read the signature of a bundle; raises `SignatureMissing`, or `SignatureInvalid` if it cannot be one."""
+    """Read the signature file of a bundle. Raise `SignatureMissing`, or `SignatureInvalid` if it is unreadable."""
     try:
         return Signature(path, read_small_file(path, LARGEST_SIGNATURE))
     except (FileNotFoundError, NotADirectoryError):
         raise SignatureMissing(
-            f"{bundle} is not signed: expected its signature in {path}, there is none; see `edgecnn sign`"
+            f"{bundle} is not signed: expected its signature in {path}, found none; sign it with `edgecnn sign`"
         ) from None
     except OSError as error:
         raise SignatureInvalid(f"cannot read the signature {path}: {error.strerror}") from None
     except ValueError as error:
-        raise SignatureInvalid(f"{path} {error}: it is no signature that `edgecnn sign` has written") from None
+        raise SignatureInvalid(f"{path} {error}: expected a signature of `edgecnn sign`") from None

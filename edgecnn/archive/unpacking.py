@@ -1,9 +1,9 @@
-"""Unpack an archive that may be hostile: every byte must be as `packing` writes it.
+"""Unpack an untrusted archive. Every byte must be as `packing` writes it.
 
-Each header is built again from the manifest in the archive, and all its 512 bytes are compared before anything is
-written. So links, devices, sparse files, and the extensions of pax and GNU need no rules of their own: their headers
-differ. A header that differs is parsed for the error message only. No path comes from a header, no library extracts a
-file, and the content of each file is checked against its digest.
+Each header is built again from the manifest in the archive, and all its 512 bytes are compared before any file is
+written. This rejects links, devices, sparse files, and pax and GNU extensions, because their headers differ. A
+different header is parsed for the error message only. Paths never come from headers, no library extracts files, and the
+content of each file is checked against its digest.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ from edgecnn.files.digest import digest_bytes
 from edgecnn.files.file import open_plain_file
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-_EXPECTED = "expected a file that `edgecnn pack` has written"
-_COPY_AGAIN = "it was cut off: copy the archive again"
+_EXPECTED = "expected an archive from `edgecnn pack`"
+_COPY_AGAIN = "it is truncated; copy the archive again"
 _KINDS = {
     tarfile.LNKTYPE: "a hard link",
     tarfile.SYMTYPE: "a symbolic link",
@@ -50,13 +50,12 @@ _KINDS = {
 
 
 def unpack(archive: Path, out: Path, *, force: bool = False) -> Bundle:
-    """Write the bundle in an archive as the folder `out`, which appears whole and intact, or not at all.
+    """Extract the bundle in an archive to the folder `out`, atomically.
 
     Raises:
-        BundleError: the archive is not as it was packed; each kind of damage has its class, and the message names the
-            file.
+        BundleError: the archive is invalid. Each fault has a subclass, and the message names the file.
         OutputExists: `out` exists and `force` is false.
-        EdgecnnError: the system refused, for example because the disk is full; nothing has changed.
+        EdgecnnError: writing failed, for example because the disk is full; nothing has changed.
     """
     with open_archive(archive) as opened:
         return place(opened, out, force=force)
@@ -64,11 +63,11 @@ def unpack(archive: Path, out: Path, *, force: bool = False) -> Bundle:
 
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Incoming]:
-    """Open an archive and check all its headers, but not the content of its files; raises as `unpack` does."""
+    """Open an archive and check all its headers, but not the content of its files. Raises as `unpack` does."""
     try:
         file = open_plain_file(path)
     except FileNotFoundError:
-        raise BundleNotFound(f"{path} is no archive: {_EXPECTED}, there is nothing") from None
+        raise BundleNotFound(f"{path} does not exist: {_EXPECTED}") from None
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror} (errno {error.errno})") from None
     except ValueError as error:
@@ -78,7 +77,7 @@ def open_archive(path: Path) -> Iterator[Incoming]:
 
 
 class _Survey:
-    """A walk over all headers of an archive, which proves that its manifest's files are there and nothing else."""
+    """Checks that an archive contains the files of its manifest and nothing else."""
 
     def __init__(self, file: BinaryIO, path: Path, size_bytes: int) -> None:
         self._file = file
@@ -88,7 +87,7 @@ class _Survey:
         self._offset = 0
 
     def archive(self) -> Incoming:
-        """Check all headers."""
+        """Check all headers and return the bundle."""
         content = self._manifest_bytes()
         try:
             manifest = parse_manifest(content)
@@ -99,7 +98,7 @@ class _Survey:
         for name in sorted(manifest.files):
             other = taken.setdefault(name.casefold(), name)
             if other != name or name in sizes:
-                raise ManifestError(f"{self._path}: {MANIFEST} names {name}, which some systems take for {other}")
+                raise ManifestError(f"{self._path}: {MANIFEST} names {name}, which equals {other} on some systems")
             sizes[name] = manifest.files[name].size_bytes
         for name, size_bytes in sizes.items():
             self._take(manifest.name, name, size_bytes, named=sizes)
@@ -114,20 +113,18 @@ class _Survey:
             yield name, read_chunks(self._file, size_bytes, path=self._path)
 
     def _manifest_bytes(self) -> bytes:
-        """Read the manifest, whose header nothing is there yet to compare with."""
+        """Read the manifest. Its header is checked later, because that needs the manifest."""
         header = self._read(BLOCK)
         for magic, kind in _COMPRESSED.items():
             if header.startswith(magic):
-                raise BundleError(f"{self._path} is in the form of {kind}: {_EXPECTED}, which is an uncompressed tar")
+                raise BundleError(f"{self._path} is compressed with {kind}: {_EXPECTED}, an uncompressed tar")
         if len(header) < BLOCK:
-            raise BundleError(f"{self._path} has {len(header)} bytes and is no archive: {_EXPECTED}")
+            raise BundleError(f"{self._path} has only {len(header)} bytes: {_EXPECTED}")
         found = _read_header(header, archive=self._path)
         if found.name.rpartition("/")[2] != MANIFEST:
-            raise FileMissing(f"{self._path} does not begin with {MANIFEST} but with {found.name!r}: {_EXPECTED}")
+            raise FileMissing(f"{self._path} starts with {found.name!r} instead of {MANIFEST}: {_EXPECTED}")
         if found.size > LARGEST_MANIFEST:
-            raise ManifestError(
-                f"{self._path}: {MANIFEST} has more than {LARGEST_MANIFEST >> 20} MiB: it is no manifest"
-            )
+            raise ManifestError(f"{self._path}: {MANIFEST} is too large: expected at most {LARGEST_MANIFEST >> 20} MiB")
         content = self._read(found.size)
         if len(content) < found.size:
             raise BundleError(f"{self._path} ends inside {MANIFEST}: {_COPY_AGAIN}")
@@ -135,7 +132,7 @@ class _Survey:
         return content
 
     def _take(self, folder: str, name: str, size_bytes: int, *, named: dict[str, int]) -> None:
-        """Step over the next file, which must be the one that is expected."""
+        """Check the header of the next file, and skip its content."""
         header = self._read(BLOCK)
         if len(header) < BLOCK:
             raise BundleError(f"{self._path} ends before {name}: {_COPY_AGAIN}")
@@ -148,51 +145,55 @@ class _Survey:
             raise BundleError(f"{self._path} ends inside {name}: {_COPY_AGAIN}")
         self._offset += size_bytes
         if self._read(len(zeros)) != zeros:
-            raise BundleError(f"{self._path} holds something between {name} and the next file: pack the bundle again")
+            raise BundleError(f"{self._path} has extra bytes between {name} and the next file: pack the bundle again")
 
     def _refuse(self, header: bytes, path: str, size_bytes: int, named: dict[str, int]) -> None:
-        """Say what stands where a file was expected."""
+        """Raise the error for a header that differs from the expected one."""
         folder, _, name = path.rpartition("/")
         if header == bytes(BLOCK):
-            raise FileMissing(f"{self._path} holds no {name}, which {MANIFEST} names: pack the bundle again")
+            raise FileMissing(f"{self._path} contains no {name}, which {MANIFEST} names: pack the bundle again")
         found = _read_header(header, archive=self._path)
         self._refuse_stranger(found.name, folder, named)
         if found.name != path:
-            raise FileMissing(f"{self._path} holds no {name} where it belongs, before {found.name!r}: pack it again")
+            raise FileMissing(
+                f"{self._path}: expected {name}, found {found.name!r} in its place: pack the bundle again"
+            )
         if found.size != size_bytes:
             raise DigestMismatch(
-                f"{self._path}: {name} has {found.size} bytes, {size_bytes} were sealed: pack the bundle again"
+                f"{self._path}: {name} has {found.size} bytes, expected {size_bytes}: pack the bundle again"
             )
         raise BundleError(
-            f"{self._path}: the header of {name} has a time, an owner or an extension; `edgecnn pack` writes none"
+            f"{self._path}: the header of {name} has a time, an owner or an extension: pack with `edgecnn pack`"
         )
 
     def _refuse_stranger(self, path: str, folder: str, named: dict[str, int]) -> None:
-        """Refuse a file that the manifest does not name, or that was there already."""
+        """Reject a file that the manifest does not name, or a duplicate."""
         known = {f"{folder}/{name}".casefold(): name for name in named}
         name = known.get(path.casefold())
         if name is None:
             raise UnexpectedFile(
-                f"{self._path} holds {path!r}, which {MANIFEST} does not name in {folder}: pack it again"
+                f"{self._path} contains {path!r}, which {MANIFEST} does not name in {folder}: pack the bundle again"
             )
         if path != f"{folder}/{name}":
-            raise UnexpectedFile(f"{self._path} holds {path!r}, which some systems take for {name}: pack it again")
+            raise UnexpectedFile(
+                f"{self._path} contains {path!r}, which equals {name} on some systems: pack the bundle again"
+            )
         if name in self._members:
-            raise UnexpectedFile(f"{self._path} holds {name} twice: pack the bundle again")
+            raise UnexpectedFile(f"{self._path} contains {name} twice: pack the bundle again")
 
     def _refuse_after_the_last(self, rest: bytes, named: dict[str, int]) -> None:
         last = next(reversed(named))
         header = rest[:BLOCK]
         if len(rest) < len(END) and rest == bytes(len(rest)):
-            raise BundleError(f"{self._path} ends right after {last}: {_COPY_AGAIN}")
+            raise BundleError(f"{self._path} ends after {last}: {_COPY_AGAIN}")
         if len(header) == BLOCK and header != bytes(BLOCK):
             found = _read_header(header, archive=self._path)
             folder = found.name.rpartition("/")[0]
             self._refuse_stranger(found.name, folder, named)
-        raise BundleError(f"{self._path} holds something after {last}, its last file: pack the bundle again")
+        raise BundleError(f"{self._path} has extra bytes after {last}, its last file: pack the bundle again")
 
     def _read(self, size_bytes: int) -> bytes:
-        """Read on from the offset; fewer bytes where the file ends."""
+        """Read up to `size_bytes` at the offset, and advance it."""
         try:
             self._file.seek(self._offset)
             content = self._file.read(size_bytes)
@@ -212,15 +213,13 @@ def _read_header(header: bytes, *, archive: Path) -> tarfile.TarInfo:
     try:
         info = tarfile.TarInfo.frombuf(header, "utf-8", "backslashreplace")
     except tarfile.HeaderError:
-        raise BundleError(
-            f"{archive} is damaged, or no archive that `edgecnn pack` has written: copy or pack it again"
-        ) from None
+        raise BundleError(f"{archive} is damaged or not an archive of `edgecnn pack`: copy or pack it again") from None
     path = info.name
     if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         what = _KINDS.get(info.type, f"of the unknown kind {info.type.decode('latin-1')!r}")
-        raise UnsafePath(f"{archive} holds {path!r}, which is {what}: a bundle holds plain files only")
+        raise UnsafePath(f"{archive} contains {path!r}, which is {what}: a bundle contains plain files only")
     if "\\" in path or ":" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
-        raise UnsafePath(f"{archive} holds the path {path!r}, which is not that of a file in a bundle")
+        raise UnsafePath(f"{archive} contains the path {path!r}, which is not allowed in a bundle: pack it again")
     if not 0 <= info.size <= LARGEST:
         raise BundleError(f"{archive} records a size of {info.size} bytes for {path!r}: pack the bundle again")
     return info

@@ -1,7 +1,7 @@
-"""From an image file, bytes, a Pillow image or an array to pixels of one colour mode.
+"""Decode an image file, bytes, a Pillow image or an array to pixels of one colour mode.
 
-Only JPEG, PNG and BMP are decoded: fewer formats are fewer parsers that an attacker can reach. What is unusual is
-converted in one documented way, the same in training and on the device:
+Only JPEG, PNG and BMP are supported, to reduce the attack surface. Unusual images are converted in the same way in
+training and on the device:
 
 * EXIF orientation is applied, then dropped;
 * alpha is dropped, not blended (as torchvision's loader does), except in mode RGBA; a palette is resolved;
@@ -30,12 +30,12 @@ ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Imag
 
 FORMATS = ("JPEG", "PNG", "BMP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
-# What Pillow's parsers raise on damaged files; OSError is "image file is truncated".
+# Errors of Pillow's parsers on damaged files; OSError is "image file is truncated".
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
 MAX_SCANS = 200
-"""Of a progressive JPEG; encoders write about ten."""
+"""Largest number of scans of a progressive JPEG. Encoders write about ten."""
 _MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
-"""Pixels × scans of one, a second's work: a large picture may be painted less often than a small one."""
+"""Largest product of pixels and scans of a progressive JPEG: about a second of decoding."""
 
 
 def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -45,21 +45,21 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
         image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1] or [H, W, 3],
             and [H, W, 4] for RGBA.
         mode: `L` for one channel (ITU-R 601-2 luma), `RGB` for three, `RGBA` for four.
-        max_pixels: images with more are refused from their header, before they take memory.
+        max_pixels: largest number of pixels; it is checked in the header, before memory is allocated.
 
     Returns:
         A Pillow image of that mode, upright.
 
     Raises:
-        ImageError: it cannot be decoded; the message names the file.
-        ImageTooLarge: it has more pixels than `max_pixels`.
+        ImageError: the image cannot be decoded; the message names the file.
+        ImageTooLarge: the image has more pixels than `max_pixels`.
     """
     if isinstance(image, np.ndarray):
-        return _convert(_from_array(image, mode).copy(), mode)  # a grey one shares the array's memory
+        return _convert(_from_array(image, mode).copy(), mode)  # a grey image shares the array's memory
     if isinstance(image, Image.Image):
         try:
             return _convert(image.copy(), mode)
-        except _DAMAGED as error:  # Pillow decodes a file that it has opened only now
+        except _DAMAGED as error:  # Pillow decodes an opened file only when its pixels are used
             raise ImageError(f"the image is damaged: {error}") from None
     if isinstance(image, bytes | bytearray | memoryview):
         return _decode_file(io.BytesIO(image), "the image", mode, max_pixels)
@@ -71,7 +71,7 @@ def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Ima
 
 @contextlib.contextmanager
 def open_image(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open an image file and raise `ImageError` where it cannot be read."""
+    """Open an image file. Raise `ImageError` if it cannot be read."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -83,10 +83,10 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def holds_grey(path: Path) -> bool:
-    """Say from its header whether an image file has one channel.
+    """Return whether an image file has one channel. Only its header is read.
 
     Raises:
-        ImageError: it is no image; the message names the file.
+        ImageError: the file is not an image; the message names the file.
     """
     with _opened(path, str(path), MAX_PIXELS) as picture:
         return picture.mode in ("1", "L", "LA", "F", "I") or picture.mode.startswith("I;16")
@@ -97,7 +97,7 @@ def _decode_file(file: IO[bytes], name: str, mode: Mode, max_pixels: int) -> Ima
         width, height = picture.size
         if width * height > max_pixels:
             raise ImageTooLarge(_too_large(name, max_pixels, f"{width} × {height}"))
-        if picture.format in {"JPEG", "MPO"}:  # MPO is a JPEG that says that others follow it
+        if picture.format in {"JPEG", "MPO"}:  # MPO is a JPEG with several pictures
             _check_scans(file, name, width * height)
         picture.load()
         return _convert(picture, mode)
@@ -105,12 +105,12 @@ def _decode_file(file: IO[bytes], name: str, mode: Mode, max_pixels: int) -> Ima
 
 @contextlib.contextmanager
 def _opened(file: IO[bytes] | Path, name: str, max_pixels: int) -> Iterator[Image.Image]:
-    """Open an image file, of which only the header is read, and name what is wrong with it, also while it is used."""
+    """Open an image file and read its header. Convert Pillow's errors to `ImageError`, also inside the block."""
     try:
         with Image.open(file, formats=FORMATS) as picture:
             yield picture
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        # Pillow's own limit is far above ours, so that it only speaks first where it refuses outright.
+        # Pillow's limit is far above MAX_PIXELS, so the exact size does not matter here.
         raise ImageTooLarge(_too_large(name, max_pixels, "more")) from None
     except UnidentifiedImageError:
         raise ImageError(f"{name} is not a JPEG, PNG or BMP image") from None
@@ -119,9 +119,9 @@ def _opened(file: IO[bytes] | Path, name: str, max_pixels: int) -> Iterator[Imag
 
 
 def _check_scans(file: IO[bytes], name: str, pixels: int) -> None:
-    """Refuse a progressive JPEG that paints its picture over and over: small to send, minutes to decode.
+    """Reject a progressive JPEG with too many scans: a small file can take minutes to decode.
 
-    Inside of compressed data a byte 0xFF never stands before 0xDA (ITU-T T.81, B.1.1.5): each pair starts a scan.
+    Compressed data never contains the bytes 0xFF 0xDA (ITU-T T.81, B.1.1.5), so each pair starts a scan.
     """
     place = file.tell()
     file.seek(0)
@@ -129,11 +129,11 @@ def _check_scans(file: IO[bytes], name: str, pixels: int) -> None:
     file.seek(place)
     most = min(MAX_SCANS, max(_MAX_SCANNED_PIXELS // pixels, 20))
     if scans > most:
-        raise ImageError(f"{name} is a JPEG of {scans} scans, at most {most} are decoded of its size: save it anew")
+        raise ImageError(f"{name} has {scans} JPEG scans, expected at most {most} for its size: save it again")
 
 
 def _too_large(name: str, max_pixels: int, found: str) -> str:
-    return f"{name} is too large: at most {max_pixels:,} pixels are decoded, found {found}; scale it down first"
+    return f"{name} is too large: expected at most {max_pixels:,} pixels, found {found}; scale it down"
 
 
 def _from_array(array: np.ndarray, mode: Mode) -> Image.Image:
@@ -142,15 +142,15 @@ def _from_array(array: np.ndarray, mode: Mode) -> Image.Image:
         found = f"{array.dtype} {list(array.shape)}"
         raise ImageError(f"an array image must be uint8 [H, W] or [H, W, C] with C in {channels}, found {found}")
     if 0 in array.shape:
-        raise ImageError(f"an array image must hold pixels, found {list(array.shape)}")
+        raise ImageError(f"an array image must contain pixels, found {list(array.shape)}")
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
 
 
 def _convert(picture: Image.Image, mode: Mode) -> Image.Image:
-    """Turn a picture upright and into a mode; it is changed itself where that saves a copy of it."""
+    """Return a picture upright and in `mode`. The input may be changed in place, to save a copy."""
     ImageOps.exif_transpose(picture, in_place=True)
     if mode != "RGBA":
-        picture.info.pop("transparency", None)  # alpha is dropped: Pillow would warn about a palette that has one
-    if picture.mode.startswith("I;16"):  # which Pillow would clip at 255
+        picture.info.pop("transparency", None)  # otherwise Pillow warns about a palette with alpha
+    if picture.mode.startswith("I;16"):  # Pillow would clip at 255
         picture = Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
     return picture if picture.mode == mode else picture.convert(mode)

@@ -1,4 +1,4 @@
-"""Where bundles stand, by the mark that they have. Standard library only: what lists them may be a small process."""
+"""Find bundles by their files. Imports only the standard library, so that listing bundles needs little memory."""
 
 import os
 from collections.abc import Iterable
@@ -8,30 +8,30 @@ from edgecnn.errors import BundleNotFound, UsageError
 from edgecnn.files.folder import check_output
 
 MANIFEST, MODEL, SELF_TEST, PROOF = "manifest.json", "model.onnx", "self_test.npz", "proof.json"
-"""The files of a bundle; a folder with the first is one."""
+"""Files of a bundle. A folder with a manifest is a bundle."""
 
 CURRENT, VERSIONS = "current", "versions"
-"""What makes a folder one of `edgecnn install`: the link to what is in use, and where it leads; see `installing`."""
+"""The link to the current version of a site, and the folder of its versions; see `installing`."""
 
 LARGEST_MANIFEST = 64 << 20
-"""Bytes that are read of one: far above any list of labels."""
+"""Largest size of a manifest in bytes, far above any list of labels."""
 
 
 def is_bundle(path: Path) -> bool:
-    """Say whether a folder has the mark of a bundle; whether it is intact, `open_bundle` says."""
+    """Return whether a folder contains a manifest. `open_bundle` checks whether the bundle is intact."""
     return (path / MANIFEST).is_file()
 
 
 def led_to(bundle: Path) -> Path:
-    """Return the folder that a link leads to, and any other path as it is.
+    """Return the folder that a link points to, and any other path unchanged.
 
-    This is done once, before a bundle is opened or verified: a link such as `current` may change between two files.
+    Call it once before a bundle is opened or verified: a link such as `current` may change between two reads.
     """
     return Path(os.path.realpath(bundle)) if bundle.is_symlink() else bundle  # `resolve` raises on a link to itself
 
 
 def signature_beside(bundle: Path) -> Path:
-    """Return the path of a bundle's signature: beside the folder, which is sealed; a link is followed first."""
+    """Return the path of a bundle's signature, which is next to the folder. Links are followed first."""
     folder = led_to(bundle)
     if folder.name in ("", ".."):
         folder = folder.resolve()
@@ -39,7 +39,7 @@ def signature_beside(bundle: Path) -> Path:
 
 
 def bundles_in(folder: Path) -> list[Path]:
-    """List the bundles in a folder, sorted by name, or raise `BundleNotFound`; one that is being written is hidden."""
+    """Return the bundles in a folder, sorted by name. Raise `BundleNotFound` if it has none."""
     children = folder.iterdir() if folder.is_dir() else ()
     found = sorted(child for child in children if is_bundle(child) and not child.name.startswith("."))
     if not found:
@@ -48,25 +48,25 @@ def bundles_in(folder: Path) -> list[Path]:
 
 
 def bundle_paths(paths: Iterable[Path]) -> list[Path]:
-    """Return the bundles at paths to bundles or to folders of bundles, each once; else raise `BundleNotFound`."""
+    """Return the bundles at `paths` and in folders of bundles, each once. Raise `BundleNotFound` if one has none."""
     found = [each for path in paths for each in ([path] if is_bundle(path) else bundles_in(path))]
     return list({path.resolve(): path for path in found}.values())
 
 
 def check_new_bundle(out: Path, *, force: bool) -> None:
-    """Check, before any long work begins, that a bundle can be written to a folder.
+    """Check that a bundle can be written to a folder. Call this before long work.
 
     Raises:
         OutputExists: `out` exists and `force` is false.
-        UsageError: `out` is something that `force` must not replace, or lies inside a bundle.
+        UsageError: `out` is not a bundle and cannot be replaced, or is inside a bundle.
     """
     check_outside_bundles(out)
     check_output(out, marker=MANIFEST, force=force)
 
 
 def check_outside_bundles(place: Path) -> None:
-    """Raise `UsageError` for a place inside a bundle: one more file would break its seal."""
-    inside = Path(os.path.realpath(place.parent))  # where `..` and links lead, as the system follows them
+    """Check that a path is not inside a bundle, which is sealed; raise `UsageError` if it is."""
+    inside = Path(os.path.realpath(place.parent))  # resolves `..` and links as the system does
     for parent in (inside, *inside.parents):
         if all((parent / name).is_file() for name in (MANIFEST, SELF_TEST, PROOF)):
-            raise UsageError(f"{place} lies inside the bundle {parent}, which is sealed: choose a place outside it")
+            raise UsageError(f"{place} is inside the bundle {parent}, which is sealed: choose a path outside it")

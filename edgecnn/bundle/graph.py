@@ -1,7 +1,7 @@
-"""Find every tensor and every node in the bytes of an ONNX file, without the ONNX package.
+"""Find every tensor and node in the bytes of an ONNX file, without the ONNX package.
 
-The field numbers are those of onnx.proto. Weights are skipped by their length, neither read nor copied. The bytes may
-be hostile: bytes that are not a graph raise `ValueError`, and reading takes a bounded time.
+Field numbers are from onnx.proto. Weights are skipped by their length, neither read nor copied. The bytes are
+untrusted: invalid bytes raise `ValueError`, and the reading time is bounded.
 """
 
 from collections.abc import Iterator
@@ -27,15 +27,15 @@ _CHILDREN: dict[str, dict[int, str]] = {
     "attribute": {5: _TENSOR, 6: "graph", 10: _TENSOR, 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: _TENSOR, 2: _TENSOR},
 }
-"""Which fields of a message lead to tensors, and what they hold."""
+"""For each kind of message, the fields that contain nodes or tensors, and the kind of their content."""
 
-_DEEPEST = 50  # messages within messages; ours have four
+_DEEPEST = 50  # levels of nested messages; graphs of edgecnn have four
 _LONGEST_NAME = 10_000  # bytes
 
 
 @dataclass(frozen=True)
 class Node:
-    """What a node says of itself."""
+    """A node's operator, inputs and outputs."""
 
     operator: str
     inputs: tuple[str, ...]
@@ -44,14 +44,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A constant of the graph, as it stands in the file; one that is written in parts is several of these.
+    """A constant of the graph. A constant that is encoded in parts gives several of these.
 
     Attributes:
-        name: empty where it has none, as the value of a `Constant` may.
-        data_type: number of its element type; 0 where none is named.
-        raw: its elements; None where they stand elsewhere, or one by one.
-        external: whether it says that its elements are in another file.
-        owner: the innermost node that it belongs to; None for an initializer of the outermost graph.
+        name: its name; may be empty, for example for the value of a `Constant`.
+        data_type: number of its element type; 0 if missing.
+        raw: its elements; None if they are external, or not in raw form.
+        external: whether its elements are in another file.
+        owner: the innermost node that contains it; None for an initializer of the outermost graph.
     """
 
     name: str
@@ -62,25 +62,25 @@ class Tensor:
 
 
 def read_graph(model: np.ndarray) -> Iterator[Node | Tensor]:
-    """Find all nodes and tensors, in the order of the file, a node before the tensors that are its own.
+    """Yield all nodes and tensors in file order, a node before the tensors in it.
 
     Args:
-        model: uint8 [B], the bytes of the ONNX file; they may be mapped.
+        model: uint8 [B], the bytes of the ONNX file; may be memory-mapped.
 
     Raises:
-        ValueError: the bytes are no graph.
+        ValueError: the bytes are not a graph.
     """
     return _Reader().parts("model", model.data, 0, None)
 
 
 class _Reader:
-    """Reads one file, and counts its fields."""
+    """Reads one file and limits the number of its fields."""
 
     def __init__(self) -> None:
         self._left = MOST_FIELDS
 
     def parts(self, kind: str, message: memoryview, depth: int, owner: Node | None) -> Iterator[Node | Tensor]:
-        """Find the nodes and tensors in a message that is neither read nor skipped yet."""
+        """Yield the nodes and tensors in a message."""
         if depth > _DEEPEST:
             raise ValueError("too deep")
         if kind == _TENSOR:
@@ -112,11 +112,11 @@ class _Reader:
         for number, value in self._fields(message):
             if number in names and isinstance(value, memoryview):
                 names[number].append(_text(value))
-        # A reader that finds the operator named twice takes the last.
+        # Protobuf parsers take the last value of a repeated scalar field.
         return Node((names[_OP_TYPE] or [""])[-1], tuple(names[_INPUT]), tuple(names[_OUTPUT]))
 
     def _fields(self, message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-        """Yield the field numbers of a message, each with an integer or with the bytes of a value that has a length."""
+        """Yield the number and value of each field: an integer, or the bytes of a length-delimited value."""
         for number, wire, value, end in read_fields(message):
             self._left -= 1
             if self._left < 0:
@@ -129,5 +129,5 @@ class _Reader:
 
 def _text(value: memoryview) -> str:
     if len(value) > _LONGEST_NAME:
-        raise ValueError("a name that is none")
+        raise ValueError("a name is too long")
     return value.tobytes().decode(errors="replace")

@@ -1,7 +1,7 @@
-"""Limits of a bundle. Imports nothing: the command line shows them in its help."""
+"""Limits of bundles and images. Imports nothing, because the command line shows them in its help."""
 
 MAX_PIXELS = 64_000_000
-"""Largest width × height that is decoded: above every phone's usual picture, 192 MB as RGB."""
+"""Largest width × height of an image that is decoded: above usual phone pictures, 192 MB as RGB."""
 
 FULL_RANGE = 127
 PORTABLE_RANGE = 64

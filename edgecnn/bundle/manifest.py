@@ -1,4 +1,4 @@
-"""`manifest.json`: what a bundle is, how to feed it, how to read its answer, and how it was made."""
+"""`manifest.json`: input, output, labels, preprocessing, digests and provenance of a bundle."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Any, Literal
 from edgecnn.bundle.preprocessing import Preprocessing
 
 MAJOR, MINOR = 2, 0
-"""Version of the format. A reader refuses another major version, and a later minor version that it cannot read."""
+"""Version of the format. A reader rejects other major versions, and later minor versions that it cannot parse."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
 
@@ -22,7 +22,7 @@ class Format:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What a file must be: its sha256 in hexadecimal, and its size."""
+    """SHA-256 (hexadecimal) and size of a file."""
 
     sha256: str
     size_bytes: int
@@ -30,7 +30,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Name, element type and shape of a tensor at the graph's edge; None in a shape is any number."""
+    """Name, element type and shape of the graph's input or output. None in a shape means any size."""
 
     name: str
     datatype: Literal["uint8", "float32"]
@@ -42,14 +42,14 @@ Stem = Literal["standard", "small"]
 
 @dataclass(frozen=True)
 class Network:
-    """What was built: enough to build it again.
+    """The parameters needed to build the network again.
 
     Attributes:
         architecture: its name, such as `resnet18`.
         num_classes: number of logits.
         in_channels: 1 for grey, 3 for colour.
-        image_size: height and width that it was built for, in pixels.
-        stem: `standard` is the paper's; `small` keeps the size of small images, where an architecture has it.
+        image_size: height and width of its input, in pixels.
+        stem: `standard` as in the paper, or `small`, which does not downsample small images.
     """
 
     architecture: str
@@ -64,10 +64,10 @@ class Quantization:
     """How the numbers of an INT8 graph are stored.
 
     Attributes:
-        activations: `uint8` with a zero point is asymmetric, `int8` without is symmetric (TensorRT takes only that).
+        activations: `uint8` is asymmetric, with a zero point; `int8` is symmetric (required by TensorRT).
         weight_limit: largest magnitude of a quantized weight: 127 is the full range; 64 is the largest at which
             two products with uint8 activations cannot overflow 16 bits: 2 · 255 · 64 = 32,640.
-        float_tensors: what stays in float32, and why.
+        float_tensors: tensors that stay in float32, with the reason.
     """
 
     activations: Literal["uint8", "int8"]
@@ -81,7 +81,7 @@ class Quantization:
 
 
 WeightType = Literal["fp32", "fp16", "int8", "int4"]
-"""Type of a weight tensor. int8 is symmetric with one scale a channel; int4 is packed, two numbers a byte."""
+"""Type of a weight tensor. int8 is symmetric with one scale per channel; int4 is packed, two numbers per byte."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class Graph:
 
     Attributes:
         file: its name in the bundle.
-        precision: what most of its weights are stored in.
-        macs: multiply-accumulates for one image, of convolutions and matrix products; None if they were not counted.
+        precision: type of most of its weights.
+        macs: multiply-accumulates of convolutions and matrix products for one image; None if unknown.
         weights: name to type of each weight tensor; empty if all are fp32.
-        quantization: of an INT8 graph, else None.
+        quantization: quantization of an INT8 graph, else None.
     """
 
     file: str
@@ -104,7 +104,7 @@ class Graph:
 
     def __post_init__(self) -> None:
         if (self.precision == "int8") != (self.quantization is not None):
-            raise ValueError(f"precision is {self.precision}, yet quantization is {self.quantization}")
+            raise ValueError(f"precision {self.precision} does not match quantization {self.quantization}")
         if self.macs is not None and self.macs < 0:
             raise ValueError(f"macs must be at least 0, found {self.macs}")
 
@@ -115,7 +115,7 @@ class ReferenceId:
 
     Attributes:
         kind: a registered `network`, a user's PyTorch `module`, an `onnx` file, or another `bundle`.
-        digest: of its weights, preprocessing and labels. Bundles with the same digest come from one reference.
+        digest: digest of its weights, preprocessing and labels. Bundles with the same digest have the same reference.
     """
 
     kind: Literal["network", "module", "onnx", "bundle"]
@@ -136,12 +136,12 @@ class Scores:
 
     def __post_init__(self) -> None:
         if self.multi_label and self.activation != "sigmoid":
-            raise ValueError("multi_label needs the activation sigmoid")
+            raise ValueError(f"multi_label requires the activation sigmoid, found {self.activation}")
 
 
 @dataclass(frozen=True)
 class DataReference:
-    """Images that a figure was computed on: a source, one of its splits, and the digest of that split."""
+    """Images of a measurement: a source, one of its splits, and the digest of that split."""
 
     source: str
     split: str
@@ -151,14 +151,14 @@ class DataReference:
 
 @dataclass(frozen=True)
 class CalibrationRecord:
-    """What the INT8 numbers were computed from, and how.
+    """How an INT8 bundle was calibrated.
 
     Attributes:
         parent: digest of the FP32 bundle.
         method: how the ranges of activations were chosen.
-        images: what they were chosen on.
-        seed: of the choice of images.
-        rounding: how weights were rounded: each to the `nearest` step, or those of a layer `together`.
+        images: the calibration images.
+        seed: seed that selected the images.
+        rounding: how weights were rounded: each to the `nearest` step, or all of a layer `together` (GPTQ).
     """
 
     parent: str
@@ -170,16 +170,16 @@ class CalibrationRecord:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a bundle was made; no absolute path and no host name stands here.
+    """How a bundle was made. It contains no absolute path and no host name.
 
     Attributes:
         created: UTC time, ISO 8601.
         command: the command line or API call.
         versions: package to version.
-        weights: digest of the checkpoint or file that the weights came from.
-        training: the images that the network was trained on; None if unknown.
-        opset: of the ONNX default domain.
-        calibration: for INT8, else None.
+        weights: digest of the checkpoint or file with the weights.
+        training: the training images; None if unknown.
+        opset: opset of the ONNX default domain.
+        calibration: calibration of an INT8 bundle, else None.
     """
 
     created: str
@@ -193,16 +193,16 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole of `manifest.json`.
+    """The content of `manifest.json`.
 
     Attributes:
-        reference: what the bundle was compared with.
-        network: how to build the network again; None if it is not a registered one.
+        reference: the reference that the bundle was compared with.
+        network: how to build the network again; None if its architecture is not registered.
         graphs: one graph; two for a cascade, the fast one first.
         labels: class names in the order of the logits.
         scores: how logits become scores.
         files: every other file of the bundle.
-        annotations: free for other tools; edgecnn neither writes nor reads them.
+        annotations: reserved for other tools; edgecnn ignores them.
     """
 
     format: Format
@@ -224,31 +224,31 @@ class Manifest:
         if len(sizes) != 3 or None in sizes or sizes[2] != self.preprocessing.channels:
             raise ValueError(f"input must be [N, H, W, {self.preprocessing.channels}], found {list(self.input.shape)}")
         if self.output.shape[1:] != (len(self.labels),):
-            raise ValueError(f"{len(self.labels)} labels do not fit an output of {list(self.output.shape)}")
+            raise ValueError(f"{len(self.labels)} labels do not match an output of {list(self.output.shape)}")
         if len(self.graphs) not in (1, 2):
-            raise ValueError(f"graphs must hold one graph, or two for a cascade, found {len(self.graphs)}")
+            raise ValueError(f"graphs must contain one graph, or two for a cascade, found {len(self.graphs)}")
         if self.reference.kind == "network" and self.network is None:
-            raise ValueError("the reference is a registered network, yet network is missing")
+            raise ValueError("the reference kind network requires network, which is missing")
 
     @property
     def graph(self) -> Graph:
-        """The graph of a bundle that holds one."""
+        """The graph of a bundle with one graph."""
         (graph,) = self.graphs
         return graph
 
     @property
     def precision(self) -> str:
-        """What most of the graph's weights are stored in: `fp32`, `fp16` or `int8`."""
+        """Type of most of the graph's weights: `fp32`, `fp16` or `int8`."""
         return self.graph.precision
 
     @property
     def quantization(self) -> Quantization | None:
-        """How the numbers of an INT8 graph are stored; None for any other."""
+        """Quantization of an INT8 graph, else None."""
         return self.graph.quantization
 
     @property
     def macs(self) -> int | None:
-        """Multiply-accumulates of the graph for one image; None if they were not counted."""
+        """Multiply-accumulates of the graph for one image; None if unknown."""
         return self.graph.macs
 
     @property
@@ -259,7 +259,7 @@ class Manifest:
 
 
 def tensor_specs(image_shape: tuple[int, int, int], classes: int) -> tuple[TensorSpec, TensorSpec]:
-    """Return the input and output that every graph of ours has."""
+    """Return the input and output of a graph, which have the same names in all bundles."""
     return (
         TensorSpec(INPUT_NAME, "uint8", (None, *image_shape)),
         TensorSpec(OUTPUT_NAME, "float32", (None, classes)),
@@ -267,5 +267,5 @@ def tensor_specs(image_shape: tuple[int, int, int], classes: int) -> tuple[Tenso
 
 
 def utc_now() -> str:
-    """Return the present UTC time as every record writes it."""
+    """Return the current UTC time in the format of records."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -19,10 +19,10 @@ def check_name(name: str) -> str:
     """Return a bundle's name if it is valid.
 
     Raises:
-        UsageError: it has other characters than letters, digits, `.`, `_`, `-`, or is too long.
+        UsageError: the name is too long, or has other characters than letters, digits, `.`, `_`, `-`.
     """
     if not is_name(name):
-        raise UsageError(f"{name!r} cannot name a bundle: use up to {_LONGEST} letters, digits, '.', '_' and '-'")
+        raise UsageError(f"{name!r} is not a valid bundle name: use up to {_LONGEST} letters, digits, '.', '_' and '-'")
     return name
 
 
@@ -32,5 +32,5 @@ def replace_invalid(name: str) -> str:
 
 
 def is_version(number: str) -> bool:
-    """Return whether this is the number of a version: positive, with at most 18 digits, so that it fits in 64 bits."""
+    """Return whether this is a version: a positive number with at most 18 digits, so that it fits in 64 bits."""
     return _VERSION.fullmatch(number) is not None

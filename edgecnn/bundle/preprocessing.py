@@ -1,6 +1,6 @@
-"""From a decoded image to the pixels that a network takes: resize, crop, as data in the manifest.
+"""Resize and crop a decoded image to the network's input, as described in the manifest.
 
-Training, evaluation, calibration and devices all use this implementation; the tests compare it pixel for pixel with
+Training, evaluation, calibration and devices use this implementation. Tests compare it pixel for pixel with
 torchvision's transforms. Scaling to [0, 1], mean and standard deviation are recorded here and applied in the graph.
 """
 
@@ -26,7 +26,7 @@ _RESAMPLING = {
 }
 
 MAX_SIDE = 4096
-"""Largest height and width that a network may ask for: a bundle from elsewhere must not exhaust a device's memory."""
+"""Largest height and width of a network's input: an untrusted bundle must not exhaust a device's memory."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Resize:
 
     def __post_init__(self) -> None:
         if len(self.size) not in (1, 2) or min(self.size) < 1:
-            raise ValueError(f"size holds one or two positive numbers, found {list(self.size)}")
+            raise ValueError(f"size must contain one or two positive numbers, found {list(self.size)}")
         if max(self.size) > MAX_SIDE:
-            raise ValueError(f"size may be at most {MAX_SIDE}, found {list(self.size)}")
+            raise ValueError(f"size must be at most {MAX_SIDE}, found {list(self.size)}")
 
     def apply(self, image: Image.Image) -> Image.Image:
         """Resize with antialiasing, as torchvision's `Resize` does on Pillow images."""
@@ -53,21 +53,24 @@ class Resize:
             new_width, new_height = int(self.size[0] * width / height), self.size[0]
         if (new_width, new_height) == (width, height):
             return image
-        if new_width * new_height > MAX_PIXELS:  # one pixel wide and very long: a small file, a huge result
-            raise ImageTooLarge(f"an image of {width} × {height} would be scaled to {new_width} × {new_height} pixels")
+        if new_width * new_height > MAX_PIXELS:  # a very long and narrow image scales to a huge one
+            raise ImageTooLarge(
+                f"an image of {width} × {height} pixels scales to {new_width} × {new_height}, "
+                f"expected at most {MAX_PIXELS:,} pixels: crop it"
+            )
         return image.resize((new_width, new_height), _RESAMPLING[self.interpolation])
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Everything between an image file and the graph, and the normalisation that stands inside the graph.
+    """The steps between an image file and the graph, and the normalization inside the graph.
 
     Attributes:
         mode: colour mode: `L`, `RGB` or `RGBA`.
         resize: scaling, or None to keep the size.
         crop: height and width of the centre crop, or None. A smaller image is padded with black.
-        mean: per channel, of pixels scaled to [0, 1]; applied inside the graph.
-        std: per channel, likewise.
+        mean: mean per channel of pixels scaled to [0, 1]; applied inside the graph.
+        std: standard deviation per channel of pixels scaled to [0, 1]; applied inside the graph.
     """
 
     mode: Mode
@@ -78,22 +81,22 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise ValueError(f"mean and std need {self.channels} numbers each for mode {self.mode}")
+            raise ValueError(f"mean and std must have {self.channels} numbers each for mode {self.mode}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, found {list(self.std)}")
         if self.crop is not None and not 1 <= min(self.crop) <= max(self.crop) <= MAX_SIDE:
-            raise ValueError(f"crop must lie in 1..{MAX_SIDE}, found {list(self.crop)}")
+            raise ValueError(f"crop must be in 1..{MAX_SIDE}, found {list(self.crop)}")
 
     @property
     def channels(self) -> int:
-        """Channels of the result: 1, 3 or 4."""
+        """Number of channels: 1, 3 or 4."""
         return CHANNELS[self.mode]
 
     def image(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         """Decode and preprocess one image to uint8 [H, W, C].
 
         Raises:
-            ImageError: it cannot be decoded, has more pixels than `max_pixels`, or would become too large.
+            ImageError: the image cannot be decoded, has more pixels than `max_pixels`, or scales to a too large size.
         """
         picture = decode(image, self.mode, max_pixels=max_pixels)
         if self.resize is not None:
@@ -108,17 +111,17 @@ class Preprocessing:
         return np.atleast_3d(np.asarray(picture, dtype=np.uint8))
 
     def keeps(self, height: int, width: int) -> bool:
-        """Whether an image of that size and of this mode comes out as it goes in."""
+        """Return whether preprocessing leaves an image of this size and mode unchanged."""
         size = None if self.resize is None else self.resize.size
         return size in (None, (height, width), (min(height, width),)) and self.crop in (None, (height, width))
 
     def images(self, images: Iterable[ImageLike]) -> np.ndarray:
-        """Decode and preprocess several images to uint8 [N, H, W, C]; they must come out at one size."""
+        """Decode and preprocess several images to uint8 [N, H, W, C]. The results must have the same size."""
         return np.stack([self.image(image) for image in images])
 
 
 def centre_crop(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Cut the centre, padding a smaller image with black, with the rounding of torchvision's `CenterCrop`."""
+    """Return the centre of an image, padded with black if it is smaller. It rounds as torchvision's `CenterCrop`."""
     if image.width < width or image.height < height:
         left, top = max((width - image.width) // 2, 0), max((height - image.height) // 2, 0)
         padded = Image.new(image.mode, (max(width, image.width), max(height, image.height)))

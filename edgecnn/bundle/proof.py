@@ -1,4 +1,4 @@
-"""`proof.json`: what was measured when a bundle was built, on which images, against which reference."""
+"""`proof.json`: the comparison of a bundle with its reference, made when the bundle was built."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ from edgecnn.bundle.manifest import DataReference
 
 @dataclass(frozen=True)
 class Comparison:
-    """One engine's answers beside the reference's, on the same images.
+    """Comparison of one engine with the reference on the same images.
 
     Attributes:
-        images: how many.
-        reference_top1: fraction of the reference's answers that are right; None where the targets are unknown.
-        top1: fraction of the engine's answers that are right, likewise.
-        agreement: fraction of images on which both give the same answer.
-        max_error: largest absolute difference of a logit; None where a logit is not finite.
-        rms_error: root mean square of those differences, likewise.
-        spread: root mean square deviation of the reference's logits from their mean over the images: what an
-            error is to be measured by. A graph that ignores its image cannot score well against it.
+        images: number of images.
+        reference_top1: top-1 of the reference, as a fraction; None if the targets are unknown.
+        top1: top-1 of the engine, as a fraction; None if the targets are unknown.
+        agreement: fraction of images with the same label.
+        max_error: largest absolute difference of a logit; None if a logit is not finite.
+        rms_error: root mean square of these differences; None if a logit is not finite.
+        spread: root mean square deviation of the reference's logits from their mean over the images. Errors are
+            relative to it, because it exposes a graph that ignores its image.
     """
 
     images: int
@@ -31,7 +31,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class EngineProof:
-    """One engine's part of the proof; `precision` is that of the float operators."""
+    """One engine's part of the proof; `precision` is the precision of the float operators."""
 
     engine: str
     version: str
@@ -42,15 +42,15 @@ class EngineProof:
 
 @dataclass(frozen=True)
 class PairedDrop:
-    """What the second classifier's top-1 lost against the first's, as fractions.
+    """Drop of top-1 from a first to a second classifier, on the same images.
 
     Attributes:
-        images: how many both have answered.
-        lost: how many only the first answers rightly.
-        won: how many only the second answers rightly.
-        drop: (lost - won) / images; negative where the second is better.
-        low: lower end of the paired 95 % interval.
-        high: upper end.
+        images: number of images.
+        lost: number of images that only the first classifies correctly.
+        won: number of images that only the second classifies correctly.
+        drop: (lost - won) / images; negative if the second is better.
+        low: lower end of the paired 95 % interval, as a fraction.
+        high: upper end of the interval.
     """
 
     images: int
@@ -63,14 +63,14 @@ class PairedDrop:
 
 @dataclass(frozen=True)
 class GateRecord:
-    """What an INT8 bundle was allowed to cost, and what it cost, on training images that calibration has not seen.
+    """The allowed and the measured drop of an INT8 bundle, on training images that were not used in calibration.
 
     Attributes:
         data: the images.
-        max_drop: largest drop of top-1 that was allowed, as a fraction.
-        certified: whether the 95 % limit of the drop was bounded, rather than the drop itself.
+        max_drop: largest allowed drop of top-1, as a fraction.
+        certified: whether the gate applies to the upper 95 % limit of the drop instead of the drop itself.
         before: the drop with every layer in INT8.
-        after: the drop with the layers left in float that the manifest names.
+        after: the drop with the layers in float that the manifest lists.
     """
 
     data: DataReference
@@ -82,17 +82,17 @@ class GateRecord:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What quantizing one layer has done.
+    """Effect of quantization on one layer.
 
     Attributes:
         layer: name of the PyTorch module.
-        weight_snr_db: signal-to-noise ratio of its weights; None where nothing is lost, or all weights are zero.
-        input_snr_db: signal-to-noise ratio of its input on the calibration images, likewise.
-        input_low: smallest value of that input.
-        input_high: largest value.
-        clipped: share of its values beyond the quantized range.
-        float_wins: by how much the root mean square error of the logits falls when this layer alone is left in float;
-            negative where it rises, None where it was not tried.
+        weight_snr_db: signal-to-noise ratio of its weights; None without noise or without signal.
+        input_snr_db: signal-to-noise ratio of its input on the calibration images; None likewise.
+        input_low: smallest value of its input.
+        input_high: largest value of its input.
+        clipped: fraction of input values outside the quantized range.
+        float_wins: decrease of the logits' root mean square error if only this layer is left in float; negative if
+            the error increases, None if not measured.
     """
 
     layer: str
@@ -106,16 +106,16 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Proof:
-    """The whole of `proof.json`.
+    """The content of `proof.json`.
 
     Attributes:
-        reference: whose answers the engines were held against.
+        reference: the reference that the engines were compared with.
         data: the images.
-        engines: what each engine answered.
-        layers: of an INT8 bundle, what quantizing has done to each layer.
-        calibration_images: of an INT8 bundle, the first 16 hexadecimal digits of the sha256 of each image that it was
-            calibrated with, so that an evaluation on them can be told.
-        gate: of an INT8 bundle, what it was allowed to cost; None where nobody asked.
+        engines: comparison of each engine.
+        layers: effect of quantization on each layer of an INT8 bundle.
+        calibration_images: first 16 hexadecimal digits of the SHA-256 of each calibration image of an INT8 bundle, to
+            detect an evaluation on these images.
+        gate: the gate of an INT8 bundle; None if it was not enabled.
     """
 
     reference: str
@@ -127,4 +127,4 @@ class Proof:
 
     def __post_init__(self) -> None:
         if not self.engines:
-            raise ValueError("engines must hold one at least")
+            raise ValueError("engines must contain at least one engine, found none")

@@ -1,4 +1,4 @@
-"""Reads `manifest.json` strictly, and refuses versions and features that this edgecnn does not run."""
+"""Parse `manifest.json` strictly, and reject format versions and features that are not supported."""
 
 import json
 
@@ -9,12 +9,12 @@ from edgecnn.files import schema
 
 
 def parse_manifest(content: bytes) -> Manifest:
-    """Read a manifest, strictly.
+    """Parse a manifest, strictly.
 
     Raises:
-        UnsupportedFormat: another version of edgecnn wrote it, or it needs what this version does not run.
-        UnsafePath: a file name would leave the folder.
-        ManifestError: anything else that does not follow the format.
+        UnsupportedFormat: its format version or a feature is not supported.
+        UnsafePath: a file name points outside the bundle.
+        ManifestError: it does not follow the format.
     """
     minor = _check_major(content)
     try:
@@ -27,7 +27,7 @@ def parse_manifest(content: bytes) -> Manifest:
             ) from None
         raise ManifestError(f"manifest.json does not follow the format: {error}") from None
     if not is_name(manifest.name):  # other files are named after it
-        raise UnsafePath(f"manifest.json has the name {manifest.name!r}, which is not a plain name")
+        raise UnsafePath(f"manifest.json has the name {manifest.name!r}, which is not a valid bundle name")
     for name in (*manifest.files, *(graph.file for graph in manifest.graphs)):
         if not is_name(name):
             raise UnsafePath(f"manifest.json names the file {name!r}, which is not a plain name inside the bundle")
@@ -36,7 +36,7 @@ def parse_manifest(content: bytes) -> Manifest:
 
 
 def _check_supported(manifest: Manifest) -> None:
-    """Refuse what the format can describe and this version does not run."""
+    """Check that this version supports the manifest's features."""
     needs = None
     if len(manifest.graphs) > 1:
         needs = "two graphs (a cascade)"
@@ -45,19 +45,19 @@ def _check_supported(manifest: Manifest) -> None:
     elif manifest.scores != Scores():
         needs = f"the activation {manifest.scores.activation}"
     if needs is not None:
-        raise UnsupportedFormat(f"this bundle needs {needs}, which this edgecnn does not run: upgrade edgecnn")
+        raise UnsupportedFormat(f"this bundle needs {needs}, which this version does not support: upgrade edgecnn")
 
 
 def _check_major(content: bytes) -> int:
-    """Check the version before the strict reading: another major version may have another shape.
+    """Check the major version and return the minor one, or 0 if the manifest has none.
 
-    Returns the minor version, 0 where there is none to read.
+    This comes before the strict parser, because another major version may have other keys.
     """
     try:
         version = json.loads(content)["format"]
         major, minor = version["major"], version["minor"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return 0  # the strict reader says what is wrong
+        return 0  # the strict parser reports the error
     if isinstance(major, int) and major != MAJOR:
         remedy = "upgrade edgecnn on this machine" if major > MAJOR else "export and quantize it again"
         raise UnsupportedFormat(f"this bundle has format {major}, this edgecnn reads format {MAJOR}: {remedy}")

@@ -1,7 +1,7 @@
-"""`self_test.npz`: how a device proves itself without PyTorch.
+"""`self_test.npz`: data to verify a bundle on a device without PyTorch.
 
-About 32 real images with the PyTorch reference's logits, the logits of every engine at build time, and the tolerance
-that follows from them. A few images stand there as encoded files too, so that decoding and resizing are proven.
+It contains about 32 real images, the PyTorch reference's logits, the logits of every engine at build time, and a
+tolerance. Some images are also stored as encoded files, to verify decoding and resizing.
 """
 
 import io
@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 
 IMAGES = 32
-"""How many images a self-test holds, where the source has as many."""
+"""Number of images in a self-test, if the source has enough."""
 
 PIXEL_TOLERANCE = {"png": 0, "jpeg": 2}
-"""Levels by which decoded pixels may differ: PNG is exact; JPEG decoders may round their transform otherwise."""
+"""Allowed difference of decoded pixels in levels. PNG is exact; JPEG decoders may round differently."""
 
 _ENCODED = re.compile(r"(?P<kind>png|jpeg)\.(?P<index>\d{1,4})\.content")
 _HEADROOM = 2.0
@@ -25,7 +25,7 @@ _FLOOR = 1e-3
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image as a file's bytes, the pixels that preprocessing must make of it, and the reference's logits.
+    """An encoded image, the expected pixels after preprocessing, and the reference's logits.
 
     Shapes: `pixels` uint8 [H, W, C], `logits` float32 [K].
     """
@@ -38,14 +38,14 @@ class EncodedImage:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """Real images and the PyTorch reference's answers to them.
+    """Real images with the PyTorch reference's logits.
 
     Attributes:
         images: uint8 [N, H, W, C], preprocessed.
-        logits: float32 [N, K], PyTorch's, computed through torchvision's own transforms.
+        logits: float32 [N, K], from PyTorch with torchvision's transforms.
         engine_logits: engine name to float32 [N, K], at build time.
-        encoded: a few images as files.
-        tolerance: largest difference of a logit that still counts as the same answer.
+        encoded: some images as encoded files.
+        tolerance: largest allowed difference of a logit.
     """
 
     images: np.ndarray
@@ -55,7 +55,7 @@ class SelfTest:
     tolerance: float
 
     def to_bytes(self) -> bytes:
-        """Write as `.npz`; the same self-test gives the same bytes."""
+        """Return the self-test as `.npz`, reproducibly."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **self._arrays())  # type: ignore[arg-type]  # its stub takes any name for allow_pickle
         return buffer.getvalue()
@@ -76,10 +76,10 @@ class SelfTest:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "SelfTest":
-        """Read what `to_bytes` wrote; nothing is unpickled.
+        """Parse the output of `to_bytes`. Pickled data is not loaded.
 
         Raises:
-            ValueError: it is something else; the message says what.
+            ValueError: the content is invalid; the message names the fault.
         """
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
@@ -97,17 +97,17 @@ class SelfTest:
         except KeyError as error:
             raise ValueError(f"the array {error} is missing") from None
         except TypeError:
-            raise ValueError("tolerance must be one number") from None
+            raise ValueError("tolerance must be a single number") from None
         strangers = set(arrays) - set(self_test._arrays())
         if strangers:
-            raise ValueError(f"the array {min(strangers)!r} does not belong there")
+            raise ValueError(f"unexpected array {min(strangers)!r}")
         self_test._check()
         return self_test
 
     def _check(self) -> None:
         _check_array("images", self.images, np.uint8, (None, None, None, None))
         if 0 in self.images.shape:
-            raise ValueError(f"images must hold pixels, found {self.images.shape}")
+            raise ValueError(f"images must contain pixels, found {self.images.shape}")
         _check_array("logits", self.logits, np.float32, (len(self.images), None))
         for name, logits in self.engine_logits.items():
             _check_array(f"engine.{name}", logits, np.float32, self.logits.shape)
@@ -121,15 +121,14 @@ class SelfTest:
 
 
 def tolerance_from(logits: np.ndarray, engine_logits: dict[str, np.ndarray]) -> float:
-    """Return the tolerance that a self-test seals: twice the largest error of the best engine at build time.
+    """Return the tolerance of a self-test: twice the largest error of the best engine at build time.
 
-    Another processor's kernels sum in another order, and in INT8 a rounding more or less moves a logit; twice the error
-    leaves room for that. The best engine counts, because another one may be saturating on the machine that builds: its
-    errors are many times as large, and must not become what every device is allowed. Never below a thousandth of the
-    spread of the logits: engines in FP32 differ by that little on every device.
+    The factor allows for another order of summation and other rounding on other processors. The best engine is used,
+    because another one may saturate on the build machine, and its errors must not increase the tolerance. The tolerance
+    is at least a thousandth of the logits' spread, because FP32 engines differ by that much.
 
     Args:
-        logits: float32 [N, K], PyTorch's.
+        logits: float32 [N, K], from PyTorch.
         engine_logits: engine name to float32 [N, K].
     """
     best = min((float(np.abs(found - logits).max()) for found in engine_logits.values()), default=0.0)
@@ -143,7 +142,7 @@ def spread(logits: np.ndarray) -> float:
 
 
 def _check_array(name: str, array: np.ndarray, dtype: type[np.generic], shape: tuple[int | None, ...]) -> None:
-    """Hold an array's element type and shape against what is expected; None is any size."""
+    """Check an array's element type and shape; None means any size."""
     fits = array.ndim == len(shape) and all(n in (None, size) for n, size in zip(shape, array.shape, strict=True))
     if array.dtype != dtype or not fits:
         wanted = ", ".join("?" if size is None else str(size) for size in shape)

@@ -1,7 +1,7 @@
-"""Create and open bundles: sealed folders whose digest is the sha256 of their manifest.
+"""Create and open bundles: sealed folders whose digest is the SHA-256 of their manifest.
 
-That the graph refers to no other file, and what an INT8 bundle claims of its weights, is proven each time: a seal says
-only that nothing has changed since.
+Digests show only that nothing has changed. So each time a bundle is opened, the graph is checked for external data and
+the weights of an INT8 bundle are checked against the manifest.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ from edgecnn.files.folder import write_folder
 
 @dataclass(frozen=True)
 class Bundle:
-    """An intact bundle: every byte was compared with its digest when it was opened, every weight with its range."""
+    """An intact bundle. All digests and weight ranges were checked when it was opened."""
 
     path: Path
     manifest: Manifest
@@ -44,7 +44,7 @@ class Bundle:
 
     @property
     def model(self) -> Path:
-        """The ONNX graph."""
+        """Path of the ONNX graph."""
         return self.path / self.manifest.graph.file
 
     @property
@@ -54,22 +54,24 @@ class Bundle:
 
     @property
     def size_bytes(self) -> int:
-        """Size of the ONNX graph."""
+        """Size of the ONNX graph in bytes."""
         return self.manifest.files[self.manifest.graph.file].size_bytes
 
     def self_test(self) -> SelfTest:
-        """Read the self-test: real images and the reference's answers."""
+        """Read the self-test: real images and the reference's logits."""
         try:
             self_test = SelfTest.from_bytes((self.path / SELF_TEST).read_bytes())
         except ValueError as error:
             raise BundleError(f"{self.path / SELF_TEST} does not follow the format: {error}") from None
         found = (*self_test.images.shape[1:], self_test.logits.shape[1])
         if found != (expected := (*self.manifest.image_shape, self.classes)):
-            raise BundleError(f"{self.path / SELF_TEST} is of another graph: [H, W, C, K] is {found}, not {expected}")
+            raise BundleError(
+                f"{self.path / SELF_TEST} does not match the graph: expected [H, W, C, K] of {expected}, found {found}"
+            )
         return self_test
 
     def proof(self) -> Proof:
-        """Read what was measured when the bundle was built."""
+        """Read the proof, which was made when the bundle was built."""
         try:
             return schema.parse(Proof, (self.path / PROOF).read_bytes())
         except schema.SchemaError as error:
@@ -77,19 +79,19 @@ class Bundle:
 
 
 def open_bundle(path: str | Path, *, digest: str | None = None) -> Bundle:
-    """Open a bundle and compare every byte with what was sealed.
+    """Open a bundle and check that it is intact.
 
     Args:
-        path: of the folder, or of a link to it, which is followed once.
-        digest: that the bundle must have; required if it was checked before, since it may have been replaced.
+        path: the folder, or a link to it, which is followed once.
+        digest: the expected digest; pass it if the bundle was checked before, because it may have been replaced.
 
     Raises:
-        BundleError: one class for each way in which the folder is not intact; the message names the file.
+        BundleError: the bundle is not intact. Each fault has a subclass, and the message names the file.
     """
     path = led_to(Path(path))
     content = _read_manifest(path)
     if digest is not None and digest_bytes(content) != digest:
-        raise DigestMismatch(f"{path / MANIFEST} is not the one that was checked before: it was exchanged since")
+        raise DigestMismatch(f"{path / MANIFEST} was replaced after it was checked: run the command again")
     try:
         manifest = parse_manifest(content)
     except BundleError as error:
@@ -108,13 +110,13 @@ def open_bundle(path: str | Path, *, digest: str | None = None) -> Bundle:
 def create_bundle(
     out: Path, *, manifest: Manifest, model: bytes, self_test: SelfTest, proof: Proof, force: bool = False
 ) -> Bundle:
-    """Seal a new bundle at `out`, atomically; the manifest's `files` are filled in here.
+    """Write a new bundle to `out`, atomically. The manifest's `files` are set here.
 
     Raises:
-        OutputExists: `out` stands already and `force` is false.
+        OutputExists: `out` exists and `force` is false.
         ExternalData: the graph refers to another file.
         WeightBeyondRange: a weight is larger than the manifest claims.
-        EdgecnnError: the system refused, for example a full disk; nothing has changed then.
+        EdgecnnError: writing failed, for example because the disk is full; nothing has changed.
     """
     check_name(manifest.name)
     check_outside_bundles(out)
@@ -131,20 +133,20 @@ def create_bundle(
 def _read_manifest(path: Path) -> bytes:
     manifest = path / MANIFEST
     if not path.is_dir():
-        found = "it is a file" if path.exists() else "there is nothing"
+        found = "found a file" if path.exists() else "found nothing"
         raise BundleNotFound(f"{path} is not a bundle: expected a folder with {MANIFEST}, {found}")
     if manifest.is_symlink():
-        raise UnsafePath(f"{manifest} is a link: a bundle holds plain files only")
-    if manifest.exists() and not manifest.is_file():  # a pipe would be read for ever
-        raise UnsafePath(f"{manifest} is not a plain file")
+        raise UnsafePath(f"{manifest} is a link: a bundle contains plain files only")
+    if manifest.exists() and not manifest.is_file():  # reading a pipe would never end
+        raise UnsafePath(f"{manifest} is not a plain file: a bundle contains plain files only")
     try:
         if manifest.stat().st_size > LARGEST_MANIFEST:
-            raise ManifestError(f"{manifest} has more than {LARGEST_MANIFEST >> 20} MiB: it is no manifest")
+            raise ManifestError(f"{manifest} is too large: expected at most {LARGEST_MANIFEST >> 20} MiB")
         return manifest.read_bytes()
     except FileNotFoundError:
         inside = sorted(child.parent.name for child in path.glob(f"*/{MANIFEST}"))
-        hint = f"; it holds the bundles {', '.join(inside)}: name one" if inside else ""
-        raise BundleNotFound(f"{path} is not a bundle: it holds no {MANIFEST}{hint}") from None
+        hint = f"; it contains the bundles {', '.join(inside)}: choose one" if inside else ""
+        raise BundleNotFound(f"{path} is not a bundle: it contains no {MANIFEST}{hint}") from None
     except OSError as error:
         raise BundleError(f"cannot read {manifest}: {error.strerror}") from None
 
@@ -152,23 +154,21 @@ def _read_manifest(path: Path) -> bytes:
 def _check_no_strangers(path: Path, manifest: Manifest) -> None:
     for child in path.iterdir():
         if child.is_symlink():
-            raise UnsafePath(f"{child} is a link: a bundle holds plain files only")
+            raise UnsafePath(f"{child} is a link: a bundle contains plain files only")
         if child.name != MANIFEST and child.name not in manifest.files:
-            raise UnexpectedFile(f"{child} is not named in {MANIFEST}: a sealed bundle holds nothing else")
+            raise UnexpectedFile(f"{child} is not named in {MANIFEST}: remove it or copy the bundle again")
 
 
 def _check_file(path: Path, entry: FileEntry) -> None:
-    """Compare a file with its seal; a hard link is a plain file: of whatever else bears that name, the bytes decide."""
+    """Check that a file is a plain file with the sealed size and digest. Hard links are allowed."""
     try:
         status = path.lstat()
     except FileNotFoundError:
         raise FileMissing(f"{path} is missing: copy the whole bundle again") from None
     if not stat.S_ISREG(status.st_mode):
-        raise UnsafePath(f"{path} is not a plain file")
+        raise UnsafePath(f"{path} is not a plain file: a bundle contains plain files only")
     if status.st_size != entry.size_bytes:
-        raise DigestMismatch(
-            f"{path} has {status.st_size} bytes, {entry.size_bytes} were sealed: copy the bundle again"
-        )
+        raise DigestMismatch(f"{path} has {status.st_size} bytes, expected {entry.size_bytes}: copy the bundle again")
     try:
         digest = digest_file(path)
     except OSError as error:
@@ -178,17 +178,17 @@ def _check_file(path: Path, entry: FileEntry) -> None:
 
 
 def _check_graph(model: np.ndarray, graph: Graph, path: Path) -> None:
-    """Prove what no digest can, before an engine sees the graph; `model` is the bytes of the file at `path`."""
+    """Check a graph for external data and too large weights; `model` is the content of the file at `path`."""
     check_no_external_data(model, path=path)
     if graph.quantization is not None:
         check_weights(model, graph.quantization.weight_limit, path=path)
 
 
 def _mapped(path: Path) -> np.ndarray:
-    """Return a file's bytes, uint8, without a copy of them in memory."""
+    """Return a file's bytes as a memory-mapped uint8 array."""
     try:
         return np.memmap(path, np.uint8, "r")
-    except ValueError:  # it is empty
+    except ValueError:  # the file is empty
         return np.zeros(0, np.uint8)
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from None

@@ -1,7 +1,7 @@
-"""Prove how large the 8-bit weights of an ONNX graph are, from the file alone: a device has no ONNX package.
+"""Check the magnitude of the 8-bit weights of an ONNX graph, without the ONNX package.
 
-Every 8-bit tensor counts, whatever it is for. A graph that computes 8-bit numbers from other constants is refused:
-nothing is proven of those.
+Every 8-bit tensor is checked. A graph that computes 8-bit numbers from constants is rejected, because their range is
+unknown.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from edgecnn.bundle.graph import Node, Tensor, read_graph
 from edgecnn.errors import BundleError, WeightBeyondRange
 
-_UINT8, _INT8, _KINDS = 2, 3, 64  # TensorProto.DataType; there are fewer kinds
+_UINT8, _INT8, _KINDS = 2, 3, 64  # TensorProto.DataType, and an upper bound of its values
 _MAKES_8_BITS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "Cast", "CastLike", "BitCast"})
 
 
@@ -19,10 +19,10 @@ def check_weights(model: np.ndarray, limit: int, *, path: Path) -> None:
     """Check that no 8-bit weight of a graph, the uint8 [B] of an ONNX file, has a larger magnitude than `limit`.
 
     Raises:
-        WeightBeyondRange: one is larger, or its size cannot be proven.
-        BundleError: the bytes are no graph.
+        WeightBeyondRange: a weight is larger, or its range is unknown.
+        BundleError: the bytes are not a graph.
     """
-    constants: set[str] = set()  # names, of every graph in the file: one too many is at worst a refusal
+    constants: set[str] = set()  # of all graphs in the file; a name clash can only cause a rejection
     nodes: list[Node] = []
     try:
         for part in read_graph(model):
@@ -32,28 +32,26 @@ def check_weights(model: np.ndarray, limit: int, *, path: Path) -> None:
             else:
                 nodes.append(part)
     except ValueError:
-        raise BundleError(f"{path} is no ONNX graph: export and quantize anew") from None
+        raise BundleError(f"{path} is not an ONNX graph: export and quantize again") from None
     for node in nodes:
         if constants.issuperset(filter(None, node.inputs)):
             if node.operator in _MAKES_8_BITS:
                 made = ", ".join(node.outputs)
-                raise WeightBeyondRange(
-                    f"{path}: nothing is proven of the weights {made}, which are computed: quantize anew"
-                )
+                raise WeightBeyondRange(f"{path}: the range of the computed weights {made} is unknown: quantize again")
             constants.update(node.outputs)
 
 
 def _check_tensor(tensor: Tensor, limit: int, path: Path) -> None:
-    if not 0 < tensor.data_type < _KINDS:  # also where one is written in parts, which a reader would put together
-        raise WeightBeyondRange(f"{path}: nothing is proven of {tensor.name!r}, whose type is unknown: quantize anew")
+    if not 0 < tensor.data_type < _KINDS:  # also a tensor in parts, which a parser would merge
+        raise WeightBeyondRange(f"{path}: the type of the weights {tensor.name!r} is unknown: quantize again")
     if tensor.data_type not in (_INT8, _UINT8):
         return
     if tensor.raw is None or tensor.external or (tensor.data_type == _UINT8 and len(tensor.raw) > 1):
-        # One unsigned number is the zero point of an activation.
-        raise WeightBeyondRange(f"{path}: nothing is proven of the 8-bit weights {tensor.name!r}: quantize anew")
+        # A single unsigned number is the zero point of an activation.
+        raise WeightBeyondRange(f"{path}: the range of the 8-bit weights {tensor.name!r} is unknown: quantize again")
     if tensor.data_type == _INT8:
         integers = np.asarray(tensor.raw).view(np.int8)
         largest = max(-int(integers.min(initial=0)), int(integers.max(initial=0)))
         if largest > limit:
             found = f"the weights {tensor.name!r} reach {largest}, the manifest claims at most {limit}"
-            raise WeightBeyondRange(f"{path}: {found}: quantize anew")
+            raise WeightBeyondRange(f"{path}: {found}: quantize again")

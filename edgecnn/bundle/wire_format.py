@@ -1,8 +1,8 @@
 """Read the fields of a protocol buffers message, without a schema and without copying values.
 
-The wire format is described at protobuf.dev/programming-guides/encoding: a field is a tag (its number and its wire
-type) and a value. An integer has seven bits in each byte, the lowest first. As in protobuf's own parsers, a tag or a
-length takes at most five bytes.
+The wire format is described at protobuf.dev/programming-guides/encoding. A field is a tag (number and wire type) and a
+value. An integer has seven bits per byte, the lowest first. A tag or a length has at most five bytes, as in protobuf's
+parsers.
 """
 
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ class WireFormatError(ValueError):
 
 
 def read_fields(message: bytes | memoryview) -> Iterator[tuple[int, int, int, int]]:
-    """Yield each field as its number, its wire type, its value and the offset of its end.
+    """Yield the number, wire type, value and end offset of each field.
 
-    The value of a `VARINT` is the integer, as unsigned. For other types it is the offset of the value's first byte.
+    The value of a `VARINT` is the unsigned integer. For other types it is the offset of the value's first byte.
 
     Raises:
         WireFormatError: the bytes are not a message.
@@ -30,7 +30,7 @@ def read_fields(message: bytes | memoryview) -> Iterator[tuple[int, int, int, in
     position, size = 0, len(message)
     while position < size:
         start, tag = position, message[position]
-        if tag < 0x80:  # nearly always; it saves a call for each field
+        if tag < 0x80:  # fast path without a call
             position += 1
         else:
             tag, position = _read_varint(message, position, _LONGEST_TAG)

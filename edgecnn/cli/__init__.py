@@ -1,1 +1,1 @@
-"""The command line: options, one call, print. One file a command; each imports what it needs inside its body."""
+"""The command line. Each command has one file, calls one function, and imports its dependencies in its body."""

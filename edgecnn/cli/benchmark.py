@@ -1,4 +1,4 @@
-"""`edgecnn benchmark`: how fast bundles are here, on every engine and under every setting that is asked for."""
+"""`edgecnn benchmark`: measure the speed of bundles on every engine and with every requested setting."""
 
 import io
 from csv import DictWriter
@@ -18,33 +18,37 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("bundles", metavar="BUNDLE|FOLDER...", nargs=-1, required=True, type=PATH)
-@click.option("--backend", "backends", multiple=True, help="onnxruntime, openvino or pytorch. [default: all there are]")
+@click.option("--backend", "backends", multiple=True, help="onnxruntime, openvino or pytorch. [default: all installed]")
 @click.option(
     "--precision",
     "precisions",
     multiple=True,
     type=PRECISION,
     default=["fp32"],
-    help="What float layers compute in. [default: fp32]",
+    help="Precision of float layers. [default: fp32]",
 )
-@click.option("--threads", multiple=True, type=POSITIVE, help="Of one run. [default: the usable cores]")
-@click.option("--streams", multiple=True, type=POSITIVE, default=[1], help="Runs at once. [default: 1]")
-@click.option("--batch", "batches", multiple=True, type=click.IntRange(1, 1024), default=[1], help="[default: 1]")
+@click.option("--threads", multiple=True, type=POSITIVE, help="Threads of one run. [default: the usable cores]")
+@click.option("--streams", multiple=True, type=POSITIVE, default=[1], help="Runs at the same time. [default: 1]")
+@click.option(
+    "--batch", "batches", multiple=True, type=click.IntRange(1, 1024), default=[1], help="Batch size. [default: 1]"
+)
 @click.option("--rounds", type=click.IntRange(min=4), default=12, show_default=True, help="Turns of each candidate.")
 @click.option(
-    "--turn", "turn_s", type=click.FloatRange(min=0.01), default=0.25, show_default=True, help="Seconds of one turn."
+    "--turn", "turn_s", type=click.FloatRange(min=0.01), default=0.25, show_default=True, help="Seconds per turn."
 )
-@click.option("--compare", "earlier", type=PATH, metavar="OLD.json", help="Exit 3 where one is slower.")
-@file_option("--csv", "FILE.csv", help="Write the table there.")
-@file_option("--plot", "FILE.png", help="Draw it.")
+@click.option(
+    "--compare", "earlier", type=PATH, metavar="OLD.json", help="Exit with code 3 if a bundle is slower than in OLD."
+)
+@file_option("--csv", "FILE.csv", help="Write the table as CSV.")
+@file_option("--plot", "FILE.png", help="Write a plot.")
 @json_option
 def benchmark(bundles: tuple[Path, ...], csv: Path | None, plot: Path | None, as_json: bool, **options: Any) -> None:
-    """Measure latency, throughput and memory of BUNDLEs; options that are given several times are combined.
+    """Measure latency, throughput and memory of BUNDLEs. All combinations of repeated options are measured.
 
-    Every candidate runs in a process of its own, in turns with all others, after its times have become steady.
+    Each candidate runs in a separate process, in turns with all other candidates, after its times are steady.
     Intervals are 95 %, bootstrapped over the turns. With several streams a time includes waiting in the engine's queue,
-    which is not the same on every engine: compare images/s.
-    --compare takes what --json wrote on another day: a difference is real where its interval excludes zero.
+    which differs between engines: compare images/s.
+    --compare reads an earlier --json output. A difference is significant if its interval excludes zero.
     """
     from edgecnn.files.file import write_file
     from edgecnn.files.schema import plain
@@ -52,7 +56,7 @@ def benchmark(bundles: tuple[Path, ...], csv: Path | None, plot: Path | None, as
     from edgecnn.runtime.choosing import open_bundles
     from edgecnn.tuning.benchmark import benchmark as run
 
-    if plot is not None:  # imported now, so that a missing Matplotlib is reported before the work
+    if plot is not None:  # imported early, so that a missing Matplotlib is reported before the measurement
         from edgecnn.pipeline.evaluation.speed_plot import draw
     with progress_bar() as progress:
         found = run(open_bundles(bundles), modules=reference_modules(), progress=progress, **options)
@@ -71,7 +75,7 @@ def benchmark(bundles: tuple[Path, ...], csv: Path | None, plot: Path | None, as
 
 
 def _table(benchmark: "Benchmark") -> str:
-    """Return the table, the fastest of each bundle first."""
+    """Return the table, the fastest setting of each bundle first."""
     header = ("bundle", "", "setting", "p50 ms", "p90 ms", "p99 ms", "images/s", "memory", "of the peak", "")
     ordered = sorted(benchmark.results, key=lambda each: (each.bundle, -each.speed.images_per_s.value))
     rows = [
@@ -99,29 +103,29 @@ def _table(benchmark: "Benchmark") -> str:
 
 
 def _comparison(comparison: "Comparison") -> str:
-    """Return what has changed, the slowest first."""
+    """Return the comparison as text, the largest slowdown first."""
     rows = [
         (
             each.bundle,
             str(each.setting),
             f"{each.before_ms:.3g} -> {each.after_ms:.3g} ms",
             f"{each.change.value:+.1%} [{each.change.low:+.1%}, {each.change.high:+.1%}]",
-            each.verdict + ("" if each.same_bundle else " (another bundle of that name)"),
+            each.verdict + ("" if each.same_bundle else " (another bundle with this name)"),
         )
         for each in sorted(comparison.changes, key=lambda each: -each.change.value)
     ]
-    lines = [f"against {comparison.measured_at}, the machine's own change taken out:"]
+    lines = [f"against {comparison.measured_at}, adjusted for the machine's own change:"]
     if comparison.site:
         lines.append(f"  {comparison.site}")
     if rows:
         lines.append(columns(rows, right=(2, 3)))
-    lines += [f"  does not run any more: {name}" for name in comparison.failed]
-    lines += [f"  not measured now: {name}" for name in comparison.missing]
+    lines += [f"  no longer runs: {name}" for name in comparison.failed]
+    lines += [f"  not measured this time: {name}" for name in comparison.missing]
     return "\n".join(lines)
 
 
 def _csv(benchmark: "Benchmark") -> str:
-    """Return the table as CSV, one line a result, full figures."""
+    """Return the table as CSV, one line per result, unrounded."""
     rows = [_flat(each) for each in benchmark.results]
     buffer = io.StringIO()
     if rows:

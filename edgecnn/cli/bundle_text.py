@@ -1,4 +1,4 @@
-"""A new bundle, what quantizing has done to its layers, and what INT8 costs and gains: as lines of text."""
+"""Format a new bundle, its layers, and the cost and gain of INT8 as text."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def bundle_summary(bundle: "Bundle") -> dict[str, Any]:
-    """Return a new bundle's place, digest and proof as JSON."""
+    """Return a new bundle's path, digest and proof as JSON values."""
     from edgecnn.files import schema
 
     return {
@@ -27,7 +27,7 @@ def bundle_summary(bundle: "Bundle") -> dict[str, Any]:
 
 
 def bundle_text(bundle: "Bundle") -> str:
-    """Return the same in a few lines."""
+    """Return a new bundle's size and proof as text."""
     proof = bundle.proof()
     lines = [f"{bundle.path}: {bundle.manifest.precision}, {bundle.size_bytes / 1024:.0f} KiB"]
     for engine in proof.engines:
@@ -41,7 +41,7 @@ def bundle_text(bundle: "Bundle") -> str:
 
 
 def quantized_text(quantized: "Quantized", *, analyze: bool) -> str:
-    """Return what `quantize` has made; with `analyze` the table of layers too."""
+    """Return the result of `quantize` as text, with the table of layers if `analyze` is set."""
     proof, quantization = quantized.bundle.proof(), quantized.bundle.manifest.quantization
     left = quantization.float_tensors if quantization else {}
     lines = [bundle_text(quantized.bundle)]
@@ -56,7 +56,7 @@ def quantized_text(quantized: "Quantized", *, analyze: bool) -> str:
 
 
 def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) -> str:
-    """Return a table, one line a layer, in their order; `left_in_float` is the manifest's."""
+    """Return a table with one line per layer; `left_in_float` comes from the manifest."""
     header = ("layer", "weights dB", "input dB", "input from", "to", "clipped", "float wins", "")
     rows = [
         (
@@ -75,7 +75,7 @@ def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) 
 
 
 def _verdict_text(verdict: "Verdict") -> str:
-    """Return what INT8 costs and gains on each engine, and the conclusion."""
+    """Return the drop and the speedup on each engine, and the conclusion."""
     lines = [
         f"  {each.engine}: top-1 drop {points(each.drop)}, agreement {percent(each.agreement)}; one image "
         f"{each.int8_ms.value:.3g} ms, FP32 {each.fp32_ms.value:.3g} ms ({each.faster:.2f} × as fast)"
@@ -85,7 +85,7 @@ def _verdict_text(verdict: "Verdict") -> str:
 
 
 def _gate_text(gate: "GateRecord", left: Sequence[str]) -> str:
-    """Return what the gate measured, and what it left in float."""
+    """Return the drop that the gate measured, and the layers that it left in float."""
     text = f"gate: drop {points(gate.before)} on {gate.before.images} held-out images, {gate.max_drop * 100:g} allowed"
     if left:
         text += f"; {points(gate.after)} with {', '.join(left)} in float"
@@ -93,7 +93,7 @@ def _gate_text(gate: "GateRecord", left: Sequence[str]) -> str:
 
 
 def _seeds_text(results: "Sequence[SeedResult]") -> str:
-    """Return the spread over several choices of calibration images."""
+    """Return the spread over several sets of calibration images."""
     agreements = [each.agreement for each in results]
     text = f"{len(results)} calibration sets: agreement {percent(min(agreements))} to {percent(max(agreements))}"
     tops = [each.top1 for each in results if each.top1 is not None]

@@ -1,4 +1,4 @@
-"""`edgecnn doctor`: what this machine is, and what edgecnn will do on it."""
+"""`edgecnn doctor`: report the hardware, the engines and known hazards of this machine."""
 
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Say what this machine is, and what edgecnn will do on it.
+    """Report the hardware, the engines and known hazards of this machine.
 
-    Processor, cores and memory that may be used; for each engine and device what each precision really runs as, and
-    whether INT8 saturates, found by running a small graph; known hazards, and what to do. Exit 1 where nothing runs.
+    Lists the usable processor, cores and memory. For each engine and device it runs a small graph and reports the
+    actual precision and whether INT8 saturates. Exits with code 1 if no engine runs.
     """
     from edgecnn.doctor.diagnosis import diagnose, require_engine
 
@@ -44,7 +44,7 @@ def _facts(machine: "Machine") -> list[tuple[str, str]]:
     return [
         ("processor", machine.processor.name),
         ("architecture", machine.processor.architecture),
-        ("instruction sets", ", ".join(machine.processor.features) or "not told by this system"),
+        ("instruction sets", ", ".join(machine.processor.features) or "not reported by this system"),
         *emulated,
         ("cores", cores),
         ("memory", f"{_memory(machine.memory_bytes)} of {_memory(machine.physical_memory_bytes)} may be used"),
@@ -64,7 +64,7 @@ def _engine(engine: "Examination") -> str:
         packages = f" ({', '.join(engine.packages)})" if engine.packages else ""
         return f"{title}{packages}: {engine.problem}"
     precisions = [trial.precision for trial in engine.devices[0].trials] if engine.devices else []
-    rows = [("  device", *precisions, "threads", "default", "what it is")]
+    rows = [("  device", *precisions, "threads", "default", "description")]
     for device in engine.devices:
         sessions = [trial.session for trial in device.trials if trial.session]
         rows.append(
@@ -72,27 +72,27 @@ def _engine(engine: "Examination") -> str:
                 f"  {device.name}",
                 *(_runs_as(trial, device.name) for trial in device.trials),
                 str(sessions[0].threads) if sessions else "",
-                device.default_precision or "not told",
+                device.default_precision or "unknown",
                 device.description,
             )
         )
     reasons = [
-        f"  {device.name} runs nothing: {device.trials[0].refusal}" for device in engine.devices if not device.runs
+        f"  {device.name} does not run: {device.trials[0].refusal}" for device in engine.devices if not device.runs
     ]
     return "\n".join([title, columns(rows), *reasons, f"  {_int8(engine)}"])
 
 
 def _runs_as(trial: "Trial", device: str) -> str:
     if trial.session is None:
-        return "refused"
+        return "unsupported"
     elsewhere = f" on {trial.session.device}" if trial.session.device != device else ""
     return f"{trial.session.precision}{elsewhere}"
 
 
 def _int8(engine: "Examination") -> str:
     if engine.saturates is None:
-        return "full-range INT8 weights: nothing ran on the CPU"
+        return "full-range INT8 weights: unknown, the engine did not run on the CPU"
     if not engine.saturates:
         return "full-range INT8 weights: summed exactly"
-    cure = "and cannot be helped" if engine.saturates_anyway else "unless told otherwise, as edgecnn does"
+    cure = "not avoidable" if engine.saturates_anyway else "avoided by edgecnn with exact INT8"
     return f"full-range INT8 weights: saturate in {' and '.join(engine.saturates)}, {cure}"

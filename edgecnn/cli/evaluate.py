@@ -1,4 +1,4 @@
-"""`edgecnn evaluate`: how good a checkpoint or a bundle is on labelled images."""
+"""`edgecnn evaluate`: measure the accuracy of a checkpoint or a bundle on labelled images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,21 +16,22 @@ _MOST_CLASSES = 20
 
 @click.command()
 @click.argument("subject", metavar="CHECKPOINT|BUNDLE", type=PATH)
-@click.option("--data", "source", required=True, metavar="SOURCE", help="A data source's name, or an image folder.")
+@click.option("--data", "source", required=True, metavar="SOURCE", help="Name of a data source, or an image folder.")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
-@file_option("--plot", "FILE.png", help="Draw confusion and calibration.")
+@file_option("--plot", "FILE.png", help="Write a plot of the confusion matrix and the calibration.")
 @file_option(
     "--save-logits",
     "FILE.npz",
-    help="Write a checkpoint's logits, for `verify --reference` on devices without PyTorch.",
+    help="Write a checkpoint's logits for `verify --reference` on devices without PyTorch.",
 )
 @session_options
 @strict_option
 @json_option
 def evaluate(subject: Path, source: str, as_json: bool, **options: Any) -> None:
-    """Measure a CHECKPOINT in PyTorch, or a BUNDLE on an engine: accuracy, confusion, calibration.
+    """Measure accuracy, confusion and calibration of a CHECKPOINT in PyTorch, or of a BUNDLE on an engine.
 
-    Top-1, top-5 and every class with a 95 % interval (Wilson); the expected calibration error over 15 bins.
+    Top-1, top-5 and the accuracy of each class have 95 % intervals (Wilson). The expected calibration error has 15
+    bins.
     """
     from edgecnn.pipeline.evaluation.evaluating import evaluate as run
 

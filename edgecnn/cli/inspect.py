@@ -1,4 +1,4 @@
-"""`edgecnn inspect` and `edgecnn models`: the layers of a network, and the costs of the architectures."""
+"""`edgecnn inspect` and `edgecnn models`: list the layers of a network, and the costs of the architectures."""
 
 from typing import TYPE_CHECKING
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("subject", metavar="ARCH|CHECKPOINT|BUNDLE")
-@click.option("--image-size", type=POSITIVE, help="Of an architecture. [default: its usual one]")
-@click.option("--stem", type=click.Choice(["standard", "small"]), help="Of an architecture. [default: standard]")
+@click.option("--image-size", type=POSITIVE, help="Image size of an architecture. [default: its usual size]")
+@click.option("--stem", type=click.Choice(["standard", "small"]), help="Stem of an architecture. [default: standard]")
 @json_option
 def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: bool) -> None:
-    """Show the layers of an architecture, a checkpoint or a bundle: one line each, and what they add up to.
+    """List the layers of an architecture, a checkpoint or a bundle, with totals.
 
-    MACs are multiply-accumulates for one image, of convolutions and linear layers. The receptive field is the height
-    and width, in pixels, of what one unit sees; a dash is the whole image. For a bundle it is the graph that runs on
-    the device: batch norms are folded, and `int8` stands where integers are computed; of an INT8 bundle also what
-    quantizing has done to each layer.
+    MACs are multiply-accumulates of convolutions and linear layers for one image. The receptive field is the height
+    and width in pixels that affect one unit; a dash means the whole image. For a bundle the layers belong to the
+    graph: batch norms are folded, and `int8` marks integer layers. For an INT8 bundle a second table shows the effect
+    of quantization on each layer.
     """
     from edgecnn.files.schema import plain
     from edgecnn.pipeline.inspection.inspecting import inspect as run
@@ -38,9 +38,9 @@ def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: 
 @click.command()
 @json_option
 def models(as_json: bool) -> None:
-    """List the architectures: parameters and MACs at the usual image size, and the smallest that each takes.
+    """List the architectures with parameters and MACs at the usual image size, and the smallest image size.
 
-    Parameters include heads that only training uses. MACs are multiply-accumulates for one image.
+    Parameters include heads that are used only in training. MACs are multiply-accumulates for one image.
     """
     from edgecnn.pipeline.inspection.inspecting import architecture_costs
 
@@ -65,10 +65,10 @@ def _text(found: "Inspected") -> str:
     quantized = found.quantization
     if quantized is None or not quantized.layers:
         return text
-    wins = "what leaving it in float would win"
+    wins = "`float wins`: gain of leaving the layer in float"
     if all(layer.float_wins is None for layer in quantized.layers):
-        wins += ": only quantize --analyze tells"
-    title = f"what quantizing has done to each layer, worst first (signal to noise; {wins}):"
+        wins += ", measured only by quantize --analyze"
+    title = f"effect of quantization on each layer, worst first (signal to noise; {wins}):"
     return f"{text}\n\n{title}\n{layers_text(quantized.layers, quantized.float_tensors)}"
 
 

@@ -1,4 +1,4 @@
-"""`edgecnn install` and `edgecnn rollback`: versions of a bundle on this device."""
+"""`edgecnn install` and `edgecnn rollback`: manage versions of a bundle on this device."""
 
 from functools import partial
 from pathlib import Path
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", metavar="BUNDLE|ARCHIVE", type=PATH)
-@click.option("--to", "folder", metavar="DIR", required=True, type=PATH, help="Where versions are.")
+@click.option(
+    "--to", "folder", metavar="DIR", required=True, type=PATH, help="The site: the folder of installed versions."
+)
 @click.option(
     "--keep",
     type=POSITIVE,
     default=KEEP,
     show_default=True,
-    help="How many versions stay; the current one and the one before it always do.",
+    help="Versions to keep. The current one and the one before it are always kept.",
 )
 @public_key_option
-@click.option("--signature", type=PATH, help="The signature's file. [default: NAME.sig beside it, if any]")
-@click.option(
-    "--verify/--no-verify", default=True, help="Replay the self-test on this machine first.  [default: verify]"
-)
+@click.option("--signature", type=PATH, help="Signature file. [default: NAME.sig next to the source, if it exists]")
+@click.option("--verify/--no-verify", default=True, help="Run the self-test on this machine first. [default: verify]")
 @session_options
 @strict_option
 @json_option
@@ -50,11 +50,11 @@ def install(
     as_json: bool,
     **session: Any,
 ) -> None:
-    """Copy BUNDLE to DIR/versions/N and, when it has proven itself here, let DIR/current lead to it.
+    """Copy BUNDLE to DIR/versions/N, verify it on this machine, and point DIR/current to it.
 
-    `edgecnn serve DIR` follows without a restart, and `edgecnn rollback DIR` goes back. The switch is one step:
-    whatever happens meanwhile, DIR/current leads to a whole bundle. The bundle that is current already is not copied.
-    With --key nothing is changed unless the signature beside BUNDLE or ARCHIVE holds.
+    `edgecnn serve DIR` loads it without a restart. `edgecnn rollback DIR` returns to the previous version. The switch
+    is atomic: DIR/current always points to a complete bundle. A bundle that is already current is not copied. With
+    --key, nothing is changed unless the signature of BUNDLE or ARCHIVE is valid.
     """
     from edgecnn.archive.installing import install as run
 
@@ -75,35 +75,35 @@ def install(
 @click.argument("folder", metavar="DIR", type=PATH)
 @json_option
 def rollback(folder: Path, as_json: bool) -> None:
-    """Let DIR/current lead to the version that was current when the present one was installed.
+    """Point DIR/current to the version that was current when the present one was installed.
 
-    Given again it goes further back, as long as there are versions. One that died half-way is finished, not done twice.
+    Repeat the command to go further back. After a crash, the same command finishes the interrupted rollback.
     """
     from edgecnn.archive.installing import rollback as go_back
 
     done = go_back(folder)
-    text = f"rolled back from version {done.undone}: {done.current} leads to version {done.version}, {done.name}"
+    text = f"rolled back from version {done.undone}: {done.current} points to version {done.version}, {done.name}"
     if done.previous is not None:
-        text += f"\n  a further rollback goes to version {done.previous}"
+        text += f"\n  another rollback goes to version {done.previous}"
     emit(vars(done), text, as_json=as_json)
 
 
 def _text(installed: "Installed", *, signed_by: Path | None) -> str:
     name, version, self_test = installed.name, installed.version, installed.self_test
     if not installed.changed:
-        lines = [f"{name} is current already, as version {version} in {installed.current.parent}: it was not copied"]
+        lines = [f"{name} is already current as version {version} in {installed.current.parent}: not copied"]
     else:
-        lines = [f"installed {name}: {installed.current} leads to version {version}"]
+        lines = [f"installed {name}: {installed.current} points to version {version}"]
     if self_test is not None:
         lines.append(
-            f"  self-test: {self_test.images} images and {self_test.encoded} image files, answered as the reference did"
+            f"  self-test passed: {self_test.images} images and {self_test.encoded} image files match the reference"
         )
     if installed.signed:
-        lines.append("  its signature stands beside it")
+        lines.append("  the signature is stored next to it")
     if installed.previous is not None:
         lines.append(f"  a rollback goes to version {installed.previous}")
     if installed.removed:
         lines.append(f"  removed: {', '.join(map(str, installed.removed))}")
     if signed_by is not None:
-        lines.append(f"  the signature holds: it is the one of {signed_by}'s owner")
+        lines.append(f"  the signature is valid for the key {signed_by}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The `edgecnn` command, and the one place where errors become a line and an exit code."""
+"""The `edgecnn` command. It converts errors to one line and an exit code."""
 
 import io
 import os
@@ -38,30 +38,29 @@ _EXTRA_OF = (
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
-_HELP = """Take a convolutional network from PyTorch to any edge device, with proof.
+_HELP = """Deploy a convolutional network from PyTorch to an edge device, with proof.
 
 \b
-train       images                       -> checkpoint
-evaluate    checkpoint or bundle, images -> accuracy, confusion, calibration
-export      checkpoint                   -> FP32 bundle, proven against PyTorch
-quantize    FP32 bundle                  -> INT8 bundle
-verify      bundle                       -> does it answer here as the reference did?
-sign        bundle, key                  -> a signature beside it, which says who made it
-predict     bundle or server, image      -> label
-benchmark   bundles                      -> time, throughput and memory under every setting
-tune        bundles of one reference      -> the fastest of them here, kept for this machine
-serve       bundles                      -> the Open Inference Protocol over HTTP
-pack        bundle                       -> one file, the same bytes everywhere
-unpack      that file                    -> bundle
-install     bundle or archive            -> a further version on this device, proven and made current
-rollback    installed versions           -> the version before
-models      the architectures, and what each costs
-inspect     architecture, checkpoint or bundle -> its layers
-doctor      -> what this machine is, and what edgecnn will do on it
+    train      images                     -> checkpoint
+    evaluate   checkpoint or bundle       -> accuracy, confusion, calibration
+    export     checkpoint                 -> FP32 bundle, proven
+    quantize   FP32 bundle                -> INT8 bundle
+    verify     bundle                     -> comparison with the reference
+    sign       bundle, key                -> signature file
+    predict    bundle or server, image    -> label
+    benchmark  bundles                    -> latency, throughput, memory
+    tune       bundles of one reference   -> profile: the fastest setting
+    serve      bundles                    -> Open Inference Protocol
+    pack       bundle                     -> archive
+    unpack     archive                    -> bundle
+    install    bundle or archive          -> new current version
+    rollback   installed versions         -> previous version
+    models                                -> architectures, their cost
+    inspect    network, or bundle         -> layers
+    doctor     this machine               -> hardware, engines, hazards
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 ran, but the proof or the signature did not hold, or
-it became slower.
-"""  # after \b click keeps the lines as they are
+Exit codes: 0 success, 1 failure, 2 usage error, 3 failed proof or signature, or slower than before.
+"""  # after \b click keeps line breaks
 
 
 @click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -79,11 +78,11 @@ for command in (
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    # Pillow warns of damaged EXIF data and of huge images; what matters of that becomes an error line of ours.
+    # Pillow warns about damaged EXIF data and huge images; edgecnn raises its own errors for these.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     warnings.filterwarnings("always", category=EdgecnnWarning)
     warnings.showwarning = _show_warning
-    for stream in (sys.stdout, sys.stderr):  # a label in a script that the terminal's encoding does not have
+    for stream in (sys.stdout, sys.stderr):  # the terminal's encoding may not support a label's characters
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -103,7 +102,7 @@ def main() -> NoReturn:
         if extra is None:
             raise
         _fail(f"this command needs {error.name}, which is not installed: pip install 'edgecnn[{extra}]'", 1)
-    except BrokenPipeError:  # the reader of a pipe has gone, as `edgecnn … | head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as in `edgecnn … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
@@ -120,7 +119,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print our own warnings as one line like any other; Python's way for the rest."""
+    """Print warnings of edgecnn on one line, and others in Python's format."""
     if issubclass(category, EdgecnnWarning):
         warn(str(message))
     else:

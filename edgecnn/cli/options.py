@@ -1,4 +1,4 @@
-"""Options that several commands share, and options made from a stage's dataclass."""
+"""Options shared by several commands, and options generated from a stage's dataclass."""
 
 import dataclasses
 import shlex
@@ -19,12 +19,10 @@ POSITIVE = click.IntRange(min=1)
 PRECISION = click.Choice(["fp32", "tf32", "bf16", "fp16"])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
-force_option = click.option(
-    "--force", is_flag=True, help="Replace an existing output; a crash leaves the old or the new."
-)
-strict_option = click.option("--strict", is_flag=True, help="Take every warning for an error.")
+force_option = click.option("--force", is_flag=True, help="Replace an existing output, atomically.")
+strict_option = click.option("--strict", is_flag=True, help="Treat every warning as an error.")
 public_key_option = click.option(
-    "--key", type=PATH, help="PEM file with a public key: refuse a bundle that its owner has not signed."
+    "--key", type=PATH, help="PEM file with a public key: reject a bundle without a valid signature by this key."
 )
 
 
@@ -34,7 +32,7 @@ def out_option(text: str) -> Callable[[Command], Command]:
 
 
 def file_option(name: str, metavar: str, *, help: str) -> Callable[[Command], Command]:  # noqa: A002
-    """Return an option that names a file to write: outside bundles, with the extension of its metavar."""
+    """Return an option for an output file, which must be outside bundles and have the extension of its metavar."""
     suffix = Path(metavar).suffix
 
     def check(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
@@ -48,11 +46,11 @@ def file_option(name: str, metavar: str, *, help: str) -> Callable[[Command], Co
 
 
 def session_options(command: Command) -> Command:
-    """Add the options that say where and how a bundle runs."""
+    """Add the options that select the engine, device, precision and threads of a bundle."""
     for option in (
-        click.option("--threads", type=POSITIVE, help="Threads of a run. [default: the usable cores]"),
+        click.option("--threads", type=POSITIVE, help="Threads of one run. [default: the usable cores]"),
         click.option(
-            "--precision", type=PRECISION, default="fp32", show_default=True, help="What float layers compute in."
+            "--precision", type=PRECISION, default="fp32", show_default=True, help="Precision of float layers."
         ),
         click.option(
             "--device", default="cpu", show_default=True, help="One of cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto."
@@ -64,16 +62,16 @@ def session_options(command: Command) -> Command:
 
 
 def session_arguments(device: str, precision: Any, threads: int | None, **others: Any) -> dict[str, Any]:
-    """Return a command's options with those of `session_options` as one `SessionOptions`."""
+    """Return a command's options, with the options of `session_options` combined in one `SessionOptions`."""
     from edgecnn.runtime.engines.backend import SessionOptions
 
     return others | {"options": SessionOptions(device, precision, threads)}
 
 
 def dataclass_options(cls: type, *, defaults: bool = True) -> Callable[[Command], Command]:
-    """Add an option for each field of a stage's options: name, type, default and help all come from the field.
+    """Add an option for each field of a dataclass. Name, type, default and help come from the field.
 
-    Without `defaults` an option that is not given is None: a recipe then decides, not the field.
+    With `defaults=False` an option that is not given is None, so that a recipe sets the value.
     """
 
     def add(command: Command) -> Command:
@@ -96,19 +94,19 @@ def dataclass_options(cls: type, *, defaults: bool = True) -> Callable[[Command]
 
 
 def take_fields(cls: type, options: dict[str, Any]) -> dict[str, Any]:
-    """Remove what `dataclass_options` has added from a command's options, and return it."""
+    """Remove the options of `dataclass_options` from a command's options, and return them."""
     return {field.name: options.pop(field.name) for field in dataclasses.fields(cls)}
 
 
 def _parameter_type(annotation: Any) -> Any:
-    """Return what click parses a field's type with: a choice for Literal, the type itself for `X | None`."""
+    """Return click's parameter type for a field: a choice for `Literal`, `X` for `X | None`."""
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
     return next((option for option in get_args(annotation) if option is not type(None)), annotation)
 
 
 def command_line() -> str:
-    """Return this command line for a record, absolute paths cut to their last part."""
+    """Return this command line for a record, with absolute paths shortened to their last part."""
     return shlex.join(["edgecnn", *map(_portable, sys.argv[1:])])
 
 

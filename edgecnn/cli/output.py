@@ -1,4 +1,4 @@
-"""Results go to stdout, warnings to stderr; progress bars are drawn on a terminal only."""
+"""Print results to stdout, and warnings and progress bars to stderr."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def emit(result: Any, text: str, *, as_json: bool) -> None:
-    """Print a result: as JSON where asked for, else as text."""
+    """Print a result as JSON or as text."""
     if as_json:
         from edgecnn.files.schema import plain
 
@@ -26,7 +26,7 @@ def emit(result: Any, text: str, *, as_json: bool) -> None:
 
 
 def warn(message: str, *, strict: bool = False) -> None:
-    """Print a warning to stderr, or raise it as an error where `--strict` was given."""
+    """Print a warning to stderr, or raise it as an error if `strict` is set."""
     if strict:
         raise EdgecnnError(message)
     click.echo(f"warning: {message}", err=True)
@@ -34,7 +34,7 @@ def warn(message: str, *, strict: bool = False) -> None:
 
 @contextlib.contextmanager
 def progress_bar(*, hidden: bool = False) -> Iterator[Progress]:
-    """Draw progress on stderr while the block runs; nothing where stderr is no terminal, or another process draws."""
+    """Draw progress bars on stderr while the block runs, unless `hidden` is set or stderr is not a terminal."""
     if hidden or not sys.stderr.isatty():
         yield silent
         return
@@ -55,34 +55,34 @@ def progress_bar(*, hidden: bool = False) -> Iterator[Progress]:
 
 
 def percent(fraction: float | None) -> str:
-    """Write a fraction as the percentage that people read."""
+    """Format a fraction as a percentage."""
     return "unknown" if fraction is None else f"{fraction:.2%}"
 
 
 def rate(found: "Rate") -> str:
-    """Write a rate with its interval."""
+    """Format a rate with its interval."""
     return f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}]"
 
 
 def points(drop: "PairedDrop | None") -> str:
-    """Write a drop of top-1 with its interval, in percentage points."""
+    """Format a drop of top-1 with its interval, in percentage points."""
     if drop is None:
         return "unknown"
     return f"{drop.drop * 100:+.2f} points [{drop.low * 100:+.2f}, {drop.high * 100:+.2f}]"
 
 
 def number(value: float | None) -> str:
-    """Write a measured number with three digits."""
+    """Format a measured number with three digits."""
     return "not finite" if value is None else f"{value:.3g}"
 
 
 def counted(count: int, what: str) -> str:
-    """Write `1 core`, `2 cores`."""
+    """Format a count with its noun: `1 core`, `2 cores`."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Lay rows out in columns, those of `right` flush right; as wide as it must be, so that pipes see all of it."""
+    """Align rows in columns, those in `right` to the right. Text is never truncated, so that pipes get all of it."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     pad = [str.rjust if i in right else str.ljust for i in range(len(widths))]
     aligned = ([align(cell, width) for align, cell, width in zip(pad, row, widths, strict=True)] for row in rows)

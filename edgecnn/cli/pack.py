@@ -1,4 +1,4 @@
-"""`edgecnn pack` and `edgecnn unpack`: a bundle as one file, and back."""
+"""`edgecnn pack` and `edgecnn unpack`: convert a bundle to an archive and back."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from edgecnn.cli.output import emit
 @force_option
 @json_option
 def pack(bundle: Path, out: Path, force: bool, as_json: bool) -> None:
-    """Pack BUNDLE into one file to be copied: an uncompressed tar, the same bytes whenever it is packed."""
+    """Pack BUNDLE into an archive: an uncompressed, reproducible tar file."""
     from edgecnn.archive.packing import pack as write
 
     packed = write(bundle, out, force=force)
@@ -35,12 +35,13 @@ def pack(bundle: Path, out: Path, force: bool, as_json: bool) -> None:
 @force_option
 @json_option
 def unpack(archive: Path, out: Path, force: bool, as_json: bool) -> None:
-    """Write the bundle in ARCHIVE, as `pack` has written it, to a folder: whole and intact, or not at all.
+    """Extract the bundle in ARCHIVE to a folder, atomically.
 
-    Whatever else the archive holds, a link, a path that leads elsewhere, a file more or less, is refused by name.
+    Only archives written by `pack` are accepted. Links, paths outside the bundle, and additional or missing files are
+    rejected.
     """
     from edgecnn.archive.unpacking import unpack as write
 
     bundle = write(archive, out, force=force)
     result = {"path": str(bundle.path), "name": bundle.manifest.name, "bundle": bundle.digest}
-    emit(result, f"unpacked {bundle.manifest.name} into {out}; every byte is as it was sealed", as_json=as_json)
+    emit(result, f"unpacked {bundle.manifest.name} into {out}; all digests match", as_json=as_json)

@@ -1,4 +1,4 @@
-"""`edgecnn predict`: a bundle, or the URL of a server, and images in, labels out."""
+"""`edgecnn predict`: classify images with a bundle or a server."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,16 +24,16 @@ _OF_A_SESSION = ("backend", "device", "precision", "threads", "strict")
 @click.option("--top", type=POSITIVE, default=5, show_default=True, help="How many labels to list.")
 @session_options
 @strict_option
-@click.option("--url", "urls", multiple=True, help="Ask this server, such as http://127.0.0.1:8080; may be repeated.")
-@click.option("--model", help="Of the server. [default: the only one that is ready]")
-@click.option("--api-key-file", type=PATH, help="File with the key that the server wants.")
-@click.option("--ca", type=PATH, help="PEM file with the authorities of its certificate.")
+@click.option("--url", "urls", multiple=True, help="Use this server, such as http://127.0.0.1:8080; repeatable.")
+@click.option("--model", help="Model on the server. [default: the only ready model]")
+@click.option("--api-key-file", type=PATH, help="File with the server's API key.")
+@click.option("--ca", type=PATH, help="PEM file with CA certificates to verify the server.")
 @click.option(
     "--timeout-s",
     type=click.FloatRange(min=0, min_open=True),
     default=TIMEOUT_S,
     show_default=True,
-    help="Seconds that a request to servers may take, with all attempts.",
+    help="Timeout of a request in seconds, including retries.",
 )
 @json_option
 @click.pass_context
@@ -51,13 +51,12 @@ def predict(
     as_json: bool,
     **session: Any,
 ) -> None:
-    """Classify image files (JPEG, PNG, BMP) with BUNDLE; of a FOLDER of bundles with the one that `tune` has chosen.
+    """Classify image files (JPEG, PNG, BMP) with BUNDLE, or with the bundle in FOLDER that `tune` has chosen.
 
-    With --url every argument is an IMAGE, and a server answers; with several, whichever can: they take turns, and one
-    that fails is passed over. --model, --api-key-file, --ca and --timeout-s say how; the options of an engine are the
-    server's affair.
+    With --url, every argument is an IMAGE, and a server classifies it. Several servers are used in turns, and a failed
+    server is skipped. Use --model, --api-key-file, --ca and --timeout-s with --url; engine options are not allowed.
 
-    An image that cannot be read gets a line on stderr, and the others are still answered; the exit code is then 1.
+    An image that cannot be read is reported on stderr. The other images are still classified, and the exit code is 1.
     """
     _check_options(context, asks_a_server=bool(urls))
     _check_paths(paths, asks_a_server=bool(urls))
@@ -69,48 +68,48 @@ def predict(
     if answers or as_json:
         emit(result, "\n".join(map(_line, answers)), as_json=as_json)
     if broken:
-        raise EdgecnnError(f"{broken} of {broken + len(answers)} images could not be read")
+        raise EdgecnnError(f"cannot read {broken} of {broken + len(answers)} images: see the errors above")
 
 
 def _check_options(context: click.Context, *, asks_a_server: bool) -> None:
-    """Refuse what does not go together.
+    """Check that the options fit together.
 
     Raises:
-        UsageError: options of an engine beside --url, or those of a server without it.
+        UsageError: an engine option is used with --url, or a server option without it.
     """
     for name in _OF_A_SESSION if asks_a_server else _OF_A_SERVER:
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             option = "--" + name.replace("_", "-")
             raise click.UsageError(
-                f"{option} and --url do not go together: the server decides how its bundle runs"
+                f"{option} cannot be used with --url, because the server selects the engine: remove one of them"
                 if asks_a_server
-                else f"{option} is for a server: name it with --url",
+                else f"{option} requires --url, which is missing: add the URL of a server",
                 context,
             )
 
 
 def _check_paths(paths: tuple[Path, ...], *, asks_a_server: bool) -> None:
-    """Refuse a command line without an image.
+    """Check that the arguments include an image.
 
     Raises:
-        UsageError: there is none; or a folder is among them, which is a bundle here and no image for a server.
+        UsageError: an image is missing, or a folder is used with --url.
     """
     if asks_a_server and not paths:
-        raise UsageError("expected an image to ask the server about: edgecnn predict --url URL IMAGE...")
+        raise UsageError("expected at least one image, found none: edgecnn predict --url URL IMAGE...")
     if not asks_a_server and paths and str(paths[0]).startswith(("http:/", "https:/")):
-        raise UsageError(f"{paths[0]} is no bundle: a server is asked with --url URL IMAGE...")
+        raise UsageError(f"expected a bundle, found the URL {paths[0]}: use --url URL IMAGE... for a server")
     if not asks_a_server and len(paths) < 2:
         found = f"only {paths[0]}" if paths else "nothing"
         raise UsageError(f"expected BUNDLE IMAGE..., or --url URL IMAGE..., found {found}")
     folder = next((path for path in paths if path.is_dir()), None) if asks_a_server else None
     if folder is not None:
         raise UsageError(
-            f"{folder} is a folder: beside --url every argument is an image, and the server has the bundle"
+            f"expected image files with --url, found the folder {folder}: remove it, the server has its own bundles"
         )
 
 
 def _computed(paths: tuple[Path, ...], top: int, *, strict: bool, **session: Any) -> tuple[dict[str, Any], int]:
-    """Classify images here; returns the result, and how many could not be read."""
+    """Classify images on this machine. Return the result and the number of unreadable images."""
     bundle, images = paths[0], paths[1:]
     from edgecnn.runtime.classifier import load
 
@@ -130,7 +129,7 @@ def _asked(
     ca: Path | None,
     timeout_s: float,
 ) -> tuple[dict[str, Any], int]:
-    """Let servers classify images; returns the result, and how many could not be read."""
+    """Classify images on servers. Return the result and the number of unreadable images."""
     from edgecnn.client.client import Client
     from edgecnn.protocol.api_key import read_api_key
 
@@ -145,7 +144,7 @@ def _asked(
 def _answers(
     images: tuple[Path, ...], found: "Iterable[tuple[Prediction | ImageError, dict[str, str]]]"
 ) -> list[dict[str, Any]]:
-    """Return what is told of each image that was answered; the others get a line each."""
+    """Return the result of each classified image, and print an error for each unreadable one."""
     answers = []
     for image, (prediction, source) in zip(images, found, strict=True):
         if isinstance(prediction, ImageError):
@@ -159,5 +158,5 @@ def _answers(
 
 def _line(answer: dict[str, Any]) -> str:
     others = ", ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in answer["top"])
-    # Labels may be a server's: none of them is to write to the terminal what is no text.
+    # A server's labels are untrusted: replace control characters, which the terminal would interpret.
     return f"{answer['image']}: {''.join(each if each.isprintable() else '�' for each in others)}"

@@ -1,4 +1,4 @@
-"""`edgecnn quantize`: an FP32 bundle in, an INT8 bundle out."""
+"""`edgecnn quantize`: convert an FP32 bundle to an INT8 bundle."""
 
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,20 @@ from edgecnn.pipeline.quantization.options import QuantizationOptions
 
 @click.command()
 @click.argument("bundle", type=PATH)
-@click.option("--calibration", required=True, metavar="RECIPE|SOURCE", help="Training images that decide the scales.")
-@out_option("The bundle to write; the folder's name is the bundle's name.")
-@click.option("--data", metavar="SOURCE", help="Images to prove it on. [default: the calibration's source]")
-@click.option("--count", type=POSITIVE, help="How many calibration images. [default: the recipe's, or 300]")
-@click.option("--seed", type=int, help="Seed of their choice. [default: the recipe's, or 0]")
-@click.option("--gate-data", metavar="SOURCE", help="Whose training images hold the gate. [default: calibration's]")
-@dataclass_options(QuantizationOptions)
-@click.option("--analyze", is_flag=True, help="Try each layer in float, and say what that would win.")
 @click.option(
-    "--seeds", type=click.IntRange(min=2), default=None, help="Report the spread over so many calibration sets."
+    "--calibration", required=True, metavar="CONFIG|SOURCE", help="Calibration config, or source of training images."
+)
+@out_option("The bundle to write. The folder's name becomes the bundle's name.")
+@click.option("--data", metavar="SOURCE", help="Images for the proof. [default: the calibration source]")
+@click.option("--count", type=POSITIVE, help="Number of calibration images. [default: the config's, or 300]")
+@click.option("--seed", type=int, help="Seed that selects the images. [default: the config's, or 0]")
+@click.option(
+    "--gate-data", metavar="SOURCE", help="Source of training images for the gate. [default: the calibration source]"
+)
+@dataclass_options(QuantizationOptions)
+@click.option("--analyze", is_flag=True, help="Measure the gain of leaving each layer in float.")
+@click.option(
+    "--seeds", type=click.IntRange(min=2), default=None, help="Report the spread over this number of calibration sets."
 )
 @force_option
 @strict_option
@@ -52,9 +56,9 @@ def quantize(
 ) -> None:
     """Quantize an FP32 BUNDLE to INT8.
 
-    Weights have one scale a channel and stay within ±64, so that no processor's 16-bit sums overflow; the logits stay
-    in float. Only training images calibrate: a recipe that names the test split is refused. Where INT8 costs more of
-    top-1 than --max-drop on held-out training images, layers go back to float, worst first, as few as it takes.
+    Weights have one scale per channel. They stay within ±64, so that 16-bit sums do not overflow on any processor. The
+    logits stay in float. Calibration uses training images only; the test split is rejected. If top-1 on held-out
+    training images drops by more than --max-drop, the worst layers are left in float, as few as necessary.
     """
     from edgecnn.bundle.store import open_bundle
     from edgecnn.pipeline.data.sources import open_source
@@ -79,7 +83,7 @@ def quantize(
                 progress=progress,
                 **options,
             )
-    except GateFailed as error:  # what was found of each layer says what to do now
+    except GateFailed as error:  # the table shows which layers cause the drop
         emit({"layers": error.layers, "drop": error.drop}, layers_text(error.layers, {}), as_json=as_json)
         raise
     summary = bundle_summary(quantized.bundle) | {"verdict": quantized.verdict, "seeds": quantized.seeds}

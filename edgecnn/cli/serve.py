@@ -1,4 +1,4 @@
-"""`edgecnn serve`: bundles over HTTP, and over gRPC where that is asked for."""
+"""`edgecnn serve`: serve bundles over HTTP, and optionally over gRPC."""
 
 import importlib.util
 from pathlib import Path
@@ -18,13 +18,13 @@ _NEEDED_TO_VERIFY = ("model_signing", "OpenSSL")
 @click.argument("bundles", metavar="[BUNDLE|FOLDER]...", nargs=-1, type=PATH)
 @dataclass_options(ServeOptions)
 def serve(bundles: tuple[Path, ...], **options: Any) -> int:
-    """Serve each BUNDLE, and those in each FOLDER, by the Open Inference Protocol; alone, those in ./exported.
+    """Serve each BUNDLE, and the bundles in each FOLDER, by the Open Inference Protocol. The default is ./exported.
 
-    A model is named by its manifest, and is ready once its self-test has been replayed. A folder NAME with bundles 1,
-    2, … is one model with versions: the highest is served, and a new one as soon as it has proven itself. Of a folder
-    that `edgecnn install` keeps the current bundle is served.
+    The manifest names the model. A model is ready when its self-test has passed. A folder NAME with bundles 1, 2, …
+    is one model with versions: the server uses the highest, and loads a new version when its self-test has passed.
+    From a site of `edgecnn install` it serves the current bundle.
 
-    SIGTERM ends the server when what it has accepted is answered; the worker is started again if it crashes.
+    On SIGTERM the server answers accepted requests and exits. If the worker crashes, it is restarted.
     """
     chosen = ServeOptions(**options)
     needed = _NEEDED if chosen.grpc_port is None else _NEEDED + _NEEDED_FOR_GRPC

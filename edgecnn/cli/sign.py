@@ -1,4 +1,4 @@
-"""`edgecnn sign`: say who made a bundle, in a file beside it."""
+"""`edgecnn sign`: sign a bundle with a private key."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from edgecnn.cli.output import emit
 @click.command()
 @click.argument("bundle", type=PATH)
 @click.option("--key", required=True, type=PATH, help="PEM file with a private key, on P-256, P-384 or P-521.")
-@click.option("--out", type=PATH, help="The signature's file. [default: BUNDLE.sig, beside it]")
+@click.option("--out", type=PATH, help="Signature file. [default: BUNDLE.sig, next to the bundle]")
 @force_option
 @json_option
 def sign(bundle: Path, key: Path, out: Path | None, force: bool, as_json: bool) -> None:
-    """Sign BUNDLE, so that `verify --key` and `serve --require-signature` know by the public key who made it.
+    """Sign BUNDLE for `verify --key` and `serve --require-signature`.
 
-    It is a signature of OpenSSF's model-signing, with a key pair; nobody is asked over a network. docs/signing.md makes
-    the keys. The bundle itself is only read.
+    The signature uses OpenSSF's model-signing with a key pair, and needs no network. docs/signing.md describes how to
+    create the keys. The bundle is not changed.
     """
     from edgecnn.archive.openssf import sign as run
 

@@ -1,4 +1,4 @@
-"""`edgecnn train`: images in, a checkpoint folder out."""
+"""`edgecnn train`: train a network and write a checkpoint."""
 
 from functools import partial
 from pathlib import Path
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     help="digits, fashion-mnist, mnist, cifar10, or an image folder.",
 )
 @out_option("The checkpoint folder to write.")
-@click.option("--weights", metavar="FILE|NAME", help="Fine-tune: a checkpoint, a state dict, or torchvision's name.")
-@click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same options stopped.")
+@click.option("--weights", metavar="FILE|NAME", help="Fine-tune a checkpoint, a state dict, or torchvision weights.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run with the same options.")
 @click.option("--tensorboard", type=PATH, metavar="DIR", help="Write scalars for TensorBoard.")
 @click.option(
     "--cache-mib",
     type=click.IntRange(min=0),
     default=CACHE_MIB,
     show_default=True,
-    help="Keep images in memory up to this size; above, read them again each epoch.",
+    help="Cache images in memory up to this size. Larger data is read again in each epoch.",
 )
 @dataclass_options(TrainingOptions, defaults=False)
 @force_option
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool, **options: Any) -> None:
     """Train ARCH on labelled images and write a checkpoint folder.
 
-    An option that is not given comes from the recipe of ARCH and SOURCE. The best epoch is chosen on images cut from
-    the training split; top-1 is measured on the test split, once. Over several processes or machines:
+    Defaults come from the recipe of ARCH and SOURCE. The best epoch is selected on validation images taken from the
+    training split. Top-1 is measured once, on the test split. To train with several processes or machines, use
     `torchrun --nproc-per-node 2 -m edgecnn train ...`.
     """
     from edgecnn.pipeline.data.sources import open_source
@@ -78,7 +78,7 @@ def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool
 
 
 def _line(number: int, epochs: int, epoch: "Epoch") -> str:
-    """Write an epoch's figures for the log."""
+    """Format an epoch's figures for the log."""
     text = f"epoch {number}/{epochs}: loss {epoch.loss:.4f}, accuracy {percent(epoch.accuracy)}"
     if epoch.validation_top1 is not None:
         text += f", validation {percent(epoch.validation_top1)}"

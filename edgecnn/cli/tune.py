@@ -1,4 +1,4 @@
-"""`edgecnn tune`: which engine, bundle and setting is the fastest here, among those that answer well enough."""
+"""`edgecnn tune`: find the fastest engine, bundle and setting on this machine within a limit of the drop."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     type=click.Choice(["latency", "throughput"]),
     default="latency",
     show_default=True,
-    help="The time of one image, or the images of a second.",
+    help="Minimize the time per image, or maximize images per second.",
 )
 @click.option(
     "--max-drop",
     type=click.FloatRange(0, 100),
     default=0.1,
     show_default=True,
-    help="Points of top-1 that a bundle may have lost, by its own proof.",
+    help="Largest allowed drop in a bundle's proof, in percentage points.",
 )
 @click.option(
     "--budget",
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=1),
     default=60.0,
     show_default=True,
-    help="Seconds that it may take, about.",
+    help="Approximate time limit in seconds.",
 )
 @json_option
 def tune(bundles: tuple[Path, ...], as_json: bool, **options: Any) -> None:
-    """Measure the bundles of one reference on every engine of this machine, and keep the best as its profile.
+    """Measure the bundles of one reference on every engine of this machine, and save the best setting as a profile.
 
-    A FOLDER is one that holds bundles side by side. The profile decides from then on what `--backend auto` runs on, how
-    many threads it takes, and which bundle a folder stands for. It holds for this processor, these cores and these
-    versions of the engines; after a change it is not used any more.
+    A FOLDER contains several bundles. The profile selects the engine and threads of `--backend auto`, and the bundle of
+    a folder. It is valid for this processor, these cores and these engine versions. After a change it is stale and is
+    not used.
     """
     from edgecnn.pipeline.measured import reference_modules
     from edgecnn.runtime.choosing import open_bundles
@@ -55,7 +55,7 @@ def tune(bundles: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     emit(found, _text(found), as_json=as_json)
     for each in found.warnings:
         warn(each)
-    click.echo(f"kept in {found.keep()}", err=True)
+    click.echo(f"saved in {found.keep()}", err=True)
 
 
 def _text(found: "Tuned") -> str:

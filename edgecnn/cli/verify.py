@@ -1,4 +1,4 @@
-"""`edgecnn verify`: does this bundle answer here as the PyTorch reference did?"""
+"""`edgecnn verify`: compare a bundle with the PyTorch reference on this machine."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,19 +24,21 @@ _MOST_FLIPS = 10
 @click.command()
 @click.argument("bundle", type=PATH)
 @public_key_option
-@click.option("--signature", type=PATH, help="The signature's file. [default: BUNDLE.sig, beside it]")
-@click.option("--data", metavar="SOURCE", help="Compare with the reference on these images too; needs --reference.")
+@click.option("--signature", type=PATH, help="Signature file. [default: BUNDLE.sig, next to the bundle]")
+@click.option("--data", metavar="SOURCE", help="Also compare on these images. Requires --reference.")
 @click.option(
     "--reference",
     metavar="CHECKPOINT|FILE.npz",
     type=PATH,
-    help="The PyTorch reference, or its logits as `evaluate --save-logits` wrote them: those need no PyTorch.",
+    help="The PyTorch reference, or its logits from `evaluate --save-logits`, which need no PyTorch.",
 )
-@click.option("--record", type=PATH, help="Where the record goes. [default: in $XDG_STATE_HOME/edgecnn/verifications]")
+@click.option(
+    "--record", type=PATH, help="Verification record to write. [default: in $XDG_STATE_HOME/edgecnn/verifications]"
+)
 @click.option(
     "--simulate",
     type=click.Choice(["avx2"]),
-    help="Predict how an x86 CPU without VNNI would answer, whose INT8 sums saturate; no record is written.",
+    help="Simulate an x86 CPU without VNNI, on which INT8 sums saturate. No record is written.",
 )
 @session_options
 @strict_option
@@ -51,15 +53,15 @@ def verify(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Replay BUNDLE's self-test on an engine of this machine, its image files included.
+    """Run BUNDLE's self-test, including its image files, on an engine of this machine.
 
-    With --data and --reference, compare with the PyTorch reference on a whole test split, with intervals and every
-    image that is answered differently; some of it runs again in other batches and with other threads, which must change
-    nothing. With --key, the signature of BUNDLE is verified first. Exit 3 if the answers are not the reference's, or
-    the signature is not valid. The bundle itself is only read.
+    With --data and --reference, also compare with the PyTorch reference on a whole test split. The report contains
+    intervals and every image with a different label. Some images run again with other batch sizes and threads, which
+    must not change the logits. With --key, the signature of BUNDLE is verified first. The exit code is 3 if the answers
+    differ from the reference's or the signature is invalid. The bundle is not changed.
     """
     if signature is not None and key is None:
-        raise UsageError("--signature needs --key: the public key that it is verified with")
+        raise UsageError("--signature requires --key, which is missing: add the public key of the signer")
     opened = _open(bundle, key, signature)
     with progress_bar() as progress:
         run = _verifying(data, reference, simulate)
@@ -81,7 +83,7 @@ def _open(bundle: Path, key: Path | None, signature: Path | None) -> "Bundle":
 
 
 def _verifying(data: str | None, reference: Path | None, simulate: str | None) -> "Callable[..., Verification]":
-    """Return the pipeline's function if one of its options was given, else the runtime's."""
+    """Return the pipeline's verification if one of its options was given, else the runtime's."""
     if data is None and reference is None and simulate is None:
         from edgecnn.runtime.verification.verify import verify
 
@@ -92,7 +94,7 @@ def _verifying(data: str | None, reference: Path | None, simulate: str | None) -
 
 
 def _text(verification: "Verification", *, signed_by: Path | None, simulate: bool) -> str:
-    """Return a verification in a few lines."""
+    """Return a verification as text."""
     found = verification.record
     session, self_test, precision = found.session, found.self_test, verification.bundle.manifest.precision
     lines = [
@@ -100,7 +102,7 @@ def _text(verification: "Verification", *, signed_by: Path | None, simulate: boo
         f"{session.precision}, {session.threads} threads",
         f"  self-test: {self_test.images} images and {self_test.encoded} image files, "
         f"largest logit error {number(self_test.max_error)} (allowed {self_test.tolerance:.3g}); "
-        f"{self_test.decided} answers are decided by more than that",
+        f"{self_test.decided} answers have a larger margin",
     ]
     if found.data and found.comparison and found.agreement:
         lines.append(f"  {found.data.source} {found.data.split}, {found.data.images} images:")
@@ -109,13 +111,13 @@ def _text(verification: "Verification", *, signed_by: Path | None, simulate: boo
         lines.append(f"  {_batch_mates(found.batch_mates)}")
     lines.append("  the proof holds" if found.holds else "  the proof does NOT hold")
     if signed_by is not None:
-        lines.append(f"  the signature holds: it is the one of {signed_by}'s owner")
+        lines.append(f"  the signature is valid for the key {signed_by}")
     if simulate:
         from edgecnn.pipeline.quantization.simulation import PAIRING
 
-        lines.append(f"  predicted, not run: saturating as in {PAIRING}")
+        lines.append(f"  simulated, not run: saturation as in {PAIRING}")
     elif verification.exact_sums:
-        lines.append(f"  full-range weights would saturate here: {session.engine} was told to sum exactly")
+        lines.append(f"  full-range weights would saturate on this machine: {session.engine} uses exact INT8")
     return "\n".join(lines)
 
 
@@ -130,7 +132,7 @@ def _agreement(found: "Agreement", comparison: "Comparison") -> list[str]:
     lines += [f"agreement {rate(found.agreement)}", _error(found, comparison)]
     if found.flips:
         differ = "1 answer differs" if found.flipped == 1 else f"{found.flipped} answers differ"
-        lines.append(f"{differ}; each with its margin, those that the reference is surest of first:")
+        lines.append(f"{differ}; with margins, the largest margin of the reference first:")
         lines += [f"  {line}" for line in columns([_flip(flip) for flip in found.flips[:_MOST_FLIPS]]).splitlines()]
     if found.flipped > _MOST_FLIPS:
         lines.append(f"  and {found.flipped - _MOST_FLIPS} more (--json lists them)")
@@ -167,7 +169,7 @@ def _batch_mates(found: "BatchMates") -> str:
 
 
 def _probability(p: float) -> str:
-    return f"= {p:.3g}" if p else "< 1e-300"  # smaller than every float, and yet not impossible
+    return f"= {p:.3g}" if p else "< 1e-300"  # the value underflows to 0, but is not 0
 
 
 def _listed(numbers: list[int]) -> str:

@@ -1,6 +1,6 @@
-"""`Client`: a `Classifier` whose bundle runs on a server, or on several.
+"""`Client`: a `Classifier` whose bundle runs on one or several servers.
 
-It takes the same inputs, and gives the same predictions and errors. No engine runs here.
+It takes the same inputs, and returns the same predictions and errors. No engine runs here.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ class Client:
     """Classifies images on one server, or on several that serve the same model. Thread-safe and fork-safe.
 
     Requests go to the servers in turns. If a server does not answer or is busy, the request goes to another one, or
-    again to the same after its back-off; see `Retries`. Connections are kept: close the client, or use it in a `with`
-    block.
+    again to the same one after its back-off; see `Retries`. Connections stay open: close the client, or use it in a
+    `with` block.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Client:
         """Check the options; no connection is opened yet.
 
         Args:
-            url: of a server, such as `http://127.0.0.1:8080`, or of several.
-            model: name of the model; None for the only one that is ready.
+            url: URL of a server, such as `http://127.0.0.1:8080`, or a list of URLs.
+            model: name of the model; None for the only ready one.
             api_key: for servers that require one.
-            timeout_s: for one request, all attempts and pauses together; one of several servers gets at most half of
-                what is left. A long list of images is several requests.
-            retries: how often a request is sent, and how long a server that failed is left out.
+            timeout_s: for one request, with all attempts and pauses; one of several servers gets at most half of the
+                remaining time. A long list of images needs several requests.
+            retries: how often a request is sent, and how long a failed server is skipped.
             ca: PEM file of certificate authorities; None for the system's.
 
         Raises:
@@ -66,9 +66,9 @@ class Client:
     def predict(self, images: ImageLike | Sequence[ImageLike], *, top: int = 5) -> Prediction | list[Prediction]:
         """Classify one image or several, as `Classifier.predict` does.
 
-        Files are sent unchanged and decoded on the server; arrays and Pillow images are sent without loss. Servers
-        other than edgecnn's do not report labels, nor how images are resized: labels are then the numbers of the
-        classes, and each image must have the model's size.
+        Files are sent unchanged and decoded on the server; arrays and Pillow images are sent without loss. Other
+        servers than edgecnn's report neither labels nor preprocessing: labels are then class numbers, and each image
+        must have the model's size.
 
         Args:
             images: one image or a sequence of them, each a path, an encoded file's bytes, a Pillow image, or an array
@@ -80,7 +80,7 @@ class Client:
 
         Raises:
             ImageError: an image cannot be read or decoded.
-            UsageError: several models are ready, and none was named.
+            UsageError: several models are ready, and no name was given.
             ServerError: a server answered with an error.
             ServerUnavailable: no server answered in time.
         """
@@ -126,7 +126,7 @@ class Client:
         size = max(1, min(model.max_batch, MAX_REQUEST_BYTES // max(images[0].nbytes, 1)))
         found = [inference.logits(images[start : start + size]) for start in range(0, len(images), size)]
         if len({part.shape[1] for part in found}) > 1:
-            raise EdgecnnError(f"model {model.name!r} was replaced by one with other classes meanwhile: call again")
+            raise EdgecnnError(f"model {model.name!r} was replaced and has other classes now: call again")
         return np.concatenate(found)
 
     @property
@@ -134,7 +134,7 @@ class Client:
         """Name of the model.
 
         Raises:
-            UsageError: several are ready, and none was named.
+            UsageError: several models are ready, and no name was given.
             ServerError, ServerUnavailable: as `predict`.
         """
         if self._name is None:
@@ -142,19 +142,19 @@ class Client:
         return self._name
 
     def models(self) -> list[dict[str, str]]:
-        """Return name, version, state and, where it is not ready, the reason of each model of a server."""
+        """Return name, version and state of each model of a server, with the reason if it is not ready."""
         response = self._servers.send(Request("POST", "/v2/repository/index")).checked()
         index = response.json()
         if not (isinstance(index, list) and all(isinstance(entry, dict) and "name" in entry for entry in index)):
-            raise response.protocol_error("its index is not a list of models")
+            raise response.protocol_error("expected a list of models as index")
         return index
 
     def card(self, model: str | None = None) -> dict[str, Any]:
-        """Return a server's card of a model, or of this client's: labels, digest, precision, engine and so on."""
+        """Return the card of a model, by default this client's: labels, digest, precision, engine and so on."""
         response = self._servers.send(Request("GET", f"{path_of(check_model(model) or self.model)}/card")).checked()
         card = response.json()
         if not isinstance(card, dict):
-            raise response.protocol_error("its card is not a JSON object")
+            raise response.protocol_error("expected a JSON object as card")
         return card
 
     def is_ready(self) -> bool:
@@ -201,10 +201,10 @@ def _classify(inference: Inference, chunk: list[Picture | ImageError], top: int)
 
 
 def _only_ready(index: list[dict[str, str]], urls: str) -> str:
-    """Return the name of the only model in an index that is ready."""
+    """Return the name of the only ready model in an index."""
     ready = sorted({str(each["name"]) for each in index if each.get("state", "READY") == "READY"})
     if len(ready) > 1:
-        raise UsageError(f"{urls} serves {one_line(', '.join(ready))}: name one of them with model (--model)")
+        raise UsageError(f"{urls} serves {one_line(', '.join(ready))}: choose one with model (--model)")
     if not ready:
         reasons = "; ".join(
             f"{each['name']} is {str(each['state']).lower()}: {each.get('reason', '')}" for each in index

@@ -1,4 +1,4 @@
-"""HTTP connections to servers: sends one request and returns one response, or the reason why there is none.
+"""HTTP connections to servers: sends one request and returns its response, or raises the reason of a failure.
 
 This is the only file that uses urllib3. It never retries, and bounds each response in bytes and in time.
 """
@@ -36,10 +36,10 @@ _MAX_IDLE = 64
 _MAX_RESPONSE_BYTES = 256 << 20
 _PART_BYTES = 1 << 16
 _MAX_ERROR_CHARS, _MAX_OTHER_CHARS = 500, 120
-"""Characters that are shown of an error by the protocol, and of anything else."""
+"""Maximum characters in messages: of an error in the protocol's form, and of any other body."""
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
-"""What OpenSSL 1.1 to 3.5 calls a response in plain HTTP."""
+"""Reasons of OpenSSL 1.1 to 3.5 for a response in plain HTTP."""
 
 _HTML = re.compile(r"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -47,7 +47,7 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Request:
-    """A request; `path` is relative to the server's URL, and `headers` are additional to those of every request."""
+    """A request; `path` is relative to the server's URL, and `headers` are sent in addition to the common ones."""
 
     method: str
     path: str
@@ -56,7 +56,7 @@ class Request:
 
 
 class NoResponse(Exception):
-    """A server sent no response, or is busy.
+    """A server did not respond, or is busy.
 
     Attributes:
         is_final: whether another attempt at this server cannot succeed.
@@ -91,7 +91,7 @@ class Response:
         return self
 
     def json(self) -> Any:
-        """Parse the body as JSON; raises `ServerError` if it is not."""
+        """Parse the body as JSON; raises `ServerError` if that fails."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -102,7 +102,7 @@ class Response:
         return self.error(f"does not follow the Open Inference Protocol: {reason}")
 
     def error(self, message: str) -> ServerError:
-        """Return an error of this server; the message goes on after its URL."""
+        """Return an error of this server; the message follows its URL."""
         return ServerError(f"{self.url} {one_line(message)}", url=self.url, status=self.status, text=self.text())
 
     def text(self) -> str:
@@ -137,7 +137,7 @@ class Connections:
         """Send a request to a server, once.
 
         Raises:
-            NoResponse: there is none within `timeout_s`.
+            NoResponse: the server did not respond within `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
         try:
@@ -154,7 +154,7 @@ class Connections:
             try:
                 body = _read(response, deadline)
             except BaseException:
-                response.close()  # the rest must not be read as the next response
+                response.close()  # unread bytes must not be taken for the next response
                 raise
         except SSLError as error:
             reason, is_final = _tls_reason(error)
@@ -185,7 +185,7 @@ def one_line(text: str) -> str:
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """Read a body part by part, which bounds its size and the total time."""
+    """Read a body in parts, to limit its size and the total time."""
     parts: list[bytes] = []
     size = 0
     sock = getattr(response.connection, "sock", None)
@@ -201,11 +201,11 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         parts.append(part)
         size += len(part)
         if size > _MAX_RESPONSE_BYTES:
-            raise HTTPError(f"its response has more than {_MAX_RESPONSE_BYTES >> 20} MiB")
+            raise HTTPError(f"expected a response of at most {_MAX_RESPONSE_BYTES >> 20} MiB, found more")
 
 
 def _reason(error: Exception, url: str, timeout_s: float) -> str:
-    """Return why there was no response; urllib3's own texts contain addresses of objects."""
+    """Return why there was no response; urllib3's messages contain addresses of objects."""
     if isinstance(error, NameResolutionError):
         return "the name of the host cannot be resolved"
     if isinstance(error, NewConnectionError):

@@ -1,6 +1,6 @@
-"""A model as a server describes it: its tensors, and the card of the bundle behind it.
+"""Reads the description of a model from a server: its tensors, and the card of its bundle.
 
-Only edgecnn has cards. Of another server's model neither the labels nor how images are resized are known.
+Only edgecnn has cards. Other servers report neither labels nor preprocessing.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from edgecnn.errors import ServerError, UsageError
 from edgecnn.files.schema import SchemaError, read
 
 _MAX_BATCH = 32
-"""Images per request where the server does not report a limit: edgecnn's own default."""
+"""Images per request if the server does not report a limit: edgecnn's default."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a server reports about a bundle.
+    """A server's card of a bundle.
 
     Attributes:
         digest: of the bundle; each result has the digest of the bundle that computed it.
@@ -41,7 +41,7 @@ class Description:
         shape: height, width and channels of images; -1 for any size.
         classes: logits per image; -1 if unknown.
         max_batch: images per request, at most.
-        card: of the bundle; None where the server has no cards.
+        card: of the bundle; None if the server has no cards.
     """
 
     name: str
@@ -62,8 +62,8 @@ def describe(servers: Failover, name: str) -> Description:
     """Request the description of a model.
 
     Raises:
-        UsageError: it is not a model that classifies images.
-        ServerError: there is no such model, or the server does not follow the protocol.
+        UsageError: the model does not classify images.
+        ServerError: the model was not found, or the server does not follow the protocol.
         ServerUnavailable: no server answered in time.
     """
     path = path_of(name)
@@ -75,11 +75,11 @@ def describe(servers: Failover, name: str) -> Description:
         sizes, classes = [int(size) for size in image["shape"]], int(logits["shape"][-1])
         datatypes = (image["datatype"], logits["datatype"])
     except (KeyError, IndexError, TypeError, ValueError):
-        raise response.protocol_error(f"model {name!r} is not described by one input and one output") from None
+        raise response.protocol_error(f"expected one input and one output for model {name!r}") from None
     if datatypes != ("UINT8", "FP32") or len(sizes) != 4:
         raise UsageError(
-            f"model {name!r} at {response.url} takes {one_line(f'{datatypes[0]} {sizes} and gives {datatypes[1]}')}: "
-            f"this client is for models that take UINT8 [N, H, W, C] and give FP32 logits, as all bundles do"
+            f"model {name!r} at {response.url} takes {one_line(f'{datatypes[0]} {sizes} and returns {datatypes[1]}')}: "
+            f"expected UINT8 [N, H, W, C] and FP32 logits, as bundles have"
         )
     card = parse_card(servers.send(Request("GET", f"{path}/card")))
     max_batch = _max_batch(servers.send(Request("GET", f"{path}/config")))
@@ -87,10 +87,10 @@ def describe(servers: Failover, name: str) -> Description:
 
 
 def parse_card(response: Response) -> Card | None:
-    """Read the response to a request for a card; return None where the server has no cards.
+    """Read the response to a request for a card; return None if the server has no cards.
 
     Raises:
-        ServerError: it is another error, or not a card.
+        ServerError: the server returned another error, or a malformed card.
     """
     if not response.is_success and response.status < 500 and response.status not in (401, 403):
         return None
@@ -104,7 +104,7 @@ def parse_card(response: Response) -> Card | None:
             keeps_pixels = False
         return Card(str(document["digest"]), labels, (height, width, channels), keeps_pixels)
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise response.protocol_error("the model's card lacks digest, labels or image") from None
+        raise response.protocol_error("expected digest, labels and image in the model's card") from None
 
 
 def _max_batch(response: Response) -> int:

@@ -1,6 +1,6 @@
 """Sends a request to one of several servers: in turns, with back-off and retries, within one deadline.
 
-A request may reach several servers, or one twice: neither metadata requests nor inference change anything on a server.
+A request may reach several servers, or one server twice: metadata and inference requests do not change its state.
 """
 
 import os
@@ -16,14 +16,14 @@ from edgecnn.client.options import Options, Retries
 from edgecnn.errors import ServerUnavailable, UsageError
 
 _RETRIED = (502, 503)
-"""A server that is busy or shuts down, and a proxy without a server."""
+"""Statuses of a busy or draining server, and of a proxy without a server."""
 
 _NOT_FOUND = 404
-"""Another server may have the model, as during a rolling upgrade."""
+"""Another server may have the model, for example during a rolling upgrade."""
 
 _LEAST_S = 0.001
 _MAX_REASONS = 4
-"""Servers whose failure an error describes."""
+"""Maximum number of servers whose failure an error describes."""
 
 
 @dataclass(eq=False)
@@ -35,7 +35,7 @@ class Server:
         failures: in a row.
         failed_at: when the last failure was recorded.
         available_at: when its back-off ends.
-        reason: of the last failure, for people.
+        reason: of the last failure, for messages.
     """
 
     url: str
@@ -57,8 +57,8 @@ class Rotation:
     def choose(self, now: float, *, exclude: Collection[Server] = ()) -> tuple[Server, float]:
         """Return the next server that is not in `exclude`, and how long to wait before a request may be sent to it.
 
-        After a back-off one request goes to the server first: for the others the back-off goes on until that request
-        is answered, or for as long as after another failure.
+        After a back-off, one request goes to the server first. For other requests the back-off continues until that
+        request is answered, or as long as after another failure.
         """
         with self._changed:
             turns = self.servers[self._turn :] + self.servers[: self._turn]
@@ -73,7 +73,7 @@ class Rotation:
             return server, wait_s
 
     def wait(self, deadline: float, *, exclude: Collection[Server] = ()) -> Server | None:
-        """Wait for the next server; return None where none is available before the deadline."""
+        """Wait for the next server; return None if all are unavailable until the deadline."""
         with self._changed:
             while (now := time.monotonic()) < deadline:
                 server, wait_s = self.choose(now, exclude=exclude)
@@ -109,7 +109,7 @@ class Rotation:
 
 @dataclass(frozen=True)
 class _ProcessState:
-    """What a forked process must not share with its parent; `process` is the id of the process that it belongs to."""
+    """State that a forked process must not share with its parent; `process` is the id of its process."""
 
     process: int
     rotation: Rotation
@@ -117,7 +117,7 @@ class _ProcessState:
 
 
 class Failover:
-    """Sends requests to the servers of a client. Safe for threads, and for processes that are forked later."""
+    """Sends requests to the servers of a client. Thread-safe and fork-safe."""
 
     def __init__(self, options: Options) -> None:
         """Open no connection yet; raises `UsageError` if the file of authorities cannot be read."""
@@ -153,7 +153,7 @@ class Failover:
                 break
             attempts += 1
             sent_at = time.monotonic()
-            # One server gets at most half of the time that is left, so that one that hangs leaves time for another.
+            # One server gets at most half of the remaining time, so that a hanging one leaves time for another.
             timeout_s = max((deadline - sent_at) / min(len(servers) - len(unusable), 2), _LEAST_S)
             try:
                 response = _send_once(state.connections, server.url, request, timeout_s)
@@ -201,14 +201,14 @@ class Failover:
             raise UsageError("this client is closed: create a new one")
         state = self._state
         if state.process != os.getpid():
-            # The connections are the parent's: two processes on one would read each other's responses. They are kept,
-            # since freeing them may wait for a lock that a thread of the parent held at the fork.
+            # Two processes on one connection would read each other's responses. The parent's connections are not freed,
+            # since that may wait for a lock that a thread of the parent held at the fork.
             self._inherited.append(state)
             state = self._state = self._new_state()
         return state
 
     def _unavailable(self, reasons: Sequence[str], attempts: int, took_s: float) -> ServerUnavailable:
-        """Return the error that no server answered, with the number of attempts and the reason of each server."""
+        """Return the error with the number of attempts and the reason of each server."""
         reason = "; ".join(reasons[:_MAX_REASONS])
         if len(reasons) > _MAX_REASONS:
             reason += f"; and {len(reasons) - _MAX_REASONS} more"

@@ -1,4 +1,4 @@
-"""Turns images of a user into what is sent: the bytes of a file unchanged, or pixels without loss.
+"""Converts images for sending: the bytes of a file unchanged, or pixels without loss.
 
 Files are decoded and resized on the server, as the bundle's manifest specifies. Nothing is resized here.
 """
@@ -15,10 +15,10 @@ from edgecnn.client.description import Description
 from edgecnn.errors import ImageError, ImageTooLarge, ServerError
 
 MAX_REQUEST_BYTES = 16 << 20
-"""Of images in a request, unless one alone is larger: a quarter of what a server accepts by default."""
+"""Maximum bytes of images in a request, unless one image is larger: a quarter of the server's default limit."""
 
 _MAX_FILE_BYTES = 280 << 20
-"""More than the largest image that is decoded needs, four bytes per pixel and not compressed."""
+"""Above the size of the largest image that is decoded, uncompressed with four bytes per pixel."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Picture:
         return self.content.nbytes if isinstance(self.content, np.ndarray) else len(self.content)
 
     def refused(self, error: ServerError) -> ImageError:
-        """Return the error that a server refused this image; it names the image."""
+        """Return the server's error for this image, with the name of the image."""
         text = error.text.removeprefix("cannot decode: ")
         if text.startswith("the image "):
             text = f"{self.name}{text.removeprefix('the image')}"
@@ -48,7 +48,7 @@ class Picture:
 
 
 def chunks(images: Iterable[ImageLike], model: Description) -> Iterator[list[Picture | ImageError]]:
-    """Split images into what one request may contain; an unreadable image is replaced by its error."""
+    """Split images into chunks, one per request; an unreadable image is replaced by its error."""
     chunk: list[Picture | ImageError] = []
     size = 0
     for image in images:
@@ -74,7 +74,7 @@ def _picture(image: ImageLike, model: Description) -> Picture:
         with open_image(image) as file:
             content = file.read(_MAX_FILE_BYTES + 1)
         if len(content) > _MAX_FILE_BYTES:
-            raise ImageTooLarge(f"{name} is too large: no image file has more than {_MAX_FILE_BYTES >> 20} MiB")
+            raise ImageTooLarge(f"{name} is too large: expected at most {_MAX_FILE_BYTES >> 20} MiB")
         return Picture(name, content)
     if model.card is not None and isinstance(image, bytes | bytearray | memoryview):
         return Picture(name, bytes(image))
@@ -85,7 +85,7 @@ def _picture(image: ImageLike, model: Description) -> Picture:
             return Picture(name, pixels)
         encoded = io.BytesIO()
         decoded.info.clear()  # ICC profile and comments are not used
-        decoded.save(encoded, "PNG", compress_level=1)  # much faster than the default of 6, and not much larger
+        decoded.save(encoded, "PNG", compress_level=1)  # much faster than the default of 6, and only a little larger
         return Picture(name, encoded.getvalue())
     if any(wanted not in (-1, size) for wanted, size in zip(model.shape, pixels.shape, strict=True)):
         raise ImageError(

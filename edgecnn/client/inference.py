@@ -1,6 +1,6 @@
-"""Images of one model to logits and labels, while servers may load other bundles.
+"""Sends images to one model and returns logits and labels, while servers may load other bundles.
 
-The labels of a result are those of the bundle that computed it: each response has the digest of the bundle.
+A result gets the labels of the bundle that computed it: each response has the digest of the bundle.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from edgecnn.protocol.client_codec import decode_logits, encode_request
 from edgecnn.protocol.http_headers import BUNDLE_DIGEST, HEADER_LENGTH
 
 _MAX_TRIES = 5
-"""Results whose bundle was replaced, or whose server went away, before its card was fetched."""
+"""Maximum attempts for a result, if the bundle or the server disappears before its card is read."""
 
 _MAX_BUNDLES = 64
-"""Bundles whose labels are kept."""
+"""Maximum number of bundles whose labels are cached."""
 
 _REFUSED = (400, 413, 415)
-"""Statuses after which each image is sent on its own: one is invalid, or all together are too large."""
+"""Statuses after which each image is sent separately: one is invalid, or all together are too large."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Answered:
 
     Attributes:
         prediction: or the error of an image that cannot be read or decoded.
-        url: of the server; empty where the image was not sent.
-        digest: of the bundle; empty where the image was not sent, or the server does not report it.
+        url: of the server; empty if the image was not sent.
+        digest: of the bundle; empty if the image was not sent, or the server does not report it.
     """
 
     prediction: Prediction | ImageError
@@ -46,8 +46,8 @@ class Inference:
     """Sends images to one model. Thread-safe.
 
     Attributes:
-        model: the model as it was described.
-        is_outdated: whether a bundle for other images has answered since.
+        model: the description of the model.
+        is_outdated: whether a bundle for other images has answered since then.
     """
 
     def __init__(self, servers: Failover, model: Description) -> None:
@@ -103,22 +103,22 @@ class Inference:
         except ValueError as error:
             raise response.protocol_error(str(error)) from None
         if not np.isfinite(logits).all():
-            raise response.error("gives logits that are not finite: verify the bundle there")
+            raise response.error("returned logits that are not finite: verify the bundle on the server")
         return response, logits
 
     def _labels(self, response: Response, digest: str, *, classes: int) -> Sequence[str] | None:
-        """Return the labels of the bundle that answered; None where they cannot be read any more."""
+        """Return the labels of the bundle that answered; None if they are no longer available."""
         if self.model.card is None:
             return tuple(map(str, range(classes)))
         if not digest:
-            raise response.error(f"does not report its bundle: the response has no header {BUNDLE_DIGEST}")
+            raise response.error(f"does not report its bundle: expected the header {BUNDLE_DIGEST}")
         labels = self._labels_of.get(digest) or self._fetch_labels(response, digest, self.model.card)
         if labels is not None and len(labels) != classes:
-            raise response.error(f"has a bundle with {len(labels)} labels and gives {classes} logits")
+            raise response.error(f"has a bundle with {len(labels)} labels and returned {classes} logits")
         return labels
 
     def _fetch_labels(self, response: Response, digest: str, described: Card) -> Sequence[str] | None:
-        """Read the labels of a new bundle from the server that answered; None where it has neither any more."""
+        """Read the labels of a new bundle from the server that answered; None if either is no longer available."""
         try:
             card = parse_card(self._servers.send_to(response.url, Request("GET", f"{path_of(self.model.name)}/card")))
         except ServerUnavailable:
@@ -128,8 +128,8 @@ class Inference:
         if (card.shape, card.keeps_pixels) != (described.shape, described.keeps_pixels):
             self.is_outdated = True
             raise response.error(
-                f"has a new model for images {list(card.shape)}, before {list(described.shape)}, or resizes them in "
-                f"another way: call again"
+                f"has a new model with other preprocessing, for images {list(card.shape)} instead of "
+                f"{list(described.shape)}: call again"
             )
         if len(self._labels_of) >= _MAX_BUNDLES:
             self._labels_of = {}

@@ -15,14 +15,14 @@ _EXAMPLE = "such as http://127.0.0.1:8080"
 
 @dataclass(frozen=True)
 class Retries:
-    """How a request is repeated after a failed connection, a timeout, 502 or 503. Other errors are not repeated.
+    """How a request is retried after a failed connection, a timeout, 502 or 503. Other errors are not retried.
 
     After a failure a server is in back-off: no request is sent to it for a random time, whose upper bound doubles with
     each failure in a row ("full jitter", Brooker, Exponential Backoff and Jitter, 2015), and at least for its
-    `Retry-After`. Other servers are used meanwhile.
+    `Retry-After`. Other servers are used during that time.
 
     Attributes:
-        attempts: how often one request is sent at most, over all servers.
+        attempts: maximum number of times that one request is sent, over all servers.
         first_rest_s: upper bound of the back-off after one failure.
         longest_rest_s: upper bound of the back-off after any number of failures, `Retry-After` not included.
 
@@ -46,7 +46,7 @@ class Retries:
             )
 
     def longest_after(self, failures: int) -> float:
-        """Return the upper bound of the back-off after so many failures in a row, in seconds."""
+        """Return the upper bound of the back-off after a number of failures in a row, in seconds."""
         return min(self.longest_rest_s, self.first_rest_s * 2.0 ** min(failures - 1, 60))
 
 
@@ -83,7 +83,7 @@ class Options:
 
     @property
     def uses_tls(self) -> bool:
-        """Whether one of the servers is reached over https."""
+        """Whether one of the URLs is https."""
         return any(url.startswith("https:") for url in self.urls)
 
 
@@ -98,7 +98,7 @@ def parse_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
     """Return the URLs of servers without duplicates and without a slash at their end.
 
     Raises:
-        UsageError: there is none, or one is not an http:// or https:// URL of a server.
+        UsageError: the list is empty, or one is not an http:// or https:// URL of a server.
     """
     given = [urls] if isinstance(urls, str) or not isinstance(urls, Iterable) else list(urls)
     if not given:

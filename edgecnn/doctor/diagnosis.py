@@ -1,4 +1,4 @@
-"""What this machine is, and what edgecnn will do on it: facts, engines and hazards in one value."""
+"""Diagnosis of this machine: its hardware, its engines and the known hazards."""
 
 import dataclasses
 import importlib.metadata
@@ -17,7 +17,7 @@ from edgecnn.runtime.engines.choices import BACKENDS
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `edgecnn doctor` finds: the machine, what each engine does here, installed or not, and the hazards."""
+    """The machine, an examination of each engine (installed or not), and the hazards."""
 
     machine: Machine
     engines: tuple[Examination, ...]
@@ -25,7 +25,7 @@ class Diagnosis:
 
 
 def diagnose(*, root: Path = Path("/"), examine: Callable[[str], Examination] = examine_apart) -> Diagnosis:
-    """Examine this machine, whose `/proc` and `/sys` are in `root`, and every engine."""
+    """Examine this machine and every engine. `root` contains `/proc` and `/sys`."""
     here = machine(root)
     owners = importlib.metadata.packages_distributions()
     engines = []
@@ -43,15 +43,15 @@ def diagnose(*, root: Path = Path("/"), examine: Callable[[str], Examination] = 
 
 
 def require_engine(diagnosis: Diagnosis) -> None:
-    """Raise where nothing can run.
+    """Check that at least one engine runs a graph.
 
     Raises:
         EngineMissing: no engine is installed.
-        EngineError: none of those that are runs a small graph.
+    EngineError: no installed engine runs a small graph.
     """
     if any(engine.runs for engine in diagnosis.engines):
         return
     if not installed():
         raise EngineMissing(NONE_INSTALLED)
     reasons = (f"{engine.engine}: {engine.problem or 'no device runs a graph'}" for engine in diagnosis.engines)
-    raise EngineError(f"no engine runs a graph here: {'; '.join(reasons)}")
+    raise EngineError(f"no engine runs a graph on this machine: {'; '.join(reasons)}")

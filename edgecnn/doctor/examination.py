@@ -1,7 +1,7 @@
-"""What one engine really does here, found by running a small graph through it, in a process of its own.
+"""Examination of one engine: a child process runs a small graph on each device, in each precision.
 
-An engine that was built for another processor does not raise, it dies, and takes its process along. The child is
-`python -m edgecnn.doctor.examination ENGINE`, its answer an `Examination` as JSON.
+A child process is needed because an engine built for another processor crashes instead of raising an exception. The
+command is `python -m edgecnn.doctor.examination ENGINE`. It prints an `Examination` as JSON.
 """
 
 import os
@@ -24,7 +24,7 @@ TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class Trial:
-    """A device asked for a precision: the session that ran, as the engine describes it, or why it was refused."""
+    """The result of one precision on one device: the session that ran, or the reason why none could be opened."""
 
     precision: Precision
     session: SessionInfo | None = None
@@ -33,9 +33,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class ExaminedDevice:
-    """A device, named as `--device` takes it, with one trial for each precision.
+    """A device, named as in `--device`, with one trial for each precision.
 
-    `default_precision` is what the engine computes in by default; None if it does not report it.
+    `default_precision` is the engine's default precision on the device, or None if the engine does not report it.
     """
 
     name: str
@@ -45,22 +45,22 @@ class ExaminedDevice:
 
     @property
     def runs(self) -> bool:
-        """Whether a graph runs on it, in any precision."""
+        """Whether a graph runs on the device in any precision."""
         return any(trial.session for trial in self.trials)
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What an engine does on this machine.
+    """The result of examining one engine on this machine.
 
     Attributes:
-        engine: its name, as in `--backend`.
-        problem: why there is nothing more to tell: not installed, broken, crashed.
-        version: of the engine.
-        packages: the installed packages, with versions, that own its module.
-        devices: what it names, and what runs there.
-        saturates: the INT8 operators whose sums saturate on the CPU unless it is told otherwise; None for unknown.
-        saturates_anyway: those that do although it was told to sum exactly.
+        engine: name, as in `--backend`.
+        problem: why the engine could not be examined (not installed, broken, crashed), or None.
+        version: version of the engine.
+        packages: installed packages, with versions, that provide the engine's module.
+        devices: devices that the engine lists, with their trials.
+        saturates: INT8 operators that saturate on the CPU by default; None if unknown.
+        saturates_anyway: INT8 operators that saturate in exact INT8 mode too; None if unknown.
     """
 
     engine: str
@@ -73,12 +73,12 @@ class Examination:
 
     @property
     def runs(self) -> bool:
-        """Whether a graph runs on any of its devices."""
+        """Whether a graph runs on any device."""
         return any(device.runs for device in self.devices)
 
 
 def examine(engine: str) -> Examination:
-    """Run a small graph on each device of an engine, in each precision, in this process."""
+    """Examine an engine in this process: run a small graph on each device, in each precision."""
     try:
         backend = get_backend(engine)
     except EngineError as error:
@@ -94,35 +94,35 @@ def examine(engine: str) -> Examination:
 
 
 def examine_apart(engine: str, *, command: Sequence[str] | None = None, timeout_s: float = TIMEOUT_S) -> Examination:
-    """Examine an engine in a child process, or by `command`; a crash, a timeout or a failure is the result then."""
+    """Examine an engine in a child process, or with `command`. Report crashes and timeouts as the `problem`."""
     ours = child_command("edgecnn.doctor.examination", engine)
     try:
         done = subprocess.run(
             command or ours, env=child_environment(), capture_output=True, timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired:
-        return Examination(engine, problem=f"gave no answer within {timeout_s:g} s")
+        return Examination(engine, problem=f"no answer within {timeout_s:g} s")
     if done.returncode:
         name = signal_name(done.returncode)
-        problem = f"failed with exit code {done.returncode}: {last_line(done.stderr) or 'it said nothing'}"
+        problem = f"failed with exit code {done.returncode}: {last_line(done.stderr) or 'no error output'}"
         return Examination(engine, problem=problem if name is None else f"crashed: signal {name}")
     try:
         return parse(Examination, done.stdout)
     except SchemaError as error:
-        return Examination(engine, problem=f"answered what cannot be read: {error}")
+        return Examination(engine, problem=f"invalid output from the examination process: {error}")
 
 
 def _examined(backend: Backend, device: Device) -> ExaminedDevice:
     trials = tuple(_trial(backend, device.name, precision) for precision in PRECISIONS)
     try:
         default = backend.default_precision(GRAPH, device.name)
-    except EngineError:  # the trials say why
+    except EngineError:  # the trials contain the reason
         default = None
     return ExaminedDevice(device.name, device.description, default, trials)
 
 
 def _trial(backend: Backend, device: str, precision: Precision) -> Trial:
-    """Open the graph and run it once: some devices open what they cannot run."""
+    """Open the graph and run it once: some devices can open a graph but cannot run it."""
     try:
         session = backend.open(GRAPH, SessionOptions(device=device, precision=precision))
         try:
@@ -142,9 +142,9 @@ def _saturating(backend: Backend, options: SessionOptions) -> tuple[str, ...] | 
 
 
 def main() -> None:
-    """Examine the engine that the command line names, and answer on stdout."""
+    """Examine the engine named on the command line, and print the result to stdout."""
     answer = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # engines print; nothing but the answer may stand in it
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # engines print to stdout; keep it free for the JSON
     found = dump(examine(sys.argv[1]))
     with os.fdopen(answer, "w", encoding="utf-8") as stream:
         stream.write(found)

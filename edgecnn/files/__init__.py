@@ -1,4 +1,4 @@
 """Atomic files and folders, locks, digests, and strict JSON. Must not import other packages of edgecnn.
 
-Every file that edgecnn writes is written here: it appears complete or not at all.
+All output files of edgecnn are written here, atomically.
 """

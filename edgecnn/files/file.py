@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all. The next writer removes what a killed one left behind."""
+"""Write files atomically. A writer also removes the leftovers of a killed one."""
 
 import contextlib
 import os
@@ -15,43 +15,43 @@ from edgecnn.files.locking import locked
 
 @contextlib.contextmanager
 def new_file(out: Path, *, force: bool = False) -> Iterator[Path]:
-    """Yield a place for a large file that becomes `out` when the block ends; an error in the block leaves nothing.
+    """Yield a temporary path for a large file, which is renamed to `out` if the block succeeds.
 
-    The block makes its content durable, as `write_new_file` does.
+    The block must sync the file to disk, as `write_new_file` does.
 
     Raises:
         OutputExists: `out` exists and `force` is false.
         UsageError: `out` is not a plain file.
-        EdgecnnError: the system refused, for example a full disk; nothing has changed then.
+        EdgecnnError: writing failed, for example because the disk is full; nothing has changed.
     """
     _check(out, force=force)
     with writing(out) as folder:
         yield folder / out.name
-        with locked(out.parent):  # a hard link would refuse to replace by itself, but memory cards know none
+        with locked(out.parent):  # a hard link would need no lock, but file systems of memory cards have none
             _check(out, force=force)
             (folder / out.name).replace(out)
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a small file and replace an earlier one in one step; its folder is created.
+    """Write or replace a small file atomically. Create its folder if necessary.
 
     Raises:
-        EdgecnnError: the system refused; an earlier file is unchanged.
+        EdgecnnError: writing failed; an existing file is unchanged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as new:
             write_new_file(new, (content,))
     except OSError as error:
-        raise EdgecnnError(f"cannot write {path}: {error.strerror}; name another file") from None
+        raise EdgecnnError(f"cannot write {path}: {error.strerror}; choose another file") from None
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a hidden name beside `path`; the file or link that the block makes there replaces `path` in one step.
+    """Yield a hidden temporary path next to `path`. The file or link that the block creates replaces `path` atomically.
 
     Raises:
-        OSError: the system refused; `path` is unchanged.
+        OSError: writing failed; `path` is unchanged.
     """
     new = path.with_name(f".{path.name}.new-{secrets.token_hex(6)}")
     try:
@@ -65,7 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def open_plain_file(path: Path) -> BinaryIO:
-    """Open a file that anybody may have put there.
+    """Open an untrusted file, which may be a pipe or a device.
 
     Raises:
         OSError: it cannot be opened.
@@ -81,10 +81,10 @@ def open_plain_file(path: Path) -> BinaryIO:
 
 def _check(out: Path, *, force: bool) -> None:
     if not out.name or out.name in (".", ".."):
-        raise UsageError(f"{out} cannot be an output file: name a new file")
+        raise UsageError(f"{out} cannot be an output file: choose a new file name")
     if not os.path.lexists(out):
         return
     if out.is_symlink() or not out.is_file():
-        raise UsageError(f"{out} is not a plain file, so it is not replaced: choose another name")
+        raise UsageError(f"{out} is not a plain file and cannot be replaced: choose another name")
     if not force:
         raise OutputExists(f"{out} exists already: choose another file, or replace it with --force")

@@ -1,9 +1,9 @@
-"""Folders that appear complete or not at all: bundles and checkpoints are written through here.
+"""Write folders, such as bundles and checkpoints, atomically.
 
-A new folder is built under a hidden name beside its place, synced to disk, then renamed. An existing folder is
-exchanged with the new one in one step (`renameat2` with RENAME_EXCHANGE, Linux 3.15), so that a crash at any
-moment leaves a whole old or a whole new folder. Where the system cannot exchange, the old one is moved aside first
-and the next writer puts it back if a crash came in between.
+A new folder is created under a hidden name in the same parent, synced to disk, then renamed. An existing folder is
+exchanged with the new one atomically (`renameat2` with RENAME_EXCHANGE, Linux 3.15), so that a crash leaves a complete
+old or new folder. If the system cannot exchange folders, the old one is renamed first. After a crash between the two
+renames, the next writer restores it.
 """
 
 import contextlib
@@ -26,19 +26,19 @@ _BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 
 def check_output(out: Path, *, marker: str, force: bool) -> None:
-    """Refuse an output that must not be written, before any long work begins.
+    """Check that an output folder can be written. Call this before long work.
 
     Args:
-        out: the folder to be written.
-        marker: the file that says a folder is of the kind that `force` may replace, such as `manifest.json`.
+        out: the output folder.
+        marker: the file that identifies folders that `force` may replace, such as `manifest.json`.
         force: whether an existing folder may be replaced.
 
     Raises:
-        OutputExists: it stands already and `force` is false.
-        UsageError: it is something that `force` must not replace.
+        OutputExists: `out` exists and `force` is false.
+        UsageError: `out` is not a folder with the marker.
     """
     if not out.name or out.name in (".", ".."):
-        raise UsageError(f"{out} cannot be an output folder: name a new folder")
+        raise UsageError(f"{out} cannot be an output folder: choose a new folder")
     if not os.path.lexists(out):
         return
     if not force:
@@ -46,11 +46,11 @@ def check_output(out: Path, *, marker: str, force: bool) -> None:
     if out.is_symlink() or not out.is_dir():
         raise UsageError(f"{out} is not a folder, so --force does not replace it: choose another name")
     if any(out.iterdir()) and not (out / marker).is_file():
-        raise UsageError(f"{out} holds no {marker}, so --force does not replace it: choose another folder")
+        raise UsageError(f"{out} contains no {marker}, so --force does not replace it: choose another folder")
 
 
 def write_folder(out: Path, files: Mapping[str, bytes], *, marker: str, force: bool = False) -> None:
-    """Write `files`, name to content, as the folder `out`, atomically; see `new_folder`."""
+    """Write `files` (name to content) as the folder `out`, atomically. See `new_folder`."""
     with new_folder(out, marker=marker, force=force) as new:
         for name, content in files.items():
             write_new_file(new / name, (content,))
@@ -58,14 +58,14 @@ def write_folder(out: Path, files: Mapping[str, bytes], *, marker: str, force: b
 
 @contextlib.contextmanager
 def new_folder(out: Path, *, marker: str, force: bool = False) -> Iterator[Path]:
-    """Yield an empty folder that becomes `out`, whole, when the block ends; an error in the block leaves nothing.
+    """Yield an empty temporary folder, which is renamed to `out` if the block succeeds.
 
-    The block syncs its files to disk: see `sync_file` for those that others have written. `marker` and `force` are as
-    for `check_output`.
+    The block must sync its files to disk with `write_new_file` or `sync_file`. `marker` and `force` are as for
+    `check_output`.
 
     Raises:
         OutputExists: `out` exists and `force` is false.
-        EdgecnnError: the system refused, for example because the disk is full; nothing has changed.
+        EdgecnnError: writing failed, for example because the disk is full; nothing has changed.
     """
     check_output(out, marker=marker, force=force)
     with writing(out) as new:
@@ -76,10 +76,10 @@ def new_folder(out: Path, *, marker: str, force: bool = False) -> Iterator[Path]
 
 @contextlib.contextmanager
 def writing(out: Path) -> Iterator[Path]:
-    """Yield a locked empty folder beside `out`, in which the block makes what it then puts at `out`, in one step.
+    """Yield a locked empty folder next to `out`. The block writes its output there, then renames it to `out`.
 
     Raises:
-        EdgecnnError: the system refused, for example a full disk; unless it says otherwise nothing has changed then.
+        EdgecnnError: writing failed, for example because the disk is full; the message says if `out` has changed.
     """
     try:
         make_folder(out.parent)
@@ -88,24 +88,24 @@ def writing(out: Path) -> Iterator[Path]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename and Path(error.filename) != out else ""
         reason = f"{where}{error.strerror or error} (errno {error.errno})"
-        raise EdgecnnError(f"cannot write {out}: {reason}; what stood there is unchanged") from error
+        raise EdgecnnError(f"cannot write {out}: {reason}; existing files are unchanged") from error
     try:
         sync_folder(out.parent)
     except OSError as error:
-        raise EdgecnnError(f"{out} is written, but may not survive a power cut: {error.strerror}") from error
+        raise EdgecnnError(f"{out} is written, but cannot be synced to disk: {error.strerror}") from error
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, where they are missing, and make their names durable."""
+    """Create a folder and its missing parents, and sync their names to disk."""
     missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
     if missing:
-        folder.mkdir(parents=True, exist_ok=True)  # another process may be doing the same
+        folder.mkdir(parents=True, exist_ok=True)  # another process may create it at the same time
     for each in missing:
         sync_folder(each.parent)
 
 
 def write_new_file(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file that does not exist yet, and make its content durable."""
+    """Write a file that does not exist yet, and sync its content to disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o644)
     try:
         for chunk in chunks:
@@ -118,12 +118,12 @@ def write_new_file(path: Path, chunks: Iterable[bytes]) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make a file's content durable."""
+    """Sync a file's content to disk."""
     _sync(path, os.O_RDWR | _BINARY)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
+    """Sync the names in a folder to disk, if the system supports it."""
     if sys.platform != "win32":
         _sync(folder, os.O_RDONLY)
 
@@ -137,16 +137,16 @@ def _sync(path: Path, flags: int) -> None:
 
 
 def remove_folder(path: Path, *, marker: str) -> None:
-    """Delete a folder of the kind that `marker` says, where it stands; anything else is left alone."""
+    """Delete a folder if it contains the file `marker` and is not a link."""
     if (path / marker).is_file() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def workspace(out: Path) -> Iterator[Path]:
-    """Yield a locked empty folder beside `out`; whatever stands at its name afterwards is deleted."""
+    """Yield a locked empty folder next to `out`, and delete it afterwards."""
     new = out.parent / f".{out.name}.new-{secrets.token_hex(6)}"
-    with locked(out.parent):  # no sweep may come between making a workspace and locking it
+    with locked(out.parent):  # otherwise another writer could delete the workspace before it is locked
         _sweep(out)
         new.mkdir(0o755)
         lock = try_lock(new)
@@ -164,7 +164,7 @@ def _put(new: Path, out: Path, *, force: bool) -> None:
             new.rename(out)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise OutputExists(f"{out} appeared while it was being written: another run made it") from None
+                raise OutputExists(f"{out} was created by another process meanwhile: choose another folder") from None
             raise
     elif not _exchange(new, out):
         old = out.parent / f".{out.name}.old-{secrets.token_hex(6)}"
@@ -178,7 +178,7 @@ def _put(new: Path, out: Path, *, force: bool) -> None:
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Swap two folders in one step; false where the system cannot."""
+    """Exchange two folders atomically. Return False if the system does not support it."""
     if not sys.platform.startswith("linux"):
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -193,7 +193,7 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def _sweep(out: Path) -> None:
-    """Clear what a killed writer of `out` left behind; the folder of a living one is locked and stays."""
+    """Delete or restore the leftovers of a killed writer of `out`. A running writer's folder is locked and kept."""
     for old in _leftovers(out, "old"):
         if out.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -209,6 +209,6 @@ def _sweep(out: Path) -> None:
 
 
 def _leftovers(out: Path, kind: str) -> list[Path]:
-    """Find the hidden folders that only a writer of `out` can have made: nobody else's are ever touched."""
+    """Return the hidden folders that a writer of `out` has created."""
     ours = re.compile(rf"\.{re.escape(out.name)}\.{kind}-[0-9a-f]{{12}}")
     return [path for path in out.parent.iterdir() if ours.fullmatch(path.name)]

@@ -1,4 +1,4 @@
-"""Locks on folders, which the system lets go of when their process ends, however it ends. Loads nothing heavy."""
+"""Lock folders. The system releases a lock when its process ends or crashes."""
 
 import contextlib
 import os
@@ -7,15 +7,15 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: no locks, so leftovers of a crash stay until somebody deletes them
+except ImportError:  # Windows: no locks, so leftovers of a crash are not deleted
     fcntl = None  # type: ignore[assignment]
 
 LOCKS = fcntl is not None
-"""Whether there are any; where there are none, nobody can tell an abandoned folder from one in use."""
+"""Whether locks are available. Without them an abandoned folder looks like one in use."""
 
 
 def try_lock(folder: Path) -> int | None:
-    """Lock a folder without waiting; returns the descriptor that holds the lock, or None where there is none.
+    """Lock a folder without waiting. Return the descriptor of the lock, or None if the folder cannot be locked.
 
     Raises:
         OSError: the folder cannot be opened.
@@ -33,7 +33,7 @@ def try_lock(folder: Path) -> int | None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock on a folder while the block runs; wait for whoever has it."""
+    """Wait for the lock on a folder, and hold it while the block runs."""
     if not LOCKS:
         yield
         return

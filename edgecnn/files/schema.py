@@ -1,7 +1,7 @@
-"""Frozen dataclasses to JSON and back, strictly: the one reader and writer of every JSON file that edgecnn owns.
+"""Convert frozen dataclasses to JSON and back. All JSON files of edgecnn are read and written here.
 
-The reader takes nothing on trust: an unknown key, a missing key or a value of another type is an error that
-names the place. It knows only the types that the formats use and must not grow into a general library.
+The reader is strict: an unknown key, a missing key or a value of another type is an error with its location. Only the
+types that the file formats use are supported.
 """
 
 import dataclasses
@@ -15,16 +15,16 @@ T = TypeVar("T")
 
 
 class SchemaError(ValueError):
-    """JSON that does not follow the schema; the message names the place in the document."""
+    """JSON does not follow the schema. The message contains the location in the document."""
 
 
 def dump(value: Any) -> str:
-    """Write a dataclass as readable JSON: keys in the order of the fields, two spaces, a newline at the end."""
+    """Return a dataclass as JSON: keys in the order of the fields, indented by two spaces, with a final newline."""
     return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def plain(value: Any) -> Any:
-    """Turn dataclasses, tuples and paths into what `json` writes."""
+    """Convert dataclasses, tuples and paths to types that `json` supports."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple | list):
@@ -37,10 +37,10 @@ def plain(value: Any) -> Any:
 
 
 def parse(cls: type[T], text: str | bytes) -> T:
-    """Read JSON text as `cls`.
+    """Parse JSON text as `cls`.
 
     Raises:
-        SchemaError: the text is not JSON, or not that shape.
+        SchemaError: the text is not JSON, or does not match `cls`.
     """
     try:
         document = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
@@ -50,12 +50,12 @@ def parse(cls: type[T], text: str | bytes) -> T:
         raise SchemaError(f"it is not valid JSON: {error}") from None
     try:
         return read(cls, document)
-    except RecursionError:  # at the edge of what was decoded, quoting it in a message can be too deep
+    except RecursionError:  # the decoder's limit is just above the depth at which formatting an error fails
         raise SchemaError("it is nested too deeply") from None
 
 
 def read(cls: type[T], value: Any) -> T:
-    """Read decoded JSON as `cls`, strictly."""
+    """Convert decoded JSON to `cls`, strictly."""
     result: T = _read(cls, value, "")
     return result
 
@@ -64,7 +64,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for key, value in pairs:
         if key in document:
-            raise SchemaError(f"the key {key!r} stands twice")
+            raise SchemaError(f"duplicate key {key!r}")
         document[key] = value
     return document
 
@@ -121,7 +121,7 @@ def _read_optional(kind: Any, value: Any, place: str) -> Any:
     if value is None and len(options) < len(get_args(kind)):
         return None
     if len(options) != 1:
-        raise TypeError(f"the schema knows only `X | None`, not {kind}")
+        raise TypeError(f"the schema supports only `X | None`, found {kind}")
     return _read(options[0], value, place)
 
 

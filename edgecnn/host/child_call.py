@@ -1,4 +1,4 @@
-"""Asks a child process and waits, with bounds: on the time it takes, and on how much of what it says is kept."""
+"""Calls a child process and waits for its result, with limits on time and on captured output."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ _END_S = 5.0
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended: its exit code, negative for a signal, and the end of what it wrote."""
+    """The end of a child process: exit code (negative for a signal), and the last bytes of its output."""
 
     code: int
     stdout: bytes
@@ -28,20 +28,20 @@ class Ended:
 
 
 def ask_child(module: str, question: object, timeout_s: float) -> Ended | None:
-    """Run a module of ours with a question, a dataclass, as its JSON argument.
+    """Run an edgecnn module with a dataclass as its JSON argument.
 
-    The thread that calls must not end before, since the child would end with it.
+    The calling thread must stay alive until this function returns: the child ends with it.
 
     Returns:
-        None if it took longer than `timeout_s`: it was killed with its own children.
+        The result, or None on timeout: the child and its own children were killed.
     """
     process = subprocess.Popen(
         child_command(module, json.dumps(plain(question))),
         env=child_environment(),
-        stdin=subprocess.PIPE,  # its end tells the child that this process is gone
+        stdin=subprocess.PIPE,  # the child ends when this pipe closes, that is, when this process ends
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        process_group=0,  # what it starts is killed with it
+        process_group=0,  # the child's own children are in the group, and are killed with it
     )
     kept = {"stdout": bytearray(), "stderr": bytearray()}
     deadline = time.monotonic() + timeout_s
@@ -52,20 +52,20 @@ def ask_child(module: str, question: object, timeout_s: float) -> Ended | None:
                 selector.register(getattr(process, name), selectors.EVENT_READ, name)
             in_time = _read(selector, kept, deadline) and _ends(process, deadline)
         finally:
-            if process.returncode is None:  # it has not been waited for, so its number is nobody else's
+            if process.returncode is None:  # not reaped yet, so the process ID cannot belong to another process
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
     return Ended(process.returncode, bytes(kept["stdout"]), bytes(kept["stderr"])) if in_time else None
 
 
 def told_error(name: str, message: str, known: tuple[type[EdgecnnError], ...]) -> EdgecnnError:
-    """Return the error that a child reported: of the class it named if that is one of `known`, else `EdgecnnError`."""
+    """Return a child's error: an instance of the named class if it is one of `known`, else `EdgecnnError`."""
     cls = getattr(edgecnn.errors, name, None)
     return cls(message) if isinstance(cls, type) and issubclass(cls, known) else EdgecnnError(message)
 
 
 def _read(selector: selectors.BaseSelector, kept: dict[str, bytearray], deadline: float) -> bool:
-    """Read both pipes to their ends; False where the time is over before."""
+    """Read both pipes until they close. Return False on timeout."""
     while selector.get_map():
         ready = selector.select(max(0.0, deadline - time.monotonic()))
         for key, _ in ready:

@@ -1,4 +1,4 @@
-"""A child process that ends when its parent does, however that ended."""
+"""Ends a child process when its parent ends, even if the parent crashes."""
 
 import ctypes
 import os
@@ -11,13 +11,13 @@ _ORPHANED = 1
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process as soon as the process `parent` has ended; called first, before anything slow.
+    """End this process when the process `parent` ends. Call this first, before slow work.
 
-    Linux kills it at once. On every system a thread waits for the end of stdin, whose other end only the parent holds.
-    Nothing is written, so that port, memory and cores are free at once.
+    On Linux the kernel kills this process at once. On every system a thread waits until stdin closes, whose other end
+    only the parent holds. The process ends without cleanup, which frees its port, memory and cores at once.
     """
     if sys.platform == "linux":
-        # It is sent when the *thread* that started this process ends: that thread must wait for this process.
+        # The signal is sent when the parent's *thread* ends: that thread must wait for this process.
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(_ORPHANED)
@@ -28,6 +28,6 @@ def _wait_for_the_end() -> None:
     try:
         while os.read(0, 4096):
             pass
-    except OSError:  # it was closed here: PR_SET_PDEATHSIG alone watches then
+    except OSError:  # this process closed stdin: only PR_SET_PDEATHSIG is left
         return
     os._exit(_ORPHANED)

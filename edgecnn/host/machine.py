@@ -1,4 +1,4 @@
-"""The machine as this process finds it: processor, cores and memory, before any engine is asked."""
+"""Hardware of this machine: processor, cores and memory. Does not import an engine."""
 
 import platform
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from edgecnn.host.resources import affinity, cgroup_quota, host_cores, memory_li
 
 @dataclass(frozen=True)
 class Machine:
-    """What this process runs on.
+    """Hardware and system that this process runs on.
 
     Attributes:
-        processor: its name and instruction sets.
-        emulator: the command of the emulator that stands in for it, or None.
-        system: name and release.
+        processor: name and instruction sets.
+        emulator: command of the emulator that runs this process, or None.
+        system: name and release of the operating system.
         python: version of the interpreter.
-        host_cores: how many the machine has.
-        affinity: how many of them the scheduler may put this process on.
-        quota: limit of the control group, in cores; None for none.
-        usable_cores: how many edgecnn keeps busy.
-        memory_bytes: what this process may use; None where the system does not tell.
-        physical_memory_bytes: what the machine has.
+        host_cores: number of cores of the machine.
+        affinity: number of cores that the scheduler may use for this process.
+        quota: CPU quota of the control group, in cores; None without a quota.
+        usable_cores: number of cores that edgecnn uses.
+        memory_bytes: memory that this process may use; None if the system does not report it.
+        physical_memory_bytes: memory of the machine; None if the system does not report it.
     """
 
     processor: Processor
@@ -38,7 +38,7 @@ class Machine:
 
 
 def machine(root: Path = Path("/")) -> Machine:
-    """Describe this machine, whose `/proc` and `/sys` are in `root`."""
+    """Return a description of this machine. `root` contains `/proc` and `/sys`."""
     return Machine(
         processor=processor(root),
         emulator=" ".join(emulator()) or None,

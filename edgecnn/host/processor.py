@@ -1,7 +1,7 @@
-"""What the processor is: its name and the instruction sets that matter to a network, as the kernel tells them.
+"""Name and instruction sets of the processor, as the kernel reports them.
 
-Cheap, and without an engine. Instruction sets say what to expect, not what an engine takes: what really runs is found
-by running it (`saturation`, `examination`).
+Reading them is cheap and imports no engine. They do not show which instructions an engine uses: `saturation` and
+`examination` run a graph to find that out.
 """
 
 import os
@@ -22,7 +22,7 @@ _FEATURES = {
     "amx_int8": "AMX-INT8",
     "amx_bf16": "AMX-BF16",
     "neon": "NEON",
-    "asimd": "NEON",  # the same on 64-bit kernels
+    "asimd": "NEON",  # name of NEON on 64-bit kernels
     "asimdhp": "FP16",
     "asimddp": "dot product",
     "i8mm": "i8mm",
@@ -30,10 +30,10 @@ _FEATURES = {
     "sve": "SVE",
     "sve2": "SVE2",
 }
-"""What `/proc/cpuinfo` calls them, x86 and ARM, and what people do."""
+"""Names of instruction sets in `/proc/cpuinfo` (x86 and ARM), and their common names."""
 
 INT8_DOT_PRODUCTS = ("VNNI", "AVX-VNNI", "AMX-INT8", "dot product", "i8mm")
-"""Features that multiply and add 8-bit numbers in one instruction."""
+"""Instruction sets with one instruction that multiplies and adds 8-bit numbers."""
 
 _ARM_CORES = {
     0xD03: "Cortex-A53",
@@ -54,7 +54,7 @@ _ARM_CORES = {
     0xC09: "Cortex-A9",
     0xC0F: "Cortex-A15",
 }
-"""Parts of the implementer 0x41, ARM itself, as in its cores' Main ID Register."""
+"""Part numbers of cores by ARM itself (implementer 0x41), from the Main ID Register."""
 _ARM = 0x41
 
 _BOARDS = ("proc/device-tree/model", "sys/firmware/devicetree/base/model")
@@ -62,13 +62,13 @@ _BOARDS = ("proc/device-tree/model", "sys/firmware/devicetree/base/model")
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor as its kernel describes it.
+    """A processor as the kernel describes it.
 
     Attributes:
-        name: of the model; for an ARM board the board's and its cores'. `unknown` where nothing tells.
+        name: name of the model; on ARM, names of the board and its cores. `unknown` if the system reports none.
         architecture: as `uname -m` prints it.
-        features: instruction sets that matter to a network, such as `AVX2`, `VNNI`, `NEON`, `dot product`; empty
-            where the system does not list them.
+        features: instruction sets that matter for networks, such as `AVX2`, `VNNI`, `NEON`, `dot product`; empty if
+            the system does not list them.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Processor:
 
 
 def processor(root: Path = Path("/")) -> Processor:
-    """Describe the processor; `/proc` and `/sys` are in `root`."""
+    """Return a description of the processor. `root` contains `/proc` and `/sys`."""
     cores = _cpuinfo(root)
     flags = [set((core.get("flags") or core.get("Features") or "").split()) for core in cores]
     common = set.intersection(*(found for found in flags if found)) if any(flags) else set()
@@ -86,35 +86,35 @@ def processor(root: Path = Path("/")) -> Processor:
 
 
 def emulator() -> tuple[str, ...]:
-    """Return the command of the emulator that runs this interpreter, `qemu-x86_64-static -cpu Haswell`; () for none.
+    """Return the command of the emulator that runs this process, such as `qemu-x86_64-static -cpu Haswell`; () if none.
 
-    QEMU's user emulation shows a process its own command line under `/proc/self`, and the real one elsewhere.
+    QEMU's user emulation hides its command line under `/proc/self`, but not under `/proc/thread-self`.
     """
     try:
         real = os.fsdecode(Path("/proc/thread-self/cmdline").read_bytes()).split("\0")[:-1]
-    except OSError:  # another system
+    except OSError:  # not Linux
         return ()
     if not real or not Path(real[0]).name.startswith("qemu-"):
         return ()
     command = real[: len(real) - len(sys.orig_argv)]
-    # A kernel that starts the emulator by itself (binfmt_misc) may hand it the interpreter's path once more.
+    # A kernel that starts the emulator itself (binfmt_misc) may append the interpreter's path.
     if len(command) > 1 and Path(command[-1]).resolve() == Path(sys.executable).resolve():
         command.pop()
     return tuple(command)
 
 
 def emulated_command() -> tuple[str, ...]:
-    """Return what must stand before a command so that it runs on the processor that this process runs on.
+    """Return the prefix that makes a command run on the same, possibly emulated, processor as this process.
 
-    What an emulated process starts runs on the host, unless the emulator is named again; where the emulator is not to
-    be found, as in a container, the kernel starts it.
+    Child processes of an emulated process run on the host unless the command names the emulator. The prefix is empty if
+    the emulator's executable cannot be found, as in a container: there the kernel starts the emulator.
     """
     command = emulator()
     return command if command and shutil.which(command[0]) else ()
 
 
 def _cpuinfo(root: Path) -> list[dict[str, str]]:
-    """Read the blocks of `/proc/cpuinfo`, one a core; ARM kernels add one for the board."""
+    """Read the blocks of `/proc/cpuinfo`: one for each core, and on ARM one for the board."""
     try:
         text = (root / "proc/cpuinfo").read_text(errors="replace")
     except OSError:
@@ -128,7 +128,7 @@ def _cpuinfo(root: Path) -> list[dict[str, str]]:
 
 def _name(root: Path, cores: list[dict[str, str]]) -> str:
     parts = [_arm_core(core) for core in cores if "CPU part" in core]
-    if parts:  # what 32-bit ARM kernels call the model name says less: "ARMv7 Processor rev 3 (v7l)"
+    if parts:  # the model name of 32-bit ARM kernels is less specific: "ARMv7 Processor rev 3 (v7l)"
         kinds = " + ".join(dict.fromkeys(parts))
         board = _board(root, cores)
         return f"{board}, {kinds}" if board else kinds

@@ -1,7 +1,7 @@
-"""What this process may use of its machine: cores by affinity and by cgroup quota, and memory.
+"""Cores and memory that this process may use, by affinity, cgroup limits and physical memory.
 
-Engines size their thread pools to the host; in a container with a quota of one core that makes them slower, not
-faster (microsoft/onnxruntime#29510).
+Engines size their thread pools by the host's cores, which makes them slower in a container with a small quota
+(microsoft/onnxruntime#29510).
 """
 
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Return how many cores this process may keep busy, at least 1; `/proc` and `/sys` are in `root`.
+    """Return the number of cores that this process may use, at least 1. `root` contains `/proc` and `/sys`.
 
-    The smaller of the processor affinity and the cgroup quota (v2 `cpu.max`, v1 `cpu.cfs_quota_us`), rounded down:
-    a thread that has only half a core waits for the other threads' share of the period.
+    It is the smaller of the processor affinity and the cgroup quota (v2 `cpu.max`, v1 `cpu.cfs_quota_us`), rounded
+    down: an additional thread with part of a core would delay all other threads.
     """
     quota = cgroup_quota(root)
     cores = affinity()
@@ -20,29 +20,29 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 
 def cgroup_quota(root: Path = Path("/")) -> float | None:
-    """Return the tightest CPU quota of this process's control group and its parents, in cores; None for no limit."""
+    """Return the lowest CPU quota of this process's control group and its parents, in cores; None if unlimited."""
     quotas = [_v2_quota(folder) for folder in _groups(root, "", "sys/fs/cgroup")]
     quotas += [_v1_quota(folder) for folder in _groups(root, "cpu", "sys/fs/cgroup/cpu")]
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
 def affinity() -> int:
-    """Return how many cores the scheduler may put this process on."""
+    """Return the number of cores that the scheduler may use for this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return host_cores()
 
 
 def host_cores() -> int:
-    """Return how many cores the machine has, whoever may use them."""
+    """Return the number of cores of the machine."""
     return os.cpu_count() or 1
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:
     """Return the bytes of memory that this process may use; None if the system does not report them.
 
-    The tightest limit of its control group and the group's parents (v2 `memory.max`, v1 `memory.limit_in_bytes`), or
-    all that the machine has; `/proc` and `/sys` are in `root`.
+    It is the lowest limit of its control group and the group's parents (v2 `memory.max`, v1 `memory.limit_in_bytes`),
+    or the physical memory. `root` contains `/proc` and `/sys`.
     """
     limits = [_bytes(folder / "memory.max") for folder in _groups(root, "", "sys/fs/cgroup")]
     limits += [_bytes(folder / "memory.limit_in_bytes") for folder in _groups(root, "memory", "sys/fs/cgroup/memory")]
@@ -50,7 +50,7 @@ def memory_limit(root: Path = Path("/")) -> int | None:
 
 
 def physical_memory(root: Path = Path("/")) -> int | None:
-    """Return the bytes of memory that the machine has; None where the system does not tell."""
+    """Return the bytes of physical memory; None if the system does not report them."""
     try:
         lines = (root / "proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
@@ -63,9 +63,10 @@ def physical_memory(root: Path = Path("/")) -> int | None:
 
 
 def _groups(root: Path, controller: str, mount: str) -> list[Path]:
-    """List the folders of this process's group and its parents, for one line of `/proc/self/cgroup`.
+    """Return the folders of this process's control group and its parents, from `/proc/self/cgroup`.
 
-    Inside a container the path names folders of the host, which are not there; the mount itself then is the group.
+    In a container the path may name folders of the host that do not exist there; the last entry, the mount point
+    itself, is then the container's group.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -97,7 +98,7 @@ def _v1_quota(folder: Path) -> float | None:
 
 
 def _bytes(file: Path) -> int | None:
-    """Read a limit; v2 writes `max` for none, v1 a number beyond any machine's memory."""
+    """Read a memory limit; None if there is none. Version 1 writes "no limit" as a very large number."""
     try:
         limit = int(file.read_text())
         return limit if limit >= 0 else None

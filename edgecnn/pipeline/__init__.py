@@ -1,1 +1,1 @@
-"""From images to an INT8 bundle: train, evaluate, export, quantize. Must not be imported on a device."""
+"""Train, evaluate, export and quantize networks. Must not be imported on a device."""

@@ -1,7 +1,7 @@
-"""The process in which the PyTorch reference is timed beside the engines: `python -m edgecnn.pipeline.measured`.
+"""Worker process that times the PyTorch reference: `python -m edgecnn.pipeline.measured`.
 
-A bundle does not hold the reference's weights, and time does not depend on them: the network is built as the manifest
-says, with random ones. So it is timed where no checkpoint is at hand, and its answers are never looked at.
+A bundle does not contain the reference's weights, and the time does not depend on them. The network is built from the
+manifest with random weights, so no checkpoint is needed. Its logits are ignored.
 """
 
 import importlib.util
@@ -14,17 +14,17 @@ from edgecnn.tuning.measuring.worker import Subject, self_test_batch, serve
 
 
 def reference_modules() -> dict[str, str]:
-    """Return the module that `benchmark` and `tune` time the PyTorch reference with; empty without PyTorch."""
+    """Return the worker module with which `benchmark` and `tune` time the PyTorch reference; empty without PyTorch."""
     is_installed = importlib.util.find_spec("torch") and importlib.util.find_spec("torchvision")
     return {PYTORCH: "edgecnn.pipeline.measured"} if is_installed else {}
 
 
 def reference_of(path: Path, setting: Setting) -> Subject:
-    """Build the network that a bundle came from, eager, in FP32 on the CPU.
+    """Build the network of a bundle in eager mode, in FP32 on the CPU.
 
     Raises:
-        PrecisionUnavailable: another precision or device, or several streams, were asked for.
-        EngineError: the bundle does not come from a registered network.
+        PrecisionUnavailable: the setting has another precision or device, or several streams.
+        EngineError: the bundle was not exported from a registered network.
     """
     if (setting.device, setting.precision, setting.streams) != ("cpu", "fp32", 1):
         raise PrecisionUnavailable("the PyTorch reference is timed in FP32 on the CPU, one run at a time")
@@ -35,7 +35,7 @@ def reference_of(path: Path, setting: Setting) -> Subject:
     bundle = open_bundle(path)
     manifest, network = bundle.manifest, bundle.manifest.network
     if network is None:
-        raise EngineError(f"{path} does not come from a registered network: PyTorch cannot build it")
+        raise EngineError(f"{path} was not exported from a registered network: PyTorch cannot build it")
     state = build(network).state_dict()
     reference = Reference(network, state, manifest.labels, manifest.preprocessing, digest="")
     return Subject(TorchSession(reference, threads=setting.threads), self_test_batch(bundle, setting.batch))

@@ -1,6 +1,6 @@
-"""The proof of a new graph: self-test images with the reference's answers, parity, and measurements on a test split.
+"""Prove a new graph: self-test images with the reference's logits, parity, and evaluation on a test split.
 
-This is why `pipeline` may import `runtime`: to prove a result on the engines that will run it.
+`pipeline` may import `runtime` for this purpose: a graph is proven on the engines that run it.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ from edgecnn.runtime.verification.replay import compare
 
 PARITY_BATCHES = (1, 3, 8)
 PARITY_TOLERANCE = 1e-4
-"""Largest logit error of an FP32 graph, as a fraction of the spread of the logits between images."""
+"""Largest allowed logit error of an FP32 graph, as a fraction of the spread of the logits between images."""
 
 _ENCODED_SIDE = 640
 
 
 @contextlib.contextmanager
 def temporary_graph(content: bytes) -> Iterator[Path]:
-    """Yield a temporary file that holds a graph: engines load files.
+    """Yield the path of a temporary file with this graph, because engines load files.
 
     Raises:
         EdgecnnError: the file cannot be written.
@@ -49,22 +49,24 @@ def temporary_graph(content: bytes) -> Iterator[Path]:
         except OSError as error:
             raise EdgecnnError(
                 f"cannot write a graph of {len(content) / 1e6:.1f} MB to a temporary folder: {error.strerror} "
-                f"(errno {error.errno}); free some space, or name another folder with TMPDIR"
+                f"(errno {error.errno}); free some space, or set TMPDIR to another folder"
             ) from None
         yield path
 
 
 @contextlib.contextmanager
 def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[str, Session]]:
-    """Open a graph on every installed engine, on the CPU in FP32; a full-range graph without saturation where possible.
+    """Open a graph on every installed engine, on the CPU in FP32. `full_range` avoids saturation where possible.
 
     Raises:
-        EngineMissing: none is installed.
-        EngineError: an engine refused the graph.
+        EngineMissing: no engine is installed.
+        EngineError: an engine cannot load the graph.
     """
     names = installed()
     if not names:
-        raise EngineMissing(f"no engine is installed to prove the graph on: pip install 'edgecnn[{BACKENDS[0]}]'")
+        raise EngineMissing(
+            f"proving the graph needs an engine, and none is installed: pip install 'edgecnn[{BACKENDS[0]}]'"
+        )
     with contextlib.ExitStack() as stack:
         sessions: dict[str, Session] = {}
         for name in names:
@@ -75,7 +77,7 @@ def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[s
 
 
 def choose_self_test(split: Split) -> Split:
-    """Choose a self-test's images: the classes in turn, each from its first image on."""
+    """Choose the images of a self-test: the first image of each class, then the second of each, and so on."""
     if split.targets is None:
         return split.subset(range(min(IMAGES, len(split))))
     by_class = [list(np.flatnonzero(split.targets == target)) for target in np.unique(split.targets)]
@@ -85,7 +87,7 @@ def choose_self_test(split: Split) -> Split:
 
 
 def encode_images(split: Split, preprocessing: Preprocessing) -> list[tuple[Literal["png", "jpeg"], bytes]]:
-    """Encode the first images of a self-test as files: two PNG, two JPEG, at most 640 pixels wide and high."""
+    """Encode the first images of a self-test as two PNG and two JPEG files, at most 640 pixels wide and high."""
     kinds: tuple[Literal["png", "jpeg"], ...] = ("png", "jpeg", "png", "jpeg")
     encoded = []
     for index, kind in enumerate(kinds[: len(split)]):
@@ -98,19 +100,19 @@ def encode_images(split: Split, preprocessing: Preprocessing) -> list[tuple[Lite
 
 
 def check_parity(sessions: Mapping[str, Session], images: np.ndarray, expected: np.ndarray) -> None:
-    """Hold an FP32 graph against the reference, at several batch sizes, on every engine.
+    """Compare an FP32 graph with the reference on every engine, at several batch sizes.
 
     Args:
-        sessions: the graph on the engines.
+        sessions: engine name to session of the graph.
         images: uint8 [N, H, W, C], real images.
         expected: float32 [N, K], the reference's logits.
 
     Raises:
-        ProofFailed: a logit is off by more than `PARITY_TOLERANCE` of the spread, or an answer differs.
-        EngineError: an engine failed, for example because the graph's batch is fixed.
+        ProofFailed: a logit error exceeds `PARITY_TOLERANCE` of the spread, or a top-1 label differs.
+        EngineError: an engine failed, for example because the graph's batch size is fixed.
     """
     allowed = PARITY_TOLERANCE * spread(expected)
-    turns = np.arange(max(len(images), *PARITY_BATCHES)) % len(images)  # few images are taken again to fill a batch
+    turns = np.arange(max(len(images), *PARITY_BATCHES)) % len(images)  # repeat images to fill a batch
     images, expected = images[turns], expected[turns]
     for name, session in sessions.items():
         for batch in PARITY_BATCHES:
@@ -119,8 +121,8 @@ def check_parity(sessions: Mapping[str, Session], images: np.ndarray, expected: 
             different = int((logits.argmax(axis=1) != expected.argmax(axis=1)).sum())
             if not error <= allowed or different:  # `not <=` so that NaN fails too
                 raise ProofFailed(
-                    f"the exported graph does not answer as PyTorch does: on {name} at batch {batch} a logit is off "
-                    f"by {error:.3g} (allowed {allowed:.3g}) and {different} of {len(images)} answers differ; "
+                    f"the exported graph differs from PyTorch: on {name} at batch {batch} the largest logit error is "
+                    f"{error:.3g} (allowed {allowed:.3g}) and {different} of {len(images)} top-1 labels differ; "
                     f"no bundle was written"
                 )
 
@@ -128,7 +130,7 @@ def check_parity(sessions: Mapping[str, Session], images: np.ndarray, expected: 
 def make_self_test(
     sessions: Mapping[str, Session], images: np.ndarray, logits: np.ndarray, encoded: Sequence[EncodedImage]
 ) -> SelfTest:
-    """Run the self-test's images on every engine and seal the tolerance that follows."""
+    """Run the self-test's images on every engine and return the self-test with its tolerance."""
     found = {name: run_batches(session, images, classes=logits.shape[1]) for name, session in sessions.items()}
     return SelfTest(images, logits, found, tuple(encoded), tolerance_from(logits, found))
 

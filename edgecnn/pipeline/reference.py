@@ -1,4 +1,4 @@
-"""The PyTorch reference of a bundle: a network, its weights, and what surrounds them; wherever they came from."""
+"""The PyTorch reference of a bundle: network, weights, labels and preprocessing."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from edgecnn.pipeline.models.registry import build, get_architecture
 
 @dataclass(frozen=True)
 class Reference:
-    """Everything that decides the reference's answers.
+    """All inputs that determine the reference's logits.
 
-    `digest` is that of the checkpoint or of the weights file. `training` and `source`, the data source as the user
-    named it, are None if they are unknown.
+    `digest` is the digest of the checkpoint or weights file. `source` is the data source as the user named it.
+    `training` and `source` are None if unknown.
     """
 
     network: Network
@@ -31,15 +31,15 @@ class Reference:
 
     @property
     def identity(self) -> str:
-        """Digest over weights, preprocessing and labels: what ties the bundles of one reference together."""
+        """Digest of weights, preprocessing and labels. Bundles of the same reference share it."""
         parts = (self.digest, schema.dump(self.preprocessing), schema.dump(self.labels))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def module(self) -> nn.Module:
-        """Build the network with these weights, in evaluation mode.
+        """Return the network with these weights, in evaluation mode.
 
         Raises:
-            CheckpointError: the weights are not this architecture's; the message names the keys.
+            CheckpointError: the weights do not match the architecture. The message names the keys.
         """
         module = build(self.network)
         check_state(self.network.architecture, module.state_dict(), self.state)
@@ -48,18 +48,18 @@ class Reference:
 
 
 def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
-    """Compare the keys and shapes of a state dict with those of a network.
+    """Check that the keys and shapes of a state dict match a network.
 
     Raises:
         CheckpointError: a key is missing, extra, or has another shape.
     """
     optional = get_architecture(name).optional_keys
-    # Files from before PyTorch 0.4.1 count no batches, and heads that only training uses are often left out.
+    # Files from before PyTorch 0.4.1 lack batch counters, and heads used in training only are often missing.
     absent = [key for key in expected if key not in found and not key.startswith(optional)]
     missing = [key for key in absent if not key.endswith("num_batches_tracked")]
     extra = [key for key in found if key not in expected]
     shapes = [
-        f"{key} {list(value.shape)} where {list(expected[key].shape)} is expected"
+        f"{key} {list(value.shape)}, expected {list(expected[key].shape)}"
         for key, value in found.items()
         if key in expected and value.shape != expected[key].shape
     ]
@@ -69,4 +69,4 @@ def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, t
         if keys
     ]
     if complaints:
-        raise CheckpointError(f"the weights are not those of {name}: {'; '.join(complaints)}")
+        raise CheckpointError(f"the weights do not match {name}: {'; '.join(complaints)}")

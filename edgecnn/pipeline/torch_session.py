@@ -1,7 +1,7 @@
-"""The PyTorch reference as a session: every exported and quantized graph is compared with it.
+"""The PyTorch reference as a session. Every exported and quantized graph is compared with it.
 
-It satisfies the runtime's `Session` protocol, so it can be used wherever an engine can. It uses torchvision's
-transforms, not the preprocessing or the wrapper that were exported: otherwise their errors would not be found.
+It implements the runtime's `Session` protocol, so it can replace an engine's session. It uses torchvision's transforms
+instead of the exported preprocessing, so that a comparison detects errors in the preprocessing.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ class TorchSession:
         return deliver(np.asarray(logits), out)
 
     def logits_of(self, images: Iterable[ImageLike]) -> np.ndarray:
-        """Compute the logits of images as they are, through torchvision's transforms; float32 [N, K]."""
+        """Return the logits of original images, preprocessed with torchvision's transforms; float32 [N, K]."""
         if self._network is None:
             raise EngineError("this session is closed: open the checkpoint again")
         transform = torchvision_transform(self._preprocessing)

@@ -1,6 +1,6 @@
-"""Preprocessing with torchvision's own transforms: the input of training, and of the PyTorch reference.
+"""Preprocessing with torchvision's transforms, for training and for the PyTorch reference.
 
-Nothing here uses the preprocessing or the graph of a bundle, so that comparing with the reference reveals their errors.
+It is independent of a bundle's preprocessing and graph, so that a comparison with the reference detects their errors.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def torchvision_transform(preprocessing: Preprocessing) -> v2.Transform:
 
 def network_input(images: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
     """Scale and normalise resized images: uint8 [N, H, W, C] to float32 [N, C, H, W]."""
-    tensor = torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))  # a copy: the images may be read-only
+    tensor = torch.from_numpy(np.array(images.transpose(0, 3, 1, 2), order="C"))  # the images may be read-only
     scaled = v2.functional.to_dtype(tensor, torch.float32, scale=True)
     normalized: torch.Tensor = v2.functional.normalize(scaled, list(preprocessing.mean), list(preprocessing.std))
     return normalized

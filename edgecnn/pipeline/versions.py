@@ -1,4 +1,4 @@
-"""Which versions made something, for its record."""
+"""Package versions, for records."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -7,7 +7,7 @@ _PACKAGES = ("edgecnn", "numpy", "pillow", "torch", "torchvision", "onnx", "onnx
 
 
 def versions() -> dict[str, str]:
-    """Return the version of Python and of each package that is installed here and matters to the numbers."""
+    """Return the versions of Python and of the installed packages that affect results."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

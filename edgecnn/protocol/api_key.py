@@ -1,4 +1,4 @@
-"""The server's API key, which is read from a file once and never written, and the key in a request."""
+"""Reads the server's API key from its file, and the key in a request. The key is never logged."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +10,16 @@ _LARGEST_FILE = 4096
 
 
 def read_api_key(path: Path, *, shortest: int = SHORTEST_KEY) -> bytes:
-    """Return the key that a file holds: one line of printable ASCII without spaces, as it stands in a header.
+    """Return the key in a file: one line of printable ASCII without spaces.
 
-    Who may read the file is not looked at: what Kubernetes and Docker mount is readable by all of the container.
+    File permissions are not checked: Kubernetes and Docker mount secrets readable for the whole container.
 
     Args:
         path: of the file.
-        shortest: how many characters it must have. Of a key that others have chosen, one is enough.
+        shortest: minimum length in characters; a client uses 1, since the server chooses the key.
 
     Raises:
-        UsageError: it cannot be read, or holds something else; the message shows nothing of it.
+        UsageError: the file cannot be read, or has other content; the message does not contain the key.
     """
     try:
         with path.open("rb") as file:
@@ -29,12 +29,12 @@ def read_api_key(path: Path, *, shortest: int = SHORTEST_KEY) -> bytes:
     key = lines[0] if len(lines) == 1 else b""
     if not shortest <= len(key) <= _LARGEST_FILE or not all(0x21 <= byte <= 0x7E for byte in key):
         length = f" of at least {shortest}" if shortest > 1 else " of"
-        hint = ": write one with `openssl rand -hex 32`" if shortest > 1 else ""
-        raise UsageError(f"{path} must hold one line{length} printable ASCII characters, without spaces{hint}")
+        hint = ": create one with `openssl rand -hex 32`" if shortest > 1 else ""
+        raise UsageError(f"{path} must contain one line{length} printable ASCII characters, without spaces{hint}")
     return key
 
 
 def shown_key(headers: Mapping[str, str]) -> str:
-    """Return the key in the headers of HTTP, or metadata of gRPC, by their names in lower case; else an empty text."""
+    """Return the key in HTTP headers or gRPC metadata, with names in lower case; an empty string without a key."""
     scheme, _, shown = headers.get("authorization", "").partition(" ")
     return shown if scheme.lower() == "bearer" else headers.get("x-api-key", "")

@@ -1,4 +1,4 @@
-"""BYTES: elements of any length. Raw, each is 4 bytes of length, little-endian, and then itself.
+"""Codec of BYTES tensors. A raw element is its length in 4 bytes, little-endian, then its bytes.
 
 Triton Inference Server, docs/protocol/extension_binary_data.md.
 """
@@ -13,15 +13,15 @@ _LENGTH = struct.Struct("<I")
 
 
 def decode(name: str, body: bytes, *, start: int, size: int, count: int) -> tuple[bytes, ...]:
-    """Cut `count` elements out of the `size` bytes of the body from `start`.
+    """Return the `count` elements in the `size` bytes of the body from `start`.
 
     Raises:
-        Refusal: these bytes are not just so many elements.
+        Refusal: these bytes are not exactly `count` elements.
     """
     end = start + size
-    # The least that they take: whoever names more elements is told before any is cut out.
+    # Checked first, so that a large count allocates nothing.
     if size < 4 * count:
-        raise invalid(f"input '{name}': expected {count} elements, each behind its length, found {size} bytes")
+        raise invalid(f"input '{name}': expected {count} length-prefixed elements, found {size} bytes")
     elements = []
     for index in range(count):
         if end - start < 4:
@@ -38,7 +38,7 @@ def decode(name: str, body: bytes, *, start: int, size: int, count: int) -> tupl
 
 
 def from_strings(name: str, values: list[Any]) -> tuple[bytes, ...]:
-    """Return JSON strings as UTF-8; raises `Refusal` if one is no string."""
+    """Return JSON strings as UTF-8; raises `Refusal` if one is not a string."""
     for value in values:
         if type(value) is not str:
             raise invalid(f"input '{name}': expected strings as data, found {found(value)}")
@@ -46,5 +46,5 @@ def from_strings(name: str, values: list[Any]) -> tuple[bytes, ...]:
 
 
 def encode(elements: Iterable[bytes]) -> bytes:
-    """Return the elements as they travel raw."""
+    """Return the raw form of elements."""
     return b"".join(part for element in elements for part in (_LENGTH.pack(len(element)), element))

@@ -1,4 +1,4 @@
-"""The best classes by name instead of all numbers.
+"""The classification extension: the best classes as text instead of all numbers.
 
 Triton Inference Server, docs/protocol/extension_classification.md.
 """
@@ -9,17 +9,17 @@ import numpy as np
 
 
 def classify(output: np.ndarray, *, classes: int, labels: Sequence[str]) -> list[list[str]]:
-    """Return for each item of the batch its best `classes`, best first, each as `value:index:label`.
+    """Return the best `classes` of each item in the batch, best first, each as `value:index:label`.
 
-    Of equal values the one of the lower index comes first. NaN is worse than every number.
+    Equal values are in the order of their index. NaN comes last.
 
     Args:
-        output: [N, ...]; all axes behind the first are counted through as classes.
-        classes: how many, at least 1; all where there are fewer.
-        labels: names of the classes; a class without one is `value:index`.
+        output: [N, ...]; all axes after the first are flattened to classes.
+        classes: number of classes to return, at least 1; all if there are fewer.
+        labels: class names; a class without a name becomes `value:index`.
     """
     scores = output.reshape(len(output), -1)
-    # Widened, so that the least integer can be turned around; sorting puts what is not a number last.
+    # FP64, since the smallest integer cannot be negated in its own type. Sorting puts NaN last.
     order = np.argsort(-scores.astype(np.float64), axis=1, kind="stable")[:, :classes]
     return [
         [_entry(float(row[index]), index, labels) for index in best]
@@ -28,5 +28,5 @@ def classify(output: np.ndarray, *, classes: int, labels: Sequence[str]) -> list
 
 
 def _entry(value: float, index: int, labels: Sequence[str]) -> str:
-    # Triton prints with C++'s std::to_string, which is `%f`.
+    # As Triton, which formats with std::to_string (`%f`).
     return f"{value:f}:{index}:{labels[index]}" if index < len(labels) else f"{value:f}:{index}"

@@ -1,7 +1,7 @@
 """The client's side of an inference: writes a request for the logits of images and reads its response.
 
 Open Inference Protocol v2 with Triton's binary tensor data extension (Triton Inference Server,
-docs/protocol/extension_binary_data.md). A response in JSON is read too, for servers without that extension.
+docs/protocol/extension_binary_data.md). JSON responses are supported for servers without that extension.
 """
 
 import json
@@ -35,7 +35,7 @@ def decode_logits(body: bytes, header_length: str | None, *, output_name: str, c
 
     Args:
         body: of the response.
-        header_length: the text of `Inference-Header-Content-Length`; None where there is no such header.
+        header_length: the text of `Inference-Header-Content-Length`; None if the header is missing.
         output_name: name of the logits.
         count: images of the request.
 

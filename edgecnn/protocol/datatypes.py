@@ -1,6 +1,6 @@
-"""The protocol's datatypes, and what a tensor of a model may look like.
+"""The protocol's datatypes, and the specification of a model's tensor.
 
-Open Inference Protocol v2, "Tensor Data Types"; tensors travel little-endian and row-major.
+Open Inference Protocol v2, "Tensor Data Types"; raw tensors are little-endian and row-major.
 """
 
 from dataclasses import dataclass
@@ -21,29 +21,29 @@ DTYPES: dict[str, np.dtype[np.generic]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
-"""How NumPy holds them. BYTES are no array but a tuple; BF16 has no type in NumPy."""
+"""NumPy type of each datatype. BYTES is a tuple instead of an array; NumPy has no BF16."""
 
 KNOWN = frozenset({*DTYPES, "BYTES", "BF16"})
-"""Every name that the protocol has: a client that sends another has misspelt one."""
+"""All datatypes of the protocol; any other name is an error."""
 
 BINARY_ONLY = frozenset({"FP16", "BF16"})
-"""JSON has no form for them, says the protocol."""
+"""Datatypes without a JSON form in the protocol."""
 
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
-"""The protocol's name of a NumPy type."""
+"""Datatype of each NumPy type."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What a tensor may look like.
+    """Name, datatype and shape of a tensor.
 
     Attributes:
-        name: what requests call it.
+        name: as in requests.
         datatype: BYTES or one of `DTYPES`.
-        shape: -1 where any size will do; axis 0 is the batch.
+        shape: -1 for any size; axis 0 is the batch.
 
     Raises:
-        ValueError: no tensor of this kind can be held here.
+        ValueError: the datatype is not supported, or the shape is empty.
     """
 
     name: str
@@ -54,7 +54,7 @@ class TensorSpec:
         if self.datatype != "BYTES" and self.datatype not in DTYPES:
             raise ValueError(f"expected BYTES or one of {', '.join(DTYPES)}, found {self.datatype}")
         if not self.shape:
-            raise ValueError(f"{self.name} has no axis for the batch")
+            raise ValueError(f"{self.name} needs a shape with an axis for the batch, found no axis")
 
     def __str__(self) -> str:
         return f"{self.datatype} [{','.join(map(str, self.shape))}]"

@@ -1,6 +1,6 @@
-"""The JSON in front of a request: where it ends, that it is JSON, and that its parameters are of the right kind.
+"""Reads the JSON header of a request, and checks the types of its fields and parameters.
 
-Of a key that stands twice in an object the last one counts, as RFC 8259, section 4, says most readers do.
+If a key occurs twice in an object, the last one counts, as in most readers (RFC 8259, section 4).
 """
 
 from collections.abc import Mapping
@@ -13,34 +13,34 @@ from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import found, invalid, quoted
 
 MAX_ID = 256
-"""Characters of an id: it is kept, echoed and logged."""
+"""Maximum length of an id in characters: it is stored, returned and logged."""
 
 MAX_JSON_BYTES = 16 << 20
-"""Bytes of JSON, unless the server says otherwise: once read, `[],` takes 28 times as much memory."""
+"""Default limit of JSON in bytes: after parsing, `[],` takes 28 times as much memory."""
 
 NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 def length_of(text: str, *, size: int) -> int:
-    """Return the length of the JSON from `Inference-Header-Content-Length`; 0 is a request without JSON.
+    """Return the length of the JSON from `Inference-Header-Content-Length`; 0 means a request without JSON.
 
     Raises:
-        Refusal: the text is not a number of at most `size`, the bytes of the body.
+        Refusal: the text is not a number from 0 to `size`, the length of the body in bytes.
     """
-    # int() takes signs, spaces, underscores and the digits of every script; none of them is a length in HTTP.
+    # int() also accepts signs, spaces, underscores and non-ASCII digits.
     if not (text.isascii() and text.isdecimal()):
         raise invalid(f"{HEADER_LENGTH}: expected decimal digits, found {quoted(text)}")
-    # Twenty digits hold 64 bits; int() of a great many takes long.
+    # 64 bits need at most 20 digits; int() is slow for very long texts.
     if len(text) > 20 or (length := int(text)) > size:
         raise invalid(f"inference header size should be in range (0, {size}), got: {quoted(text)[1:-1]}")
     return length
 
 
 def load(header: bytes, *, max_bytes: int) -> dict[str, Any]:
-    """Return the JSON object that a request begins with.
+    """Parse the JSON header of a request.
 
     Raises:
-        Refusal: it is something else, or longer than `max_bytes`.
+        Refusal: it is not a JSON object, or longer than `max_bytes`.
     """
     if len(header) > max_bytes:
         message = f"expected at most {max_bytes} bytes of JSON, found {len(header)}; send tensors as binary data"
@@ -48,7 +48,7 @@ def load(header: bytes, *, max_bytes: int) -> dict[str, Any]:
     try:
         request = orjson.loads(header)
     except orjson.JSONDecodeError as error:
-        # The reader stops there by itself, so that no stack can overflow.
+        # orjson limits the depth itself, so the stack cannot overflow.
         if "depth limit" in error.msg:
             raise invalid("nesting deeper than 1024") from None
         place = len(error.doc[: error.pos].encode(errors="replace"))  # `pos` counts characters
@@ -59,7 +59,7 @@ def load(header: bytes, *, max_bytes: int) -> dict[str, Any]:
 
 
 def id_of(request: Mapping[str, Any]) -> str | None:
-    """Return the request's id, or None where it has none; raises `Refusal` if it is no string, or too long."""
+    """Return the request's id, or None if it has none; raises `Refusal` if it is not a string, or too long."""
     if "id" not in request:
         return None
     given = request["id"]
@@ -71,10 +71,10 @@ def id_of(request: Mapping[str, Any]) -> str | None:
 
 
 def parameters_of(holder: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """Return the parameters of a request, an input or an output; those that nobody asks for are ignored.
+    """Return the parameters of a request, an input or an output; unknown parameters are allowed.
 
     Raises:
-        Refusal: they are no object.
+        Refusal: they are not an object, or request shared memory.
     """
     parameters = holder.get("parameters", NO_PARAMETERS)
     if type(parameters) is not dict:
@@ -85,7 +85,7 @@ def parameters_of(holder: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 
 
 def flag(parameters: Mapping[str, Any], key: str, where: str, *, default: bool) -> bool:
-    """Return a parameter that is true or false; raises `Refusal` if it is neither."""
+    """Return a boolean parameter; raises `Refusal` if it is not true or false."""
     given = parameters.get(key, default)
     if given is not True and given is not False:
         raise invalid(f"{where}: expected true or false as {key}, found {found(given)}")
@@ -93,7 +93,7 @@ def flag(parameters: Mapping[str, Any], key: str, where: str, *, default: bool) 
 
 
 def natural(parameters: Mapping[str, Any], key: str, where: str, *, default: int = 0) -> int:
-    """Return a parameter that is an integer of at least 0; raises `Refusal` if it is something else."""
+    """Return a parameter that is an integer of at least 0; raises `Refusal` if it is not."""
     given = parameters.get(key, default)
     if type(given) is not int or given < 0:
         raise invalid(f"{where}: expected an integer of at least 0 as {key}, found {found(given)}")

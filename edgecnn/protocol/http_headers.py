@@ -1,7 +1,7 @@
 """Names of the HTTP headers that the server and its clients share; as gRPC metadata they are in lower case."""
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-"""Bytes of JSON in front of the binary tensors of a body."""
+"""Length in bytes of the JSON before the binary tensors in a body."""
 
 BUNDLE_DIGEST = "X-Bundle-Digest"
 """Digest of the bundle that computed a result."""

@@ -1,7 +1,6 @@
-"""Holds a request against the model that it is sent to: which inputs, of which kind and shape, and which outputs.
+"""Checks the inputs and outputs of a request against the model: names, datatypes and shapes.
 
-A request is a mapping of the protocol's words here, whether it came as JSON or as a protobuf message: its refusals are
-the same.
+A request is a mapping with the protocol's field names here, for JSON and for protobuf. Both get the same errors.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,24 +15,24 @@ from edgecnn.protocol.wording import found, invalid, quoted, shown
 _Spec = TypeVar("_Spec")
 
 Accepted = Mapping[str, tuple[TensorSpec, ...]]
-"""As what each input may come; of several that fit, the first."""
+"""Allowed forms of each input; the first that matches is used."""
 
 
 Reader = Callable[[str, Mapping[str, Any], str, tuple[int, ...]], Tensor]
-"""Reads the data of an input: its name, its entry, and a datatype and shape that the model accepts.
+"""Reads the data of an input from its name, its entry, and a datatype and shape that the model accepts.
 
-It is called once for each input, in the order of the request.
+It is called once per input, in the order of the request.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
-    """An output that the client wants.
+    """An output that the client requests.
 
     Attributes:
-        name: one of the model's.
-        binary: whether it travels raw behind the JSON.
-        classes: how many of the best classes to name instead of all numbers; 0 for the numbers.
+        name: of the model's output.
+        binary: whether it is sent raw, after the JSON.
+        classes: number of best classes to return as text; 0 returns all numbers.
     """
 
     name: str
@@ -44,10 +43,10 @@ class RequestedOutput:
 def inputs_of(request: Mapping[str, Any], read: Reader, *, accepted: Accepted, max_batch: int) -> dict[str, Tensor]:
     """Return all inputs by name.
 
-    However many are listed, no more are read than the model has, and one.
+    Stops at the first unknown or repeated input, so a long list costs little.
 
     Raises:
-        Refusal: they are not those of the model.
+        Refusal: the inputs do not match the model.
     """
     inputs: dict[str, Tensor] = {}
     batch = 0
@@ -75,7 +74,7 @@ def outputs_of(
     """Return the outputs that a request lists, or all outputs of the model; all are raw if `always_binary`.
 
     Raises:
-        Refusal: they are not outputs of the model, or cannot be given like that.
+        Refusal: the model has no such output, or cannot return it in this form.
     """
     parameters = header.parameters_of(request, "request")
     by_default = always_binary or header.flag(parameters, "binary_data_output", "request", default=False)
@@ -104,9 +103,9 @@ def names(specs: Mapping[str, Any]) -> str:
 def _match(
     name: str, given: Mapping[str, Any], specs: tuple[TensorSpec, ...], max_batch: int
 ) -> tuple[str, tuple[int, ...]]:
-    """Return datatype and shape of an input after holding them against what the model accepts.
+    """Check datatype and shape of an input against the model, and return them.
 
-    The sizes stay Python's integers, of any length, until data have been found for them.
+    Sizes stay Python integers of any length, so that products cannot overflow.
     """
     datatype, shape = given.get("datatype"), given.get("shape")
     if type(datatype) is not str or datatype not in KNOWN:
@@ -127,21 +126,21 @@ def _fits(shape: list[Any], expected: tuple[int, ...]) -> bool:
     if len(shape) != len(expected):
         return False
     for size, fixed in zip(shape, expected, strict=True):
-        # Neither true nor 1.0 is a size, though both are equal to 1.
+        # true and 1.0 are equal to 1, but are not sizes.
         if type(size) is not int or (size != fixed if fixed >= 0 else size < 1):
             return False
     return True
 
 
 def _known(given: Any, kind: str, specs: Mapping[str, _Spec]) -> tuple[str, _Spec]:
-    """Return the name that an entry of a list has, and what the model says of it."""
+    """Return the name in an entry, and the model's specification of it."""
     if type(given) is not dict:
         raise invalid(f"{kind}s: expected a list of objects, found {found(given)} in it")
     name = given.get("name")
     if type(name) is not str:
         raise invalid(f"{kind}s: expected a string as name, found {found(name)}")
     if name not in specs:
-        expected = "expects" if kind == "input" else "answers"
+        expected = "expects" if kind == "input" else "returns"
         raise invalid(f"unexpected {kind} {quoted(name)}; model {expected} {names(specs)}")
     return name, specs[name]
 

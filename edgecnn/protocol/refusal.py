@@ -1,4 +1,4 @@
-"""Why a request is answered with an error."""
+"""The error that the server returns for a request."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ Reason = Literal[
     "late",
     "engine",
 ]
-"""What metrics count failures by; the HTTP status says the same to the client."""
+"""Reasons by which metrics count failures; each has an HTTP status."""
 
 STATUS: dict[Reason, int] = {
     "invalid": 400,
@@ -35,15 +35,15 @@ STATUS: dict[Reason, int] = {
 
 
 RETRY_AFTER_S = 1
-"""When clients may ask again that were refused for a while only."""
+"""Value of `Retry-After` for temporary errors, in seconds."""
 
 
-class Refusal(Exception):  # it is an answer
-    """A request that gets no result.
+class Refusal(Exception):
+    """An error that is returned to the client.
 
     Attributes:
         reason: for metrics, and for the status.
-        headers: of HTTP, beside those that every answer has and those that its reason has.
+        headers: additional HTTP headers.
     """
 
     def __init__(self, reason: Reason, message: str, *, headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -58,5 +58,5 @@ class Refusal(Exception):  # it is an answer
 
     @property
     def retry_after_s(self) -> int | None:
-        """When the same request may be sent again; None where that would change nothing."""
+        """Seconds after which the request may be repeated; None for a permanent error."""
         return RETRY_AFTER_S if self.reason in {"busy", "unready"} else None

@@ -1,9 +1,9 @@
-"""A request's bytes to tensors that the model can take, or to the refusal that says what is wrong with them.
+"""Decodes an inference request over HTTP into tensors for the model.
 
 Open Inference Protocol v2, inference request, with Triton's binary tensor data and classification extensions
-(Triton Inference Server, docs/protocol/extension_binary_data.md and extension_classification.md). Three rules of this
-server: an optional field is left out, never null; of a key that stands twice in an object the last one counts; raw BOOL
-has no other bytes than 0 and 1.
+(Triton Inference Server, docs/protocol/extension_binary_data.md and extension_classification.md). This server is
+stricter in two points: optional fields must not be null, and raw BOOL bytes must be 0 or 1. If a key occurs twice in an
+object, the last one counts.
 """
 
 from collections.abc import Mapping
@@ -19,15 +19,13 @@ from edgecnn.protocol.wording import invalid
 
 @dataclass(slots=True)
 class InferRequest:
-    """A request that the model can take.
-
-    Not frozen, as that costs a microsecond of the ten that a small request takes; nobody changes it all the same.
+    """A checked request. Treat it as immutable: it is not frozen because that costs 1 µs of 10 for a small request.
 
     Attributes:
-        id: what the client calls it; None where it did not say.
-        inputs: all that the model has, by name. Arrays may lie in the body and cannot be written to.
-        outputs: at least one, in the order in which they are answered.
-        timeout_s: after which nobody waits for the answer; None for ever.
+        id: the client's id; None if it sent none.
+        inputs: all inputs of the model by name. Arrays are read-only and may be views of the body.
+        outputs: at least one, in the order of the response.
+        timeout_s: after which the client does not need the result; None for no limit.
     """
 
     id: str | None
@@ -45,18 +43,19 @@ def parse(
     max_batch: int,
     max_json_bytes: int = header.MAX_JSON_BYTES,
 ) -> InferRequest:
-    """Read a request.
+    """Decode a request and check it against the model.
 
     Args:
-        body: as the client meant it, with no encoding on it.
-        header_length: the text of `Inference-Header-Content-Length`; None where there was no such header.
-        accepted: as what each input may come; of several that fit, the first.
-        outputs: what the model answers.
-        max_batch: the most that axis 0 may have.
-        max_json_bytes: the most that is read as JSON; raw tensors do not count.
+        body: decompressed.
+        header_length: the text of `Inference-Header-Content-Length`; None if the header is missing.
+        accepted: allowed forms of each input; the first that matches is used.
+        outputs: of the model.
+        max_batch: maximum size of axis 0.
+        max_json_bytes: maximum length of the JSON, without raw tensors.
 
     Raises:
-        Refusal: the request is malformed, or not one to this model ("invalid"), or its JSON is too long ("too_large").
+        Refusal: the request is malformed or does not match the model ("invalid"), or its JSON is too long
+            ("too_large").
     """
     if not body:
         raise invalid("request body is empty")
@@ -66,7 +65,7 @@ def parse(
     request = header.load(body[:length], max_bytes=max_json_bytes)
 
     def read(name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
-        """Read data within the JSON, or behind it, where the inputs follow each other."""
+        """Read data in the JSON, or the next raw tensor after it."""
         nonlocal length
         parameters = header.parameters_of(given, "input")
         if "binary_data_size" not in parameters:
@@ -78,13 +77,13 @@ def parse(
         size = header.natural(parameters, "binary_data_size", "input")
         start, left = length, len(body) - length
         if size > left:
-            raise invalid(f"input '{name}': binary_data_size is {size}, but {left} bytes are left of the body")
+            raise invalid(f"input '{name}': expected at most {left} bytes as binary_data_size, found {size}")
         length += size
         return tensors.from_raw(name, datatype, shape, body=body, start=start, size=size)
 
     understood = understand(request, read, accepted=accepted, outputs=outputs, max_batch=max_batch)
     if length < len(body):
-        raise invalid(f"unexpected {len(body) - length} additional bytes behind the last input")
+        raise invalid(f"unexpected {len(body) - length} additional bytes after the last input")
     return understood
 
 
@@ -97,7 +96,7 @@ def understand(
     max_batch: int,
     always_binary: bool = False,
 ) -> InferRequest:
-    """Check a request in the protocol's words against the model; see `parse`."""
+    """Check a request, as a mapping with the protocol's field names, against the model; see `parse`."""
     parameters = header.parameters_of(request, "request")
     inputs = inputs_of(request, read, accepted=accepted, max_batch=max_batch)
     wanted = outputs_of(request, outputs, always_binary=always_binary)
@@ -106,18 +105,18 @@ def understand(
 
 
 def _raw(body: bytes, accepted: Accepted, outputs: Mapping[str, TensorSpec]) -> InferRequest:
-    """Take the whole body as the only input: a batch of one, as the first datatype that it may have."""
+    """Return a request whose body is the only input: a batch of one, of the first allowed datatype."""
     if len(accepted) != 1:
-        raise invalid(f"a raw request has one input; the model expects {names(accepted)}")
+        raise invalid(f"a raw request needs a model with one input; the model expects {names(accepted)}")
     ((name, specs),) = accepted.items()
     spec = specs[0]
     shape = (1, *spec.shape[1:])
     if -1 in shape:
-        raise invalid(f"a raw request leaves no doubt of the shape; the model expects {name} as {spec}")
+        raise invalid(f"a raw request needs an input of fixed size; the model expects {name} as {spec}")
     if spec.datatype == "BYTES":
         if shape.count(1) != len(shape):
-            raise invalid(f"a raw request has one element; the model expects {name} as {spec}")
-        tensor: Tensor = (body,)  # the one tensor of BYTES that has no length in front
+            raise invalid(f"a raw request needs an input of one element; the model expects {name} as {spec}")
+        tensor: Tensor = (body,)  # here the element has no length before it
     else:
         tensor = tensors.from_raw(name, spec.datatype, shape, body=body, start=0, size=len(body))
     wanted = tuple(RequestedOutput(each, binary=True) for each in outputs)

@@ -1,8 +1,7 @@
-"""A model's answers to the bytes of a response: JSON, and behind it the tensors that the client wants raw.
+"""Encodes an inference response: JSON, then the tensors that the client requests as binary data.
 
-Open Inference Protocol v2, inference response, with Triton's binary tensor data extension. The JSON is always JSON:
-what it has no number for (infinity, and what is no number) is refused with the advice to ask for binary data, since
-null would be taken for an answer.
+Open Inference Protocol v2, inference response, with Triton's binary tensor data extension. JSON cannot represent NaN
+and infinity. They are an error that suggests binary data, since a client could take null for a result.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,17 +28,17 @@ def encode(
     """Write the response to a request.
 
     Args:
-        request: what was asked for.
-        outputs: at least those that it asks for, [N, ...] each, of a type that the protocol has.
-        model_name: the model that answered.
+        request: the request.
+        outputs: at least the requested ones, [N, ...] each, of a type in `NAMES`.
+        model_name: the model that computed them.
         model_version: its version.
         labels: class names, for classification.
 
     Returns:
-        The body, and the length of its JSON, for `Inference-Header-Content-Length`; None where it is all JSON.
+        The body, and the length of its JSON, for `Inference-Header-Content-Length`; None if the body is only JSON.
 
     Raises:
-        Refusal: numbers that JSON does not have were to be written in JSON.
+        Refusal: an output has values or a datatype that JSON cannot represent.
     """
     described: list[dict[str, Any]] = []
     parts: list[Any] = [b""]
@@ -64,7 +63,7 @@ def encode(
 
 
 def _numbers(name: str, output: np.ndarray, binary: bool) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Describe a tensor, its data within or raw beside."""
+    """Return the entry of a tensor, with its data or with the raw data separately."""
     datatype = NAMES[output.dtype]
     entry: dict[str, Any] = {"datatype": datatype, "shape": output.shape}
     if binary:
@@ -73,13 +72,13 @@ def _numbers(name: str, output: np.ndarray, binary: bool) -> tuple[dict[str, Any
     if datatype in BINARY_ONLY:
         raise invalid(f"output '{name}': {datatype} needs binary data")
     if output.dtype.kind == "f" and not np.isfinite(output).all():
-        raise invalid(f"output '{name}' holds numbers that JSON does not have; ask for binary data")
+        raise invalid(f"output '{name}' contains NaN or infinity, which JSON cannot represent: request binary data")
     entry["data"] = output.ravel()
     return entry, None
 
 
 def _classes(best: list[list[str]], binary: bool) -> tuple[dict[str, Any], bytes | None]:
-    """Describe the best classes, [N, k], within or raw beside."""
+    """Return the entry of the best classes, [N, k], with its data or with the raw data separately."""
     entries = [entry for row in best for entry in row]
     entry: dict[str, Any] = {"datatype": "BYTES", "shape": (len(best), len(best[0]))}
     if not binary:

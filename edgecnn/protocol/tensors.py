@@ -1,6 +1,6 @@
-"""A tensor's data, raw or JSON, to an array; the shape was held against the model before.
+"""Converts the data of a tensor, raw or JSON, to an array. The shape must match the model already.
 
-Nothing here allocates by a number that a client sent: how much data there is gets compared first.
+The amount of data is compared with the shape first, so that a large shape allocates nothing.
 """
 
 import math
@@ -20,12 +20,12 @@ _NUMBERS = {int, float}
 
 
 def from_raw(name: str, datatype: str, shape: tuple[int, ...], *, body: bytes, start: int, size: int) -> Tensor:
-    """View `size` bytes of the body from `start` as a tensor, without a copy where the machine can read it in place.
+    """Return `size` bytes of the body from `start` as a read-only tensor, without a copy if they are aligned.
 
-    The sizes in the shape are positive, however large. The array cannot be written to.
+    The sizes in the shape are positive and may be arbitrarily large.
 
     Raises:
-        Refusal: the data are not those of such a tensor.
+        Refusal: the data do not match datatype and shape.
     """
     count = math.prod(shape)
     if datatype == "BYTES":
@@ -35,7 +35,7 @@ def from_raw(name: str, datatype: str, shape: tuple[int, ...], *, body: bytes, s
         raise invalid(f"input '{name}': expected {count * dtype.itemsize} bytes for its shape, found {size}")
     if datatype == "BOOL":
         flags = np.frombuffer(body, np.uint8, count, start)
-        # NumPy's routines may do anything with a bool that is neither.
+        # NumPy's behaviour is undefined for other values of a bool.
         if flags.max() > 1:
             raise invalid(f"input '{name}': expected bytes of 0 or 1 for BOOL, found {flags.max()}")
         return flags.view(np.bool_).reshape(shape)
@@ -58,7 +58,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Te
 
 
 def from_values(name: str, datatype: str, shape: tuple[int, ...], values: list[Any]) -> Tensor:
-    """Take a tensor's elements, row-major, as protobuf has read them: of the right type, but perhaps out of range.
+    """Return a tensor of elements that protobuf has parsed, row-major: of the right type, but possibly out of range.
 
     Floating-point numbers may be infinite or NaN, as in raw data. Raises as `from_raw`.
     """
@@ -71,11 +71,11 @@ def from_values(name: str, datatype: str, shape: tuple[int, ...], values: list[A
 
 
 def _array(name: str, datatype: str, shape: tuple[int, ...], values: list[Any]) -> np.ndarray:
-    """Return an array of JSON's numbers, or true and false."""
+    """Return an array of numbers or booleans from JSON."""
     types = set(map(type, values))
     if datatype == "BOOL":
         return _flags(name, values, types).reshape(shape)
-    # Python's True is an int, JSON's is not.
+    # In Python, True is an int; in JSON, true is not a number.
     allowed = _NUMBERS if datatype in {"FP32", "FP64"} else {int}
     if not types <= allowed:
         odd = next(value for value in values if type(value) not in allowed)
@@ -84,7 +84,7 @@ def _array(name: str, datatype: str, shape: tuple[int, ...], values: list[Any]) 
 
 
 def _flat(name: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    """Return the elements row-major; nested lists have to follow the shape exactly."""
+    """Return the elements row-major; nested lists must match the shape exactly."""
     if not data or type(data[0]) is not list or len(shape) == 1:
         _check_count(name, data, shape)
         return data
@@ -108,7 +108,7 @@ def _check_count(name: str, values: list[Any], shape: tuple[int, ...]) -> None:
 
 
 def _numbers(name: str, datatype: str, values: list[Any]) -> np.ndarray:
-    """Return a flat array of them, none wrapped and none infinite."""
+    """Return a flat array of numbers; raises `Refusal` for one that is out of range."""
     dtype = DTYPES[datatype]
     try:
         if datatype == "UINT8":

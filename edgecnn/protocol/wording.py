@@ -1,6 +1,6 @@
-"""How a refusal speaks of what a client sent: bounded, escaped, in JSON's words.
+"""Formats values from clients for error messages: shortened, escaped, with JSON's names.
 
-Whatever a client sends may end up in a log or on a page; no message repeats it at length or raw.
+Messages may appear in logs and on web pages, so they must not contain raw or long input.
 """
 
 from typing import Any
@@ -12,18 +12,18 @@ _MOST = 8
 
 
 def invalid(message: str) -> Refusal:
-    """Return the refusal of a request that is malformed."""
+    """Return the error for a malformed request."""
     return Refusal("invalid", message)
 
 
 def quoted(text: str) -> str:
-    """Return text in quotes, 100 characters at most, with control characters escaped."""
+    """Return text in quotes, at most 100 characters, with control characters escaped."""
     escaped = repr(text[:_LONGEST])
     return escaped if len(text) <= _LONGEST and len(escaped) <= 100 else f"{escaped[:95]}...'"
 
 
 def found(value: Any) -> str:
-    """Say what a JSON value is; of containers only the kind."""
+    """Describe a JSON value; of a container, only the kind and length."""
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, list):
@@ -32,10 +32,10 @@ def found(value: Any) -> str:
         return "an object"
     if value is None:
         return "null"
-    # At most 64 bits or a double: JSON has no longer numbers here.
+    # Short: orjson returns integers of at most 64 bits, and doubles.
     return str(value).lower()
 
 
 def shown(shape: list[Any]) -> str:
-    """Return a shape as it was sent, or its beginning."""
+    """Return a shape as text; a long one is shortened."""
     return f"[{','.join(found(size) for size in shape[:_MOST])}{',...' if len(shape) > _MOST else ''}]"

@@ -1,4 +1,4 @@
-"""The Python inference API: `load` a bundle, ask a `Classifier`, get a `Prediction`."""
+"""The Python inference API: `load` a bundle to get a `Classifier`, which returns a `Prediction` for each image."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,13 +22,13 @@ from edgecnn.runtime.profile import Purpose
 from edgecnn.runtime.streaming import stream
 
 MAX_BATCH = 32
-"""How many images run at once: more cost memory and gain nothing on a CPU."""
+"""Images of one run. Larger batches need more memory and are not faster on a CPU."""
 
 
 class Classifier:
-    """A loaded bundle. Any number of threads may use it at once; close it, or use it in a `with` block.
+    """A loaded bundle. Several threads can use it at once. Close it, or use it in a `with` block.
 
-    A process that is forked after loading must load for itself: engines have threads, and those are not forked.
+    A forked process must load the bundle itself: forking does not copy the engine's threads.
     """
 
     def __init__(self, bundle: Bundle, session: Session) -> None:
@@ -39,7 +39,7 @@ class Classifier:
 
     @property
     def info(self) -> SessionInfo:
-        """What really runs: engine, device, precision, threads."""
+        """Engine, device, precision and threads of the session, as the engine reports them."""
         return self._session.info
 
     @property
@@ -47,7 +47,7 @@ class Classifier:
         """Class names in the order of the logits."""
         return self.bundle.manifest.labels
 
-    @overload  # a str is a sequence of str too; it means a path
+    @overload  # a str is a Sequence[str], but here it is a path
     def predict(self, images: ImageLike, *, top: int = 5) -> Prediction: ...  # type: ignore[overload-overlap]
     @overload
     def predict(self, images: Sequence[ImageLike], *, top: int = 5) -> list[Prediction]: ...
@@ -56,8 +56,8 @@ class Classifier:
 
         Args:
             images: one image or a sequence of them, each a path, an encoded file's bytes, a Pillow image, or an array
-                (uint8 [H, W], [H, W, 1] or [H, W, 3]); all are resized and cropped as the manifest says.
-            top: how many labels each prediction lists.
+                (uint8 [H, W], [H, W, 1] or [H, W, 3]); all are resized and cropped as in the manifest.
+            top: number of labels of each prediction.
 
         Returns:
             One prediction for one image, a list for a sequence.
@@ -73,14 +73,14 @@ class Classifier:
         return prediction_of(self.logits(pixels[None])[0], self.labels, top=top)
 
     def predictions(self, images: Iterable[ImageLike], *, top: int = 5) -> Iterator[Prediction | ImageError]:
-        """Classify images as they come, however many: threads decode the next ones while the engine runs.
+        """Classify a stream of images: threads decode the next images while the engine runs.
 
         Args:
-            images: as `predict` takes them; drawn in the caller's thread, a few batches ahead.
-            top: how many labels each prediction lists.
+            images: images as in `predict`; read in the caller's thread, a few batches ahead.
+            top: number of labels of each prediction.
 
         Yields:
-            For each image, in their order, its prediction, or the error of one that cannot be decoded.
+            For each image, in order, its prediction, or an error if it cannot be decoded.
 
         Raises:
             EngineError: the engine failed.
@@ -99,7 +99,7 @@ class Classifier:
             float32 [N, K].
 
         Raises:
-            UsageError: the images have another shape or type.
+            UsageError: the images have another shape or dtype.
             EngineError: the engine failed.
         """
         is_array = isinstance(images, np.ndarray)
@@ -134,9 +134,11 @@ class Classifier:
 
     def _check(self, logits: np.ndarray, images: int) -> None:
         check_logits(logits, images, self._classes)
-        # One finite sum of squares proves them all, in half the time; it may overflow where the logits do not.
+        # One finite sum of squares shows that all are finite, in half the time; it can overflow for finite logits.
         if not (math.isfinite(np.vdot(logits, logits)) or np.isfinite(logits).all()):
-            raise EngineError(f"{self.info.engine} gives logits that are not finite: verify {self.bundle.path} here")
+            raise EngineError(
+                f"{self.info.engine} returned logits that are not finite: run `edgecnn verify {self.bundle.path}`"
+            )
 
 
 def load(
@@ -150,23 +152,22 @@ def load(
     strict: bool = False,
     cache: bool = False,
 ) -> Classifier:
-    """Open a bundle on an engine; of a folder of bundles the one that `edgecnn tune` has found to be the best here.
+    """Open a bundle on an engine. For a folder of bundles, open the one that `edgecnn tune` chose on this machine.
 
     Args:
-        bundle: a bundle's folder; or one in which the bundles of one reference stand side by side.
-        backend: `auto`, `onnxruntime` or `openvino`; `auto` is what this machine's profile says, if there is one.
+        bundle: a bundle's folder, or a folder that contains bundles of one reference.
+        backend: `auto`, `onnxruntime` or `openvino`; `auto` uses this machine's profile, if there is one.
         device: `cpu`, `cuda`, `tensorrt`, `gpu`, `npu` or `auto`.
-        precision: what float operators compute in; an FP32 bundle runs in FP32 unless this asks for another.
-        threads: None for as many as the profile says, or as this process may use.
-        purpose: which profile is meant: that of the `latency` of one image, or of the `throughput` of many, which runs
-            several at once.
-        strict: raise an `EngineError` where full-range INT8 weights saturate here, instead of a `SaturationWarning`.
+        precision: precision of float operators.
+        threads: threads of one run; None for the profile's number, or else the usable cores.
+        purpose: which profile to use: `latency` of one image, or `throughput` of many, which runs several at once.
+        strict: raise an `EngineError` if full-range INT8 weights saturate here, instead of a `SaturationWarning`.
         cache: keep the compiled graph in `$XDG_CACHE_HOME/edgecnn` for the next start; see `engine_cache`.
 
     Raises:
-        BundleError: the folder is neither an intact bundle nor holds any.
-        UsageError: no profile says which of a folder's bundles is the best here.
-        EngineError: the engine, device or precision is not there, or the engine refused the graph.
+        BundleError: the folder is not a bundle, contains none, or the bundle is damaged.
+        UsageError: no profile chooses a bundle of the folder.
+        EngineError: the engine, device or precision is not available, or the engine rejected the graph.
     """
     opened = _resolve(bundle, purpose)
     options = SessionOptions(device=device, precision=precision, threads=threads)
@@ -175,7 +176,7 @@ def load(
 
 
 def _resolve(bundle: str | Path | Bundle, purpose: Purpose) -> Bundle:
-    """Return the bundle that is meant."""
+    """Return the given bundle, or the one at a path; for a folder of bundles, the chosen one."""
     if isinstance(bundle, Bundle):
         return bundle
     path = Path(bundle)
@@ -185,7 +186,7 @@ def _resolve(bundle: str | Path | Bundle, purpose: Purpose) -> Bundle:
 
 
 def run_batches(session: Session, images: np.ndarray, *, classes: int, batch: int = MAX_BATCH) -> np.ndarray:
-    """Run uint8 [N, H, W, C] in batches, as many at once as the session has room for; returns float32 [N, classes]."""
+    """Run uint8 [N, H, W, C] in batches, as many at once as the session allows. Return float32 [N, classes]."""
     logits = np.empty((len(images), classes), dtype=np.float32)
     starts = range(0, len(images), batch)
     if session.concurrency == 1:

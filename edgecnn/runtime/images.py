@@ -1,8 +1,8 @@
-"""Image files through a session: threads decode the next images while the engine runs the ones before.
+"""Runs image files through a session: threads decode the next images while the engine runs.
 
-Each thread decodes a few images and runs them itself, so that no more threads want a core than there are: handing
-decoded images to others costs a twentieth, since decoder and engine then take turns on the same core and its cache.
-Pillow decodes and resizes outside of Python's lock, engines run outside of it too.
+Each thread decodes a few images and runs them itself, so that threads never outnumber cores. Passing decoded images
+to another thread is about 5 % slower, because decoder and engine then compete for a core and its cache. Pillow and the
+engines release Python's global interpreter lock.
 """
 
 import itertools
@@ -19,12 +19,12 @@ from edgecnn.runtime.engines.backend import Session
 from edgecnn.runtime.streaming import in_order
 
 CHUNK = 8
-"""Images of a batch: more gain nothing on a CPU, and let the caller wait longer for the first."""
+"""Images of one batch. Larger batches are not faster on a CPU, and delay the first answer."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Logits, float32 [M, K], of the images that could be decoded; and for each image its error, or None."""
+    """Logits, float32 [M, K], of the decoded images; and for each image its error, or None."""
 
     logits: np.ndarray
     errors: tuple[ImageError | None, ...]
@@ -33,9 +33,9 @@ class Answered:
 def run_images(
     session: Session, images: Iterable[ImageLike], preprocessing: Preprocessing, *, workers: int
 ) -> Iterator[Answered]:
-    """Decode, preprocess and run images, and yield the answers in their order, a few images at a time.
+    """Decode, preprocess and run images. Yield the answers in order, a few images at a time.
 
-    Images are taken in the caller's thread, a few batches ahead; `workers` threads decode them.
+    Images are read in the caller's thread, a few batches ahead; `workers` threads decode them.
 
     Raises:
         EngineError: the engine failed.
@@ -53,7 +53,7 @@ def run_images(
 
 
 def _decode(images: list[ImageLike], preprocessing: Preprocessing) -> tuple[np.ndarray, tuple[ImageError | None, ...]]:
-    """Return the pixels of those that can be decoded, uint8 [M, H, W, C], and for each image its error or None."""
+    """Return the pixels of the decoded images, uint8 [M, H, W, C], and for each image its error or None."""
     pixels = np.empty((0, 0, 0, 0), np.uint8)
     errors: list[ImageError | None] = []
     for image in images:
@@ -70,9 +70,9 @@ def _decode(images: list[ImageLike], preprocessing: Preprocessing) -> tuple[np.n
 
 
 def _chunks(images: Iterable[ImageLike], workers: int) -> Iterator[list[ImageLike]]:
-    """Part images into batches, smaller ones towards an end that is known, so that no thread is left alone with many.
+    """Split images into batches, smaller ones near the end if the number is known, to balance the threads' work.
 
-    Polychronopoulos and Kuck, Guided Self-Scheduling, 1987.
+    See Polychronopoulos and Kuck, Guided Self-Scheduling, 1987.
     """
     left = len(images) if isinstance(images, Sequence) else None
     rest = iter(images)

@@ -1,4 +1,4 @@
-"""The one way to open a session on a bundle: which engine, summed exactly, from the cache or not."""
+"""Opens sessions on bundles: chooses engine, options and cache entry."""
 
 import dataclasses
 import warnings
@@ -23,22 +23,21 @@ def open_session(
     strict: bool = False,
     cache: bool = False,
 ) -> Session:
-    """Load a bundle's graph into an engine.
+    """Open a bundle's graph on an engine.
 
-    Where backend, device, precision and concurrency are left open, this machine's profile for the purpose decides the
-    engine, its threads and how many runs at once, if `edgecnn tune` has written one that still holds; one that does not
-    is a `ProfileWarning`.
+    If backend, device, precision and concurrency have their defaults, this machine's profile for the purpose sets the
+    engine, its threads and the concurrency. A stale profile is ignored with a `ProfileWarning`.
 
-    Weights beyond ±64 saturate on some processors: where they do here, the engine is told to sum exactly if it can;
-    where it cannot, there is a `SaturationWarning`, or with `strict` an `EngineError`.
+    Weights beyond ±64 saturate on some processors. If they do here, exact INT8 is requested. If the engine has no exact
+    INT8, a `SaturationWarning` is issued, or with `strict` an `EngineError` is raised.
 
-    With `cache` the compiled graph is kept in `$XDG_CACHE_HOME/edgecnn/engines` for the next start; where that cannot
-    be, there is a `CacheWarning`.
+    With `cache` the compiled graph is kept in `$XDG_CACHE_HOME/edgecnn/engines` for the next start. If that fails, a
+    `CacheWarning` is issued.
 
     Raises:
-        UsageError: there is no such engine or device, or no such number of threads or of runs at once.
-        EngineError: the engine, the device or the precision is not there, the device cannot compute this bundle's
-            quantization, or the engine refused the graph.
+        UsageError: the engine or device name is unknown, or threads or concurrency are below 1.
+        EngineError: the engine, device or precision is not available, the device does not support this bundle's
+            quantization, or the engine rejected the graph.
     """
     options = options or SessionOptions()
     if options.threads is not None and options.threads < 1:
@@ -51,8 +50,8 @@ def open_session(
     quantization = bundle.manifest.quantization
     if quantization and not quantization.symmetric and device_kind(options.device) in engine.symmetric_int8_only:
         raise EngineError(
-            f"{options.device} computes INT8 without zero points only, and {bundle.path} has asymmetric activations: "
-            f"run its FP32 bundle there"
+            f"{options.device} supports only symmetric INT8, and {bundle.path} has asymmetric activations: "
+            f"run its FP32 bundle on this device"
         )
     if quantization and quantization.weight_limit > PORTABLE_RANGE:
         options = _guarded(bundle, engine, options, strict)
@@ -62,7 +61,7 @@ def open_session(
 
 
 def _as_tuned(bundle: Bundle, options: SessionOptions, purpose: Purpose) -> tuple[str, SessionOptions]:
-    """Return what this machine's profile says of a bundle; `auto` where there is none."""
+    """Return the backend and options of this machine's profile for a bundle; `auto` without a profile."""
     setting = tuned_setting(bundle, purpose)
     if setting is None:
         return "auto", options
@@ -70,7 +69,7 @@ def _as_tuned(bundle: Bundle, options: SessionOptions, purpose: Purpose) -> tupl
 
 
 def _slot(bundle: Bundle, engine: Backend, options: SessionOptions) -> CacheSlot | None:
-    """Return the place of the graph as this engine compiles it under these options; None where there is no place."""
+    """Return the cache slot of a graph on this engine with these options; None without a cache folder."""
     threads = options.threads or usable_cores()
     text = f"{options.device} {options.precision} {threads} × {options.concurrency} exact={options.exact_int8} "
     text += f"one={options.one_by_one}"
@@ -79,18 +78,18 @@ def _slot(bundle: Bundle, engine: Backend, options: SessionOptions) -> CacheSlot
             cache_key(bundle.manifest.files[bundle.manifest.graph.file].sha256, engine.name, engine.version, text)
         )
     except EdgecnnError as error:
-        warnings.warn(f"the compiled graph is not kept for the next start: {error}", CacheWarning, stacklevel=3)
+        warnings.warn(f"cannot keep the compiled graph for the next start: {error}", CacheWarning, stacklevel=3)
         return None
 
 
 def _guarded(bundle: Bundle, engine: Backend, options: SessionOptions, strict: bool) -> SessionOptions:
-    """Return options under which full-range weights are summed exactly, or say that there are none."""
+    """Return options that avoid saturation of full-range weights. If there are none, warn, or raise if `strict`."""
     exact = without_saturation(engine, options)
     operators = saturating(engine, exact)
     if operators:
         message = (
             f"full-range weights saturate on {engine.name} here ({', '.join(operators)}): the answers of {bundle.path} "
-            f"may not be the reference's; verify them, quantize without --full-range, or use another engine"
+            f"may differ from the reference's; verify it, quantize without --full-range, or use another engine"
         )
         if strict:
             raise EngineError(message)

@@ -1,8 +1,7 @@
-"""What `edgecnn tune` has found on this machine, kept in `$XDG_CACHE_HOME/edgecnn/profiles`.
+"""Profiles: the settings that `edgecnn tune` chose on this machine, in `$XDG_CACHE_HOME/edgecnn/profiles`.
 
-A profile holds where it was measured: on this processor, with these cores, by these versions of the engines. Anywhere
-else it is stale and says nothing; so does a file that is damaged. Times are monotonic: no clock that jumps is in it but
-for the moment at which it was written, which nothing depends on.
+A profile is valid on the hardware and engine versions on which it was recorded. Elsewhere it is stale and is ignored,
+like a damaged file. Only `measured_at` comes from the system clock, and nothing depends on it.
 """
 
 import hashlib
@@ -26,9 +25,9 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Chosen:
-    """The best setting of a bundle, named by its digest.
+    """The best setting of a bundle, which is identified by its digest.
 
-    `figure` is the median in milliseconds of one image for `latency`, images a second for `throughput`.
+    `figure` is the median time of one image in milliseconds for `latency`, or images per second for `throughput`.
     """
 
     bundle: str
@@ -38,19 +37,19 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Profile:
-    """What was found for the bundles of one reference.
+    """The tuning result for the bundles of one reference.
 
     Attributes:
-        format: version of this file.
-        site: where it was measured.
+        format: version of the file format.
+        site: hardware and engine versions.
         reference: digest of the PyTorch reference.
-        purpose: what was asked for.
+        purpose: `latency` or `throughput`.
         measured_at: UTC time, ISO 8601.
-        max_drop: points of top-1 that a bundle was allowed to lose.
-        bundles: digest to name, of all that were considered.
-        choice: the best of all.
-        best: digest to the best setting of each bundle whose self-test holds under it.
-        verdict: the choice in a sentence.
+        max_drop: largest allowed drop, in percentage points of top-1.
+        bundles: digest to name, for all bundles that were considered.
+        choice: the best bundle and setting.
+        best: digest to the best setting, for each bundle whose self-test passes with it.
+        verdict: the choice in one sentence.
     """
 
     format: int
@@ -70,26 +69,26 @@ class Profile:
         for digest, chosen in (*self.best.items(), (self.choice.bundle, self.choice)):
             setting = chosen.setting
             if chosen.bundle != digest or digest not in self.bundles:
-                raise ValueError(f"a bundle was chosen that was not measured: {chosen.bundle}")
+                raise ValueError(f"the chosen bundle was not measured: {chosen.bundle}")
             if setting.backend not in self.site.engines or (setting.device, setting.precision) != ("cpu", "fp32"):
-                raise ValueError(f"a setting was chosen that was not measured: {setting}")
+                raise ValueError(f"the chosen setting was not measured: {setting}")
 
 
 def profile_path(reference: str, purpose: Purpose) -> Path:
-    """Return where the profile of a reference's bundles lies.
+    """Return the path of the profile of a reference's bundles.
 
     Raises:
         EdgecnnError: this user has no home folder.
     """
-    name = hashlib.sha256(reference.encode()).hexdigest()[:32]  # the manifest may have been written by others
+    name = hashlib.sha256(reference.encode()).hexdigest()[:32]  # a manifest is untrusted input
     return cache_folder() / "profiles" / f"{name}.{purpose}.json"
 
 
 def write_profile(profile: Profile) -> Path:
-    """Write a profile, replacing an earlier one in one step; returns its place.
+    """Write a profile, replacing an earlier one atomically. Return its path.
 
     Raises:
-        EdgecnnError: the system refused.
+        EdgecnnError: the file cannot be written.
     """
     path = profile_path(profile.reference, profile.purpose)
     write_file(path, schema.dump(profile).encode())
@@ -97,9 +96,9 @@ def write_profile(profile: Profile) -> Path:
 
 
 def read_profile(reference: str, purpose: Purpose) -> tuple[Profile | None, str]:
-    """Read the profile that holds here; None where there is none, and where there is a file all the same, why.
+    """Return the profile that is valid on this machine, or None and the reason.
 
-    One that is damaged, or that another machine or another version of an engine made, is none.
+    The reason is empty if the file does not exist. Otherwise the file is damaged or stale.
     """
     try:
         path = profile_path(reference, purpose)
@@ -109,9 +108,9 @@ def read_profile(reference: str, purpose: Purpose) -> tuple[Profile | None, str]
     except (OSError, EdgecnnError) as error:
         return None, f"the profile cannot be read: {error}"
     except schema.SchemaError as error:
-        return None, f"{path} is no profile: {error}"
+        return None, f"{path} is not a valid profile: {error}"
     if (profile.reference, profile.purpose) != (reference, purpose):
-        return None, f"{path} is the profile of another reference"
+        return None, f"{path} belongs to another reference"
     difference = this_site().difference(profile.site)
     if difference is not None:
         return None, f"the profile of {profile.measured_at} is stale: {difference}"
@@ -119,9 +118,9 @@ def read_profile(reference: str, purpose: Purpose) -> tuple[Profile | None, str]
 
 
 def tuned_setting(bundle: Bundle, purpose: Purpose) -> Setting | None:
-    """Return how a bundle runs best here, if that was measured and still holds; else say so with a `ProfileWarning`."""
+    """Return the best setting of a bundle here, or None. Issue a `ProfileWarning` for a stale or damaged profile."""
     profile, reason = read_profile(bundle.manifest.reference.digest, purpose)
     if reason:
-        warnings.warn(f"{reason}; it is not used, `edgecnn tune` makes a new one", ProfileWarning, stacklevel=3)
+        warnings.warn(f"ignoring the profile: {reason}; run `edgecnn tune` again", ProfileWarning, stacklevel=3)
     best = profile.best.get(bundle.digest) if profile else None
     return best.setting if best else None

@@ -1,20 +1,20 @@
-"""A fraction of images and how sure one can be of the rate behind it: the one way to count right answers."""
+"""Rates with confidence intervals, such as accuracy and agreement."""
 
 import math
 from dataclasses import dataclass
 
 Z_95 = 1.959963984540054
-"""The standard normal distribution holds 95 % within this many deviations."""
+"""95 % of the standard normal distribution lie within this number of standard deviations."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A fraction of images, with the 95 % interval of the rate behind it.
+    """A share of images with its 95 % confidence interval.
 
     Attributes:
-        right: how many images.
-        images: out of how many.
-        value: their ratio; None where there are no images.
+        right: number of images that count.
+        images: number of all images.
+        value: `right / images`; None without images.
         low: lower end of Wilson's 95 % interval.
         high: upper end.
     """
@@ -27,13 +27,13 @@ class Rate:
 
 
 def rate(right: int, images: int) -> Rate:
-    """Return a fraction with its 95 % interval."""
+    """Return a rate with its 95 % interval."""
     low, high = wilson(right, images)
     return Rate(right, images, right / images if images else None, low, high)
 
 
 def wilson(right: int, images: int) -> tuple[float, float]:
-    """Return Wilson's 95 % score interval of a rate: right near 0 and 1 too, where the normal one is not.
+    """Return Wilson's 95 % score interval of a rate. Unlike the normal interval, it is valid near 0 and 1.
 
     Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
     """
@@ -47,7 +47,7 @@ def wilson(right: int, images: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval."""
+    """A value with its 95 % confidence interval."""
 
     value: float
     low: float

@@ -1,11 +1,11 @@
-"""How a bundle is run: everything about speed that a user may choose, as data."""
+"""Settings: everything that a user can choose about the speed of a bundle."""
 
 from dataclasses import dataclass
 
 from edgecnn.runtime.engines.backend import Precision, SessionOptions
 
 PYTORCH = "pytorch"
-"""In place of a backend's name: the reference's network in PyTorch, to be compared with."""
+"""Backend name of the reference in PyTorch, for comparisons."""
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class Setting:
     Attributes:
         backend: engine, or `pytorch`.
         device: as in `SessionOptions`.
-        precision: what float operators compute in.
-        threads: of one run.
-        streams: how many runs at once.
+        precision: precision of float operators.
+        threads: threads of one run.
+        streams: runs at the same time.
         batch: images of one run.
     """
 
@@ -34,7 +34,7 @@ class Setting:
 
     @property
     def options(self) -> SessionOptions:
-        """Return how its session is opened."""
+        """Return the options for opening a session with this setting."""
         return SessionOptions(
             device=self.device,
             precision=self.precision,
@@ -44,7 +44,7 @@ class Setting:
         )
 
     def __str__(self) -> str:
-        """Say it in a few words; what is as always is left out."""
+        """Return a short description without default values."""
         device = "" if self.device == "cpu" else f" on {self.device}"
         precision = "" if self.precision == "fp32" else f", {self.precision}"
         streams = "" if self.streams == 1 else f", {self.streams} streams"

@@ -1,4 +1,4 @@
-"""Where a measurement holds: what would make it another measurement."""
+"""The hardware and engine versions for which a measurement is valid."""
 
 import importlib.metadata
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ _PACKAGES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("op
 
 @dataclass(frozen=True)
 class Site:
-    """What speed depends on.
+    """Hardware and engine versions that determine speed.
 
     Attributes:
-        processor: its name.
-        features: its instruction sets.
-        emulator: the command of the emulator that stands in for it, or None.
-        cores: how many this process may keep busy.
-        engines: engine to version, of those installed.
+        processor: name.
+        features: instruction sets.
+        emulator: command of the emulator that runs this process, or None.
+        cores: number of usable cores.
+        engines: engine to version, for all installed engines.
     """
 
     processor: str
@@ -29,19 +29,19 @@ class Site:
     engines: dict[str, str]
 
     def difference(self, other: "Site") -> str | None:
-        """Say in what another site differs from this one; None where it does not."""
+        """Return a description of how another, earlier site differs from this one; None if it does not."""
         then, now = ((site.processor, ", ".join(site.features), site.emulator or "") for site in (other, self))
         if then != now:
-            return f"the processor was {' '.join(filter(None, then))}, here it is {' '.join(filter(None, now))}"
+            return f"the processor was {' '.join(filter(None, then))}, now {' '.join(filter(None, now))}"
         if other.cores != self.cores:
-            return f"{other.cores} cores could be used, now {self.cores}"
+            return f"the usable cores were {other.cores}, now {self.cores}"
         if other.engines != self.engines:
             return f"the engines were {_named(other.engines)}, now {_named(self.engines)}"
         return None
 
 
 def this_site() -> Site:
-    """Describe where this process runs; no engine is imported."""
+    """Return the site of this process. Does not import an engine."""
     here = processor()
     engines = {name: _version(name) for name in installed()}
     return Site(here.name, here.features, " ".join(emulator()) or None, usable_cores(), engines)

@@ -1,6 +1,6 @@
-"""Many batches through one session: as many at once as it has room for, their logits in the order of the batches.
+"""Runs many batches through one session at once, and returns the logits in order.
 
-This is how throughput is had: an engine with one stream leaves cores idle between layers, and between calls.
+This increases throughput: with a single stream an engine leaves cores idle between layers and between calls.
 """
 
 from collections import deque
@@ -17,13 +17,13 @@ Result = TypeVar("Result")
 
 
 def stream(session: Session, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the logits of batches, float32 [N, K] each, in their order.
+    """Yield the logits of batches, float32 [N, K] each, in order.
 
-    Batches, uint8 [N, H, W, C] each, are taken in the caller's thread as the session becomes free. They must not change
-    before their logits are yielded.
+    Batches, uint8 [N, H, W, C] each, are read in the caller's thread as the session becomes free. Do not change a batch
+    before its logits are yielded.
 
     Raises:
-        EngineError: the engine failed, or a batch has another shape or type.
+        EngineError: the engine failed, or a batch has another shape or dtype.
     """
     if isinstance(session, StreamingSession) and session.concurrency > 1:
         return session.stream(batches)
@@ -35,9 +35,9 @@ def stream(session: Session, batches: Iterable[np.ndarray]) -> Iterator[np.ndarr
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
 ) -> Iterator[Result]:
-    """Call a function on items in threads, and yield its results in the order of the items.
+    """Call a function on items in threads, and yield the results in the order of the items.
 
-    Items are taken in the caller's thread, `ahead` of them before the first result is yielded.
+    Items are read in the caller's thread, `ahead` of them before the first result is yielded.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="edgecnn") as pool:

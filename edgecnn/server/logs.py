@@ -13,10 +13,10 @@ from edgecnn.server.options import LogFormat, LogLevel
 
 LOGGER = "edgecnn"
 _OTHERS = ("asyncio", "grpc")
-"""The event loop's own, and gRPC's: where it has no memory to read with, its traceback is one line as well."""
+"""Loggers of the event loop and of gRPC, so that their tracebacks are single lines too."""
 
 LONGEST_VALUE = 4000
-"""Characters of a text; a longer one, such as a client's, is cut."""
+"""Maximum length of a text in characters; longer ones are cut."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -24,8 +24,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 def configure(log_format: LogFormat, level: LogLevel, *, fd: int = 2) -> None:
     """Send this process's log records, and its warnings, to a descriptor, by default stderr's.
 
-    Pillow's warnings are ignored: clients could write any number of lines with images, and Python keeps every text that
-    it has warned of. The response describes the error in an image.
+    Pillow's warnings are ignored: images from clients could cause any number of lines, and Python stores the text of
+    each warning. The response describes the error in an image.
     """
     handler = _Handler(fd)
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
@@ -75,7 +75,7 @@ class _Handler(logging.Handler):
         self._fd = fd
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or lose it if the descriptor is closed."""
+        """Write a record; it is lost if the descriptor is closed."""
         try:
             line = (self.format(record) + "\n").encode(errors="backslashreplace")
             while line:
@@ -84,7 +84,7 @@ class _Handler(logging.Handler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        """Do nothing: there is no place to report the error."""
+        """Ignore an error of the handler, since it cannot be reported."""
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

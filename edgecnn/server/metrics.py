@@ -1,7 +1,7 @@
 """The server's metrics for Prometheus.
 
-For each model that is served: received = succeeded + failed + cancelled + in flight. Labels come from models that are
-loaded, never from what a client has sent, so a client cannot create time series.
+For each model: received = succeeded + failed + cancelled + in flight. Labels are names of loaded models, never input
+from clients, so a client cannot create time series.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -22,28 +22,32 @@ class Metrics:
         self._registry = CollectorRegistry()
         model = ["model"]
         self._received = self._counter("requests_received", "Inference requests to a model", model)
-        self._succeeded = self._counter("requests_succeeded", "Answered with a result", model)
-        self._failed = self._counter("requests_failed", "Answered with an error", [*model, "reason"])
-        self._cancelled = self._counter("requests_cancelled", "The client left before the answer", model)
-        self._in_flight = Gauge("edgecnn_requests_in_flight", "Not answered yet", model, registry=self._registry)
-        self._ready = Gauge("edgecnn_model_ready", "1 while it answers", model, registry=self._registry)
-        self._preprocess = self._histogram("preprocess_seconds", "Reading, decoding, resizing", model, _SECONDS)
-        self._queue = self._histogram("queue_seconds", "From its submission to the start of its run", model, _SECONDS)
-        self._inference = self._histogram("inference_seconds", "The engine's run", model, _SECONDS)
-        self._batch = self._histogram("batch_images", "Images of a run", model, _IMAGES)
-        self._refused = self._counter("http_refused", "Answered with an error before a model was known", ["status"])
-        self._grpc_refused = self._counter("grpc_refused", "Ended without a result before a model was known", ["code"])
+        self._succeeded = self._counter("requests_succeeded", "Requests with a result", model)
+        self._failed = self._counter("requests_failed", "Requests with an error", [*model, "reason"])
+        self._cancelled = self._counter("requests_cancelled", "Client disconnected before the response", model)
+        self._in_flight = Gauge(
+            "edgecnn_requests_in_flight", "Requests without a response", model, registry=self._registry
+        )
+        self._ready = Gauge("edgecnn_model_ready", "1 while the model is ready", model, registry=self._registry)
+        self._preprocess = self._histogram("preprocess_seconds", "Reading, decoding and resizing", model, _SECONDS)
+        self._queue = self._histogram("queue_seconds", "From submission to the start of the run", model, _SECONDS)
+        self._inference = self._histogram("inference_seconds", "Run of the engine", model, _SECONDS)
+        self._batch = self._histogram("batch_images", "Images per run", model, _IMAGES)
+        self._refused = self._counter("http_refused", "Errors before the model was identified", ["status"])
+        self._grpc_refused = self._counter(
+            "grpc_refused", "Calls that failed before the model was identified", ["code"]
+        )
 
     def of(self, model: str) -> "ModelMetrics":
-        """Return the metrics of a model that is served."""
+        """Return the metrics of a model."""
         return ModelMetrics(self, model)
 
     def refused(self, status: int) -> None:
-        """Count an error that was no model's."""
+        """Count an HTTP error that belongs to no model."""
         self._refused.labels(str(status)).inc()
 
     def grpc_refused(self, code: str) -> None:
-        """Count a call that was no model's and had no result; CANCELLED where its client left, or sent too much."""
+        """Count a failed call that belongs to no model; CANCELLED if the client disconnected or sent too much."""
         self._grpc_refused.labels(code).inc()
 
     def page(self) -> bytes:
@@ -58,7 +62,7 @@ class Metrics:
 
 
 class ModelMetrics:
-    """The metrics of one model: whatever happens to a request is one call here, so that the counters balance."""
+    """The metrics of one model. Each event of a request is one call, so that the counters balance."""
 
     def __init__(self, metrics: Metrics, model: str) -> None:
         self._received = metrics._received.labels(model)
@@ -73,12 +77,12 @@ class ModelMetrics:
         self._batch = metrics._batch.labels(model)
 
     def received(self) -> None:
-        """Count a request that has come in."""
+        """Count a new request."""
         self._received.inc()
         self._in_flight.inc()
 
     def succeeded(self, *, preprocess_s: float, queued_s: float, inference_s: float) -> None:
-        """Count a request that got its result."""
+        """Count a request with a result."""
         self._succeeded.inc()
         self._in_flight.dec()
         self._preprocess.observe(preprocess_s)
@@ -86,12 +90,12 @@ class ModelMetrics:
         self._inference.observe(inference_s)
 
     def failed(self, reason: Reason) -> None:
-        """Count a request that got an error."""
+        """Count a request with an error."""
         self._failed[reason].inc()
         self._in_flight.dec()
 
     def cancelled(self) -> None:
-        """Count a request whose client has left."""
+        """Count a request whose client disconnected."""
         self._cancelled.inc()
         self._in_flight.dec()
 

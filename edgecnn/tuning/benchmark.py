@@ -1,4 +1,4 @@
-"""Measures bundles under every combination of settings, and compares the result with an earlier one."""
+"""Measures bundles under combinations of settings, and compares the result with an earlier benchmark."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from edgecnn.tuning.measuring.peak import peak_apart
 
 @dataclass(frozen=True)
 class Benchmarked:
-    """The result of a benchmark, and what has changed since the earlier benchmark in a file, if one was given."""
+    """The result of a benchmark, and its comparison with an earlier benchmark if one was given."""
 
     benchmark: Benchmark
     comparison: Comparison | None = None
@@ -28,7 +28,7 @@ class Benchmarked:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the sessions, and what did not run; each once."""
+        """The warnings of the sessions and the settings that did not run, each once."""
         notes = [note for each in self.benchmark.results for note in each.notes]
         notes += [f"{each.bundle} does not run on {each.setting}: {each.reason}" for each in self.benchmark.failed]
         return tuple(dict.fromkeys(notes))
@@ -37,26 +37,27 @@ class Benchmarked:
         """Raise an error if nothing ran, or the comparison shows a regression.
 
         Raises:
-            SlowerThanBefore: something is slower than in the earlier benchmark, or does not run any more.
-            UsageError: the earlier benchmark has nothing in common with this one.
+            SlowerThanBefore: a result is slower than in the earlier benchmark, or does not run any more.
+            UsageError: the benchmarks have no bundle and setting in common.
             EdgecnnError: nothing ran.
         """
         if not self.benchmark.results:
-            raise EdgecnnError("nothing of what was asked for runs here; `edgecnn doctor` says what does")
+            raise EdgecnnError("no requested setting runs here: run `edgecnn doctor` to see which devices work")
         if self.comparison is None:
             return
         changes, slower, failed = self.comparison.changes, self.comparison.slower, self.comparison.failed
         if failed:
-            raise SlowerThanBefore(f"{len(failed)} that ran in {self.earlier} do not run any more: {failed[0]}")
+            raise SlowerThanBefore(f"{len(failed)} results of {self.earlier} do not run any more: {failed[0]}")
         if not changes:
             raise UsageError(
-                f"{self.earlier} has measured none of these bundles under these settings: nothing can be compared"
+                f"{self.earlier} has no result for these bundles and settings: use the same bundles and settings"
             )
         if slower:
             worst = max(slower, key=lambda each: each.change.low)
             raise SlowerThanBefore(
-                f"{len(slower)} of {len(changes)} are slower than in {self.earlier}; the worst: {worst.bundle} on "
-                f"{worst.setting}, {worst.change.value:+.1%} [{worst.change.low:+.1%}, {worst.change.high:+.1%}]"
+                f"{len(slower)} of {len(changes)} results are slower than in {self.earlier}; the worst: "
+                f"{worst.bundle} on {worst.setting}, {worst.change.value:+.1%} "
+                f"[{worst.change.low:+.1%}, {worst.change.high:+.1%}]"
             )
 
 
@@ -74,25 +75,25 @@ def benchmark(
     modules: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Benchmarked:
-    """Measure bundles under every combination of settings, each in a process of its own.
+    """Measure bundles under every combination of settings, each in a separate process.
 
-    A bundle that does not run, or is slower than before, raises nothing here: see `Benchmarked.raise_for_failures`.
+    A bundle that does not run, or is slower than before, raises no error here: see `Benchmarked.raise_for_failures`.
 
     Args:
-        bundles: what runs.
-        backends: engines, or `pytorch` if `modules` has it; empty for all that are installed.
-        precisions: what float layers compute in.
-        threads: of one run; empty for the usable cores.
-        streams: runs at once.
+        bundles: bundles to measure.
+        backends: engines, or `pytorch` if `modules` contains it; empty for all that are installed.
+        precisions: precisions of float operators.
+        threads: threads of one run; empty for the usable cores.
+        streams: runs at the same time.
         batches: images of one run.
         rounds: turns of each candidate.
         turn_s: seconds of one turn.
-        earlier: the file of an earlier benchmark to compare with, as `edgecnn benchmark --json` wrote it.
-        modules: backend to the module that runs it, for what is not an engine.
+        earlier: file of an earlier benchmark to compare with, written by `edgecnn benchmark --json`.
+        modules: backend to the module that runs it, for backends that are not engines.
         progress: called after each step.
 
     Raises:
-        UsageError: there is no such backend, or it is not installed.
+        UsageError: a backend is unknown or not installed.
         EdgecnnError: no engine is installed, or the earlier file is not a benchmark.
     """
     before = None if earlier is None else read_benchmark(earlier)
@@ -102,7 +103,7 @@ def benchmark(
     candidates: list[Setting] = settings(
         engines, precisions=precisions, threads=counts, streams=streams, batches=batches
     )
-    if PYTORCH in names:  # it has neither streams nor other precisions
+    if PYTORCH in names:  # PyTorch runs without streams, and only in FP32
         candidates += settings([PYTORCH], threads=counts, batches=batches)
     found = measure(
         bundles, candidates, rounds=rounds, turn_s=turn_s, modules=modules, peak=peak_apart, progress=progress
@@ -111,11 +112,11 @@ def benchmark(
 
 
 def _backends(named: Sequence[str], modules: Mapping[str, str]) -> Sequence[str]:
-    """Return the backends to measure, after checking those that were named."""
+    """Return the backends to measure, after checking the named ones."""
     available = (*installed(), *modules)
     for name in named:
         if name not in (*BACKENDS, PYTORCH):
-            raise UsageError(f"there is no backend {name!r}: choose {', '.join(BACKENDS)} or {PYTORCH}")
+            raise UsageError(f"unknown backend {name!r}: choose {', '.join(BACKENDS)} or {PYTORCH}")
         if name not in available:
             extra = "pipeline" if name == PYTORCH else name
             raise UsageError(f"{name} is not installed: pip install 'edgecnn[{extra}]'")

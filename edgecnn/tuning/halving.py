@@ -1,9 +1,9 @@
-"""Successive halving: the fast ones stay, and are compared ever more carefully.
+"""Successive halving: compares the fastest candidates with increasing precision.
 
-All candidates run for a moment, one after the other; the better half of them takes turns until their differences are
-clear enough to drop half again (Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter
-Optimization, 2016). The best in FP32 and the PyTorch reference stay until the end, so that the verdict's ratios come
-from the same rounds.
+First, each candidate runs briefly on its own. The fastest ones then take turns, and after each stage the slower half is
+dropped (Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, 2016). The best
+FP32 candidate and the PyTorch reference stay until the end, so that the ratios in the verdict come from the same
+rounds.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ _FIRST_TURN_S = 0.15
 _TURN_S = 0.2
 _FINALISTS = 6
 _ROUNDS = (3, 3, 6)
-"""Of each stage after the first: those that reach the end have taken 12 turns beside each other."""
+"""Rounds of each comparing stage. A finalist has taken 12 turns at the end."""
 _MEMORY_SHARE = 0.5
 
 
 class Halving:
-    """One search. Args: `clock` gives seconds that never go back, `progress` is told after each step."""
+    """One search. Args: `clock` returns monotonic seconds, `progress` is called after each step."""
 
     def __init__(self, field: Sequence[Contestant], clock: Callable[[], float], progress: Progress) -> None:
         self._field = field
@@ -34,9 +34,9 @@ class Halving:
         self._progress = progress
 
     def try_each(self, until: float) -> None:
-        """Run each for a moment, alone; at least one of each bundle runs after `until` too.
+        """Run each candidate briefly on its own. After `until`, only untested bundles run.
 
-        An engine that crashed or hung on a bundle is not tried on it again, since each try may take minutes.
+        A bundle is not tried again on an engine that crashed or hung on it: each attempt may take minutes.
         """
         seen: set[str] = set()
         crashed: set[tuple[str, str]] = set()
@@ -46,7 +46,7 @@ class Halving:
             if contestant.out is None and (digest, engine) in crashed:
                 contestant.out = f"not tried: {engine} crashed on this bundle before"
             if contestant.out is None and digest in seen and self._clock() > until:
-                contestant.out = "not tried: the time was over"
+                contestant.out = "not tried: the time limit was reached"
             if contestant.out is not None:
                 continue
             with contestant.candidate as candidate:
@@ -58,13 +58,13 @@ class Halving:
         self._progress("trying", len(self._field), len(self._field))
 
     def compare(self, baseline: Contestant | None, until: float, stack: contextlib.ExitStack) -> list[Contestant]:
-        """Run the best beside each other, drop half of them after each stage, and return those left, best first.
+        """Run the best candidates in turns, drop half of them after each stage, and return the finalists, best first.
 
-        The first stage always runs, a further one if it ends before `until`. The baseline runs in every stage. `stack`
-        closes what is opened.
+        The first stage always runs. Another one runs only if it ends before `until`. The baseline runs in every stage.
+        `stack` closes the opened candidates.
 
         Raises:
-            EngineError: none is left.
+            EngineError: no candidate is left.
         """
         running = self._open(stack)
         for stage, rounds in enumerate(_ROUNDS):
@@ -76,7 +76,7 @@ class Halving:
             running = _better_half(ranked(running))
         if not running:
             reasons = dict.fromkeys(str(contestant.out) for contestant in self._field)
-            raise EngineError(f"nothing runs here that answers well enough: {'; '.join(reasons)}")
+            raise EngineError(f"no setting runs here with the required accuracy: {'; '.join(reasons)}")
         return running
 
     def _take_turns(self, contestants: Sequence[Contestant], rounds: int, *, seed: int) -> None:
@@ -93,7 +93,7 @@ class Halving:
             contestant.note(*took)
 
     def _open(self, stack: contextlib.ExitStack) -> list[Contestant]:
-        """Open the best and the best in FP32, whose self-tests must hold; as many as fit into half of the memory."""
+        """Open the best candidates and the best in FP32, if their self-tests pass and memory suffices."""
         order = ranked(self._field)
         wanted, fp32 = order[:_FINALISTS], _best_fp32(order)
         if fp32 is not None and fp32 not in wanted:
@@ -103,7 +103,7 @@ class Halving:
         for number, contestant in enumerate(wanted):
             self._progress("opening", number, len(wanted), str(contestant.candidate))
             if len(running) >= 2 and room <= 0 and contestant is not fp32:
-                contestant.out = "not compared: there is no memory for so many at once"
+                contestant.out = "not compared: not enough memory"
                 continue
             candidate = stack.enter_context(contestant.candidate)
             if candidate.open(warm_up_s=FIRST_WARM_UP_S) and contestant.prove():
@@ -121,12 +121,12 @@ class Halving:
 
 
 def ranked(contestants: Sequence[Contestant]) -> list[Contestant]:
-    """Return those that are still in, best first."""
+    """Return the candidates that are not rejected, best first."""
     return sorted((contestant for contestant in contestants if contestant.out is None), key=Contestant.cost)
 
 
 def _better_half(order: list[Contestant]) -> list[Contestant]:
-    """Put the worse half out, two at least and the best in FP32 left in."""
+    """Reject the slower half, except for the first two and the best in FP32. Return the rest."""
     fp32 = _best_fp32(order)
     for contestant in order[max(2, len(order) // 2) :]:
         if contestant is not fp32:

@@ -1,4 +1,4 @@
-"""Find the fastest way to run a network here, among those whose answers are good enough."""
+"""Finds the fastest way to run a network on this machine with the required accuracy."""
 
 import contextlib
 import time
@@ -22,10 +22,10 @@ from edgecnn.tuning.verdict import Tuned, decide, say
 MAX_DROP = 0.1
 BUDGET_S = 60.0
 _BATCHES = (1, 8)
-"""For throughput: larger batches gain nothing on a CPU."""
+"""Batch sizes for throughput. Larger batches are not faster on a CPU."""
 _PATIENCE_S = 30.0
 _FIRST_SHARE = 0.5
-"""Of the time, after which those that were not tried yet are left out."""
+"""Share of the time budget for the first stage."""
 
 
 def tune(
@@ -38,29 +38,29 @@ def tune(
     progress: Progress = silent,
     clock: Callable[[], float] = time.monotonic,
 ) -> Tuned:
-    """Choose engine, bundle, threads, streams and batch size among the bundles of one reference.
+    """Choose bundle, engine, threads, streams and batch size among the bundles of one reference.
 
     Args:
-        bundles: of one reference.
+        bundles: bundles of one reference.
         purpose: `latency` of one image, or `throughput` of many.
-        max_drop: points of top-1 that a bundle may have lost by its own proof.
-        budget_s: about how long it may take in all.
-        modules: backend to the module that runs it; with `pytorch` in it the verdict is held against the reference.
-        progress: told after each step.
-        clock: seconds that never go back.
+        max_drop: largest allowed drop by a bundle's proof, in percentage points of top-1.
+        budget_s: approximate time limit in seconds.
+        modules: backend to the module that runs it; with `pytorch`, the verdict compares with the reference.
+        progress: called after each step.
+        clock: returns monotonic seconds.
 
     Raises:
-        UsageError: there is no bundle, or they come from several references.
+        UsageError: no bundle is given, or the bundles come from several references.
         EngineMissing: no engine is installed.
-        EngineError: nothing runs here, or nothing that does answers well enough.
+        EngineError: no setting runs here with the required accuracy.
     """
     if not bundles:
-        raise UsageError("there is no bundle to choose from: name one, or a folder of them")
+        raise UsageError("no bundle given: name a bundle, or a folder of bundles")
     check_one_reference(bundles)
     engines = installed()
     if not engines:
         raise EngineMissing(NONE_INSTALLED)
-    profile_path(bundles[0].manifest.reference.digest, purpose)  # where there is no place for it, that is told first
+    profile_path(bundles[0].manifest.reference.digest, purpose)  # fail early without a home folder
     end = clock() + budget_s
     space = search_space(bundles, engines, cores=usable_cores(), purpose=purpose)
     patience_s = max(_PATIENCE_S, budget_s)
@@ -80,10 +80,10 @@ def tune(
 def search_space(
     bundles: Sequence[Bundle], engines: Sequence[str], *, cores: int, purpose: Purpose
 ) -> list[tuple[Bundle, Setting]]:
-    """List the candidates, the most promising first: where time is short the end is left out.
+    """Return the candidates, the most promising first, because the last ones may run out of time.
 
-    For latency one image at a time, on one thread, on all cores, and on the powers of two between. For throughput the
-    cores are shared between streams in the same steps.
+    For latency: batch 1, on all cores, on one thread, and on the powers of two between. For throughput: streams in the
+    same steps, which share the cores.
     """
     order = sorted(bundles, key=lambda bundle: bundle.manifest.precision != "int8")
     return [(bundle, setting) for setting in _settings(engines, cores, purpose) for bundle in order]
@@ -101,17 +101,17 @@ def _settings(engines: Sequence[str], cores: int, purpose: Purpose) -> list[Sett
 
 
 def _steps(cores: int) -> list[int]:
-    """Return all cores, then one, then the powers of two between."""
+    """Return the number of cores, then one, then the powers of two between."""
     between = [1 << power for power in range(1, cores.bit_length()) if 1 < 1 << power < cores]
     return list(dict.fromkeys([cores, 1, *reversed(between)]))
 
 
 def drop_points(bundle: Bundle, engine: str) -> float:
-    """Return by how many points a bundle's top-1 accuracy is below the reference's, according to its sealed proof.
+    """Return the drop of a bundle in percentage points, according to its sealed proof.
 
-    The drop is the one on the given engine, or the largest one if the proof does not name this engine. It is negative
-    if the bundle is more accurate. Without targets, every answer that differs from the reference's counts as lost. An
-    FP32 bundle has no drop: its proof shows that it agrees with the reference.
+    It is the drop on the given engine, or the largest one if the proof does not include this engine. It is negative if
+    the bundle is more accurate. Without targets, every answer that differs from the reference's counts as lost. An FP32
+    bundle has no drop: its proof shows that it agrees with the reference.
     """
     if bundle.manifest.precision == "fp32":
         return 0.0
@@ -127,7 +127,7 @@ def drop_points(bundle: Bundle, engine: str) -> float:
 def _baseline(
     bundle: Bundle, purpose: Purpose, modules: Mapping[str, str] | None, stack: contextlib.ExitStack
 ) -> Contestant | None:
-    """Start the PyTorch reference, where it is installed."""
+    """Open the PyTorch reference if it is installed."""
     if PYTORCH not in (modules or {}):
         return None
     candidate = stack.enter_context(Candidate(bundle, Setting(PYTORCH, threads=usable_cores()), modules=modules))
@@ -137,7 +137,7 @@ def _baseline(
 def profile_of(
     winner: Contestant, field: Sequence[Contestant], bundles: Sequence[Bundle], *, max_drop: float, verdict: str
 ) -> Profile:
-    """Return what is kept: the winner, and of each bundle the fastest setting under which its self-test holds."""
+    """Return the profile: the winner, and for each bundle the fastest setting whose self-test passes."""
     best: dict[str, Chosen] = {}
     for contestant in sorted((c for c in field if c.proven and c.turns), key=Contestant.cost, reverse=True):
         best[contestant.candidate.bundle.digest] = contestant.chosen()

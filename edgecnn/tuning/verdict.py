@@ -1,4 +1,4 @@
-"""The choice, and the sentence that says why."""
+"""Chooses the winner, and explains the choice in one sentence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from edgecnn.tuning.measuring.estimates import ratio
 
 @dataclass(frozen=True)
 class Tuned:
-    """The profile that tuning found, and what came of every candidate."""
+    """The profile that tuning found, and the result of every candidate."""
 
     profile: Profile
     trials: tuple[Trial, ...]
@@ -23,19 +23,18 @@ class Tuned:
         return tuple(dict.fromkeys(note for trial in self.trials for note in trial.notes))
 
     def keep(self) -> Path:
-        """Write the profile that sessions on this machine follow from now on; returns its place.
+        """Write the profile, which new sessions on this machine then use. Return its path.
 
         Raises:
-            EdgecnnError: it cannot be written.
+            EdgecnnError: the file cannot be written.
         """
         return write_profile(self.profile)
 
 
 def decide(finalists: Sequence[Contestant]) -> tuple[Contestant, Estimate | None]:
-    """Return the winner, and how many times as fast as the other precision it is, where both stand.
+    """Return the winner, and its speedup over the best of the other precision, or None if there is none.
 
-    The fastest wins, but INT8 only where the interval shows that it is faster: where it is not, FP32 answers better for
-    nothing.
+    The fastest wins. INT8 wins only if the interval of its speedup is above 1, because FP32 is more accurate.
     """
     fastest = finalists[0]
     fp32 = next((c for c in finalists if not _is_int8(c)), None)
@@ -49,9 +48,9 @@ def decide(finalists: Sequence[Contestant]) -> tuple[Contestant, Estimate | None
 
 
 def say(winner: Contestant, gain: Estimate | None, field: Sequence[Contestant], baseline: Contestant | None) -> str:
-    """Return a sentence: what runs best here, by how much, and what it costs.
+    """Return a sentence with the best setting, its speedup and its drop.
 
-    `gain` is that of `decide`, `field` all candidates, and `baseline` the PyTorch reference.
+    `gain` is the result of `decide`, `field` are all candidates, and `baseline` is the PyTorch reference.
     """
     setting = winner.candidate.setting
     name = f"{_precision(winner)} on {setting}"
@@ -78,13 +77,13 @@ def _against(winner: Contestant, gain: Estimate | None, baseline: Contestant | N
 
 
 def _why_not_int8(gain: Estimate | None, field: Sequence[Contestant]) -> str:
-    """Say what speaks against INT8; nothing where there is none."""
+    """Return why INT8 was not chosen; empty if none applies."""
     if gain is not None:
         if gain.low > 1:
             return f"INT8 is {_times(gain)} slower here"
-        return f"INT8 is no faster here ({_times(gain)} its time)"
+        return f"INT8 is not faster here ({_times(gain)} its time)"
     reasons = dict.fromkeys(c.out for c in field if _is_int8(c) and c.out not in (None, "slower"))
-    return f"INT8 is out: {'; '.join(str(reason) for reason in reasons)}" if reasons else ""
+    return f"INT8 was rejected: {'; '.join(str(reason) for reason in reasons)}" if reasons else ""
 
 
 def _is_int8(contestant: Contestant) -> bool:

@@ -1,4 +1,4 @@
-"""Tests whether an HTTP server conforms to the Open Inference Protocol v2.
+"""Test whether an HTTP server conforms to the Open Inference Protocol v2.
 
 The suite sends requests as any client may send them. It depends on no server and imports none.
 """

@@ -46,8 +46,8 @@ def main(
 ) -> None:
     """Test whether the server at URL conforms to the Open Inference Protocol v2 over HTTP.
 
-    Each case cites its source: a sentence of the specification, or a client. The protocol requires a case, an
-    extension that the server lists requires it, or clients and safety expect it. The suite sends zeros and ones in the
+    Each case cites its source: a sentence of the specification, or a client. Cases are required by the protocol or by
+    an extension that the server lists, or expected by clients or for safety. The suite sends zeros and ones in the
     shapes that the model's metadata declare. It loads and unloads no model.
 
     Exit codes: 0 conforms, 1 the server cannot be tested, 2 usage, 3 does not conform.

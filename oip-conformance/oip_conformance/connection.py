@@ -95,7 +95,7 @@ class Client:
         if address.is_encrypted:
             try:
                 self._context = ssl.create_default_context(cafile=None if ca is None else str(ca))
-            except OSError as error:  # of which ssl.SSLError is one
+            except OSError as error:  # includes ssl.SSLError
                 raise UsageError(f"cannot read CA certificates from {ca}: {error.strerror or error}") from None
 
     @property
@@ -154,7 +154,11 @@ class Client:
                 try:
                     sock = self._context.wrap_socket(sock, server_hostname=self.address.host)
                 except (OSError, ValueError) as error:
-                    hint = "; does its URL begin with http://?" if getattr(error, "reason", "") in _NO_TLS else ""
+                    hint = (
+                        "; if the server uses plain HTTP, change the URL to http://"
+                        if getattr(error, "reason", "") in _NO_TLS
+                        else ""
+                    )
                     raise NoAnswer(f"no TLS connection ({error}){hint}") from None
                 stack.callback(sock.close)
             yield Conversation(sock, deadline, self.timeout_s)
@@ -202,7 +206,7 @@ class Conversation:
         return Answer(response.status, _joined(response.msg), body)
 
     def is_told_to_continue(self) -> bool:
-        """Whether the server sends `100 Continue`; `receive` skips it."""
+        """Return whether the server sends `100 Continue`; `receive` skips it."""
         try:
             return self._stream.peek(1).startswith((b"HTTP/1.1 100", b"HTTP/1.0 100"))
         except OSError:
@@ -249,7 +253,7 @@ class _Stream(io.BufferedReader):
     """A stream that stays open after an answer, because another may follow."""
 
     def close(self) -> None:
-        """Do nothing; `Client.conversation` closes the socket."""
+        """Keep the stream open; `Client.conversation` closes the socket."""
 
 
 def _joined(message: email.message.Message | None) -> dict[str, str]:

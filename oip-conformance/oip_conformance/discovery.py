@@ -31,9 +31,9 @@ def discover(client: Client, model: str | None = None) -> Subject:
     try:
         client.ask("GET", "/v2/health/live")
     except NoAnswer as error:
-        hint = "" if client.address.is_encrypted else "; if it speaks TLS, its URL begins with https://"
+        hint = "" if client.address.is_encrypted else "; if the server uses TLS, change the URL to https://"
         if isinstance(error, NoConnection):
-            hint = "; is it running there?"
+            hint = "; check that the server is running"
         raise ConformanceError(
             f"no server answers at {client.address.authority}: expected HTTP, found {error}{hint}"
         ) from None

@@ -4,10 +4,10 @@ REST = "OIP v2 inference_rest.md"
 """github.com/kserve/open-inference-protocol, specification/protocol, commit d49cc23."""
 
 YAML = "OIP v2 open_inference_rest.yaml"
-"""The OpenAPI document beside it."""
+"""The OpenAPI document in the same folder."""
 
 BINARY = "Triton extension_binary_data.md"
-"""github.com/triton-inference-server/server, docs/protocol, commit e1db8a6; so are the next four."""
+"""github.com/triton-inference-server/server, docs/protocol, commit e1db8a6; the next four too."""
 
 CLASSIFICATION = "Triton extension_classification.md"
 STATISTICS = "Triton extension_statistics.md"

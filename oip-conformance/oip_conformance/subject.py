@@ -164,7 +164,7 @@ class Subject:
 
         Raises:
             Deviation: the answer is not a valid inference.
-            NoAnswer: there is no answer.
+            NoAnswer: the server sends no answer.
         """
         first, second = inferred(self.good()), inferred(self.good())
         is_repeatable = first.outputs.keys() == second.outputs.keys() and all(

@@ -95,7 +95,7 @@ def run(
             progress(len(results), count, case.id)
             result = _asked(case, topic, subject) if not gone else _not_asked(case, topic, gone)
             if result.outcome == "fail" and not gone and not _is_there(subject):
-                result = dataclasses.replace(result, found=f"{result.found}; then the server is gone")
+                result = dataclasses.replace(result, found=f"{result.found}; then the server does not answer")
                 gone = "" if _comes_back(subject, back_s) else case.id
             results.append(result)
     progress(count, count, "")
@@ -128,14 +128,14 @@ def _asked(case: Case, topic: Topic, subject: Subject) -> Result:
 
 
 def _not_asked(case: Case, topic: Topic, gone: str) -> Result:
-    """Return the result of a case after the server is gone: required cases fail, others are not applicable."""
+    """Return the result of a case without a server: required cases fail, others are not applicable."""
     outcome: Outcome = "fail" if case.level == "required" else "not applicable"
-    found = f"the server is gone since {gone}"
+    found = f"the server has not answered since {gone}"
     return Result(case.id, topic.title, case.title, case.source, case.level, outcome, case.title, found)
 
 
 def _is_there(subject: Subject) -> bool:
-    """Whether the server answers requests."""
+    """Return whether the server answers requests."""
     try:
         subject.get("/v2/health/live")
     except NoAnswer:
@@ -144,7 +144,7 @@ def _is_there(subject: Subject) -> bool:
 
 
 def _comes_back(subject: Subject, back_s: float) -> bool:
-    """Wait until the server has restarted and its model is ready; return whether that happened in time."""
+    """Wait until the server has restarted and its model is ready; return False if time runs out."""
     deadline = time.monotonic() + back_s
     while time.monotonic() < deadline:
         with contextlib.suppress(NoAnswer):

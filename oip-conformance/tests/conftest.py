@@ -12,7 +12,7 @@ from oip_conformance.subject import Subject
 
 @pytest.fixture(scope="session")
 def port() -> Iterator[int]:
-    """The port of the reference server."""
+    """Return the port of the reference server."""
     with serving() as port:
         yield port
 

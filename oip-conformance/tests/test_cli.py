@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from lying_server import Told, lying, saying
+from lying_server import Proxied, lying, saying
 from reference_server import serving
 
 from oip_conformance import __version__
@@ -53,7 +53,7 @@ def test_runs_as_module():
     assert done.stdout == f"oip-conformance, version {__version__}\n"
 
 
-def test_conforming_server_is_exit_0(port: int):
+def test_exits_0_if_the_server_conforms(port: int):
     result = command(url(port), "--strict")
     assert (result.code, result.err) == (0, "")
     for word in ("server", "reference 1.0", "digits", "Binary tensors", "pass  infer ", "required", "extension"):
@@ -61,7 +61,7 @@ def test_conforming_server_is_exit_0(port: int):
     assert "FAIL  " not in result.out.replace("pass  FAIL  n.a.", "")
 
 
-def test_json_contains_every_case(port: int):
+def test_writes_every_case_as_json(port: int):
     result = command(url(port), "--json", "--model", "digits")
     report = json.loads(result.out)
     assert [each["id"] for each in report["results"]] == [case.id for topic in TOPICS for case in topic.cases]
@@ -69,9 +69,9 @@ def test_json_contains_every_case(port: int):
     assert all(each.keys() == keys for each in report["results"])
 
 
-def test_deviation_is_exit_3(port: int):
-    def lie(told: Told) -> None:
-        told.status = 200 if told.status == 404 else told.status
+def test_exits_3_if_a_case_fails(port: int):
+    def lie(proxied: Proxied) -> None:
+        proxied.status = 200 if proxied.status == 404 else proxied.status
 
     with lying(port, lie) as proxy:
         result = command(url(proxy))
@@ -83,8 +83,8 @@ def test_deviation_is_exit_3(port: int):
 
 
 def test_strict_counts_expected_cases(port: int):
-    def lie(told: Told) -> None:
-        told.headers.pop("allow", None)
+    def lie(proxied: Proxied) -> None:
+        proxied.headers.pop("allow", None)
 
     with lying(port, lie) as proxy:
         relaxed, strict = command(url(proxy)), command(url(proxy), "--strict")
@@ -116,7 +116,7 @@ def test_reports_closed_port():
     result = command(url(port))
     assert result.code == 1
     assert f"no server answers at 127.0.0.1:{port}" in result.error
-    assert "is it running there?" in result.error
+    assert "check that the server is running" in result.error
 
 
 def test_reports_server_without_http():
@@ -132,9 +132,9 @@ def test_replaces_control_characters(port: int):
     assert result.code == 1
     assert result.err.rstrip("\n").isprintable()
 
-    def lie(told: Told) -> None:
-        if b"\x1b" not in told.body and told.status != 200:
-            told.headers["allow"] = told.headers["x-other"] = "\x9b31m"
+    def lie(proxied: Proxied) -> None:
+        if b"\x1b" not in proxied.body and proxied.status != 200:
+            proxied.headers["allow"] = proxied.headers["x-other"] = "\x9b31m"
 
     with lying(port, lie) as proxy:
         result = command(url(proxy))
@@ -144,11 +144,11 @@ def test_replaces_control_characters(port: int):
 def test_hints_at_the_other_scheme(port: int):
     result = command(f"https://127.0.0.1:{port}")
     assert result.code == 1
-    assert "does its URL begin with http://?" in result.error
+    assert "if the server uses plain HTTP, change the URL to http://" in result.error
     with saying(b"") as other:
         result = command(url(other))
     assert result.code == 1
-    assert "if it speaks TLS, its URL begins with https://" in result.error
+    assert "if the server uses TLS, change the URL to https://" in result.error
 
 
 def test_rejects_ca_for_http(port: int, tmp_path: Path):
@@ -189,9 +189,9 @@ def test_names_unknown_model(port: int):
 
 
 def test_reports_failed_valid_request(port: int):
-    def lie(told: Told) -> None:
-        if told.path.endswith("/infer"):
-            told.status, told.body = 500, b'{"error": "out of order"}'
+    def lie(proxied: Proxied) -> None:
+        if proxied.path.endswith("/infer"):
+            proxied.status, proxied.body = 500, b'{"error": "out of order"}'
 
     with lying(port, lie) as proxy:
         result = command(url(proxy))
@@ -201,9 +201,9 @@ def test_reports_failed_valid_request(port: int):
 
 
 def test_requires_model_among_several(port: int):
-    def lie(told: Told) -> None:
-        if told.path.endswith("/index"):
-            told.body = b'[{"name": "a", "state": "READY"}, {"name": "b", "state": "READY"}]'
+    def lie(proxied: Proxied) -> None:
+        if proxied.path.endswith("/index"):
+            proxied.body = b'[{"name": "a", "state": "READY"}, {"name": "b", "state": "READY"}]'
 
     with lying(port, lie) as proxy:
         result = command(url(proxy))

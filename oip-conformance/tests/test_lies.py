@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from lying_server import Lie, Told, lying, saying
+from lying_server import Lie, Proxied, lying, saying
 
 from oip_conformance.case import LEVELS, Topic
 from oip_conformance.cases import (
@@ -32,15 +32,15 @@ from oip_conformance.suite import run
 def about(end: str, change: Callable[[Any], Any], *, status: int = 200) -> Lie:
     """Change the JSON of answers with that status to paths with that ending."""
 
-    def lie(told: Told) -> None:
-        length = int(told.headers.get("inference-header-content-length", len(told.body)))
-        if told.path.endswith(end) and told.status == status and "content-encoding" not in told.headers:
-            document = json.loads(told.body[:length])
+    def lie(proxied: Proxied) -> None:
+        length = int(proxied.headers.get("inference-header-content-length", len(proxied.body)))
+        if proxied.path.endswith(end) and proxied.status == status and "content-encoding" not in proxied.headers:
+            document = json.loads(proxied.body[:length])
             document = change(document) or document
             header = json.dumps(document).encode()
-            told.body = header + told.body[length:]
-            if "inference-header-content-length" in told.headers:
-                told.headers["inference-header-content-length"] = str(len(header))
+            proxied.body = header + proxied.body[length:]
+            if "inference-header-content-length" in proxied.headers:
+                proxied.headers["inference-header-content-length"] = str(len(header))
 
     return lie
 
@@ -52,11 +52,11 @@ def output(**changes: Any) -> Lie:
 def header(name: str, value: str | None, *, end: str = "", only: int | None = None) -> Lie:
     """Set a header, or remove it."""
 
-    def lie(told: Told) -> None:
-        if told.path.endswith(end) and only in (None, told.status):
-            told.headers.pop(name, None)
+    def lie(proxied: Proxied) -> None:
+        if proxied.path.endswith(end) and only in (None, proxied.status):
+            proxied.headers.pop(name, None)
             if value is not None:
-                told.headers[name] = value
+                proxied.headers[name] = value
 
     return lie
 
@@ -64,17 +64,17 @@ def header(name: str, value: str | None, *, end: str = "", only: int | None = No
 def instead(old: int, new: int, body: bytes | None = None, *, end: str = "") -> Lie:
     """Replace the status of an answer, and its body where one is given."""
 
-    def lie(told: Told) -> None:
-        if told.status == old and told.path.endswith(end):
-            told.status = new
-            told.body = told.body if body is None else body
+    def lie(proxied: Proxied) -> None:
+        if proxied.status == old and proxied.path.endswith(end):
+            proxied.status = new
+            proxied.body = proxied.body if body is None else body
 
     return lie
 
 
-def claims_gzip(told: Told) -> None:
-    if "accept-encoding" not in told.sent:
-        told.headers["content-encoding"] = "gzip"
+def claims_gzip(proxied: Proxied) -> None:
+    if "accept-encoding" not in proxied.sent:
+        proxied.headers["content-encoding"] = "gzip"
 
 
 def reversed_classes(document: Any) -> None:
@@ -191,7 +191,7 @@ LIES: dict[str, tuple[Topic, Lie, set[str]]] = {
     ),
     "200 for invalid compression": (
         compression.topic,
-        lambda told: instead(400, 200)(told) or instead(415, 200)(told),
+        lambda proxied: instead(400, 200)(proxied) or instead(415, 200)(proxied),
         {"gzip-garbage", "gzip-cut", "unknown-coding"},
     ),
     "constant statistics": (

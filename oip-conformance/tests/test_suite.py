@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from lying_server import Told, lying, saying
+from lying_server import Proxied, lying, saying
 
 from oip_conformance.case import LEVELS, Topic
 from oip_conformance.cases import TOPICS, health, inference, malformed
@@ -43,7 +43,7 @@ def test_cases_have_unique_ids_and_sources():
         assert case.level != "extension" or case.extension
 
 
-def test_reports_progress_of_every_case(subject: Subject):
+def test_reports_the_progress_of_every_case(subject: Subject):
     heard: list[tuple[int, int]] = []
     run(subject, topics=(health.topic,), progress=lambda done, total, _: heard.append((done, total)))
     assert heard == [(done, len(health.topic.cases)) for done in range(len(health.topic.cases) + 1)]
@@ -78,7 +78,7 @@ ODD = (
 
 @pytest.mark.parametrize("status", [200, 400])
 @pytest.mark.parametrize("body", ODD, ids=lambda body: repr(body[:20]))
-def test_odd_answer_does_not_end_the_run(subject: Subject, body: bytes, status: int):
+def test_continues_after_an_invalid_answer(subject: Subject, body: bytes, status: int):
     head = b"HTTP/1.1 %d Some\r\nContent-Length: %d\r\nInference-Header-Content-Length: 7\r\n\r\n"
     with saying(head % (status, len(body)) + body) as port:
         report = run(at(subject, port))
@@ -135,7 +135,7 @@ def dropping() -> Iterator[int]:
             thread.join()
 
 
-def test_slow_answer_times_out(subject: Subject):
+def test_times_out_on_a_slow_answer(subject: Subject):
     with dropping() as port:
         (result, *_) = run(at(subject, port, timeout_s=0.3), topics=(one_case(),), back_s=0.1).results
     assert result.outcome == "fail"
@@ -146,24 +146,28 @@ def one_case() -> Topic:
     return replace(health.topic, cases=health.topic.cases[:1])
 
 
-def test_stops_when_the_server_is_gone(subject: Subject):
+def test_stops_when_the_server_is_down(subject: Subject):
     with saying(b"", then_end=True) as port:
         report: Report = run(at(subject, port), topics=(health.topic, malformed.topic), back_s=0.1)
     first, second, *_ = report.results
-    assert "then the server is gone" in first.found
-    assert second.found == f"the server is gone since {first.id}"
+    assert "then the server does not answer" in first.found
+    assert second.found == f"the server has not answered since {first.id}"
     assert {each.outcome for each in report.results[1:] if each.level == "required"} == {"fail"}
     assert {each.outcome for each in report.results if each.level == "expected"} == {"not applicable"}
 
 
 def test_does_not_compare_answers_that_vary(port: int):
-    def noisy(told: Told) -> None:
-        if told.path.endswith("/infer") and told.status == 200 and told.headers["content-type"] == "application/json":
-            document = json.loads(told.body)
+    def noisy(proxied: Proxied) -> None:
+        if (
+            proxied.path.endswith("/infer")
+            and proxied.status == 200
+            and proxied.headers["content-type"] == "application/json"
+        ):
+            document = json.loads(proxied.body)
             counter.append(0)
             logits = document["outputs"][0]
             logits["data"] = [float(len(counter))] * math.prod(logits["shape"])
-            told.body = json.dumps(document).encode()
+            proxied.body = json.dumps(document).encode()
 
     counter: list[int] = []
     with lying(port, noisy) as proxy:

@@ -1,7 +1,7 @@
-"""Install, rollback, unpack and pack, killed or refused at their every change of the disk.
+"""Tests of install, rollback, unpack and pack with a crash or an error at every change of the disk.
 
-Afterwards what stood there, or what was to stand there, is whole; the same command finishes the job and cleans up:
-here, and on an emulated Raspberry Pi. These are rows 80 and 81 of the project's table of faults.
+The old or the new state must be complete afterwards. The same command must finish the job and delete leftovers, on
+this machine and on an emulated Raspberry Pi. These are rows 80 and 81 of the project's table of faults.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ REASONS = {"ENOSPC": "No space left on device", "EIO": "Input/output error"}
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Four bundles, each with a digest of its own; the last is signed."""
+    """Four bundles with different digests; the last is signed."""
     folder = tmp_path_factory.mktemp("bundles")
     for number in range(1, 5):
         put(folder, number)
@@ -40,14 +40,14 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def archive(bundles: list[Path]) -> Path:
-    """The last of them as an archive."""
+    """An archive of the last bundle."""
     pack(bundles[3], bundles[3].parent / "4.tar")
     return bundles[3].parent / "4.tar"
 
 
 @pytest.fixture(scope="module")
 def ending(request: pytest.FixtureRequest) -> Iterator[Ending]:
-    """Where commands end: on the processor that is asked for."""
+    """Runs commands that crash, on the requested processor."""
     ending = Ending(request.param)
     yield ending
     ending.close()
@@ -58,7 +58,7 @@ def digest(bundle: Path) -> str:
 
 
 def current(site: Path) -> str | None:
-    """The digest of what is current, which must be whole; None where nothing is."""
+    """Return the digest of the current bundle, which must be intact; None if no version is current."""
     return digest(site / "current") if os.path.lexists(site / "current") else None
 
 
@@ -67,15 +67,15 @@ def hidden(folder: Path) -> list[str]:
 
 
 def unowned(site: Path) -> list[str]:
-    """What belonged to a version that is not there any more."""
+    """Return the numbers of deleted versions that still have a signature or a link."""
     owned = {path.stem for path in site.glob("versions/*.sig")} | {path.name for path in site.glob("previous/*")}
     return sorted(number for number in owned if not (site / "versions" / number).exists())
 
 
 def ended(ending: Ending, asked: Crash, base: Path, how: str) -> list[tuple[Path, End]]:
-    """Let a command end at its first change, its second, … each in a copy of `base`; returns those, and how it ended.
+    """Run a command in copies of `base`, ending at its first change, its second, …; return each copy and its end.
 
-    In the command's paths, `base` stands for the copy.
+    In the command's paths, `base` is replaced with the copy.
     """
     asked = dataclasses.replace(asked, how=how, deletions=how != "ENOSPC")  # deleting needs no space
 
@@ -117,31 +117,31 @@ def ways(*states: object, quick: object = None) -> list[Any]:
 
 
 def nothing(site: Path, bundles: list[Path]) -> None:
-    """Nothing is installed yet."""
+    """No version is installed."""
 
 
 def two(site: Path, bundles: list[Path]) -> None:
-    """Two are, both of them signed; a third makes the first go."""
+    """Two signed versions are installed; a third one deletes the first."""
     for number, bundle in enumerate(bundles[:2], start=1):
         install(bundle, site)
         (site / "versions" / f"{number}.sig").write_bytes(SIGNATURE)
 
 
 def rolled_back(site: Path, bundles: list[Path]) -> None:
-    """The new one was there, and was rolled back."""
+    """The new version was installed and rolled back."""
     install(bundles[0], site)
     install(bundles[3], site)
     rollback(site)
 
 
 def damaged(site: Path, bundles: list[Path]) -> None:
-    """The new one was there, was rolled back, and was damaged."""
+    """The new version was installed, rolled back and damaged."""
     rolled_back(site, bundles)
     (site / "versions" / "2" / "model.onnx").write_bytes(b"")
 
 
 def half_rolled_back(site: Path, bundles: list[Path]) -> None:
-    """A rollback has died after its switch."""
+    """A rollback crashed after its switch."""
     two(site, bundles)
     rollback(site)
     (site / ".rolling-back").symlink_to("versions/2")
@@ -153,7 +153,7 @@ def half_rolled_back(site: Path, bundles: list[Path]) -> None:
     ways(nothing, two, rolled_back, damaged, half_rolled_back, quick=two),
     indirect=["ending"],
 )
-def test_crashed_install_is_finished_by_the_next(
+def test_next_install_finishes_a_crashed_one(
     before: Callable[[Path, list[Path]], None],
     how: str,
     bundles: list[Path],
@@ -227,7 +227,7 @@ def test_crashed_unpack_leaves_old_or_new(
     asked = Crash("unpack", (str(archive), str(base / "out")), options, exchange=kind != "moved")
     for place, end in ended(ending, asked, base, how):
         found = digest(place / "out") if (place / "out").exists() else None
-        # Where folders cannot be exchanged, a kill may leave the old one under a hidden name: the next writer knows it.
+        # Without an exchange, a kill may leave the old folder under a hidden name; the next writer restores it.
         assert found in {old, digest(bundles[3])} or (kind, how, found) == ("moved", "kill", None)
         assert end.code or found == digest(bundles[3])
         ending.done("unpack", archive, place / "out", force=True)

@@ -1,4 +1,4 @@
-"""A power cut loses what was not synced: what `current` leads to was, and in this order, before it does."""
+"""Tests of the order of syncs: a version must be on disk before `current` points to it."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from edgecnn.archive.unpacking import unpack
 
 
 class Disk:
-    """Every change of names that this process has made, and every sync, in their order."""
+    """Records the changes of names and the syncs of this process, in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.events: list[tuple[str, Path]] = []
@@ -37,18 +37,18 @@ class Disk:
         monkeypatch.setattr(os, "symlink", noting("name", link, 1))
 
     def when(self, event: str, path: Path) -> int:
-        """Say when this was done last."""
+        """Return the index of the last such event."""
         return max(at for at, found in enumerate(self.events) if found == (event, path))
 
     def unsynced(self, folder: Path, *, before: int | None = None) -> list[Path]:
-        """Name what has come into a folder, or into one below it, and would be lost in a power cut."""
+        """Return new names in a folder or its subfolders that are not synced."""
         events = self.events[:before]
         named = {path: at for at, (event, path) in enumerate(events) if event == "name" and folder in path.parents}
         synced = {path: at for at, (event, path) in enumerate(events) if event == "sync"}
         return sorted(path for path, at in named.items() if path.name[0] != "." and synced.get(path.parent, -1) < at)
 
 
-def test_all_of_a_version_is_on_the_disk_before_current_leads_to_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_syncs_a_version_before_the_switch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     put(tmp_path, 2)
     (tmp_path / "2.sig").write_bytes(b"a signature")
     site = tmp_path / "var" / "lib" / "site"
@@ -64,7 +64,7 @@ def test_all_of_a_version_is_on_the_disk_before_current_leads_to_it(monkeypatch:
     assert disk.when("sync", site / "versions") < switched < disk.when("sync", site)
 
 
-def test_nothing_that_was_done_is_lost_in_a_power_cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_syncs_every_new_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     put(tmp_path, 2)
     disk = Disk(monkeypatch)
     site = tmp_path / "var" / "lib" / "site"

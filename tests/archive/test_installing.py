@@ -1,4 +1,4 @@
-"""Versions on a device: what is current, what a rollback goes to, what is kept, and what is refused."""
+"""Tests of installing versions and rolling back."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ from edgecnn.files.locking import locked
 
 @pytest.fixture
 def bundles(tmp_path: Path) -> dict[int, Path]:
-    """Five bundles, from 1, each with a digest of its own."""
+    """Five bundles with different digests, numbered from 1."""
     (tmp_path / "bundles").mkdir()
     for number in range(1, 6):
         put(tmp_path / "bundles", number)
@@ -52,7 +52,7 @@ def versions(site: Path) -> list[int]:
     return sorted(int(path.name) for path in (site / "versions").iterdir())
 
 
-def test_a_bundle_is_installed_whole_and_current_leads_to_it(site: Path):
+def test_installs_a_bundle(site: Path):
     done = install(COMMITTED, site)
     assert (done.version, done.previous, done.changed, done.removed) == (1, None, True, ())
     assert done.bundle == current(site) == open_bundle(COMMITTED).digest
@@ -60,14 +60,14 @@ def test_a_bundle_is_installed_whole_and_current_leads_to_it(site: Path):
     assert sorted(path.name for path in site.iterdir()) == ["current", "versions"]
 
 
-def test_an_archive_is_installed_as_its_bundle_is(site: Path, tmp_path: Path):
+def test_installs_an_archive(site: Path, tmp_path: Path):
     pack(COMMITTED, tmp_path / "digits.tar")
     install(tmp_path / "digits.tar", site)
     assert not install(COMMITTED, site).changed
     assert versions(site) == [1]
 
 
-def test_the_same_bundle_twice_changes_nothing_and_is_not_proven_again(site: Path):
+def test_second_install_changes_nothing(site: Path):
     install(COMMITTED, site)
     before = sorted(path.stat().st_ino for path in site.rglob("*"))
     again = install(COMMITTED, site, prove=pytest.fail)
@@ -75,7 +75,7 @@ def test_the_same_bundle_twice_changes_nothing_and_is_not_proven_again(site: Pat
     assert sorted(path.stat().st_ino for path in site.rglob("*")) == before
 
 
-def test_rollbacks_go_back_along_what_was_current_not_along_the_numbers(site: Path, bundles: dict[int, Path]):
+def test_rollback_follows_history_not_numbers(site: Path, bundles: dict[int, Path]):
     for number in (1, 2, 3):
         install(bundles[number], site, keep=9)
     assert rollback(site).version == 2
@@ -83,12 +83,12 @@ def test_rollbacks_go_back_along_what_was_current_not_along_the_numbers(site: Pa
     done = rollback(site)
     assert (done.undone, done.version, done.previous) == (4, 2, 1)
     assert rollback(site).version == 1
-    with pytest.raises(EdgecnnError, match="nothing to roll back to"):
+    with pytest.raises(EdgecnnError, match="cannot roll back"):
         rollback(site)
     assert current(site) == open_bundle(bundles[1]).digest
 
 
-def test_what_was_rolled_back_and_comes_again_is_not_copied_again(site: Path, bundles: dict[int, Path]):
+def test_reuses_a_rolled_back_version(site: Path, bundles: dict[int, Path]):
     install(bundles[1], site)
     install(bundles[2], site)
     rollback(site)
@@ -98,13 +98,13 @@ def test_what_was_rolled_back_and_comes_again_is_not_copied_again(site: Path, bu
     assert [bundle.path for bundle in proven] == [site / "versions" / "2"]
 
 
-def test_a_bundle_that_a_rollback_leads_to_gets_a_number_of_its_own(site: Path, bundles: dict[int, Path]):
+def test_copies_a_bundle_that_is_a_rollback_target(site: Path, bundles: dict[int, Path]):
     for number in (1, 2, 1):
         install(bundles[number], site)
     assert [rollback(site).version for _ in range(2)] == [2, 1]
 
 
-def test_the_highest_versions_stay_and_always_the_current_one_and_the_one_before(site: Path, bundles: dict[int, Path]):
+def test_keeps_highest_current_and_previous_versions(site: Path, bundles: dict[int, Path]):
     for number in range(1, 5):
         install(bundles[number], site, keep=3)
     assert versions(site) == [2, 3, 4]
@@ -117,7 +117,7 @@ def test_the_highest_versions_stay_and_always_the_current_one_and_the_one_before
     assert rollback(site).previous is None
 
 
-def test_a_signature_travels_with_its_bundle_and_goes_with_it(site: Path, bundles: dict[int, Path], tmp_path: Path):
+def test_copies_and_deletes_signatures(site: Path, bundles: dict[int, Path], tmp_path: Path):
     for number in (1, 2):
         signature_beside(bundles[number]).write_text(f"of {number}")
     pack(bundles[2], bundles[2].with_suffix(".tar"))
@@ -131,26 +131,26 @@ def test_a_signature_travels_with_its_bundle_and_goes_with_it(site: Path, bundle
     assert signature_beside(site / "current").read_text() == "another of 2"
 
 
-def test_a_signature_that_is_named_and_missing_is_refused_before_anything_is_made(site: Path, tmp_path: Path):
+def test_rejects_a_missing_signature(site: Path, tmp_path: Path):
     with pytest.raises(SignatureMissing, match=r"none\.sig"):
         install(COMMITTED, site, signature=tmp_path / "none.sig")
     assert not site.exists()
 
 
-def test_a_bundle_that_is_not_intact_is_refused_before_anything_is_made(bundle_copy: Path, site: Path):
+def test_rejects_a_damaged_bundle(bundle_copy: Path, site: Path):
     (bundle_copy / "self_test.npz").write_bytes(b"")
     with pytest.raises(DigestMismatch, match=r"self_test\.npz"):
         install(bundle_copy, site)
     assert not site.exists()
 
 
-def test_a_source_that_is_nothing_is_refused_before_anything_is_made(site: Path, tmp_path: Path):
-    with pytest.raises(BundleNotFound, match="nowhere is neither"):
+def test_rejects_a_missing_source(site: Path, tmp_path: Path):
+    with pytest.raises(BundleNotFound, match=r"found nothing at .*nowhere"):
         install(tmp_path / "nowhere", site)
     assert not site.exists()
 
 
-def test_a_bundle_that_does_not_prove_itself_leaves_the_old_one_current(site: Path, bundles: dict[int, Path]):
+def test_keeps_the_current_version_if_proof_fails(site: Path, bundles: dict[int, Path]):
     def prove(bundle: Bundle) -> None:
         raise ProofFailed(f"the proof of {bundle.path} does not hold here")
 
@@ -162,7 +162,7 @@ def test_a_bundle_that_does_not_prove_itself_leaves_the_old_one_current(site: Pa
     assert not list((site / "versions").glob(".*"))
 
 
-def test_a_current_version_that_was_damaged_is_installed_anew(site: Path, bundles: dict[int, Path]):
+def test_replaces_a_damaged_current_version(site: Path, bundles: dict[int, Path]):
     install(bundles[1], site)
     (site / "versions" / "1" / "model.onnx").write_bytes(b"")
     assert install(bundles[1], site).version == 2
@@ -172,22 +172,22 @@ def test_a_current_version_that_was_damaged_is_installed_anew(site: Path, bundle
     assert current(site) == open_bundle(bundles[1]).digest
 
 
-def test_a_current_version_that_is_gone_is_installed_anew(site: Path, bundles: dict[int, Path]):
+def test_replaces_a_deleted_current_version(site: Path, bundles: dict[int, Path]):
     install(bundles[1], site)
     shutil.rmtree(site / "versions" / "1")
     done = install(bundles[1], site)
     assert (done.version, done.previous) == (2, None)
 
 
-@pytest.mark.parametrize("kind", ["a file", "a folder of others", "a bundle", "inside a bundle", "a foreign link"])
-def test_a_place_that_is_not_for_versions_is_refused_and_stays_as_it_is(kind: str, bundle_copy: Path, tmp_path: Path):
+@pytest.mark.parametrize("kind", ["file", "other folder", "bundle", "inside a bundle", "foreign link"])
+def test_rejects_a_folder_that_is_not_a_site(kind: str, bundle_copy: Path, tmp_path: Path):
     place = tmp_path / "place"
-    if kind == "a file":
+    if kind == "file":
         place.write_text("x")
-    elif kind == "a folder of others":
+    elif kind == "other folder":
         place.mkdir()
         (place / "letters").mkdir()
-    elif kind == "a bundle":
+    elif kind == "bundle":
         place = bundle_copy
     elif kind == "inside a bundle":
         place = bundle_copy / "site"
@@ -201,19 +201,19 @@ def test_a_place_that_is_not_for_versions_is_refused_and_stays_as_it_is(kind: st
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_rollback_where_nothing_is_installed_is_one_clear_line_and_makes_nothing(exists: bool, site: Path):
+def test_rejects_a_rollback_without_versions(exists: bool, site: Path):
     if exists:
         site.mkdir()
-    with pytest.raises(EdgecnnError, match="nothing is installed in"):
+    with pytest.raises(EdgecnnError, match="no bundle is installed in"):
         rollback(site)
     assert list(site.rglob("*")) == []
     assert site.exists() == exists
 
 
-def test_where_current_is_named_in_place_of_its_folder_that_is_said(site: Path, bundles: dict[int, Path]):
+def test_rejects_current_as_the_site(site: Path, bundles: dict[int, Path]):
     install(bundles[1], site)
     install(bundles[2], site)
-    named = "current is a bundle: name the folder that holds `current`"
+    named = "current is a bundle: choose the folder that contains `current`"
     with pytest.raises(UsageError, match=named):
         rollback(site / "current")
     with pytest.raises(UsageError, match=named):
@@ -222,11 +222,11 @@ def test_where_current_is_named_in_place_of_its_folder_that_is_said(site: Path, 
     assert versions(site) == [1, 2]
 
 
-def test_two_installs_at_once_come_one_after_the_other(site: Path, bundles: dict[int, Path]):
+def test_concurrent_installs_run_one_after_another(site: Path, bundles: dict[int, Path]):
     install(bundles[1], site)
     code = "import sys; from pathlib import Path; from edgecnn.archive.installing import install\n"
     code += "print(install(Path(sys.argv[1]), Path(sys.argv[2]), keep=9).version)"
-    with locked(site):  # all of them wait here, and then for each other
+    with locked(site):  # all processes wait for this lock first
         running = [
             subprocess.Popen([sys.executable, "-c", code, bundle, site], stdout=subprocess.PIPE, text=True)
             for bundle in (bundles[2], bundles[3], bundles[4])
@@ -238,7 +238,7 @@ def test_two_installs_at_once_come_one_after_the_other(site: Path, bundles: dict
     assert [rollback(site).version for _ in range(3)] == [3, 2, 1]
 
 
-def test_whoever_reads_current_meanwhile_finds_a_whole_bundle(site: Path, bundles: dict[int, Path]):
+def test_current_is_always_complete(site: Path, bundles: dict[int, Path]):
     install(bundles[1], site)
     ended = threading.Event()
     found: set[str] = set()
@@ -260,9 +260,7 @@ def test_whoever_reads_current_meanwhile_finds_a_whole_bundle(site: Path, bundle
     assert found <= {open_bundle(bundle).digest for bundle in bundles.values()}
 
 
-def test_a_bundle_that_was_opened_through_current_stays_the_same_when_that_leads_elsewhere(
-    site: Path, bundles: dict[int, Path]
-):
+def test_opened_bundle_survives_a_switch(site: Path, bundles: dict[int, Path]):
     install(bundles[1], site)
     opened = open_bundle(site / "current")
     install(bundles[2], site)
@@ -270,7 +268,7 @@ def test_a_bundle_that_was_opened_through_current_stays_the_same_when_that_leads
     assert opened.path.samefile(site / "versions" / "1")
 
 
-def test_what_others_put_beside_is_never_touched(site: Path, bundles: dict[int, Path]):
+def test_keeps_other_files(site: Path, bundles: dict[int, Path]):
     install(bundles[1], site)
     strangers = [site / "notes.txt", site / ".hidden", site / "versions" / ".1.new-backup", site / "versions" / "notes"]
     for path in strangers:
@@ -282,12 +280,12 @@ def test_what_others_put_beside_is_never_touched(site: Path, bundles: dict[int, 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KiB, which holds two bundles and not three."""
+    """A file system of 400 KiB, with space for two bundles."""
     with small_disk(tmp_path / "small", kib=400) as place:
         yield place
 
 
-def test_a_disk_that_is_full_leaves_the_old_one_current(small: Path, bundles: dict[int, Path]):
+def test_full_disk_keeps_the_current_version(small: Path, bundles: dict[int, Path]):
     site = small / "site"
     install(bundles[1], site)
     install(bundles[2], site)
@@ -299,9 +297,7 @@ def test_a_disk_that_is_full_leaves_the_old_one_current(small: Path, bundles: di
     assert rollback(site).version == 1
 
 
-def test_a_file_system_that_became_read_only_is_one_clear_line_and_what_is_installed_stays(
-    bundles: dict[int, Path], site: Path
-):
+def test_read_only_disk_keeps_the_current_version(bundles: dict[int, Path], site: Path):
     install(bundles[1], site)
     install(bundles[2], site)
     with read_only(site):
@@ -314,8 +310,8 @@ def test_a_file_system_that_became_read_only_is_one_clear_line_and_what_is_insta
 
 
 @pytest.mark.parametrize("year", [1970, 2100])
-def test_no_clock_matters(year: int, site: Path, bundles: dict[int, Path]):
-    """Files that are dated otherwise than they came do not change what is current, kept or gone back to."""
+def test_does_not_depend_on_file_times(year: int, site: Path, bundles: dict[int, Path]):
+    """Wrong file times do not affect the current version, the deleted ones and the rollback target."""
     seconds = (year - 1970) * 31_557_600
     install(bundles[1], site, keep=2)
     install(bundles[2], site, keep=2)

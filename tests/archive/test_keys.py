@@ -1,4 +1,4 @@
-"""Key files that are none, or the other half, or of another kind: one line each, and nothing of what is in them."""
+"""Tests of errors for invalid keys. A message has one line and contains no key material."""
 
 import os
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def check_public_key(path: Path) -> None:
 
 
 def generated(*arguments: str) -> Callable[[Path], None]:
-    """A private key that openssl makes, and its public half in `public`."""
+    """Create a private key with openssl, and its public key in `public`."""
 
     def make(path: Path) -> None:
         openssl(path.parent, "genpkey", "-out", path.name, *arguments)
@@ -30,21 +30,21 @@ ED25519 = generated("-algorithm", "ED25519")
 BITCOIN = generated("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1")
 SMALL = generated("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp224r1")
 OTHERS = {
-    "RSA": (RSA, "holds a key that is not of an elliptic curve"),
-    "Ed25519": (ED25519, "holds a key that is not of an elliptic curve"),
-    "secp256k1": (BITCOIN, "holds a key on the curve secp256k1"),
-    "secp224r1": (SMALL, "holds a key on the curve secp224r1"),
+    "RSA": (RSA, "is not an elliptic curve key"),
+    "Ed25519": (ED25519, "is not an elliptic curve key"),
+    "secp256k1": (BITCOIN, "is a key on the curve secp256k1"),
+    "secp224r1": (SMALL, "is a key on the curve secp224r1"),
 }
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_a_key_of_another_kind_is_refused(kind: str, tmp_path: Path):
+def test_rejects_a_key_of_another_kind(kind: str, tmp_path: Path):
     make, said = OTHERS[kind]
     make(tmp_path / "private")
     for check, path in ((check_private_key, tmp_path / "private"), (check_public_key, tmp_path / "public")):
         with pytest.raises(UsageError) as caught:
             check(path)
-        assert str(caught.value).startswith(f"{path} {said}: expected one on the curve P-256, P-384 or P-521")
+        assert str(caught.value).startswith(f"{path} {said}: expected a PEM key on the curve P-256, P-384 or P-521")
 
 
 @pytest.mark.parametrize("check", [check_private_key, check_public_key])
@@ -59,7 +59,7 @@ def test_a_key_of_another_kind_is_refused(kind: str, tmp_path: Path):
         b"-----BEGIN X-----\nAAAA\n-----END X-----\n",
     ],
 )
-def test_what_is_no_key_is_named(check: Callable[[Path], None], content: bytes, tmp_path: Path):
+def test_rejects_a_file_without_a_key(check: Callable[[Path], None], content: bytes, tmp_path: Path):
     (tmp_path / "key").write_bytes(content)
     with pytest.raises(UsageError) as caught:
         check(tmp_path / "key")
@@ -67,7 +67,7 @@ def test_what_is_no_key_is_named(check: Callable[[Path], None], content: bytes, 
 
 
 @pytest.mark.parametrize("check", [check_private_key, check_public_key])
-def test_what_is_no_file_is_named(check: Callable[[Path], None], tmp_path: Path):
+def test_rejects_a_missing_or_special_file(check: Callable[[Path], None], tmp_path: Path):
     with pytest.raises(UsageError, match=f"cannot read the key {tmp_path / 'nowhere'}: No such file"):
         check(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "pipe")
@@ -76,10 +76,10 @@ def test_what_is_no_file_is_named(check: Callable[[Path], None], tmp_path: Path)
             check(place)
 
 
-def test_the_halves_are_told_apart_and_a_damaged_one_is_not_shown(keys: Keys, tmp_path: Path):
-    with pytest.raises(UsageError, match="holds a public key, which verifies"):
+def test_rejects_the_other_half_of_a_key_pair(keys: Keys, tmp_path: Path):
+    with pytest.raises(UsageError, match="is a public key: sign with the private key"):
         check_private_key(keys.public)
-    with pytest.raises(UsageError, match="holds a private key, which stays where bundles are signed"):
+    with pytest.raises(UsageError, match="is a private key, which must stay on the signing machine"):
         read_public_key(keys.private)
     lines = keys.private.read_text().splitlines()
     (tmp_path / "cut.pem").write_text("\n".join([lines[0], lines[1], lines[-1]]))
@@ -88,20 +88,20 @@ def test_the_halves_are_told_apart_and_a_damaged_one_is_not_shown(keys: Keys, tm
     assert lines[1] not in str(caught.value)
 
 
-def test_an_encrypted_key_is_told_apart(keys: Keys, tmp_path: Path):
+def test_rejects_an_encrypted_key(keys: Keys, tmp_path: Path):
     for name, extra in (("pkcs8.pem", ("pkcs8", "-topk8")), ("ec.pem", ("ec", "-aes128"))):
         openssl(tmp_path, *extra, "-in", str(keys.private), "-out", name, "-passout", "pass:secret")
-        with pytest.raises(UsageError, match="is encrypted: expected a private key that is not"):
+        with pytest.raises(UsageError, match="is encrypted: expected an unencrypted private key"):
             check_private_key(tmp_path / name)
 
 
-def test_a_certificate_is_told_apart(keys: Keys, tmp_path: Path):
+def test_rejects_a_certificate(keys: Keys, tmp_path: Path):
     openssl(tmp_path, "req", "-x509", "-key", str(keys.private), "-subj", "/CN=x", "-out", "certificate.pem")
-    with pytest.raises(UsageError, match="holds a certificate: expected a public key"):
+    with pytest.raises(UsageError, match="is a certificate: expected a public key"):
         read_public_key(tmp_path / "certificate.pem")
 
 
-def test_the_older_form_of_a_private_key_is_taken(tmp_path: Path):
+def test_accepts_the_older_private_key_format(tmp_path: Path):
     openssl(tmp_path, "ecparam", "-name", "prime256v1", "-genkey", "-out", "parameters-too.pem")
     openssl(tmp_path, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "key.pem")
     check_private_key(tmp_path / "parameters-too.pem")

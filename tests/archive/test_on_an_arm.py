@@ -1,4 +1,4 @@
-"""Pack, unpack, install and rollback on an emulated Raspberry Pi: full and read-only disks, and a clock in 1970.
+"""Tests on an emulated Raspberry Pi: full and read-only disks, and a clock in 1970.
 
 These are rows 80 and 81 of the project's table of faults; kills are in `test_crashes`.
 """
@@ -40,14 +40,14 @@ for name in ("localtime", "gmtime"):
 
 
 def edgecnn(*arguments: object, paths: Sequence[Path] = ()) -> Result:
-    """Run the command line on the device; further paths are looked in for modules first."""
+    """Run the command line on the device. `paths` are searched first for modules."""
     done = CORTEX_A72.run("-m", "edgecnn", *map(str, arguments), paths=paths)
     said = [line for line in done.stderr.splitlines(keepends=True) if not line.startswith("qemu-")]
     return Result(done.returncode, done.stdout, "".join(said))
 
 
 def refused(reason: str, place: Path, *arguments: object) -> None:
-    """Run a command that must end with one line about a place."""
+    """Run a command that must fail with one line that names a path and a reason."""
     result = edgecnn(*arguments)
     assert (result.code, result.out) == (1, "")
     assert result.err.count("\n") == 1
@@ -57,7 +57,7 @@ def refused(reason: str, place: Path, *arguments: object) -> None:
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Three bundles, each with a digest of its own, and an archive of the last beside them."""
+    """Three bundles with different digests, and an archive of the last one."""
     folder = tmp_path_factory.mktemp("bundles")
     for number in (1, 2, 3):
         put(folder, number)
@@ -67,7 +67,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 @pytest.fixture(scope="module")
 def device() -> Iterator[Ending]:
-    """A process there whose forks run commands, in a hundredth of the time that a start takes."""
+    """A process on the device that forks for each command, which is much faster than a start."""
     device = Ending(CORTEX_A72)
     yield device
     device.close()
@@ -75,7 +75,7 @@ def device() -> Iterator[Ending]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KiB, which holds two bundles and not three."""
+    """A file system of 400 KiB, with space for two bundles."""
     with small_disk(tmp_path / "small", kib=400) as place:
         yield place
 
@@ -84,7 +84,7 @@ def digest(bundle: Path) -> str:
     return open_bundle(bundle).digest
 
 
-def test_a_full_disk_is_one_line_and_what_stands_there_stays(small: Path, bundles: dict[int, Path], device: Ending):
+def test_full_disk_keeps_existing_files(small: Path, bundles: dict[int, Path], device: Ending):
     site, archive = small / "site", bundles[3].with_suffix(".tar")
     for number in (1, 2):
         device.done("install", bundles[number], site)
@@ -98,9 +98,7 @@ def test_a_full_disk_is_one_line_and_what_stands_there_stays(small: Path, bundle
     assert digest(site / "current") == digest(bundles[1])
 
 
-def test_however_little_space_is_left_a_switch_is_whole_or_is_not(
-    small: Path, bundles: dict[int, Path], device: Ending
-):
+def test_install_is_atomic_on_a_nearly_full_disk(small: Path, bundles: dict[int, Path], device: Ending):
     site, archive, filler = small / "site", bundles[3].with_suffix(".tar"), small / "filler"
     device.done("install", bundles[1], site)
     codes = []
@@ -120,14 +118,12 @@ def test_however_little_space_is_left_a_switch_is_whole_or_is_not(
 
 
 def available(place: Path) -> int:
-    """The bytes that a file there may still take."""
+    """Return the free space in bytes."""
     status = os.statvfs(place)
     return status.f_bavail * status.f_frsize
 
 
-def test_a_read_only_disk_is_one_line_and_what_stands_there_stays(
-    tmp_path: Path, bundles: dict[int, Path], device: Ending
-):
+def test_read_only_disk_keeps_existing_files(tmp_path: Path, bundles: dict[int, Path], device: Ending):
     place = tmp_path / "place"
     site, archive = place / "site", bundles[3].with_suffix(".tar")
     for number in (1, 2):
@@ -142,7 +138,7 @@ def test_a_read_only_disk_is_one_line_and_what_stands_there_stays(
     assert edgecnn("rollback", site).code == 0
 
 
-def test_a_clock_in_1970_changes_nothing(tmp_path: Path, bundles: dict[int, Path]):
+def test_works_with_a_clock_in_1970(tmp_path: Path, bundles: dict[int, Path]):
     (tmp_path / "clock").mkdir()
     (tmp_path / "clock" / "sitecustomize.py").write_text(IN_1970)
     paths = [tmp_path / "clock"]
@@ -161,7 +157,7 @@ def test_a_clock_in_1970_changes_nothing(tmp_path: Path, bundles: dict[int, Path
     for command in commands:
         result = edgecnn(*command, paths=paths)
         assert (result.code, result.err) == (0, ""), command
-        for age, path in enumerate(sorted(site.rglob("*"))):  # all that is newer looks older
+        for age, path in enumerate(sorted(site.rglob("*"))):  # newer files get older times
             os.utime(path, (age, 1000 - age), follow_symlinks=False)
     assert archive.read_bytes() == bundles[3].with_suffix(".tar").read_bytes()
     assert digest(tmp_path / "copy") == digest(bundles[3])

@@ -1,4 +1,4 @@
-"""A bundle as one file: the same bytes whenever and wherever, readable by any tar, and there whole or not at all."""
+"""Tests of packing and unpacking bundles."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ def content(path: Path) -> dict[str, bytes]:
     return {child.name: child.read_bytes() for child in path.iterdir()}
 
 
-def test_a_bundle_that_is_packed_and_unpacked_is_the_same(tmp_path: Path):
+def test_pack_and_unpack_are_inverse(tmp_path: Path):
     packed = pack(COMMITTED, tmp_path / "deep" / "digits.tar")
     bundle = unpack(tmp_path / "deep" / "digits.tar", tmp_path / "copy")
     assert content(tmp_path / "copy") == content(COMMITTED)
@@ -33,9 +33,7 @@ def test_a_bundle_that_is_packed_and_unpacked_is_the_same(tmp_path: Path):
     assert [child.name for child in (tmp_path / "deep").iterdir()] == ["digits.tar"]
 
 
-def test_the_same_bundle_gives_the_same_bytes_whatever_its_folder_its_times_its_rights_and_the_umask(
-    bundle_copy: Path, tmp_path: Path
-):
+def test_archives_are_reproducible(bundle_copy: Path, tmp_path: Path):
     first = pack(COMMITTED, tmp_path / "first.tar")
     other = bundle_copy.rename(tmp_path / "other-name")
     for number, file in enumerate(sorted(other.iterdir(), reverse=True)):
@@ -52,12 +50,12 @@ def test_the_same_bundle_gives_the_same_bytes_whatever_its_folder_its_times_its_
 
 
 def test_header_bytes_are_fixed():
-    """The reader builds each header again and compares: if its bytes changed, existing archives could not be read."""
+    """Check the bytes of a header: a change would make existing archives unreadable."""
     assert hashlib.sha256(write_header("digits-int8", "model.onnx", 102_916)).hexdigest() == HEADER
     assert write_header("a" * 100, "b" * 100, LARGEST)[124:136] == b"77777777777\0"
 
 
-def test_other_tars_read_it(tmp_path: Path):
+def test_other_tar_programs_read_the_archive(tmp_path: Path):
     pack(COMMITTED, tmp_path / "digits.tar")
     with tarfile.open(tmp_path / "digits.tar") as archive:
         members = archive.getmembers()
@@ -70,7 +68,7 @@ def test_other_tars_read_it(tmp_path: Path):
         assert content(tmp_path / "lenet-digits-int8") == content(COMMITTED)
 
 
-def test_a_bundle_that_is_not_intact_is_not_packed(bundle_copy: Path, tmp_path: Path):
+def test_rejects_a_damaged_bundle(bundle_copy: Path, tmp_path: Path):
     with (bundle_copy / "model.onnx").open("ab") as file:
         file.write(b"x")
     with pytest.raises(DigestMismatch, match=r"model\.onnx"):
@@ -78,7 +76,7 @@ def test_a_bundle_that_is_not_intact_is_not_packed(bundle_copy: Path, tmp_path: 
     assert not (tmp_path / "digits.tar").exists()
 
 
-def test_an_existing_archive_is_refused_without_force_and_replaced_with_it(tmp_path: Path):
+def test_replaces_an_archive_only_with_force(tmp_path: Path):
     out = tmp_path / "digits.tar"
     out.write_bytes(b"old")
     with pytest.raises(OutputExists, match="--force"):
@@ -99,23 +97,23 @@ def test_force_replaces_plain_files_only(tmp_path: Path, kind: str):
     assert [child.name for child in tmp_path.iterdir()] == ["out"]
 
 
-def test_no_archive_is_put_into_a_bundle(bundle_copy: Path):
+def test_rejects_an_archive_inside_a_bundle(bundle_copy: Path):
     with pytest.raises(UsageError, match="sealed"):
         pack(bundle_copy, bundle_copy / "digits.tar")
 
 
-def test_what_is_no_bundle_is_not_packed(tmp_path: Path):
+def test_rejects_a_folder_that_is_not_a_bundle(tmp_path: Path):
     with pytest.raises(BundleNotFound):
         pack(tmp_path, tmp_path / "out.tar")
 
 
-def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path):
+def test_reports_an_unwritable_path(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(EdgecnnError, match=r"file: File exists \(errno 17\)|Not a directory"):
         pack(COMMITTED, tmp_path / "file" / "out.tar")
 
 
-def test_an_existing_bundle_is_refused_without_force_and_replaced_with_it(bundle_copy: Path, tmp_path: Path):
+def test_replaces_a_bundle_only_with_force(bundle_copy: Path, tmp_path: Path):
     pack(COMMITTED, tmp_path / "digits.tar")
     (bundle_copy / "model.onnx").unlink()
     with pytest.raises(OutputExists, match="--force"):
@@ -125,7 +123,7 @@ def test_an_existing_bundle_is_refused_without_force_and_replaced_with_it(bundle
     assert content(bundle_copy) == content(COMMITTED)
 
 
-def test_a_disk_that_is_full_gets_neither_half_an_archive_nor_half_a_bundle(tmp_path: Path):
+def test_full_disk_leaves_no_partial_output(tmp_path: Path):
     with small_disk(tmp_path / "small", kib=240) as small:
         pack(COMMITTED, small / "digits.tar")
         for attempt in (
@@ -139,7 +137,7 @@ def test_a_disk_that_is_full_gets_neither_half_an_archive_nor_half_a_bundle(tmp_
         assert unpack(small / "digits.tar", tmp_path / "copy").digest == open_bundle(COMMITTED).digest
 
 
-def test_a_read_only_folder_is_one_clear_line(bundle_copy: Path, tmp_path: Path):
+def test_reports_a_read_only_folder(bundle_copy: Path, tmp_path: Path):
     place = tmp_path / "place"
     place.mkdir()
     bundle_copy.rename(place / "bundle")

@@ -1,4 +1,4 @@
-"""Archives that an enemy has written, or a bad copy: refused by the file's name, and nothing is left anywhere.
+"""Tests of malicious and damaged archives: the error names the file, and no files are left.
 
 These are row 81 of the project's table of faults, and the archives' half of row 77.
 """
@@ -44,7 +44,7 @@ def _packed(folder: Path) -> bytes:
 
 
 def member(name: str, content: bytes = b"", **fields: object) -> bytes:
-    """A further file as another tar writes it."""
+    """Return a member as another tar program writes it."""
     info = tarfile.TarInfo(name)
     info.size = len(content)
     for key, value in fields.items():
@@ -54,7 +54,7 @@ def member(name: str, content: bytes = b"", **fields: object) -> bytes:
 
 
 def offset(archive: bytes, name: str) -> int:
-    """Where a file's header stands."""
+    """Return the offset of a file's header."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         return tar.getmember(f"{FOLDER}/{name}").offset
 
@@ -78,7 +78,7 @@ def without(name: str) -> Callable[[bytes], bytes]:
 
 
 def header_of(name: str, **fields: object) -> Callable[[bytes], bytes]:
-    """The same file under another header."""
+    """Change fields of a file's header."""
 
     def change(archive: bytes) -> bytes:
         at = offset(archive, name)
@@ -92,7 +92,7 @@ def header_of(name: str, **fields: object) -> Callable[[bytes], bytes]:
 
 
 def in_place_of(name: str, **fields: object) -> Callable[[bytes], bytes]:
-    """Something of another kind under a file's name."""
+    """Replace a file with a member of another type and the same name."""
     return lambda archive: without(name)(before(name, member(f"{FOLDER}/{name}", **fields))(archive))
 
 
@@ -142,104 +142,108 @@ def long_name(archive: bytes) -> bytes:
 
 Unsafe, Stranger, Missing = errors.UnsafePath, errors.UnexpectedFile, errors.FileMissing
 FAULTS: dict[str, tuple[Callable[[bytes], bytes], type[errors.BundleError], str]] = {
-    "a way out": (before("model.onnx", member("../evil", b"x")), Unsafe, "'../evil'"),
-    "a way out from within": (before("model.onnx", member(f"{FOLDER}/../../evil", b"x")), Unsafe, "../../evil'"),
-    "a way out at the start": (before("manifest.json", member("../manifest.json", b"x")), Unsafe, "../manifest.json"),
-    "a way out at the end": (after_the_last(member("../evil", b"x")), Unsafe, "'../evil'"),
-    "an absolute path": (before("model.onnx", member("/etc/evil", b"x")), Unsafe, "'/etc/evil'"),
-    "a drive letter": (before("model.onnx", member("C:evil", b"x")), Unsafe, "'C:evil'"),
+    "path traversal": (before("model.onnx", member("../evil", b"x")), Unsafe, "'../evil'"),
+    "path traversal in the folder": (before("model.onnx", member(f"{FOLDER}/../../evil", b"x")), Unsafe, "../../evil'"),
+    "path traversal at the start": (
+        before("manifest.json", member("../manifest.json", b"x")),
+        Unsafe,
+        "../manifest.json",
+    ),
+    "path traversal at the end": (after_the_last(member("../evil", b"x")), Unsafe, "'../evil'"),
+    "absolute path": (before("model.onnx", member("/etc/evil", b"x")), Unsafe, "'/etc/evil'"),
+    "drive letter": (before("model.onnx", member("C:evil", b"x")), Unsafe, "'C:evil'"),
     "backslashes": (before("model.onnx", member("..\\evil", b"x")), Unsafe, "evil'"),
-    "a path with nothing in it": (before("model.onnx", member(f"{FOLDER}//model.onnx")), Unsafe, "//model.onnx'"),
-    "a dot": (before("model.onnx", member(f"./{FOLDER}/model.onnx")), Unsafe, "model.onnx'"),
-    "a symbolic link": (in_place_of("model.onnx", type=b"2", linkname="/etc/passwd"), Unsafe, "model.onnx"),
-    "a hard link": (in_place_of("model.onnx", type=b"1", linkname=f"{FOLDER}/manifest.json"), Unsafe, "model.onnx"),
-    "a character device": (in_place_of("model.onnx", type=b"3", devmajor=1, devminor=5), Unsafe, "model.onnx"),
-    "a block device": (in_place_of("model.onnx", type=b"4"), Unsafe, "model.onnx"),
-    "a folder": (in_place_of("model.onnx", type=b"5"), Unsafe, "model.onnx"),
-    "a pipe": (in_place_of("model.onnx", type=b"6"), Unsafe, "model.onnx"),
-    "a contiguous file": (in_place_of("model.onnx", type=b"7"), Unsafe, "model.onnx"),
-    "a sparse file": (header_of("model.onnx", type=b"S"), Unsafe, "model.onnx"),
-    "an unknown kind": (header_of("model.onnx", type=b"Z"), Unsafe, "model.onnx"),
-    "a pax extension": (pax, Unsafe, "pax extension"),
-    "a global pax extension": (before("manifest.json", member("pax_global_header", type=b"g")), Unsafe, "pax"),
-    "a long name of GNU": (long_name, Unsafe, "GNU extension"),
-    "a manifest that is a link": (header_of("manifest.json", type=b"2"), Unsafe, "manifest.json"),
-    "a file twice": (before("proof.json", member(f"{FOLDER}/model.onnx", b"x")), Stranger, "model.onnx twice"),
-    "the last file twice": (after_the_last(member(f"{FOLDER}/self_test.npz", b"x")), Stranger, "self_test.npz twice"),
-    "the manifest twice": (
+    "empty path part": (before("model.onnx", member(f"{FOLDER}//model.onnx")), Unsafe, "//model.onnx'"),
+    "dot": (before("model.onnx", member(f"./{FOLDER}/model.onnx")), Unsafe, "model.onnx'"),
+    "symbolic link": (in_place_of("model.onnx", type=b"2", linkname="/etc/passwd"), Unsafe, "model.onnx"),
+    "hard link": (in_place_of("model.onnx", type=b"1", linkname=f"{FOLDER}/manifest.json"), Unsafe, "model.onnx"),
+    "character device": (in_place_of("model.onnx", type=b"3", devmajor=1, devminor=5), Unsafe, "model.onnx"),
+    "block device": (in_place_of("model.onnx", type=b"4"), Unsafe, "model.onnx"),
+    "folder": (in_place_of("model.onnx", type=b"5"), Unsafe, "model.onnx"),
+    "pipe": (in_place_of("model.onnx", type=b"6"), Unsafe, "model.onnx"),
+    "contiguous file": (in_place_of("model.onnx", type=b"7"), Unsafe, "model.onnx"),
+    "sparse file": (header_of("model.onnx", type=b"S"), Unsafe, "model.onnx"),
+    "unknown type": (header_of("model.onnx", type=b"Z"), Unsafe, "model.onnx"),
+    "pax extension": (pax, Unsafe, "pax extension"),
+    "global pax extension": (before("manifest.json", member("pax_global_header", type=b"g")), Unsafe, "pax"),
+    "GNU long name": (long_name, Unsafe, "GNU extension"),
+    "manifest link": (header_of("manifest.json", type=b"2"), Unsafe, "manifest.json"),
+    "duplicate file": (before("proof.json", member(f"{FOLDER}/model.onnx", b"x")), Stranger, "model.onnx twice"),
+    "duplicate last file": (after_the_last(member(f"{FOLDER}/self_test.npz", b"x")), Stranger, "self_test.npz twice"),
+    "duplicate manifest": (
         before("model.onnx", member(f"{FOLDER}/manifest.json", b"x")),
         Stranger,
         "manifest.json twice",
     ),
     "upper and lower case": (before("model.onnx", member(f"{FOLDER}/Model.onnx", b"x")), Stranger, "Model.onnx"),
     "upper and lower case at the end": (after_the_last(member(f"{FOLDER}/MODEL.ONNX", b"x")), Stranger, "MODEL.ONNX"),
-    "another case of the folder": (before("model.onnx", member("Lenet-digits-int8/a", b"x")), Stranger, "Lenet"),
+    "other case of the folder": (before("model.onnx", member("Lenet-digits-int8/a", b"x")), Stranger, "Lenet"),
     "case in the manifest": (with_manifest(clashing), errors.ManifestError, "model.onnx"),
-    "the manifest in the manifest": (
+    "manifest names itself": (
         with_manifest(lambda m: m["files"].update({"manifest.json": m["files"]["model.onnx"]})),
         errors.ManifestError,
         "manifest.json",
     ),
-    "a name in the manifest that leads out": (
+    "path traversal in the manifest": (
         with_manifest(lambda m: m["files"].update({"../evil": m["files"]["model.onnx"]})),
         Unsafe,
         "'../evil'",
     ),
-    "a stranger": (before("model.onnx", member(f"{FOLDER}/run.sh", b"#!")), Stranger, "run.sh"),
-    "a stranger at the end": (after_the_last(member(f"{FOLDER}/run.sh", b"#!")), Stranger, "run.sh"),
-    "a file in another folder": (before("model.onnx", member("other/model.onnx", b"x")), Stranger, "other/model.onnx"),
+    "unexpected file": (before("model.onnx", member(f"{FOLDER}/run.sh", b"#!")), Stranger, "run.sh"),
+    "unexpected file at the end": (after_the_last(member(f"{FOLDER}/run.sh", b"#!")), Stranger, "run.sh"),
+    "file in another folder": (before("model.onnx", member("other/model.onnx", b"x")), Stranger, "other/model.onnx"),
     "no model": (without("model.onnx"), Missing, "model.onnx"),
     "no last file": (without("self_test.npz"), Missing, "self_test.npz"),
     "no manifest": (without("manifest.json"), Missing, "manifest.json"),
-    "a size beyond the manifest's": (header_of("model.onnx", size=8**11 - 1), errors.DigestMismatch, "model.onnx"),
-    "a size below the manifest's": (header_of("model.onnx", size=1), errors.DigestMismatch, "model.onnx"),
-    "a size in base 256": (header_of("model.onnx", size=2**60), errors.BundleError, "model.onnx"),
-    "a manifest of 8 GiB": (header_of("manifest.json", size=8**11 - 1), errors.ManifestError, "manifest.json"),
-    "a manifest beyond the end": (
+    "size above the manifest's": (header_of("model.onnx", size=8**11 - 1), errors.DigestMismatch, "model.onnx"),
+    "size below the manifest's": (header_of("model.onnx", size=1), errors.DigestMismatch, "model.onnx"),
+    "size in base 256": (header_of("model.onnx", size=2**60), errors.BundleError, "model.onnx"),
+    "manifest of 8 GiB": (header_of("manifest.json", size=8**11 - 1), errors.ManifestError, "manifest.json"),
+    "manifest beyond the end": (
         header_of("manifest.json", size=10**6),
         errors.BundleError,
         "manifest.json",
     ),
-    "a size that is sealed and not there": (
+    "sealed size beyond the end": (
         with_manifest(lambda m: m["files"]["model.onnx"].update(size_bytes=8**11 - 1)),
         errors.DigestMismatch,
         "model.onnx",
     ),
-    "a size that no file has": (
+    "impossible size": (
         with_manifest(lambda m: m["files"]["model.onnx"].update(size_bytes=-1)),
         errors.DigestMismatch,
         "model.onnx",
     ),
-    "an owner": (header_of("model.onnx", uid=1000, uname="me"), errors.BundleError, "model.onnx"),
-    "a time": (header_of("model.onnx", mtime=1), errors.BundleError, "model.onnx"),
-    "a right": (header_of("model.onnx", mode=0o4755), errors.BundleError, "model.onnx"),
-    "a changed model": (flipped("model.onnx"), errors.DigestMismatch, "model.onnx"),
-    "a changed self-test": (flipped("self_test.npz"), errors.DigestMismatch, "self_test.npz"),
-    "a newer format": (
+    "owner": (header_of("model.onnx", uid=1000, uname="me"), errors.BundleError, "model.onnx"),
+    "time": (header_of("model.onnx", mtime=1), errors.BundleError, "model.onnx"),
+    "mode": (header_of("model.onnx", mode=0o4755), errors.BundleError, "model.onnx"),
+    "changed model": (flipped("model.onnx"), errors.DigestMismatch, "model.onnx"),
+    "changed self-test": (flipped("self_test.npz"), errors.DigestMismatch, "self_test.npz"),
+    "newer format": (
         with_manifest(lambda m: m.update(format={"major": 9, "minor": 0})),
         errors.UnsupportedFormat,
         "9",
     ),
     "another name": (with_manifest(lambda m: m.update(name="other")), Stranger, f"{FOLDER}/manifest.json"),
-    "more after the end": (lambda archive: archive + b"\0", errors.BundleError, "self_test.npz"),
-    "something between": (
+    "extra bytes after the end": (lambda archive: archive + b"\0", errors.BundleError, "self_test.npz"),
+    "extra bytes between": (
         lambda archive: archive[:-1025] + b"x" + archive[-1024:],
         errors.BundleError,
         "self_test.npz",
     ),
-    "no end": (lambda archive: archive[:-1024], errors.BundleError, "self_test.npz"),
-    "half an end": (lambda archive: archive[:-1], errors.BundleError, "self_test.npz"),
-    "one archive behind the other": (lambda archive: archive + archive, errors.BundleError, "self_test.npz"),
+    "missing end": (lambda archive: archive[:-1024], errors.BundleError, "self_test.npz"),
+    "truncated end": (lambda archive: archive[:-1], errors.BundleError, "self_test.npz"),
+    "two archives": (lambda archive: archive + archive, errors.BundleError, "self_test.npz"),
     "gzip": (gzip.compress, errors.BundleError, "gzip"),
     "zip": (zipped, errors.BundleError, "zip"),
-    "nothing": (lambda _: b"", errors.BundleError, "0 bytes"),
+    "empty": (lambda _: b"", errors.BundleError, "0 bytes"),
     "zeros": (lambda _: bytes(10240), errors.BundleError, "bad.tar"),
     "text": (lambda _: b"hello" * 1000, errors.BundleError, "bad.tar"),
 }
 
 
 def refused(archive: bytes, folder: Path) -> errors.BundleError:
-    """Unpack an archive that must be refused, and see that nothing has come of it, wherever."""
+    """Unpack an archive that must be rejected, and check that no files are left. Return the error."""
     folder.mkdir(exist_ok=True)
     (folder / "bad.tar").write_bytes(archive)
     target = folder / "inner" / "deep"
@@ -269,15 +273,15 @@ def test_rejects_a_malformed_archive(fault: str, good: bytes, tmp_path: Path):
 
 
 @pytest.mark.parametrize("processor", [pytest.param(CORTEX_A72, marks=on_an_arm, id=CORTEX_A72.name)])
-def test_a_raspberry_pi_reports_the_same_errors(processor: Processor, good: bytes, tmp_path: Path):
+def test_reports_the_same_errors_on_a_raspberry_pi(processor: Processor, good: bytes, tmp_path: Path):
     work = tmp_path / "work"
     words = [str(refused(change(good), work)) for change, _, _ in FAULTS.values()]
     there = Ending(processor)
     try:
-        for (change, _, _), told in zip(FAULTS.values(), words, strict=True):
+        for (change, _, _), message in zip(FAULTS.values(), words, strict=True):
             (work / "bad.tar").write_bytes(change(good))
             (end,) = there.ends(Crash("unpack", (str(work / "bad.tar"), str(work / "inner" / "deep" / "bundle")), {}))
-            assert (end.code, end.message) == (1, told)
+            assert (end.code, end.message) == (1, message)
             assert sorted(path.name for path in work.rglob("*")) == ["bad.tar", "deep", "inner"]
     finally:
         there.close()
@@ -305,7 +309,7 @@ def test_rejects_any_changed_byte_of_a_header(step: int, good: bytes, tmp_path: 
 def test_rejects_changed_files(seed: int, places: int, good: bytes, tmp_path: Path):
     chance = random.Random(seed)
     content = bytearray(good)
-    first = offset(good, "model.onnx")  # the manifest is before it
+    first = offset(good, "model.onnx")  # the manifest precedes it
     for _ in range(places):
         content[chance.randrange(first, len(content))] ^= chance.randrange(1, 256)
     if bytes(content) != good:
@@ -314,7 +318,7 @@ def test_rejects_changed_files(seed: int, places: int, good: bytes, tmp_path: Pa
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_changed_manifest_changes_the_digest(data: st.DataObject, good: bytes, tmp_path: Path):
+def test_changed_manifest_changes_the_digest(data: st.DataObject, good: bytes, tmp_path: Path):
     content = bytearray(good)
     content[data.draw(st.integers(0, offset(good, "model.onnx") - 1))] ^= data.draw(st.integers(1, 255))
     (tmp_path / "changed.tar").write_bytes(content)
@@ -334,19 +338,22 @@ def test_rejects_an_impossible_size(good: bytes, tmp_path: Path):
     at = offset(changed, "model.onnx")
     claimed = changed[:at] + write_header(FOLDER, "model.onnx", huge) + changed[at + BLOCK :]
     found = refused(claimed, tmp_path / "work")
-    assert "cut off" in str(found)
+    assert "truncated" in str(found)
     assert "model.onnx" in str(found)
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "socket", "device", "nothing"])
-def test_rejects_what_is_no_plain_file(tmp_path: Path, kind: str):
+def test_rejects_special_files(tmp_path: Path, kind: str):
     path = tmp_path / "bad.tar"
     if kind == "folder":
         path.mkdir()
     elif kind == "pipe":
         os.mkfifo(path)
     elif kind == "socket":
-        with socket.socket(socket.AF_UNIX) as sock, contextlib.chdir(tmp_path):  # a socket's path is a short one
+        with (
+            socket.socket(socket.AF_UNIX) as sock,
+            contextlib.chdir(tmp_path),
+        ):  # the length of a socket's path is limited
             sock.bind(path.name)
     elif kind == "device":
         path = Path("/dev/zero")
@@ -355,14 +362,14 @@ def test_rejects_what_is_no_plain_file(tmp_path: Path, kind: str):
     assert not (tmp_path / "bundle").exists()
 
 
-def test_a_link_to_an_archive_is_followed(good: bytes, tmp_path: Path):
+def test_follows_a_link_to_an_archive(good: bytes, tmp_path: Path):
     (tmp_path / "real.tar").write_bytes(good)
     (tmp_path / "latest.tar").symlink_to("real.tar")
     assert unpack(tmp_path / "latest.tar", tmp_path / "bundle").manifest.name == FOLDER
 
 
 def test_rejects_external_data(bundle_copy: Path, tmp_path: Path):
-    """Row 77: what the archive holds is opened as any bundle is, before it is there."""
+    """Row 77: the extracted bundle is checked before it is renamed to its path."""
     reseal(bundle_copy, linear(external("../../etc/passwd")))
     files = {path.name: path.read_bytes() for path in sorted(bundle_copy.iterdir())}
     parts = [write_header(FOLDER, name, len(data)) + data + bytes(-len(data) % BLOCK) for name, data in files.items()]

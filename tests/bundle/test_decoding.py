@@ -1,4 +1,4 @@
-"""Decoding: unusual pictures in one documented way, damaged and huge ones refused in one line that names the file."""
+"""Tests of decoding: unusual, damaged and huge images."""
 
 import io
 import struct
@@ -26,7 +26,7 @@ def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def header_of(width: int, height: int) -> bytes:
-    """A PNG that announces a size and holds ten bytes."""
+    """Return a PNG with a given size in its header and ten bytes of data."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -36,7 +36,7 @@ def header_of(width: int, height: int) -> bytes:
 
 
 def refused(image: object, error: type[ImageError] = ImageError, **options: int) -> str:
-    """The message with which an image is refused: always one line."""
+    """Return the error message for an image, which is always one line."""
     with pytest.raises(error) as raised:
         decode(image, "RGB", **options)  # type: ignore[arg-type]
     assert type(raised.value) is error
@@ -49,7 +49,7 @@ PNG = encoded(PICTURE, "PNG")
 BMP = encoded(PICTURE, "BMP")
 
 FAULTS: dict[str, tuple[bytes, str]] = {
-    "text.jpg": (b"this is no picture\n" * 50, "is not a JPEG, PNG or BMP image"),
+    "text.jpg": (b"this is not a picture\n" * 50, "is not a JPEG, PNG or BMP image"),
     "empty.jpg": (b"", "is not a JPEG, PNG or BMP image"),
     "truncated.jpg": (JPEG[: len(JPEG) * 3 // 4], "is damaged: image file is truncated"),
     "truncated-header.jpg": (JPEG[:100], "is damaged"),
@@ -66,7 +66,7 @@ FAULTS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_file_that_is_no_intact_image_is_refused_with_its_name(name: str, tmp_path: Path):
+def test_rejects_a_damaged_file(name: str, tmp_path: Path):
     content, named = FAULTS[name]
     path = tmp_path / name
     path.write_bytes(content)
@@ -75,76 +75,76 @@ def test_a_file_that_is_no_intact_image_is_refused_with_its_name(name: str, tmp_
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_bytes_that_are_no_intact_image_are_refused(name: str):
+def test_rejects_damaged_bytes(name: str):
     content, named = FAULTS[name]
     assert refused(content).startswith(f"the image {named}")
 
 
 @pytest.mark.parametrize("content", [JPEG, PNG, BMP], ids=["jpeg", "png", "bmp"])
-def test_a_file_cut_anywhere_is_decoded_or_refused_as_an_image(content: bytes):
+def test_rejects_or_decodes_a_truncated_file(content: bytes):
     messages = []
     for length in range(0, len(content), 7):
         try:
-            decode(content[:length], "RGB")  # a cut behind the last pixel leaves the picture whole
+            decode(content[:length], "RGB")  # truncation after the last pixel is harmless
         except ImageError as error:
             messages.append(str(error))
     assert len(messages) > 0.9 * len(content) / 7
     assert not any("\n" in message for message in messages)
 
 
-def test_a_pillow_image_whose_file_is_truncated_is_refused():
+def test_rejects_a_truncated_pillow_image():
     with Image.open(io.BytesIO(JPEG[:-400])) as picture:
         assert refused(picture).startswith("the image is damaged: image file is truncated")
 
 
 @pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (10_000, 10_000), (9_000, 9_000), (8_001, 8_000)])
-def test_a_header_of_too_many_pixels_is_refused_before_it_is_decoded(width: int, height: int, tmp_path: Path):
+def test_rejects_too_many_pixels_before_decoding(width: int, height: int, tmp_path: Path):
     assert width * height > MAX_PIXELS
     path = tmp_path / "bomb.png"
     path.write_bytes(header_of(width, height))
     message = refused(path, ImageTooLarge)
-    assert message.startswith(f"{path} is too large: at most 64,000,000 pixels")
+    assert message.startswith(f"{path} is too large: expected at most 64,000,000 pixels")
 
 
-def test_the_limit_on_pixels_is_exact(tmp_path: Path):
+def test_limit_on_pixels_is_exact(tmp_path: Path):
     path = tmp_path / "picture.png"
     path.write_bytes(PNG)
     assert decode(path, "RGB", max_pixels=33 * 21).size == (33, 21)
     message = refused(path, ImageTooLarge, max_pixels=33 * 21 - 1)
-    assert message.startswith(f"{path} is too large: at most 692 pixels are decoded, found 33")
+    assert message.startswith(f"{path} is too large: expected at most 692 pixels, found 33")
 
 
-def test_a_path_that_cannot_be_read_is_refused_with_its_name(tmp_path: Path):
+def test_rejects_an_unreadable_path(tmp_path: Path):
     assert refused(tmp_path / "gone.png") == f"cannot read {tmp_path / 'gone.png'}: No such file or directory"
     assert refused(tmp_path) == f"cannot read {tmp_path}: Is a directory"
     assert refused("a\0b.png").startswith("cannot read 'a\\x00b.png'")
 
 
 @pytest.mark.parametrize("thing", [None, 3, 2.5, [1, 2], object()])
-def test_something_that_is_no_image_is_refused_with_its_type(thing: object):
+def test_rejects_other_types(thing: object):
     assert refused(thing).endswith(f"found {type(thing).__name__}")
 
 
 @pytest.mark.parametrize("wrap", [bytes, bytearray, memoryview])
 @pytest.mark.parametrize("content", [PNG, BMP], ids=["png", "bmp"])
-def test_a_lossless_file_gives_its_pixels(content: bytes, wrap: Callable[[bytes], bytes], tmp_path: Path):
+def test_decodes_lossless_files_exactly(content: bytes, wrap: Callable[[bytes], bytes], tmp_path: Path):
     (tmp_path / "picture").write_bytes(content)
     assert np.array_equal(decode(tmp_path / "picture", "RGB"), RANDOM)
     assert np.array_equal(decode(wrap(content), "RGB"), RANDOM)
 
 
-def test_the_content_decides_and_not_the_suffix(tmp_path: Path):
+def test_ignores_the_suffix(tmp_path: Path):
     (tmp_path / "really-a-png.jpg").write_bytes(PNG)
     assert np.array_equal(decode(tmp_path / "really-a-png.jpg", "RGB"), RANDOM)
 
 
-def test_colour_becomes_grey_as_pillow_weighs_it():
+def test_converts_colour_to_grey_as_pillow():
     grey = decode(PNG, "L")
     assert grey.mode == "L"
     assert np.array_equal(grey, PICTURE.convert("L"))
 
 
-def test_a_cmyk_jpeg_becomes_rgb_as_pillow_converts_it(tmp_path: Path):
+def test_converts_cmyk_to_rgb_as_pillow(tmp_path: Path):
     path = tmp_path / "print.jpg"
     PICTURE.convert("CMYK").save(path)
     with Image.open(path) as stored:
@@ -154,42 +154,42 @@ def test_a_cmyk_jpeg_becomes_rgb_as_pillow_converts_it(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("sample", "expected"), [(0xABCD, 0xAB), (0x00FF, 0x00), (0xFFFF, 0xFF), (0x0100, 0x01)])
-def test_16_bit_samples_keep_their_upper_byte(sample: int, expected: int, tmp_path: Path):
+def test_keeps_the_upper_byte_of_16_bit_samples(sample: int, expected: int, tmp_path: Path):
     path = tmp_path / "deep.png"
     Image.fromarray(np.full((3, 4), sample, np.uint16)).save(path)
     assert np.array_equal(decode(path, "L"), np.full((3, 4), expected))
     assert np.array_equal(decode(path, "RGB"), np.full((3, 4, 3), expected))
 
 
-def test_a_palette_is_resolved(tmp_path: Path):
+def test_resolves_a_palette(tmp_path: Path):
     path = tmp_path / "palette.png"
     palette = PICTURE.quantize(16)
     palette.save(path)
     assert np.array_equal(decode(path, "RGB"), palette.convert("RGB"))
 
 
-@pytest.mark.parametrize("transparency", [3, bytes([0, 128] + [255] * 14)], ids=["one colour", "a table"])
-def test_the_transparency_of_a_palette_is_dropped(transparency: int | bytes):
+@pytest.mark.parametrize("transparency", [3, bytes([0, 128] + [255] * 14)], ids=["one colour", "table"])
+def test_drops_the_transparency_of_a_palette(transparency: int | bytes):
     palette = PICTURE.quantize(16)
     content = encoded(palette, "PNG", transparency=transparency)
     assert np.array_equal(decode(content, "RGB"), palette.convert("RGB"))
     assert np.array_equal(decode(content, "L"), palette.convert("L"))
 
 
-def test_alpha_is_dropped_and_not_blended(tmp_path: Path):
+def test_drops_alpha_without_blending(tmp_path: Path):
     path = tmp_path / "alpha.png"
     alpha = np.full((21, 33, 1), 7, np.uint8)
     Image.fromarray(np.concatenate([RANDOM, alpha], axis=2)).save(path)
     assert np.array_equal(decode(path, "RGB"), RANDOM)
 
 
-def test_alpha_beside_grey_is_dropped():
+def test_drops_alpha_of_a_grey_image():
     grey = RANDOM[:, :, 0]
     content = encoded(Image.merge("LA", [Image.fromarray(grey), Image.new("L", (33, 21), 7)]), "PNG")
     assert np.array_equal(decode(content, "L"), grey)
 
 
-def test_one_bit_becomes_black_and_white(tmp_path: Path):
+def test_converts_one_bit_to_black_and_white(tmp_path: Path):
     path = tmp_path / "bits.png"
     bits = RANDOM[:, :, 0] > 127
     Image.fromarray(bits).save(path)
@@ -212,7 +212,7 @@ STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_picture_comes_out_upright(orientation: int, kind: str, tmp_path: Path):
+def test_applies_the_exif_orientation(orientation: int, kind: str, tmp_path: Path):
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](RANDOM)))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
@@ -226,7 +226,7 @@ def test_a_picture_comes_out_upright(orientation: int, kind: str, tmp_path: Path
     assert kind == "JPEG" or np.array_equal(upright, RANDOM)
 
 
-def test_a_pillow_image_that_is_given_stays_as_it_was():
+def test_does_not_change_the_given_image():
     picture = PICTURE.quantize(16)
     picture.info["transparency"] = bytes([0] * 16)
     decode(picture, "L")
@@ -234,7 +234,7 @@ def test_a_pillow_image_that_is_given_stays_as_it_was():
 
 
 @pytest.mark.parametrize("array", [RANDOM, RANDOM[:, :, 0], RANDOM[:, :, :1], RANDOM[::-1, ::2]])
-def test_an_array_of_bytes_is_an_image(array: np.ndarray):
+def test_accepts_a_uint8_array(array: np.ndarray):
     expected = np.broadcast_to(array.reshape(*array.shape[:2], -1), (*array.shape[:2], 3))
     assert np.array_equal(decode(array, "RGB"), expected)
 
@@ -249,29 +249,29 @@ def test_keeps_alpha_in_mode_rgba():
 
 
 @pytest.mark.parametrize("shape", [(4,), (), (4, 5, 2), (4, 5, 4), (1, 4, 5, 3), (0, 5), (4, 0, 3)])
-def test_an_array_of_another_shape_is_refused_with_its_shape(shape: tuple[int, ...]):
+def test_rejects_an_array_of_another_shape(shape: tuple[int, ...]):
     assert refused(np.zeros(shape, np.uint8)).endswith(f"{list(shape)}")
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int64, np.uint16, np.bool_])
-def test_an_array_of_another_type_is_refused_with_its_type(kind: type):
+def test_rejects_an_array_of_another_type(kind: type):
     assert f"found {np.dtype(kind)} [4, 5, 3]" in refused(np.zeros((4, 5, 3), kind))
 
 
 def painted_again(content: bytes, times: int) -> bytes:
-    """A progressive JPEG with its last scan so many times more."""
+    """Return a progressive JPEG with its last scan repeated."""
     start = content.rindex(b"\xff\xda")
     return content[:start] + content[start:-2] * times + content[-2:]
 
 
-def test_a_jpeg_that_paints_itself_over_and_over_is_refused():
+def test_rejects_a_jpeg_with_too_many_scans():
     content = encoded(PICTURE, "JPEG", progressive=True)
     assert decode(content, "RGB").size == PICTURE.size
     assert decode(painted_again(content, 100), "RGB").size == PICTURE.size
-    assert "scans, at most 200" in refused(painted_again(content, 500))
+    assert "JPEG scans, expected at most 200" in refused(painted_again(content, 500))
 
 
-def test_so_is_one_that_says_that_other_pictures_follow_it():
+def test_rejects_an_mpo_with_too_many_scans():
     content = encoded(PICTURE, "JPEG", progressive=True)
     several = encoded(PICTURE, "MPO", save_all=True, append_images=[PICTURE])
     start = several.index(b"\xff\xe2")
@@ -279,14 +279,14 @@ def test_so_is_one_that_says_that_other_pictures_follow_it():
     bomb = content[:2] + says + painted_again(content, 500)[2:]
     with Image.open(io.BytesIO(bomb)) as picture:
         assert picture.format == "MPO"
-    assert "scans, at most 200" in refused(bomb)
+    assert "JPEG scans, expected at most 200" in refused(bomb)
 
 
-def test_the_larger_a_jpeg_the_less_often_it_may_paint_itself():
+def test_allows_fewer_scans_for_a_larger_jpeg():
     content = encoded(Image.new("L", (8000, 8000)), "JPEG", progressive=True)
-    assert "scans, at most 20 are decoded of its size" in refused(painted_again(content, 20))
+    assert "JPEG scans, expected at most 20 for its size" in refused(painted_again(content, 20))
 
 
-def test_a_pillow_image_of_32_bit_integers_keeps_its_levels():
+def test_keeps_the_levels_of_32_bit_integers():
     levels = np.array([[0, 100, 255]], np.int32)
     assert np.asarray(decode(Image.fromarray(levels), "L")).tolist() == [[0, 100, 255]]

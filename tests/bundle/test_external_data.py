@@ -1,4 +1,4 @@
-"""A graph that refers to another file is refused, wherever the reference hides, before an engine could follow it."""
+"""Tests of the check for external data in graphs."""
 
 import contextlib
 import os
@@ -44,14 +44,14 @@ def sparse(values: onnx.TensorProto, indices: onnx.TensorProto) -> onnx.SparseTe
 
 
 def listed(kind: "AttributeProto.AttributeType", field: str, value: object) -> onnx.NodeProto:
-    """A node with an attribute that holds a list of one."""
+    """Return a node with an attribute that contains a list of one value."""
     attribute = AttributeProto(name="list", type=kind)
     getattr(attribute, field).append(value)
     return onnx.NodeProto(op_type="Any", output=["made"], attribute=[attribute])
 
 
 def of(change: Callable[[onnx.ModelProto], object]) -> bytes:
-    """An empty model with something added."""
+    """Return an empty model after a change."""
     model = helper.make_model(body())
     change(model)
     return model.SerializeToString()
@@ -71,14 +71,14 @@ def in_a_functions_default(model: onnx.ModelProto) -> None:
 
 
 PLACES: dict[str, bytes] = {
-    "an initializer": of(lambda m: m.graph.initializer.append(OUTSIDE)),
-    "a later initializer": of(lambda m: m.graph.initializer.extend([HERE, OUTSIDE])),
-    "a constant": graph([constant(OUTSIDE)]),
-    "a list of tensors": graph([listed(AttributeProto.TENSORS, "tensors", OUTSIDE)]),
-    "a branch": graph([helper.make_node("If", ["c"], ["y"], then_branch=body(), else_branch=body(constant(OUTSIDE)))]),
-    "the body of a loop": graph([helper.make_node("Loop", ["n"], ["y"], body=body(initializers=(OUTSIDE,)))]),
-    "a list of graphs": graph([listed(AttributeProto.GRAPHS, "graphs", body(constant(OUTSIDE)))]),
-    "a branch in a branch": graph(
+    "initializer": of(lambda m: m.graph.initializer.append(OUTSIDE)),
+    "later initializer": of(lambda m: m.graph.initializer.extend([HERE, OUTSIDE])),
+    "constant": graph([constant(OUTSIDE)]),
+    "list of tensors": graph([listed(AttributeProto.TENSORS, "tensors", OUTSIDE)]),
+    "branch": graph([helper.make_node("If", ["c"], ["y"], then_branch=body(), else_branch=body(constant(OUTSIDE)))]),
+    "loop body": graph([helper.make_node("Loop", ["n"], ["y"], body=body(initializers=(OUTSIDE,)))]),
+    "list of graphs": graph([listed(AttributeProto.GRAPHS, "graphs", body(constant(OUTSIDE)))]),
+    "nested branch": graph(
         [
             helper.make_node(
                 "If", ["c"], ["y"], then_branch=body(helper.make_node("If", ["c"], ["y"], a=body(constant(OUTSIDE))))
@@ -87,22 +87,22 @@ PLACES: dict[str, bytes] = {
     ),
     "sparse values": of(lambda m: m.graph.sparse_initializer.append(sparse(OUTSIDE, HERE))),
     "sparse indices": of(lambda m: m.graph.sparse_initializer.append(sparse(HERE, OUTSIDE))),
-    "a sparse constant": graph([helper.make_node("Constant", [], ["made"], sparse_value=sparse(OUTSIDE, HERE))]),
-    "a list of sparse tensors": graph([listed(AttributeProto.SPARSE_TENSORS, "sparse_tensors", sparse(HERE, OUTSIDE))]),
-    "a function": of(in_a_function),
-    "a function's default": of(in_a_functions_default),
-    "a training step": of(in_training),
+    "sparse constant": graph([helper.make_node("Constant", [], ["made"], sparse_value=sparse(OUTSIDE, HERE))]),
+    "list of sparse tensors": graph([listed(AttributeProto.SPARSE_TENSORS, "sparse_tensors", sparse(HERE, OUTSIDE))]),
+    "function": of(in_a_function),
+    "default of a function": of(in_a_functions_default),
+    "training step": of(in_training),
 }
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_reference_is_found_wherever_it_hides(place: str):
-    with pytest.raises(ExternalData, match=r"bundle/model\.onnx: the data of the tensor 'w' is said to be in another"):
+def test_finds_external_data_in_every_place(place: str):
+    with pytest.raises(ExternalData, match=r"bundle/model\.onnx: the data of the tensor 'w' refers to another file"):
         check(PLACES[place])
 
 
-def test_a_constant_without_a_name_is_named_by_its_node():
-    with pytest.raises(ExternalData, match=r"a constant of the 'Constant' that computes 'made' is said"):
+def test_names_the_node_of_an_unnamed_constant():
+    with pytest.raises(ExternalData, match=r"a constant of the 'Constant' that computes 'made' refers"):
         check(graph([constant(external("x", name=""))]))
 
 
@@ -115,18 +115,18 @@ def test_a_constant_without_a_name_is_named_by_its_node():
         TensorProto(name="w", raw_data=b"1234", data_location=TensorProto.EXTERNAL),
     ],
 )
-def test_half_a_reference_is_one(tensor: onnx.TensorProto):
+def test_rejects_incomplete_references(tensor: onnx.TensorProto):
     with pytest.raises(ExternalData, match="'w'"):
         check(of(lambda m: m.graph.initializer.append(tensor)))
 
 
-def test_a_graph_that_a_device_has_compiled_into_another_file_is_refused():
+def test_rejects_a_compiled_graph():
     node = helper.make_node("EPContext", ["image"], ["logits"], domain="com.microsoft", ep_cache_context="../x.engine")
-    with pytest.raises(ExternalData, match=r"the 'EPContext' that computes 'logits' is compiled for a device"):
+    with pytest.raises(ExternalData, match=r"the 'EPContext' that computes 'logits' is compiled and may use"):
         check(graph([node]))
 
 
-def test_data_that_is_said_to_be_here_is_here():
+def test_accepts_the_default_data_location():
     tensor = TensorProto(name="w", raw_data=b"1234", data_location=TensorProto.DEFAULT)
     check(of(lambda m: m.graph.initializer.append(tensor)))
     check(graph([constant(HERE)]))
@@ -139,7 +139,7 @@ def sentinel(folder: Path) -> Path:
 
 
 def a_pipe(folder: Path) -> str:
-    os.mkfifo(folder / "pipe")  # opening it would wait for ever
+    os.mkfifo(folder / "pipe")  # opening it would block
     return "../pipe"
 
 
@@ -157,19 +157,19 @@ LOCATIONS: dict[str, tuple[Callable[[Path], str], int]] = {
     "relative": (lambda _: "../sentinel.bin", 0),
     "absolute": (lambda folder: str(folder / "sentinel.bin"), 0),
     "far up": (lambda _: 40 * "../" + "etc/passwd", 0),
-    "a link": (a_link, 0),
-    "a hard link": (a_hard_link, 0),
-    "a pipe": (a_pipe, 0),
-    "a device": (lambda _: "/dev/zero", 0),
+    "link": (a_link, 0),
+    "hard link": (a_hard_link, 0),
+    "pipe": (a_pipe, 0),
+    "device": (lambda _: "/dev/zero", 0),
     "beyond the end": (lambda _: "../sentinel.bin", 1 << 62),
-    "the graph itself": (lambda _: "model.onnx", 0),
-    "nowhere": (lambda _: "", 0),
-    "the engine's own memory": (lambda _: "*/_ORT_MEM_ADDR_/*", 4096),
+    "graph itself": (lambda _: "model.onnx", 0),
+    "empty": (lambda _: "", 0),
+    "engine memory": (lambda _: "*/_ORT_MEM_ADDR_/*", 4096),
 }
 
 
 @pytest.mark.parametrize("location", LOCATIONS)
-def test_an_fp32_bundle_with_data_elsewhere_is_refused_and_nothing_else_is_opened(location: str, bundle_copy: Path):
+def test_rejects_external_data_without_opening_it(location: str, bundle_copy: Path):
     outside = sentinel(bundle_copy.parent)
     place, offset = LOCATIONS[location]
     reseal(bundle_copy, linear(external(place(bundle_copy.parent), offset=offset)))
@@ -177,10 +177,12 @@ def test_an_fp32_bundle_with_data_elsewhere_is_refused_and_nothing_else_is_opene
         with pytest.raises(ExternalData) as raised:
             open_bundle(bundle_copy)
         assert not was_opened()
-    assert str(raised.value).startswith(f"{bundle_copy}/model.onnx: the data of the tensor 'weights' is said to be in")
+    assert str(raised.value).startswith(
+        f"{bundle_copy}/model.onnx: the data of the tensor 'weights' refers to another file"
+    )
 
 
-def test_an_int8_bundle_with_data_elsewhere_is_refused(bundle_copy: Path):
+def test_rejects_external_data_in_an_int8_bundle(bundle_copy: Path):
     model = onnx.load(bundle_copy / "model.onnx")
     model.graph.initializer.append(external("../sentinel.bin"))
     reseal(bundle_copy, model.SerializeToString(), precision="int8")
@@ -188,7 +190,7 @@ def test_an_int8_bundle_with_data_elsewhere_is_refused(bundle_copy: Path):
         open_bundle(bundle_copy)
 
 
-def test_without_this_check_an_engine_does_open_such_a_file(tmp_path: Path):
+def test_engines_open_external_data(tmp_path: Path):
     outside = sentinel(tmp_path)
     (tmp_path / "model.onnx").write_bytes(linear(external("sentinel.bin")))
     with watching(outside) as was_opened:
@@ -196,7 +198,7 @@ def test_without_this_check_an_engine_does_open_such_a_file(tmp_path: Path):
         assert was_opened()
 
 
-def test_a_bundle_with_data_elsewhere_is_not_written(committed: Bundle, tmp_path: Path):
+def test_create_bundle_rejects_external_data(committed: Bundle, tmp_path: Path):
     parts = {"manifest": committed.manifest, "self_test": committed.self_test(), "proof": committed.proof()}
     with pytest.raises(ExternalData, match="'weights'"):
         create_bundle(tmp_path / "b", model=linear(external("x")), **parts)
@@ -204,13 +206,13 @@ def test_a_bundle_with_data_elsewhere_is_not_written(committed: Bundle, tmp_path
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_graph_or_a_clear_error(damage: bytes):
-    with contextlib.suppress(BundleError):  # and no other error
+def test_random_bytes_raise_only_bundle_errors(damage: bytes):
+    with contextlib.suppress(BundleError):  # any other error fails the test
         check(damage)
 
 
 @given(st.sampled_from(sorted(PLACES)), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=4))
-def test_what_a_reader_would_find_in_a_damaged_graph_is_found(place: str, changes: list[tuple[int, int]]):
+def test_finds_references_in_a_damaged_graph(place: str, changes: list[tuple[int, int]]):
     damaged = bytearray(PLACES[place])
     for at, value in changes:
         damaged[at % len(damaged)] = value
@@ -218,12 +220,12 @@ def test_what_a_reader_would_find_in_a_damaged_graph_is_found(place: str, change
         check(bytes(damaged))
     except BundleError:
         return
-    with contextlib.suppress(DecodeError):  # what cannot be read refers to nothing
+    with contextlib.suppress(DecodeError):  # an unreadable graph has no references
         assert not list(references(onnx.ModelProto.FromString(bytes(damaged))))
 
 
 def references(message: object) -> "list[TensorProto]":
-    """All tensors in a message, wherever it has them, that refer to another file; found by the message's own fields."""
+    """Return all tensors with external data in a message, found by the fields of protobuf."""
     if isinstance(message, TensorProto):
         return [message] if message.data_location == TensorProto.EXTERNAL or message.external_data else []
     found = []
@@ -234,12 +236,12 @@ def references(message: object) -> "list[TensorProto]":
     return found
 
 
-def test_the_search_itself_finds_all_places():
+def test_search_finds_all_places():
     assert all(references(onnx.ModelProto.FromString(model)) for model in PLACES.values())
 
 
 def field(tag: int, content: bytes) -> bytes:
-    """A field with a length, as it stands in a file."""
+    """Return an encoded field with a length."""
     size, length = len(content), bytearray()
     while size > 0x7F:
         length.append(size & 0x7F | 0x80)
@@ -250,11 +252,11 @@ def field(tag: int, content: bytes) -> bytes:
 MODELS_GRAPH, GRAPHS_NODE, NODES_ATTRIBUTE, ATTRIBUTES_GRAPH = 0x3A, 0x0A, 0x2A, 0x32
 
 
-def test_graphs_within_graphs_do_not_exhaust_the_reader():
+def test_rejects_deeply_nested_graphs():
     content = b""
     for _ in range(5_000):
         content = field(GRAPHS_NODE, field(NODES_ATTRIBUTE, field(ATTRIBUTES_GRAPH, content)))
-    with pytest.raises(BundleError, match="is no ONNX graph"):
+    with pytest.raises(BundleError, match="is not an ONNX graph"):
         check(field(MODELS_GRAPH, content))
 
 
@@ -262,10 +264,10 @@ def test_graphs_within_graphs_do_not_exhaust_the_reader():
 @pytest.mark.parametrize("small", [bytes([GRAPHS_NODE, 0]), b"\x48\x00"])
 def test_rejects_too_many_small_fields(small: bytes):
     check(field(MODELS_GRAPH, small * 1000))
-    with pytest.raises(BundleError, match="is no ONNX graph"):
+    with pytest.raises(BundleError, match="is not an ONNX graph"):
         check(field(MODELS_GRAPH, small * (MOST_FIELDS + 1)))
 
 
-def test_a_name_that_would_fill_memory_is_none():
-    with pytest.raises(BundleError, match="is no ONNX graph"):
+def test_rejects_a_huge_name():
+    with pytest.raises(BundleError, match="is not an ONNX graph"):
         check(graph([helper.make_node("Identity", ["x" * 20_000], ["y"])]))

@@ -1,4 +1,4 @@
-"""Places inside a bundle are refused: one file more would break its seal."""
+"""Tests of the checks for paths inside a bundle."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_follows_links_and_dots(bundle_copy: Path, tmp_path: Path, monkeypatch: 
     check_outside_bundles(Path("../new"))
     (tmp_path / "link").symlink_to(bundle_copy)
     for place in (Path("new"), Path("./new"), tmp_path / "link" / "new", tmp_path / "new" / ".." / "link" / "new"):
-        with pytest.raises(UsageError, match=f"{place} lies inside the bundle {bundle_copy}, which is sealed"):
+        with pytest.raises(UsageError, match=f"{place} is inside the bundle {bundle_copy}, which is sealed"):
             check_outside_bundles(place)
 
 

@@ -1,4 +1,4 @@
-"""Names of bundles and numbers of versions."""
+"""Tests of the rules for names and versions."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from edgecnn.errors import UsageError
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "é", ".hidden", "x" * 101, "x\n"])
-def test_refuses_invalid_name(name: str):
-    with pytest.raises(UsageError, match="cannot name a bundle"):
+def test_rejects_an_invalid_name(name: str):
+    with pytest.raises(UsageError, match="is not a valid bundle name"):
         check_name(name)
 
 
 @pytest.mark.parametrize("name", ["x", "7", "LeNet-digits_int8.v2", "x" * 100])
-def test_accepts_valid_name(name: str):
+def test_accepts_a_valid_name(name: str):
     assert check_name(name) == name
     assert replace_invalid(name) == name
 
@@ -26,10 +26,10 @@ def test_replaces_invalid_characters():
 
 
 @pytest.mark.parametrize("number", ["1", "10", "9" * 18])
-def test_accepts_version_number(number: str):
+def test_accepts_a_version(number: str):
     assert is_version(number)
 
 
 @pytest.mark.parametrize("number", ["", "0", "01", "-1", "1.0", "1\n", "²", "9" * 19])
-def test_refuses_other_version(number: str):
+def test_rejects_an_invalid_version(number: str):
     assert not is_version(number)

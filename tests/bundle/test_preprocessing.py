@@ -1,4 +1,4 @@
-"""Preprocessing, pixel for pixel against torchvision's transforms on real photographs of odd sizes."""
+"""Tests of preprocessing: pixel for pixel against torchvision's transforms on photographs of odd sizes."""
 
 import io
 import itertools
@@ -32,12 +32,12 @@ CROPS = [None, (1, 1), (32, 32), (33, 20), (51, 64)]
 
 @cache
 def photographs() -> tuple[np.ndarray, ...]:
-    """A temple in China and a flower, 427 x 640."""
+    """Two photographs of 427 × 640 pixels: a temple in China and a flower."""
     return tuple(load_sample_images().images)
 
 
 def photograph(height: int, width: int, *, mode: Mode = "RGB", number: int = 0) -> Image.Image:
-    """The middle of a photograph; a larger one than there is comes from scaling."""
+    """Return the centre of a photograph, or a scaled photograph if the size is larger."""
     picture = Image.fromarray(photographs()[number]).convert(mode)
     if height > picture.height or width > picture.width:
         return picture.resize((width, height), Image.Resampling.BICUBIC)
@@ -56,7 +56,7 @@ def built(
 
 
 def by_torchvision(picture: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
-    """Torchvision's own transforms without the normalisation: uint8 [H, W, C]."""
+    """Return the result of torchvision's transforms without normalization: uint8 [H, W, C]."""
     if preprocessing.resize is not None:
         mode = INTERPOLATIONS[preprocessing.resize.interpolation]
         picture = v2.Resize(list(preprocessing.resize.size), interpolation=mode)(picture)
@@ -67,7 +67,7 @@ def by_torchvision(picture: Image.Image, preprocessing: Preprocessing) -> np.nda
 
 
 def check(picture: Image.Image, preprocessing: Preprocessing) -> None:
-    """Hold one image against torchvision: its pixels, and what the network gets."""
+    """Compare the pixels and the normalized input of one image with torchvision."""
     mine = preprocessing.images([picture])
     assert mine.dtype == np.uint8
     assert np.array_equal(mine[0], by_torchvision(picture, preprocessing))
@@ -82,7 +82,7 @@ def check(picture: Image.Image, preprocessing: Preprocessing) -> None:
         for each in itertools.product(RESIZES, INTERPOLATIONS, ["L", "RGB"])
     ],
 )
-def test_pixels_are_torchvisions(resize: tuple[int, ...] | None, interpolation: Interpolation, mode: Mode):
+def test_matches_torchvision(resize: tuple[int, ...] | None, interpolation: Interpolation, mode: Mode):
     for height, width in SIZES:
         picture = photograph(height, width, mode=mode)
         for crop in CROPS:
@@ -91,7 +91,7 @@ def test_pixels_are_torchvisions(resize: tuple[int, ...] | None, interpolation: 
 
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-def test_a_whole_photograph_becomes_what_imagenet_networks_are_trained_on(interpolation: Interpolation, number: int):
+def test_matches_torchvision_on_a_whole_photograph(interpolation: Interpolation, number: int):
     check(photograph(427, 640, number=number), built("RGB", (256,), (224, 224), interpolation))
 
 
@@ -106,7 +106,7 @@ sides = st.integers(1, 120)
     interpolation=st.sampled_from(list(INTERPOLATIONS)),
     mode=st.sampled_from(["L", "RGB"]),
 )
-def test_pixels_are_torchvisions_for_any_sizes(
+def test_matches_torchvision_for_any_size(
     height: int,
     width: int,
     resize: tuple[int, ...] | None,
@@ -117,7 +117,7 @@ def test_pixels_are_torchvisions_for_any_sizes(
     check(photograph(height, width, mode=mode, number=1), built(mode, resize, crop, interpolation))
 
 
-def test_a_file_its_bytes_an_array_and_a_pillow_image_give_the_same_pixels(tmp_path: Path):
+def test_accepts_every_kind_of_image(tmp_path: Path):
     picture = photograph(97, 61)
     picture.save(tmp_path / "photo.png")
     content = (tmp_path / "photo.png").read_bytes()
@@ -127,7 +127,7 @@ def test_a_file_its_bytes_an_array_and_a_pillow_image_give_the_same_pixels(tmp_p
     assert all(np.array_equal(first, other) for other in others)
 
 
-def test_several_images_are_stacked_in_their_order():
+def test_stacks_images_in_order():
     pictures = [photograph(50, 70), photograph(33, 20), photograph(61, 61, number=1)]
     preprocessing = built("RGB", (32, 24), None)
     images = preprocessing.images(iter(pictures))
@@ -136,16 +136,16 @@ def test_several_images_are_stacked_in_their_order():
         assert np.array_equal(image, preprocessing.image(picture))
 
 
-def test_grey_images_are_stacked_with_one_channel():
+def test_stacks_grey_images_with_one_channel():
     assert built("L", (32, 24), None).images([photograph(50, 70)]).shape == (1, 32, 24, 1)
 
 
-def test_images_of_several_sizes_do_not_stack():
+def test_rejects_images_of_different_sizes():
     with pytest.raises(ValueError, match="same shape"):
         built("RGB", None, None).images([photograph(5, 5), photograph(5, 6)])
 
 
-def test_the_network_gets_what_torchvision_makes_of_decoded_files():
+def test_matches_torchvision_after_decoding():
     files = []
     for number in (0, 1):
         buffer = io.BytesIO()
@@ -157,7 +157,7 @@ def test_the_network_gets_what_torchvision_makes_of_decoded_files():
     torch.testing.assert_close(network_input(preprocessing.images(files), preprocessing), expected, rtol=0, atol=1e-6)
 
 
-def test_a_smaller_image_is_padded_with_black_around_it():
+def test_pads_a_smaller_image_with_black():
     image = built("L", None, (4, 5)).image(np.full((2, 2), 200, np.uint8))
     expected = np.zeros((4, 5), np.uint8)
     expected[1:3, 1:3] = 200
@@ -165,9 +165,9 @@ def test_a_smaller_image_is_padded_with_black_around_it():
 
 
 @pytest.mark.parametrize("size", [(1, 10_000), (10_000, 1)])
-def test_a_thin_image_that_would_be_scaled_to_a_huge_one_is_refused(size: tuple[int, int], tmp_path: Path):
+def test_rejects_a_thin_image_that_scales_too_large(size: tuple[int, int], tmp_path: Path):
     thin = Image.new("RGB", size)
-    with pytest.raises(ImageTooLarge, match="would be scaled to"):
+    with pytest.raises(ImageTooLarge, match="scales to"):
         built("RGB", (256,), (224, 224)).image(thin)
     path = tmp_path / "thin.png"
     thin.save(path)
@@ -177,13 +177,13 @@ def test_a_thin_image_that_would_be_scaled_to_a_huge_one_is_refused(size: tuple[
     assert "\n" not in str(raised.value)
 
 
-def test_a_size_beyond_the_limit_is_refused():
+def test_rejects_a_size_beyond_the_limit():
     with pytest.raises(ValueError, match="at most 4096"):
         Resize((4097, 10))
 
 
 @pytest.mark.parametrize("size", [(), (0,), (-1,), (32, 0), (1, 2, 3)])
-def test_a_size_that_is_none_is_refused(size: tuple[int, ...]):
+def test_rejects_an_invalid_size(size: tuple[int, ...]):
     with pytest.raises(ValueError, match="one or two positive numbers"):
         Resize(size)
 
@@ -197,12 +197,12 @@ def test_a_size_that_is_none_is_refused(size: tuple[int, ...]):
         ("RGB", None, (0.5,) * 3, (0.5,) * 4, "3 numbers each for mode RGB"),
         ("L", None, (0.5,), (0.0,), "std must be positive"),
         ("RGB", None, (0.5,) * 3, (0.5, -0.5, 0.5), "std must be positive"),
-        ("L", (0, 32), (0.5,), (0.5,), "crop must lie in"),
-        ("L", (32, -1), (0.5,), (0.5,), "crop must lie in"),
-        ("L", (32, 4097), (0.5,), (0.5,), "crop must lie in"),
+        ("L", (0, 32), (0.5,), (0.5,), "crop must be in"),
+        ("L", (32, -1), (0.5,), (0.5,), "crop must be in"),
+        ("L", (32, 4097), (0.5,), (0.5,), "crop must be in"),
     ],
 )
-def test_values_that_cannot_be_are_refused(
+def test_rejects_invalid_values(
     mode: Mode, crop: tuple[int, int] | None, mean: tuple[float, ...], std: tuple[float, ...], named: str
 ):
     with pytest.raises(ValueError, match=named):
@@ -210,16 +210,16 @@ def test_values_that_cannot_be_are_refused(
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3)])
-def test_the_mode_says_how_many_channels_there_are(mode: Mode, channels: int):
+def test_mode_sets_the_number_of_channels(mode: Mode, channels: int):
     assert built(mode, None, None).channels == channels
     assert built(mode, None, None).image(photograph(3, 4)).shape == (3, 4, channels)
 
 
 @pytest.mark.parametrize("crop", CROPS)
 @pytest.mark.parametrize("resize", RESIZES)
-def test_it_knows_which_size_comes_out_as_it_goes_in(resize: tuple[int, ...] | None, crop: tuple[int, int] | None):
+def test_keeps_detects_unchanged_sizes(resize: tuple[int, ...] | None, crop: tuple[int, int] | None):
     preprocessing = built("RGB", resize, crop)
-    for size in (*SIZES[1:], (17, 30), (64, 64), (33, 50), (51, 64), (32, 32)):  # one pixel alone survives all resizing
+    for size in (*SIZES[1:], (17, 30), (64, 64), (33, 50), (51, 64), (32, 32)):  # resizing never changes a single pixel
         pixels = np.asarray(photograph(*size))
         found = preprocessing.image(pixels)
         same = found.shape == pixels.shape and np.array_equal(found, pixels)

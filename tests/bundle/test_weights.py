@@ -1,4 +1,4 @@
-"""What a bundle claims of its weights is proven from the bytes of its graph, without the ONNX package."""
+"""Tests of the check for the range of weights."""
 
 import contextlib
 import dataclasses
@@ -34,18 +34,18 @@ def weights(*values: int, name: str = "conv1.weight/quantized") -> onnx.TensorPr
 
 
 @pytest.mark.parametrize("values", [(65, 0), (0, -65), (-128,), (127,)])
-def test_a_weight_beyond_the_claim_is_found_by_name(values: tuple[int, ...]):
+def test_rejects_a_weight_beyond_the_limit(values: tuple[int, ...]):
     with pytest.raises(WeightBeyondRange, match=r"'conv1\.weight/quantized' reach \d+, the manifest claims at most 64"):
         check_weights(content(graph([weights(1), weights(*values)])), 64, path=MODEL)
 
 
-def test_weights_at_the_ends_of_the_claim_are_proven():
+def test_accepts_weights_at_the_limit():
     check_weights(content(graph([weights(64, -64), weights()])), 64, path=MODEL)
     check_weights(content(graph([weights(127, -127)])), 127, path=MODEL)
 
 
 @given(st.lists(st.integers(-128, 127), min_size=1), st.integers(1, 127))
-def test_the_largest_magnitude_decides(values: list[int], limit: int):
+def test_checks_the_largest_magnitude(values: list[int], limit: int):
     model = content(graph([weights(*values)]))
     if max(map(abs, values)) > limit:
         with pytest.raises(WeightBeyondRange):
@@ -64,12 +64,12 @@ def inside_a_branch(tensor: onnx.TensorProto) -> onnx.NodeProto:
 
 
 @pytest.mark.parametrize("hide", [constant, inside_a_branch])
-def test_weights_are_found_wherever_a_graph_can_hide_them(hide):
+def test_finds_weights_in_every_place(hide):
     with pytest.raises(WeightBeyondRange, match="reach 100"):
         check_weights(content(graph(nodes=[hide(weights(100))])), 64, path=MODEL)
 
 
-def test_weights_are_found_in_a_function():
+def test_finds_weights_in_a_function():
     model = graph()
     node = constant(weights(100))
     model.functions.append(helper.make_function("d", "f", [], ["c"], [node], [helper.make_opsetid("", 18)]))
@@ -99,25 +99,25 @@ def here_and_elsewhere() -> onnx.TensorProto:
 
 
 @pytest.mark.parametrize("tensor", [as_numbers, elsewhere, here_and_elsewhere, unsigned])
-def test_weights_of_which_nothing_can_be_said_are_refused(tensor):
-    with pytest.raises(WeightBeyondRange, match="nothing is proven of the 8-bit weights 'w'"):
+def test_rejects_weights_of_unknown_range(tensor):
+    with pytest.raises(WeightBeyondRange, match="the range of the 8-bit weights 'w' is unknown"):
         check_weights(content(graph([tensor()])), 64, path=MODEL)
 
 
 @pytest.mark.parametrize("operator", ["QuantizeLinear", "Cast"])
-def test_weights_that_the_graph_computes_are_refused(operator: str):
+def test_rejects_computed_weights(operator: str):
     floats = [numpy_helper.from_array(np.ones((2, 2), np.float32), "floats")]
     nodes = [helper.make_node("Reshape", ["floats"], ["moved"]), helper.make_node(operator, ["moved"], ["w"])]
-    with pytest.raises(WeightBeyondRange, match="nothing is proven of the weights w, which are computed"):
+    with pytest.raises(WeightBeyondRange, match="the range of the computed weights w is unknown"):
         check_weights(content(graph(floats, nodes)), 64, path=MODEL)
 
 
-def test_what_is_computed_from_the_image_is_no_weight():
+def test_accepts_values_computed_from_the_image():
     check_weights(content(graph(nodes=[helper.make_node("QuantizeLinear", ["image"], ["q"])])), 64, path=MODEL)
 
 
 def field(number: int, value: bytes) -> bytes:
-    """A field of a message, as it stands in a file."""
+    """Return an encoded field with a length."""
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
@@ -129,26 +129,26 @@ SMALL, LARGE = bytes([1, 2]), bytes([100, 129])
 DIMS = b"\x08\x02"
 
 
-def test_a_type_that_readers_cut_to_32_bits_does_not_hide_weights():
+def test_rejects_a_type_beyond_32_bits():
     tensor = DIMS + b"\x10" + varint(3 + 2**32) + field(9, LARGE)
-    with pytest.raises(WeightBeyondRange, match="type is unknown"):
+    with pytest.raises(WeightBeyondRange, match=r"the type of the weights .* is unknown"):
         check_weights(np.frombuffer(field(7, field(5, tensor)), np.uint8), 64, path=MODEL)
 
 
-def test_a_field_number_that_readers_cut_to_32_bits_does_not_hide_weights():
+def test_rejects_a_field_number_beyond_32_bits():
     tensor = DIMS + b"\x10\x03" + field(9, LARGE)
-    with pytest.raises(BundleError, match="is no ONNX graph"):
+    with pytest.raises(BundleError, match="is not an ONNX graph"):
         check_weights(np.frombuffer(field(7, field(5 + 2**29, tensor)), np.uint8), 64, path=MODEL)
 
 
-def test_a_tensor_that_readers_put_together_from_parts_does_not_hide_weights():
+def test_rejects_a_tensor_in_parts():
     parts = field(5, DIMS + b"\x10\x03" + field(9, SMALL)) + field(5, field(9, LARGE))
     node = field(5, parts)  # an attribute with its tensor written twice
-    with pytest.raises(WeightBeyondRange, match="type is unknown"):
+    with pytest.raises(WeightBeyondRange, match=r"the type of the weights .* is unknown"):
         check_weights(np.frombuffer(field(7, field(1, node)), np.uint8), 64, path=MODEL)
 
 
-def test_other_tensors_may_hold_what_they_want():
+def test_ignores_other_tensors():
     others = [
         numpy_helper.from_array(np.array(200, np.uint8), "image/zero_point"),
         numpy_helper.from_array(np.array([[1000]], np.int32), "bias"),
@@ -158,20 +158,20 @@ def test_other_tensors_may_hold_what_they_want():
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_graph_or_a_clear_error(damage: bytes):
-    with contextlib.suppress(BundleError):  # and no other error
+def test_random_bytes_raise_only_bundle_errors(damage: bytes):
+    with contextlib.suppress(BundleError):  # any other error fails the test
         check_weights(np.frombuffer(damage, np.uint8), 64, path=MODEL)
 
 
 @given(st.data())
-def test_a_damaged_graph_is_refused_or_still_proven(data: st.DataObject):
+def test_rejects_or_checks_a_damaged_graph(data: st.DataObject):
     damaged = content(graph([weights(5, 6), weights(7)], [constant(weights(8))])).copy()
     damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     try:
         check_weights(damaged, 64, path=MODEL)
     except BundleError:
         return
-    with contextlib.suppress(DecodeError):  # what cannot be read holds no weight
+    with contextlib.suppress(DecodeError):  # an unreadable graph has no weights
         for tensor in onnx.ModelProto.FromString(damaged.tobytes()).graph.initializer:
             if tensor.data_type == TensorProto.INT8:
                 assert np.abs(np.frombuffer(tensor.raw_data, np.int8).astype(int)).max(initial=0) <= 64
@@ -189,16 +189,14 @@ def claiming(bundle: Bundle, limit: int) -> dict:
     }
 
 
-def test_a_bundle_that_claims_more_than_holds_is_not_written(committed: Bundle, tmp_path: Path):
+def test_create_bundle_rejects_a_wrong_limit(committed: Bundle, tmp_path: Path):
     with pytest.raises(WeightBeyondRange, match="reach 64, the manifest claims at most 63"):
         create_bundle(tmp_path / "b", **claiming(committed, 63))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sealed_bundle_that_claims_more_than_holds_is_not_opened(
-    committed: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("edgecnn.bundle.store.check_weights", lambda *_, **__: None)  # another program sealed it
+def test_open_bundle_rejects_a_wrong_limit(committed: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("edgecnn.bundle.store.check_weights", lambda *_, **__: None)  # as if sealed by another program
     create_bundle(tmp_path / "b", **claiming(committed, 63))
     monkeypatch.undo()
     with pytest.raises(WeightBeyondRange, match=r"model\.onnx: the weights '.*' reach 64"):

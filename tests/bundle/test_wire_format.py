@@ -1,4 +1,4 @@
-"""Fields of a message are found at their offsets, and bytes that are not a message are refused."""
+"""Tests of the protocol buffers reader."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_finds_fields_of_every_wire_type():
     assert message[15:18] == b"abc"
 
 
-def test_empty_message_has_no_fields():
+def test_accepts_an_empty_message():
     assert list(read_fields(b"")) == []
 
 
@@ -30,6 +30,6 @@ def test_empty_message_has_no_fields():
         (b"\x0d\x00\x00\x00", "cut off: expected 5 bytes or more, found 4"),
     ],
 )
-def test_refuses_bytes_that_are_no_message(message: bytes, error: str):
+def test_rejects_malformed_messages(message: bytes, error: str):
     with pytest.raises(WireFormatError, match=error):
         list(read_fields(message))

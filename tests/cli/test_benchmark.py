@@ -1,4 +1,4 @@
-"""`edgecnn benchmark`: tables, files, and exit 3 where an upgrade made something slower."""
+"""Tests of `edgecnn benchmark`: tables, files and comparisons."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ ORT = ("--backend", "onnxruntime")
 
 @pytest.fixture
 def known_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the measurement of the peak, which takes seconds."""
+    """Skip the measurement of the peak, which takes seconds."""
     monkeypatch.setattr("edgecnn.tuning.benchmark.peak_apart", lambda precision, threads: 1e12)
 
 
@@ -49,7 +49,7 @@ def test_combines_repeated_options(edgecnn: Callable, tmp_path: Path):
 
 @pytest.fixture
 def old(edgecnn: Callable, known_peak: None, tmp_path: Path) -> Callable[[float], Path]:
-    """Measure, and return the record with every time changed by a factor."""
+    """Run a benchmark and return a function that writes its record with scaled times."""
     record = json.loads(edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--json").out)
 
     def write(factor: float) -> Path:
@@ -72,7 +72,7 @@ def test_exits_with_3_if_slower(edgecnn: Callable, old: Callable[[float], Path],
     faster = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", old(20), "--json")
     assert faster.code == 0, faster.err
     assert json.loads(faster.out)["comparison"]["changes"][0]["verdict"] == "faster"
-    (tmp_path / "next.json").write_text(faster.out)  # a day later it is the old one
+    (tmp_path / "next.json").write_text(faster.out)  # this output is the record of the next comparison
     assert edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", tmp_path / "next.json").code in (0, 3)
 
 
@@ -85,15 +85,15 @@ def test_rejects_a_malformed_record(edgecnn: Callable, tmp_path: Path):
 
 
 MISTAKES = {
-    "an engine that does not exist": (("--backend", "tflite"), 2, "there is no backend 'tflite'"),
-    "a plot that is no PNG": (("--plot", "b.jpg"), 2, "expected a name that ends in .png"),
-    "a table that is no CSV": (("--csv", "b.xls"), 2, "expected a name that ends in .csv"),
-    "a file inside the bundle": (("--csv", COMMITTED / "b.csv"), 2, "is sealed"),
+    "unknown engine": (("--backend", "tflite"), 2, "unknown backend 'tflite'"),
+    "plot not PNG": (("--plot", "b.jpg"), 2, "expected a name that ends in .png"),
+    "table not CSV": (("--csv", "b.xls"), 2, "expected a name that ends in .csv"),
+    "file inside the bundle": (("--csv", COMMITTED / "b.csv"), 2, "is sealed"),
 }
 
 
 @pytest.mark.parametrize(("options", "code", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_line(edgecnn: Callable, options: tuple, code: int, message: str):
+def test_rejects_invalid_options(edgecnn: Callable, options: tuple, code: int, message: str):
     result = edgecnn("benchmark", COMMITTED, *options)
     assert result.code == code
     assert message in result.error
@@ -104,4 +104,4 @@ def test_reports_an_unavailable_precision(edgecnn: Callable):
     result = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--precision", "bf16")
     assert result.code == 1
     assert "does not run on onnxruntime, bf16" in result.err
-    assert "nothing of what was asked for runs here" in result.error
+    assert "no requested setting runs here" in result.error

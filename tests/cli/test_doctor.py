@@ -1,4 +1,4 @@
-"""`edgecnn doctor`: what this machine is, and what edgecnn will do on it."""
+"""Tests of `edgecnn doctor`."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from edgecnn.host.processor import processor
 from edgecnn.host.resources import host_cores, usable_cores
 
 
-def test_it_tells_processor_engines_and_hazards(edgecnn):
+def test_reports_processor_engines_and_hazards(edgecnn):
     result = edgecnn("doctor")
     assert (result.code, result.err) == (0, "")
     assert processor().name in result.out
@@ -28,7 +28,7 @@ def test_it_tells_processor_engines_and_hazards(edgecnn):
 
 
 @pytest.mark.slow
-def test_json_is_the_whole_diagnosis(edgecnn):
+def test_json_contains_the_diagnosis(edgecnn):
     result = edgecnn("doctor", "--json")
     assert result.code == 0
     assert read(Diagnosis, json.loads(result.out)) == diagnose()
@@ -36,7 +36,7 @@ def test_json_is_the_whole_diagnosis(edgecnn):
 
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="needs taskset")
 @pytest.mark.slow
-def test_engines_get_the_cores_of_the_affinity():
+def test_engines_use_the_cores_of_the_affinity():
     core = str(min(os.sched_getaffinity(0)))
     done = subprocess.run(
         ["taskset", "-c", core, sys.executable, "-m", "edgecnn", "doctor", "--json"], capture_output=True, check=True
@@ -50,7 +50,7 @@ def test_engines_get_the_cores_of_the_affinity():
     assert all(trial.session.threads == 1 for cpu in cpus for trial in cpu.trials if trial.session)
 
 
-def test_without_an_engine_the_result_is_printed_and_then_one_error(edgecnn, monkeypatch: pytest.MonkeyPatch):
+def test_prints_the_result_without_an_engine(edgecnn, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(diagnosis, "installed", lambda: ())
     result = edgecnn("doctor")
     assert result.code == 1
@@ -58,21 +58,17 @@ def test_without_an_engine_the_result_is_printed_and_then_one_error(edgecnn, mon
     assert result.error.startswith("error: no engine is installed: pip install")
 
 
-def test_engines_that_cannot_be_imported_are_told_and_nothing_runs(
-    edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_reports_engines_that_fail_to_import(edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("onnxruntime", "openvino"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('libsystem.so.1 is not there')\n")
     monkeypatch.syspath_prepend(tmp_path)
     result = edgecnn("doctor", "--json")
     assert result.code == 1
-    assert result.error.startswith("error: no engine runs a graph here: onnxruntime: ")
+    assert result.error.startswith("error: no engine runs a graph on this machine: onnxruntime: ")
     assert [engine["problem"] is None for engine in json.loads(result.out)["engines"]] == [False, False]
 
 
-def test_an_engine_that_kills_its_process_kills_neither_the_command_nor_the_others(
-    edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_survives_a_crashing_engine(edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "openvino.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
     monkeypatch.syspath_prepend(tmp_path)
     result = edgecnn("doctor")
@@ -83,7 +79,7 @@ def test_an_engine_that_kills_its_process_kills_neither_the_command_nor_the_othe
 
 
 @emulated
-def test_an_emulated_processor_saturates_although_the_kernel_claims_vnni():
+def test_detects_saturation_on_an_emulated_cpu():
     done = HASWELL.run("-m", "edgecnn", "doctor", "--json")
     found = read(Diagnosis, json.loads(done.stdout))
     assert found.machine.emulator == "qemu-x86_64-static -cpu Haswell"

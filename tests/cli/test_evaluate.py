@@ -1,4 +1,4 @@
-"""`edgecnn evaluate`, and `verify` against the logits that it saves."""
+"""Tests of `edgecnn evaluate`, and of `verify` with saved logits."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from PIL import Image
 from edgecnn.bundle.store import Bundle
 
 
-def test_a_checkpoint_and_its_bundle_are_equally_good(
+def test_checkpoint_and_bundle_have_equal_accuracy(
     edgecnn: Callable, checkpoint_path: Path, fp32_bundle: Bundle, tmp_path: Path
 ):
     results = []
@@ -30,7 +30,7 @@ def test_a_checkpoint_and_its_bundle_are_equally_good(
     assert list(reference["metrics"]["per_class"]) == list("0123456789")
 
 
-def test_the_text_names_the_worst_class_first(edgecnn: Callable, checkpoint_path: Path):
+def test_lists_the_worst_class_first(edgecnn: Callable, checkpoint_path: Path):
     result = edgecnn("evaluate", checkpoint_path, "--data", "digits", "--split", "train")
     assert "top-1 " in result.out
     assert "expected calibration error" in result.out
@@ -39,14 +39,14 @@ def test_the_text_names_the_worst_class_first(edgecnn: Callable, checkpoint_path
     assert len(rates) == 10
 
 
-def test_a_plot_is_a_picture(edgecnn: Callable, checkpoint_path: Path, tmp_path: Path):
+def test_writes_a_plot(edgecnn: Callable, checkpoint_path: Path, tmp_path: Path):
     assert edgecnn("evaluate", checkpoint_path, "--data", "digits", "--plot", tmp_path / "p.png").code == 0
     pixels = np.asarray(Image.open(tmp_path / "p.png").convert("RGB"))
     assert pixels.shape == (650, 1300, 3)
     assert (pixels < 128).any()
 
 
-def test_a_device_without_pytorch_verifies_against_saved_logits(
+def test_saved_logits_replace_the_checkpoint(
     edgecnn: Callable, checkpoint_path: Path, int8_bundle: Bundle, tmp_path: Path
 ):
     saved = tmp_path / "reference.npz"
@@ -67,18 +67,16 @@ def test_a_device_without_pytorch_verifies_against_saved_logits(
         (["--plot", "x.jpg"], 2, "ends in .png"),
         (["--save-logits", "x.json"], 2, "ends in .npz"),
         (["--backend", "openvino"], 2, "a checkpoint runs in PyTorch"),
-        (["--data", "nowhere"], 1, "there is no data source"),
+        (["--data", "nowhere"], 1, "unknown data source"),
     ],
 )
-def test_what_cannot_be_is_one_line(
-    edgecnn: Callable, checkpoint_path: Path, arguments: list[str], code: int, said: str
-):
+def test_rejects_invalid_options(edgecnn: Callable, checkpoint_path: Path, arguments: list[str], code: int, said: str):
     result = edgecnn("evaluate", checkpoint_path, "--data", "digits", *arguments)
     assert result.code == code
     assert said in result.error
 
 
-def test_other_classes_are_refused(edgecnn: Callable, committed: Bundle, tmp_path: Path):
+def test_rejects_data_with_other_classes(edgecnn: Callable, committed: Bundle, tmp_path: Path):
     for label in ("a", "b"):
         (tmp_path / "test" / label).mkdir(parents=True)
         (tmp_path / "train" / label).mkdir(parents=True)
@@ -89,13 +87,13 @@ def test_other_classes_are_refused(edgecnn: Callable, committed: Bundle, tmp_pat
     assert "has the classes a, b" in result.error
 
 
-def test_something_that_is_neither_is_said_so(edgecnn: Callable, tmp_path: Path):
+def test_rejects_a_missing_subject(edgecnn: Callable, tmp_path: Path):
     result = edgecnn("evaluate", tmp_path / "nothing", "--data", "digits")
     assert result.code == 1
     assert "is not a checkpoint" in result.error
 
 
-def test_an_evaluation_on_calibration_images_says_so(edgecnn, int8_bundle: Bundle, fp32_bundle: Bundle):
+def test_warns_about_calibration_images(edgecnn, int8_bundle: Bundle, fp32_bundle: Bundle):
     seen = edgecnn("evaluate", int8_bundle.path, "--data", "digits", "--split", "train")
     assert seen.code == 0
     assert "was calibrated with 300 of these" in seen.err

@@ -1,4 +1,4 @@
-"""No command gives an engine a graph that refers to another file."""
+"""Every command rejects a graph that refers to another file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +22,7 @@ COMMANDS: dict[str, Callable[[Path], list[object]]] = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_bundle_with_data_elsewhere_is_refused_by_every_command(
-    command: str, bundle_copy: Path, edgecnn: Callable[..., Result]
-):
+def test_every_command_rejects_external_data(command: str, bundle_copy: Path, edgecnn: Callable[..., Result]):
     outside = bundle_copy.parent / "outside.bin"
     outside.write_bytes(np.ones(1024 * 10, np.float32).tobytes())
     reseal(bundle_copy, linear(external("../outside.bin")))
@@ -32,4 +30,4 @@ def test_a_bundle_with_data_elsewhere_is_refused_by_every_command(
         result = edgecnn(*COMMANDS[command](bundle_copy))
         assert not was_opened()
     assert result.code == 1
-    assert "model.onnx: the data of the tensor 'weights' is said to be in another file" in result.error
+    assert "model.onnx: the data of the tensor 'weights' refers to another file" in result.error

@@ -1,4 +1,4 @@
-"""`edgecnn --help`: what a newcomer reads first."""
+"""Tests of the help texts."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import pytest
 from edgecnn.cli.main import cli
 
 
-def test_each_command_of_the_road_has_its_own_line(edgecnn: Callable):
+def test_lists_every_command(edgecnn: Callable):
     lines = edgecnn("--help").out.splitlines()
     for name in cli.commands:
         assert any(line.strip().startswith(f"{name} ") and "->" in line for line in lines) or name == "models"
@@ -15,7 +15,7 @@ def test_each_command_of_the_road_has_its_own_line(edgecnn: Callable):
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))
-def test_every_command_explains_itself(edgecnn: Callable, command: str):
+def test_every_option_has_a_help_text(edgecnn: Callable, command: str):
     result = edgecnn(command, "--help")
     assert result.code == 0
     assert "\\b" not in result.out

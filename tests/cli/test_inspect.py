@@ -1,4 +1,4 @@
-"""`edgecnn models` and `edgecnn inspect`."""
+"""Tests of `edgecnn models` and `edgecnn inspect`."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from edgecnn.bundle.store import Bundle
 
 
 @pytest.mark.slow
-def test_models_lists_sixteen_with_their_cost(edgecnn):
+def test_lists_all_architectures_with_costs(edgecnn):
     lines = edgecnn("models").out.splitlines()
     assert len(lines) == 17
     assert "25,557,032" in next(line for line in lines if line.startswith("resnet50 "))
@@ -18,14 +18,14 @@ def test_models_lists_sixteen_with_their_cost(edgecnn):
     assert found["resnet18"]["stems"] == ["standard", "small"]
 
 
-def test_an_architecture_a_checkpoint_and_a_bundle_are_inspected(edgecnn, checkpoint_path: Path, int8_bundle: Bundle):
+def test_inspects_architectures_checkpoints_and_bundles(edgecnn, checkpoint_path: Path, int8_bundle: Bundle):
     texts = [edgecnn("inspect", subject).out for subject in ("lenet", checkpoint_path, int8_bundle.path)]
     for text in texts:
         assert ["total", "61,706", "416,520"] in [line.split() for line in text.splitlines()]
     assert "int8" in texts[2]
 
 
-def test_json_holds_every_layer_and_the_totals(edgecnn):
+def test_json_contains_layers_and_totals(edgecnn):
     found = json.loads(edgecnn("inspect", "vgg16", "--image-size", "32", "--json").out)
     assert found["image_shape"] == [32, 32, 3]
     assert found["macs"] == sum(layer["macs"] for layer in found["layers"])
@@ -37,22 +37,22 @@ def test_json_holds_every_layer_and_the_totals(edgecnn):
     [
         (["resnet1"], 2, "choose lenet"),
         (["nowhere/bundle"], 1, "not a bundle"),
-        (["alexnet", "--image-size", "62"], 2, "from 63 pixels on"),
-        (["vgg11", "--stem", "small"], 2, "not 'small'"),
+        (["alexnet", "--image-size", "62"], 2, "at least 63 pixels"),
+        (["vgg11", "--stem", "small"], 2, "found 'small'"),
     ],
 )
-def test_what_cannot_be_inspected_is_one_line(edgecnn, arguments: list[str], code: int, says: str):
+def test_reports_errors_on_one_line(edgecnn, arguments: list[str], code: int, says: str):
     result = edgecnn("inspect", *arguments)
     assert (result.code, result.out) == (code, "")
     assert says in result.error
 
 
-def test_an_int8_bundle_says_what_quantizing_did_to_each_layer(edgecnn, int8_bundle: Bundle):
+def test_shows_quantization_of_an_int8_bundle(edgecnn, int8_bundle: Bundle):
     text = edgecnn("inspect", int8_bundle.path).out
-    assert "what quantizing has done to each layer" in text
+    assert "effect of quantization on each layer" in text
     found = json.loads(edgecnn("inspect", int8_bundle.path, "--json").out)["quantization"]
     assert {layer["layer"] for layer in found["layers"]} == {"conv1", "conv2", "fc1"}
     ratios = [min(layer["weight_snr_db"], layer["input_snr_db"]) for layer in found["layers"]]
-    assert ratios == sorted(ratios), "the worst layer comes first"
-    assert "only quantize --analyze tells" in text
+    assert ratios == sorted(ratios), "the worst layer is first"
+    assert "only by quantize --analyze" in text
     assert found["float_tensors"]["fc3.weight"].startswith("last layer")

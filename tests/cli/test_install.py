@@ -1,4 +1,4 @@
-"""`edgecnn install` and `edgecnn rollback`: what they say, what they prove, and a server that follows."""
+"""Tests of `edgecnn install` and `edgecnn rollback`, also with a running server."""
 
 import json
 from pathlib import Path
@@ -21,41 +21,41 @@ def site(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def further(tmp_path: Path) -> Path:
-    """A bundle that answers as the committed one does, and is another."""
+    """A bundle with the same logits as the committed one, and another digest."""
     put(tmp_path, 2)
     return tmp_path / "2"
 
 
-def test_versions_come_and_go(edgecnn, site: Path, further: Path):
+def test_installs_and_rolls_back_versions(edgecnn, site: Path, further: Path):
     first = edgecnn("install", COMMITTED, "--to", site)
     assert first.code == 0
     assert first.out.splitlines() == [
-        f"installed lenet-digits-int8: {site / 'current'} leads to version 1",
-        "  self-test: 32 images and 4 image files, answered as the reference did",
+        f"installed lenet-digits-int8: {site / 'current'} points to version 1",
+        "  self-test passed: 32 images and 4 image files match the reference",
     ]
     again = edgecnn("install", COMMITTED, "--to", site)
     assert again.code == 0
-    assert again.out == f"lenet-digits-int8 is current already, as version 1 in {site}: it was not copied\n"
+    assert again.out == f"lenet-digits-int8 is already current as version 1 in {site}: not copied\n"
     second = edgecnn("install", further, "--to", site, "--keep", 1, "--no-verify")
     assert second.out.splitlines() == [
-        f"installed lenet-digits-int8: {site / 'current'} leads to version 2",
+        f"installed lenet-digits-int8: {site / 'current'} points to version 2",
         "  a rollback goes to version 1",
     ]
     back = edgecnn("rollback", site)
     assert back.code == 0
-    assert back.out == (f"rolled back from version 2: {site / 'current'} leads to version 1, lenet-digits-int8\n")
+    assert back.out == (f"rolled back from version 2: {site / 'current'} points to version 1, lenet-digits-int8\n")
     assert edgecnn("verify", site / "current").code == 0
 
 
-def test_a_rollback_with_nothing_to_go_back_to_is_one_line_and_exit_code_1(edgecnn, site: Path):
+def test_rejects_a_rollback_from_the_first_version(edgecnn, site: Path):
     edgecnn("install", COMMITTED, "--to", site, "--no-verify")
     result = edgecnn("rollback", site)
     assert result.code == 1
-    assert "nothing to roll back to" in result.error
+    assert "cannot roll back" in result.error
     assert open_bundle(site / "current").digest == open_bundle(COMMITTED).digest
 
 
-def test_json_says_what_was_done(edgecnn, site: Path, further: Path, committed: Bundle, tmp_path: Path):
+def test_json_contains_the_result(edgecnn, site: Path, further: Path, committed: Bundle, tmp_path: Path):
     edgecnn("pack", committed.path, "--out", tmp_path / "digits.tar")
     first = json.loads(edgecnn("install", tmp_path / "digits.tar", "--to", site, "--json").out)
     assert first.pop("self_test")["failures"] == []
@@ -83,7 +83,7 @@ def test_json_says_what_was_done(edgecnn, site: Path, further: Path, committed: 
 
 
 def lying(bundle: Path) -> Path:
-    """Let a bundle be intact, and answer otherwise than its reference."""
+    """Reseal a bundle with a graph that differs from its reference."""
     import onnx
     from onnx import numpy_helper
 
@@ -93,9 +93,7 @@ def lying(bundle: Path) -> Path:
     return reseal(bundle, model.SerializeToString())
 
 
-def test_a_bundle_that_answers_otherwise_here_is_not_installed_unless_nobody_asks(
-    edgecnn, site: Path, bundle_copy: Path
-):
+def test_rejects_a_bundle_with_a_failed_self_test(edgecnn, site: Path, bundle_copy: Path):
     edgecnn("install", COMMITTED, "--to", site, "--no-verify")
     bad = lying(bundle_copy)
     result = edgecnn("install", bad, "--to", site)
@@ -105,7 +103,7 @@ def test_a_bundle_that_answers_otherwise_here_is_not_installed_unless_nobody_ask
     assert edgecnn("install", bad, "--to", site, "--no-verify").code == 0
 
 
-def test_the_self_test_runs_on_the_engine_that_is_named(edgecnn, site: Path):
+def test_runs_the_self_test_on_the_given_engine(edgecnn, site: Path):
     result = edgecnn("install", COMMITTED, "--to", site, "--device", "cuda:9", "--backend", "onnxruntime")
     assert result.code in {1, 2}
     assert "cuda" in result.error
@@ -119,7 +117,7 @@ def digest(server: Server) -> str:
 
 
 @pytest.mark.slow
-def test_a_server_follows_install_and_rollback(edgecnn, site: Path, further: Path):
+def test_server_follows_install_and_rollback(edgecnn, site: Path, further: Path):
     edgecnn("install", COMMITTED, "--to", site)
     first, second = open_bundle(COMMITTED).digest, open_bundle(further).digest
     with serving("--watch-s", 0.1, bundles=[site], name=COMMITTED.name) as server:
@@ -135,9 +133,7 @@ def test_a_server_follows_install_and_rollback(edgecnn, site: Path, further: Pat
 
 
 @pytest.mark.slow
-def test_a_server_that_requires_signatures_follows(
-    edgecnn, site: Path, further: Path, bundle_copy: Path, tmp_path: Path
-):
+def test_server_with_signatures_follows_install(edgecnn, site: Path, further: Path, bundle_copy: Path, tmp_path: Path):
     keys = make_keys(tmp_path / "keys")
     for bundle in (bundle_copy, further):
         assert edgecnn("sign", bundle, "--key", keys.private).code == 0
@@ -145,21 +141,19 @@ def test_a_server_that_requires_signatures_follows(
     edgecnn("install", bundle_copy, "--to", site)
     with serving("--watch-s", 0.1, "--require-signature", keys.public, bundles=[site / "current"]) as server:
         result = edgecnn("install", further.with_suffix(".tar"), "--to", site)
-        assert "its signature stands beside it" in result.out
+        assert "the signature is stored next to it" in result.out
         wait_for(lambda: digest(server) == open_bundle(further).digest)
         assert edgecnn("rollback", site).code == 0
         wait_for(lambda: digest(server) == open_bundle(bundle_copy).digest)
 
 
-def test_with_a_key_only_what_its_owner_has_signed_becomes_current(
-    edgecnn, site: Path, further: Path, bundle_copy: Path, tmp_path: Path
-):
+def test_requires_a_valid_signature_with_a_key(edgecnn, site: Path, further: Path, bundle_copy: Path, tmp_path: Path):
     ours, foreign = make_keys(tmp_path / "ours"), make_keys(tmp_path / "foreign")
     good = ours.sign(bundle_copy)
     first = edgecnn("install", bundle_copy, "--to", site, "--key", ours.public, "--no-verify")
     assert first.out.splitlines()[1:] == [
-        "  its signature stands beside it",
-        f"  the signature holds: it is the one of {ours.public}'s owner",
+        "  the signature is stored next to it",
+        f"  the signature is valid for the key {ours.public}",
     ]
     archive = further.with_suffix(".tar")
     edgecnn("pack", further, "--out", archive)
@@ -171,18 +165,18 @@ def test_with_a_key_only_what_its_owner_has_signed_becomes_current(
         assert reason in result.error
         assert {path: path.stat().st_ino for path in site.rglob("*")} == before
 
-    refused(archive, reason=f"{archive} is not signed: expected its signature in {further}.sig, there is none")
+    refused(archive, reason=f"{archive} is not signed: expected its signature in {further}.sig, found none")
     foreign.sign(further)
-    refused(archive, reason=f"{further}.sig was not made with the private key of {ours.public}")
-    refused(archive, "--signature", good, reason=f"{archive}: manifest.json has changed since the bundle was signed")
+    refused(archive, reason=f"{further}.sig does not match the key {ours.public}")
+    refused(archive, "--signature", good, reason=f"{archive}: manifest.json was changed after the bundle was signed")
     foreign_too = foreign.sign(bundle_copy, at=tmp_path / "foreign.sig")
-    refused(bundle_copy, "--signature", foreign_too, reason=f"{foreign_too} was not made with the private key of")
+    refused(bundle_copy, "--signature", foreign_too, reason=f"{foreign_too} does not match the key")
     ours.sign(further)
     assert edgecnn("install", archive, "--to", site, "--key", ours.public).code == 0
     assert edgecnn("verify", site / "current", "--key", ours.public).code == 0
 
 
-def test_a_key_that_is_none_is_refused_before_anything_is_made(edgecnn, site: Path, tmp_path: Path):
+def test_rejects_a_missing_key(edgecnn, site: Path, tmp_path: Path):
     result = edgecnn("install", COMMITTED, "--to", site, "--key", tmp_path / "none.pem")
     assert result.code == 2
     assert "cannot read the key" in result.error

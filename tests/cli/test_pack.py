@@ -1,4 +1,4 @@
-"""`edgecnn pack` and `edgecnn unpack`: what they say, and their exit codes."""
+"""Tests of `edgecnn pack` and `edgecnn unpack`: output and exit codes."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from edgecnn.bundle.store import Bundle, open_bundle
 
 
-def test_a_bundle_travels_as_one_file(edgecnn, committed: Bundle, tmp_path: Path):
+def test_packs_and_unpacks_a_bundle(edgecnn, committed: Bundle, tmp_path: Path):
     packed = edgecnn("pack", committed.path, "--out", tmp_path / "digits.tar")
     assert packed.code == 0
     assert packed.out.startswith(f"packed {committed.manifest.name} into {tmp_path / 'digits.tar'}: ")
@@ -16,7 +16,7 @@ def test_a_bundle_travels_as_one_file(edgecnn, committed: Bundle, tmp_path: Path
     assert open_bundle(tmp_path / "copy").digest == committed.digest
 
 
-def test_json_says_what_was_written(edgecnn, committed: Bundle, tmp_path: Path):
+def test_json_contains_the_result(edgecnn, committed: Bundle, tmp_path: Path):
     out = tmp_path / "digits.tar"
     packed = json.loads(edgecnn("pack", committed.path, "--out", out, "--json").out)
     again = json.loads(edgecnn("pack", committed.path, "--out", out, "--force", "--json").out)
@@ -32,7 +32,7 @@ def test_json_says_what_was_written(edgecnn, committed: Bundle, tmp_path: Path):
     }
 
 
-def test_what_stands_already_is_a_usage_error(edgecnn, committed: Bundle, tmp_path: Path):
+def test_rejects_an_existing_output(edgecnn, committed: Bundle, tmp_path: Path):
     edgecnn("pack", committed.path, "--out", tmp_path / "digits.tar")
     (tmp_path / "copy").mkdir()
     for arguments in (("pack", committed.path, "--out", tmp_path / "digits.tar"), ("unpack", tmp_path / "digits.tar")):
@@ -41,7 +41,7 @@ def test_what_stands_already_is_a_usage_error(edgecnn, committed: Bundle, tmp_pa
         assert "--force" in result.error
 
 
-def test_a_bad_archive_is_one_line(edgecnn, tmp_path: Path):
+def test_rejects_a_malformed_archive(edgecnn, tmp_path: Path):
     (tmp_path / "bad.tar").write_bytes(b"hello" * 1000)
     result = edgecnn("unpack", tmp_path / "bad.tar", "--out", tmp_path / "copy")
     assert result.code == 1
@@ -49,9 +49,9 @@ def test_a_bad_archive_is_one_line(edgecnn, tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["bad.tar"]
 
 
-def test_a_bundle_is_no_archive_and_an_archive_no_bundle(edgecnn, committed: Bundle, tmp_path: Path):
+def test_rejects_a_bundle_as_archive_and_vice_versa(edgecnn, committed: Bundle, tmp_path: Path):
     assert edgecnn("unpack", committed.path, "--out", tmp_path / "copy").code == 1
     edgecnn("pack", committed.path, "--out", tmp_path / "digits.tar")
     result = edgecnn("pack", tmp_path / "digits.tar", "--out", tmp_path / "twice.tar")
     assert result.code == 1
-    assert "it is a file" in result.error
+    assert "found a file" in result.error

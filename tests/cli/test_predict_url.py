@@ -1,4 +1,4 @@
-"""`edgecnn predict --url`: same output and exit codes as with a local bundle."""
+"""Tests of `edgecnn predict --url`: the output and exit codes are the same as with a local bundle."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def asked(server: Server, tmp_path: Path) -> list[object]:
-    """The options that reach it."""
+    """The options for this server."""
     (tmp_path / "key").write_text(KEY)
     return ["--url", f"http://127.0.0.1:{server.port}", "--api-key-file", tmp_path / "key"]
 
@@ -50,7 +50,7 @@ def test_json_names_server_and_bundle(edgecnn, server: Server, asked: list[objec
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0 half a jpeg", b"GIF89a", None])
-def test_answers_good_images_beside_bad_ones(edgecnn, asked: list[object], tmp_path: Path, content: bytes | None):
+def test_classifies_good_images_after_bad_ones(edgecnn, asked: list[object], tmp_path: Path, content: bytes | None):
     if content is not None:
         (tmp_path / "bad.jpg").write_bytes(content)
     result = edgecnn("predict", *asked, SAMPLES[0], tmp_path / "bad.jpg", SAMPLES[1])
@@ -59,7 +59,7 @@ def test_answers_good_images_beside_bad_ones(edgecnn, asked: list[object], tmp_p
     first, last = result.err.splitlines()
     assert first.startswith("error: ")
     assert f"{tmp_path / 'bad.jpg'}" in first
-    assert last == "error: 1 of 3 images could not be read"
+    assert last == "error: cannot read 1 of 3 images: see the errors above"
 
 
 def test_uses_any_reachable_server(edgecnn, asked: list[object]):
@@ -90,7 +90,7 @@ def test_requires_a_name_for_several_models(edgecnn):
     with site(Two()) as found:
         result = edgecnn("predict", "--url", found.url, SAMPLES[0])
         assert result.code == 2
-        assert "serves m, n: name one of them with model (--model)" in result.error
+        assert "serves m, n: choose one with model (--model)" in result.error
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_requires_a_name_for_several_models(edgecnn):
 def test_rejects_engine_options_with_url(edgecnn, option: tuple[str, ...]):
     result = edgecnn("predict", "--url", nobody(), *option, SAMPLES[0])
     assert result.code == 2
-    assert f"{option[0]} and --url do not go together" in result.err
+    assert f"{option[0]} cannot be used with --url" in result.err
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_rejects_engine_options_with_url(edgecnn, option: tuple[str, ...]):
 def test_rejects_server_options_without_url(edgecnn, option: tuple[str, ...]):
     result = edgecnn("predict", COMMITTED, SAMPLES[0], *option)
     assert result.code == 2
-    assert f"{option[0]} is for a server: name it with --url" in result.err
+    assert f"{option[0]} requires --url" in result.err
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://a", "", "http://a:99999999"])
@@ -122,26 +122,26 @@ def test_rejects_wrong_urls(edgecnn, url: str):
 def test_requires_an_image(edgecnn):
     result = edgecnn("predict", "--url", nobody())
     assert result.code == 2
-    assert "expected an image to ask the server about: edgecnn predict --url URL IMAGE..." in result.error
+    assert "expected at least one image, found none: edgecnn predict --url URL IMAGE..." in result.error
 
 
 def test_rejects_a_url_as_bundle(edgecnn):
     result = edgecnn("predict", nobody(), SAMPLES[0])
     assert result.code == 2
-    assert "a server is asked with --url" in result.error
+    assert "expected a bundle, found the URL" in result.error
 
 
 def test_rejects_a_bundle_with_url(edgecnn):
     result = edgecnn("predict", "--url", nobody(), COMMITTED, SAMPLES[0])
     assert result.code == 2
-    assert "is a folder: beside --url every argument is an image" in result.error
+    assert "expected image files with --url, found the folder" in result.error
 
 
 def test_rejects_a_malformed_key_file(edgecnn, tmp_path: Path):
     (tmp_path / "key").write_text("two words")
     result = edgecnn("predict", "--url", nobody(), "--api-key-file", tmp_path / "key", SAMPLES[0])
     assert result.code == 2
-    assert "must hold one line of printable ASCII characters" in result.error
+    assert "must contain one line of printable ASCII characters" in result.error
     assert "words" not in result.error
 
 

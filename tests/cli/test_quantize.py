@@ -1,4 +1,4 @@
-"""What `edgecnn quantize` says at its end: the layers, the gate, the spread, and whether INT8 is worth it."""
+"""Tests of `edgecnn quantize`: the report, invalid options, and failures while writing."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ RECIPE = ROOT / "calibration" / "digits.json"
 
 
 @pytest.mark.slow
-def test_it_ends_with_the_truth(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+def test_prints_costs_and_gains(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     found = edgecnn(
         "quantize", fp32_bundle.path, "--calibration", RECIPE, "--out", tmp_path / "q", "--analyze", "--seeds", 2
     )
@@ -32,7 +32,7 @@ def test_it_ends_with_the_truth(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_json_holds_all_of_it(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+def test_json_contains_the_result(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     command = ("quantize", fp32_bundle.path, "--calibration", RECIPE, "--out", tmp_path / "q", "--seeds", 2, "--json")
     found = json.loads(edgecnn(*command).out)
     assert {seed["seed"] for seed in found["seeds"]} == {0, 1}
@@ -53,7 +53,7 @@ def test_json_holds_all_of_it(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
         (("--gate-data", "nowhere"), "nowhere"),
     ],
 )
-def test_what_cannot_be_asked_is_a_usage_error(edgecnn, fp32_bundle: Bundle, tmp_path: Path, option, expected: str):
+def test_rejects_invalid_options(edgecnn, fp32_bundle: Bundle, tmp_path: Path, option, expected: str):
     found = edgecnn("quantize", fp32_bundle.path, "--calibration", RECIPE, "--out", tmp_path / "q", *option)
     assert found.code in (1, 2)
     assert expected in found.error
@@ -61,25 +61,25 @@ def test_what_cannot_be_asked_is_a_usage_error(edgecnn, fp32_bundle: Bundle, tmp
 
 
 @pytest.mark.slow
-def test_full_range_weights_come_with_a_warning_about_other_processors(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+def test_warns_about_full_range_weights(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     options = ("--calibration", "digits", "--out", tmp_path / "q", "--full-range", "--max-drop", "100")
     found = edgecnn("quantize", fp32_bundle.path, *options)
     assert found.code == 0
-    assert "warning: x86 processors with AVX2 or AVX-512 and no VNNI would not hold the proof" in found.err
+    assert "warning: the self-test would fail on x86 processors with AVX2 or AVX-512 and no VNNI" in found.err
     assert "predicted for ONNX Runtime's AVX2 kernels" in found.err
     strict = edgecnn("quantize", fp32_bundle.path, *options, "--force", "--strict")
     assert strict.code == 3
 
 
 @pytest.mark.slow
-def test_what_nobody_can_predict_is_said(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+def test_reports_an_unpredictable_graph(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     options = ("--full-range", "--scheme", "symmetric", "--max-drop", "100")
     found = edgecnn("quantize", fp32_bundle.path, "--calibration", "digits", "--out", tmp_path / "q", *options)
     assert found.code == 0
-    assert "is not predicted: it is not known how conv1/Conv saturates, with signed activations" in found.err
+    assert "cannot be predicted: cannot simulate the saturation of conv1/Conv with signed activations" in found.err
 
 
-def test_images_without_a_training_split_calibrate_nothing(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+def test_requires_a_training_split(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     (tmp_path / "images" / "test" / "0").mkdir(parents=True)
     found = edgecnn("quantize", fp32_bundle.path, "--calibration", tmp_path / "images", "--out", tmp_path / "q")
     assert found.code in (1, 2)
@@ -110,7 +110,7 @@ FULL_AFTER_THE_FIRST_FILE = f"{FULL}\nos.fsync = lambda _: fill()"
 
 
 def again(before: str, parent: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    """Quantize over what stands at `out`, in a process of its own."""
+    """Quantize to an existing `out`, in a separate process."""
     options = ["--calibration", "digits", "--count", "30", "--max-drop", "100", "--force", "--seed", "7"]
     command = ["quantize", str(parent), "--out", str(out), *options]
     code = f"import sys\nsys.argv = ['edgecnn', *{command!r}]\n{before}\n{RUN}"
@@ -119,7 +119,7 @@ def again(before: str, parent: Path, out: Path) -> subprocess.CompletedProcess[s
 
 @pytest.fixture
 def standing(int8_bundle: Bundle, tmp_path: Path) -> Bundle:
-    """A good bundle at the place where the next one is to stand."""
+    """An intact bundle at the output path."""
     import shutil
 
     return open_bundle(shutil.copytree(int8_bundle.path, tmp_path / int8_bundle.path.name))
@@ -127,11 +127,11 @@ def standing(int8_bundle: Bundle, tmp_path: Path) -> Bundle:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", [1, 3, 5])
-def test_a_kill_leaves_the_old_bundle(fp32_bundle: Bundle, standing: Bundle, moment: int):
+def test_killed_run_keeps_the_old_bundle(fp32_bundle: Bundle, standing: Bundle, moment: int):
     killed = again(KILLED.format(moment), fp32_bundle.path, standing.path)
     assert killed.returncode == -signal.SIGKILL
     assert open_bundle(standing.path).digest == standing.digest
-    assert len(list(standing.path.parent.iterdir())) == 2, "the unfinished one is not there to be cleared"
+    assert len(list(standing.path.parent.iterdir())) == 2, "the unfinished bundle is missing"
     assert again("", fp32_bundle.path, standing.path).returncode == 0
     assert open_bundle(standing.path).digest != standing.digest
     assert [each.name for each in standing.path.parent.iterdir()] == [standing.path.name]
@@ -141,11 +141,11 @@ def test_a_kill_leaves_the_old_bundle(fp32_bundle: Bundle, standing: Bundle, mom
 @pytest.mark.parametrize(
     ("full", "expected"),
     [
-        (FULL_FROM_THE_START, "or name another folder with TMPDIR"),
-        (FULL_AFTER_THE_FIRST_FILE, "what stood there is unchanged"),
+        (FULL_FROM_THE_START, "or set TMPDIR to another folder"),
+        (FULL_AFTER_THE_FIRST_FILE, "existing files are unchanged"),
     ],
 )
-def test_a_full_disk_leaves_the_old_bundle(fp32_bundle: Bundle, standing: Bundle, full: str, expected: str):
+def test_full_disk_keeps_the_old_bundle(fp32_bundle: Bundle, standing: Bundle, full: str, expected: str):
     found = again(full, fp32_bundle.path, standing.path)
     assert found.returncode == 1
     (line,) = [line for line in found.stderr.splitlines() if line.startswith("error: ")]

@@ -1,4 +1,4 @@
-"""The whole road through the command line, and what its commands refuse."""
+"""Tests of all steps on the command line, and of their errors."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from edgecnn.bundle.store import Bundle, open_bundle
 RECIPE = Path(__file__).parents[2] / "calibration" / "digits.json"
 
 
-def test_train_export_quantize_verify_predict(edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_runs_all_steps(edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     trained = edgecnn("train", "lenet", "--data", "digits", "--out", "ck", "--epochs", 6, "--json")
     assert trained.code == 0
@@ -39,7 +39,7 @@ def test_train_export_quantize_verify_predict(edgecnn, tmp_path: Path, monkeypat
 
 
 @pytest.mark.slow
-def test_the_command_is_recorded_without_absolute_paths(edgecnn, checkpoint_path: Path, tmp_path: Path):
+def test_records_the_command_without_absolute_paths(edgecnn, checkpoint_path: Path, tmp_path: Path):
     out = tmp_path / "somewhere" / "lenet"
     assert edgecnn("export", checkpoint_path, f"--out={out}").code == 0
     assert open_bundle(out).manifest.provenance.command == "edgecnn export lenet-digits --out=lenet"
@@ -53,7 +53,7 @@ def test_every_command_has_help(edgecnn, command: str):
     assert "Usage: edgecnn" in result.out
 
 
-def test_python_m_edgecnn_is_edgecnn():
+def test_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "edgecnn", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("edgecnn, version 0.")
 
@@ -62,7 +62,7 @@ def test_python_m_edgecnn_is_edgecnn():
     ("arguments", "code", "says"),
     [
         (["train", "resnet1", "--data", "digits", "--out", "x"], 2, "choose lenet"),
-        (["train", "lenet", "--data", "nowhere", "--out", "x"], 1, "cifar10 or an image folder"),
+        (["train", "lenet", "--data", "nowhere", "--out", "x"], 1, "cifar10 or an existing image folder"),
         (["train", "lenet", "--data", "digits", "--out", "x", "--epochs", "0"], 2, "epochs must be positive"),
         (["export", "nowhere", "--out", "x"], 1, "edgecnn train"),
         (["quantize", "nowhere", "--calibration", "digits", "--out", "x"], 1, "not a bundle"),
@@ -73,7 +73,7 @@ def test_python_m_edgecnn_is_edgecnn():
         (["predict", "nowhere", "a.png"], 1, "not a bundle"),
     ],
 )
-def test_a_beginners_mistake_is_one_line_and_leaves_nothing(
+def test_reports_mistakes_on_one_line(
     edgecnn, arguments: list[str], code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -85,7 +85,7 @@ def test_a_beginners_mistake_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.slow
-def test_an_existing_output_is_refused_and_force_replaces_it(edgecnn, checkpoint_path: Path, tmp_path: Path):
+def test_replaces_an_output_only_with_force(edgecnn, checkpoint_path: Path, tmp_path: Path):
     assert edgecnn("export", checkpoint_path, "--out", tmp_path / "b").code == 0
     first = open_bundle(tmp_path / "b").digest
     refused = edgecnn("export", checkpoint_path, "--out", tmp_path / "b")
@@ -94,16 +94,16 @@ def test_an_existing_output_is_refused_and_force_replaces_it(edgecnn, checkpoint
     assert edgecnn("export", checkpoint_path, "--out", tmp_path / "b", "--force").code == 0
 
 
-def test_a_recipe_that_touches_the_test_split_is_a_usage_error(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+def test_rejects_calibration_on_the_test_split(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     recipe = json.loads(RECIPE.read_text()) | {"split": "test"}
     (tmp_path / "r.json").write_text(json.dumps(recipe))
     result = edgecnn("quantize", fp32_bundle.path, "--calibration", tmp_path / "r.json", "--out", tmp_path / "x")
-    assert (result.code, "only training images" in result.error) == (2, True)
+    assert (result.code, "calibration must not use test images" in result.error) == (2, True)
     assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.slow
-def test_quantizing_with_strict_makes_warnings_errors(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
+def test_strict_turns_warnings_into_errors(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     command = ["quantize", fp32_bundle.path, "--calibration", RECIPE, "--full-range", "--out"]
     loose = edgecnn(*command, tmp_path / "loose")
     strict = edgecnn(*command, tmp_path / "strict", "--strict")
@@ -111,7 +111,7 @@ def test_quantizing_with_strict_makes_warnings_errors(edgecnn, fp32_bundle: Bund
     assert (strict.code == 0) == ("warning: " not in loose.err)
 
 
-def test_a_corrupt_checkpoint_is_one_line(edgecnn, checkpoint_path: Path, tmp_path: Path):
+def test_rejects_a_corrupt_checkpoint(edgecnn, checkpoint_path: Path, tmp_path: Path):
     copy = Path(shutil.copytree(checkpoint_path, tmp_path / "ck"))
     (copy / "model.safetensors").write_bytes(b"\xff" * 100)
     result = edgecnn("export", copy, "--out", tmp_path / "x")
@@ -120,18 +120,22 @@ def test_a_corrupt_checkpoint_is_one_line(edgecnn, checkpoint_path: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_parity_failure_exits_with_3(edgecnn, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_exits_with_3_if_the_export_differs(
+    edgecnn, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     from networks import Liar
 
     from edgecnn.pipeline.models import registry
 
     monkeypatch.setitem(registry._REGISTRY, "lenet", registry.Architecture("lenet", lambda _: Liar(), 32, 32))
     result = edgecnn("export", checkpoint_path, "--out", tmp_path / "x")
-    assert (result.code, "does not answer as PyTorch does" in result.error) == (3, True)
+    assert (result.code, "differs from PyTorch" in result.error) == (3, True)
     assert not (tmp_path / "x").exists()
 
 
-def test_an_interrupt_exits_with_130(edgecnn, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_exits_with_130_on_an_interrupt(
+    edgecnn, checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     import edgecnn.pipeline.export.exporting as module
 
     def interrupt(path: Path) -> None:
@@ -143,15 +147,15 @@ def test_an_interrupt_exits_with_130(edgecnn, checkpoint_path: Path, tmp_path: P
     assert result.err.strip() == "interrupted"
 
 
-def test_a_missing_extra_is_named(tmp_path: Path):
-    """On a device `import torch` fails; `None` in `sys.modules` makes it fail here."""
+def test_reports_a_missing_extra(tmp_path: Path):
+    """`None` in `sys.modules` makes `import torch` fail, as on a device."""
     script = "import sys; sys.modules['torch'] = None; from edgecnn.cli.main import main; main()"
     arguments = ["train", "lenet", "--data", "digits", "--out", str(tmp_path / "x")]
     result = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
     assert (result.returncode, "pip install 'edgecnn[pipeline]'" in result.stderr) == (1, True)
 
 
-def test_a_reader_that_goes_away_is_no_traceback():
+def test_survives_a_closed_pipe():
     bundle = Path(__file__).parents[2] / "exported" / "lenet-digits-int8"
     command = f"{sys.executable} -m edgecnn verify {bundle} --json | true"
     env = os.environ | {"XDG_STATE_HOME": os.devnull}

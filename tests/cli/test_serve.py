@@ -1,4 +1,4 @@
-"""`edgecnn serve`: what is served, under which options, and what a beginner gets wrong."""
+"""Tests of `edgecnn serve`: bundles, options and errors."""
 
 import importlib.util
 import json
@@ -16,7 +16,7 @@ from edgecnn.server.supervisor.listening import listen
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Path], ServeOptions]]:
-    """Take the place of the supervisor, and note what it is asked for."""
+    """Replace the supervisor and record its arguments."""
     asked: list[tuple[list[Path], ServeOptions]] = []
 
     def supervise(sources: Sequence[Source], options: ServeOptions, *, roots: Sequence[Path]) -> int:
@@ -31,25 +31,25 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Path], ServeOptio
     return asked
 
 
-def test_bundles_and_folders_are_served_each_once(edgecnn: Callable, served: list, bundle_copy: Path):
+def test_serves_each_bundle_once(edgecnn: Callable, served: list, bundle_copy: Path):
     result = edgecnn("serve", bundle_copy, bundle_copy.parent, "--port", "0", "--max-batch", "8", "--access-log")
     assert result.code == 0, result.err
     assert served == [([bundle_copy], ServeOptions(port=0, max_batch=8, access_log=True))]
 
 
-def test_the_defaults_are_those_of_the_options(edgecnn: Callable, served: list, bundle_copy: Path):
+def test_uses_the_default_options(edgecnn: Callable, served: list, bundle_copy: Path):
     assert edgecnn("serve", bundle_copy).code == 0
     assert served[0][1] == ServeOptions()
 
 
-def test_alone_it_serves_what_was_exported(
+def test_serves_exported_bundles_by_default(
     edgecnn: Callable, served: list, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.chdir(tmp_path)
     nothing = edgecnn("serve")
     assert nothing.code == 2
     assert "exported is neither a bundle nor a folder of bundles" in nothing.error
-    assert "without a BUNDLE or FOLDER the bundles in ./exported are served" in nothing.error
+    assert "pass a BUNDLE or FOLDER, since the default is ./exported" in nothing.error
     (tmp_path / "exported").mkdir()
     assert edgecnn("serve").code == 2
     shutil.move(bundle_copy, tmp_path / "exported")
@@ -57,7 +57,7 @@ def test_alone_it_serves_what_was_exported(
     assert served[0][0] == [Path("exported") / COMMITTED.name]
 
 
-def test_a_place_without_bundles_is_named(edgecnn: Callable, served: list, tmp_path: Path):
+def test_rejects_a_folder_without_bundles(edgecnn: Callable, served: list, tmp_path: Path):
     for place in (tmp_path, tmp_path / "nowhere"):
         result = edgecnn("serve", place)
         assert result.code == 2
@@ -65,7 +65,7 @@ def test_a_place_without_bundles_is_named(edgecnn: Callable, served: list, tmp_p
     assert not served
 
 
-def test_two_bundles_of_one_name_are_both_named(edgecnn: Callable, served: list, bundle_copy: Path, tmp_path: Path):
+def test_rejects_two_bundles_with_one_name(edgecnn: Callable, served: list, bundle_copy: Path, tmp_path: Path):
     twin = Path(shutil.copytree(bundle_copy, tmp_path / "twin"))
     result = edgecnn("serve", bundle_copy, twin)
     assert result.code == 2
@@ -73,7 +73,7 @@ def test_two_bundles_of_one_name_are_both_named(edgecnn: Callable, served: list,
 
 
 @pytest.mark.parametrize("manifest", ["", "[]", '{"name": 3}', "[" * 100_000, '{"name": "lenet-digits-int8"'])
-def test_a_manifest_that_cannot_be_read_is_left_to_the_worker(
+def test_passes_unreadable_manifests_to_the_worker(
     edgecnn: Callable, served: list, bundle_copy: Path, tmp_path: Path, manifest: str
 ):
     twin = Path(shutil.copytree(bundle_copy, tmp_path / "twin"))
@@ -82,16 +82,14 @@ def test_a_manifest_that_cannot_be_read_is_left_to_the_worker(
     assert served[0][0] == [bundle_copy, twin]
 
 
-def test_a_port_that_is_taken_is_told_before_anything_is_loaded(
-    edgecnn: Callable, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_reports_a_used_port_before_loading(edgecnn: Callable, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch):
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         find = importlib.util.find_spec
         monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: find(name, *rest) or True)
         result = edgecnn("serve", bundle_copy, "--port", port)
     assert result.code == 2
-    assert result.error.startswith(f"error: port {port} of 127.0.0.1 is taken")
+    assert result.error.startswith(f"error: port {port} of 127.0.0.1 is already in use")
 
 
 @pytest.mark.parametrize(
@@ -99,22 +97,22 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(
     [
         (("--threads", "0"), "--threads must be in 1..1024, found 0"),
         (("--threads", "1024"), "threads are 1024, and this process may use"),
-        (("--tls-key", "key.pem"), "--tls-cert and --tls-key go together"),
+        (("--tls-key", "key.pem"), "--tls-cert and --tls-key must be given together"),
         (("--api-key-file", "nowhere"), "cannot read the API key file nowhere"),
-        (("--host", ""), "--host is empty"),
-        (("--host", "http://127.0.0.1"), "--host is a name or an address alone, such as 127.0.0.1, found 'http://"),
-        (("--host", "127.0.0.1:9000"), "found '127.0.0.1:9000': the port is --port"),
-        (("--backend", "tensorflow"), "there is no backend 'tensorflow': choose auto, onnxruntime or openvino"),
-        (("--device", "tpu"), "there is no device 'tpu': choose cpu, "),
+        (("--host", ""), "--host must not be empty"),
+        (("--host", "http://127.0.0.1"), "--host must be a host name or an address, such as 127.0.0.1, found 'http://"),
+        (("--host", "127.0.0.1:9000"), "found '127.0.0.1:9000': set the port with --port"),
+        (("--backend", "tensorflow"), "unknown backend 'tensorflow': choose auto, onnxruntime or openvino"),
+        (("--device", "tpu"), "unknown device 'tpu': choose cpu, "),
     ],
 )
-def test_what_cannot_be_is_one_line(edgecnn: Callable, bundle_copy: Path, arguments: tuple[str, ...], message: str):
+def test_rejects_invalid_options(edgecnn: Callable, bundle_copy: Path, arguments: tuple[str, ...], message: str):
     result = edgecnn("serve", bundle_copy, *arguments)
     assert result.code == 2
     assert message in result.error
 
 
-def test_a_missing_extra_says_how_to_install_it(edgecnn: Callable, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch):
+def test_reports_a_missing_extra(edgecnn: Callable, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "orjson" else find(name, *rest)
@@ -124,7 +122,7 @@ def test_a_missing_extra_says_how_to_install_it(edgecnn: Callable, bundle_copy: 
     assert result.error.endswith("orjson, which is not installed: pip install 'edgecnn[serve]'")
 
 
-def test_a_manifests_name_is_what_it_is_served_as(bundle_copy: Path):
+def test_uses_the_name_in_the_manifest(bundle_copy: Path):
     from edgecnn.server.models.catalogue import name_of
 
     manifest = json.loads((bundle_copy / "manifest.json").read_text())
@@ -133,7 +131,7 @@ def test_a_manifests_name_is_what_it_is_served_as(bundle_copy: Path):
     assert name_of(bundle_copy / "nowhere") is None
 
 
-def test_signatures_need_an_extra_of_their_own(
+def test_signatures_require_the_signing_extra(
     edgecnn: Callable, served: list, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
 ):
     find = importlib.util.find_spec

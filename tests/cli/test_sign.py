@@ -1,4 +1,4 @@
-"""`edgecnn sign` and `verify --key`: a signature beside the bundle, looked at before the self-test is replayed."""
+"""Tests of `edgecnn sign` and `verify --key`."""
 
 import json
 import shutil
@@ -14,19 +14,17 @@ from edgecnn.bundle.store import open_bundle
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    """Of whoever makes bundles."""
+    """Keys of the signer."""
     return make_keys(tmp_path_factory.mktemp("keys") / "ours")
 
 
 @pytest.fixture
 def place(bundle_copy: Path) -> Path:
-    """Where the signature is expected."""
+    """Default path of the signature."""
     return bundle_copy.with_name(f"{bundle_copy.name}.sig")
 
 
-def test_a_bundle_is_signed_beside_its_folder_and_verified(
-    edgecnn: Callable, bundle_copy: Path, place: Path, keys: Keys
-):
+def test_signs_and_verifies_a_bundle(edgecnn: Callable, bundle_copy: Path, place: Path, keys: Keys):
     before = sorted(bundle_copy.iterdir())
     signed = edgecnn("sign", bundle_copy, "--key", keys.private)
     assert signed.code == 0, signed.err
@@ -36,10 +34,10 @@ def test_a_bundle_is_signed_beside_its_folder_and_verified(
     assert {path.name for path in bundle_copy.parent.iterdir()} == {bundle_copy.name, place.name}
     verified = edgecnn("verify", bundle_copy, "--key", keys.public)
     assert verified.code == 0, verified.err
-    assert verified.out.endswith(f"the proof holds\n  the signature holds: it is the one of {keys.public}'s owner\n")
+    assert verified.out.endswith(f"the proof holds\n  the signature is valid for the key {keys.public}\n")
 
 
-def test_the_result_can_be_json_and_the_file_another(
+def test_writes_json_and_another_signature_file(
     edgecnn: Callable, bundle_copy: Path, place: Path, tmp_path: Path, keys: Keys
 ):
     other = tmp_path / "signatures" / "one"
@@ -56,9 +54,7 @@ def test_the_result_can_be_json_and_the_file_another(
     assert json.loads(found.out)["holds"]
 
 
-def test_a_signature_is_replaced_only_when_that_is_asked_for(
-    edgecnn: Callable, bundle_copy: Path, place: Path, keys: Keys
-):
+def test_replaces_a_signature_only_with_force(edgecnn: Callable, bundle_copy: Path, place: Path, keys: Keys):
     place.write_text("something")
     refused = edgecnn("sign", bundle_copy, "--key", keys.private)
     assert refused.code == 2
@@ -68,12 +64,10 @@ def test_a_signature_is_replaced_only_when_that_is_asked_for(
     assert edgecnn("verify", bundle_copy, "--key", keys.public).code == 0
 
 
-def test_a_place_that_cannot_be_is_told_before_anything_is_signed(
-    edgecnn: Callable, bundle_copy: Path, tmp_path: Path, keys: Keys
-):
+def test_rejects_an_invalid_output(edgecnn: Callable, bundle_copy: Path, tmp_path: Path, keys: Keys):
     inside = edgecnn("sign", bundle_copy, "--key", keys.private, "--out", bundle_copy / "signature")
     assert inside.code == 2
-    assert f"lies inside the bundle {bundle_copy}, which is sealed" in inside.error
+    assert f"is inside the bundle {bundle_copy}, which is sealed" in inside.error
     folder = edgecnn("sign", bundle_copy, "--key", keys.private, "--out", tmp_path, "--force")
     assert folder.code == 2
     assert f"{tmp_path} is not a plain file" in folder.error
@@ -83,9 +77,7 @@ def test_a_place_that_cannot_be_is_told_before_anything_is_signed(
     assert "cannot write" in below.error
 
 
-def test_what_a_killed_sign_has_left_is_cleared_away_by_the_next(
-    edgecnn: Callable, bundle_copy: Path, place: Path, keys: Keys
-):
+def test_deletes_leftovers_of_a_killed_run(edgecnn: Callable, bundle_copy: Path, place: Path, keys: Keys):
     left = place.with_name(f".{place.name}.new-0123456789ab")
     left.mkdir()
     (left / place.name).write_text("half a sig")
@@ -93,7 +85,7 @@ def test_what_a_killed_sign_has_left_is_cleared_away_by_the_next(
     assert not left.exists()
 
 
-def test_a_damaged_bundle_is_not_signed(edgecnn: Callable, bundle_copy: Path, place: Path, keys: Keys):
+def test_rejects_a_damaged_bundle(edgecnn: Callable, bundle_copy: Path, place: Path, keys: Keys):
     (bundle_copy / "model.onnx").write_bytes(b"x")
     refused = edgecnn("sign", bundle_copy, "--key", keys.private)
     assert refused.code == 1
@@ -101,9 +93,7 @@ def test_a_damaged_bundle_is_not_signed(edgecnn: Callable, bundle_copy: Path, pl
     assert not place.exists()
 
 
-def test_the_self_test_is_not_replayed_where_the_signature_does_not_hold(
-    edgecnn: Callable, bundle_copy: Path, tmp_path: Path, keys: Keys
-):
+def test_checks_the_signature_before_the_self_test(edgecnn: Callable, bundle_copy: Path, tmp_path: Path, keys: Keys):
     unsigned = edgecnn("verify", bundle_copy, "--key", keys.public)
     assert unsigned.code == 3
     assert f"{bundle_copy} is not signed" in unsigned.error
@@ -111,7 +101,7 @@ def test_the_self_test_is_not_replayed_where_the_signature_does_not_hold(
     (bundle_copy / "model.onnx").write_bytes(b"x")
     altered = edgecnn("verify", bundle_copy, "--key", keys.public)
     assert altered.code == 3
-    assert f"{bundle_copy / 'model.onnx'} has changed since the bundle was signed" in altered.error
+    assert f"{bundle_copy / 'model.onnx'} was changed after the bundle was signed" in altered.error
     assert altered.out == ""
     assert not (tmp_path / "state").exists()  # no record either
 
@@ -119,12 +109,12 @@ def test_the_self_test_is_not_replayed_where_the_signature_does_not_hold(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--key", "{private}"), "holds a private key"),
+        (("--key", "{private}"), "is a private key"),
         (("--key", "nowhere"), "cannot read the key nowhere: No such file or directory"),
-        (("--signature", "x.sig"), "--signature needs --key"),
+        (("--signature", "x.sig"), "--signature requires --key"),
     ],
 )
-def test_what_cannot_be_is_one_line(
+def test_verify_rejects_invalid_keys(
     edgecnn: Callable, bundle_copy: Path, keys: Keys, arguments: tuple[str, ...], message: str
 ):
     result = edgecnn("verify", bundle_copy, *(each.format(private=keys.private) for each in arguments))
@@ -132,16 +122,14 @@ def test_what_cannot_be_is_one_line(
     assert message in result.error
 
 
-def test_a_folder_of_bundles_is_none(edgecnn: Callable, bundle_copy: Path, keys: Keys):
+def test_rejects_a_folder_of_bundles(edgecnn: Callable, bundle_copy: Path, keys: Keys):
     for command, key in (("sign", keys.private), ("verify", keys.public)):
         result = edgecnn(command, bundle_copy.parent, "--key", key)
         assert result.code == 1
-        assert f"it holds the bundles {bundle_copy.name}: name one" in result.error
+        assert f"it contains the bundles {bundle_copy.name}: choose one" in result.error
 
 
-def test_a_missing_extra_says_how_to_install_it(
-    edgecnn: Callable, bundle_copy: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
-):
+def test_reports_a_missing_extra(edgecnn: Callable, bundle_copy: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch):
     for module in ("edgecnn.archive.openssf", "edgecnn.archive.keys"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "model_signing", None)
@@ -151,7 +139,7 @@ def test_a_missing_extra_says_how_to_install_it(
         assert result.error.endswith("model_signing, which is not installed: pip install 'edgecnn[signing]'")
 
 
-def test_a_version_that_one_stands_in_is_signed_beside_it(
+def test_signs_the_working_directory(
     edgecnn: Callable, bundle_copy: Path, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     inner = Path(shutil.copytree(bundle_copy, tmp_path / "photos" / "2"))

@@ -1,4 +1,4 @@
-"""`edgecnn train` on the command line: its log, its options, and what a beginner gets wrong."""
+"""Tests of `edgecnn train`: log, options and errors."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def pets(tmp_path: Path) -> Path:
     return root
 
 
-def test_every_epoch_is_a_line_of_the_log_and_a_tensorboard_scalar(edgecnn: Callable, tmp_path: Path):
+def test_logs_every_epoch(edgecnn: Callable, tmp_path: Path):
     out, board = tmp_path / "lenet", tmp_path / "board"
     options = ["--epochs", 3, "--tensorboard", board, "--json"]
     result = edgecnn("train", "lenet", "--data", "digits", "--out", out, *options)
@@ -41,7 +41,7 @@ def test_every_epoch_is_a_line_of_the_log_and_a_tensorboard_scalar(edgecnn: Call
     assert written == pytest.approx([epoch.validation_top1 for epoch in history])
 
 
-def test_a_recipe_is_taken_and_each_value_is_an_option(edgecnn: Callable, tmp_path: Path):
+def test_options_override_the_recipe(edgecnn: Callable, tmp_path: Path):
     result = edgecnn(
         "train", "lenet", "--data", "digits", "--out", tmp_path / "x", "--epochs", 1, "--flip", "--zoom", 0
     )
@@ -50,7 +50,7 @@ def test_a_recipe_is_taken_and_each_value_is_an_option(edgecnn: Callable, tmp_pa
     assert (options.epochs, options.flip, options.zoom, options.rotation) == (1, True, 0, 10)
 
 
-def test_help_names_every_option_and_says_where_values_come_from(edgecnn: Callable):
+def test_help_lists_options_and_their_defaults(edgecnn: Callable):
     text = edgecnn("train", "--help").out
     for option in ("--resume", "--weights", "--freeze / --no-freeze", "--tensorboard", "--optimizer", "--precision"):
         assert option in text
@@ -60,15 +60,15 @@ def test_help_names_every_option_and_says_where_values_come_from(edgecnn: Callab
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (["--image-size", "16"], 2, "resnet18 takes images from 32 pixels on, found --image-size 16"),
+        (["--image-size", "16"], 2, "resnet18 takes images of at least 32 pixels, found --image-size 16"),
         (["--epochs", "0"], 2, "epochs must be positive, found 0"),
         (["--freeze"], 2, "--weights"),
         (["--weights", "nowhere.pth"], 2, "nowhere.pth is neither a file nor"),
-        (["--precision", "fp16"], 2, "take bf16 or fp32"),
+        (["--precision", "fp16"], 2, "use bf16 or fp32"),
         (["--optimizer", "lion"], 2, "is not one of 'adamw', 'sgd'"),
     ],
 )
-def test_what_cannot_be_is_one_line(
+def test_rejects_invalid_options(
     edgecnn: Callable, pets: Path, tmp_path: Path, options: list[str], code: int, said: str
 ):
     result = edgecnn("train", "resnet18", "--data", pets, "--out", tmp_path / "x", *options)
@@ -78,7 +78,7 @@ def test_what_cannot_be_is_one_line(
     assert not (tmp_path / "x").exists()
 
 
-def test_a_class_with_one_image_is_named(edgecnn: Callable, pets: Path, tmp_path: Path):
+def test_rejects_a_class_with_one_image(edgecnn: Callable, pets: Path, tmp_path: Path):
     for path in sorted((pets / "train" / "dog").iterdir())[1:]:
         path.unlink()
     result = edgecnn("train", "resnet18", "--data", pets, "--out", tmp_path / "x", "--validation", 0)
@@ -86,7 +86,7 @@ def test_a_class_with_one_image_is_named(edgecnn: Callable, pets: Path, tmp_path
     assert "pets has 1 training image of the class dog: expected at least 2" in result.error
 
 
-def test_classes_that_differ_between_train_and_test_are_named(edgecnn: Callable, pets: Path, tmp_path: Path):
+def test_rejects_different_classes_in_test_split(edgecnn: Callable, pets: Path, tmp_path: Path):
     (pets / "test" / "dog").rename(pets / "test" / "bird")
     result = edgecnn("train", "resnet18", "--data", pets, "--out", tmp_path / "x")
     assert result.code == 1
@@ -94,13 +94,13 @@ def test_classes_that_differ_between_train_and_test_are_named(edgecnn: Callable,
 
 
 @pytest.mark.slow
-def test_images_in_both_splits_are_a_warning_and_with_strict_an_error(edgecnn: Callable, pets: Path, tmp_path: Path):
+def test_warns_about_images_in_both_splits(edgecnn: Callable, pets: Path, tmp_path: Path):
     (pets / "test" / "cat" / "copy.png").write_bytes((pets / "train" / "cat" / "0.png").read_bytes())
     command = ["train", "resnet18", "--data", pets, "--image-size", 32, "--epochs", 1]
     result = edgecnn(*command, "--out", tmp_path / "x")
     assert result.code == 0
     assert (
-        "warning: 1 of 9 test images of pets are training images too (train/cat/0.png = test/cat/copy.png)"
+        "warning: 1 of 9 test images of pets are also training images (train/cat/0.png = test/cat/copy.png)"
         in result.err
     )
     result = edgecnn(*command, "--out", tmp_path / "y", "--strict")
@@ -108,7 +108,7 @@ def test_images_in_both_splits_are_a_warning_and_with_strict_an_error(edgecnn: C
     assert not (tmp_path / "y").exists()
 
 
-def test_resume_on_the_command_line_refuses_other_options(edgecnn: Callable, tmp_path: Path):
+def test_resume_rejects_changed_options(edgecnn: Callable, tmp_path: Path):
     command = ["train", "lenet", "--data", "digits", "--out", tmp_path / "x", "--resume"]
     assert edgecnn(*command, "--epochs", 1).code == 0
     assert edgecnn(*command, "--epochs", 1).code == 0

@@ -1,4 +1,4 @@
-"""`edgecnn verify --data`: the statistics of a comparison, its flips, batch mates, and what a record keeps of it."""
+"""Tests of `edgecnn verify --data`: statistics, flips, batch mates and the record."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ from edgecnn.runtime.verification.recorded import RecordedLogits, read_recorded
 
 @pytest.fixture
 def sociable(fp32_bundle: Bundle, tmp_path: Path) -> tuple[Bundle, Path]:
-    """An intact bundle whose answers depend on batch mates, and logits that it gives to the test digits in order."""
+    """An intact bundle whose logits depend on the batch, and its logits for the test digits in order."""
     model = subtract_batch_mean(fp32_bundle.model)
     (tmp_path / "model.onnx").write_bytes(model)
     session = open_session(dataclasses.replace(fp32_bundle, path=tmp_path), backend="onnxruntime")
@@ -45,24 +45,24 @@ def compared(edgecnn, bundle: Bundle, given: OnADevice, *options: object):
 
 
 @pytest.mark.parametrize("engine", installed())
-def test_a_comparison_is_told_as_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, engine: str):
+def test_prints_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, engine: str):
     result = compared(edgecnn, committed, on_a_device, "--backend", engine)
     assert result.code == 0, result.err
-    for told in (
+    for line in (
         "handwriting test, 385 images:",
         "top-1 99.74% [98.54%, 99.95%], reference 99.48% [98.13%, 99.86%]",
         "drop -0.26 points [-1.46, +0.73]: 0 right answers lost, 1 won; McNemar's exact test p = 1",
         "agreement 99.74% [98.54%, 99.95%]",
         "KL divergence",
-        "1 answer differs; each with its margin, those that the reference is surest of first:",
+        "1 answer differs; with margins, the largest margin of the reference first:",
         "test/0/0007.png  0 by ",
         "a logit moves by ",
     ):
-        assert told in result.out, result.out
+        assert line in result.out, result.out
     assert "more (--json" not in result.out
 
 
-def test_json_has_every_figure(edgecnn, committed: Bundle, on_a_device: OnADevice):
+def test_json_contains_every_figure(edgecnn, committed: Bundle, on_a_device: OnADevice):
     found = json.loads(compared(edgecnn, committed, on_a_device, "--backend", "onnxruntime", "--json").out)
     agreement, mates = found["agreement"], found["batch_mates"]
     assert agreement["agreement"]["right"] == 384
@@ -77,14 +77,14 @@ def test_json_has_every_figure(edgecnn, committed: Bundle, on_a_device: OnADevic
     assert all(run["max_difference"] <= mates["limit"] for run in mates["runs"])
 
 
-def test_many_flips_are_cut_in_the_text_and_all_in_json(edgecnn, committed: Bundle, on_a_device: OnADevice):
+def test_json_contains_all_flips(edgecnn, committed: Bundle, on_a_device: OnADevice):
     recorded = read_recorded(on_a_device.reference)
     logits = recorded.logits.copy()
     logits[:30] *= -1
     dataclasses.replace(recorded, logits=logits).write(on_a_device.reference)
     text = compared(edgecnn, committed, on_a_device)
     assert text.code == 3
-    assert "of the answers agree with the reference's" in text.error
+    assert "agreement with the reference is" in text.error
     found = json.loads(compared(edgecnn, committed, on_a_device, "--json").out)["agreement"]
     assert len(found["flips"]) == found["flipped"] > 10
     margins = [flip["reference_margin"] for flip in found["flips"]]
@@ -93,10 +93,10 @@ def test_many_flips_are_cut_in_the_text_and_all_in_json(edgecnn, committed: Bund
     assert f"and {found['flipped'] - 10} more" in text.out
 
 
-def test_a_bundle_whose_answers_depend_on_batch_mates_exits_with_3(edgecnn, sociable: tuple[Bundle, Path]):
+def test_exits_with_3_if_answers_depend_on_the_batch(edgecnn, sociable: tuple[Bundle, Path]):
     bundle, reference = sociable
     command = ("verify", bundle.path, "--backend", "onnxruntime")
-    assert edgecnn(*command).code == 0  # in the batches that its proof was made with it answers as ever
+    assert edgecnn(*command).code == 0  # the self-test uses the batches of the proof
     result = edgecnn(*command, "--data", "digits", "--reference", reference)
     assert result.code == 3
     assert "answers depend on batch mates, batch size or threads: at batch 1 " in result.error
@@ -104,7 +104,7 @@ def test_a_bundle_whose_answers_depend_on_batch_mates_exits_with_3(edgecnn, soci
     assert "does NOT hold" in result.out
 
 
-def test_logits_that_are_not_finite_are_told_and_exit_with_3(
+def test_exits_with_3_if_logits_are_not_finite(
     edgecnn, committed: Bundle, on_a_device: OnADevice, monkeypatch: pytest.MonkeyPatch
 ):
     from edgecnn.runtime.engines.onnxruntime import OnnxRuntimeSession
@@ -124,7 +124,7 @@ def test_logits_that_are_not_finite_are_told_and_exit_with_3(
     assert "  3, not finite" in result.out
 
 
-def test_the_record_keeps_the_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
+def test_record_contains_the_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
     result = compared(edgecnn, committed, on_a_device, "--record", tmp_path / "r.json", "--json")
     assert json.loads(result.out) == json.loads((tmp_path / "r.json").read_text())
     found = read_record(tmp_path / "r.json")
@@ -134,7 +134,7 @@ def test_the_record_keeps_the_statistics(edgecnn, committed: Bundle, on_a_device
     assert found.agreement.flips[0].image == "test/0/0007.png"
 
 
-def test_a_record_of_an_earlier_edgecnn_is_replaced(edgecnn, committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
+def test_replaces_a_record_of_an_older_version(edgecnn, committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
     place = tmp_path / "r.json"
     assert compared(edgecnn, committed, on_a_device, "--record", place).code == 0
     earlier = json.loads(place.read_text())
@@ -145,7 +145,7 @@ def test_a_record_of_an_earlier_edgecnn_is_replaced(edgecnn, committed: Bundle, 
     assert json.loads(place.read_text())["agreement"]["flipped"] == 1
 
 
-def test_a_simulation_has_statistics_and_no_batch_mates(edgecnn, committed: Bundle, on_a_device: OnADevice):
+def test_simulation_skips_batch_mates(edgecnn, committed: Bundle, on_a_device: OnADevice):
     result = compared(edgecnn, committed, on_a_device, "--simulate", "avx2", "--json")
     assert result.code == 0, result.err
     found = json.loads(result.out)
@@ -153,7 +153,7 @@ def test_a_simulation_has_statistics_and_no_batch_mates(edgecnn, committed: Bund
     assert found["batch_mates"] is None
 
 
-def test_the_threads_that_were_asked_for_are_tried_too(edgecnn, committed: Bundle, on_a_device: OnADevice):
+def test_tests_the_requested_threads(edgecnn, committed: Bundle, on_a_device: OnADevice):
     result = compared(edgecnn, committed, on_a_device, "--threads", 3, "--json")
     threads = {run["threads"] for run in json.loads(result.out)["batch_mates"]["runs"]}
     assert threads == {1, 3, usable_cores()}

@@ -1,4 +1,4 @@
-"""One server for all tests that leave it as it was."""
+"""One server for all tests that do not change it."""
 
 from collections.abc import Iterator
 
@@ -17,13 +17,13 @@ def running() -> Iterator[Server]:
 
 @pytest.fixture
 def server(running: Server) -> Iterator[Server]:
-    """That server; after each test it must be unharmed."""
+    """The running server; after each test, check that it still works."""
     yield running
     running.unharmed()
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Client]:
-    """A client of it."""
+    """A client of the server."""
     with Client(f"http://127.0.0.1:{server.port}") as client:
         yield client

@@ -1,4 +1,4 @@
-"""A client of a real server gives what a `Classifier` of the same bundle gives, for every kind of image."""
+"""A client of a real server returns the results of a `Classifier`, for each kind of image."""
 
 import io
 import subprocess
@@ -64,7 +64,7 @@ def test_pillow_images_match_a_classifier(client: Client, classifier: Classifier
     else:
         coloured = Image.merge("RGB", (digit.convert("L"), digit.convert("L").rotate(9), digit.convert("L")))
         picture = coloured.convert(mode)
-    picture.getexif()[0x0112] = 6  # it lies on its side
+    picture.getexif()[0x0112] = 6  # rotated by 90 degrees
     same(client.predict(picture), classifier.predict(picture))
 
 
@@ -97,7 +97,7 @@ def test_rejects_a_broken_image(client: Client, tmp_path: Path, content: bytes):
         client.predict(tmp_path / "bad.png")
 
 
-def test_answers_good_images_beside_bad_ones(client: Client, classifier: Classifier):
+def test_classifies_good_images_among_bad_ones(client: Client, classifier: Classifier):
     images: list = [*SAMPLES[:11], BROKEN[1], *SAMPLES[11:], Path("nowhere.png"), BROKEN[4], np.zeros(3), "\0"]
     found, expected = list(client.predictions(images)), list(classifier.predictions(images))
     assert [type(each) for each in found] == [type(each) for each in expected]
@@ -139,7 +139,7 @@ def test_wrong_types_raise_as_in_a_classifier(client: Client, classifier: Classi
             with pytest.raises(UsageError, match="top must be a whole number of at least 1"):
                 asked.predict(SAMPLES[0], top=anything)
         for anything in ("digit.png", b"", 5, None):
-            with pytest.raises(UsageError, match="put the one into a list"):
+            with pytest.raises(UsageError, match="put it into a list"):
                 asked.predictions(anything)
 
 

@@ -25,7 +25,7 @@ def count(found: Site, end: str) -> int:
 
 
 def sent(found: Site) -> list[str]:
-    """The datatypes of the tensors that have come."""
+    """Return the datatypes of the received tensors."""
     heads = [
         json.loads(asked.body[: int(asked.headers[LENGTH.lower()])])
         for asked in found.asked
@@ -60,7 +60,7 @@ def test_repeats_when_the_bundle_was_replaced():
 
     def answer(asked: Asked) -> Said:
         said = model(asked)
-        if asked.path.endswith("/infer") and len(found.asked) < 12:  # gone by the time that anybody asks who it was
+        if asked.path.endswith("/infer") and len(found.asked) < 12:  # replaced before the client reads the card
             number = next(numbers)
             model.labels, model.digest = [f"{number}{letter}" for letter in "abc"], digest(number)
         return said
@@ -124,7 +124,7 @@ def test_describes_a_changed_model_again(change: dict):
     with site(model) as found, Client(found.url) as client:
         assert client.predict(images(1)[0]).label == "b"
         model.digest = digest(1)
-        with pytest.raises(ServerError, match="has a new model for images"):
+        with pytest.raises(ServerError, match="has a new model with other preprocessing"):
             client.predict(images(1)[0])
         described = count(found, "/config")
         with pytest.raises(EdgecnnError):  # the script decodes no files
@@ -133,7 +133,7 @@ def test_describes_a_changed_model_again(change: dict):
 
 
 def test_rejects_labels_of_another_length():
-    refused = pytest.raises(ServerError, match="2 labels and gives 3 logits")
+    refused = pytest.raises(ServerError, match="2 labels and returned 3 logits")
     with site(Model(labels=("a", "b"))) as found, Client(found.url) as client, refused:
         client.predict(images(1)[0])
 
@@ -147,7 +147,7 @@ RESIZED = {"mode": "L", "crop": None, "mean": [0.5], "std": [0.5], "resize": {"i
         ({"mode": "L", "resize": None, "crop": None, "mean": [0.5], "std": [0.5]}, "UINT8"),
         (RESIZED | {"resize": {"size": [4], "interpolation": "bilinear"}}, "UINT8"),
         (RESIZED | {"resize": {"size": [4, 4], "interpolation": "bilinear"}, "crop": [4, 4]}, "UINT8"),
-        # It would be scaled to 5 and cut to 4.
+        # The image would be resized to 5 and cropped to 4.
         (RESIZED | {"resize": {"size": [5], "interpolation": "bilinear"}, "crop": [4, 4]}, "BYTES"),
         (RESIZED | {"later": "versions may say more"}, "BYTES"),
         (None, "BYTES"),
@@ -269,7 +269,7 @@ def test_uses_the_only_ready_model():
 
 def test_requires_a_name_for_several_models():
     with site(with_index({"name": "m"}, {"name": "n", "state": "READY"})) as found:
-        with Client(found.url) as client, pytest.raises(UsageError, match=r"serves m, n: name one of them with model"):
+        with Client(found.url) as client, pytest.raises(UsageError, match=r"serves m, n: choose one with model"):
             client.predict(images(1)[0])
         with Client(found.url, model="m") as client:
             assert client.predict(images(1)[0]).label == "b"

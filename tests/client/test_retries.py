@@ -29,7 +29,7 @@ def asking(*models: Model | str, **options: object) -> Iterator[tuple[Client, li
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the client waits for a server, each time."""
+    """Record the duration of each wait for a server."""
     found: list[float] = []
 
     class Condition(threading.Condition):
@@ -54,9 +54,9 @@ def test_repeats_a_failed_request(fault: Said):
 
 
 def test_bounds_the_attempts():
-    model = Model(faults=[reply(503, {"error": "256 requests wait already"})] * 20)
+    model = Model(faults=[reply(503, {"error": "256 requests are already queued"})] * 20)
     with asking(model, retries=Retries(attempts=3, first_rest_s=0.001)) as (client, (found,)):
-        with pytest.raises(ServerUnavailable, match=r"answers 503: 256 requests wait already$") as caught:
+        with pytest.raises(ServerUnavailable, match=r"answers 503: 256 requests are already queued$") as caught:
             client.predict(images(1)[0])
         assert inferences(found) == 3
         assert caught.value.urls == (found.url,)
@@ -163,7 +163,8 @@ def test_deadline_holds_if_a_server_hangs(fault: Said):
 
 def test_a_hanging_server_leaves_time():
     models = (Model(faults=[HELD]), Model(faults=[HELD]), Model())
-    with asking(*models, model="m", timeout_s=3) as (client, sites):  # the first describes it, the second is asked
+    # The first server describes the model, the second one gets the image.
+    with asking(*models, model="m", timeout_s=3) as (client, sites):
         assert client.predict(images(1)[0]).label == "b"
         assert inferences(sites[0]) + inferences(sites[1]) >= 1
         assert inferences(sites[2]) == 1

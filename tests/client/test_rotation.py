@@ -1,4 +1,4 @@
-"""Turns and back-off of servers, with times that the test sets."""
+"""Turns and back-off of servers, with simulated times."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +76,7 @@ def test_counts_concurrent_failures_once(count: int):
     assert a.failures == 1
 
 
-def test_an_older_request_ends_no_back_off():
+def test_an_older_request_does_not_end_a_back_off():
     rotation = Rotation(["a"], RETRIES)
     a: Server = rotation.servers[0]
     rotation.failed(a, "", sent_at=1, now=2, retry_after_s=9)

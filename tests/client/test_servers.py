@@ -1,4 +1,4 @@
-"""Real servers: one of two dies under load, one requires a key and has a certificate of our own."""
+"""Real servers: one of two dies under load, one requires a key and has a self-signed certificate."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def listens(port: int) -> bool:
 
 
 class Load:
-    """Threads that ask one client, each request held against what a `Classifier` answers."""
+    """Threads that use one client, and compare each result with a `Classifier`'s."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -63,12 +63,12 @@ class Load:
             self.answers += 1
 
     def more(self, count: int = 200) -> None:
-        """Wait for so many more answers; one that is lost or wrong ends its thread."""
+        """Wait for more answers; a lost or wrong one ends its thread."""
         goal = self.answers + count
         wait_for(lambda: self.answers >= goal or any(run.done() for run in self._runs))
 
     def end(self) -> None:
-        """End the threads; raises what ended one before."""
+        """End the threads; raise the error of a thread that ended before."""
         self._ended.set()
         self._pool.shutdown()
         for run in self._runs:
@@ -92,7 +92,7 @@ def test_survives_killed_servers_under_load():
         process, lines = start("--port", first.port)
         try:
             wait_for(lambda: any("edgecnn serves" in line for line in lines))
-            kill(second)  # from now on every answer is of the one that has come back
+            kill(second)  # only the restarted server answers now
             load.more()
             load.end()
         finally:
@@ -192,7 +192,7 @@ KEY = "0123456789abcdef-Key"
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
-    """A server with a certificate of its own that wants a key, and the certificate."""
+    """A server with a self-signed certificate and an API key, and the path of the certificate."""
     folder = tmp_path_factory.mktemp("tls")
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
@@ -215,8 +215,8 @@ def test_works_with_key_and_authority(secured: tuple[Server, Path]):
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        (None, "an API key is needed, .*; pass its API key: api_key, or --api-key-file"),
-        ("wrong", "this is not the server's API key; pass its API key: api_key, or --api-key-file"),
+        (None, "expected an API key, found none: .*; pass its API key: api_key, or --api-key-file"),
+        ("wrong", "the API key is wrong; pass its API key: api_key, or --api-key-file"),
     ],
 )
 def test_reports_a_missing_or_wrong_key(secured: tuple[Server, Path], key: str | None, expected: str):

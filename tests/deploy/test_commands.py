@@ -1,4 +1,4 @@
-"""Every command of ours in deploy/, wherever it stands, is one that the command line takes."""
+"""Every edgecnn command in deploy/ is one that the command line accepts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ FOLDERS = sorted(path for path in DEPLOY.iterdir() if path.is_dir())
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_each_folder_says_how_it_is_used(folder: Path):
+def test_each_folder_has_a_linked_readme(folder: Path):
     assert (folder / "README.md").exists()
     assert f"({folder.name}/README.md)" in (DEPLOY / "README.md").read_text()
 
@@ -25,13 +25,13 @@ def test_the_command_of_an_image_parses(file: Path):
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.stem)
-def test_the_command_of_a_unit_parses_with_each_board(board: Path, tmp_path: Path):
+def test_the_command_of_the_unit_parses(board: Path, tmp_path: Path):
     assert list(DEPLOY.glob("**/*.service")) == [UNIT]
     assert parsed(unit_command(board, credentials=tmp_path)).info_name == "serve"
 
 
 def containers(document: Any) -> Iterator[Any]:
-    """Every container in a manifest, however deep."""
+    """Yield every container in a manifest, at any depth."""
     if isinstance(document, dict):
         yield from document.get("containers", [])
     for value in document.values() if isinstance(document, dict) else document if isinstance(document, list) else []:
@@ -42,11 +42,11 @@ def test_the_arguments_of_every_container_parse():
     found = [each for file in DEPLOY.glob("**/*.yaml") for each in containers(yaml.safe_load(file.read_text()))]
     assert len(found) >= 2
     for each in found:
-        assert "command" not in each  # the image's entry point stays: edgecnn
+        assert "command" not in each  # the image's entry point remains: edgecnn
         parsed(["edgecnn", *each["args"]])
 
 
-def test_commands_are_found_by_name_by_path_in_containers_and_with_a_boards_arguments():
+def test_finds_commands_in_shell_scripts():
     script = """
     edgecnn models | head -1   # a comment
     sudo /opt/edgecnn/bin/edgecnn verify \\

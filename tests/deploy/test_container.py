@@ -1,4 +1,4 @@
-"""The container files: linted, held to what they promise, and their steps run in a clean folder."""
+"""The container files: linted, checked for their guarantees, and their steps run in an empty folder."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def test_hadolint_finds_nothing(file: Path):
 
 
 @BY_NAME
-def test_an_image_runs_as_a_fixed_user_and_says_how_it_is(file: Path):
+def test_image_runs_as_a_fixed_user_with_a_healthcheck(file: Path):
     names = [step.name for step in steps(file)]
     assert last(file, "USER").value == f"{USER}:{USER}"
     assert max(at for at, name in enumerate(names) if name in {"RUN", "COPY"}) < names.index("USER")
@@ -55,19 +55,19 @@ def test_an_image_runs_as_a_fixed_user_and_says_how_it_is(file: Path):
 
 
 @BY_NAME
-def test_an_image_rests_on_one_exact_version_of_its_base_for_every_processor(file: Path):
+def test_base_image_has_one_exact_version(file: Path):
     bases = {step.value.split(" AS ")[0] for step in steps(file) if step.name == "FROM"}
     (base,) = bases
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+(@sha256:[0-9a-f]{64})?", base)
     assert not re.search(r"--platform|amd64|arm64|x86_64|aarch64", "\n".join(step.value for step in steps(file)))
 
 
-def test_the_workstation_is_built_as_a_device_is_with_another_lock():
+def test_workstation_build_differs_only_in_its_lock():
     assert last(WORKSTATION, "RUN").value == last(DEVICE, "RUN").value.replace("${ENGINE}.lock", "workstation.lock")
 
 
 def locked(name: str) -> dict[str, set[str]]:
-    """Package to the versions that a lock holds: more than one where Python versions need others."""
+    """Return the locked versions of each package. Different Python versions may need different ones."""
     found: dict[str, set[str]] = {}
     for package, version in re.findall(r"^([a-z0-9-]+)==(\S+)", (FOLDER / f"{name}.lock").read_text(), re.MULTILINE):
         found.setdefault(package, set()).add(version)
@@ -75,25 +75,27 @@ def locked(name: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("name", EXTRAS)
-def test_a_lock_holds_what_the_package_asks_for_and_a_hash_of_each(name: str):
+def test_lock_satisfies_requirements_with_hashes(name: str):
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     asked = [text for extra in EXTRAS[name] for text in project["optional-dependencies"][extra]]
     versions = locked(name)
     for text in [*project["dependencies"], *asked]:
         requirement = Requirement(text)
         found = versions[requirement.name.lower()]
-        assert all(requirement.specifier.contains(version) for version in found), f"{text}: locked are {found}"
+        assert all(requirement.specifier.contains(version) for version in found), (
+            f"{text}: found {found} in the lock, lock again"
+        )
     entries = re.split(r"^(?=[a-z0-9-]+==)", (FOLDER / f"{name}.lock").read_text(), flags=re.MULTILINE)[1:]
     assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
 
 
-def test_a_device_is_locked_to_one_engine_and_nothing_of_the_pipeline():
+def test_device_locks_contain_one_engine():
     for name, other in (("onnxruntime", "openvino"), ("openvino", "onnxruntime")):
         assert name in locked(name)
         assert not {other, "torch", "onnx"} & set(locked(name))
 
 
-def test_nothing_but_the_wheel_and_the_locks_is_sent_to_the_builder():
+def test_sends_only_wheel_and_locks_to_the_builder():
     lines = [line for line in (REPOSITORY / ".containerignore").read_text().splitlines() if line[:1] not in {"", "#"}]
     assert lines == ["*", "!dist/edgecnn-*.whl", "!deploy/container/*.lock"]
     assert (REPOSITORY / ".dockerignore").read_text() == (REPOSITORY / ".containerignore").read_text()
@@ -104,12 +106,12 @@ def test_nothing_but_the_wheel_and_the_locks_is_sent_to_the_builder():
 
 @pytest.fixture(params=["onnxruntime", "openvino"])
 def image(request: pytest.FixtureRequest) -> Iterator[Image]:
-    """A device image, built from the wheel and its lock in a folder that any user may look into."""
+    """Build a device image from the wheel and its lock, in a folder that any user may read."""
     python = interpreter()
     if python is None:
-        pytest.skip("no Python here that every user may run")
+        pytest.skip("no Python that every user may run")
     if not has_package_index():
-        pytest.skip("no package index can be reached")
+        pytest.skip("no package index is reachable")
     folder = Path(tempfile.mkdtemp(prefix="edgecnn-image-"))
     try:
         context = folder / "context"
@@ -137,7 +139,7 @@ def has_package_index() -> bool:
 
 
 @pytest.mark.slow
-def test_the_steps_of_a_device_image_make_a_server_that_any_user_runs_and_that_writes_nowhere(image: Image):
+def test_device_image_serves_without_writing(image: Image):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     words = [*last(DEVICE, "ENTRYPOINT").words, *last(DEVICE, "CMD").words]
@@ -146,7 +148,7 @@ def test_the_steps_of_a_device_image_make_a_server_that_any_user_runs_and_that_w
     account = {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
     before = files(image.root)
     inside = {"env": image.environment, "cwd": "/", "stderr": subprocess.PIPE, "text": True} | account
-    assert subprocess.run(health, check=False, **inside).returncode != 0  # before there is a server
+    assert subprocess.run(health, check=False, **inside).returncode != 0  # no server runs yet
     said = image.root / "tmp" / "said"
     with said.open("w") as log:
         server = subprocess.Popen(command, **inside | {"stderr": log})
@@ -173,6 +175,6 @@ def test_the_steps_of_a_device_image_make_a_server_that_any_user_runs_and_that_w
 
 
 def files(root: Path) -> dict[str, int]:
-    """What lies in an image, but for its tmpfs, and when it was written."""
+    """Return the files of an image outside its tmpfs, with their modification times."""
     found = (path for path in root.rglob("*") if root / "tmp" not in (path, *path.parents))
     return {str(path): path.lstat().st_mtime_ns for path in found}

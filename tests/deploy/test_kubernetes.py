@@ -1,4 +1,4 @@
-"""The manifests: valid, true to what the server does, and their arguments and probes tried on it."""
+"""The manifests: validated, compared with the server, and their arguments and probes run against it."""
 
 import contextlib
 import importlib.metadata
@@ -24,7 +24,7 @@ VERSIONS = ("1.31", "1.37")
 KEY = "0123456789abcdef" * 2
 USER = 10001
 DEFAULT_GRACE_S = 30
-"""What Kubernetes gives a pod that asks for nothing."""
+"""The grace period of a pod that sets none."""
 KUBERNETES, KSERVE = documents("kubernetes"), documents("kserve")
 SERVERS = {"kubernetes": KUBERNETES["Deployment"], "kserve": KSERVE["ClusterServingRuntime"]}
 EACH = pytest.mark.parametrize("name", SERVERS)
@@ -32,17 +32,17 @@ EACH = pytest.mark.parametrize("name", SERVERS)
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", KUBERNETES)
-def test_a_manifest_is_valid(kind: str, version: str):
+def test_manifest_is_valid(kind: str, version: str):
     kubernetes_validate.validate(KUBERNETES[kind], version, strict=True)
 
 
-def test_there_is_what_a_service_needs():
+def test_all_manifests_exist():
     assert set(KUBERNETES) == {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
     assert set(KSERVE) == {"ClusterServingRuntime", "InferenceService"}
 
 
 @pytest.mark.parametrize("kind", KSERVE)
-def test_a_manifest_of_kserve_has_only_fields_that_its_classes_have(kind: str):
+def test_kserve_manifest_has_only_known_fields(kind: str):
     try:
         importlib.metadata.version("kserve")
     except importlib.metadata.PackageNotFoundError:
@@ -55,14 +55,14 @@ def test_a_manifest_of_kserve_has_only_fields_that_its_classes_have(kind: str):
     assert all(re.fullmatch(known, place) for place in left), left
 
 
-def test_the_pod_of_a_serving_runtime_is_one_that_kubernetes_takes():
+def test_pod_of_the_serving_runtime_is_valid():
     spec = KSERVE["ClusterServingRuntime"]["spec"]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "predictor"}}
     pod["spec"] = {"containers": spec["containers"], "volumes": spec["volumes"]}
     kubernetes_validate.validate(pod, VERSIONS[-1], strict=True)
 
 
-def test_parts_that_name_each_other_fit():
+def test_references_between_manifests_match():
     labels = KUBERNETES["Deployment"]["spec"]["template"]["metadata"]["labels"]
     for kind in ("Deployment", "PodDisruptionBudget"):
         assert KUBERNETES[kind]["spec"]["selector"]["matchLabels"].items() <= labels.items()
@@ -79,7 +79,7 @@ def test_parts_that_name_each_other_fit():
 
 
 @EACH
-def test_a_pod_may_do_nothing_but_serve(name: str):
+def test_pod_has_minimal_privileges(name: str):
     only = container(SERVERS[name])
     pod = SERVERS[name]["spec"].get("template", {}).get("spec", {}).get("securityContext", {})
     security = pod | only["securityContext"]
@@ -94,7 +94,7 @@ def test_a_pod_may_do_nothing_but_serve(name: str):
 
 
 @EACH
-def test_a_pod_has_the_time_to_answer_what_it_has_accepted(name: str):
+def test_grace_period_covers_the_drain(name: str):
     options = serve_options(["edgecnn", *container(SERVERS[name])["args"]])
     if name == "kubernetes":
         spec = SERVERS[name]["spec"]["template"]["spec"]
@@ -105,7 +105,7 @@ def test_a_pod_has_the_time_to_answer_what_it_has_accepted(name: str):
     assert spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_S) > options.grace_s + int(before_s) + 2
 
 
-def test_nothing_is_set_that_the_autoscaler_sets_or_that_knative_refuses():
+def test_leaves_managed_fields_unset():
     assert "replicas" not in KUBERNETES["Deployment"]["spec"]
     assert KUBERNETES["HorizontalPodAutoscaler"]["spec"]["minReplicas"] > 1
     assert "terminationGracePeriodSeconds" not in KSERVE["InferenceService"]["spec"]["predictor"]
@@ -114,12 +114,12 @@ def test_nothing_is_set_that_the_autoscaler_sets_or_that_knative_refuses():
 
 @contextlib.contextmanager
 def pod(name: str, models: Path, folder: Path, *more: object) -> Iterator[Server]:
-    """The server with the container's arguments, but for addresses, ports and folders, and with further ones."""
+    """Serve with the container's arguments and further ones; replace addresses, ports and folders."""
     (folder / "api-key").write_text(f"{KEY}\n")
     (place,) = parsed(["edgecnn", *container(SERVERS[name])["args"]]).params["bundles"]
     assert str(place) == {"kubernetes": "/models", "kserve": "/mnt/models"}[name]
     words = container(SERVERS[name])["args"][2:]
-    # `serving` gives a free port, which stands before these and would be overruled.
+    # `serving` puts its free port first, so a later --port would override it.
     changes = {"--host=0.0.0.0": "--host=127.0.0.1", "--port=8080": "--port=0", "/etc/edgecnn": str(folder)}
     if usable_cores() < 2:
         changes["--threads=2"] = "--threads=1"
@@ -135,7 +135,7 @@ def served_as(models: Path) -> str:
 
 
 def bundle_itself(folder: Path) -> Path:
-    """What KServe puts in place where a bundle's folder is asked for."""
+    """Lay out a bundle as KServe downloads it."""
     return Path(shutil.copytree(COMMITTED, folder / "mnt" / "models"))
 
 
@@ -148,7 +148,7 @@ def versions(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(("name", "lay"), [("kubernetes", bundles), ("kserve", bundle_itself), ("kserve", versions)])
-def test_the_containers_arguments_serve_and_its_probes_are_answered(name: str, lay: Any, tmp_path: Path):
+def test_container_arguments_serve_and_answer_probes(name: str, lay: Any, tmp_path: Path):
     only = container(SERVERS[name])
     probes = {probe: only[probe]["httpGet"] for probe in only if probe.endswith("Probe")}
     assert {"readinessProbe", "livenessProbe"} <= set(probes)
@@ -156,7 +156,7 @@ def test_the_containers_arguments_serve_and_its_probes_are_answered(name: str, l
     (port,) = {probe["port"] if isinstance(probe["port"], int) else ports[probe["port"]] for probe in probes.values()}
     assert port == serve_options(["edgecnn", *only["args"]]).port
     with pod(name, lay(tmp_path), tmp_path) as server:
-        with_key, server.headers = server.headers, {}  # a kubelet shows none
+        with_key, server.headers = server.headers, {}  # a kubelet sends no key
         assert {probe["path"]: server.get(probe["path"]).status for probe in probes.values()} == {
             "/v2/health/ready": 200,
             "/v2/health/live": 200,
@@ -192,7 +192,7 @@ def test_pod_conforms_to_the_protocol(tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
-def test_the_autoscalers_metric_is_made_from_what_the_server_gives(tmp_path: Path):
+def test_autoscaler_metric_exists(tmp_path: Path):
     blocks = re.findall(r"```yaml\n(.*?)```", (DEPLOY / "kubernetes" / "README.md").read_text(), re.DOTALL)
     (rule,) = next(document["rules"] for block in blocks if "rules" in (document := yaml.safe_load(block)))
     (metric,) = KUBERNETES["HorizontalPodAutoscaler"]["spec"]["metrics"]

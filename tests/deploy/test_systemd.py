@@ -1,4 +1,4 @@
-"""The systemd unit: checked by systemd itself, and its command run in what of the sandbox can be had without it."""
+"""The systemd unit: verified by systemd, and its command run in the parts of the sandbox that need no systemd."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from edgecnn.host.child import child_environment
 GENERIC = DEPLOY / "boards" / "generic-x86.env"
 DROP_INS = {"openvino": UNIT.parent / "openvino.conf", "accelerator": UNIT.parent / "accelerator.conf"}
 EXPOSURE = {(): 1.5, ("openvino",): 1.6, ("accelerator",): 2.2}
-"""What `systemd-analyze security` may give at most: 0 is shut, 10 is open."""
+"""The highest exposure that `systemd-analyze security` may report: 0 is closed, 10 is open."""
 KEY = "0123456789abcdef" * 2
 _PR_SET_MDWE, _REFUSE_EXEC_GAIN = 65, 1
 
@@ -29,7 +29,7 @@ systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="sy
 
 
 def installed(folder: Path, *names: str) -> Path:
-    """The unit with drop-ins as it lies in /etc/systemd/system, with a program in place of what is not here."""
+    """Write the unit with drop-ins, laid out as in /etc/systemd/system, with this Python as its program."""
     unit = folder / UNIT.name
     unit.write_text(UNIT.read_text().replace("/opt/edgecnn/bin/edgecnn", sys.executable))
     for name in names:
@@ -41,7 +41,7 @@ def installed(folder: Path, *names: str) -> Path:
 
 @systemd
 @pytest.mark.parametrize("names", EXPOSURE, ids="+".join)
-def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path, names: tuple[str, ...]):
+def test_systemd_accepts_the_unit(tmp_path: Path, names: tuple[str, ...]):
     command = ["systemd-analyze", "verify", "--man=no", str(installed(tmp_path, *names))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -49,8 +49,8 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path, names: tuple[
 
 @systemd
 @pytest.mark.parametrize("names", EXPOSURE, ids="+".join)
-def test_the_sandbox_is_as_tight_as_it_was(tmp_path: Path, names: tuple[str, ...]):
-    # A file on its own: offline, systemd looks for no drop-ins.
+def test_sandbox_exposure_stays_low(tmp_path: Path, names: tuple[str, ...]):
+    # A single file: with --offline, systemd ignores drop-ins.
     unit = installed(tmp_path)
     with unit.open("a") as file:
         file.writelines(DROP_INS[name].read_text() for name in names)
@@ -61,7 +61,7 @@ def test_the_sandbox_is_as_tight_as_it_was(tmp_path: Path, names: tuple[str, ...
     assert float(found[1]) <= EXPOSURE[names]
 
 
-def test_the_times_and_limits_of_the_unit_go_with_the_servers_own(tmp_path: Path):
+def test_timeouts_and_limits_match_the_server(tmp_path: Path):
     options = serve_options(unit_command(GENERIC, credentials=tmp_path))
     service = unit_file(UNIT)["Service"]
     assert seconds(service["TimeoutStopSec"]) > options.grace_s + 5
@@ -72,12 +72,12 @@ def test_the_times_and_limits_of_the_unit_go_with_the_servers_own(tmp_path: Path
 
 
 def seconds(text: str) -> float:
-    """Read a time as systemd writes it."""
+    """Parse a time of a systemd unit."""
     number, unit = re.fullmatch(r"(\d+)(s|min)", text).groups()  # type: ignore[union-attr]
     return int(number) * {"s": 1.0, "min": 60.0}[unit]
 
 
-def test_the_units_command_serves_with_its_key_from_the_credentials_folder(tmp_path: Path):
+def test_unit_command_serves_with_the_credential_key(tmp_path: Path):
     (tmp_path / "api-key").write_text(f"{KEY}\n")
     words = unit_command(GENERIC, credentials=tmp_path)
     assert words[1:3] == ["serve", "/srv/edgecnn/models"]
@@ -89,7 +89,7 @@ def test_the_units_command_serves_with_its_key_from_the_credentials_folder(tmp_p
         assert server.stop() == 0
 
 
-def test_the_running_service_follows_the_commands_that_install_and_roll_back(edgecnn, tmp_path: Path):
+def test_service_follows_install_and_rollback(edgecnn, tmp_path: Path):
     models, archive = tmp_path / "models", tmp_path / f"{COMMITTED.name}.tar"
     put(tmp_path, 2)
     pack(tmp_path / "2", archive)
@@ -112,7 +112,7 @@ def test_the_running_service_follows_the_commands_that_install_and_roll_back(edg
 
 
 def replaced(word: str, places: dict[str, str]) -> str:
-    """Write a README's path as it lies here."""
+    """Map a path of the README to this machine."""
     for before, after in places.items():
         if word == before or word.startswith(f"{before}/"):
             return after + word.removeprefix(before)
@@ -120,7 +120,7 @@ def replaced(word: str, places: dict[str, str]) -> str:
 
 
 def served_under(prefix: list[str], backend: str, folder: Path) -> str:
-    """Serve and end, in a process that a prefix starts; skips where that is not to be had here, and says so."""
+    """Serve and stop in a process that a prefix starts; skip if this machine cannot run it."""
     said = folder / "said"
     served = [sys.executable, "-m", "edgecnn", "serve", str(COMMITTED), "--backend", backend, "--port", "0"]
     with said.open("w") as file:
@@ -129,7 +129,7 @@ def served_under(prefix: list[str], backend: str, folder: Path) -> str:
         wait_for(lambda: "edgecnn serves" in said.read_text() or process.poll() is not None)
         found = re.search(r"edgecnn listens on \S+ .*pid=(\d+)", said.read_text())
         if found is None:
-            pytest.skip(f"not to be had here: {said.read_text()[:200]}")
+            pytest.skip(f"the server did not start under the prefix: {said.read_text()[:200]}")
         assert process.poll() is None, said.read_text()
         os.kill(int(found[1]), signal.SIGTERM)
         assert process.wait(TIMEOUT_S) == 0, said.read_text()
@@ -140,17 +140,17 @@ def served_under(prefix: list[str], backend: str, folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_onnx_runtime_serves_where_no_memory_is_both_written_and_run(tmp_path: Path):
+def test_onnxruntime_serves_without_executable_writes(tmp_path: Path):
     assert unit_file(UNIT)["Service"]["MemoryDenyWriteExecute"] == "yes"
     code = "import ctypes, os, sys\n"
     code += f"if ctypes.CDLL(None).prctl({_PR_SET_MDWE}, {_REFUSE_EXEC_GAIN}, 0, 0, 0):\n"
-    code += "    sys.exit('this kernel does not know PR_SET_MDWE')\n"
+    code += "    sys.exit('this kernel does not support PR_SET_MDWE')\n"
     code += "os.execv(sys.argv[1], sys.argv[1:])\n"
     assert 'engine="onnxruntime' in served_under([sys.executable, "-c", code], "onnxruntime", tmp_path)
 
 
 def allowed_calls() -> set[str]:
-    """The system calls of the unit's filter, by systemd's own table."""
+    """Return the system calls that the unit's filter allows, according to systemd."""
     (group,) = unit_file(UNIT)["Service"]["SystemCallFilter"].split()
     known: dict[str, set[str]] = {}
     text = subprocess.run(["systemd-analyze", "syscall-filter"], capture_output=True, text=True, check=True).stdout
@@ -171,7 +171,7 @@ def allowed_calls() -> set[str]:
 @systemd
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_the_server_makes_no_system_call_that_the_unit_forbids(tmp_path: Path, backend: str):
+def test_server_makes_only_allowed_system_calls(tmp_path: Path, backend: str):
     counted = tmp_path / "counted"
     served_under(["strace", "-f", "-c", "-S", "name", "-o", str(counted)], backend, tmp_path)
     lines = [line.split() for line in counted.read_text().splitlines()]

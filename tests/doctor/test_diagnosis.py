@@ -1,4 +1,4 @@
-"""The whole diagnosis: facts of a machine that need not be this one, engines that need not work."""
+"""The complete diagnosis, with files of other machines and with failing engines."""
 
 import sys
 from pathlib import Path
@@ -12,12 +12,12 @@ from edgecnn.errors import EngineError, EngineMissing
 
 
 def crash_openvino(engine: str) -> Examination:
-    """Examine engines as always, but for one whose child really dies."""
+    """Examine an engine; for OpenVINO the child process crashes."""
     code = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
     return examine_apart(engine, command=[sys.executable, "-c", code] if engine == "openvino" else None)
 
 
-def test_an_engine_that_crashes_is_told_and_the_others_go_on():
+def test_continues_after_an_engine_crash():
     found = diagnose(examine=crash_openvino)
     ours, theirs = found.engines
     assert (ours.engine, ours.runs, ours.problem) == ("onnxruntime", True, None)
@@ -25,24 +25,24 @@ def test_an_engine_that_crashes_is_told_and_the_others_go_on():
     require_engine(found)
 
 
-def test_engines_name_the_packages_that_own_them():
+def test_lists_the_packages_of_engines():
     found = diagnose(examine=lambda engine: Examination(engine, problem="crashed"))
     for engine in found.engines:
         assert any(package.startswith(f"{engine.engine} ") for package in engine.packages)
 
 
-def test_engines_that_all_fail_are_one_error_with_every_reason():
+def test_reports_the_failures_of_all_engines():
     found = diagnose(examine=lambda engine: Examination(engine, problem=f"crashed in {engine}"))
     with pytest.raises(EngineError, match="onnxruntime: crashed in onnxruntime; openvino: crashed in openvino"):
         require_engine(found)
 
 
-def test_an_engine_without_a_device_that_runs_is_no_engine():
+def test_requires_a_device_that_runs():
     with pytest.raises(EngineError, match="onnxruntime: no device runs a graph"):
         require_engine(diagnose(examine=Examination))
 
 
-def test_without_any_engine_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch):
+def test_names_the_extra_for_a_missing_engine(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "installed", lambda: ())
     found = diagnose()
     assert [engine.problem for engine in found.engines] == [
@@ -53,7 +53,7 @@ def test_without_any_engine_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPat
         require_engine(found)
 
 
-def test_the_facts_are_those_of_the_machine_and_so_are_the_hazards(tmp_path: Path):
+def test_reports_facts_and_hazards_of_the_machine(tmp_path: Path):
     files = {
         "proc/cpuinfo": "model name\t: AMD Ryzen 9 5950X\nflags\t: sse4_2 avx2\n",
         "proc/meminfo": "MemTotal: 16000000 kB\n",
@@ -71,7 +71,7 @@ def test_the_facts_are_those_of_the_machine_and_so_are_the_hazards(tmp_path: Pat
     assert names >= {"no-int8-dot-product", "quota-below-one-core", "one-core", "little-memory"}
 
 
-def test_telemetry_that_the_user_left_on_is_a_hazard(monkeypatch: pytest.MonkeyPatch):
+def test_warns_if_telemetry_is_on(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
     found = diagnose(examine=lambda engine: Examination(engine, version="1.32.0"))
     assert "telemetry" in [hazard.name for hazard in found.hazards]

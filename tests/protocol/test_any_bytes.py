@@ -1,4 +1,4 @@
-"""Whatever is sent over HTTP or gRPC: it is read as it was meant, or refused."""
+"""Random requests over HTTP and gRPC: each is read correctly, or refused."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ MODEL: dict[str, Any] = {"outputs": LOGITS, "max_batch": 8}
 
 @st.composite
 def tensors(draw: st.DrawFn, name: str, batch: int, form: Form) -> Tensor:
-    """Draw an input of any shape, and of any datatype and values that the form has."""
+    """Draw an input of any shape, and of any datatype and values that the form supports."""
     shape = [batch, *draw(st.lists(st.integers(1, 3), max_size=2))]
     count = int(np.prod(shape))
     datatypes = {*DTYPES, "BYTES"} - (set() if form.is_raw else {"FP16"}) - ({"BYTES"} if is_json(form) else set())
@@ -56,7 +56,7 @@ def requests(draw: st.DrawFn, form: Form) -> Request:
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @quietly
 @given(data=st.data())
-def test_what_is_sent_arrives(form: Form, data: st.DataObject):
+def test_reads_any_request(form: Form, data: st.DataObject):
     drawn = data.draw(requests(form))
     accepted = {each.name: (TensorSpec(each.name, each.datatype, (-1, *each.sizes[1:])),) for each in drawn.inputs}
     found = form.read(drawn, accepted=accepted)
@@ -220,7 +220,7 @@ def read_or_refuse_http(body: bytes, length: str | None, accepted: Inputs = IMAG
 
 
 def read_or_refuse_grpc(body: bytes, accepted: Inputs = IMAGES) -> None:
-    """Read a message, or be refused; what is read is what the client's own library reads."""
+    """Read a message, and compare the result with the client library's, or check the error."""
     try:
         received = grpc.receive(body)
     except Refusal as refusal:

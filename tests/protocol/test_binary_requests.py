@@ -1,4 +1,4 @@
-"""The framing of raw tensors behind JSON, good and bad (rows 31 to 41 of the table of faults)."""
+"""Framing of raw tensors after the JSON, valid and invalid (rows 31 to 41 of the table of faults)."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ def raw_image(size: Any) -> dict[str, Any]:
     return raw("image", "UINT8", [1, 2, 2, 1], size)
 
 
-def test_what_is_aligned_is_not_copied():
+def test_does_not_copy_aligned_data():
     header = json.dumps({"inputs": [raw("x", "FP32", [1, 1], 4)]}).encode()
     bodies = [header + b" " * padding + bytes(4) for padding in range(4)]
     found = [
@@ -36,7 +36,7 @@ def test_what_is_aligned_is_not_copied():
     ) == 1
 
 
-def test_raw_tensors_follow_each_other_and_may_stand_beside_json():
+def test_reads_consecutive_raw_tensors():
     a, b = np.array([[1, 2]], "<i4"), np.array([[3, 4]], "<f4")
     both = [raw("b", "FP32", [1, 2], 8), raw("a", "INT32", [1, 2], 8)]
     request = ask({"inputs": both}, b.tobytes(), a.tobytes(), accepted=PAIR)
@@ -46,26 +46,26 @@ def test_raw_tensors_follow_each_other_and_may_stand_beside_json():
     assert (values(request, "a").tolist(), values(request, "b").tolist()) == ([[1, 2]], [[3, 4]])
 
 
-def test_a_header_may_be_the_whole_body():
+def test_accepts_a_header_without_raw_data():
     body = json.dumps({"inputs": [image()]}).encode()
     assert len(values(send(body, str(len(body))), "image")) == 1
 
 
 @pytest.mark.parametrize("text", ["abc", "", "-5", "+3", "1e3", " 7", "7 ", "0x10", "1_0", "12, 13", "٣", "²", "\r\n"])
-def test_a_header_length_that_is_no_number_is_refused(text: str):
+def test_rejects_a_malformed_header_length(text: str):
     with refused("Inference-Header-Content-Length: expected decimal digits, found '") as caught:
         send(json.dumps({"inputs": [image()]}).encode(), text)
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("length", [5, 2**31 + 1, 2**64 + 1, "9" * 5000])
-def test_a_header_longer_than_the_body_is_refused(length: Any):
+def test_rejects_a_header_longer_than_the_body(length: Any):
     with refused(r"inference header size should be in range \(0, 4\), got: ") as caught:
         send(b"1234", str(length))
     assert len(str(caught.value)) < 200
 
 
-def test_a_header_length_that_cuts_the_json_is_refused():
+def test_rejects_a_header_length_that_cuts_json():
     header = json.dumps({"id": "é", "inputs": [raw_image(4)]}, ensure_ascii=False).encode()
     for length in range(1, len(header)):
         with refused("invalid JSON"):
@@ -80,34 +80,34 @@ def test_a_header_length_that_cuts_the_json_is_refused():
         ("4", "integer of at least 0 as binary_data_size, found '4'"),
         (True, "integer of at least 0 as binary_data_size, found true"),
         (None, "integer of at least 0 as binary_data_size, found null"),
-        (5, "binary_data_size is 5, but 4 bytes are left of the body"),
-        (2**63, "binary_data_size is 9223372036854775808, but 4 bytes are left"),
+        (5, "expected at most 4 bytes as binary_data_size, found 5"),
+        (2**63, "expected at most 4 bytes as binary_data_size, found 9223372036854775808"),
         (2**70, "integer of at least 0 as binary_data_size"),
     ],
 )
-def test_a_size_that_is_not_the_tensors_is_refused(size: Any, message: str):
+def test_rejects_a_wrong_size(size: Any, message: str):
     with refused(message):
         ask({"inputs": [raw_image(size)]}, bytes(4))
 
 
-def test_sizes_that_overflow_together_are_refused():
-    with refused("input 'b': binary_data_size is 18446744073709551608, but 0 bytes are left"):
+def test_rejects_sizes_that_overflow():
+    with refused("input 'b': expected at most 0 bytes as binary_data_size, found 18446744073709551608"):
         ask({"inputs": [raw("a", "INT32", [1, 2], 8), raw("b", "FP32", [1, 2], 2**64 - 8)]}, bytes(8), accepted=PAIR)
 
 
-def test_bytes_that_belong_to_no_tensor_are_refused():
-    with refused("unexpected 3 additional bytes behind the last input"):
+def test_rejects_additional_bytes():
+    with refused("unexpected 3 additional bytes after the last input"):
         ask({"inputs": [raw_image(4)]}, bytes(7))
-    with refused("unexpected 4 additional bytes behind the last input"):
+    with refused("unexpected 4 additional bytes after the last input"):
         ask({"inputs": [image()]}, bytes(4))
 
 
-def test_data_come_in_one_way():
+def test_rejects_data_and_a_size():
     with refused("expected data or binary_data_size, found both"):
         ask({"inputs": [raw_image(4) | {"data": [1, 2, 3, 4]}]}, bytes(4))
 
 
-def test_a_body_without_json_is_the_only_input_of_a_batch_of_one():
+def test_reads_a_raw_request():
     request = send(b"\1\2\3\4", "0")
     assert values(request, "image").tolist() == [[[[1], [2]], [[3], [4]]]]
     assert (request.id, request.timeout_s) == (None, None)
@@ -119,12 +119,12 @@ def test_a_body_without_json_is_the_only_input_of_a_batch_of_one():
     ("accepted", "message"),
     [
         (IMAGES, "expected 4 bytes for its shape, found 3"),
-        (PAIR, "a raw request has one input; the model expects 'a', 'b'"),
-        (one("UINT8", -1), r"no doubt of the shape; the model expects x as UINT8 \[-1,-1\]"),
+        (PAIR, "a raw request needs a model with one input; the model expects 'a', 'b'"),
+        (one("UINT8", -1), r"needs an input of fixed size; the model expects x as UINT8 \[-1,-1\]"),
         (one("BYTES", 3), r"one element; the model expects x as BYTES \[-1,3\]"),
     ],
 )
-def test_a_body_without_json_that_is_not_the_input_is_refused(accepted: Any, message: str):
+def test_rejects_a_raw_request_of_another_shape(accepted: Any, message: str):
     with refused(message):
         send(b"123", "0", accepted)
     with refused("request body is empty"):

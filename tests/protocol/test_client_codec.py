@@ -1,4 +1,4 @@
-"""What a client writes, the server reads; what the server writes, the client reads."""
+"""The server reads requests of the client's codec, and the client reads responses of the server's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The protobuf messages: those that clients have compiled in, beside whose own they can stand."""
+"""The protobuf messages match tritonclient's, and work with it in one process."""
 
 import subprocess
 import sys
@@ -15,11 +15,11 @@ from edgecnn.protocol.refusal import Refusal
 
 CALLS = sorted(messages.REQUESTS)
 OURS_ALONE = {"inference.ModelMetadataResponse.properties", "inference.ModelMetadataResponse.PropertiesEntry"}
-"""What the protocol has and Triton does not."""
+"""Fields of the protocol that Triton lacks."""
 
 
 def described(files: descriptor_pb2.FileDescriptorSet) -> dict[str, Any]:
-    """Every message, field, enumeration and value by its full name."""
+    """Return every message, field, enumeration and value by its full name."""
     found: dict[str, Any] = {}
     for file in files.file:
         for enum in file.enum_type:
@@ -53,14 +53,14 @@ def of_a_client() -> dict[str, Any]:
     return described(files)
 
 
-def test_what_is_committed_is_what_the_definition_compiles_to():
+def test_committed_descriptors_are_up_to_date():
     committed = descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
     assert committed == descriptor_pb2.FileDescriptorSet.FromString(compiled()), "run scripts/descriptors.py"
     assert [file.name for file in committed.file] == [PROTO.name]
     assert messages.DESCRIPTORS == DESCRIPTORS
 
 
-def test_every_field_is_the_one_that_clients_have():
+def test_fields_match_the_client_s():
     ours = described(descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()))
     theirs = of_a_client()
     differing = {name for name, what in ours.items() if theirs.get(name) != what}
@@ -69,7 +69,7 @@ def test_every_field_is_the_one_that_clients_have():
     assert ours["inference.ModelMetadataResponse.properties"][0] == 6
 
 
-def test_every_call_takes_and_gives_what_clients_expect():
+def test_calls_match_the_client_s():
     theirs = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
     for method in messages.SERVICE.methods:
         assert method.input_type.full_name == theirs[method.name].input_type.full_name
@@ -77,8 +77,8 @@ def test_every_call_takes_and_gives_what_clients_expect():
         assert not theirs[method.name].client_streaming
 
 
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["ours first", "a client first"])
-def test_ours_and_a_clients_stand_in_one_process(order: tuple[int, int]):
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["ours-first", "client-first"])
+def test_works_with_tritonclient_in_one_process(order: tuple[int, int]):
     lines = ["from edgecnn.protocol.grpc import messages as ours", "import tritonclient.grpc as theirs"]
     code = "\n".join([lines[index] for index in order])
     code += "\nrequest = theirs.service_pb2.ModelReadyRequest(name='é', version='1').SerializeToString()"
@@ -90,22 +90,22 @@ def test_ours_and_a_clients_stand_in_one_process(order: tuple[int, int]):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_message_that_is_none_is_refused(call: str):
-    with pytest.raises(Refusal, match=f"expected a {call}Request, found bytes that are none") as caught:
+def test_rejects_malformed_protobuf(call: str):
+    with pytest.raises(Refusal, match=f"expected a {call}Request, found malformed protobuf") as caught:
         messages.request(call, b"\x0a\xff")
     assert caught.value.status == 400
 
 
-def test_a_text_that_is_not_utf8_is_refused():
-    with pytest.raises(Refusal, match="or a text that is not UTF-8"):
+def test_rejects_text_that_is_not_utf8():
+    with pytest.raises(Refusal, match="or text that is not UTF-8"):
         messages.request("ModelReady", b"\x0a\x02\xc3\x28")
 
 
-def test_a_field_that_only_others_have_is_skipped():
+def test_skips_unknown_fields():
     request = service_pb2.ModelReadyRequest(name="m").SerializeToString() + b"\xfa\x01\x03abc\xf8\x01\x07"
     assert messages.request("ModelReady", request).name == "m"
 
 
-def test_an_answer_with_a_field_that_there_is_not_is_a_bug():
+def test_answer_rejects_unknown_fields():
     with pytest.raises(ParseError):
         messages.answer("ServerLive", {"alive": True})

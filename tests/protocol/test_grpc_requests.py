@@ -1,4 +1,4 @@
-"""What only requests as protobuf messages can get right or wrong."""
+"""Requests as protobuf messages: properties and faults that JSON requests lack."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def typed(datatype: str, contents: dict[str, Any], *shape: int) -> Any:
     return infer(inputs=[tensor("x", datatype, shape, contents=contents)], raw_input_contents=[])
 
 
-def test_fields_may_come_in_any_order_and_apart():
+def test_reads_fields_in_any_order():
     message = infer(id="7")
     inputs, raw, name = infer(raw_input_contents=[], model_name=""), infer(inputs=[], model_name=""), infer()
     name.ClearField("inputs")
@@ -44,21 +44,21 @@ def test_rejects_the_field_of_another_datatype(datatype: str):
 
 
 @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
-def test_datatypes_without_a_field_come_raw_only(datatype: str):
+def test_rejects_fp16_and_bf16_as_contents(datatype: str):
     accepted = one("FP16", 1)
     with refused("needs raw_input_contents" if datatype == "FP16" else r"found BF16 \[1,1\]"):
         ask(typed(datatype, {"fp32_contents": [1]}, 1, 1), accepted=accepted)
 
 
 @pytest.mark.parametrize("raw", [RAW * 2, [b"", b"", b""]])
-def test_raw_tensors_that_are_not_as_many_as_the_inputs_are_refused(raw: list[bytes]):
+def test_rejects_another_number_of_raw_tensors(raw: list[bytes]):
     with refused(f"raw_input_contents: expected one for each of the 1 inputs, found {len(raw)}"):
         ask(infer(raw_input_contents=raw))
     with refused("raw_input_contents: expected one for each of the 0 inputs, found 1"):
         ask(infer(inputs=[]))
 
 
-def test_raw_tensors_and_contents_do_not_mix():
+def test_rejects_raw_tensors_with_contents():
     mixed = tensor(contents={"uint_contents": [1, 2, 3, 4]})
     with refused("input 'image': expected raw_input_contents or contents, found both"):
         ask(infer(inputs=[mixed]))
@@ -69,7 +69,7 @@ def test_raw_tensors_and_contents_do_not_mix():
 
 
 @pytest.mark.parametrize("field", ["int64_param", "uint64_param"])
-def test_a_timeout_is_microseconds_in_either_kind_of_integer(field: str):
+def test_reads_timeouts_of_both_integer_types(field: str):
     message = infer()
     setattr(message.parameters["timeout"], field, 1500)
     assert ask(message).timeout_s == 0.0015
@@ -77,7 +77,7 @@ def test_a_timeout_is_microseconds_in_either_kind_of_integer(field: str):
     assert ask(message).timeout_s is None
 
 
-def test_classes_are_asked_for_with_a_parameter_of_the_output_and_come_raw_whatever_is_said():
+def test_reads_classification_as_raw():
     message = infer(outputs=[{"name": "logits"}], parameters={"binary_data_output": False, "priority": 7, "a": "b"})
     put(message.outputs[0].parameters["classification"], 3)
     put(message.outputs[0].parameters["binary_data"], False)
@@ -94,7 +94,7 @@ def test_an_empty_id_is_none():
     assert ask(infer(id="")).id is None
 
 
-def test_a_message_that_describes_itself_at_length_is_refused_before_it_is_read():
+def test_limits_the_description():
     with refused(f"expected at most {MAX_FIELDS} inputs, outputs, parameters and raw tensors, found more"):
         ask(b"\x2a\x00" * (8 << 20))
     with refused("raw tensors, found more"):
@@ -103,12 +103,12 @@ def test_a_message_that_describes_itself_at_length_is_refused_before_it_is_read(
         ask(infer(id="x" * MAX_DESCRIPTION_BYTES))
     assert caught.value.status == 413
     received = receive(infer(id="x" * 100).SerializeToString())
-    with refused("expected at most 120 bytes beside raw tensors, found 1"):
+    with refused("expected at most 120 bytes besides raw tensors, found 1"):
         parse(received, accepted=IMAGES, outputs=LOGITS, max_batch=8, max_described_bytes=120)
 
 
 @pytest.mark.parametrize("cut", range(1, 40))
-def test_a_message_that_is_cut_off_is_refused(cut: int):
+def test_rejects_a_truncated_message(cut: int):
     body = infer(id="7").SerializeToString()
     with pytest.raises(Refusal) as caught:
         ask(body[:-cut])
@@ -119,18 +119,23 @@ def test_a_message_that_is_cut_off_is_refused(cut: int):
     "body",
     [b"\x3b", b"\x3c", b"\x3e", b"\x3f", b"\xff" * 12, b"\x3a\xff\xff\xff\xff\x7f", b"\x00", b"\x38" + b"\xff" * 10],
 )
-def test_bytes_that_are_no_fields_are_refused(body: bytes):
-    with refused("damaged at byte|cut off|found bytes that are none"):
+def test_rejects_bytes_that_are_not_protobuf(body: bytes):
+    with refused("damaged at byte|cut off|found malformed protobuf"):
         ask(body)
 
 
-def test_unknown_fields_are_skipped():
+def test_skips_unknown_fields():
     body = infer().SerializeToString() + b"\x98\x06\x01" + b"\x99\x06" + bytes(8) + b"\x9d\x06" + bytes(4)
     assert values(ask(body + b"\x9a\x06\x03abc")).shape == (1, 2, 2, 1)
-    assert values(ask(body + b"\x38\x07")).shape == (1, 2, 2, 1)  # raw_input_contents' number, in a form that is none
+    assert values(ask(body + b"\x38\x07")).shape == (
+        1,
+        2,
+        2,
+        1,
+    )  # the number of raw_input_contents as a varint
 
 
-def test_every_kind_of_parameter_is_read():
+def test_reads_parameters_of_all_types():
     message = infer(parameters={"a": True, "b": 2, "c": "é", "d": 0.5, "e": None})
     message.parameters["f"].uint64_param = 2**64 - 1
     assert grpc_messages.ask(message, outputs=LOGITS).inputs.keys() == {"image"}

@@ -1,4 +1,4 @@
-"""What only requests in JSON can get right or wrong (rows 1 to 25 of the table of faults that are a codec's)."""
+"""Requests in JSON: valid and invalid fields and data (rows 1 to 25 of the table of faults, for the codec)."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def refused(message: str) -> Any:
     return pytest.raises(Refusal, match=message)
 
 
-def test_nested_data_are_the_same_as_flat_data():
+def test_reads_nested_and_flat_data():
     nested = ask({"inputs": [image(data=[[[[1], [2]], [[3], [4]]]])]})
     assert np.array_equal(values(nested, "image"), values(ask({"inputs": [image()]}), "image"))
 
@@ -44,7 +44,7 @@ def test_nested_data_are_the_same_as_flat_data():
         (b'{"a":' * 250_000, "nesting deeper than 1024"),
     ],
 )
-def test_what_is_no_json_object_is_refused(body: bytes, message: str):
+def test_rejects_other_bodies_than_json_objects(body: bytes, message: str):
     with refused(message) as caught:
         send(body)
     assert caught.value.status == 400
@@ -95,7 +95,7 @@ def test_what_is_no_json_object_is_refused(body: bytes, message: str):
         ({"inputs": [image()], "outputs": ["logits"]}, "outputs: expected a list of objects, found 'logits' in it"),
     ],
 )
-def test_a_request_that_is_not_as_it_should_be_is_told_why(request_: dict[str, Any], message: str):
+def test_names_the_fault_of_a_request(request_: dict[str, Any], message: str):
     with refused(message) as caught:
         ask(request_)
     assert caught.value.status == 400
@@ -110,7 +110,7 @@ def test_a_request_that_is_not_as_it_should_be_is_told_why(request_: dict[str, A
         [2**70, 2, 2, 1], [1, 2, 2, True], [1] * 100_000, ["\r\n" * 100] * 4, "1", 4, None, {},
     ],
 )  # fmt: skip
-def test_a_shape_that_the_model_does_not_take_is_refused(shape: Any):
+def test_rejects_a_shape_of_another_model(shape: Any):
     with refused("input 'image': expected") as caught:
         ask({"inputs": [image(shape=shape)]})
     assert len(str(caught.value)) < 1000
@@ -136,7 +136,7 @@ def test_a_shape_that_the_model_does_not_take_is_refused(shape: Any):
         ("BYTES", [1], "expected strings as data, found 1"),
     ],
 )
-def test_no_number_is_wrapped_or_rounded_to_fit(datatype: str, data: list[Any], message: str):
+def test_rejects_numbers_that_do_not_fit(datatype: str, data: list[Any], message: str):
     with refused(message):
         ask({"inputs": [{"name": "x", "datatype": datatype, "shape": [1], "data": data}]}, accepted=one(datatype))
 
@@ -153,20 +153,20 @@ def test_no_number_is_wrapped_or_rounded_to_fit(datatype: str, data: list[Any], 
         ("BOOL", [True, 0], np.array([True, False])),
     ],
 )
-def test_numbers_of_json_arrive_as_they_are(datatype: str, data: list[Any], expected: np.ndarray):
+def test_reads_numbers_exactly(datatype: str, data: list[Any], expected: np.ndarray):
     entry = {"name": "x", "datatype": datatype, "shape": [2], "data": data}
     found = values(ask({"inputs": [entry]}, accepted=one(datatype)), "x")
     assert found.dtype == expected.dtype
     assert np.array_equal(found, expected)
 
 
-def test_strings_are_bytes_tensors():
+def test_reads_strings_as_bytes_tensors():
     entry = {"name": "image", "datatype": "BYTES", "shape": [2], "data": ["é", ""]}
     request = ask({"inputs": [entry]})
     assert request.inputs["image"] == ("é".encode(), b"")
 
 
-def test_of_a_key_that_stands_twice_the_last_one_counts():
+def test_uses_the_last_of_two_equal_keys():
     good = json.dumps([image()]).encode()
     assert len(values(send(b'{"inputs": 5, "inputs": ' + good + b"}"), "image")) == 1
     with refused("inputs: expected a list"):
@@ -197,7 +197,7 @@ def test_rejects_the_first_repeated_entry(field: str, monkeypatch: pytest.Monkey
     assert looked_at <= 3
 
 
-def test_more_json_than_the_server_wants_is_not_read_whatever_it_says():
+def test_limits_the_size_of_json():
     body = json.dumps({"inputs": [image()]}).encode()
     limits = {"accepted": IMAGES, "outputs": LOGITS, "max_batch": 8}
     assert len(values(parse(body, None, **limits, max_json_bytes=len(body)), "image")) == 1
@@ -206,13 +206,13 @@ def test_more_json_than_the_server_wants_is_not_read_whatever_it_says():
     assert caught.value.status == 413
 
 
-def test_an_id_may_hold_anything_else():
+def test_reads_any_string_as_id():
     assert ask({"inputs": [image()], "id": 'a\r\n"b'}).id == 'a\r\n"b'
     assert ask({"inputs": [image()], "id": ""}).id == ""
     assert ask({"inputs": [image()]}).id is None
 
 
-def test_outputs_are_binary_as_the_request_says_unless_they_say_otherwise():
+def test_an_output_overrides_binary_data_output():
     two = LOGITS | {"other": TensorSpec("other", "FP32", (-1, 1))}
     request = {"inputs": [image()], "parameters": {"binary_data_output": True}}
     assert all(each.binary for each in ask(request, outputs=two).outputs)
@@ -221,7 +221,7 @@ def test_outputs_are_binary_as_the_request_says_unless_they_say_otherwise():
     assert ask({"inputs": [image()], "outputs": []}).outputs == (RequestedOutput("logits", False),)
 
 
-def test_an_output_that_json_has_no_form_for_is_refused_before_it_is_computed():
+def test_rejects_fp16_output_in_json():
     half = {"y": TensorSpec("y", "FP16", (-1, 4))}
     with refused("output 'y': FP16 needs binary data"):
         ask({"inputs": [image()]}, outputs=half)
@@ -230,7 +230,7 @@ def test_an_output_that_json_has_no_form_for_is_refused_before_it_is_computed():
     assert ask({"inputs": [image()], "parameters": {"binary_data_output": True}}, outputs=half).outputs[0].binary
 
 
-def test_a_model_cannot_have_what_cannot_be_held():
+def test_rejects_an_invalid_tensor_spec():
     with pytest.raises(ValueError, match="found BF16"):
         TensorSpec("x", "BF16", (-1,))
     with pytest.raises(ValueError, match="no axis"):

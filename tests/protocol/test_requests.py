@@ -1,4 +1,4 @@
-"""Requests in every form of HTTP and gRPC: each is read as it was meant, or refused with the same words."""
+"""Requests in all forms of HTTP and gRPC: all are read alike, and faults get the same message."""
 
 import re
 from typing import Any
@@ -28,7 +28,7 @@ ALL = forms(*FORMS)
 RAW = forms("binary", "raw contents")
 TYPED = forms("json", "contents")
 WITH_ALL_VALUES = forms("binary", "contents", "raw contents")
-"""JSON has neither NaN nor bytes."""
+"""JSON cannot represent NaN or bytes."""
 
 
 def refused(message: str) -> Any:
@@ -63,7 +63,7 @@ def test_does_not_copy_raw_tensors():
         assert not values(found, "image").flags.writeable
 
 
-# FP16 has no other form than raw.
+# FP16 is always raw.
 @pytest.mark.parametrize(
     ("name", "datatype"),
     [(name, each) for name in FORMS for each in sorted(DTYPES) if FORMS[name].is_raw or each != "FP16"],
@@ -134,7 +134,7 @@ FAULTS: list[tuple[Request, str]] = [
     (with_input(shape=[1, 2, 3, 1]), r"found UINT8 \[1,2,3,1\]"),
     (with_input(shape=[2**63 - 1] * 4), r"found UINT8 \[9223372036854775807,"),
     (with_input(shape=[1] * 99), r"found UINT8 \[1,1,"),
-    (Request([GOOD], [("z", {})]), "unexpected output 'z'; model answers 'logits'"),
+    (Request([GOOD], [("z", {})]), "unexpected output 'z'; model returns 'logits'"),
     (Request([GOOD], [("logits", {})] * 2), "output 'logits' is requested twice"),
     (with_parameter("timeout", -1), "expected an integer of at least 0 as timeout, found -1"),
     (with_parameter("timeout", 1.5), "expected an integer of at least 0 as timeout, found 1.5"),
@@ -212,13 +212,13 @@ def test_rejects_a_raw_bool_other_than_0_or_1(form: Form):
 @pytest.mark.parametrize(
     ("raw", "count", "message"),
     [
-        (b"", 1, "expected 1 elements, each behind its length, found 0 bytes"),
-        (b"\1\0\0", 1, "expected 1 elements, each behind its length, found 3 bytes"),
+        (b"", 1, "expected 1 length-prefixed elements, found 0 bytes"),
+        (b"\1\0\0", 1, "expected 1 length-prefixed elements, found 3 bytes"),
         (elements(b"12345")[:-1], 1, "element 0 has 5 bytes, found 4"),
         (b"\xff\xff\xff\xff", 1, "element 0 has 4294967295 bytes, found 0"),
         (elements(b"1234") + b"\0\0", 2, "element 1 has no length"),
         (elements(b"1", b"2"), 1, "unexpected 5 additional bytes after its 1 elements"),
-        (elements(b"1", b"2"), 3, "expected 3 elements, each behind its length, found 10 bytes"),
+        (elements(b"1", b"2"), 3, "expected 3 length-prefixed elements, found 10 bytes"),
     ],
 )
 def test_rejects_elements_of_another_length(form: Form, raw: bytes, count: int, message: str):
@@ -227,7 +227,7 @@ def test_rejects_elements_of_another_length(form: Form, raw: bytes, count: int, 
 
 
 @RAW
-def test_an_element_does_not_reach_into_the_next_tensor(form: Form):
+def test_rejects_an_element_across_two_tensors(form: Form):
     accepted = one("BYTES") | {"y": (TensorSpec("y", "UINT8", (-1, 4)),)}
     inputs = [Tensor(name="x", datatype="BYTES", shape=[1], raw=elements(b"1234")[:4])]
     inputs += [Tensor(name="y", shape=[1, 4], raw=bytes(4))]

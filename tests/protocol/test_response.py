@@ -31,7 +31,7 @@ def answer(
     return json.loads(body[:cut], parse_constant=pytest.fail), body[cut:], length
 
 
-def test_an_answer_in_json_is_flat_and_nothing_else():
+def test_sends_flat_json():
     found, rest, length = answer(RequestedOutput("logits", False), logits=LOGITS)
     assert found == {
         "model_name": "lenet",
@@ -44,7 +44,7 @@ def test_an_answer_in_json_is_flat_and_nothing_else():
 def raw_answer(
     protocol: str, output: np.ndarray, *, classes: int = 0, request_id: str | None = None
 ) -> tuple[str, list[int], bytes, str]:
-    """Datatype, shape and bytes of a raw output, and the id of the response."""
+    """Return datatype, shape and bytes of a raw output, and the id of the response."""
     wanted = RequestedOutput("y", True, classes=classes)
     if protocol == "http":
         found, rest, length = answer(wanted, request_id=request_id, y=output)
@@ -96,7 +96,7 @@ def test_sends_no_more_classes_than_there_are(protocol: str, classes: int):
     assert raw_answer(protocol, LOGITS, classes=classes)[:2] == ("BYTES", [1, 4])
 
 
-def test_outputs_come_in_the_order_of_the_request_each_in_its_own_way():
+def test_sends_outputs_in_the_requested_order():
     wanted = [RequestedOutput("b", True), RequestedOutput("c", False), RequestedOutput("a", True)]
     a, b, c = np.array([1], "<i8"), np.array([[2, 3]], "<f2"), np.array([True])
     found, rest, _ = answer(*wanted, a=a, b=b, c=c)
@@ -111,7 +111,7 @@ def test_outputs_come_in_the_order_of_the_request_each_in_its_own_way():
 
 @pytest.mark.parametrize("output", [LOGITS.T, LOGITS[:, ::2], LOGITS.astype(">f4")])
 @pytest.mark.parametrize("binary", [True, False])
-def test_an_output_may_lie_in_memory_in_any_way(output: np.ndarray, binary: bool):
+def test_sends_arrays_of_any_memory_layout(output: np.ndarray, binary: bool):
     if output.dtype != np.float32:
         with pytest.raises(KeyError):
             answer(RequestedOutput("y", binary), y=output)
@@ -122,27 +122,27 @@ def test_an_output_may_lie_in_memory_in_any_way(output: np.ndarray, binary: bool
 
 
 @pytest.mark.parametrize("request_id", ["7", "", 'a\r\n"b', "é"])
-def test_the_id_is_echoed_as_json(request_id: str):
+def test_returns_the_id(request_id: str):
     assert answer(RequestedOutput("y", False), request_id=request_id, y=LOGITS)[0]["id"] == request_id
     assert "id" not in answer(RequestedOutput("y", False), y=LOGITS)[0]
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
-def test_what_json_has_no_number_for_has_to_be_asked_for_in_binary(number: float):
+def test_rejects_nan_and_infinity_in_json(number: float):
     output = np.array([[1, number]], np.float32)
-    with pytest.raises(Refusal, match="numbers that JSON does not have; ask for binary data") as caught:
+    with pytest.raises(Refusal, match="NaN or infinity, which JSON cannot represent: request binary data") as caught:
         answer(RequestedOutput("y", False), y=output)
     assert caught.value.reason == "invalid"
     assert answer(RequestedOutput("y", True), y=output)[1] == output.tobytes()
     assert len(answer(RequestedOutput("y", False, classes=2), y=output)[0]["outputs"][0]["data"]) == 2
 
 
-def test_halves_need_binary_data():
+def test_rejects_fp16_in_json():
     with pytest.raises(Refusal, match="FP16 needs binary data"):
         answer(RequestedOutput("y", False), y=LOGITS.astype(np.float16))
 
 
-def test_the_best_classes_come_first_and_of_equals_the_first():
+def test_sorts_classes_by_value_and_index():
     best = ["2.500000:1:dog", "2.500000:3", "0.100000:0:cat"]
     assert classify(LOGITS, classes=3, labels=LABELS) == [best]
     found, _, length = answer(RequestedOutput("logits", False, classes=3), logits=LOGITS)
@@ -150,7 +150,7 @@ def test_the_best_classes_come_first_and_of_equals_the_first():
     assert length is None
 
 
-def test_classes_of_integers_and_of_what_is_no_number_are_in_order():
+def test_sorts_integers_and_nan():
     assert classify(np.array([[0, 255, 3]], np.uint8), classes=2, labels=()) == [["255.000000:1", "3.000000:2"]]
     assert classify(np.array([[-128, 0]], np.int8), classes=1, labels=()) == [["0.000000:1"]]
     odd = np.array([[np.nan, -np.inf, np.inf]])

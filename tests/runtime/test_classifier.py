@@ -1,4 +1,4 @@
-"""The Python inference API on the committed bundle and real digits."""
+"""The Python inference API, with the committed bundle and real digits."""
 
 import io
 from collections.abc import Iterator
@@ -37,9 +37,7 @@ def seven() -> np.ndarray:
     return np.asarray(test.images[int(np.flatnonzero(test.targets == 7)[0])])
 
 
-def test_a_path_bytes_a_picture_and_an_array_give_the_same_answer(
-    classifier: Classifier, seven: np.ndarray, tmp_path: Path
-):
+def test_accepts_all_image_types(classifier: Classifier, seven: np.ndarray, tmp_path: Path):
     picture = Image.fromarray(seven)
     picture.save(tmp_path / "seven.png")
     buffer = io.BytesIO()
@@ -51,7 +49,7 @@ def test_a_path_bytes_a_picture_and_an_array_give_the_same_answer(
     assert classifier.predict(seven) == predictions[4]
 
 
-def test_one_image_gives_one_prediction_and_a_list_gives_a_list(classifier: Classifier, seven: np.ndarray):
+def test_returns_one_prediction_or_a_list(classifier: Classifier, seven: np.ndarray):
     single = classifier.predict(seven, top=3)
     assert single.label == single.top[0][0] == classifier.labels[single.index]
     assert len(single.top) == 3
@@ -60,11 +58,11 @@ def test_one_image_gives_one_prediction_and_a_list_gives_a_list(classifier: Clas
     assert classifier.predict([]) == []
 
 
-def test_more_images_than_a_batch_are_all_answered(classifier: Classifier, seven: np.ndarray):
+def test_splits_many_images_into_batches(classifier: Classifier, seven: np.ndarray):
     assert [p.label for p in classifier.predict([seven] * 70)] == ["7"] * 70
 
 
-def test_logits_are_the_self_tests_within_its_tolerance(classifier: Classifier):
+def test_logits_match_the_self_test(classifier: Classifier):
     self_test = classifier.bundle.self_test()
     assert np.abs(classifier.logits(self_test.images) - self_test.logits).max() <= self_test.tolerance
 
@@ -72,17 +70,17 @@ def test_logits_are_the_self_tests_within_its_tolerance(classifier: Classifier):
 @pytest.mark.parametrize(
     "images", [np.zeros((1, 28, 28, 1), np.uint8), np.zeros((1, 32, 32, 1), np.float32), np.zeros((32, 32), np.uint8)]
 )
-def test_logits_of_wrong_images_say_what_was_expected(classifier: Classifier, images: np.ndarray):
+def test_rejects_wrong_images(classifier: Classifier, images: np.ndarray):
     with pytest.raises(UsageError, match=r"uint8 \[N, 32, 32, 1\]"):
         classifier.logits(images)
 
 
-def test_an_image_that_cannot_be_read_is_named(classifier: Classifier, tmp_path: Path):
+def test_names_a_missing_image(classifier: Classifier, tmp_path: Path):
     with pytest.raises(ImageError, match=r"nowhere\.png"):
         classifier.predict(tmp_path / "nowhere.png")
 
 
-def test_images_are_answered_as_they_come_and_broken_ones_in_their_place(classifier: Classifier, seven: np.ndarray):
+def test_yields_errors_in_place_of_broken_images(classifier: Classifier, seven: np.ndarray):
     def camera() -> Iterator[ImageLike]:
         for number in range(100):
             yield b"no image" if number % 9 == 4 else seven
@@ -98,17 +96,17 @@ def test_images_are_answered_as_they_come_and_broken_ones_in_their_place(classif
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 40])
-def test_images_that_are_all_broken_are_all_told(classifier: Classifier, count: int):
+def test_yields_an_error_for_each_broken_image(classifier: Classifier, count: int):
     answers = list(classifier.predictions([b"no image"] * count))
     assert [type(answer) for answer in answers] == [ImageError] * count
 
 
-def test_the_first_broken_image_of_a_list_is_raised(classifier: Classifier, seven: np.ndarray, tmp_path: Path):
+def test_raises_for_the_first_broken_image(classifier: Classifier, seven: np.ndarray, tmp_path: Path):
     with pytest.raises(ImageError, match=r"first\.png"):
         classifier.predict([seven, tmp_path / "first.png", tmp_path / "second.png"])
 
 
-def test_a_camera_that_never_ends_is_read_only_a_little_ahead(classifier: Classifier, seven: np.ndarray):
+def test_reads_an_endless_stream_lazily(classifier: Classifier, seven: np.ndarray):
     drawn = 0
 
     def camera() -> Iterator[ImageLike]:
@@ -122,7 +120,7 @@ def test_a_camera_that_never_ends_is_read_only_a_little_ahead(classifier: Classi
     assert drawn <= 20 + 8 * CHUNK * usable_cores()
 
 
-def test_many_threads_may_use_one_classifier(classifier: Classifier):
+def test_several_threads_share_a_classifier(classifier: Classifier):
     self_test = classifier.bundle.self_test()
     expected = classifier.logits(self_test.images)
     with ThreadPoolExecutor(8) as pool:
@@ -134,7 +132,7 @@ def test_many_threads_may_use_one_classifier(classifier: Classifier):
 
 
 @pytest.mark.parametrize("engine", installed())
-def test_with_several_streams_many_images_have_the_same_logits(engine: str, committed: Bundle):
+def test_streams_do_not_change_logits(engine: str, committed: Bundle):
     images = np.tile(committed.self_test().images, (5, 1, 1, 1))
     session = open_session(committed, backend=engine, options=SessionOptions(threads=1, concurrency=2))
     with Classifier(committed, session) as several, edgecnn.load(committed, backend=engine, threads=1) as one:
@@ -142,25 +140,25 @@ def test_with_several_streams_many_images_have_the_same_logits(engine: str, comm
         assert several.predict(list(images)) == one.predict(list(images))
 
 
-def test_a_classifier_closes_itself_at_the_end_of_a_with_block(seven: np.ndarray):
+def test_closes_after_a_with_block(seven: np.ndarray):
     with edgecnn.load(BUNDLE) as classifier:
         classifier.predict(seven)
     with pytest.raises(edgecnn.EdgecnnError, match="closed"):
         classifier.predict(seven)
 
 
-def test_probabilities_do_not_overflow():
+def test_softmax_does_not_overflow():
     probabilities = softmax(np.array([[1e4, -1e4, 0.0]], np.float32))
     np.testing.assert_array_equal(probabilities, [[1.0, 0.0, 0.0]])
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_any_buffer_is_one_encoded_file(kind: type, classifier: Classifier):
+def test_accepts_any_buffer(kind: type, classifier: Classifier):
     content = classifier.bundle.self_test().encoded[0].content
     assert isinstance(classifier.predict(kind(content)), Prediction)
 
 
-def test_logits_that_are_not_finite_are_an_engine_error(committed: Bundle):
+def test_rejects_logits_that_are_not_finite(committed: Bundle):
     class Broken:
         info = SessionInfo("fake", "1", "cpu", "fp32", 1)
         concurrency = 1
@@ -169,7 +167,7 @@ def test_logits_that_are_not_finite_are_an_engine_error(committed: Bundle):
             return np.full((len(images), 10), np.nan, np.float32)
 
         def close(self) -> None:
-            """Nothing to free."""
+            """Required by the protocol."""
 
     with pytest.raises(EngineError, match="not finite"):
         Classifier(committed, Broken()).predict(committed.self_test().images[0])

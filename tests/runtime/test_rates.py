@@ -1,4 +1,4 @@
-"""Rates with their intervals, held against SciPy."""
+"""Rates and their intervals, compared with SciPy."""
 
 import pytest
 from scipy import stats
@@ -7,11 +7,11 @@ from edgecnn.runtime.rates import rate, wilson
 
 
 @pytest.mark.parametrize(("right", "images"), [(0, 10), (10, 10), (9208, 10_000), (1, 3)])
-def test_the_interval_is_wilsons(right: int, images: int):
+def test_matches_scipys_wilson_interval(right: int, images: int):
     expected = stats.binomtest(right, images).proportion_ci(0.95, method="wilson")
     assert wilson(right, images) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_a_class_without_images_has_no_accuracy_and_every_possible_one():
+def test_a_rate_without_images_has_the_full_interval():
     assert rate(0, 0).value is None
     assert (rate(0, 0).low, rate(0, 0).high) == (0, 1)

@@ -1,4 +1,4 @@
-"""Many batches through one session: every answer, in order, whatever the engine does in between."""
+"""Streams of batches through one session: completeness, order, and errors."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def session(request: pytest.FixtureRequest, committed: Bundle) -> Session:
     return open_session(committed, backend=engine, options=SessionOptions(threads=1, concurrency=streams))
 
 
-def test_answers_come_in_the_order_of_the_batches(session: Session, committed: Bundle):
+def test_yields_answers_in_order(session: Session, committed: Bundle):
     images = committed.self_test().images
     batches = [images[i : i + 1 + i % 3] for i in range(len(images) - 2)] * 5
     found = list(stream(session, iter(batches)))
@@ -28,23 +28,23 @@ def test_answers_come_in_the_order_of_the_batches(session: Session, committed: B
         np.testing.assert_allclose(logits, session.run(batch), atol=1e-5)
 
 
-def test_nothing_comes_of_no_batches(session: Session):
+def test_accepts_an_empty_stream(session: Session):
     assert list(stream(session, iter([]))) == []
 
 
-def test_images_live_until_they_are_answered_although_nobody_else_keeps_them(session: Session, committed: Bundle):
+def test_keeps_images_alive_until_answered(session: Session, committed: Bundle):
     images = committed.self_test().images
     expected = session.run(images)
 
     def fresh() -> Iterator[np.ndarray]:
         for _ in range(200):
-            yield images.copy()  # its memory is free for the next one as soon as nobody holds it
+            yield images.copy()  # only the session keeps a reference
 
     for logits in stream(session, fresh()):
         np.testing.assert_array_equal(logits, expected)
 
 
-def test_read_only_and_strided_images_are_answered_too(session: Session, committed: Bundle):
+def test_accepts_read_only_and_strided_images(session: Session, committed: Bundle):
     images = committed.self_test().images.copy()
     expected = session.run(images[::2].copy())
     images.flags.writeable = False
@@ -52,7 +52,7 @@ def test_read_only_and_strided_images_are_answered_too(session: Session, committ
         np.testing.assert_array_equal(logits, expected)
 
 
-def test_a_consumer_may_stop_early(session: Session, committed: Bundle):
+def test_a_consumer_can_stop_early(session: Session, committed: Bundle):
     images = committed.self_test().images
     answers = stream(session, (images for _ in range(1000)))
     next(answers)
@@ -60,22 +60,20 @@ def test_a_consumer_may_stop_early(session: Session, committed: Bundle):
     assert len(session.run(images)) == len(images)
 
 
-def test_an_error_of_the_source_reaches_the_consumer(session: Session, committed: Bundle):
+def test_propagates_an_error_of_the_source(session: Session, committed: Bundle):
     def broken() -> Iterator[np.ndarray]:
         yield committed.self_test().images
-        raise OSError("the camera is gone")
+        raise OSError("the camera is disconnected")
 
     answers = stream(session, broken())
-    with pytest.raises(OSError, match="the camera is gone"):
+    with pytest.raises(OSError, match="the camera is disconnected"):
         list(answers)
 
 
 @pytest.mark.parametrize(
     "wrong", [np.zeros((1, 3, 3, 1), np.uint8), np.zeros((1, 32, 32, 1), np.float32)], ids=["size", "type"]
 )
-def test_wrong_images_are_an_engine_error_and_the_session_goes_on(
-    session: Session, committed: Bundle, wrong: np.ndarray
-):
+def test_continues_after_wrong_images(session: Session, committed: Bundle, wrong: np.ndarray):
     images = committed.self_test().images
     with pytest.raises(EngineError):
         list(stream(session, [images, images, wrong, images]))

@@ -1,4 +1,4 @@
-"""`make zoo`: what stands is kept, and the table comes from the checkpoints alone."""
+"""`make zoo`: existing models are kept, and the table is made from the checkpoints alone."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ sys.path.pop(0)
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_path: Path) -> Path:
-    """A zoo of one model that stands already, somewhere else."""
+    """Return a folder with a zoo of one trained model."""
     monkeypatch.setattr(zoo, "ZOO", tmp_path / "zoo")
     monkeypatch.setattr(zoo, "RESULT", tmp_path / "zoo.json")
     monkeypatch.setattr(zoo, "PAGE", tmp_path / "docs" / "zoo.md")
@@ -29,7 +29,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint_path: Path
 
 
 @pytest.mark.slow
-def test_a_model_that_stands_is_not_trained_again_and_its_figures_are_its_checkpoints(place: Path):
+def test_keeps_a_trained_model_and_its_figures(place: Path):
     before = read_checkpoint(place / "zoo" / "lenet-digits")
     zoo.main()
     assert read_checkpoint(place / "zoo" / "lenet-digits").digest == before.digest
@@ -43,11 +43,11 @@ def test_a_model_that_stands_is_not_trained_again_and_its_figures_are_its_checkp
     assert "not reached" not in page
 
 
-def test_a_model_that_falls_short_is_said_so(place: Path):
+def test_page_marks_a_missed_target(place: Path):
     model = zoo.Model("lenet", "digits", 1.01)
     assert "101.0% (not reached)" in zoo.page([zoo.row(model)])
 
 
-def test_every_model_of_the_zoo_has_a_recipe_and_a_claim():
+def test_every_zoo_model_has_a_recipe_and_a_target():
     assert {model.architecture for model in zoo.MODELS} == {"lenet", "alexnet", "vgg11_bn", "googlenet", "resnet18"}
     assert all(0.8 <= model.expected_top1 < 1 for model in zoo.MODELS)

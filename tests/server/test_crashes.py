@@ -1,6 +1,6 @@
-"""A killed worker, engines that crash, hang or run out of memory, and a killed supervisor.
+"""A killed worker or supervisor, and engines that crash, hang or run out of memory.
 
-The number in a comment is the row of the project's table of faults.
+The number in a comment is a row in the project's table of faults.
 """
 
 import contextlib
@@ -28,39 +28,39 @@ from edgecnn.server.supervisor.listening import listen
 PATIENCE_S = 30.0
 MIB = 1 << 20
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc, prlimit and PDEATHSIG")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, prlimit and PDEATHSIG")
 
 
 def logged(server: Server, text: str) -> None:
     wait_for(lambda: any(text in line for line in server.lines), limit_s=PATIENCE_S)
 
 
-def test_killed_worker_comes_back_under_load():  # 71
+def test_restarts_a_killed_worker_under_load():  # 71
     with serving("--grpc-port", 0) as server, asking(server, grpc__max_reconnect_backoff_ms=200) as asker:
         expected = asker.infer(server.images[:3])
         with _load(server) as outcomes, server.connect() as half:
             wait_for(lambda: len(outcomes) > 20)
             half.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n")
             answer = b""
-            while not answer.endswith(b'{"live":true}'):  # then the worker has this connection
+            while not answer.endswith(b'{"live":true}'):  # the worker has accepted this connection
                 answer += half.recv(4096)
             half.sendall(b"POST /v2/repository/index HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
             (worker,) = server.worker_pids()
             os.kill(worker, signal.SIGKILL)
             assert refused(lambda: asker.ask("ServerReady"))[0] == "UNAVAILABLE"
-            outcomes.append(0 if read_all(half) == b"" else -1)  # the others may all be between two requests
+            outcomes.append(0 if read_all(half) == b"" else -1)  # all other clients may be between two requests
             seen: list[int] = []
             while 200 not in seen:
                 with contextlib.suppress(ConnectionError, http.client.HTTPException):
                     seen.append(server.get("/v2/health/ready").status)
-            assert server.infer(server.images[:3]).body == server.golden  # ready is ready
+            assert server.infer(server.images[:3]).body == server.golden  # a ready server answers
             assert set(seen) == {503, 200}
             before = outcomes.count(200)
             wait_for(lambda: outcomes.count(200) > before + 20)
-        assert set(outcomes) == {0, 200, 503}  # connections that closed, results, "not yet"
-        logged(server, "the worker ended by SIGKILL and is started again")
+        assert set(outcomes) == {0, 200, 503}  # closed connections, results, "not ready"
+        logged(server, "the worker ended by SIGKILL and is restarted")
         logged(server, "the worker is ready again")
-        wait_for(lambda: _is_ready(asker))  # at the same gRPC port
+        wait_for(lambda: _is_ready(asker))  # on the same gRPC port
         assert np.array_equal(asker.infer(server.images[:3]), expected)
         server.unharmed()
         assert server.stop() == 0
@@ -74,7 +74,7 @@ def _is_ready(asker: Asker) -> bool:
 
 @contextlib.contextmanager
 def _load(server: Server) -> Iterator[list[int]]:
-    """Ask all the while; yields the statuses, 0 for a connection that closed. A result is the right one, or a fault."""
+    """Send requests in the background and yield their statuses: 0 for a closed connection, -1 for a wrong result."""
     ended = threading.Event()
     outcomes: list[int] = []
 
@@ -101,7 +101,7 @@ def _load(server: Server) -> Iterator[list[int]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
-def test_an_engine_that_crashes_in_a_run_closes_its_connections_and_is_started_again(tmp_path: Path, name: str):  # 71
+def test_restarts_after_an_engine_crash(tmp_path: Path, name: str):  # 71
     with holding(tmp_path) as held:
         with held.engine.held():
             lost = [held.occupy(), *held.queue(3)]
@@ -109,20 +109,20 @@ def test_an_engine_that_crashes_in_a_run_closes_its_connections_and_is_started_a
         for answer in lost:
             with pytest.raises(ConnectionError):
                 answer.result(PATIENCE_S)
-        logged(held.server, f"the worker ended by {name} and is started again")
+        logged(held.server, f"the worker ended by {name} and is restarted")
         held.server.unharmed()
         assert held.server.stop() == 0
 
 
 @pytest.mark.slow
-def test_an_engine_that_does_not_come_back_is_started_again(tmp_path: Path):  # 71
+def test_restarts_a_hung_engine(tmp_path: Path):  # 71
     with holding(tmp_path, "--stall-timeout-s", 0.5) as held:
         with held.engine.held():
             lost = held.occupy()
-            logged(held.server, "the worker ended with exit code 70 and is started again")
+            logged(held.server, "the worker ended with exit code 70 and is restarted")
         with pytest.raises(ConnectionError):
             lost.result(PATIENCE_S)
-        logged(held.server, "the engine does not come back from a run")
+        logged(held.server, "the engine hangs: a run exceeded the stall timeout")
         held.server.unharmed()
 
 
@@ -151,7 +151,7 @@ def _is_free(port: int) -> bool:
 
 @contextlib.contextmanager
 def _room(server: Server, size: int) -> Iterator[None]:
-    """Let the worker have so many bytes more than it has, and no more."""
+    """Limit the worker's memory to its current size plus `size` bytes."""
     (pid,) = server.worker_pids()
     found = re.search(r"VmData:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
@@ -160,12 +160,12 @@ def _room(server: Server, size: int) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(ProcessLookupError):  # it may have been started again, with its old limits
+        with contextlib.suppress(ProcessLookupError):  # the worker may have restarted without the limit
             resource.prlimit(pid, resource.RLIMIT_DATA, limits)
 
 
 @pytest.mark.slow
-def test_an_engine_without_memory_fails_its_request_and_recovers(tmp_path: Path):  # 74
+def test_recovers_when_the_engine_lacks_memory(tmp_path: Path):  # 74
     with holding(tmp_path) as held:
         with _room(held.server, 64 * MIB):
             held.engine.tell("memory", 512 * MIB)
@@ -178,7 +178,7 @@ def test_an_engine_without_memory_fails_its_request_and_recovers(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_batch_for_which_there_is_no_memory_is_refused_by_the_real_engine():  # 74
+def test_survives_a_batch_that_exceeds_memory():  # 74
     with serving("--max-batch", 4096) as server:
         many = np.repeat(server.images[:1], 4096, axis=0)
         with _room(server, 12 * MIB):
@@ -188,16 +188,16 @@ def test_a_batch_for_which_there_is_no_memory_is_refused_by_the_real_engine():  
         assert (server.logits(many[:64])[0] == server.logits(many[:1])).all()
 
 
-def test_a_body_for_which_there_is_no_memory_harms_its_client_only():  # 74
+def test_survives_a_body_that_exceeds_memory():  # 74
     with serving("--log-format", "json") as server:
         refusals: list[str] = []
-        with _room(server, 24 * MIB):  # others may find none either, just then
-            for size in range(4, 40, 4):  # it may be missed anywhere between the socket and the model
-                with contextlib.suppress(ConnectionError):  # the event loop itself found none, and cut the client off
+        with _room(server, 24 * MIB):  # other clients may fail meanwhile
+            for size in range(4, 40, 4):  # memory may run out anywhere between the socket and the model
+                with contextlib.suppress(ConnectionError):  # the event loop lacked memory and closed the connection
                     reply = server.post(b" " * (size * MIB))
                     assert reply.status in (400, 413, 500, 503)
                     assert reply.status != 503 or reply.headers["retry-after"] == "1"
                     refusals.append(reply.error)
-        assert "not an HTTP request" not in refusals  # it was one
+        assert "not an HTTP request" not in refusals
         assert all(isinstance(json.loads(line), dict) for line in server.lines)
         server.unharmed(despite="Fatal error on transport")

@@ -1,4 +1,4 @@
-"""What errors, the log and the metrics reveal, and the connections that the server itself opens."""
+"""What errors, logs and metrics reveal, and which connections the server opens."""
 
 import json
 import re
@@ -62,7 +62,7 @@ NASTY_TEXTS = (
 
 
 @pytest.mark.parametrize("log_format", ["text", pytest.param("json", marks=pytest.mark.slow)])
-def test_clients_cannot_forge_log_lines(log_format: str):
+def test_escapes_client_text_in_logs(log_format: str):
     with serving("--access-log", "--log-format", log_format, "--grpc-port", 0) as server:
         _send_nasty_http(server)
         with asking(server) as asker:
@@ -72,7 +72,7 @@ def test_clients_cannot_forge_log_lines(log_format: str):
         answered = [text for text in server.lines if "answered" in text]
         calls = sum("call" in text for text in answered)
         assert calls >= len(NASTY_TEXTS) * 5
-        assert len(answered) - calls > len(NASTY) * len(IDS) / 2  # refused requests are logged too
+        assert len(answered) - calls > len(NASTY) * len(IDS) / 2  # rejected requests are logged too
         for text in server.lines:
             assert text.endswith("\n")
             assert text[:-1].isprintable(), text
@@ -106,7 +106,7 @@ def _send_nasty_grpc(server: Server, asker: Asker) -> None:
         refused(lambda call=call: asker.ask(call))
 
 
-def test_clients_create_no_time_series(server: Server, transport: Transport):
+def test_clients_cannot_create_time_series(server: Server, transport: Transport):
     def series() -> set[tuple[object, ...]]:
         found = {(s.name, *sorted(s.labels.items())) for s in server.samples()}
         return {each for each in found if "refused" not in str(each[0])}
@@ -119,7 +119,7 @@ def test_clients_create_no_time_series(server: Server, transport: Transport):
     assert series() == before
 
 
-def test_refusals_are_counted_by_status_alone(server: Server):
+def test_counts_rejections_by_status(server: Server):
     for number in range(10):
         assert server.request(f"M{number}", "/v2").status in (400, 405)
     counts = {s.labels["status"] for s in server.samples() if s.name == "edgecnn_http_refused_total"}
@@ -141,7 +141,7 @@ from server_process import serving
 with serving("--backend", {engine!r}) as server:
     try:
         socket.create_connection(("192.0.2.1", 80), timeout=1)
-        raise SystemExit("there is a way out: this shows nothing")
+        raise SystemExit("the network is reachable: expected an isolated namespace")
     except OSError:
         pass
     server.unharmed()
@@ -169,9 +169,9 @@ def _works(*command: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not _works(*_isolated("true")), reason="a network of its own is not permitted here")
+@pytest.mark.skipif(not _works(*_isolated("true")), reason="this machine permits no separate network namespace")
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_serves_without_any_network(engine: str):
+def test_serves_without_a_network(engine: str):
     done = subprocess.run(
         _isolated(sys.executable, "-c", ALONE.format(engine=engine)),
         env=child_environment(),
@@ -184,9 +184,9 @@ def test_serves_without_any_network(engine: str):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not _works("strace", "-o", "/dev/null", "true"), reason="system calls cannot be watched here")
+@pytest.mark.skipif(not _works("strace", "-o", "/dev/null", "true"), reason="strace does not work on this machine")
 @pytest.mark.parametrize("engine", installed())
-def test_opens_no_connection_of_its_own(engine: str, tmp_path: Path):
+def test_opens_no_connection(engine: str, tmp_path: Path):
     program = "from server_process import start, wait_for\n"
     program += f"process, lines = start('--backend', {engine!r})\n"
     program += "wait_for(lambda: any('edgecnn serves' in line for line in lines))\n"
@@ -195,4 +195,4 @@ def test_opens_no_connection_of_its_own(engine: str, tmp_path: Path):
     calls = "trace=connect,sendto,sendmsg,sendmmsg"
     command = ["strace", "-f", "-qq", "-o", str(log), "-e", calls, sys.executable, "-c", program]
     subprocess.run(command, env=child_environment(), check=True, timeout=PATIENCE_S)
-    assert not re.findall(r".*AF_INET.*", log.read_text())  # no name is looked up either
+    assert not re.findall(r".*AF_INET.*", log.read_text())  # DNS look-ups included

@@ -1,4 +1,4 @@
-"""Rows 31 to 41 of the table of faults that only HTTP has: the binary extension's framing, over a real socket."""
+"""Faults in the framing of binary requests (rows 31 to 41 of the table of faults), over a real socket."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def files(size: Any, *shape: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("text", ["abc", "", "-5", "+3", "1e3", "0x10", "1_0", "7 7", "\xb2", "\x00", "7;q=1"])
-def test_a_header_length_that_is_no_number_is_refused(text: str, server: Server):
+def test_rejects_a_malformed_header_length(text: str, server: Server):
     head = f"POST {server.infer_path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
     head += f"{LENGTH}: {text}\r\nContent-Length: {len(GOOD) + len(RAW)}\r\n\r\n"
     reply = server.raw(head.encode("latin-1") + GOOD + RAW)
@@ -40,14 +40,14 @@ def test_a_header_length_that_is_no_number_is_refused(text: str, server: Server)
 
 
 @pytest.mark.parametrize("second", [len(GOOD), 4], ids=["alike", "unlike"])
-def test_a_header_length_that_comes_twice_is_refused(second: int, server: Server):
+def test_rejects_a_repeated_header_length(second: int, server: Server):
     lengths = "".join(f"{LENGTH}: {length}\r\n" for length in (len(GOOD), second))
     head = f"POST {server.infer_path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lengths}"
     reply = server.raw(f"{head}Content-Length: {len(GOOD) + len(RAW)}\r\n\r\n".encode() + GOOD + RAW)
     assert f"{NO_NUMBER}'{len(GOOD)}, {second}'".encode() in reply
 
 
-def test_space_around_a_header_length_is_http_s_and_not_the_number_s(server: Server):
+def test_accepts_spaces_around_the_header_length(server: Server):
     reply = server.post(GOOD + RAW, {LENGTH: f"  {len(GOOD)}\t "})
     assert reply.status == 200
 
@@ -55,32 +55,32 @@ def test_space_around_a_header_length_is_http_s_and_not_the_number_s(server: Ser
 @pytest.mark.parametrize(
     "length", [len(GOOD + RAW) + 1, 2**31 + 1, 2**32, 2**63, 2**64 + 1, "9" * 5000], ids=lambda length: str(length)[:20]
 )
-def test_a_header_length_beyond_the_body_is_refused(length: object, server: Server):
+def test_rejects_a_header_length_beyond_the_body(length: object, server: Server):
     assert refusal(ask(server, GOOD, RAW, length=length)).startswith(OUT_OF_RANGE)
 
 
 # 33
 
 
-def test_a_header_length_that_cuts_the_json_is_refused(server: Server):
+def test_rejects_a_header_length_inside_the_json(server: Server):
     for length in range(1, len(GOOD), 7):
         assert refusal(ask(server, GOOD, RAW, length=length)).startswith("invalid JSON at byte")
 
 
-def test_a_header_length_that_cuts_a_character_is_refused(server: Server):
+def test_rejects_a_header_length_inside_a_character(server: Server):
     text = json.dumps({"id": "é", **good(inputs=[raw_image()])}, ensure_ascii=False).encode()
     inside = text.index("é".encode()) + 1
     assert refusal(ask(server, text, RAW, length=inside)).startswith("invalid JSON at byte")
 
 
-def test_a_header_length_that_takes_in_pixels_is_refused(server: Server):
+def test_rejects_a_header_length_inside_the_pixels(server: Server):
     assert refusal(ask(server, GOOD, RAW, length=len(GOOD) + 1)).startswith("invalid JSON at byte")
 
 
 # 34
 
 
-def test_a_raw_request_is_the_pixels_of_one_image(server: Server):
+def test_accepts_a_raw_request(server: Server):
     reply = ask(server, server.images[0].tobytes(), length=0)
     assert reply.status == 200
     answer = reply.body[int(reply.headers[LENGTH.lower()]) :]
@@ -88,13 +88,13 @@ def test_a_raw_request_is_the_pixels_of_one_image(server: Server):
 
 
 @pytest.mark.parametrize("size", [1, 1023, 1025, 2048, 1 << 20])
-def test_a_raw_request_of_another_size_is_refused(size: int, server: Server):
+def test_rejects_a_raw_request_of_another_size(size: int, server: Server):
     expected = f"input 'image': expected 1024 bytes for its shape, found {size}"
     assert refusal(ask(server, bytes(size), length=0)) == expected
 
 
-def test_a_raw_request_of_nothing_is_refused(server: Server):
-    assert refusal(ask(server, b"", length=0)) == "the request's body is empty"
+def test_rejects_an_empty_raw_request(server: Server):
+    assert refusal(ask(server, b"", length=0)) == "request body is empty"
 
 
 # 35, 36, 37
@@ -109,35 +109,35 @@ def test_a_raw_request_of_nothing_is_refused(server: Server):
         (True, NO_SIZE + "true"),
         (None, NO_SIZE + "null"),
         (2**70, NO_SIZE + "1.1805916207174113e+21"),
-        (1025, "input 'image': binary_data_size is 1025, but 1024 bytes are left of the body"),
-        (2**63, "input 'image': binary_data_size is 9223372036854775808, but 1024 bytes are left of the body"),
-        (2**64 - 1, "input 'image': binary_data_size is 18446744073709551615, but 1024 bytes are left of the body"),
+        (1025, "input 'image': expected at most 1024 bytes as binary_data_size, found 1025"),
+        (2**63, "input 'image': expected at most 1024 bytes as binary_data_size, found 9223372036854775808"),
+        (2**64 - 1, "input 'image': expected at most 1024 bytes as binary_data_size, found 18446744073709551615"),
     ],
 )
-def test_a_size_that_is_not_the_tensor_s_is_refused(size: Any, message: str, server: Server):
+def test_rejects_a_wrong_binary_data_size(size: Any, message: str, server: Server):
     assert refusal(ask(server, good(inputs=[raw_image(size)]), RAW)) == message
 
 
-def test_an_input_that_comes_twice_is_refused_before_its_sizes_can_overflow_together(server: Server):
+def test_rejects_a_repeated_input_with_a_huge_size(server: Server):
     request = good(inputs=[raw_image(), raw_image(2**64 - 1024)])
     assert refusal(ask(server, request, RAW)) == "input 'image' is given twice"
 
 
 @pytest.mark.parametrize("shape", [[4_000_000_000, 32, 32, 1], [2**62, 32, 32, 1], [2**64, 32, 32, 1]])
-def test_a_shape_far_beyond_its_bytes_is_refused(shape: list[int], server: Server):
+def test_rejects_a_shape_far_beyond_its_bytes(shape: list[int], server: Server):
     text = refusal(ask(server, good(inputs=[raw_image(shape=shape)]), RAW))
     assert text.startswith(("input 'image': expected a batch of at most 32", "input 'image': expected UINT8"))
 
 
 @pytest.mark.parametrize("entry", [raw_image(), image()], ids=["raw", "json"])
 @pytest.mark.parametrize("more", [1, 1024])
-def test_bytes_behind_the_last_tensor_are_refused(more: int, entry: dict[str, Any], server: Server):
+def test_rejects_bytes_after_the_last_tensor(more: int, entry: dict[str, Any], server: Server):
     raw = RAW if "parameters" in entry else b""
-    expected = f"unexpected {more} additional bytes behind the last input"
+    expected = f"unexpected {more} additional bytes after the last input"
     assert refusal(ask(server, good(inputs=[entry]), raw, bytes(more))) == expected
 
 
-def test_data_come_in_one_way_and_in_one(server: Server):
+def test_requires_exactly_one_source_of_data(server: Server):
     both = raw_image() | {"data": PIXELS}
     text = "input 'image': expected data or binary_data_size, found "
     assert refusal(ask(server, good(inputs=[both]), RAW)) == text + "both"
@@ -149,7 +149,7 @@ def test_data_come_in_one_way_and_in_one(server: Server):
 
 
 @pytest.mark.parametrize("padding", range(8))
-def test_pixels_may_begin_anywhere(padding: int, server: Server):
+def test_accepts_pixels_at_any_alignment(padding: int, server: Server):
     images = server.images[:2]
     header = json.dumps(good(inputs=[raw_image(images.nbytes, shape=list(images.shape))])).encode() + b" " * padding
     reply = ask(server, header, images.tobytes())
@@ -161,7 +161,7 @@ def test_pixels_may_begin_anywhere(padding: int, server: Server):
 
 @pytest.mark.parametrize("field", ["inputs", "outputs"])
 @pytest.mark.parametrize("alike", [True, False], ids=["alike", "unlike"])
-def test_65_537_entries_are_refused_at_the_first_that_is_not_wanted(alike: bool, field: str, server: Server):
+def test_rejects_65_537_entries_at_the_first_bad_one(alike: bool, field: str, server: Server):
     name = "image" if field == "inputs" else "logits"
     many = [raw_image() if field == "inputs" else {"name": name}]
     many += [{"name": name if alike else f"x{index}"} for index in range(65_536)]
@@ -176,7 +176,7 @@ def logits(reply: Reply) -> np.ndarray:
     return np.array(output["data"], np.float32).reshape(output["shape"])
 
 
-def test_what_was_refused_is_counted_by_its_reason(server: Server):
+def test_counts_rejected_requests_by_reason(server: Server):
     def failed() -> dict[str, float]:
         return {
             sample.labels["reason"]: sample.value

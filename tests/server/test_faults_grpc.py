@@ -1,4 +1,4 @@
-"""What only gRPC can get wrong: messages, calls, metadata and connections; other clients are not harmed."""
+"""Faults that only gRPC has: messages, calls, metadata and connections. Other clients are not affected."""
 
 import socket
 import time
@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:
-    """A server over gRPC too, with small bounds."""
+    """Serve over HTTP and gRPC with small limits."""
     options = ("--max-body-mb", 1, "--body-timeout-s", 1, "--header-timeout-s", 1, "--max-connections", 16)
     with serving("--grpc-port", 0, *options) as server:
         yield server
@@ -27,7 +27,7 @@ def running() -> Iterator[Server]:
 
 @pytest.fixture
 def asker(server: Server) -> Iterator[Asker]:
-    """A client, while good requests of others go on beside it over HTTP."""
+    """Yield a gRPC client while good requests run over HTTP."""
     with asking(server) as asker, server.good_neighbour():
         yield asker
         assert np.array_equal(asker.infer(server.images[:3]), server.logits(server.images[:3]))
@@ -40,7 +40,7 @@ def test_every_reason_has_a_code():
     assert unavailable == {reason for reason in STATUS if Refusal(reason, "").retry_after_s is not None}
 
 
-def test_a_message_over_the_limit_is_refused_with_its_size(asker: Asker, server: Server):
+def test_rejects_a_message_over_the_limit(asker: Asker, server: Server):
     before = counted(server).get("CANCELLED", 0.0)
     code, text = refused(lambda: asker.ask("ModelInfer", bytes(3 * MIB)))
     assert code == "RESOURCE_EXHAUSTED"
@@ -49,7 +49,7 @@ def test_a_message_over_the_limit_is_refused_with_its_size(asker: Asker, server:
     wait_for(lambda: counted(server).get("CANCELLED", 0.0) == before + 1)
 
 
-def test_a_message_that_inflates_over_the_limit_is_refused(server: Server):
+def test_rejects_a_message_that_inflates_too_far(server: Server):
     with asking(server, grpc__default_compression_algorithm=grpc.Compression.Gzip) as asker:
         code, text = refused(lambda: asker.ask("ModelInfer", bytes(64 * MIB)))
         assert code == "RESOURCE_EXHAUSTED"
@@ -57,46 +57,46 @@ def test_a_message_that_inflates_over_the_limit_is_refused(server: Server):
         assert np.array_equal(asker.infer(server.images[:1]), server.logits(server.images[:1]))
 
 
-def test_a_large_message_to_a_small_call_is_refused(asker: Asker):
+def test_rejects_a_large_message_to_a_small_call(asker: Asker):
     message = service_pb2.ModelReadyRequest(name="x" * 100_000)
     code, text = refused(lambda: asker.ask("ModelReady", message))
     assert code == "RESOURCE_EXHAUSTED"
     assert text == "expected at most 65536 bytes, found 100004"
 
 
-@pytest.mark.parametrize("call", ["Nothing", "ModelStreamInfer", "modelinfer", "/grpc.Nobody/Nothing", "/x"])
-def test_a_call_that_there_is_not_is_unimplemented(call: str, asker: Asker, server: Server):
+@pytest.mark.parametrize("call", ["Nothing", "ModelStreamInfer", "modelinfer", "/grpc.Unknown/Nothing", "/x"])
+def test_rejects_an_unknown_call(call: str, asker: Asker, server: Server):
     before = counted(server).get("UNIMPLEMENTED", 0.0)
     code, text = refused(lambda: asker.ask(call))
     assert code == "UNIMPLEMENTED"
-    assert text.startswith("there is no call '/")
+    assert text.startswith("unknown call '/")
     assert counted(server)["UNIMPLEMENTED"] == before + 1
 
 
 @pytest.mark.parametrize("call", ["ModelInfer", "ModelReady", "RepositoryIndex", "ServerMetadata"])
-def test_bytes_that_are_no_message_are_refused(call: str, asker: Asker):
+def test_rejects_a_malformed_message(call: str, asker: Asker):
     code, text = refused(lambda: asker.ask(call, b"\xff\xff\xff"))
     assert code == "INVALID_ARGUMENT"
     assert "damaged" in text or f"expected a {call}Request" in text
 
 
-def test_an_empty_inference_is_for_no_model(asker: Asker):
+def test_rejects_an_empty_inference_request(asker: Asker):
     assert refused(lambda: asker.ask("ModelInfer")) == ("NOT_FOUND", "model '' is not found")
 
 
-def test_a_call_without_a_message_is_refused(asker: Asker):
-    assert refused(lambda: asker.send("ModelInfer", [])) == ("INVALID_ARGUMENT", "the call has no message")
-    assert refused(lambda: asker.send("ServerMetadata", [])) == ("INVALID_ARGUMENT", "the call has no message")
+def test_rejects_a_call_without_a_message(asker: Asker):
+    assert refused(lambda: asker.send("ModelInfer", [])) == ("INVALID_ARGUMENT", "expected a message, found none")
+    assert refused(lambda: asker.send("ServerMetadata", [])) == ("INVALID_ARGUMENT", "expected a message, found none")
 
 
-def test_of_several_messages_the_first_counts(asker: Asker, server: Server):
+def test_reads_only_the_first_message(asker: Asker, server: Server):
     good = asker.request(server.images[:1]).SerializeToString()
     content = asker.send("ModelInfer", [good, b"\xff" * 1000])
     assert service_pb2.ModelInferResponse.FromString(content).model_name == server.name
 
 
 @pytest.mark.parametrize("call", ["ModelInfer", "ModelReady"])
-def test_a_client_that_does_not_send_its_message_is_let_go(call: str, asker: Asker):
+def test_times_out_on_a_missing_message(call: str, asker: Asker):
     def never() -> Iterator[bytes]:
         time.sleep(3)
         yield b""
@@ -125,7 +125,7 @@ def test_counts_raw_tensors_against_inputs(changes: dict[str, object], message: 
     assert server.metrics()["failed"] == before + 1
 
 
-def test_contents_and_raw_contents_do_not_mix(asker: Asker, server: Server):
+def test_rejects_contents_with_raw_contents(asker: Asker, server: Server):
     mixed = asker.request(server.images[:1])
     mixed.inputs[0].contents.uint_contents.extend([7] * 1024)
     code, text = refused(lambda: asker.ask("ModelInfer", mixed))
@@ -133,7 +133,7 @@ def test_contents_and_raw_contents_do_not_mix(asker: Asker, server: Server):
 
 
 @pytest.mark.parametrize("count", [1, 32])
-def test_pixels_may_come_as_numbers(count: int, asker: Asker, server: Server):
+def test_accepts_pixels_as_numbers(count: int, asker: Asker, server: Server):
     images = np.resize(server.images, (count, *server.images.shape[1:]))
     message = asker.request(images, raw_input_contents=[])
     message.inputs[0].contents.uint_contents.extend(images.ravel().tolist())
@@ -148,34 +148,34 @@ def test_pixels_may_come_as_numbers(count: int, asker: Asker, server: Server):
 
 
 @pytest.mark.slow
-def test_a_largest_batch_that_no_message_can_hold_is_told_at_the_start():
+def test_warns_if_max_batch_exceeds_max_body():
     options = ("--max-batch", 1024, "--max-body-mb", 1)
     with serving(*options) as server:
         (line,) = [line for line in server.lines if "WARNING" in line]
-        assert "a batch of --max-batch 1024 images in pixels is 1048576 bytes, more than --max-body-mb 1 admits" in line
+        assert "a batch of --max-batch 1024 images has 1048576 bytes, more than --max-body-mb 1 allows" in line
     process, lines = start(*options, "--strict")
     assert process.wait(TIMEOUT_S) == 1
     wait_for(lambda: any("--max-body-mb 1 admits" in line for line in lines))
 
 
-def test_metadata_over_the_limit_are_refused(asker: Asker):
+def test_rejects_metadata_over_the_limit(asker: Asker):
     code, text = refused(lambda: asker.ask("ServerLive", metadata=(("x", "a" * 40_000),)))
     assert code == "RESOURCE_EXHAUSTED"
     assert "metadata" in text
     asker.ask("ServerLive", metadata=(("x", "a" * 20_000),))
 
 
-def test_what_is_told_beside_an_answer_is_as_in_http(asker: Asker, server: Server):
-    _, told = asker.ask("ModelInfer", asker.request(server.images[:1]), metadata=(("x-request-id", "mine"),))
+def test_sends_the_same_metadata_as_http(asker: Asker, server: Server):
+    _, metadata = asker.ask("ModelInfer", asker.request(server.images[:1]), metadata=(("x-request-id", "mine"),))
     over_http = server.infer(server.images[:1])
-    assert told["x-request-id"] == "mine"
-    assert told["x-bundle-digest"] == over_http.headers["x-bundle-digest"] == server.bundle.digest
-    assert told["server-timing"].startswith("decode;dur=")
-    _, told = asker.ask("ServerLive", metadata=(("x-request-id", "x" * 129),))
-    assert len(told["x-request-id"]) < 40
+    assert metadata["x-request-id"] == "mine"
+    assert metadata["x-bundle-digest"] == over_http.headers["x-bundle-digest"] == server.bundle.digest
+    assert metadata["server-timing"].startswith("decode;dur=")
+    _, metadata = asker.ask("ServerLive", metadata=(("x-request-id", "x" * 129),))
+    assert len(metadata["x-request-id"]) < 40
 
 
-def test_connections_over_the_limit_are_closed_and_others_go_on(server: Server):
+def test_closes_connections_over_the_limit(server: Server):
     with server.good_neighbour(), asking(server) as first:
         first.ask("ServerLive")
         sockets = []
@@ -186,6 +186,6 @@ def test_connections_over_the_limit_are_closed_and_others_go_on(server: Server):
         for each in sockets:
             each.settimeout(10)
             with each:
-                while each.recv(4096):  # all are closed: at once, or because they never spoke
+                while each.recv(4096):  # closed at once, or by the timeout for silent connections
                     pass
         first.ask("ServerLive")

@@ -1,4 +1,4 @@
-"""Rows 59 to 65 of the table of faults, each as a plain file and as an element of a BYTES tensor."""
+"""Faults in images (rows 59 to 65 of the table of faults), as plain files and as elements of a BYTES tensor."""
 
 import struct
 import warnings
@@ -28,7 +28,7 @@ def _neighbour(server: Server) -> Iterator[None]:
 
 @pytest.fixture(params=["plain", "element"])
 def send(request: pytest.FixtureRequest, server: Server) -> Send:
-    """Ask for the logits of one file, in JSON."""
+    """Return a function that requests the logits of one file, in JSON."""
 
     def plain(file: bytes) -> Reply:
         kind = "image/png" if file.startswith(b"\x89PNG") else "image/jpeg"
@@ -56,9 +56,9 @@ def logits(reply: Reply) -> np.ndarray:
 
 
 def prepared(server: Server, file: bytes) -> np.ndarray:
-    """The logits of a file that was prepared here and sent as pixels."""
+    """Return the logits of a file that this process preprocesses and sends as pixels."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of what is odd about a file
+        warnings.simplefilter("ignore")  # Pillow warns about unusual files
         pixels = server.bundle.manifest.preprocessing.image(file)
     return server.logits(pixels[None])
 
@@ -68,13 +68,13 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def announced(width: int, height: int, size: int) -> bytes:
-    """A PNG of so many bytes that announces so many pixels."""
+    """Return a PNG with `size` extra bytes whose header declares width × height pixels."""
     start = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + start + chunk(b"IDAT", zlib.compress(bytes(10)) + bytes(size)) + chunk(b"IEND", b"")
 
 
 def behind_start(segment: bytes) -> bytes:
-    """A JPEG with something in front of all its segments."""
+    """Return a JPEG with `segment` before all other segments."""
     return JPEG[:2] + segment + JPEG[2:]
 
 
@@ -92,14 +92,14 @@ def exif(orientation: int) -> bytes:
 
 
 @pytest.mark.parametrize("file", [b"\xff", b"\x89PNG", b"<html><body>502</body></html>", b"\0" * 1000])
-def test_what_is_no_image_is_refused(file: bytes, send: Send):
+def test_rejects_a_file_that_is_not_an_image(file: bytes, send: Send):
     assert refusal(send(file)) == "cannot decode: the image is not a JPEG, PNG or BMP image"
 
 
-def test_an_empty_file_is_refused(server: Server, send: Send):
+def test_rejects_an_empty_file(server: Server, send: Send):
     assert refusal(send(b"")) in {
-        "the request's body is empty",
-        "the image is empty: expected a JPEG or PNG or BMP file",
+        "request body is empty",
+        "expected a JPEG or PNG or BMP image, found an empty file",
     }
 
 
@@ -107,20 +107,22 @@ def test_an_empty_file_is_refused(server: Server, send: Send):
     "file", [JPEG, PNG, encoded(GREY, "JPEG", progressive=True)], ids=["JPEG", "PNG", "progressive"]
 )
 @pytest.mark.parametrize("part", [0.02, 0.3, 0.9])
-def test_a_file_that_is_cut_off_is_refused_and_never_half_grey(part: float, file: bytes, send: Send):
+def test_rejects_a_truncated_file(part: float, file: bytes, send: Send):
     assert refusal(send(file[: int(part * len(file))])).startswith("cannot decode: the image is")
 
 
 @pytest.mark.parametrize("kind", [None, "application/octet-stream", "application/x-www-form-urlencoded"])
-def test_an_image_without_its_type_is_told_how_to_come(kind: str | None, server: Server):
+def test_explains_how_to_send_an_image(kind: str | None, server: Server):
     for file in (PNG, JPEG, encoded(GREY, "BMP")):
         headers = {} if kind is None else {"Content-Type": kind}
         said = refusal(server.request("POST", f"{server.infer_path}?classification=3", file, headers))
-        assert said.startswith(f"this image came as '{kind}': " if kind else "this image came without a Content-Type: ")
+        assert said.startswith(
+            f"found an image sent as '{kind}': " if kind else "found an image sent without a Content-Type: "
+        )
         assert "send it with Content-Type: image/png" in said
 
 
-def test_an_image_that_curl_has_changed_or_put_into_a_form_is_told_how_to_come(server: Server):
+def test_explains_curl_mistakes(server: Server):
     for kind in ("image/png", "application/x-www-form-urlencoded"):
         said = refusal(
             server.request(
@@ -135,7 +137,7 @@ def test_an_image_that_curl_has_changed_or_put_into_a_form_is_told_how_to_come(s
     )
 
 
-def test_of_several_files_one_that_is_damaged_fails_them_all(server: Server):
+def test_one_damaged_file_fails_the_request(server: Server):
     assert refusal(as_elements(server, PNG, JPEG[:-200], PNG)).startswith("cannot decode: the image is damaged")
 
 
@@ -145,20 +147,20 @@ def test_of_several_files_one_that_is_damaged_fails_them_all(server: Server):
 @pytest.mark.parametrize(
     ("width", "height"), [(60_000, 60_000), (8_001, 8_000), (2**31 - 1, 1), (2**31 - 1, 2**31 - 1)]
 )
-def test_a_file_that_announces_too_many_pixels_is_413_and_never_decoded(width: int, height: int, send: Send):
-    assert "at most 64,000,000 pixels are decoded" in refusal(send(announced(width, height, 100_000)), 413)
+def test_rejects_too_many_pixels_before_decoding(width: int, height: int, send: Send):
+    assert "expected at most 64,000,000 pixels, found" in refusal(send(announced(width, height, 100_000)), 413)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "MPO"])
-def test_a_jpeg_that_paints_itself_thousands_of_times_is_refused(kind: str, send: Send):
+def test_rejects_a_jpeg_with_too_many_scans(kind: str, send: Send):
     content = encoded(GREY, "JPEG", progressive=True)
     last = content.rindex(b"\xff\xda")
     bomb = content[:last] + content[last:-2] * 3000 + content[-2:]
-    if kind == "MPO":  # a JPEG that says that other pictures follow it
+    if kind == "MPO":  # a JPEG that announces further pictures
         several = encoded(GREY, "MPO", save_all=True, append_images=[GREY])
         start = several.index(b"\xff\xe2")
         bomb = bomb[:2] + several[start : start + 2 + int.from_bytes(several[start + 2 : start + 4], "big")] + bomb[2:]
-    assert "scans, at most" in refusal(send(bomb))
+    assert "JPEG scans, expected at most" in refusal(send(bomb))
 
 
 # 62
@@ -178,8 +180,8 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_another_format_is_415_whatever_its_file_is_called(name: str, send: Send):
-    assert refusal(send(FOREIGN[name]), 415) == f"the image is {name}: JPEG, PNG, BMP are decoded here"
+def test_rejects_other_formats_with_415(name: str, send: Send):
+    assert refusal(send(FOREIGN[name]), 415) == f"expected an image in JPEG, PNG, BMP, found {name}"
 
 
 # 63, 64
@@ -207,17 +209,17 @@ UNUSUAL: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
-def test_an_unusual_picture_answers_as_its_pixels_prepared_here(name: str, server: Server, send: Send):
+def test_decodes_unusual_images(name: str, server: Server, send: Send):
     assert np.array_equal(logits(send(UNUSUAL[name])), prepared(server, UNUSUAL[name]))
 
 
-def test_the_orientations_are_told_apart(server: Server):
+def test_applies_every_exif_orientation(server: Server):
     turned = [UNUSUAL[f"EXIF orientation {number}"] for number in range(1, 9)]
     found = logits(as_elements(server, *turned))
     assert len(np.unique(found, axis=0)) == 8
 
 
-def test_pictures_of_all_kinds_go_in_one_request(server: Server):
+def test_accepts_mixed_images_in_one_request(server: Server):
     preprocessing = server.bundle.manifest.preprocessing
     expected = server.logits(np.stack([preprocessing.image(file) for file in UNUSUAL.values()]))
     assert np.array_equal(logits(as_elements(server, *UNUSUAL.values())), expected)
@@ -227,7 +229,7 @@ def test_pictures_of_all_kinds_go_in_one_request(server: Server):
 
 
 def long_text() -> bytes:
-    """A PNG with 64 MB of text in 64 kB."""
+    """Return a PNG of 64 kB that inflates to 64 MB of text."""
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", "a" * (64 << 20), zip=True)
     return encoded(NOISE, "PNG", pnginfo=text)
@@ -250,7 +252,7 @@ CORRUPT: dict[str, tuple[bytes, Any]] = {
 
 
 @pytest.mark.parametrize("name", CORRUPT)
-def test_corrupt_and_huge_segments_are_passed_over_or_refused(name: str, server: Server, send: Send):
+def test_ignores_or_rejects_corrupt_segments(name: str, server: Server, send: Send):
     file, status = CORRUPT[name]
     reply = send(file)
     assert reply.status in (status if isinstance(status, set) else {status}), reply.body
@@ -260,15 +262,15 @@ def test_corrupt_and_huge_segments_are_passed_over_or_refused(name: str, server:
         assert refusal(reply).startswith("cannot decode: the image is")
 
 
-def test_what_is_odd_about_pictures_does_not_fill_the_log(server: Server, send: Send):
+def test_logs_nothing_about_unusual_images(server: Server, send: Send):
     before = len(server.lines)
     for length in range(1, 9):
         send(encoded(NOISE, "JPEG", exif=exif(6)[:-length]))
     assert server.lines[before:] == []
 
 
-def test_large_files_are_let_go_of_as_soon_as_they_are_answered(server: Server, send: Send):
+def test_releases_large_files_after_the_answer(server: Server, send: Send):
     large, damaged = behind_start(segment(0xFE, b"a" * 65_533) * 64), bytes(4 << 20)
-    for _ in range(15):  # 120 MB: what is held in a circle waits for Python's collector, and fails `unharmed`
+    for _ in range(15):  # 120 MB: reference cycles would keep it until a collection, and fail `unharmed`
         assert send(large).status == 200
         assert send(damaged).status == 400

@@ -1,4 +1,4 @@
-"""Rows 1 to 25 of the table of faults that only HTTP has: requests in JSON, over a real socket."""
+"""Faults in JSON requests (rows 1 to 25 of the table of faults), over a real socket."""
 
 import json
 from collections.abc import Iterator
@@ -27,12 +27,12 @@ def _neighbour(server: Server) -> Iterator[None]:
 
 
 def pixels(*last: Any) -> list[Any]:
-    """Data of which the last are those."""
+    """Return pixels that end with `last`."""
     return [*PIXELS[len(last) :], *last]
 
 
 def nested(rows: list[int]) -> list[Any]:
-    """Data of 1,024 in one image, with so many in each row."""
+    """Return nested data of one image, with `rows` values per row."""
     return [[[[7]] * count for count in rows]]
 
 
@@ -42,7 +42,7 @@ def nested(rows: list[int]) -> list[Any]:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "the request's body is empty"),
+        (b"", "request body is empty"),
         (b"hello", "invalid JSON at byte 0"),
         (b" ", "invalid JSON at byte"),
         (b"{} {}", "invalid JSON at byte 3"),
@@ -65,17 +65,17 @@ def nested(rows: list[int]) -> list[Any]:
     ],
     ids=lambda value: repr(value[:24]),
 )
-def test_a_body_that_is_no_request_is_refused(body: bytes, message: str, server: Server):
+def test_rejects_a_malformed_body(body: bytes, message: str, server: Server):
     assert refusal(ask(server, body)).startswith(message)
 
 
-def test_of_a_key_that_stands_twice_the_last_one_counts(server: Server):
+def test_uses_the_last_of_repeated_keys(server: Server):
     inputs = json.dumps([image()]).encode()
     assert ask(server, b'{"inputs": 5, "inputs": ' + inputs + b"}").status == 200
     assert refusal(ask(server, b'{"inputs": ' + inputs + b', "inputs": 5}')) == INPUTS + "5"
 
 
-# 8 to 24: a good request but for one thing
+# 8 to 24: good requests with one fault each
 
 FAULTS: list[tuple[int, dict[str, Any], str]] = [
     (10, good(inputs=[image(datatype=...)]), WANTED + "the datatype null"),
@@ -106,7 +106,7 @@ FAULTS: list[tuple[int, dict[str, Any], str]] = [
     (19, good(inputs=[image(data=pixels(2**70))]), NUMBERS + "1.1805916207174113e+21"),
     (20, good(inputs=[image(datatype="FP16")]), WANTED + "FP16 [1,32,32,1]"),
     (20, good(inputs=[image(datatype="BF16")]), WANTED + "BF16 [1,32,32,1]"),
-    (21, good(outputs=[{"name": "z"}]), "unexpected output 'z'; model answers 'logits'"),
+    (21, good(outputs=[{"name": "z"}]), "unexpected output 'z'; model returns 'logits'"),
     (21, good(outputs={}), "outputs: expected a list, found an object"),
     (22, good(id=5), "id: expected a string, found 5"),
     (22, good(id=None), "id: expected a string, found null"),
@@ -120,17 +120,17 @@ FAULTS: list[tuple[int, dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("request_", "message"), [fault[1:] for fault in FAULTS], ids=[f"row {row}" for row, *_ in FAULTS]
 )
-def test_a_request_with_one_fault_is_told_which(request_: dict[str, Any], message: str, server: Server):
+def test_names_the_fault_of_a_json_request(request_: dict[str, Any], message: str, server: Server):
     assert refusal(ask(server, request_)).startswith(message)
 
 
-def test_a_number_that_no_double_holds_is_no_json(server: Server):
+def test_rejects_numbers_beyond_a_double(server: Server):
     body = json.dumps(good()).encode().replace(b"[7,", b"[1e400,", 1)
     assert refusal(ask(server, body)).startswith("invalid JSON at byte")
 
 
 @pytest.mark.parametrize("given", ["", "7", 'a"b', "a\r\nX-Injected: 1", "\u2028\0é"])
-def test_an_id_comes_back_in_the_json_and_in_no_header(given: str, server: Server):
+def test_returns_the_id_only_in_the_json(given: str, server: Server):
     reply = ask(server, good(id=given))
     assert (reply.status, reply.json["id"]) == (200, given)
     assert b"\r\n" not in reply.body
@@ -139,7 +139,7 @@ def test_an_id_comes_back_in_the_json_and_in_no_header(given: str, server: Serve
 
 
 @pytest.mark.parametrize(("classes", "given"), [(0, None), (1, 1), (10, 10), (11, 10), (1_000_000_000, 10)])
-def test_more_classes_than_there_are_is_all_of_them_and_0_is_numbers(classes: int, given: int | None, server: Server):
+def test_limits_classes_to_those_of_the_model(classes: int, given: int | None, server: Server):
     reply = ask(server, good(outputs=[{"name": "logits", "parameters": {"classification": classes}}]))
     assert reply.status == 200
     (output,) = reply.json["outputs"]
@@ -148,7 +148,7 @@ def test_more_classes_than_there_are_is_all_of_them_and_0_is_numbers(classes: in
 
 
 @pytest.mark.parametrize("classes", [-1, "x", 1.0, None, True, 2**70])
-def test_a_number_of_classes_that_is_none_is_refused(classes: Any, server: Server):
+def test_rejects_an_invalid_number_of_classes(classes: Any, server: Server):
     request = good(outputs=[{"name": "logits", "parameters": {"classification": classes}}])
     assert "integer of at least 0 as classification, found" in refusal(ask(server, request))
 
@@ -158,7 +158,7 @@ def test_a_number_of_classes_that_is_none_is_refused(classes: Any, server: Serve
 
 @pytest.fixture(scope="module")
 def dark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose model answers as ever, but has no answer to a picture that is white all over."""
+    """Serve a model that returns NaN for a completely white image."""
     from repository import COMMITTED
 
     bundle = tmp_path_factory.mktemp("dark") / COMMITTED.name
@@ -176,7 +176,7 @@ def dark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             helper.make_node("Flatten", ["as_float"], ["flat"]),
             helper.make_node("ReduceMin", ["flat", "pixels"], ["darkest"]),
             helper.make_node("Sub", ["white", "darkest"], ["light"]),
-            helper.make_node("Div", ["light", "light"], ["one"]),  # 0 / 0 where all is white
+            helper.make_node("Div", ["light", "light"], ["one"]),  # 0 / 0 for a white image
             helper.make_node("Mul", ["finite", "one"], ["logits"]),
         ]
     )
@@ -184,19 +184,19 @@ def dark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_an_answer_that_json_has_no_numbers_for_is_refused_and_comes_in_binary(dark: Server):
+def test_sends_nan_only_in_binary(dark: Server):
     white = np.full((2, 32, 32, 1), 255, np.uint8)
     white[1] = 7
     request = good(inputs=[raw_image(white.nbytes, shape=list(white.shape))])
     text = refusal(ask(dark, request, white.tobytes()))
-    assert text == "output 'logits' holds numbers that JSON does not have; ask for binary data"
+    assert text == "output 'logits' contains NaN or infinity, which JSON cannot represent: request binary data"
     found = dark.logits(white)
     assert np.isnan(found[0]).all()
     assert np.isfinite(found[1]).all()
     dark.unharmed()
 
 
-def test_classes_of_an_answer_without_numbers_are_still_json(dark: Server):
+def test_classifies_nan_as_valid_json(dark: Server):
     white = np.full((1, 32, 32, 1), 255, np.uint8)
     request = good(inputs=[raw_image(white.nbytes)], outputs=[{"name": "logits", "parameters": {"classification": 1}}])
     reply = ask(dark, request, white.tobytes())

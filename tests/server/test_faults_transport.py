@@ -1,6 +1,6 @@
-"""Bad luck and bad will on the way to a real model: what `http/` tests of connections, with all that lies behind them.
+"""Faults in transport, with a real model. `http/` tests the connections alone.
 
-The number in a comment is the row of the project's table of faults.
+The number in a comment is a row in the project's table of faults.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def tight_server() -> Iterator[Server]:
-    """A server with little patience and little room."""
+    """Serve with short timeouts and a small body limit."""
     timeouts = [part for name in ("header", "body", "write") for part in (f"--{name}-timeout-s", SLOW_S)]
     with serving("--max-body-mb", 1, *timeouts) as server:
         yield server
@@ -38,7 +38,7 @@ def tight(tight_server: Server) -> Iterator[Server]:
 
 
 def head(server: Server, *headers: str) -> bytes:
-    """The head of an inference request."""
+    """Return the head of an inference request."""
     lines = "".join(f"{header}\r\n" for header in headers)
     return f"POST {server.infer_path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n".encode()
 
@@ -60,9 +60,9 @@ def json_request(server: Server) -> bytes:
 
 @contextlib.contextmanager
 def peak_below(server: Server, growth: int) -> Iterator[None]:
-    """Require that the worker's memory did not even for a moment grow by so many bytes."""
+    """Check that the worker's peak memory grows by less than `growth` bytes."""
     (pid,) = server.worker_pids()
-    Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak is forgotten
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak
     before = _peak(pid)
     yield
     assert _peak(pid) - before < growth
@@ -75,24 +75,24 @@ def _peak(pid: int) -> int:
 
 
 @pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])
-def test_a_body_that_will_be_too_large_is_not_waited_for(server: Server, expect: tuple[str, ...]):  # 42
+def test_rejects_a_large_body_before_reading_it(server: Server, expect: tuple[str, ...]):  # 42
     with server.good_neighbour():
         answer = server.raw(head(server, f"Content-Length: {1 << 31}", *expect))
     assert statuses(answer) == [413]
 
 
-def test_a_chunked_body_is_read_up_to_the_limit_and_no_further(tight: Server):  # 43
+def test_reads_a_chunked_body_only_to_the_limit(tight: Server):  # 43
     chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
     with tight.good_neighbour(), peak_below(tight, 16 * MIB), tight.connect() as sock:
         sock.sendall(head(tight, "Transfer-Encoding: chunked"))
         with contextlib.suppress(ConnectionError):
             for _ in range(1000):
                 sock.sendall(chunk)
-        assert statuses(read_all(sock)) in ([413], [])  # whoever goes on sending may be cut off before it reads why
+        assert statuses(read_all(sock)) in ([413], [])  # the server may reset a client that is still sending
     assert statuses(tight.raw(head(tight, "Transfer-Encoding: chunked") + 17 * chunk)) == [413]
 
 
-def test_a_request_in_chunks_of_a_byte_is_answered_as_any_other(tight: Server):  # 44
+def test_accepts_chunks_of_one_byte(tight: Server):  # 44
     body = json_request(tight)
     body += b" " * (200_000 - len(body))
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
@@ -102,7 +102,7 @@ def test_a_request_in_chunks_of_a_byte_is_answered_as_any_other(tight: Server): 
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_a_bomb_of_a_gigabyte_takes_no_more_room_than_a_body_may(tight: Server, coding: str):  # 45
+def test_limits_memory_for_a_compressed_bomb(tight: Server, coding: str):  # 45
     deflate = zlib.compressobj(wbits=31 if coding == "gzip" else 15)
     start = deflate.compress(bytes(MIB)) + deflate.flush(zlib.Z_FULL_FLUSH)
     bomb = start + 990 * (deflate.compress(bytes(MIB)) + deflate.flush(zlib.Z_FULL_FLUSH))
@@ -113,7 +113,7 @@ def test_a_bomb_of_a_gigabyte_takes_no_more_room_than_a_body_may(tight: Server, 
     assert "1048576" in reply.error
 
 
-def test_what_is_not_whole_once_compressed_is_refused(server: Server):  # 45
+def test_rejects_a_damaged_compressed_body(server: Server):  # 45
     whole = gzip.compress(json_request(server))
     assert server.post(whole, {"Content-Encoding": "gzip"}).status == 200
     for body in (whole[:-9], whole + b"more", b"not gzip at all", gzip.compress(whole), b"\x1f\x8b"):
@@ -123,7 +123,7 @@ def test_what_is_not_whole_once_compressed_is_refused(server: Server):  # 45
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "nonsense"])
-def test_another_coding_is_refused_with_those_that_are_known(server: Server, coding: str):  # 46
+def test_rejects_an_unknown_content_coding(server: Server, coding: str):  # 46
     reply = server.post(b"...", {"Content-Encoding": coding})
     assert (reply.status, reply.headers["accept-encoding"]) == (415, "gzip, deflate")
 
@@ -143,7 +143,7 @@ SMUGGLED = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
         ("Transfer-Encoding: chunked, identity",),
     ],
 )
-def test_nothing_is_smuggled_behind_an_ambiguous_length(server: Server, length: tuple[str, ...]):  # 47
+def test_rejects_an_ambiguous_length(server: Server, length: tuple[str, ...]):  # 47
     before = server.metrics()["received"]
     assert statuses(server.raw(head(server, *length) + b"0\r\n\r\n" + SMUGGLED)) == [400]
     assert server.metrics()["received"] == before
@@ -159,12 +159,12 @@ def test_nothing_is_smuggled_behind_an_ambiguous_length(server: Server, length: 
         (b"GET /v2 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
     ],
 )
-def test_a_head_that_cannot_be_is_refused(server: Server, request_: bytes, status: int):  # 48
+def test_rejects_an_invalid_head(server: Server, request_: bytes, status: int):  # 48
     assert statuses(server.raw(request_)) == [status]
 
 
 @pytest.mark.slow
-def test_500_clients_that_send_their_headers_slowly_harm_nobody(tight: Server):  # 49
+def test_survives_500_slow_clients(tight: Server):  # 49
     with tight.good_neighbour(), contextlib.ExitStack() as slow:
         socks = [slow.enter_context(tight.connect()) for _ in range(500)]
         for byte in b"POST":
@@ -181,14 +181,14 @@ def test_closes_a_connection_that_sends_nothing(tight: Server):  # 49
         assert read_all(sock) == b""
 
 
-def test_a_body_that_comes_too_slowly_is_given_up(tight: Server):  # 50
+def test_times_out_on_a_slow_body(tight: Server):  # 50
     with tight.good_neighbour(), tight.connect() as sock:
         sock.sendall(head(tight, "Content-Length: 1000") + b"{")
         assert statuses(read_all(sock)) == [408]
 
 
 @pytest.mark.slow
-def test_answers_that_nobody_reads_are_not_piled_up(tight: Server):  # 51
+def test_does_not_buffer_unread_answers(tight: Server):  # 51
     with tight.good_neighbour(), peak_below(tight, 16 * MIB), socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect(("127.0.0.1", tight.port))
@@ -197,19 +197,19 @@ def test_answers_that_nobody_reads_are_not_piled_up(tight: Server):  # 51
             sock.sendall(1_000_000 * SMUGGLED)
 
 
-def test_a_client_that_has_only_closed_its_own_side_gets_its_answer(held: Held):  # 54
+def test_answers_a_half_closed_connection(held: Held):  # 54
     with held.engine.held(), held.server.connect() as sock:
         sock.sendall(golden_request(held.server))
         wait_for(lambda: held.server.metrics()["in_flight"] == 1)
         sock.shutdown(socket.SHUT_WR)
-        time.sleep(0.5)  # two looks at clients that may have left
+        time.sleep(0.5)  # the server checks twice for clients that left
         held.engine.untell("hold")
         answer = read_all(sock)
     assert statuses(answer)[-1] == 200
     assert answer.endswith(held.server.golden[-120:])
 
 
-def test_requests_in_one_packet_are_answered_in_order_and_garbage_is_itself_refused(server: Server):  # 55
+def test_answers_pipelined_requests_in_order(server: Server):  # 55
     page = f"GET /v2/models/{server.name} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
     answer = server.raw(golden_request(server) + page + golden_request(server) + b"garbage\r\n\r\n")
     assert statuses(answer) == [200, 200, 200, 400]
@@ -217,12 +217,12 @@ def test_requests_in_one_packet_are_answered_in_order_and_garbage_is_itself_refu
 
 
 def client_hello() -> bytes:
-    """What a client says first that takes a plain port for one of HTTPS."""
+    """Return the ClientHello of a TLS client."""
     said = ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
         ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), said, server_hostname="localhost").do_handshake()
     hello = said.read()
-    assert hello[:2] == b"\x16\x03"  # a record of a handshake
+    assert hello[:2] == b"\x16\x03"  # a handshake record
     return hello
 
 
@@ -230,18 +230,18 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 OTHERS = {
     "TLS": client_hello(),
-    "HTTP/2": PREFACE + SETTINGS,  # as gRPC's clients begin, too
+    "HTTP/2": PREFACE + SETTINGS,  # gRPC clients start like this too
     "SSH": b"SSH-2.0-x\r\n",
     "zeros": b"\0" * 100,
 }
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_another_protocol_is_refused_and_fills_no_log(server: Server, other: str):  # 56
+def test_rejects_other_protocols_without_logs(server: Server, other: str):  # 56
     before, refused = len(server.lines), refusals(server)
     with server.good_neighbour():
         for _ in range(200):
-            answer = server.raw(OTHERS[other])  # until the server closes
+            answer = server.raw(OTHERS[other])  # reads until the server closes
             assert statuses(answer) == [400]
             assert b"not an HTTP request" in answer
     assert refusals(server) == refused + 200
@@ -249,7 +249,7 @@ def test_another_protocol_is_refused_and_fills_no_log(server: Server, other: str
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_another_protocol_that_comes_byte_by_byte_is_refused_too(server: Server, other: str):  # 56
+def test_rejects_other_protocols_byte_by_byte(server: Server, other: str):  # 56
     before = len(server.lines)
     with server.connect() as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -260,19 +260,19 @@ def test_another_protocol_that_comes_byte_by_byte_is_refused_too(server: Server,
     assert len(server.lines) == before
 
 
-def test_a_client_that_wants_tls_on_the_plain_port_is_told_at_once(server: Server):  # 56
+def test_fails_tls_on_the_plain_port_at_once(server: Server):  # 56
     with server.connect() as plain, pytest.raises(ssl.SSLError):
         ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")
 
 
 def refusals(server: Server) -> float:
-    """How many requests were refused with 400 before they were any model's."""
+    """Return the number of requests rejected with 400 before they reached a model."""
     samples = [each for each in server.samples() if each.name == "edgecnn_http_refused_total"]
     return sum(each.value for each in samples if each.labels["status"] == "400")
 
 
 @pytest.mark.slow
-def test_without_descriptors_clients_wait_and_no_core_is_burnt(server: Server):  # 57
+def test_does_not_spin_without_descriptors(server: Server):  # 57
     (pid,) = server.worker_pids()
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (server.base.descriptors + 8, limits[1]))

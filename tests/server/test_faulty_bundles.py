@@ -1,6 +1,6 @@
-"""Bundles that cannot be served beside one that can, and bundles that vanish while they are served.
+"""Servers with one good bundle and faulty ones, and bundles that disappear while the server runs.
 
-The number in a comment is the row of the project's table of faults.
+The number in a comment is a row in the project's table of faults.
 """
 
 import json
@@ -22,7 +22,7 @@ PATIENCE_S = 60.0
 
 
 def _named(folder: Path, name: str) -> Path:
-    """A copy of the committed bundle under another name."""
+    """Copy the committed bundle under another name."""
     path = folder / name.replace(" ", "-").replace("^", "-")
     shutil.copytree(COMMITTED, path)
     manifest = json.loads((path / "manifest.json").read_text())
@@ -31,16 +31,16 @@ def _named(folder: Path, name: str) -> Path:
     return path
 
 
-def _of_a_model(fault: str) -> Callable[[Path], None]:
-    return lambda path: void(reseal(path, MODELS[fault]((COMMITTED / "model.onnx").read_bytes())))
+def _with_model(fault: str) -> Callable[[Path], None]:
+    return lambda path: _discard(reseal(path, MODELS[fault]((COMMITTED / "model.onnx").read_bytes())))
 
 
-def void(_: object) -> None:
-    """Take what nobody wants."""
+def _discard(_: object) -> None:
+    """Discard a value."""
 
 
 def _negated(path: Path) -> None:
-    """Let the proof say the opposite of what the model does."""
+    """Negate the logits of the model, so that the proof fails."""
     import onnx
     from onnx import helper
 
@@ -51,36 +51,36 @@ def _negated(path: Path) -> None:
     reseal(path, model.SerializeToString())
 
 
-def _elsewhere(path: Path) -> None:
-    """Say that weights are behind a pipe: to open it would be to wait for ever."""
+def _external_data(path: Path) -> None:
+    """Refer to weights in a pipe. Opening it would block forever."""
     os.mkfifo(path.parent / "pipe")
     reseal(path, linear(external("../pipe")))
 
 
-def _a_pipe(path: Path) -> None:
+def _as_a_pipe(path: Path) -> None:
     (path / "model.onnx").unlink()
     os.mkfifo(path / "model.onnx")
 
 
-REFUSED = "the engine refused it"
+REFUSED = "the engine rejected it"
 NOT_INTACT = "it is not an intact bundle"
 ELSEWHERE = "its graph refers to another file"
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
-    **{fault: (_of_a_model(fault), NOT_INTACT if fault in NO_GRAPHS else REFUSED) for fault in MODELS},
-    "changed": (lambda path: void((path / "model.onnx").write_bytes(b"xx")), NOT_INTACT),
+    **{fault: (_with_model(fault), NOT_INTACT if fault in NO_GRAPHS else REFUSED) for fault in MODELS},
+    "changed": (lambda path: _discard((path / "model.onnx").write_bytes(b"xx")), NOT_INTACT),
     "incomplete": (lambda path: (path / "self_test.npz").unlink(), NOT_INTACT),
-    "with a stranger": (lambda path: void((path / "more.bin").write_bytes(b"xx")), NOT_INTACT),
-    "without a manifest that can be read": (lambda path: void((path / "manifest.json").write_text("{")), NOT_INTACT),
-    "a pipe": (_a_pipe, NOT_INTACT),
-    "data behind a pipe": (_elsewhere, ELSEWHERE),
-    "data of a device": (lambda path: void(reseal(path, linear(external("/dev/zero")))), ELSEWHERE),
-    "answering otherwise": (_negated, "its proof does not hold on this machine"),
+    "extra file": (lambda path: _discard((path / "more.bin").write_bytes(b"xx")), NOT_INTACT),
+    "unreadable manifest": (lambda path: _discard((path / "manifest.json").write_text("{")), NOT_INTACT),
+    "model is a pipe": (_as_a_pipe, NOT_INTACT),
+    "data in a pipe": (_external_data, ELSEWHERE),
+    "data of a device": (lambda path: _discard(reseal(path, linear(external("/dev/zero")))), ELSEWHERE),
+    "wrong answers": (_negated, "its self-test failed on this machine"),
 }
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, str]]]:
-    """A server of the committed bundle and of one bundle for each fault; and the faults' names as models."""
+    """Serve the committed bundle and one bundle per fault. Yield the server and the model name of each fault."""
     folder = tmp_path_factory.mktemp("faulty")
     names: dict[str, str] = {}
     for fault, (spoil, _) in FAULTS.items():
@@ -92,9 +92,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_bundle_that_cannot_be_served_says_why_and_the_others_are_served(
-    mixed: tuple[Server, dict[str, str]], fault: str
-):  # 75
+def test_reports_why_a_bundle_is_unavailable(mixed: tuple[Server, dict[str, str]], fault: str):  # 75
     server, names = mixed
     name, reason = names[fault], FAULTS[fault][1]
     with server.good_neighbour():
@@ -111,11 +109,11 @@ def test_a_bundle_that_cannot_be_served_says_why_and_the_others_are_served(
         assert entry == {"name": name, "version": "", "state": "UNAVAILABLE", "reason": reason}
         lines = [line for line in server.lines if f"model={name}" in line]
         assert len(lines) == 1
-        assert f"/{name}" in lines[0]  # whoever serves it is told where it is
+        assert f"/{name}" in lines[0]  # the log names the path
     server.unharmed()
 
 
-def test_the_one_that_can_be_served_is_told_apart(mixed: tuple[Server, dict[str, str]]):
+def test_serves_the_good_bundle(mixed: tuple[Server, dict[str, str]]):
     server, names = mixed
     index = {each["name"]: each["state"] for each in server.request("POST", "/v2/repository/index").json}
     assert index == {server.name: "READY"} | dict.fromkeys(names.values(), "UNAVAILABLE")
@@ -126,7 +124,7 @@ def test_the_one_that_can_be_served_is_told_apart(mixed: tuple[Server, dict[str,
     assert ready == {server.name: 1.0} | dict.fromkeys(names.values(), 0.0)
 
 
-def test_a_bundle_whose_name_cannot_be_read_does_not_take_the_place_of_another(tmp_path: Path):  # 75
+def test_rejects_an_unreadable_bundle_of_equal_name(tmp_path: Path):  # 75
     bad = tmp_path / COMMITTED.name
     shutil.copytree(COMMITTED, bad)
     (bad / "manifest.json").write_text("{")
@@ -137,36 +135,36 @@ def test_a_bundle_whose_name_cannot_be_read_does_not_take_the_place_of_another(t
 
 
 @pytest.mark.parametrize("fault", [pytest.param("empty", marks=pytest.mark.slow), "changed"])
-def test_strict_ends_the_server_where_a_bundle_cannot_be_served(tmp_path: Path, fault: str):  # 75
+def test_strict_exits_if_a_bundle_fails_to_load(tmp_path: Path, fault: str):  # 75
     bad = _named(tmp_path, "bad")
     FAULTS[fault][0](bad)
     process, lines = start("--strict", bundles=[COMMITTED, bad])
     assert process.wait(PATIENCE_S) == 1
-    wait_for(lambda: any("not every bundle could be loaded, and --strict was asked for" in line for line in lines))
+    wait_for(lambda: any("a bundle could not be loaded: exiting because of --strict" in line for line in lines))
     assert any(str(bad) in line for line in lines)
     assert not any("Traceback" in line for line in lines)
 
 
-def test_a_server_with_nothing_to_serve_ends(tmp_path: Path):  # 75
+def test_exits_if_no_bundle_loads(tmp_path: Path):  # 75
     bad = _named(tmp_path, "bad")
     FAULTS["truncated"][0](bad)
     process, lines = start(bundles=[bad])
     assert process.wait(PATIENCE_S) == 1
-    wait_for(lambda: any("there is nothing to serve: no bundle could be loaded" in line for line in lines))
+    wait_for(lambda: any("no model to serve: no bundle could be loaded" in line for line in lines))
     assert not any("edgecnn serves" in line or "Traceback" in line for line in lines)
 
 
 @pytest.mark.slow
-def test_a_model_that_crashes_its_engine_or_never_answers_never_reaches_the_server(tmp_path: Path):  # 76
-    folder, told = tmp_path / "bundles", tmp_path / "engine"
+def test_isolates_crashing_and_endless_models(tmp_path: Path):  # 76
+    folder, control = tmp_path / "bundles", tmp_path / "engine"
     folder.mkdir()
-    told.mkdir()
+    control.mkdir()
     reseal(_named(folder, "endless"), endless_loop())
     names = ["endless"]
     for number in (signal.SIGSEGV, signal.SIGKILL):
         names.append(_named(folder, number.name).name)
-        (told / f"crash-{number.name}").write_text(number.name)
-    engine = Engine(told)
+        (control / f"crash-{number.name}").write_text(number.name)
+    engine = Engine(control)
     bundles = [*(folder / name for name in names), COMMITTED]
     process, lines = start(
         "--backend", "openvino", "--load-timeout-s", 4, bundles=bundles, environment=engine.environment
@@ -175,22 +173,22 @@ def test_a_model_that_crashes_its_engine_or_never_answers_never_reaches_the_serv
         wait_for(lambda: any("edgecnn serves" in line for line in lines))
         (started,) = [line for line in lines if "edgecnn serves" in line]
         assert "edgecnn serves lenet-digits-int8 on" in started
-        assert any("did not open and prove" in line and "within 4 s" in line for line in lines)
+        assert any("did not open and verify" in line and "within 4 s" in line for line in lines)
         assert any("the engine crashed with SIGSEGV" in line for line in lines)
         assert any("the engine crashed with SIGKILL" in line for line in lines)
-        assert not any("is started again" in line for line in lines)
+        assert not any("is restarted" in line for line in lines)
     finally:
         process.terminate()
         assert process.wait(PATIENCE_S) == 0
 
 
 def _emptied(path: Path) -> None:
-    """Cut every file, as a disk that goes may: what is mapped into memory and not read would now end the process."""
+    """Truncate every file. A mapped page that was not read yet would now end the process."""
     for file in path.iterdir():
         os.truncate(file, 0)
 
 
-def test_what_a_graph_names_as_the_place_of_its_data_is_not_opened(tmp_path: Path):  # 77
+def test_never_opens_an_external_data_file(tmp_path: Path):  # 77
     outside = tmp_path / "outside.bin"
     outside.write_bytes(np.ones(1024 * 10, np.float32).tobytes())
     names = []
@@ -206,7 +204,7 @@ def test_what_a_graph_names_as_the_place_of_its_data_is_not_opened(tmp_path: Pat
             assert (reply.status, reply.error) == (503, f"model '{name}' is unavailable: {ELSEWHERE}")
             assert index[name]["reason"] == ELSEWHERE
             (line,) = [line for line in server.lines if f"model={name}" in line]
-            assert "the data of the tensor 'weights' is said to be in another file" in line
+            assert "the data of the tensor 'weights' refers to another file" in line
         assert index[server.name]["state"] == "READY"
         server.unharmed()
         assert not was_opened()
@@ -221,7 +219,7 @@ def test_what_a_graph_names_as_the_place_of_its_data_is_not_opened(tmp_path: Pat
         _emptied,
     ],
 )
-def test_a_bundle_that_vanishes_is_served_from_memory(tmp_path: Path, loss: Callable[[Path], None]):  # 79
+def test_serves_a_deleted_bundle_from_memory(tmp_path: Path, loss: Callable[[Path], None]):  # 79
     bundle = _named(tmp_path, "vanishing")
     self_test = COMMITTED / "self_test.npz"
     with serving("--watch-s", 0, bundles=[bundle]) as server:
@@ -236,20 +234,20 @@ def test_a_bundle_that_vanishes_is_served_from_memory(tmp_path: Path, loss: Call
         assert server.get("/v2/health/ready").status == 200
         assert not any("ERROR" in line or "Traceback" in line for line in server.lines)
         assert server.stop() == 0
-    assert np.load(self_test).files  # the reference was not touched
+    assert np.load(self_test).files  # the source bundle is unchanged
     if bundle.exists():
         bundle.chmod(0o700)
 
 
 @pytest.mark.slow
-def test_a_worker_that_comes_back_to_a_vanished_bundle_says_so_and_tries_again_until_it_is_there(tmp_path: Path):  # 79
+def test_retries_until_a_deleted_bundle_returns(tmp_path: Path):  # 79
     bundle = _named(tmp_path, "vanishing")
     with serving(bundles=[bundle]) as server:
         aside = bundle.rename(tmp_path / "aside")
         (worker,) = server.worker_pids()
         os.kill(worker, signal.SIGKILL)
-        wait_for(lambda: any("ended with exit code 1 and is started again" in line for line in server.lines))
-        assert any("there is nothing to serve" in line for line in server.lines)
+        wait_for(lambda: any("ended with exit code 1 and is restarted" in line for line in server.lines))
+        assert any("no model to serve" in line for line in server.lines)
         aside.rename(bundle)
         wait_for(lambda: any("is ready again" in line for line in server.lines))
         assert server.infer(server.images[:3]).body == server.golden

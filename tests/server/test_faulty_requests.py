@@ -1,6 +1,6 @@
-"""Requests with one fault, over HTTP and gRPC: both name the fault, and the model counts it.
+"""Requests with one fault, over HTTP and gRPC. Both name the fault, and the metrics count it.
 
-The number in front of a fault is its row in the project's table of faults.
+The number before a fault is its row in the project's table of faults.
 """
 
 from collections.abc import Iterator
@@ -60,16 +60,16 @@ FAULTS: list[tuple[int, Request, str]] = [
     (37, with_input(raw=b""), "input 'image': expected 1024 bytes for its shape, found 0"),
     (38, with_files(b"\xff\xff\xff\xff", 1), "input 'image': element 0 has 4294967295 bytes, found 0"),
     (38, with_files(b"\x09\0\0\0abc", 1), "input 'image': element 0 has 9 bytes, found 3"),
-    (38, with_files(b"\x01\0\0", 1), "input 'image': expected 1 elements, each behind its length, found 3 bytes"),
+    (38, with_files(b"\x01\0\0", 1), "input 'image': expected 1 length-prefixed elements, found 3 bytes"),
     (38, with_files(elements(b"a") + b"\0", 1), "input 'image': unexpected 1 additional bytes after its 1 elements"),
     (38, with_files(elements(b"a", b"b"), 1), "input 'image': unexpected 5 additional bytes after its 1 elements"),
     (38, with_files(elements(b"abcdef") + b"\0", 2), "input 'image': element 1 has no length"),
     (38, with_files(b"", 0), WANTED + "BYTES [0]"),
     (38, with_files(bytes(8), 2**40), BATCH),
     (38, with_files(bytes(8), 1, 1), WANTED + "BYTES [1,1]"),
-    (38, with_files(elements(b""), 1), "the image is empty"),
+    (38, with_files(elements(b""), 1), "expected a JPEG or PNG or BMP image, found an empty file"),
     (59, with_files(elements(b"<html>"), 1), "cannot decode: the image is not a JPEG, PNG or BMP image"),
-    (21, Request([GOOD], [("other", {})]), "unexpected output 'other'; model answers 'logits'"),
+    (21, Request([GOOD], [("other", {})]), "unexpected output 'other'; model returns 'logits'"),
     (21, Request([GOOD], [("logits", {})] * 2), "output 'logits' is requested twice"),
     (22, Request([GOOD], id="x" * 257), "id: expected at most 256 characters, found 257"),
     (23, with_timeout("x"), "request: expected an integer of at least 0 as timeout, found 'x'"),

@@ -1,4 +1,4 @@
-"""Headers over a real socket: request ids that come back or do not, and what is compressed."""
+"""Headers over a real socket: request ids and compression."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ def packed_as(server: Server, body: bytes, coding: str) -> Reply:
 
 
 @pytest.mark.parametrize("shown", ["7", "a b", "4bf92f3577b34da6-a3ce929d0e0e4736", '"<b>', "x" * 128])
-def test_a_plain_request_id_comes_back_whatever_the_answer(shown: str, server: Server):
+def test_returns_the_request_id(shown: str, server: Server):
     for reply in (
         server.request("GET", "/v2", None, {"X-Request-ID": shown}),
         server.request("GET", "/nope", None, {"X-Request-ID": shown}),
@@ -37,18 +37,18 @@ def test_a_plain_request_id_comes_back_whatever_the_answer(shown: str, server: S
 
 
 @pytest.mark.parametrize("shown", ["", "x" * 129, "é", "a\tb", "a\x01b", "\xe2\x80\xae"])
-def test_a_request_id_that_might_do_harm_is_replaced(shown: str, server: Server):
+def test_replaces_an_unsafe_request_id(shown: str, server: Server):
     head = f"GET /v2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Request-ID: {shown}\r\n\r\n"
     answer = server.raw(head.encode("latin-1"))
     if answer.startswith(b"HTTP/1.1 200"):
         assert re.search(rb"\r\nX-Request-ID: [0-9a-f]{12}-\d+\r\n", answer)
-    else:  # a control character: that is no HTTP
+    else:  # a control character is invalid in HTTP
         assert shown == "a\x01b"
         assert answer.startswith(b"HTTP/1.1 400")
 
 
 @pytest.mark.parametrize("end", ["\r\n ", "\r", "\n", "\n ", "\r\n\t"])
-def test_a_request_id_with_a_line_break_makes_no_header(end: str, server: Server):
+def test_splits_no_header_at_a_line_break(end: str, server: Server):
     head = f"GET /v2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Request-ID: a{end}X-Evil: b\r\n\r\n"
     answer = server.raw(head.encode())
     assert answer
@@ -56,12 +56,12 @@ def test_a_request_id_with_a_line_break_makes_no_header(end: str, server: Server
 
 
 @pytest.mark.parametrize("sent", ["gzip", "deflate", "raw deflate", "identity", "GZIP", "x-gzip"])
-def test_a_body_may_come_compressed_and_its_header_length_counts_what_is_inside(sent: str, server: Server):
+def test_accepts_a_compressed_body(sent: str, server: Server):
     body, length = binary_request(server.images[:3])
     bare = zlib.compressobj(wbits=-15)
     packed = {
         "deflate": zlib.compress(body),
-        "raw deflate": bare.compress(body) + bare.flush(),  # what some clients mean by deflate
+        "raw deflate": bare.compress(body) + bare.flush(),  # some clients send this as deflate
         "identity": body,
     }.get(sent, gzip.compress(body))
     headers = {LENGTH: str(length), "Content-Encoding": sent.removeprefix("raw ")}
@@ -69,7 +69,7 @@ def test_a_body_may_come_compressed_and_its_header_length_counts_what_is_inside(
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_an_image_file_may_come_compressed_too(coding: str, server: Server):
+def test_accepts_a_compressed_image(coding: str, server: Server):
     file = server.bundle.self_test().encoded[0].content
     headers = {"Content-Type": "image/png"}
     packed = gzip.compress(file) if coding == "gzip" else zlib.compress(file)
@@ -82,9 +82,7 @@ def test_an_image_file_may_come_compressed_too(coding: str, server: Server):
     ("asked", "given"), [("gzip", "gzip"), ("deflate", "deflate"), ("deflate, gzip;q=0.5", "deflate"), ("*", "gzip")]
 )
 @pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
-def test_an_answer_goes_compressed_and_its_header_length_counts_what_is_inside(
-    binary: bool, asked: str, given: str, server: Server
-):
+def test_compresses_the_answer(binary: bool, asked: str, given: str, server: Server):
     images = np.repeat(server.images[:1], 32, axis=0)
     body, length = binary_request(images)
     headers = {LENGTH: str(length)}
@@ -99,7 +97,7 @@ def test_an_answer_goes_compressed_and_its_header_length_counts_what_is_inside(
 
 
 @pytest.mark.parametrize("asked", ["br", "zstd", "gzip;q=0", "identity", "*;q=0", "gzip;q=x", ",", "x" * 1000])
-def test_an_answer_goes_as_it_is_where_it_is_not_wanted_compressed(asked: str, server: Server):
+def test_sends_plain_if_compression_is_refused(asked: str, server: Server):
     body, length = binary_request(server.images)
     wanted = server.post(body, {LENGTH: str(length)})
     reply = server.post(body, {LENGTH: str(length), "Accept-Encoding": asked})
@@ -107,27 +105,27 @@ def test_an_answer_goes_as_it_is_where_it_is_not_wanted_compressed(asked: str, s
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "gzip, deflate", "x"])
-def test_a_coding_that_is_not_known_is_415_and_told_which_are(coding: str, server: Server):
+def test_rejects_an_unknown_coding_with_415(coding: str, server: Server):
     reply = packed_as(server, b"{}", coding)
-    assert refusal(reply, 415) == "expected a Content-Encoding of gzip, deflate, and one of them"
+    assert refusal(reply, 415) == "expected Content-Encoding to be one of gzip, deflate"
     assert reply.headers["accept-encoding"] == "gzip, deflate"
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_a_body_that_is_not_in_its_coding_is_refused(coding: str, server: Server):
+def test_rejects_a_body_in_the_wrong_coding(coding: str, server: Server):
     packed = gzip.compress(GOOD) if coding == "gzip" else zlib.compress(GOOD)
-    foreign = "the body is not in the coding that Content-Encoding names"
+    foreign = "the body does not match its Content-Encoding"
     assert refusal(packed_as(server, GOOD, coding)) == foreign
-    assert refusal(packed_as(server, packed[:-9], coding)) == "the encoded body is cut off"
+    assert refusal(packed_as(server, packed[:-9], coding)) == "the compressed body is truncated"
     more = refusal(packed_as(server, packed + b"more", coding))
-    assert more == (foreign if coding == "gzip" else "the encoded body goes on after its end")
+    assert more == (foreign if coding == "gzip" else "the compressed body has trailing data")
     assert refusal(packed_as(server, gzip.compress(gzip.compress(GOOD)), "gzip")).startswith("invalid JSON at byte 0")
-    assert refusal(packed_as(server, b"", coding)) == "the encoded body is cut off"
+    assert refusal(packed_as(server, b"", coding)) == "the compressed body is truncated"
 
 
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/repository/index"])
 @pytest.mark.parametrize("header", ["Content-Length: 67000000", "Transfer-Encoding: chunked"])
-def test_a_large_body_that_nothing_would_look_at_is_refused_before_it_is_read(path: str, header: str, server: Server):
+def test_rejects_a_large_unused_body_unread(path: str, header: str, server: Server):
     method = "POST" if path.endswith("index") else "GET"
     answer = server.raw(f"{method} {path} HTTP/1.1\r\nHost: here\r\n{header}\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 413 ")

@@ -1,6 +1,6 @@
-"""Versions that come while others are served: taken when they have proven themselves, and else refused by name.
+"""New versions that appear while the server runs: served after their preflight, or rejected with a reason.
 
-The number in a comment is the row of the project's table of faults.
+The number in a comment is a row in the project's table of faults.
 """
 
 import os
@@ -27,7 +27,7 @@ BUNDLE = "x-bundle-digest"
 
 
 def digest(server: Server) -> str:
-    """Of the bundle that answers now."""
+    """Return the digest of the bundle that answers now."""
     reply = server.infer(server.images[:1])
     assert reply.status == 200, reply.body
     return reply.headers[BUNDLE]
@@ -38,17 +38,17 @@ def entry(server: Server) -> Any:
     return entry
 
 
-def waits_for(server: Server, expected: str) -> None:
+def wait_for_digest(server: Server, expected: str) -> None:
     wait_for(lambda: digest(server) == expected)
 
 
-def refuses(server: Server, reason: str) -> None:
+def wait_for_reason(server: Server, reason: str) -> None:
     wait_for(lambda: reason in entry(server)["reason"])
 
 
 @contextmanager
 def under_load(server: Server) -> Iterator[set[str]]:
-    """Ask all the while from several connections; every answer must be right, whichever version gave it."""
+    """Send requests from four threads and check every answer. Yield the digests of the bundles that answered."""
     expected = server.logits(server.images[:3])
     seen: set[str] = set()
     wrong: list[object] = []
@@ -77,15 +77,15 @@ def under_load(server: Server) -> Iterator[set[str]]:
     assert not wrong, wrong[:3]
 
 
-def test_a_new_version_is_served_once_it_has_proven_itself_and_no_request_is_lost(folder: Path):
+def test_serves_new_versions_without_lost_requests(folder: Path):
     first = put(folder, 1)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:
         assert digest(server) == first
         with under_load(server) as seen:
             second = put(folder, 2)
-            waits_for(server, second)
+            wait_for_digest(server, second)
             tenth = put(folder, 10)
-            waits_for(server, tenth)
+            wait_for_digest(server, tenth)
         assert seen == {first, second, tenth}
         assert server.get(f"/v2/models/{NAME}").json["versions"] == ["10"]
         assert server.get(f"/v2/models/{NAME}/versions/10/ready").status == 200
@@ -98,7 +98,7 @@ def test_a_new_version_is_served_once_it_has_proven_itself_and_no_request_is_los
         wait_for(lambda: server.footprint().threads <= server.base.threads + THREAD_SLACK)
 
 
-def test_a_request_in_flight_is_answered_by_the_version_it_began_with(folder: Path, tmp_path: Path):
+def test_finishes_a_run_on_its_version(folder: Path, tmp_path: Path):
     first = put(folder, 1)
     (tmp_path / "engine").mkdir()
     engine = Engine(tmp_path / "engine")
@@ -122,9 +122,9 @@ def test_a_request_in_flight_is_answered_by_the_version_it_began_with(folder: Pa
 
 
 @pytest.mark.slow
-def test_an_upload_is_answered_by_the_version_that_its_path_names(folder: Path):
+def test_finishes_an_upload_on_its_version(folder: Path):
     first = put(folder, 1)
-    with serving(*QUICK, "--threads", 8, "--body-timeout-s", 300, bundles=[folder], name=NAME) as server:
+    with serving(*QUICK, "--body-timeout-s", 300, bundles=[folder], name=NAME) as server:
         body, length = binary_request(server.images[:3])
         head = f"POST /v2/models/{NAME}/versions/1/infer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
         head += "Expect: 100-continue\r\n"
@@ -132,7 +132,7 @@ def test_an_upload_is_answered_by_the_version_that_its_path_names(folder: Path):
         with server.connect() as whole, server.connect() as half:
             for sock in (whole, half):
                 sock.sendall(head.encode())
-                assert sock.recv(100).startswith(b"HTTP/1.1 100")  # it is let in
+                assert sock.recv(100).startswith(b"HTTP/1.1 100")  # the server accepts the upload
                 sock.sendall(body[:-1])
             put(folder, 2)
             wait_for(lambda: entry(server)["version"] == "2")
@@ -161,7 +161,7 @@ def _damaged(folder: Path) -> None:
     (folder / "2" / "model.onnx").write_bytes(content)
 
 
-def _without_a_manifest_that_can_be_read(folder: Path) -> None:
+def _unreadable_manifest(folder: Path) -> None:
     put(folder, 2)
     (folder / "2" / "manifest.json").write_text("{")
 
@@ -173,10 +173,10 @@ def _with_another_class(folder: Path) -> None:
 BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "half copied": (_half_copied, "it is not an intact bundle"),
     "damaged": (_damaged, "it is not an intact bundle"),
-    "without a manifest that can be read": (_without_a_manifest_that_can_be_read, "it is not an intact bundle"),
+    "unreadable manifest": (_unreadable_manifest, "it is not an intact bundle"),
     "with another class": (
         _with_another_class,
-        "expected logits float32 [-1,10] as the version that is served has, found logits float32 [-1,11]",
+        "expected logits float32 [-1,10] as in the current version, found logits float32 [-1,11]",
     ),
 }
 
@@ -187,37 +187,37 @@ REPRESENTATIVE = ("damaged", "with another class")
 @pytest.mark.parametrize(
     "fault", [each if each in REPRESENTATIVE else pytest.param(each, marks=pytest.mark.slow) for each in BAD]
 )
-def test_a_bad_version_leaves_the_old_one_and_says_why(folder: Path, fault: str):  # 78
+def test_keeps_the_old_version_if_the_new_is_bad(folder: Path, fault: str):  # 78
     make, reason = BAD[fault]
     first = put(folder, 1)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:
         with server.good_neighbour():
             make(folder)
-            refuses(server, f"version 2 was refused: {reason}")
+            wait_for_reason(server, f"version 2 was refused: {reason}")
         assert entry(server)["state"] == "READY"
         assert entry(server)["version"] == "1"
         lines = [line for line in server.lines if "ERROR" in line]
         assert len(lines) == 1, lines
         assert f"{folder / '2'}" in lines[0]
-        assert lines[0].rstrip().endswith(f"; what is served goes on model={NAME}")
+        assert lines[0].rstrip().endswith(f"; the current version stays model={NAME}")
         assert digest(server) == first
         third = put(folder, 3)
-        waits_for(server, third)
+        wait_for_digest(server, third)
         assert entry(server)["reason"] == ""
 
 
-def test_a_half_copied_version_is_served_when_it_is_whole(folder: Path):  # 78
+def test_serves_a_version_once_it_is_complete(folder: Path):  # 78
     put(folder, 1)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:
         _half_copied(folder)
-        refuses(server, "version 2 was refused")
+        wait_for_reason(server, "version 2 was refused")
         for file in COMMITTED.iterdir():
             shutil.copy(file, folder / "2")
-        waits_for(server, open_bundle(COMMITTED).digest)
+        wait_for_digest(server, open_bundle(COMMITTED).digest)
         assert entry(server)["version"] == "2"
 
 
-def test_a_version_that_crashes_its_engine_leaves_the_old_one(folder: Path, tmp_path: Path):  # 78
+def test_keeps_the_old_version_if_the_engine_crashes(folder: Path, tmp_path: Path):  # 78
     put(folder, 1)
     (tmp_path / "engine").mkdir()
     engine = Engine(tmp_path / "engine")
@@ -226,12 +226,12 @@ def test_a_version_that_crashes_its_engine_leaves_the_old_one(folder: Path, tmp_
         engine.tell("crash-2", "SIGSEGV")
         with server.good_neighbour():
             put(folder, 2)
-            refuses(server, "version 2 was refused: the engine crashed on it, or did not come back")
+            wait_for_reason(server, "version 2 was refused: the engine crashed or timed out")
         server.unharmed()
 
 
 @pytest.mark.slow
-def test_at_the_start_the_highest_version_that_can_be_served_is(folder: Path):
+def test_starts_with_the_highest_valid_version(folder: Path):
     put(folder, 1)
     second = put(folder, 2)
     put(folder, 3)
@@ -242,7 +242,7 @@ def test_at_the_start_the_highest_version_that_can_be_served_is(folder: Path):
 
 
 @pytest.mark.slow
-def test_of_several_new_versions_the_best_that_can_be_is_served(folder: Path):
+def test_switches_to_the_highest_valid_version(folder: Path):
     put(folder, 1)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:
         other = folder.parent / "aside"
@@ -252,18 +252,18 @@ def test_of_several_new_versions_the_best_that_can_be_is_served(folder: Path):
         (other / "3" / "model.onnx").write_bytes(b"")
         for number in ("3", "2"):
             (other / number).rename(folder / number)
-        waits_for(server, second)
-        refuses(server, "version 3 was refused: it is not an intact bundle")
+        wait_for_digest(server, second)
+        wait_for_reason(server, "version 3 was refused: it is not an intact bundle")
 
 
 @pytest.mark.slow
-def test_of_a_model_that_is_loading_any_version_is_asked_for_again_later(folder: Path, tmp_path: Path):
+def test_any_version_of_a_loading_model_is_503(folder: Path, tmp_path: Path):
     put(folder, 1)
     (tmp_path / "engine").mkdir()
     engine = Engine(tmp_path / "engine")
     options = (*QUICK, "--backend", "openvino")
     with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
-        engine.tell("hold")  # so the next worker loads for ever
+        engine.tell("hold")  # blocks the next worker while it loads
         (worker,) = server.worker_pids()
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: _status(server, f"/v2/models/{NAME}/versions/1/ready") == 503)
@@ -277,15 +277,15 @@ def test_of_a_model_that_is_loading_any_version_is_asked_for_again_later(folder:
 def _status(server: Server, path: str) -> int | None:
     try:
         return server.get(path).status
-    except OSError:  # there is no worker
+    except OSError:  # no worker is running
         return None
 
 
 @pytest.mark.slow
-def test_a_copy_beside_the_versions_is_left_out_and_the_log_says_so(folder: Path):
+def test_warns_about_folders_that_are_not_versions(folder: Path):
     first = put(folder, 1)
     shutil.copytree(folder / "1", folder / "backup")
-    doubt = f"{folder} is a folder of versions: backup is left out, since its name is no number"
+    doubt = f"{folder} is a folder of versions: backup is ignored: its name is not a number"
     with serving(bundles=[folder], name=NAME) as server:
         assert digest(server) == first
         assert [line for line in server.lines if "WARNING" in line and line.rstrip().endswith(doubt)]
@@ -295,16 +295,16 @@ def test_a_copy_beside_the_versions_is_left_out_and_the_log_says_so(folder: Path
 
 
 @pytest.mark.slow
-def test_taking_the_highest_version_away_brings_the_one_below_it_back(folder: Path):
+def test_returns_to_the_version_below(folder: Path):
     first = put(folder, 1)
     put(folder, 2)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:
         (folder / "2").rename(folder / ".2")
-        waits_for(server, first)
+        wait_for_digest(server, first)
 
 
 @pytest.mark.slow
-def test_statistics_are_those_of_the_version_that_they_name(folder: Path):
+def test_counts_statistics_per_version(folder: Path):
     put(folder, 1)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:
         (before,) = server.get(f"/v2/models/{NAME}/stats").json["model_stats"]
@@ -317,11 +317,11 @@ def test_statistics_are_those_of_the_version_that_they_name(folder: Path):
         assert server.post(b"{").status == 400
         (after,) = server.get(f"/v2/models/{NAME}/stats").json["model_stats"]
         assert (after["inference_count"], after["inference_stats"]["fail"]["count"]) == (1, 1)
-        assert server.metrics()["succeeded"] == 2  # of the model
+        assert server.metrics()["succeeded"] == 2  # counted per model
 
 
 @pytest.mark.slow
-def test_a_version_that_is_given_another_number_has_it(folder: Path):
+def test_follows_a_renamed_version(folder: Path):
     put(folder, 1)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:
         (folder / "1").rename(folder / "3")
@@ -329,19 +329,19 @@ def test_a_version_that_is_given_another_number_has_it(folder: Path):
 
 
 @pytest.mark.slow
-def test_taking_away_what_was_refused_leaves_nothing_to_say(folder: Path):
+def test_clears_the_reason_of_a_removed_version(folder: Path):
     put(folder, 1)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:
         _half_copied(folder)
-        refuses(server, "version 2 was refused")
+        wait_for_reason(server, "version 2 was refused")
         shutil.rmtree(folder / "2")
         wait_for(lambda: entry(server) == {"name": NAME, "version": "1", "state": "READY", "reason": ""})
-        assert sum(" ready " in line and "version=" in line for line in server.lines) == 1  # it was not loaded again
+        assert sum(" ready " in line and "version=" in line for line in server.lines) == 1  # loaded only once
         server.unharmed()
 
 
 @pytest.mark.slow
-def test_a_bundle_that_is_exchanged_for_another_is_served(tmp_path: Path):
+def test_serves_a_replaced_bundle(tmp_path: Path):
     where = tmp_path / "models"
     where.mkdir()
     put(where, 1)
@@ -350,22 +350,22 @@ def test_a_bundle_that_is_exchanged_for_another_is_served(tmp_path: Path):
         second = put(where, 2)
         bundle.rename(where / ".old")
         (where / "2").rename(bundle)
-        waits_for(server, second)
+        wait_for_digest(server, second)
         assert server.get(f"/v2/models/{server.name}").json["versions"] == ["1"]
 
 
 @pytest.mark.slow
-def test_a_model_whose_folder_is_gone_is_served_from_memory(folder: Path):  # 79
+def test_serves_from_memory_without_the_folder(folder: Path):  # 79
     put(folder, 1)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:
         shutil.rmtree(folder)
-        time.sleep(0.5)  # several looks
+        time.sleep(0.5)  # several checks of the watcher
         assert not [line for line in server.lines if "ERROR" in line]
         assert server.infer(server.images[:3]).body == server.golden
 
 
 @pytest.mark.slow
-def test_without_watching_nothing_changes_by_itself(folder: Path):
+def test_does_not_reload_without_watching(folder: Path):
     first = put(folder, 1)
     with serving("--watch-s", 0, bundles=[folder], name=NAME) as server:
         put(folder, 2)

@@ -1,6 +1,6 @@
-"""The life of a server: overload, timeouts, clients that leave, clock jumps, shutdown, and ports in use.
+"""Overload, timeouts, clients that disconnect, clock jumps, shutdown, and ports in use.
 
-The number in a comment is the row of the project's table of faults.
+The number in a comment is a row in the project's table of faults.
 """
 
 import contextlib
@@ -25,16 +25,16 @@ PATIENCE_S = 30.0
 GRPC = ("--grpc-port", 0)
 
 
-def test_full_queue_refuses_and_answers_the_rest(held: Held, transport: Transport):  # 66
+def test_rejects_requests_over_the_queue_limit(held: Held, transport: Transport):  # 66
     server = held.server
     with transport(server) as client:
         before, refusals = server.metrics(), client.refusals()
         with held.engine.held():
             accepted = [held.occupy(), *held.queue(15)]
-            for _ in range(20):  # while no run can end
+            for _ in range(20):  # no run can finish meanwhile
                 refused = client.infer(server.images[:1])
                 assert (refused.kind, refused.retry_s) == ("unavailable", 1)
-                assert refused.message == "16 requests wait already: try again later"
+                assert refused.message == "16 requests are already queued: try again later"
             assert client.health() == (True, True)
             assert server.metrics()["in_flight"] == 16
         assert {answer.result().status for answer in accepted} == {200}
@@ -44,18 +44,18 @@ def test_full_queue_refuses_and_answers_the_rest(held: Held, transport: Transpor
 
 @pytest.mark.slow
 def test_overload_does_not_reduce_throughput(held: Held):  # 66
-    held.engine.tell("pace", 0.02)  # 150 images a second, whatever this machine can do
+    held.engine.tell("pace", 0.02)  # 150 images/s on every machine
     try:
         calm, _ = _goodput(held.server, clients=4)
         crowded, refusals = _goodput(held.server, clients=40)
     finally:
         held.engine.untell("pace")
     assert crowded > 0.5 * calm
-    assert refusals  # the test of a full queue shows that they do not wait for a run
+    assert refusals  # test_rejects_requests_over_the_queue_limit checks that rejections do not wait for a run
 
 
 def _goodput(server: Server, *, clients: int, seconds: float = 1.5) -> tuple[int, int]:
-    """Send requests from several clients; return how many succeed and how many are refused."""
+    """Send requests from several clients; return the numbers of successes and rejections."""
     found: list[int] = []
     end = time.monotonic() + seconds
 
@@ -79,7 +79,7 @@ def test_never_runs_a_request_after_its_timeout(held: Held, transport: Transport
     before = late(server)
     with transport(server) as client, held.engine.held():
         running = held.occupy()
-        refused = client.infer(server.images[:2], timeout=50_000)  # while the run goes on
+        refused = client.infer(server.images[:2], timeout=50_000)  # while the first run is still running
         patient = held.queue(1, 3, timeout=60_000_000)
         assert refused.kind == "late"
         assert refused.message == "the request's timeout passed while it was queued; it was not executed"
@@ -104,7 +104,7 @@ def test_never_runs_a_request_whose_client_left(held: Held, leaver: str):  # 52
 
 
 @pytest.mark.parametrize("leaver", LEAVERS)
-def test_client_that_leaves_in_its_run_harms_nobody(held: Held, leaver: str):  # 53
+def test_a_disconnect_during_a_run_affects_no_other(held: Held, leaver: str):  # 53
     server, engine = held.server, held.engine
     before, runs = server.metrics(), len(engine.runs())
     with engine.held():
@@ -162,7 +162,7 @@ time_t time(time_t *at) {
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("cc") is None, reason="a clock of our own needs a C compiler")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler to build the fake clock")
 def test_clock_jumps_change_nothing(tmp_path: Path):  # 68
     (tmp_path / "clock.c").write_text(CLOCK)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", "clock.so", "clock.c"], cwd=tmp_path, check=True)
@@ -175,12 +175,12 @@ def test_clock_jumps_change_nothing(tmp_path: Path):  # 68
                 patient = [held.occupy(), *held.queue(2, timeout=60_000_000)]
                 (tmp_path / "jump").write_text(str(jump_s))
                 assert held.ask(timeout=50_000).result(PATIENCE_S).status == 504
-                time.sleep(0.6)  # two looks at deadlines
+                time.sleep(0.6)  # the deadlines are checked twice
                 idle.sendall(b"GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n")
                 assert idle.recv(15) == b"HTTP/1.1 200 OK"
             assert [answer.result(PATIENCE_S).status for answer in patient] == [200] * 3
             last_s = server.get("/v2/models/stats").json["model_stats"][0]["last_inference"] / 1000
-            assert abs(last_s - (time.time() + jump_s)) < 3600  # it has jumped
+            assert abs(last_s - (time.time() + jump_s)) < 3600  # the fake clock has jumped
         server.unharmed()
         assert server.stop() == 0
 
@@ -189,7 +189,7 @@ def test_shutdown_answers_all_accepted_requests(tmp_path: Path):  # 69
     with holding(tmp_path, "--max-batch", 3, *GRPC) as held, contextlib.ExitStack() as connections:
         server = held.server
         clients = [connections.enter_context(transport(server)) for transport in TRANSPORTS.values()]
-        idle = connections.enter_context(asking(server))  # idle connections do not delay the end
+        idle = connections.enter_context(asking(server))  # idle connections do not delay the shutdown
         assert idle.ask("ServerLive")
         with held.engine.held():
             accepted = [held.occupy(), *held.queue(6)]
@@ -200,7 +200,7 @@ def test_shutdown_answers_all_accepted_requests(tmp_path: Path):  # 69
                 wait_for(lambda client=client: client.health() == (True, False))
                 refused = client.infer(server.images[:1])
                 assert (refused.kind, refused.retry_s) == ("unavailable", 1)
-                assert refused.message == "the server is about to end: ask another one"
+                assert refused.message == "the server is shutting down: send the request to another one"
             assert server.get(f"/v2/models/{server.name}/ready").status == 503
             assert not any(answer.done() for answer in (*accepted, *over_both))
         answers = [answer.result(PATIENCE_S) for answer in accepted]
@@ -210,7 +210,7 @@ def test_shutdown_answers_all_accepted_requests(tmp_path: Path):  # 69
         assert not [line for line in server.lines if "ERROR" in line or "Traceback" in line]
 
 
-def test_second_signal_ends_at_once_with_exit_code_1(tmp_path: Path):  # 69
+def test_second_signal_exits_at_once_with_code_1(tmp_path: Path):  # 69
     with holding(tmp_path) as held:
         with held.engine.held():
             lost = held.occupy()
@@ -222,7 +222,7 @@ def test_second_signal_ends_at_once_with_exit_code_1(tmp_path: Path):  # 69
             lost.result(PATIENCE_S)
 
 
-def test_expired_grace_time_ends_with_exit_code_1(tmp_path: Path):  # 69
+def test_exits_with_code_1_after_the_grace_period(tmp_path: Path):  # 69
     with holding(tmp_path, "--grace-s", 0.5, *GRPC) as held, grpc_client(held.server) as client:
         with held.engine.held():
             lost = held.occupy()
@@ -235,15 +235,15 @@ def test_expired_grace_time_ends_with_exit_code_1(tmp_path: Path):  # 69
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_loading_server_ends_at_once(tmp_path: Path, number: signal.Signals):  # 70
+def test_exits_at_once_while_loading(tmp_path: Path, number: signal.Signals):  # 70
     engine = Engine(tmp_path)
     with engine.held():
         process, lines = start("--backend", "openvino", "--grace-s", 3600, environment=engine.environment)
-        wait_for(engine.runs)  # the bundle is being proven, in a process of its own
+        wait_for(engine.runs)  # the preflight runs in a separate process
         family = _descendants(process.pid)
         assert len(family) == 2
         process.send_signal(number)
-        assert process.wait(PATIENCE_S) == 0  # although the run does not end, and the grace period is longer
+        assert process.wait(PATIENCE_S) == 0  # although the run is unfinished and the grace period is longer
         wait_for(lambda: not any(_lives(pid) for pid in family))
     assert not [line for line in lines if "Traceback" in line or "ERROR" in line], lines
 
@@ -268,7 +268,7 @@ def test_reports_an_unusable_address_before_loading(server: Server, tmp_path: Pa
     with (
         socket.create_server(("127.0.0.1", 0)) as other,
         listen("127.0.0.1", 0) as taken,
-        contextlib.closing(reserve("127.0.0.1", 0)) as reserved,  # as by a server that still loads
+        contextlib.closing(reserve("127.0.0.1", 0)) as reserved,  # like a server that is still loading
     ):
         port, other_port = (each.getsockname()[1] for each in (taken, other))
         grpc_ports = (other_port, *(address.rpartition(":")[2] for address in (server.grpc_address, reserved.address)))
@@ -281,7 +281,7 @@ def test_reports_an_unusable_address_before_loading(server: Server, tmp_path: Pa
             (line,) = lines
             assert line.startswith("error: ")
             if option == "--grpc-port":
-                assert line.startswith(f"error: port {value} of 127.0.0.1 is taken")
+                assert line.startswith(f"error: port {value} of 127.0.0.1 is already in use")
                 assert option in line
     assert not engine.runs()
     with socket.socket() as free, pytest.raises(ConnectionRefusedError):

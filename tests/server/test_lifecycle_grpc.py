@@ -1,6 +1,6 @@
-"""What only gRPC has in the life of a server: deadlines, and refusals before the message has arrived.
+"""Lifecycle behaviour that only gRPC has: deadlines, and rejections before the message arrives.
 
-The number in a comment is the row of the project's table of faults.
+The number in a comment is a row in the project's table of faults.
 """
 
 import threading
@@ -41,7 +41,7 @@ def test_never_runs_a_call_after_its_deadline(held: Held, asker: Asker):  # 67
     assert server.metrics()["cancelled"] == before[1]
 
 
-def test_full_queue_refuses_before_the_message(held: Held, asker: Asker):  # 66
+def test_full_queue_rejects_before_the_message(held: Held, asker: Asker):  # 66
     server = held.server
     before = server.metrics()["received"], counted(server).get("UNAVAILABLE", 0.0)
     arrives = threading.Event()
@@ -53,10 +53,10 @@ def test_full_queue_refuses_before_the_message(held: Held, asker: Asker):  # 66
     with held.engine.held():
         accepted = [held.occupy(), *held.queue(15)]
         answer = refused(lambda: asker.send("ModelInfer", withheld()))
-        assert answer == ("UNAVAILABLE", "16 requests wait already: try again later")
+        assert answer == ("UNAVAILABLE", "16 requests are already queued: try again later")
         arrives.set()
     assert {answer.result().status for answer in accepted} == {200}
-    # The message would name the model, so no model counts the call.
+    # The message would name the model, so the call is counted for no model.
     assert server.metrics()["received"] == before[0] + 16
     assert counted(server)["UNAVAILABLE"] == before[1] + 1
 

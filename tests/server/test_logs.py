@@ -1,4 +1,4 @@
-"""One record is one line, whoever's text is in it."""
+"""One record is one line, whatever text clients send."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def record(message: str, *arguments: object, **fields: object) -> logging.LogRec
 
 @pytest.fixture
 def logged(tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """Configure logging to a file, and undo it."""
+    """Configure logging to a file, and undo it afterwards."""
     fd = os.open(tmp_path / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     logger, show = logging.getLogger("edgecnn"), warnings.showwarning
     configure("text", "info", fd=fd)
@@ -38,38 +38,38 @@ def logged(tmp_path: Path) -> Iterator[Callable[[], str]]:
     os.close(fd)
 
 
-def test_a_text_line_has_time_level_message_and_fields():
+def test_formats_a_text_line():
     line = TextLines().format(record("took %d ms", 3, model="lenet", path="/v2 x", empty=""))
     assert re.fullmatch(
         r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO took 3 ms model=lenet path="/v2 x" empty=""', line
     )
 
 
-def test_a_json_line_is_one_object_with_the_same():
+def test_formats_a_json_line():
     line = json.loads(JsonLines().format(record("took %d ms", 3, model="lenet", ms=1.5, none=None, nan=float("nan"))))
     assert line.pop("time").endswith("Z")
     assert line == {"level": "info", "message": "took 3 ms", "model": "lenet", "ms": 1.5, "none": None, "nan": "nan"}
 
 
-def test_text_of_a_client_neither_ends_a_line_nor_moves_the_cursor():
+def test_escapes_control_characters():
     for formatter in (TextLines(), JsonLines()):
         line = formatter.format(record("got %s", NASTY, path=NASTY))
         assert line.isprintable(), line
 
 
-def test_text_of_a_client_does_not_look_like_another_field():
+def test_quotes_text_that_looks_like_a_field():
     line = TextLines().format(record("asked", path='x" admin=yes', other="a=b"))
     assert line.endswith(r'asked path="x\" admin=yes" other="a=b"')
 
 
-def test_no_field_takes_the_place_of_the_message():
+def test_fields_cannot_replace_the_message():
     line = json.loads(JsonLines().format(record("real", time="never", level="none", model="m")))
     assert line["message"] == "real"
     assert line["model"] == "m"
 
 
 @given(st.text(), st.dictionaries(st.sampled_from(["path", "id", "model"]), st.text()))
-def test_any_text_is_one_printable_line_and_json_gives_it_back(message: str, fields: dict[str, str]):
+def test_any_text_is_one_printable_line(message: str, fields: dict[str, str]):
     assert TextLines().format(record("%s", message, **fields)).isprintable()
     line = JsonLines().format(record("%s", message, **fields))
     assert line.isprintable()
@@ -78,12 +78,12 @@ def test_any_text_is_one_printable_line_and_json_gives_it_back(message: str, fie
     assert found["message"] == message
 
 
-def test_a_long_text_is_cut():
+def test_truncates_long_text():
     for formatter in (TextLines(), JsonLines()):
         assert len(formatter.format(record("%s", "x" * 100_000, path="y" * 100_000))) < 2 * LONGEST_VALUE + 200
 
 
-def test_a_traceback_is_a_field_of_the_same_line():
+def test_writes_a_traceback_on_the_same_line():
     try:
         raise ValueError("no\nluck")
     except ValueError as error:
@@ -93,7 +93,7 @@ def test_a_traceback_is_a_field_of_the_same_line():
     assert json.loads(JsonLines().format(failed))["exception"].endswith("ValueError: no\nluck")
 
 
-def test_only_what_is_important_enough_is_written(logged: Callable[[], str]):
+def test_filters_by_level(logged: Callable[[], str]):
     log = logging.getLogger("edgecnn.server")
     log.debug("quiet")
     log.info("loud", extra={"model": "lenet"})
@@ -101,7 +101,7 @@ def test_only_what_is_important_enough_is_written(logged: Callable[[], str]):
     assert "quiet" not in logged()
 
 
-def test_what_the_event_loop_says_is_a_line_too(logged: Callable[[], str]):
+def test_formats_event_loop_errors_as_one_line(logged: Callable[[], str]):
     try:
         raise MemoryError
     except MemoryError:
@@ -110,12 +110,12 @@ def test_what_the_event_loop_says_is_a_line_too(logged: Callable[[], str]):
     assert logged().count("\n") == 1
 
 
-def test_warnings_are_log_lines(logged: Callable[[], str]):
+def test_formats_warnings_as_log_lines(logged: Callable[[], str]):
     warnings.showwarning(CacheWarning("the compiled graph\nis not kept"), CacheWarning, "file.py", 1)
     assert logged().endswith(" WARNING the compiled graph\\nis not kept\n")
 
 
-def test_a_log_that_nobody_can_read_any_more_disturbs_nobody():
+def test_ignores_a_broken_log_descriptor():
     read, write = os.pipe()
     logger, show = logging.getLogger("edgecnn"), warnings.showwarning
     try:

@@ -1,4 +1,4 @@
-"""Counters that balance, and no time series that a client can make."""
+"""Counters that add up, and time series that clients cannot create."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,7 +15,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
     }
 
 
-def test_what_was_received_is_what_succeeded_failed_was_cancelled_or_is_in_flight():
+def test_received_equals_the_sum_of_outcomes():
     metrics = Metrics()
     model = metrics.of("lenet")
     for _ in range(5):
@@ -36,20 +36,20 @@ def test_what_was_received_is_what_succeeded_failed_was_cancelled_or_is_in_fligh
     assert found["edgecnn_queue_seconds_sum", label] == 0.2
 
 
-def test_runs_are_counted_by_their_images():
+def test_counts_runs_by_batch_size():
     metrics = Metrics()
     metrics.of("lenet").ran(3)
     assert samples(metrics)["edgecnn_batch_images_bucket", (("le", "4.0"), ("model", "lenet"))] == 1
 
 
-def test_errors_of_no_model_are_counted_by_their_status_alone():
+def test_counts_errors_without_a_model_by_status():
     metrics = Metrics()
     metrics.refused(404)
     metrics.refused(404)
     assert samples(metrics)["edgecnn_http_refused_total", (("status", "404"),)] == 2
 
 
-def test_statistics_have_the_extension_s_names_and_nanoseconds():
+def test_statistics_use_triton_names_and_nanoseconds():
     statistics = Statistics()
     statistics.ran(2, 0.003)
     statistics.succeeded(2, preprocess_s=0.001, queued_s=0.002, inference_s=0.003)
@@ -60,5 +60,5 @@ def test_statistics_have_the_extension_s_names_and_nanoseconds():
     assert plain["inference_stats"]["queue"] == {"count": 1, "ns": 2_000_000}
     assert plain["batch_stats"][0]["batch_size"] == 2
     assert plain["batch_stats"][0]["compute_infer"] == {"count": 1, "ns": 3_000_000}
-    for counted in (plain["inference_stats"], plain["batch_stats"][0]):  # perf_analyzer ends where these three differ
+    for counted in (plain["inference_stats"], plain["batch_stats"][0]):  # perf_analyzer exits if these three differ
         assert {counted[f"compute_{what}"]["count"] for what in ("input", "infer", "output")} == {1}

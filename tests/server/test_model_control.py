@@ -1,6 +1,6 @@
-"""Loading and unloading by clients: off unless asked for, and never for a page in somebody's browser.
+"""Loading and unloading by clients: off by default, and never allowed for a page of another site.
 
-The number in a comment is the row of the project's table of faults.
+The number in a comment is a row in the project's table of faults.
 """
 
 import shutil
@@ -25,7 +25,7 @@ GRPC = ("--grpc-port", 0)
 
 @pytest.fixture
 def controlled(one_version: Path) -> Iterator[Server]:
-    """A server that takes orders, and does nothing by itself."""
+    """Yield a server with model control and without watching."""
     with serving("--model-control", "--watch-s", 0, *GRPC, bundles=[one_version.parent], name=NAME) as server:
         yield server
 
@@ -35,25 +35,25 @@ def order(server: Server, action: str, name: str = NAME, **headers: str) -> Repl
 
 
 def loads(server: Server) -> int:
-    """How often a version became ready, as the log says."""
+    """Return how many times a version became ready, according to the log."""
     return sum("ready" in line and "version=" in line for line in server.lines)
 
 
 @pytest.mark.slow
-def test_what_stands_there_now_is_loaded(controlled: Server, one_version: Path):
+def test_loads_the_newest_version(controlled: Server, one_version: Path):
     put(one_version, 2)
     reply = order(controlled, "load")
     assert reply.json == {"name": NAME, "version": "2", "state": "READY", "reason": ""}
     assert controlled.get(f"/v2/models/{NAME}").json["versions"] == ["2"]
-    wait_for(lambda: loads(controlled) == 2)  # the log is read by another thread
-    assert order(controlled, "load").status == 200  # it is served already: nothing happens
+    wait_for(lambda: loads(controlled) == 2)  # another thread reads the log
+    assert order(controlled, "load").status == 200  # it is already loaded
     assert order(controlled, "unload").status == 200
     wait_for(lambda: any("unloaded" in line for line in controlled.lines))
     assert loads(controlled) == 2
 
 
 @pytest.mark.slow
-def test_a_model_that_is_unloaded_answers_nothing_until_it_is_loaded_again(controlled: Server):
+def test_an_unloaded_model_is_unavailable(controlled: Server):
     assert order(controlled, "unload").json["state"] == "UNAVAILABLE"
     refused = controlled.infer(controlled.images[:1])
     assert refused.status == 503
@@ -67,7 +67,7 @@ def test_a_model_that_is_unloaded_answers_nothing_until_it_is_loaded_again(contr
 
 
 @pytest.mark.slow
-def test_a_model_that_was_unloaded_may_come_back_otherwise(controlled: Server, one_version: Path):
+def test_an_unloaded_model_may_change_its_tensors(controlled: Server, one_version: Path):
     put_with_another_class(one_version, 2)
     assert "found logits float32 [-1,11]" in refusal(order(controlled, "load"))
     assert order(controlled, "unload").status == 200
@@ -75,7 +75,7 @@ def test_a_model_that_was_unloaded_may_come_back_otherwise(controlled: Server, o
     assert controlled.get(f"/v2/models/{NAME}").json["outputs"][0]["shape"] == [-1, 11]
 
 
-def test_a_bad_version_leaves_the_old_one_and_says_why_each_time(controlled: Server, one_version: Path):  # 78
+def test_a_bad_version_keeps_the_old_one_served(controlled: Server, one_version: Path):  # 78
     put(one_version, 2)
     (one_version / "2" / "model.onnx").write_bytes(b"")
     for _ in range(2):
@@ -86,13 +86,13 @@ def test_a_bad_version_leaves_the_old_one_and_says_why_each_time(controlled: Ser
 
 
 @pytest.mark.slow
-def test_a_model_whose_bundle_is_gone_goes_on_and_loading_it_says_so(controlled: Server, one_version: Path):  # 79
+def test_loading_a_deleted_bundle_fails(controlled: Server, one_version: Path):  # 79
     shutil.rmtree(one_version)
-    assert "has no bundle any more: what is served goes on" in refusal(order(controlled, "load"))
+    assert "has no bundle on disk: the current version stays" in refusal(order(controlled, "load"))
     controlled.unharmed()
 
 
-def test_a_model_that_has_come_into_the_folder_can_be_loaded(controlled: Server, one_version: Path):
+def test_loads_a_model_added_to_the_folder(controlled: Server, one_version: Path):
     assert order(controlled, "load", COMMITTED.name).status == 404
     shutil.copytree(COMMITTED, one_version.parent / "newcomer")
     assert order(controlled, "load", COMMITTED.name).status == 200
@@ -101,16 +101,16 @@ def test_a_model_that_has_come_into_the_folder_can_be_loaded(controlled: Server,
 
 
 @pytest.mark.slow
-def test_what_was_never_loaded_cannot_be_unloaded_and_leaves_nothing_behind(controlled: Server, one_version: Path):
+def test_unloading_a_model_never_loaded_is_404(controlled: Server, one_version: Path):
     shutil.copytree(COMMITTED, one_version.parent / "newcomer")
     before = controlled.index()
     text = refusal(order(controlled, "unload", COMMITTED.name), 404)
-    assert text == f"model '{COMMITTED.name}' is not among those that were loaded"
+    assert text == f"model '{COMMITTED.name}' was not loaded"
     assert controlled.index() == before
 
 
 @pytest.mark.slow
-def test_a_bundle_that_has_become_a_folder_of_versions_is_loaded(tmp_path: Path):
+def test_loads_a_bundle_that_became_a_version_folder(tmp_path: Path):
     where = tmp_path / "models"
     shutil.copytree(COMMITTED, where / COMMITTED.name)
     with serving("--model-control", "--watch-s", 0, bundles=[where], name=COMMITTED.name) as server:
@@ -124,16 +124,16 @@ def test_a_bundle_that_has_become_a_folder_of_versions_is_loaded(tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("action", "text"),
-    [("load", "is not found in the folders that are served"), ("unload", "is not among those that were loaded")],
+    [("load", "was not found in the served folders"), ("unload", "was not loaded")],
 )
-def test_a_model_that_is_nowhere_is_not_found(action: str, text: str, controlled: Server):
+def test_an_unknown_model_is_404(action: str, text: str, controlled: Server):
     for name in ("other", "..%2f..%2fetc", "%00"):
         assert text in refusal(order(controlled, action, name), 404)
     assert {sample.labels["model"] for sample in controlled.samples() if "model" in sample.labels} == {NAME}
 
 
 @pytest.mark.parametrize("action", ["load", "unload"])
-def test_a_foreign_site_and_a_foreign_host_are_refused(action: str, controlled: Server):  # 58
+def test_rejects_foreign_sites_and_hosts(action: str, controlled: Server):  # 58
     for headers in ({"Host": "evil.example:80"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
         refusal(order(controlled, action, **headers), 403)
     assert controlled.index()[NAME]["state"] == "READY"
@@ -152,19 +152,19 @@ def test_a_foreign_site_and_a_foreign_host_are_refused(action: str, controlled: 
         {"host": "localhost", "origin": "http://evil.example"},
         {"host": "localhost", "origin": "null"},
         {"host": "localhost", "origin": "http://[::1"},
-        {"host": "localhost:8080", "origin": "http://localhost"},  # another port is another site
+        {"host": "localhost:8080", "origin": "http://localhost"},  # another port is another origin
         {"host": "localhost", "sec-fetch-site": "cross-site"},
         {"host": "localhost", "sec-fetch-site": "same-site"},
     ],
 )
-def test_who_sends_what_a_page_of_another_site_would_is_refused(headers: dict[str, str]):  # 58
+def test_rejects_cross_site_headers(headers: dict[str, str]):  # 58
     with pytest.raises(Refusal) as caught:
         check_control(Head("POST", "/", "", headers), b"", trusted_hosts=("models.example",))
     assert caught.value.status == 403
 
 
 @pytest.mark.slow
-def test_its_own_page_may_ask(controlled: Server):
+def test_accepts_orders_from_its_own_page(controlled: Server):
     here = f"127.0.0.1:{controlled.port}"
     assert order(controlled, "load", Host=here, Origin=f"http://{here}").status == 200
     assert order(controlled, "load", Host="localhost", Origin="http://localhost").status == 200
@@ -173,7 +173,7 @@ def test_its_own_page_may_ask(controlled: Server):
 @pytest.mark.parametrize(
     "host", ["localhost:1", "LOCALHOST", "127.0.0.1", "[::1]:8080", "10.1.2.3", "models.example:1"]
 )
-def test_addresses_and_named_hosts_are_trusted(host: str):
+def test_trusts_ip_addresses_and_named_hosts(host: str):
     check_control(Head("POST", "/", "", {"host": host}), b"", trusted_hosts=("models.example",))
 
 
@@ -187,13 +187,13 @@ def test_addresses_and_named_hosts_are_trusted(host: str):
         b'{"parameters": 1}',
     ],
 )
-def test_what_a_client_would_have_loaded_instead_is_refused(body: bytes):
+def test_rejects_configs_and_files_from_clients(body: bytes):
     with pytest.raises(Refusal) as caught:
         check_control(Head("POST", "/", "", {"host": "localhost"}), body, trusted_hosts=())
     assert caught.value.status == 400
 
 
-def test_the_key_is_needed_where_there_is_one(one_version: Path, tmp_path: Path):  # 58
+def test_requires_the_api_key(one_version: Path, tmp_path: Path):  # 58
     key = tmp_path / "key"
     key.write_text("0123456789abcdef")
     options = ("--model-control", "--api-key-file", key)
@@ -220,17 +220,17 @@ def test_tritonclient_loads_and_unloads(controlled: Server, protocol: str):
         kind, text = refused(lambda: client.load_model(NAME, config="{}"))
         assert kind == "invalid"
         assert "parameter 'config'" in text
-        assert "what is loaded stands on the server" in text
+        assert "the server loads its own bundles only" in text
     controlled.unharmed()
 
 
 @pytest.mark.slow
-def test_who_waits_for_a_model_is_told_when_the_server_ends(one_version: Path, tmp_path: Path):
+def test_a_shutdown_answers_a_waiting_load(one_version: Path, tmp_path: Path):
     (tmp_path / "engine").mkdir()
     engine = Engine(tmp_path / "engine")
     options = ("--model-control", "--watch-s", 0, "--backend", "openvino")
     with serving(*options, bundles=[one_version], name=NAME, environment=engine.environment) as server:
-        engine.tell("hold-2")  # its trial takes for ever
+        engine.tell("hold-2")  # blocks the preflight
         put(one_version, 2)
         before = len(engine.runs())
         replies: list[Reply] = []
@@ -239,12 +239,12 @@ def test_who_waits_for_a_model_is_told_when_the_server_ends(one_version: Path, t
         wait_for(lambda: len(engine.runs()) > before)
         assert server.stop() == 0
         thread.join()
-        assert "about to end" in refusal(replies[0], 503)
+        assert "shutting down" in refusal(replies[0], 503)
         assert not any("Traceback" in line for line in server.lines)
 
 
 @pytest.mark.slow
-def test_orders_and_looks_do_not_disturb_each_other(one_version: Path):
+def test_watching_and_orders_do_not_interfere(one_version: Path):
     with serving("--model-control", "--watch-s", 0.1, bundles=[one_version], name=NAME) as server:
         for number in (2, 3):
             put(one_version, number)

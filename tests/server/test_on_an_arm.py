@@ -1,6 +1,6 @@
-"""A server on an emulated Raspberry Pi: bundles that cannot be served, bad new versions, and a bundle that is lost.
+"""A server on an emulated Raspberry Pi: faulty bundles, bad new versions, and a deleted bundle.
 
-The number in a comment is the row of the project's table of faults.
+The number in a comment is a row in the project's table of faults.
 """
 
 import shutil
@@ -20,20 +20,20 @@ pytestmark = on_an_arm
 
 PATIENCE_S = 300.0
 LOADING_S = 40
-REFUSED, NOT_INTACT = "the engine refused it", "it is not an intact bundle"
+REFUSED, NOT_INTACT = "the engine rejected it", "it is not an intact bundle"
 REASONS = {
     "empty": REFUSED,
     "truncated": NOT_INTACT,
     "unknown operator": REFUSED,
     "opset too new": REFUSED,
     "2^31 dimensions": REFUSED,
-    "endless loop": "the engine crashed on it, or did not come back",
+    "endless loop": "the engine crashed or timed out",
     "data of a device": "its graph refers to another file",
 }
 
 
 def faulty(folder: Path, fault: str) -> str:
-    """Put a bundle with a fault into a folder; returns its name."""
+    """Create a bundle with a fault in a folder; return its name."""
     path = folder / fault.replace(" ", "-").replace("^", "-")
     shutil.copytree(COMMITTED, path)
     if fault == "endless loop":
@@ -53,7 +53,7 @@ def serves(server: Server, digest: str) -> bool:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A folder of versions, of which the first is there, and one of bundles that cannot be served."""
+    """Return a model folder with version 1, and an empty folder for faulty bundles."""
     folder = tmp_path_factory.mktemp("served")
     for name in (NAME, "faulty"):
         (folder / name).mkdir()
@@ -61,7 +61,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / NAME, folder / "faulty"
 
 
-def test_what_cannot_be_served_is_told_and_the_rest_is_served_whatever_becomes_of_the_disk(folders: tuple[Path, Path]):
+def test_survives_faulty_bundles_and_a_lost_folder(folders: tuple[Path, Path]):
     versions, others = folders
     names = {faulty(others, fault): reason for fault, reason in REASONS.items()}
     options = ("--backend", "onnxruntime", "--watch-s", 0.5, "--load-timeout-s", LOADING_S)

@@ -1,4 +1,4 @@
-"""What cannot be served is said before anything is bound or loaded."""
+"""Validation of the options of `serve`, before a socket is bound or a bundle loaded."""
 
 import dataclasses
 import os
@@ -33,19 +33,19 @@ from edgecnn.server.supervisor.job import WorkerJob
         ("stall_timeout_s", float("inf")),
     ],
 )
-def test_a_number_out_of_its_range_is_named_as_the_option(field: str, value: float):
+def test_rejects_a_number_out_of_range(field: str, value: float):
     option = "--" + field.replace("_", "-")
     with pytest.raises(UsageError, match=rf"^{option} must be in .*, found {value:g}$"):
         ServeOptions(**{field: value})
 
 
-def test_every_field_explains_itself_and_has_a_default():
+def test_every_option_has_a_help_text_and_a_default():
     for field in dataclasses.fields(ServeOptions):
         assert field.metadata["help"].rstrip("]").endswith((".", "1", "core")), field.name
     assert ServeOptions().host == "127.0.0.1"
 
 
-def test_more_threads_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch):
+def test_rejects_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("edgecnn.server.options.usable_cores", lambda: 4)
     ServeOptions(instances=2, threads=2).check_cores()
     ServeOptions().check_cores()
@@ -53,23 +53,23 @@ def test_more_threads_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch):
         ServeOptions(instances=3, threads=2).check_cores()
 
 
-def test_certificate_and_key_go_together():
-    with pytest.raises(UsageError, match="--tls-cert and --tls-key go together"):
+def test_requires_certificate_and_key_together():
+    with pytest.raises(UsageError, match="--tls-cert and --tls-key must be given together"):
         ServeOptions(tls_cert=Path("cert.pem"))
 
 
-def test_new_versions_are_not_looked_for_all_the_time():
+def test_rejects_a_watch_interval_that_is_too_short():
     assert (ServeOptions(watch_s=0).watch_s, ServeOptions(watch_s=0.1).watch_s) == (0, 0.1)
-    with pytest.raises(UsageError, match=r"--watch-s must be 0 for never, or 0\.1 and more, found 1e-09"):
+    with pytest.raises(UsageError, match=r"--watch-s must be 0 or at least 0\.1, found 1e-09"):
         ServeOptions(watch_s=1e-9)
 
 
-def test_the_limit_of_pixels_is_not_raised():
-    with pytest.raises(UsageError, match="may lower the limit of 64000000, not raise it"):
+def test_rejects_a_higher_pixel_limit():
+    with pytest.raises(UsageError, match="--max-pixels must be at most 64000000, found"):
         ServeOptions(max_pixels=64_000_001)
 
 
-def test_a_job_arrives_as_it_was_sent():
+def test_serializes_a_worker_job():
     odd = Path(os.fsdecode(b"/tmp/\xff \xc3\xa9"))
     options = ServeOptions(api_key_file=odd, threads=2, log_format="json", grace_s=1.5)
     sources, roots = (Source("odd", odd), Source("more", odd, has_versions=True)), (Path("exported"), odd)
@@ -86,7 +86,7 @@ def test_a_job_arrives_as_it_was_sent():
     assert parse(WorkerJob, dump(job)) == job
 
 
-def test_a_key_is_one_line(tmp_path: Path):
+def test_reads_an_api_key(tmp_path: Path):
     file = tmp_path / "key"
     file.write_bytes(b"0123456789abcdef\n")
     assert read_api_key(file) == b"0123456789abcdef"
@@ -104,14 +104,14 @@ def test_a_key_is_one_line(tmp_path: Path):
         b"x" * 5000,
     ],
 )
-def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, content: bytes):
+def test_rejects_an_invalid_api_key_without_quoting(tmp_path: Path, content: bytes):
     file = tmp_path / "key"
     file.write_bytes(content)
-    with pytest.raises(UsageError, match=r"must hold one line of at least 16 printable ASCII") as raised:
+    with pytest.raises(UsageError, match=r"must contain one line of at least 16 printable ASCII") as raised:
         read_api_key(file)
     assert "0123456789" not in str(raised.value)
 
 
-def test_a_key_that_is_not_there_is_told(tmp_path: Path):
+def test_reports_a_missing_api_key_file(tmp_path: Path):
     with pytest.raises(UsageError, match=r"cannot read the API key file .*: No such file"):
         read_api_key(tmp_path / "key")

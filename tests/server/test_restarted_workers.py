@@ -1,6 +1,6 @@
-"""A worker that is started again serves what the one before it has served, and not what clients did not agree to.
+"""A restarted worker serves the same models as its predecessor, and keeps the same tensors.
 
-The number in a comment is the row of the project's table of faults.
+The number in a comment is a row in the project's table of faults.
 """
 
 import os
@@ -15,13 +15,12 @@ from server_process import Server, serving, wait_for
 
 QUICK = ("--watch-s", 0.1)
 REASON = (
-    "version 2 was refused: expected logits float32 [-1,10] as the version that is served has, "
-    "found logits float32 [-1,11]"
+    "version 2 was refused: expected logits float32 [-1,10] as in the current version, found logits float32 [-1,11]"
 )
 
 
 def kill(server: Server) -> None:
-    """Kill the worker, and wait until the next one is ready."""
+    """Kill the worker and wait until its successor is ready."""
     before = again(server)
     (worker,) = server.worker_pids()
     os.kill(worker, signal.SIGKILL)
@@ -37,7 +36,7 @@ def order(server: Server, action: str, name: str = NAME) -> int:
 
 
 @pytest.mark.slow
-def test_what_was_refused_for_its_tensors_is_refused_again(one_version: Path):  # 78
+def test_a_rejected_version_stays_rejected(one_version: Path):  # 78
     with serving(*QUICK, "--strict", bundles=[one_version], name=NAME) as server:
         put_with_another_class(one_version, 2)
         wait_for(lambda: server.index()[NAME]["reason"] == REASON)
@@ -51,7 +50,7 @@ def test_what_was_refused_for_its_tensors_is_refused_again(one_version: Path):  
 
 
 @pytest.mark.slow
-def test_what_was_unloaded_stays_so_and_what_was_loaded_comes_back(one_version: Path):
+def test_keeps_loaded_and_unloaded_models(one_version: Path):
     options = ("--model-control", *QUICK)
     with serving(*options, bundles=[one_version.parent], name=NAME) as server:
         shutil.copytree(COMMITTED, one_version.parent / "newcomer")
@@ -65,17 +64,17 @@ def test_what_was_unloaded_stays_so_and_what_was_loaded_comes_back(one_version: 
         assert order(server, "load") == 200
         kill(server)
         assert server.index()[NAME]["state"] == "READY"
-        assert server.index()[COMMITTED.name]["reason"] == "there is no bundle any more"
+        assert server.index()[COMMITTED.name]["reason"] == "no bundle was found"
 
 
 @pytest.mark.slow
-def test_a_worker_whose_models_are_all_unloaded_waits_for_orders(one_version: Path):
+def test_starts_with_all_models_unloaded(one_version: Path):
     with serving("--model-control", *QUICK, bundles=[one_version], name=NAME) as server:
         assert order(server, "unload") == 200
         kill(server)
         assert server.index()[NAME]["reason"] == "it was unloaded"
         put_with_another_class(one_version, 2)
-        assert order(server, "load") == 200  # nobody relies on the tensors of what was unloaded
+        assert order(server, "load") == 200  # an unloaded model may change its tensors
         assert server.index()[NAME]["version"] == "2"
         kill(server)
         assert server.index()[NAME]["version"] == "2"

@@ -23,7 +23,7 @@ from edgecnn.server.metrics import Metrics
 KEY = "0123456789abcdef-Key"
 PATIENCE_S = 60.0
 GRPC = ("--grpc-port", 0)
-WITHOUT_KEY = ("an API key is needed, as ", "this is not the server's API key")
+WITHOUT_KEY = ("expected an API key, found none: ", "the API key is wrong")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def locked_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def locked(locked_server: Server) -> Iterator[Server]:
-    """A server with an API key, and no key in the requests of its clients."""
+    """Yield a server with an API key whose client sends no key."""
     headers, locked_server.headers = locked_server.headers, {}
     yield locked_server
     locked_server.headers = headers
@@ -57,7 +57,7 @@ WRONG_KEYS = [
 
 
 @pytest.mark.parametrize("shown", WRONG_KEYS)
-def test_refuses_inference_without_the_key(locked: Server, transport: Transport, shown: dict[str, str]):
+def test_rejects_inference_without_the_key(locked: Server, transport: Transport, shown: dict[str, str]):
     before = received(locked)
     with transport(locked) as client:
         refused = client.infer(locked.images[:1], shown=shown)
@@ -80,12 +80,12 @@ def test_every_http_path_needs_the_key(locked: Server, shown: str):
         ("GET", f"/v2/models/{locked.name}"),
         ("POST", "/v2/repository/index"),
         ("POST", locked.infer_path),
-        ("GET", "/v2/models/of-nobody"),  # whether it exists is not told
+        ("GET", "/v2/models/unknown"),  # a 404 would reveal which models exist
         ("DELETE", "/nowhere"),
     ):
         head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 60000000\r\n{shown}\r\n"
         answer = locked.raw(head.encode("latin-1"))
-        assert answer.startswith(b"HTTP/1.1 401 "), answer  # before the body, whatever its size
+        assert answer.startswith(b"HTTP/1.1 401 "), answer  # before the body is read, whatever its size
         assert b"\r\nWWW-Authenticate: Bearer\r\n" in answer
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"].startswith(WITHOUT_KEY)
     for path in ("/v2/health/live", "/v2/health/ready"):
@@ -97,7 +97,7 @@ def test_every_http_path_needs_the_key(locked: Server, shown: str):
 def test_every_grpc_call_needs_the_key(locked: Server, shown: tuple[tuple[str, str], ...]):
     calls = [method.name for method in service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods]
     with asking(locked) as asker:
-        for call in {*calls, "Nothing", "/grpc.Nobody/Nothing"} - {"ServerLive", "ServerReady"}:
+        for call in {*calls, "Nothing", "/grpc.Unknown/Nothing"} - {"ServerLive", "ServerReady"}:
             code, text = refused(lambda call=call: asker.ask(call, b"\xff" * 1000, metadata=shown))
             assert code == "UNAUTHENTICATED"
             assert text.startswith(WITHOUT_KEY)
@@ -113,7 +113,7 @@ def test_accepts_the_key_in_either_header(locked: Server, transport: Transport, 
     assert locked.golden.endswith(found.logits.tobytes())
 
 
-def test_key_is_in_no_command_line_or_log(locked: Server):
+def test_hides_the_key_from_logs_and_command_lines(locked: Server):
     assert KEY not in "".join(locked.lines)
     for pid in (locked.process.pid, *locked.worker_pids()):
         for file in ("cmdline", "environ"):
@@ -135,7 +135,7 @@ def test_compares_keys_in_constant_time(monkeypatch: pytest.MonkeyPatch):
             Exchange(None, Head("GET", "/v2", "", headers), keep_alive=False, http_version="1.1")
         )
         assert isinstance(answer, Response)
-        assert answer.status == 401  # there is no other comparison
+        assert answer.status == 401  # any other comparison could accept the key
     assert compared == [(shown, KEY.encode()) for shown in (KEY.encode(), b"0", b"")]
 
 
@@ -158,7 +158,7 @@ def tls_server(tls_folder: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def tls(tls_server: Server) -> Iterator[Server]:
-    """A server that speaks TLS only, and clients that check its certificate."""
+    """Yield a TLS-only server; its clients verify the certificate."""
     yield tls_server
     tls_server.unharmed()
 

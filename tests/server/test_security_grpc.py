@@ -1,4 +1,4 @@
-"""What only gRPC has: metadata and names that are not UTF-8, and what importing it costs."""
+"""Security that only gRPC needs: metadata and names that are not UTF-8, and the cost of the import."""
 
 import contextlib
 import subprocess
@@ -18,7 +18,7 @@ KEY = "0123456789abcdef-Key"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_logs_no_metadata_that_are_not_text(log_format: str):
+def test_does_not_log_binary_metadata(log_format: str):
     with serving("--log-format", log_format, "--grpc-port", 0) as server:
         before = len(server.lines)
         path = f"{SERVICE}ServerMetadata".encode()
@@ -26,10 +26,10 @@ def test_logs_no_metadata_that_are_not_text(log_format: str):
             assert b"edgecnn" in exchange(server.grpc_address, call(path, {name: b"Bearer " + KEY.encode() + b"\xff"}))
         exchange(server.grpc_address, call(path, {b"x-\xff": b"y"}))
         assert server.lines[before:] == []
-        exchange(server.grpc_address, call(b"/" + KEY.encode() + b"\xff"))  # the library ends on that
+        exchange(server.grpc_address, call(b"/" + KEY.encode() + b"\xff"))  # the gRPC library crashes on this
         wait_for(lambda: _is_live(server))
         (line,) = server.lines[before:]
-        assert "gRPC has stopped listening, and is started again" in line
+        assert "the gRPC server stopped: restarting it" in line
         server.unharmed()
 
 
@@ -43,7 +43,7 @@ IMPORTS = {"ours": "import edgecnn.server.grpc.server", "theirs": "import triton
 
 
 @pytest.mark.parametrize("order", [("ours", "theirs"), ("theirs", "ours")], ids="-then-".join)
-def test_imports_beside_tritonclient(order: tuple[str, str]):
+def test_imports_together_with_tritonclient(order: tuple[str, str]):
     code = "\n".join(IMPORTS[name] for name in order)
     subprocess.run([sys.executable, "-W", "error", "-c", code], env=child_environment(), check=True)
 

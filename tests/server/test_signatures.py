@@ -1,6 +1,6 @@
-"""`serve --require-signature`: what its owner has not signed is not served, at the start and later; the rest is.
+"""`serve --require-signature` serves only bundles with a valid signature, at the start and later.
 
-The number in a comment is the row of the project's table of faults.
+The number in a comment is a row in the project's table of faults.
 """
 
 import json
@@ -30,13 +30,13 @@ PATIENCE_S = 60.0
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    """Of whoever makes bundles."""
+    """Return the keys of the bundles' owner."""
     return make_keys(tmp_path_factory.mktemp("keys") / "ours")
 
 
 @pytest.fixture(scope="module")
 def foreign_keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    """Of somebody else."""
+    """Return keys that the server does not trust."""
     return make_keys(tmp_path_factory.mktemp("keys") / "foreign")
 
 
@@ -52,16 +52,16 @@ def digest(server: Server) -> str:
 
 def index(server: Server) -> dict[str, Any]:
     reply = server.request("POST", "/v2/repository/index")
-    assert "/" not in reply.body.decode(), "a path"
+    assert "/" not in reply.body.decode(), "the index contains a path"
     return {entry["name"]: entry for entry in reply.json}
 
 
-def refuses(server: Server, reason: str) -> None:
+def wait_for_reason(server: Server, reason: str) -> None:
     wait_for(lambda: index(server)[NAME]["reason"] == reason)
 
 
 def put_signed(folder: Path, number: int, keys: Keys) -> str:
-    """Put a signed version into a folder: its signature first, as nobody is told in which order to copy."""
+    """Add a signed version to a model folder, the signature first: the order of the copies must not matter."""
     aside = folder / ".aside"
     aside.mkdir()
     put(aside, number)
@@ -72,9 +72,7 @@ def put_signed(folder: Path, number: int, keys: Keys) -> str:
 
 
 @pytest.mark.slow
-def test_of_several_bundles_those_are_served_that_its_owner_has_signed(
-    tmp_path: Path, keys: Keys, foreign_keys: Keys
-):  # 81
+def test_serves_only_signed_bundles(tmp_path: Path, keys: Keys, foreign_keys: Keys):  # 81
     models = tmp_path / "models"
     for signed in ("good", "altered", "resealed"):
         keys.sign(named(models, signed))
@@ -87,7 +85,7 @@ def test_of_several_bundles_those_are_served_that_its_owner_has_signed(
     (models / "resealed" / "manifest.json").write_text(json.dumps(manifest))
     with serving("--require-signature", keys.public, bundles=[models], name="good") as server:
         found = index(server)
-        missing, invalid = "its signature is missing", "its signature does not hold"
+        missing, invalid = "its signature is missing", "its signature is invalid"
         assert {name: entry["reason"] for name, entry in found.items()} == {
             "good": "",
             "altered": invalid,
@@ -98,9 +96,9 @@ def test_of_several_bundles_those_are_served_that_its_owner_has_signed(
         assert [name for name, entry in found.items() if entry["state"] == "READY"] == ["good"]
         errors = "".join(line for line in server.lines if "ERROR" in line)
         for file, what in (
-            ("altered/model.onnx", "has changed since the bundle was signed"),
-            ("foreign.sig", "was not made with the private key"),
-            ("resealed/manifest.json", "has changed since the bundle was signed"),
+            ("altered/model.onnx", "was changed after the bundle was signed"),
+            ("foreign.sig", "does not match the key"),
+            ("resealed/manifest.json", "was changed after the bundle was signed"),
             ("unsigned", "is not signed"),
         ):
             assert f"{models / file} {what}" in errors
@@ -111,7 +109,7 @@ def test_of_several_bundles_those_are_served_that_its_owner_has_signed(
 
 
 @pytest.mark.slow
-def test_the_server_itself_never_loads_the_library(tmp_path: Path, keys: Keys):
+def test_worker_does_not_load_cryptography(tmp_path: Path, keys: Keys):
     bundle = named(tmp_path, "good")
     keys.sign(bundle)
     with serving("--require-signature", keys.public, bundles=[bundle], name="good") as server:
@@ -120,7 +118,7 @@ def test_the_server_itself_never_loads_the_library(tmp_path: Path, keys: Keys):
 
 
 @pytest.mark.slow
-def test_a_bundle_that_is_not_signed_yet_is_served_when_it_is(tmp_path: Path, keys: Keys):
+def test_serves_a_bundle_once_it_is_signed(tmp_path: Path, keys: Keys):
     good, late = named(tmp_path, "good"), named(tmp_path, "late")
     keys.sign(good)
     with serving(*QUICK, "--require-signature", keys.public, bundles=[good, late], name="good") as server:
@@ -131,48 +129,48 @@ def test_a_bundle_that_is_not_signed_yet_is_served_when_it_is(tmp_path: Path, ke
 
 
 @pytest.mark.slow
-def test_a_new_version_is_served_only_with_its_signature(folder: Path, keys: Keys, foreign_keys: Keys):  # 78, 81
+def test_serves_a_new_version_once_it_is_signed(folder: Path, keys: Keys, foreign_keys: Keys):  # 78, 81
     first = put_signed(folder, 1, keys)
     options = (*QUICK, "--require-signature", keys.public)
     with serving(*options, bundles=[folder], name=NAME) as server:
         with server.good_neighbour():
             second = put(folder, 2)
-            refuses(server, "version 2 was refused: its signature is missing")
+            wait_for_reason(server, "version 2 was refused: its signature is missing")
             foreign_keys.sign(folder / "2")
-            refuses(server, "version 2 was refused: its signature does not hold")
+            wait_for_reason(server, "version 2 was refused: its signature is invalid")
         assert digest(server) == first
         keys.sign(folder / "2")
         wait_for(lambda: digest(server) == second)
-        refuses(server, "")
+        wait_for_reason(server, "")
         third = put_signed(folder, 3, keys)
         wait_for(lambda: digest(server) == third)
 
 
 @pytest.mark.slow
-def test_a_version_that_is_served_outlives_its_signature(folder: Path, keys: Keys):
+def test_serves_on_after_the_signature_is_deleted(folder: Path, keys: Keys):
     first = put_signed(folder, 1, keys)
     with serving(*QUICK, "--require-signature", keys.public, bundles=[folder], name=NAME) as server:
         (folder / "1.sig").unlink()
-        refuses(server, "version 1 was refused: its signature is missing")
+        wait_for_reason(server, "version 1 was refused: its signature is missing")
         assert index(server)[NAME]["state"] == "READY"
         assert digest(server) == first
 
 
 @pytest.mark.slow
-def test_a_key_that_has_gone_is_said_of_what_it_was_for(folder: Path, tmp_path: Path, keys: Keys):
+def test_reports_a_deleted_key(folder: Path, tmp_path: Path, keys: Keys):
     key = Path(shutil.copy(keys.public, tmp_path / "public.pem"))
     put_signed(folder, 1, keys)
     with serving(*QUICK, "--require-signature", key, bundles=[folder], name=NAME) as server:
         key.unlink()
         put_signed(folder, 2, keys)
-        refuses(server, "version 2 was refused: its signature could not be checked")
+        wait_for_reason(server, "version 2 was refused: its signature could not be checked")
         (line,) = [line for line in server.lines if "ERROR" in line]
         assert f"cannot read the key {key}" in line
         server.unharmed()
 
 
 @pytest.mark.slow
-def test_at_the_start_the_highest_version_that_is_signed_is_served(folder: Path, keys: Keys):
+def test_starts_with_the_highest_signed_version(folder: Path, keys: Keys):
     first = put_signed(folder, 1, keys)
     put(folder, 2)
     with serving("--require-signature", keys.public, bundles=[folder.parent], name=NAME) as server:
@@ -184,10 +182,10 @@ def test_at_the_start_the_highest_version_that_is_signed_is_served(folder: Path,
     ("make", "message"),
     [
         (lambda keys, place: None, "cannot read the key {place}: No such file or directory"),
-        (lambda keys, place: shutil.copy(keys.private, place), "{place} holds a private key"),
+        (lambda keys, place: shutil.copy(keys.private, place), "{place} is a private key"),
     ],
 )
-def test_a_key_that_is_none_ends_the_server_before_it_listens(
+def test_rejects_an_unusable_key_before_listening(
     make: Callable[[Keys, Path], object], message: str, tmp_path: Path, keys: Keys
 ):
     place = tmp_path / "key.pem"
@@ -200,14 +198,14 @@ def test_a_key_that_is_none_ends_the_server_before_it_listens(
 
 
 @pytest.mark.slow
-def test_strictly_a_bundle_without_a_signature_ends_the_server(tmp_path: Path, keys: Keys):
+def test_strict_exits_if_a_bundle_is_unsigned(tmp_path: Path, keys: Keys):
     process, lines = start("--strict", "--require-signature", keys.public, bundles=[named(tmp_path, "unsigned")])
     assert process.wait(PATIENCE_S) == 1
     assert any(f"{tmp_path / 'unsigned'} is not signed" in line for line in lines)
 
 
 @pytest.mark.slow
-def test_what_is_checked_is_told_by_the_error_s_class(tmp_path: Path, keys: Keys, foreign_keys: Keys):
+def test_raises_an_error_class_per_cause(tmp_path: Path, keys: Keys, foreign_keys: Keys):
     bundle = named(tmp_path, "bundle")
     with pytest.raises(SignatureMissing):
         check_signature(bundle, key=keys.public, timeout_s=PATIENCE_S)
@@ -219,9 +217,7 @@ def test_what_is_checked_is_told_by_the_error_s_class(tmp_path: Path, keys: Keys
         check_signature(bundle, key=keys.public, timeout_s=0.01)
 
 
-def test_a_bundle_that_is_exchanged_after_the_check_is_not_opened(
-    tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
-):
+def test_rejects_a_bundle_replaced_after_the_check(tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch):
     bundle = named(tmp_path, "bundle")
     keys.sign(bundle)
 
@@ -231,13 +227,11 @@ def test_a_bundle_that_is_exchanged_after_the_check_is_not_opened(
         return digest
 
     monkeypatch.setattr(loading, "check_signature", check_and_lose)
-    with pytest.raises(DigestMismatch, match=r"manifest\.json is not the one that was checked before"):
+    with pytest.raises(DigestMismatch, match=r"manifest\.json was replaced after it was checked"):
         loading.load(bundle, ServeOptions(require_signature=keys.public), 1)
 
 
-def test_a_model_that_is_exchanged_during_the_trial_is_not_opened(
-    tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
-):
+def test_rejects_a_model_replaced_in_preflight(tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch):
     bundle = named(tmp_path, "bundle")
     keys.sign(bundle)
 
@@ -251,15 +245,15 @@ def test_a_model_that_is_exchanged_during_the_trial_is_not_opened(
         loading.load(bundle, ServeOptions(require_signature=keys.public), 1)
 
 
-def test_a_bundle_that_is_exchanged_before_its_trial_is_not_tried(tmp_path: Path):
+def test_rejects_a_bundle_replaced_before_preflight(tmp_path: Path):
     bundle = named(tmp_path, "bundle")
     digest = open_bundle(bundle).digest
     reseal_as(bundle, "evil")
-    with pytest.raises(DigestMismatch, match=r"manifest\.json is not the one that was checked before"):
+    with pytest.raises(DigestMismatch, match=r"manifest\.json was replaced after it was checked"):
         try_bundle(bundle, digest=digest)
 
 
-def test_a_signature_makes_another_candidate_only_where_it_matters(folder: Path, keys: Keys):
+def test_a_signature_changes_only_signed_candidates(folder: Path, keys: Keys):
     put(folder, 1)
 
     def signature(*, signed: bool) -> tuple[str, ...]:

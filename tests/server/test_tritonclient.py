@@ -1,4 +1,4 @@
-"""NVIDIA's clients for HTTP and gRPC as they are shipped: every call, and what they read in the responses."""
+"""NVIDIA's unmodified HTTP and gRPC clients: every call, and what they read from the responses."""
 
 import io
 import queue
@@ -18,7 +18,7 @@ LEAST = np.zeros((1, 32, 32, 1), np.uint8)
 
 @pytest.fixture(params=["http", "grpc"])
 def triton(request: pytest.FixtureRequest, server: Server) -> Iterator[Triton]:
-    """A client, while other clients send good requests."""
+    """Yield a client while other clients send good requests."""
     triton = Triton(request.param, server)
     with triton.client, server.good_neighbour():
         yield triton
@@ -26,7 +26,7 @@ def triton(request: pytest.FixtureRequest, server: Server) -> Iterator[Triton]:
 
 @pytest.fixture
 def http(server: Server) -> Iterator[Triton]:
-    """A client for HTTP."""
+    """Yield an HTTP client."""
     triton = Triton("http", server)
     with triton.client, server.good_neighbour():
         yield triton
@@ -141,8 +141,8 @@ def test_sends_image_files(triton: Triton):
     assert np.array_equal(triton.infer(files(*encoded)).as_numpy("logits"), expected)
 
 
-@pytest.mark.parametrize(("file", "text"), [(b"hello", "is not a JPEG, PNG or BMP image"), (b"GIF89a", "image is GIF")])
-def test_rejects_a_file_that_is_no_image(triton: Triton, file: bytes, text: str):
+@pytest.mark.parametrize(("file", "text"), [(b"hello", "is not a JPEG, PNG or BMP image"), (b"GIF89a", "found GIF")])
+def test_rejects_a_file_that_is_not_an_image(triton: Triton, file: bytes, text: str):
     kind, message = refused(lambda: triton.infer(files(file)))
     assert kind == "invalid"
     assert text in message
@@ -179,7 +179,7 @@ def test_receives_its_request_id(triton: Triton, request_id: str):
     assert triton.response(result, "id") == request_id
 
 
-def test_unknown_headers_and_parameters_are_ignored(triton: Triton):
+def test_ignores_unknown_headers_and_parameters(triton: Triton):
     result = triton.infer(
         triton.server.images[:1],
         headers={"x-request-id": "mine", "traceparent": "00-0-0-00"},
@@ -196,7 +196,7 @@ def test_infers_within_its_timeout(triton: Triton):
     assert np.array_equal(result.as_numpy("logits"), triton.server.logits(triton.server.images[:1]))
 
 
-def test_is_not_run_after_its_timeout(triton: Triton):
+def test_never_runs_a_request_after_its_timeout(triton: Triton):
     kind, text = refused(lambda: triton.infer(triton.server.images[:1], timeout=1))
     assert kind == "late"
     assert "was not executed" in text
@@ -210,11 +210,11 @@ def test_is_not_run_after_its_timeout(triton: Triton):
         (None, "", LEAST[:, :, 1:], "invalid", "found UINT8 [1,32,31,1]"),
         (None, "", LEAST[0], "invalid", "found UINT8 [32,32,1]"),
         (None, "", np.repeat(LEAST, 33, axis=0), "invalid", "expected a batch of at most 32, found 33"),
-        # 4.8 MB, more than the limit of gRPC's own
+        # 4.8 MB, more than gRPC's default limit
         (None, "", np.zeros((32, 224, 224, 3), np.uint8), "invalid", "found UINT8 [32,224,224,3]"),
     ],
 )
-def test_reads_what_was_wrong(
+def test_reads_error_messages(
     triton: Triton, name: str | None, version: str, images: np.ndarray, kind: str, message: str
 ):
     found, text = refused(lambda: triton.infer(images, name=name, model_version=version))
@@ -223,7 +223,7 @@ def test_reads_what_was_wrong(
 
 
 @pytest.mark.parametrize("call", ["get_model_metadata", "get_model_config", "get_inference_statistics"])
-def test_reads_that_a_model_is_missing(triton: Triton, call: str):
+def test_reports_a_missing_model(triton: Triton, call: str):
     name, get = triton.server.name, getattr(triton.client, call)
     for arguments, text in ((("nope",), "model 'nope' is not found"), ((name, "2"), "is not found in version '2'")):
         kind, message = refused(lambda arguments=arguments: get(*arguments))
@@ -244,13 +244,13 @@ def test_cannot_control_models_by_default(triton: Triton, action: str, name: str
 @pytest.mark.parametrize(
     "extension", ["trace_settings", "log_settings", "system_shared_memory_status", "cuda_shared_memory_status"]
 )
-def test_reads_that_an_extension_is_missing(triton: Triton, extension: str):
+def test_reports_a_missing_extension(triton: Triton, extension: str):
     kind, text = refused(getattr(triton.client, f"get_{extension}"))
     if triton.is_http:
         assert kind == "not found"
     else:
         assert kind == "unimplemented"
-        assert text.startswith("there is no call '/inference.GRPCInferenceService/")
+        assert text.startswith("unknown call '/inference.GRPCInferenceService/")
 
 
 def test_streams_are_unimplemented(server: Server):

@@ -1,4 +1,4 @@
-"""Bundles that are well-formed and hold anything but a model."""
+"""Well-formed bundles that contain a broken model."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from edgecnn.files.digest import digest_bytes
 
 
 def reseal(bundle: Path, model: bytes, *, precision: str = "fp32") -> Path:
-    """Put another model into a bundle, with the right digest; as an FP32 bundle its weights are nobody's affair."""
+    """Replace a bundle's model and its digest. As FP32, the manifest makes no claims about the weights."""
     (bundle / "model.onnx").write_bytes(model)
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["files"]["model.onnx"] = {"sha256": digest_bytes(model), "size_bytes": len(model)}
@@ -23,7 +23,7 @@ def reseal(bundle: Path, model: bytes, *, precision: str = "fp32") -> Path:
 
 
 def graph(nodes: list[onnx.NodeProto], *, opset: int = 17, initializers: tuple[onnx.TensorProto, ...] = ()) -> bytes:
-    """A graph from uint8 `image` to float32 `logits`."""
+    """Return a graph from uint8 `image` to float32 `logits`."""
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 32, 32, 1])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 10])
     made = helper.make_graph(nodes, "g", [image], [logits], list(initializers))
@@ -42,7 +42,7 @@ def opset_too_new() -> bytes:
 
 
 def huge_dimensions() -> bytes:
-    """Ask for half a terabyte."""
+    """Return a graph that allocates half a terabyte."""
     shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1 << 31, 64])
     nodes = [
         helper.make_node("ConstantOfShape", ["shape"], ["huge"]),
@@ -55,7 +55,7 @@ def huge_dimensions() -> bytes:
 
 
 def endless_loop() -> bytes:
-    """Count to 2^63 before answering."""
+    """Return a graph that counts to 2^63 before it answers."""
     state = [
         helper.make_tensor_value_info("i", TensorProto.INT64, []),
         helper.make_tensor_value_info("on", TensorProto.BOOL, []),
@@ -82,7 +82,7 @@ def endless_loop() -> bytes:
 
 
 def external(location: str, *, offset: int = 0, name: str = "weights") -> onnx.TensorProto:
-    """Weights of a linear layer, float32 [1024, 10], that are said to be in another file."""
+    """Return weights of a linear layer, float32 [1024, 10], that refer to another file."""
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[1024, 10], data_location=TensorProto.EXTERNAL)
     for key, value in {"location": location, "offset": str(offset), "length": str(4 * 1024 * 10)}.items():
         tensor.external_data.add(key=key, value=value)
@@ -90,7 +90,7 @@ def external(location: str, *, offset: int = 0, name: str = "weights") -> onnx.T
 
 
 def linear(weights: onnx.TensorProto) -> bytes:
-    """A linear layer with these weights."""
+    """Return a graph of one linear layer with these weights."""
     nodes = [
         helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("Flatten", ["pixels"], ["flat"]),
@@ -100,7 +100,7 @@ def linear(weights: onnx.TensorProto) -> bytes:
 
 
 NO_GRAPHS = frozenset({"truncated", "random", "text"})
-"""Those of the following that are refused before an engine sees them."""
+"""The models that are rejected before an engine reads them."""
 
 MODELS: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda model: b"",

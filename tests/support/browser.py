@@ -1,7 +1,6 @@
-"""A real browser for tests of the web page: Chromium as the system has it, and a visit that is watched.
+"""The system's Chromium for tests of the web page, and a tab that records requests and errors.
 
-Where it is missing, tests of the page are skipped; but not where the variable CI is set: there they fail, since nobody
-would notice.
+Without Chromium these tests are skipped. If the variable CI is set, they fail instead, so that CI runs them.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 TIMEOUT_MS = 20_000
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = [
-    "--no-sandbox",  # containers run as root, where it cannot work
+    "--no-sandbox",  # containers run as root, where the sandbox cannot work
     "--disable-gpu",
     "--disable-background-networking",
     "--use-fake-device-for-media-stream",
@@ -31,7 +30,7 @@ _OPTIONS = [
 
 @contextlib.contextmanager
 def chromium() -> Iterator["Browser"]:
-    """Run Chromium. Playwright's event loop lets no other run in this thread meanwhile."""
+    """Run Chromium. Meanwhile Playwright's event loop is the only one in this thread."""
     if problem := _missing():
         assert "CI" not in os.environ, problem
         pytest.skip(problem)
@@ -44,7 +43,7 @@ def chromium() -> Iterator["Browser"]:
 
 
 def expect(found: "Locator") -> "LocatorAssertions":
-    """Wait until something on the page is as it should be."""
+    """Return Playwright's assertions, which wait until the page matches."""
     from playwright import sync_api
 
     sync_api.expect.set_options(timeout=TIMEOUT_MS)
@@ -52,7 +51,7 @@ def expect(found: "Locator") -> "LocatorAssertions":
 
 
 def _missing() -> str | None:
-    """Say what is not here."""
+    """Return which program is missing, and how to install it."""
     if importlib.util.find_spec("playwright") is None:
         return "playwright is not installed: pip install -e '.[dev]'"
     return None if _path() else "Chromium is not installed: apt-get install chromium"
@@ -63,15 +62,15 @@ def _path() -> str | None:
 
 
 class Visit:
-    """The page of a server in a browser's tab, and everything that the tab asks for or complains about.
+    """A browser tab with the server's page. It records all requests and errors.
 
     Attributes:
         page: the tab.
-        bad: answers that are no 2xx or 304, as (status, path): a test says which it expects.
+        bad: answers other than 2xx and 304, as (status, path). A test checks them.
     """
 
     def __init__(self, browser: "Browser", server: Server, *, stands_still: bool = False, **settings: Any) -> None:
-        """Open a tab, with Playwright's settings of a context; its time stands still where a test says so."""
+        """Open a tab with Playwright's context settings; `stands_still` stops its clock."""
         self._context = browser.new_context(base_url=f"http://127.0.0.1:{server.port}", **settings)
         self._context.set_default_timeout(TIMEOUT_MS)
         self.page: Page = self._context.new_page()
@@ -87,14 +86,14 @@ class Visit:
         self.page.on("pageerror", lambda error: self._complained(f"uncaught: {error}"))
 
     def open(self, *, wait: bool) -> "Visit":
-        """Open the page; wait until it has found the server's models, if it is to find them by itself."""
+        """Open the page; with `wait`, wait until it has found the server's models."""
         self.page.goto("/")
         if wait:
             self.page.wait_for_selector("#connection[data-state=ready]")
         return self
 
     def draw(self, lines: list[Line]) -> None:
-        """Write something with the mouse."""
+        """Draw lines with the mouse."""
         pad = self.page.locator("#pad")
         pad.scroll_into_view_if_needed()
         box = pad.bounding_box()
@@ -108,7 +107,7 @@ class Visit:
             self.page.mouse.up()
 
     def drop(self, name: str, content_type: str, content: bytes, *, zeros: int = 0) -> None:
-        """Drop a file from elsewhere onto the page, with that many zeros behind its content."""
+        """Drop a file onto the page, with `zeros` zero bytes after its content."""
         self.page.evaluate(
             """([name, type, bytes, zeros]) => {
                 const transfer = new DataTransfer();
@@ -122,14 +121,14 @@ class Visit:
         )
 
     def answers(self) -> "Locator":
-        """The most probable label of each model that has answered."""
+        """Return the most probable label of each model that has answered."""
         return self.page.locator("#answer .first .label")
 
     def end(self) -> None:
-        """Leave; nothing may have gone wrong that nobody saw, and nobody else may have been asked."""
+        """Close the tab; check that it logged no errors and sent no requests to other hosts."""
         self._context.close()
         assert self._complaints == []
-        assert self._hosts <= {self._home}, "the page has asked somebody else"
+        assert self._hosts <= {self._home}, "the page sent requests to other hosts"
 
     def _requested(self, request: "Request") -> None:
         scheme, _, rest = request.url.partition("://")
@@ -141,6 +140,6 @@ class Visit:
             self.bad.append((response.status, response.url.removeprefix(self._home)))
 
     def _complained(self, text: str) -> None:
-        # Chromium says of every answer that is an error, and of none at all, that it has come; `bad` says it better.
+        # Chromium logs every error answer. `bad` records them with their path.
         if not text.startswith("error: Failed to load resource: "):
             self._complaints.append(text)

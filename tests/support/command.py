@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Result:
-    """What a command has said, and its exit code."""
+    """The output of a command, and its exit code."""
 
     code: int
     out: str
@@ -13,7 +13,7 @@ class Result:
 
     @property
     def error(self) -> str:
-        """The one line that a failed command ends with."""
+        """Return the one error line of a failed command."""
         lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
         assert len(lines) == 1, self.err
         assert "Traceback" not in self.err

@@ -1,4 +1,4 @@
-"""Runs a Containerfile's steps without a container engine: in a folder that stands for the image's root."""
+"""Runs the steps of a Containerfile without a container engine, in a folder that replaces the image's root."""
 
 import io
 import json
@@ -14,19 +14,19 @@ from pathlib import Path
 from dockerfile_parse import DockerfileParser
 
 _OURS = re.compile(r"(?<![\w./])/(build|opt|tmp|models)\b")
-"""The paths of the image that its steps write to or read; the rest is the system's."""
+"""The image paths that the steps write or read. All other paths are the system's."""
 
 
 @dataclass
 class Step:
-    """One instruction, its continued lines joined."""
+    """One instruction, with continued lines joined."""
 
     name: str
     value: str
 
     @property
     def words(self) -> list[str]:
-        """The words of an exec form; none where it is a shell form."""
+        """Return the words of an exec form; none for a shell form."""
         at = self.value.find("[")
         return list(json.loads(self.value[at:])) if at >= 0 else []
 
@@ -38,12 +38,12 @@ def steps(file: Path) -> list[Step]:
 
 
 def last(file: Path, name: str) -> Step:
-    """Return the instruction of that name that counts."""
+    """Return the last instruction of that name, which is the effective one."""
     return [step for step in steps(file) if step.name == name][-1]
 
 
 def interpreter() -> Path | None:
-    """Return a Python that any user may run; None where there is none."""
+    """Return a Python that any user may run, or None."""
     for found in (sys.executable, shutil.which("python3", path="/usr/local/bin:/usr/bin")):
         path = Path(found or "/nowhere").resolve()
         if path.exists() and all(parent.stat().st_mode & 0o001 for parent in path.parents):
@@ -53,13 +53,13 @@ def interpreter() -> Path | None:
 
 @dataclass
 class Image:
-    """What the steps of a Containerfile have made so far.
+    """The result of the steps of a Containerfile so far.
 
     Attributes:
-        root: the folder that stands for `/`.
-        context: what is copied from.
-        arguments: of the build.
-        environment: that the image sets.
+        root: the folder used as `/`.
+        context: the folder that COPY copies from.
+        arguments: the build arguments.
+        environment: the variables that the image sets.
     """
 
     root: Path
@@ -68,11 +68,11 @@ class Image:
     environment: dict[str, str] = field(default_factory=dict)
 
     def placed(self, text: str) -> str:
-        """Write the image's paths as they lie here."""
+        """Replace the image's paths by paths on this machine."""
         return _OURS.sub(lambda found: str(self.root / found[1]), text)
 
     def build(self, file: Path, *, python: Path) -> None:
-        """Run the steps; `python` and `pip` are what the base image has."""
+        """Run the steps. `python` and `pip` are the base image's programs."""
         tools = self.root / "base"
         subprocess.run([python, "-m", "venv", tools], check=True)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
@@ -93,7 +93,7 @@ class Image:
         for name, content in self.arguments.items():
             value = value.replace(f"${{{name}}}", content)
         *sources, target = value.split()
-        if sources[0].startswith("--from="):  # a stage before: the same folder, where it lies at the same path
+        if sources[0].startswith("--from="):  # an earlier stage: the same folder at the same path
             assert sources[1:] == [target]
             return
         folder = Path(self.placed(target))
@@ -105,7 +105,7 @@ class Image:
                 shutil.copy(each, folder)
 
     def command(self, words: list[str], changes: dict[str, str]) -> list[str]:
-        """Return a command of the image as it is run here: with the image's program, and texts in it exchanged."""
+        """Return a command of the image for this machine, with `changes` applied to its arguments."""
         program, *arguments = [self.placed(word) for word in words]
         for before, after in changes.items():
             arguments = [word.replace(before, after) for word in arguments]

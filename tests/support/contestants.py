@@ -1,4 +1,4 @@
-"""Contestants whose times are known."""
+"""Contestants with fixed times."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from edgecnn.tuning.measuring.turn import Turn
 
 
 def times(ms: float, count: int) -> list[Turn]:
-    """Turns that all take the same time."""
+    """Return turns that all take the same time."""
     return [Turn((ms,), 1, ms / 1e3) for _ in range(count)]
 
 
 class FakeCandidate:
-    """What `Candidate` is, without a process."""
+    """A `Candidate` without a process."""
 
     def __init__(self, name: str, bundle: Bundle, ms: float, dies_after: int, answers: bool) -> None:
         self.bundle = bundle
@@ -52,10 +52,10 @@ class FakeCandidate:
         return 1
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Release nothing."""
 
 
 def contestant(name: str, bundle: Bundle, ms: float, *, dies_after: int = 1000, answers: bool = True) -> Contestant:
-    """A contestant for latency that takes so many milliseconds each time."""
+    """Return a contestant for latency whose runs take `ms` milliseconds."""
     candidate: Any = FakeCandidate(name, bundle, ms, dies_after, answers)
     return Contestant(candidate, "latency")

@@ -1,7 +1,7 @@
-"""Commands in processes that are killed at, or refused, their k-th change of the disk: each k in a process of its own.
+"""Runs commands in processes that are killed, or get an error, at their k-th change of the disk.
 
 The processes are forks of one that has imported everything, so that hundreds of them take seconds. A change is a call
-that makes, fills, syncs, renames or deletes something; a write is cut in half before the process dies.
+that creates, fills, syncs, renames or deletes something. A killed process has written half of its last write.
 """
 
 import errno
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmarks.devices.emulation import Processor  # an emulated process needs no emulator
+    from benchmarks.devices.emulation import Processor  # the emulated process itself does not import the emulator
 
 DELETIONS = ("unlink", "rmdir")
 _CHANGES = ("mkdir", "open", "write", "fsync", "rename", "replace", "symlink", *DELETIONS)
@@ -24,15 +24,15 @@ _CHANGES = ("mkdir", "open", "write", "fsync", "rename", "replace", "symlink", *
 
 @dataclass(frozen=True)
 class Crash:
-    """What to do, and where it ends.
+    """A command, and where it fails.
 
     Attributes:
         command: `install`, `rollback`, `unpack` or `pack`.
         arguments: its paths.
         options: its keyword arguments.
-        at: the change at which it ends, from 1; 0 for never.
-        how: `kill`, or the name of an errno that the call is refused with.
-        deletions: whether deletions are changes that may be refused; they need no space.
+        at: the change at which it fails, from 1; 0 for never.
+        how: `kill`, or the name of the errno that the call raises.
+        deletions: whether deletions may fail; they need no space.
         exchange: whether the system can exchange two folders.
     """
 
@@ -47,13 +47,13 @@ class Crash:
 
 @dataclass(frozen=True)
 class End:
-    """How it ended.
+    """The end of a command.
 
     Attributes:
-        code: 0 for done, 1 for an error of edgecnn's, 2 for another one, -9 for killed.
-        message: of the error.
-        changes: how many there were.
-        result: what the command has returned, in JSON's types; None where it has not.
+        code: 0 for success, 1 for an error of edgecnn, 2 for another error, -9 for killed.
+        message: the error's message.
+        changes: the number of changes.
+        result: the command's result in JSON types; None after a failure.
     """
 
     code: int
@@ -63,7 +63,7 @@ class End:
 
 
 class Ending:
-    """The process whose forks are ended."""
+    """The process that is forked for each command."""
 
     def __init__(self, processor: "Processor") -> None:
         self._process = subprocess.Popen(
@@ -75,7 +75,7 @@ class Ending:
         )
 
     def ends(self, *crashes: Crash) -> list[End]:
-        """Let commands run one after the other, each in a process of its own."""
+        """Run commands one after the other, each in its own process."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([asdict(each) for each in crashes]) + "\n")
@@ -83,13 +83,13 @@ class Ending:
         return [End(**each) for each in json.loads(self._process.stdout.readline())]
 
     def done(self, command: str, *paths: Path, **options: Any) -> dict[str, Any]:
-        """Let a command run to its end, which must be a good one; returns its result."""
+        """Run a command, check that it succeeds, and return its result."""
         (end,) = self.ends(Crash(command, tuple(map(str, paths)), options))
         assert end.result is not None, end.message
         return end.result
 
     def close(self) -> None:
-        """Let it end."""
+        """End the process."""
         self._process.communicate()
 
 
@@ -150,7 +150,7 @@ def _in_a_fork(asked: Crash) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer each line on stdin by one on stdout."""
+    """Answer each line of stdin with one line on stdout."""
     from edgecnn.archive import installing, packing  # noqa: F401
 
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""What stands in deploy/, read as those read it who use it."""
+"""Reads the files in deploy/ as systemd, a shell and the command line read them."""
 
 import configparser
 import re
@@ -26,7 +26,7 @@ def environment(file: Path) -> dict[str, str]:
 
 
 def unit_file(*files: Path) -> configparser.ConfigParser:
-    """Read a unit and its drop-ins; a key that stands twice is not there twice."""
+    """Read a unit and its drop-ins; fail if a key occurs twice in one file."""
     unit = configparser.ConfigParser(strict=True, interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"))
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     for file in files:
@@ -36,7 +36,7 @@ def unit_file(*files: Path) -> configparser.ConfigParser:
 
 
 def unit_command(board: Path, *, credentials: Path) -> list[str]:
-    """Return the words of ExecStart as systemd puts them together: `$NAME` is split at its spaces, `%d` replaced."""
+    """Return the words of ExecStart as systemd expands them: `$NAME` is split at spaces, `%d` is replaced."""
     names = environment(board)
     words: list[str] = []
     for word in shlex.split(unit_file(UNIT)["Service"]["ExecStart"]):
@@ -45,7 +45,7 @@ def unit_command(board: Path, *, credentials: Path) -> list[str]:
 
 
 def edgecnn_commands(script: str) -> list[list[str]]:
-    """Return the commands of ours that a shell script runs: by name, by path, or in a container of ours."""
+    """Return the edgecnn commands that a shell script runs: by name, by path, or in a container."""
     found: list[list[str]] = []
     for line in script.replace("\\\n", " ").splitlines():
         whole = _OF_A_BOARD.sub(lambda board: environment(REPOSITORY / board[1])["EDGECNN_ARGS"], line)
@@ -57,18 +57,18 @@ def edgecnn_commands(script: str) -> list[list[str]]:
             if word.endswith("/bin/edgecnn") or is_image or (word == "edgecnn" and at == 0):
                 ends = [end for end, each in enumerate(words) if end > at and not each.strip("|&;<>")]
                 found.append(["edgecnn", *words[at + 1 : min(ends, default=len(words))]])
-    return [words for words in found if words[1:]]  # an image that is given none has its own
+    return [words for words in found if words[1:]]  # without arguments, an image runs its own command
 
 
 def parsed(words: Sequence[str]) -> click.Context:
-    """Parse a command line that begins with `edgecnn`, wherever that lies, and run nothing."""
+    """Parse a command line that begins with `edgecnn`, at any path; run nothing."""
     assert Path(words[0]).name == "edgecnn", words
     with click.Context(cli) as parent:
         return cli.commands[words[1]].make_context(words[1], list(words[2:]), parent=parent)
 
 
 def serve_options(words: Sequence[str]) -> ServeOptions:
-    """Return what `edgecnn serve` makes of a command line."""
+    """Return the options that `edgecnn serve` parses from a command line."""
     context = parsed(words)
     assert context.info_name == "serve"
     return ServeOptions(**{name: value for name, value in context.params.items() if name != "bundles"})

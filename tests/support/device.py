@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class OnADevice:
-    """What a device is given: an image folder, and a file of the reference's logits on its test images."""
+    """An image folder, and a file with the reference's logits on its test images."""
 
     folder: Path
     reference: Path

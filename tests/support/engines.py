@@ -1,4 +1,4 @@
-"""Engines that tests hold in the hand: no process, no graph."""
+"""Engines for tests, without a process or a graph."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ KNOWN = np.zeros((1, 32, 32, 1), np.uint8)
 
 
 class Fragile:
-    """An engine that has memory for two images, until it has none at all."""
+    """An engine with memory for two images per run; `is_dead` makes every run fail."""
 
     info = SessionInfo("fragile", "1", "cpu", "fp32", 1)
     concurrency = 1

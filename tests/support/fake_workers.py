@@ -1,4 +1,4 @@
-"""Fake workers for the supervisor's tests: each is the code of a module that is started instead of the worker."""
+"""Fake workers for the supervisor's tests: the code of modules that are started instead of the worker."""
 
 START = """
 import os, signal, socket, sys, threading, time

@@ -1,4 +1,4 @@
-"""A client of gRPC that sends what it likes: whole messages as bytes, cancelled, late, or none at all."""
+"""A gRPC client that can send invalid messages, cancel calls, and send late or nothing."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -23,18 +23,18 @@ class Asker:
     def ask(
         self, call: str, message: Any = b"", *, metadata: Metadata = (), timeout_s: float = TIMEOUT_S
     ) -> tuple[bytes, dict[str, str]]:
-        """Call, and return the answer's message and what came beside it."""
+        """Call; return the message of the answer and its trailing metadata."""
         content, done = self._channel.unary_unary(_path(call)).with_call(
             _content(message), timeout=timeout_s, metadata=metadata
         )
         return content, dict(done.trailing_metadata())
 
     def begin(self, call: str, message: Any = b"", *, timeout_s: float | None = None) -> Any:
-        """Call, and return what will be there later; it may be cancelled."""
+        """Call; return a future of the answer, which can be cancelled."""
         return self._channel.unary_unary(_path(call)).future(_content(message), timeout=timeout_s)
 
     def send(self, call: str, messages: Iterable[bytes]) -> bytes:
-        """Send as many messages as there are, each as it comes."""
+        """Send any number of messages, each as the iterable yields it."""
         content = self._channel.stream_unary(_path(call))(iter(messages), timeout=TIMEOUT_S)
         assert isinstance(content, bytes)
         return content
@@ -46,7 +46,7 @@ class Asker:
         return np.frombuffer(raw, "<f4").reshape(len(images), -1)
 
     def request(self, images: np.ndarray, **changes: Any) -> Any:
-        """A good request, but for the changes."""
+        """Return a valid request with changes."""
         given = {"name": "image", "datatype": "UINT8", "shape": images.shape}
         fields = {"model_name": self._server.name, "inputs": [given], "raw_input_contents": [images.tobytes()]}
         return service_pb2.ModelInferRequest(**fields | changes)
@@ -54,7 +54,7 @@ class Asker:
 
 @contextlib.contextmanager
 def asking(server: Server, *, credentials: grpc.ChannelCredentials | None = None, **options: Any) -> Iterator[Asker]:
-    """Connect; the options are the channel's, with `_` for `.`."""
+    """Connect. The options are channel options, with `__` for `.`."""
     chosen = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
     chosen += [(name.replace("__", "."), value) for name, value in options.items()]
     if credentials is None:
@@ -66,7 +66,7 @@ def asking(server: Server, *, credentials: grpc.ChannelCredentials | None = None
 
 
 def refused(call: Any) -> tuple[str, str]:
-    """Do what must fail; return the name of the code, and a text that is one plain line."""
+    """Check that a call fails with a short message; return the code's name and the message."""
     try:
         call()
     except grpc.RpcError as error:
@@ -75,11 +75,11 @@ def refused(call: Any) -> tuple[str, str]:
         assert "/home" not in text
         assert len(text) < 400
         return error.code().name, text
-    raise AssertionError("it was answered")
+    raise AssertionError("expected an RpcError, but the call was answered")
 
 
 def counted(server: Server) -> dict[str, float]:
-    """How many calls had no result before a model was known, by code."""
+    """Return how many calls failed before a model was chosen, by code."""
     return {s.labels["code"]: s.value for s in server.samples() if s.name == "edgecnn_grpc_refused_total"}
 
 

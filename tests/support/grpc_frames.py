@@ -1,4 +1,4 @@
-"""gRPC calls as bytes on the wire, for what no client's library would send."""
+"""gRPC calls as bytes on the wire, for requests that no client library sends."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ _PATIENCE_S = 1.0
 
 
 def call(path: bytes, metadata: dict[bytes, bytes] | None = None) -> bytes:
-    """A connection's first bytes, and a call with an empty message."""
+    """Encode a connection preface and a call with an empty message."""
     fields = {b":method": b"POST", b":scheme": b"http", b":path": path, b":authority": b"x"}
     fields |= {b"content-type": b"application/grpc", b"te": b"trailers"} | (metadata or {})
     head = b"".join(_literal(name, value) for name, value in fields.items())
@@ -20,7 +20,7 @@ def call(path: bytes, metadata: dict[bytes, bytes] | None = None) -> bytes:
 
 
 def exchange(address: str, content: bytes) -> bytes:
-    """Send bytes on a connection of their own; return what comes until nothing more does."""
+    """Send bytes on a new connection; return the answer until none arrives for a second."""
     host, _, port = address.rpartition(":")
     found = b""
     with socket.create_connection((host, int(port))) as sock:
@@ -33,10 +33,10 @@ def exchange(address: str, content: bytes) -> bytes:
 
 
 def _frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:
-    """A frame of HTTP/2 (RFC 9113, section 4.1)."""
+    """Encode an HTTP/2 frame (RFC 9113, section 4.1)."""
     return len(content).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + content
 
 
 def _literal(name: bytes, value: bytes) -> bytes:
-    """A field that no table knows (RFC 7541, section 6.2.2)."""
+    """Encode a header field without indexing (RFC 7541, section 6.2.2)."""
     return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value

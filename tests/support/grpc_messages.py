@@ -1,4 +1,4 @@
-"""Requests to made-up models as protobuf messages: good, but for what a test changes."""
+"""Requests to made-up models as protobuf messages."""
 
 import struct
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ _KINDS = {bool: "bool_param", int: "int64_param", str: "string_param", float: "d
 
 
 def tensor(name: str = "image", datatype: str = "UINT8", shape: Any = (1, 2, 2, 1), **rest: Any) -> dict[str, Any]:
-    """An input; `contents` are its typed data."""
+    """Return an input; `contents` are its typed data."""
     return {"name": name, "datatype": datatype, "shape": shape} | rest
 
 
 def infer(**changes: Any) -> Any:
-    """A ModelInferRequest to `IMAGES`, but for the changes."""
+    """Return a valid ModelInferRequest to `IMAGES` with changes."""
     fields = {"model_name": "m", "inputs": [tensor()], "raw_input_contents": RAW} | changes
     parameters = fields.pop("parameters", {})
     message = messages.REQUESTS["ModelInfer"](**fields)
@@ -32,7 +32,7 @@ def infer(**changes: Any) -> Any:
 
 
 def put(parameter: Any, value: Any) -> None:
-    """Set a parameter in the field that a client of its language would take; None leaves it without a value."""
+    """Set a parameter in the field for its type; None leaves it without a value."""
     if value is None:
         parameter.SetInParent()
     else:
@@ -42,18 +42,18 @@ def put(parameter: Any, value: Any) -> None:
 def ask(
     message: Any, *, accepted: Inputs = IMAGES, outputs: Mapping[str, TensorSpec] = LOGITS, max_batch: int = 8
 ) -> InferRequest:
-    """Send a message, or bytes as they are."""
+    """Parse a message, or bytes, as the server does."""
     body = message if isinstance(message, bytes) else message.SerializeToString()
     return parse(receive(body), accepted=accepted, outputs=outputs, max_batch=max_batch)
 
 
 def elements(*each: bytes) -> bytes:
-    """Elements of a BYTES tensor as they travel raw."""
+    """Encode the elements of a BYTES tensor in binary."""
     return b"".join(struct.pack("<I", len(one)) + one for one in each)
 
 
 def values(request: InferRequest, name: str = "image") -> np.ndarray:
-    """An input's numbers."""
+    """Return an input's numbers."""
     found = request.inputs[name]
     assert isinstance(found, np.ndarray)
     return found

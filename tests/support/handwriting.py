@@ -1,4 +1,4 @@
-"""Digits as somebody writes them: lines of points (x, y), 0 to 1 from the upper left corner of the paper."""
+"""Handwritten digits: lines of points (x, y), 0 to 1 from the upper left corner of the paper."""
 
 import math
 
@@ -6,7 +6,7 @@ Line = list[tuple[float, float]]
 
 
 def _arc(x: float, y: float, width: float, height: float, begin: int, end: int) -> Line:
-    """Points on an ellipse around (x, y); angles in degrees, clockwise from three o'clock."""
+    """Return points on an ellipse around (x, y); angles in degrees, clockwise from three o'clock."""
     angles = [math.radians(begin + (end - begin) * step / 12) for step in range(13)]
     return [(x + width * math.cos(angle), y + height * math.sin(angle)) for angle in angles]
 
@@ -26,5 +26,5 @@ DIGITS: dict[int, list[Line]] = {
 
 
 def smaller(digit: int, *, factor: float, x: float, y: float) -> list[Line]:
-    """A digit written small, with the corner of its paper at (x, y)."""
+    """Return a smaller digit, with the corner of its paper at (x, y)."""
     return [[(x + factor * across, y + factor * down) for across, down in line] for line in DIGITS[digit]]

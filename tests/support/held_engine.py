@@ -1,4 +1,4 @@
-"""The hand on the engine of `fake_engine`: "busy" is a state that a test enters and leaves, not a matter of luck."""
+"""Control of the engine in `fake_engine`, so that tests decide when the engine is busy."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ _PACKAGE = Path(__file__).parent / "fake_engine"
 
 
 class Engine:
-    """What the engine is told, and what it has noted; see `fake_engine`."""
+    """The control files and the log of the engine; see `fake_engine`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -22,23 +22,23 @@ class Engine:
         self.environment = {"HELD_ENGINE": str(folder), "PYTHONPATH": os.pathsep.join(paths)}
 
     def tell(self, name: str, value: object = "") -> None:
-        """Say something to it."""
+        """Create a control file."""
         ready = self._folder / f".{name}"
         ready.write_text(str(value))
-        ready.rename(self._folder / name)  # whole at once: it looks between any two bytes
+        ready.rename(self._folder / name)  # renamed in one step: the engine may read at any time
 
     def untell(self, name: str) -> None:
-        """Take it back."""
+        """Delete a control file."""
         (self._folder / name).unlink(missing_ok=True)
 
     def runs(self) -> list[int]:
-        """Return the images of each run that has begun; those of the proofs too."""
+        """Return the number of images of each started run, proofs included."""
         noted = self._folder / "runs"
         return [int(line) for line in noted.read_text().split()] if noted.exists() else []
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Let no run end meanwhile."""
+        """Keep every run from finishing."""
         self.tell("hold")
         try:
             yield
@@ -47,7 +47,7 @@ class Engine:
 
 
 class Held:
-    """A server whose engine is in our hand, and clients of it in threads."""
+    """A server with a controllable engine, and clients in threads."""
 
     def __init__(self, server: Server, engine: Engine, clients: ThreadPoolExecutor) -> None:
         self.server = server
@@ -55,18 +55,18 @@ class Held:
         self._clients = clients
 
     def ask(self, images: int = 1, **parameters: object) -> "Future[Reply]":
-        """Send a request, and wait for its answer elsewhere."""
+        """Send a request in another thread."""
         return self._clients.submit(self.server.infer, self.server.images[:images], **parameters)
 
     def occupy(self, images: int = 1) -> "Future[Reply]":
-        """Send a request and return once the engine runs it; the engine must be held, and idle."""
+        """Send a request and return once the engine runs it. The engine must be held and idle."""
         before = len(self.engine.runs())
         answer = self.ask(images)
         wait_for(lambda: len(self.engine.runs()) > before)
         return answer
 
     def queue(self, count: int, images: int = 1, **parameters: object) -> "list[Future[Reply]]":
-        """Send requests and return once all of them wait in the server."""
+        """Send requests and return once all of them are queued in the server."""
         before = self.server.metrics()["in_flight"]
         answers = [self.ask(images, **parameters) for _ in range(count)]
         wait_for(lambda: self.server.metrics()["in_flight"] == before + count)
@@ -75,7 +75,7 @@ class Held:
 
 @contextlib.contextmanager
 def holding(folder: Path, *options: object, environment: dict[str, str] | None = None) -> Iterator[Held]:
-    """Start a server whose engine is in our hand."""
+    """Start a server with a controllable engine."""
     engine = Engine(folder)
     variables = engine.environment | (environment or {})
     with (
@@ -85,4 +85,4 @@ def holding(folder: Path, *options: object, environment: dict[str, str] | None =
         try:
             yield Held(server, engine, clients)
         finally:
-            engine.untell("hold")  # or neither server nor clients would ever end
+            engine.untell("hold")  # otherwise neither the server nor the clients would end

@@ -1,4 +1,4 @@
-"""A listener in a thread of its own, on either event loop, with an application that notes what it sees."""
+"""A listener in a background thread, on either event loop, with an application that records its calls."""
 
 import asyncio
 import re
@@ -36,7 +36,7 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
 
 
 class Desk:
-    """/echo answers the body, /slow later, /held when it is let go, /big with megabytes; admit refuses /forbidden."""
+    """Application: /echo returns the body, /slow answers later, /held never, /big 8 MiB, admit rejects /forbidden."""
 
     def __init__(self) -> None:
         self.admitted: list[Head] = []
@@ -80,7 +80,7 @@ class Answer:
 
 @dataclass
 class Site:
-    """A server that runs."""
+    """A running server."""
 
     port: int
     desk: Desk
@@ -94,7 +94,7 @@ class Site:
             yield sock
 
     def talk(self, *parts: bytes) -> bytes:
-        """Send, and return all that comes until the server closes."""
+        """Send parts; return all bytes until the server closes the connection."""
         with self.client() as sock:
             for part in parts:
                 sock.sendall(part)
@@ -106,7 +106,7 @@ class Site:
             return read_answer(sock)
 
     def on_loop(self, act: Callable[[], object]) -> object:
-        """Do something in the loop's thread."""
+        """Run a function in the loop's thread."""
 
         async def there() -> object:
             return act()
@@ -126,7 +126,7 @@ def read_all(sock: socket.socket) -> bytes:
 
 
 def read_answer(sock: socket.socket, *, bodiless: bool = False) -> Answer:
-    """Read one answer and no byte more."""
+    """Read exactly one answer."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         byte = sock.recv(1)
@@ -142,12 +142,12 @@ def read_answer(sock: socket.socket, *, bodiless: bool = False) -> Answer:
 
 
 def statuses(answers: bytes) -> list[int]:
-    """The status of every answer in what a connection has said."""
+    """Return the status of every answer in the bytes of a connection."""
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
 
 
 def is_closed(sock: socket.socket, *, within_s: float = PATIENCE_S) -> bool:
-    """Whether the server closes a connection, without another byte."""
+    """Return whether the server closes the connection without another byte."""
     if not select.select([sock], [], [], within_s)[0]:
         return False
     with suppress(ConnectionResetError):
@@ -168,7 +168,7 @@ def until(happened: Callable[[], object], *, within_s: float = PATIENCE_S) -> bo
 def serving(
     kind: str = "uvloop", limits: Limits | None = None, *, ssl_context: ssl.SSLContext | None = None
 ) -> Iterator[Site]:
-    """Run a listener for a moment; what the loop complains about fails the test."""
+    """Run a listener; fail if the loop reports an error."""
     loop = LOOPS[kind]()
     errors: list[object] = []
     loop.set_exception_handler(lambda _, context: errors.append(context))
@@ -188,7 +188,7 @@ def serving(
         try:
             yield site
             if ssl_context is None and not listener._stopped:
-                assert site.one(GET).body == b"/x"  # whatever the test has done to it
+                assert site.one(GET).body == b"/x"  # it still answers, whatever the test did
         finally:
             site.stop(0)
             left = listener.open_connections, listener.busy

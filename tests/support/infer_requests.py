@@ -1,4 +1,4 @@
-"""An inference request in no protocol's terms, and the forms in which HTTP and gRPC write it."""
+"""Inference requests independent of the protocol, and their encoding for HTTP and gRPC."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from edgecnn.protocol.request import InferRequest
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input. `raw` are its bytes where they are not those of its data."""
+    """An input. `raw` replaces the bytes of its data."""
 
     data: np.ndarray | Sequence[bytes] = ()
     name: str = "image"
@@ -30,21 +30,21 @@ class Tensor:
 
     @property
     def sizes(self) -> list[int]:
-        """The shape that the request names."""
+        """Return the shape in the request."""
         if self.shape is not None:
             return list(self.shape)
         return list(self.data.shape) if isinstance(self.data, np.ndarray) else [len(self.data)]
 
     @property
     def content(self) -> bytes:
-        """The data as they travel raw."""
+        """Return the data in binary."""
         if self.raw is not None:
             return self.raw
         return self.data.tobytes() if isinstance(self.data, np.ndarray) else elements(*self.data)
 
     @property
     def values(self) -> list[Any]:
-        """The data as numbers or strings."""
+        """Return the data as numbers or strings."""
         return self.data.ravel().tolist() if isinstance(self.data, np.ndarray) else list(self.data)
 
 
@@ -61,7 +61,7 @@ class Request:
 
 
 def http_body(request: Request, *, raw: bool) -> tuple[bytes, str | None]:
-    """The body, and the length of its JSON where tensors follow it."""
+    """Return the body, and the length of its JSON if tensors follow."""
     inputs = []
     for each in request.inputs:
         given = {"name": each.name, "datatype": each.datatype, "shape": each.sizes}
@@ -85,7 +85,7 @@ def http_body(request: Request, *, raw: bool) -> tuple[bytes, str | None]:
 
 
 def grpc_message(request: Request, *, raw: bool) -> bytes:
-    """The message."""
+    """Return the serialized message."""
     message = messages.REQUESTS["ModelInfer"](
         id=request.id or "", model_name=request.model, model_version=request.version
     )
@@ -111,7 +111,7 @@ def _fill(parameters: Any, given: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Form:
-    """How a protocol writes the data of a request: raw, or as numbers."""
+    """The protocol and the encoding of the data: binary, or as numbers."""
 
     is_grpc: bool
     is_raw: bool
@@ -124,7 +124,7 @@ class Form:
         outputs: Mapping[str, TensorSpec] = LOGITS,
         max_batch: int = 8,
     ) -> InferRequest:
-        """Write a request, and read it as the server does."""
+        """Encode a request and parse it as the server does."""
         limits: Any = {"accepted": accepted, "outputs": outputs, "max_batch": max_batch}
         if self.is_grpc:
             return grpc.parse(grpc.receive(grpc_message(request, raw=self.is_raw)), **limits)

@@ -1,7 +1,7 @@
-"""Kubernetes manifests, and KServe's own classes as a schema for its kinds.
+"""Kubernetes manifests, and KServe's classes as a schema for its kinds.
 
-The package `kserve` needs a hundred others to be imported. What its classes say of themselves are plain dicts: they are
-read from their source.
+Importing the package `kserve` needs about a hundred other packages. Its classes describe their fields in plain dicts,
+which are read from the source.
 """
 
 import ast
@@ -24,7 +24,7 @@ def documents(folder: str) -> dict[str, Any]:
 
 
 def container(document: Any) -> Any:
-    """Return the one container of a Deployment or a serving runtime."""
+    """Return the only container of a Deployment or a serving runtime."""
     spec = document["spec"]
     (only,) = (spec["template"]["spec"] if "template" in spec else spec)["containers"]
     return only
@@ -32,7 +32,7 @@ def container(document: Any) -> Any:
 
 @cache
 def fields_of(name: str) -> dict[str, str] | None:
-    """Return field to type of one of KServe's classes; None where it is Kubernetes' own."""
+    """Return the field types of a KServe class; None for a class of Kubernetes."""
     file = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
     path = Path(str(importlib.metadata.distribution("kserve").locate_file(f"kserve/models/{file}.py")))
     if not path.exists():
@@ -45,7 +45,7 @@ def fields_of(name: str) -> dict[str, str] | None:
 
 
 def check(value: Any, kind: str, at: str) -> list[str]:
-    """Hold a value against a type of KServe's; return the places that Kubernetes' own schemas have to judge."""
+    """Check a value against a KServe type; return the places that only Kubernetes' schemas can check."""
     if listed := re.fullmatch(r"list\[(.+)\]", kind):
         assert isinstance(value, list), at
         return [place for number, each in enumerate(value) for place in check(each, listed[1], f"{at}[{number}]")]
@@ -53,7 +53,7 @@ def check(value: Any, kind: str, at: str) -> list[str]:
         assert isinstance(value, dict), at
         return [place for name, each in value.items() for place in check(each, mapped[1], f"{at}.{name}")]
     if kind in PLAIN:
-        assert isinstance(value, PLAIN[kind]), f"{at} is to be {kind}"
+        assert isinstance(value, PLAIN[kind]), f"{at} must be {kind}"
         return []
     fields = fields_of(kind)
     if fields is None:

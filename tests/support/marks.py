@@ -8,7 +8,7 @@ from benchmarks.devices.emulation import CORTEX_A72, HASWELL
 
 
 def emulated(test: Callable) -> Callable:
-    """Mark a test that runs on an emulated x86 processor: it needs QEMU, and seconds."""
+    """Mark a slow test that needs QEMU for an emulated x86 processor."""
     missing = HASWELL.missing()
     return pytest.mark.slow(pytest.mark.skipif(missing is not None, reason=missing or "")(test))
 
@@ -17,4 +17,4 @@ on_an_arm = [
     pytest.mark.slow,
     pytest.mark.skipif((missing := CORTEX_A72.missing()) is not None, reason=missing or ""),
 ]
-"""The marks of a test on an emulated ARM processor: it needs QEMU, the file system of `make arm`, and seconds."""
+"""The marks of a slow test that needs QEMU and the file system of `make arm` for an emulated ARM processor."""

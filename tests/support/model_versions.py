@@ -1,4 +1,4 @@
-"""Versions of a model as they come into a folder: whole at once, half copied, or not like the one before."""
+"""Versions that tests add to a model folder."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ NAME = "digits"
 
 
 def put(folder: Path, number: int) -> str:
-    """Put a version into a folder, whole at once; it answers as the committed bundle does. Returns its digest."""
+    """Add a version to a folder in one step; it answers like the committed bundle. Return its digest."""
     aside = folder / f".{number}"
     shutil.copytree(COMMITTED, aside)
     manifest = json.loads((aside / "manifest.json").read_text())
@@ -28,13 +28,13 @@ def put(folder: Path, number: int) -> str:
 
 
 def reseal_as(bundle: Path, name: str) -> None:
-    """Give a bundle another name, as whoever may write to it can: it is intact, and another bundle."""
+    """Rename a bundle in its manifest. It stays intact, with another digest."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     (bundle / "manifest.json").write_text(json.dumps(manifest | {"name": name}))
 
 
 def put_with_another_class(folder: Path, number: int) -> Bundle:
-    """Put a version that is intact, and whose proof holds, and that gives eleven logits in place of ten."""
+    """Add an intact version with a valid proof and eleven logits instead of ten."""
     committed = open_bundle(COMMITTED)
     self_test, network = committed.self_test(), committed.manifest.network
     assert network is not None

@@ -1,4 +1,4 @@
-"""Networks whose graphs are not what they should be: what exporters and quantizers have done to real networks."""
+"""Networks whose graphs have the defects that exporters and quantizers introduce."""
 
 from pathlib import Path
 
@@ -11,16 +11,16 @@ from edgecnn.pipeline.models.lenet import LeNet
 
 
 class Liar(LeNet):
-    """LeNet that turns its logits round when it is exported."""
+    """LeNet that reverses its logits when it is exported."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the logits, reversed in the graph."""
+        """Return the logits, reversed in the exported graph."""
         logits = super().forward(x)
         return logits.flip(1) if torch.compiler.is_exporting() else logits
 
 
 def subtract_batch_mean(model: Path) -> bytes:
-    """Make a graph's answers depend on each other: from its logits their mean over the batch is taken."""
+    """Subtract the batch mean from a graph's logits, so that its answers depend on each other."""
     graph = onnx.load(model)
     (producer,) = (node for node in graph.graph.node if "logits" in node.output)
     producer.output[:] = ["own"]

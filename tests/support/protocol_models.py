@@ -17,12 +17,12 @@ PAIR = {"a": (TensorSpec("a", "INT32", (-1, 2)),), "b": (TensorSpec("b", "FP32",
 
 
 def one(datatype: str, *shape: int) -> Inputs:
-    """A model with one input, `x`."""
+    """Return a model with one input, `x`."""
     return {"x": (TensorSpec("x", datatype, (-1, *shape)),)}
 
 
 def image(**changes: Any) -> dict[str, Any]:
-    """A good input to `IMAGES`, but for the changes; what is changed to `...` is left out."""
+    """Return a valid input to `IMAGES` with changes; a change to `...` removes the key."""
     entry = {"name": "image", "datatype": "UINT8", "shape": [1, 2, 2, 1], "data": [1, 2, 3, 4]} | changes
     return {key: value for key, value in entry.items() if value is not ...}
 
@@ -34,19 +34,19 @@ def ask(
     outputs: Mapping[str, TensorSpec] = LOGITS,
     max_batch: int = 8,
 ) -> InferRequest:
-    """Send a request, with raw tensors behind it if there are any."""
+    """Parse a request, followed by raw tensors if there are any."""
     text = json.dumps(request).encode()
     length = str(len(text)) if raw else None
     return parse(b"".join([text, *raw]), length, accepted=accepted, outputs=outputs, max_batch=max_batch)
 
 
 def send(body: bytes, header_length: str | None = None, accepted: Inputs = IMAGES) -> InferRequest:
-    """Send bytes."""
+    """Parse bytes."""
     return parse(body, header_length, accepted=accepted, outputs=LOGITS, max_batch=8)
 
 
 def values(request: InferRequest, name: str) -> np.ndarray:
-    """An input's numbers."""
+    """Return an input's numbers."""
     found = request.inputs[name]
     assert isinstance(found, np.ndarray)
     return found

@@ -1,4 +1,4 @@
-"""Where the repository and its committed bundle are."""
+"""The paths of the repository and its committed bundle."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""For schemathesis, what OpenAPI cannot say of an inference request: bodies that are no JSON, and what stands in them.
+"""What OpenAPI cannot describe about inference requests, for schemathesis: bodies that are not JSON.
 
-Loaded by schemathesis itself, in a process of its own (`SCHEMATHESIS_HOOKS`).
+schemathesis loads this module in its own process (`SCHEMATHESIS_HOOKS`).
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from server_process import binary_request
 
 PICTURE = Image.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32))
 RAW = {bytes(1024): 0, **dict([binary_request(np.zeros((1, 32, 32, 1), np.uint8))])}
-"""Bodies of raw tensors, and the bytes of JSON in front."""
+"""Bodies of raw tensors, with the length of the JSON before them."""
 
 FILES = {f"image/{kind}": encoded(PICTURE, kind) for kind in ("jpeg", "png", "bmp")}
 
@@ -27,7 +27,7 @@ for media_type, file in FILES.items():
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Make good requests good: they say the length of their JSON, and 1.0, an integer for JSON Schema, is 1."""
+    """Fix valid requests: set the length of their JSON, and write 1.0 (an integer in JSON Schema) as 1."""
     if case.meta is None or not case.meta.generation.mode.is_positive or LENGTH not in case.operation.headers:
         return
     case.headers.pop(LENGTH, None)
@@ -40,7 +40,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 def filter_failure(
     context: schemathesis.HookContext, failure: Failure, case: schemathesis.Case, response: schemathesis.Response
 ) -> bool:
-    """Drop what is none: a good file is taken for a bad one where nothing but the body was to be bad."""
+    """Drop false failures: a valid file sent where schemathesis expected an invalid body."""
     if not isinstance(failure, AcceptedNegativeData) or case.meta is None:
         return True
     bad = {place for place, component in case.meta.components.items() if component.mode.is_negative}
@@ -48,7 +48,7 @@ def filter_failure(
 
 
 def whole(value: Any) -> Any:
-    """Return JSON in which integers are written as such."""
+    """Return JSON with whole numbers written as integers."""
     if isinstance(value, list):
         return [whole(each) for each in value]
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A server on a raw socket that does what a test tells it, and a model that answers by the protocol behind it."""
+"""A scripted server on a raw socket, and a model that answers by the protocol."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ LENGTH = "Inference-Header-Content-Length"
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came; connections are counted from 1."""
+    """A received request; connections are counted from 1."""
 
     connection: int
     method: str
@@ -27,14 +27,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """Bytes to send, and what becomes of the connection then."""
+    """Bytes to send, and what happens to the connection afterwards."""
 
     content: bytes
     then: Literal["keep", "close", "reset", "hold", "trickle"] = "keep"
 
 
 def reply(status: int, document: Any = None, body: bytes | None = None, **headers: object) -> Said:
-    """A whole answer in HTTP."""
+    """Return a complete HTTP answer."""
     body = json.dumps(document).encode() if body is None else body
     named = {name.replace("_", "-"): value for name, value in headers.items()} | {"Content-Length": len(body)}
     lines = "".join(f"{name}: {value}\r\n" for name, value in named.items())
@@ -49,7 +49,7 @@ BUSY = reply(503, {"error": "busy"}, Retry_After=1)
 
 
 class Site:
-    """Answers each request as `answer` says, whatever connection it comes by, and notes it in `asked`."""
+    """A server that answers each request with `answer` and records it in `asked`."""
 
     def __init__(self, answer: Callable[[Asked], Said]) -> None:
         self.answer = answer
@@ -63,11 +63,11 @@ class Site:
 
     @property
     def connections(self) -> int:
-        """How many have borne a request."""
+        """Return the number of connections that carried a request."""
         return len({asked.connection for asked in self.asked})
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         self.ended.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -127,9 +127,9 @@ class Site:
 
 @dataclass
 class Model:
-    """A model for images [4, 4, 1] of three classes; an image's class is its first pixel.
+    """A model for images [4, 4, 1] with three classes; an image's class is its first pixel.
 
-    `faults` are said first, one to each request for inference; `card` and `digest` may be changed at any time.
+    `faults` are the first answers to inference requests, one for each. `has_card` and `digest` may change at any time.
     """
 
     name: str = "m"
@@ -163,7 +163,7 @@ class Model:
         return reply(404, {"error": "nothing there"})
 
     def card(self) -> dict[str, Any]:
-        """What it says of itself."""
+        """Return the model's card."""
         return {
             "name": self.name,
             "labels": list(self.labels),
@@ -173,7 +173,7 @@ class Model:
         }
 
     def infer(self, asked: Asked) -> Said:
-        """Answer pixels."""
+        """Answer an inference request with pixels."""
         length = int(asked.headers[LENGTH.lower()])
         (tensor,) = json.loads(asked.body[:length])["inputs"]
         if tensor["datatype"] != "UINT8" or tensor["shape"][1:] != [4, 4, 1]:
@@ -190,7 +190,7 @@ class Model:
 
 
 def images(*classes: int) -> np.ndarray:
-    """Images of these classes."""
+    """Return images of these classes."""
     found = np.zeros((len(classes), 4, 4, 1), np.uint8)
     found[:, 0, 0, 0] = classes
     return found
@@ -198,7 +198,7 @@ def images(*classes: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def site(answer: Callable[[Asked], Said]) -> Iterator[Site]:
-    """Answer requests on a free port meanwhile."""
+    """Run a server on a free port."""
     found = Site(answer)
     try:
         yield found
@@ -207,6 +207,6 @@ def site(answer: Callable[[Asked], Said]) -> Iterator[Site]:
 
 
 def nobody() -> str:
-    """The URL of a port on which nobody listens."""
+    """Return the URL of a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -1,7 +1,7 @@
-"""A real server for tests: `edgecnn serve` as a process, clients on raw sockets, and the check after a fault.
+"""A real `edgecnn serve` process, clients on raw sockets, and the check after a fault.
 
-`Server.unharmed()` is that check (six parts): alive and ready; a golden request answers bit for bit as before; counters
-balance; memory, descriptors and threads are back; files are as they were; good requests beside the fault were answered.
+`Server.unharmed()` checks that the server is live and ready, that a golden request has the same bytes, that counters
+balance, that memory, descriptors and threads are back at their baseline, and that the bundle's files are unchanged.
 """
 
 import contextlib
@@ -34,12 +34,12 @@ _LINE = re.compile(r" on (https?)://(\S+):(\d+)")
 _GRPC_LINE = re.compile(r' answers gRPC on ([^\s"]+:\d+)')
 _MEMORY_SLACK = 48 << 20
 _DESCRIPTOR_SLACK = 4
-THREAD_SLACK = 2  # the pool for slow steps starts its threads when it needs them
+THREAD_SLACK = 2  # the pool for slow steps starts its threads on demand
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, whole."""
+    """A complete answer."""
 
     status: int
     headers: dict[str, str]
@@ -47,17 +47,17 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The body as JSON."""
+        """Return the body as JSON."""
         return json.loads(self.body)
 
     @property
     def json_part(self) -> Any:
-        """The JSON in front of binary tensors."""
+        """Return the JSON before binary tensors."""
         return json.loads(self.body[: int(self.headers["inference-header-content-length"])])
 
     @property
     def error(self) -> str:
-        """The text of an error, which has the protocol's form and tells nothing of the inside."""
+        """Return the error text; check that it has the protocol's form and reveals nothing internal."""
         assert self.headers["content-type"].startswith("application/json"), self.headers
         document = self.json
         assert list(document) == ["error"], document
@@ -71,7 +71,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What the server's processes hold of the system."""
+    """The system resources of the server's processes."""
 
     resident_bytes: int
     descriptors: int
@@ -79,7 +79,7 @@ class Footprint:
 
 
 class Server:
-    """`edgecnn serve` in a process of its own, and a client of it."""
+    """A running `edgecnn serve` process, and a client of it."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Server:
         context: ssl.SSLContext | None = None,
     ) -> None:
         self.headers = headers or {}
-        """Sent with every request."""
+        """Headers of every request."""
         self._context = context
         self.process = process
         self.lines = lines
@@ -110,7 +110,7 @@ class Server:
 
     @property
     def grpc_address(self) -> str:
-        """Where it answers gRPC, as its log says."""
+        """Return the gRPC address in the log."""
         return next(match[1] for line in self.lines if (match := _GRPC_LINE.search(line)))
 
     # Requests
@@ -124,7 +124,7 @@ class Server:
         *,
         timeout_s: float = TIMEOUT_S,
     ) -> Reply:
-        """Ask on a connection of its own."""
+        """Send a request on a new connection."""
         with contextlib.closing(self._connection(timeout_s)) as connection:
             connection.request(method, path, body, self.headers | (headers or {}))
             answer = connection.getresponse()
@@ -136,16 +136,16 @@ class Server:
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout_s, context=self._context)
 
     def get(self, path: str) -> Reply:
-        """Ask for a page."""
+        """Send a GET request."""
         return self.request("GET", path)
 
     def post(self, document: Any, headers: dict[str, str] | None = None, *, path: str | None = None) -> Reply:
-        """Send JSON, or bytes as they are, to the model."""
+        """Send JSON, or bytes unchanged, to the model."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         return self.request("POST", path or self.infer_path, body, headers)
 
     def index(self) -> dict[str, Any]:
-        """Return the entries of the repository's index, by name."""
+        """Return the entries of the repository index, by name."""
         return {entry["name"]: entry for entry in self.request("POST", "/v2/repository/index").json}
 
     def infer(self, images: np.ndarray, **parameters: Any) -> Reply:
@@ -165,16 +165,16 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_S)
 
     def raw(self, content: bytes) -> bytes:
-        """Send bytes on a connection of its own, and return all that comes until it is closed."""
+        """Send bytes on a new connection; return all bytes until it is closed."""
         with self.connect() as sock:
             with contextlib.suppress(OSError):
                 sock.sendall(content)
             return read_all(sock)
 
-    # What it says of itself
+    # Metrics and processes
 
     def metrics(self) -> dict[str, float]:
-        """Return the request counters of all models together: received, succeeded, failed, cancelled, in_flight."""
+        """Return the request counters summed over all models: received, succeeded, failed, cancelled, in_flight."""
         found = dict.fromkeys(("received", "succeeded", "failed", "cancelled", "in_flight"), 0.0)
         for sample in self.samples():
             name = sample.name.removeprefix("edgecnn_requests_").removesuffix("_total")
@@ -183,7 +183,7 @@ class Server:
         return found
 
     def samples(self) -> list[Any]:
-        """Return everything that Prometheus would read."""
+        """Return all Prometheus samples."""
         text = self.get("/metrics").body.decode()
         return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
@@ -193,7 +193,7 @@ class Server:
         return [int(pid) for pid in children.split()]
 
     def footprint(self) -> Footprint:
-        """Return what the worker holds."""
+        """Return the worker's resources."""
         pids = self.worker_pids()
         status = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
         resident = sum(1024 * int(re.search(r"VmRSS:\s+(\d+)", each)[1]) for each in status)  # type: ignore[index]
@@ -201,7 +201,7 @@ class Server:
         return Footprint(resident, sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids), threads)
 
     def settled(self, *, limit_s: float = 5.0) -> Footprint:
-        """Return the footprint once connections have been cleared away."""
+        """Return the footprint once closed connections are cleaned up."""
         end = time.monotonic() + limit_s
         found = self.footprint()
         while time.monotonic() < end:
@@ -215,7 +215,7 @@ class Server:
     # After a fault
 
     def unharmed(self, *, memory_slack: int = _MEMORY_SLACK, despite: str | None = None) -> None:
-        """Check that nothing was lost; see the module's docstring. Lines with `despite` may tell of failures."""
+        """Check the server as the module docstring lists. Lines that contain `despite` may have tracebacks."""
         assert self.process.poll() is None, self.lines[-5:]
         wait_for(lambda: self.get("/v2/health/ready").status == 200)
         assert self.infer(self.images[:3]).body == self.golden
@@ -228,14 +228,14 @@ class Server:
         assert not failures, self.lines[-20:]
 
     def balanced(self) -> bool:
-        """Whether every request has ended in one way."""
+        """Return whether every request has ended in exactly one way."""
         found = self.metrics()
         ended = found["succeeded"] + found["failed"] + found["cancelled"]
         return found["received"] == ended and found["in_flight"] == 0
 
     @contextlib.contextmanager
     def good_neighbour(self) -> Iterator[None]:
-        """Send good requests all the while, and require that each is answered as ever."""
+        """Send good requests in the background; check that all are answered correctly."""
         ended = threading.Event()
         answers: list[bool] = []
 
@@ -252,10 +252,10 @@ class Server:
             ended.set()
             thread.join(TIMEOUT_S)
         assert answers
-        assert all(answers), f"{answers.count(False)} of {len(answers)} good requests were harmed"
+        assert all(answers), f"{answers.count(False)} of {len(answers)} good requests had a wrong answer"
 
     def stop(self) -> int:
-        """End it as a service manager does; returns the exit code."""
+        """Stop the server as a service manager does; return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(TIMEOUT_S)
@@ -272,9 +272,9 @@ def serving(
     processor: Processor | None = None,
     patience_s: float = TIMEOUT_S,
 ) -> Iterator[Server]:
-    """Start a server on a free port, wait until it is ready, and end it afterwards.
+    """Start a server on a free port, wait until it is ready, and stop it afterwards.
 
-    Where a model is named, it answers as the committed bundle does; else it is the first bundle.
+    With `name`, that model must answer like the committed bundle; otherwise the first bundle is served.
     """
     process, lines = start(*options, bundles=bundles, environment=environment, processor=processor)
     try:
@@ -300,7 +300,7 @@ def start(
     environment: dict[str, str] | None = None,
     processor: Processor | None = None,
 ) -> tuple["subprocess.Popen[str]", list[str]]:
-    """Start `edgecnn serve`, on another processor if one is named; returns the process, and its log as it comes."""
+    """Start `edgecnn serve`, optionally on an emulated processor; return the process and its growing log."""
     arguments = ["-m", "edgecnn", "serve", *map(str, bundles), "--port", "0", *map(str, options)]
     command = processor.command(*arguments) if processor else [sys.executable, *arguments]
     base = processor.environment() if processor else child_environment()
@@ -313,14 +313,14 @@ def start(
         assert process.stderr is not None
         with process.stderr as stream:
             for line in stream:
-                lines.append(line)  # each as it comes, not all at the end
+                lines.append(line)  # line by line, not at the end
 
     threading.Thread(target=read, daemon=True).start()
     return process, lines
 
 
 def binary_request(images: np.ndarray, **parameters: Any) -> tuple[bytes, int]:
-    """Write a request in the binary extension; returns the body and the length of its JSON."""
+    """Encode a request in the binary extension; return the body and the length of its JSON."""
     raw = images.tobytes()
     document: dict[str, Any] = {
         "inputs": [
@@ -340,15 +340,15 @@ def binary_request(images: np.ndarray, **parameters: Any) -> tuple[bytes, int]:
 
 
 def wait_for(condition: Any, *, limit_s: float = TIMEOUT_S) -> None:
-    """Wait until something holds."""
+    """Wait until a condition holds."""
     end = time.monotonic() + limit_s
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, f"the condition did not hold within {limit_s:g} s"
         time.sleep(0.02)
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """Read until the other side closes, or resets."""
+    """Read until the other side closes or resets the connection."""
     parts = []
     with contextlib.suppress(ConnectionError):
         while part := sock.recv(65536):

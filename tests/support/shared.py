@@ -1,4 +1,4 @@
-"""Fixtures that all workers of one test run share: the first worker builds, the others wait."""
+"""Fixtures that all workers of a test run share: the first worker builds, the other ones wait."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from edgecnn.files.locking import locked
 
 
 def build_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
-    """Return the folder or file `name` of this test run; `build` writes it, in one step, where it is missing."""
+    """Return the file or folder `name` of this test run; if it is missing, `build` writes it in one step."""
     base = factory.getbasetemp()
     root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     lock = root / f"{name}.lock"

@@ -1,4 +1,4 @@
-"""Key pairs as docs/signing.md makes them, with openssl; and a signature in one line."""
+"""Key pairs made with openssl as in docs/signing.md, and signatures."""
 
 import re
 import subprocess
@@ -14,20 +14,20 @@ from edgecnn.bundle.store import open_bundle
 
 @dataclass(frozen=True)
 class Keys:
-    """A pair."""
+    """A key pair."""
 
     private: Path
     public: Path
 
     def sign(self, bundle: Path, *, at: Path | None = None) -> Path:
-        """Sign a bundle; returns the signature's file."""
+        """Sign a bundle; return the signature's path."""
         place = at or signature_beside(bundle)
         place.write_bytes(sign_bundle(open_bundle(bundle), key=self.private))
         return place
 
 
 def make_keys(folder: Path, *, curve: str = "P-256") -> Keys:
-    """Run the commands of the documentation in a new folder."""
+    """Run the commands of docs/signing.md in a new folder."""
     folder.mkdir(parents=True)
     commands = re.findall(r"^openssl .*$", (REPOSITORY / "docs" / "signing.md").read_text(), re.MULTILINE)
     assert len(commands) == 2

@@ -1,4 +1,4 @@
-"""File systems that are full or read-only in earnest; tests are skipped where they cannot be mounted."""
+"""Real full and read-only file systems. Tests are skipped if they cannot be mounted."""
 
 import contextlib
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 @contextlib.contextmanager
 def small_disk(place: Path, *, kib: int) -> Iterator[Path]:
-    """Mount a file system of that size in a new folder."""
+    """Mount a file system of `kib` KiB in a new folder."""
     place.mkdir()
     _mount("-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(place))
     try:
@@ -21,7 +21,7 @@ def small_disk(place: Path, *, kib: int) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def read_only(place: Path) -> Iterator[None]:
-    """Let nobody write in a folder, not even root."""
+    """Make a folder read-only, for root too."""
     _mount("--bind", str(place), str(place))
     try:
         _mount("-o", "remount,bind,ro", str(place))
@@ -34,6 +34,6 @@ def _mount(*arguments: str) -> None:
     try:
         done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        pytest.skip("there is no mount here")
+        pytest.skip("mount is not installed")
     if done.returncode:
-        pytest.skip(f"mounting is not possible here: {' '.join(done.stderr.split())}")
+        pytest.skip(f"mount failed: {' '.join(done.stderr.split())}")

@@ -1,4 +1,4 @@
-"""A supervisor in a process of its own with a fake worker, and what tests ask of it."""
+"""A supervisor process with a fake worker."""
 
 import dataclasses
 import os
@@ -15,14 +15,14 @@ QUICK = "Restarts(first_s=0.05, longest_s=0.2, stable_s=30.0, limit=4)"
 
 @dataclasses.dataclass
 class Server:
-    """A supervisor in a process of its own, and the notes of its workers."""
+    """A supervisor process, and the notes of its workers."""
 
     process: subprocess.Popen[str]
     notes: Path
     log: Path
 
     def logged(self, text: str) -> str:
-        """Wait until the log says something, and return the line."""
+        """Wait until a log line contains `text`; return the line."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             for line in self.log.read_text().splitlines():
@@ -33,7 +33,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it serves, once it does."""
+        """Return the server's URL once it listens."""
         return self.logged("edgecnn listens on ").split(" on ")[1].split()[0]
 
     def ask(self) -> int:
@@ -66,13 +66,13 @@ class Server:
 
 
 def gone(pid: int) -> bool:
-    """Return whether a process has ended and was reaped."""
+    """Return whether a process has ended."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True  # orphans are reaped by the first process, which may be late
+                return True  # process 1 reaps orphans, possibly later
         except (ProcessLookupError, FileNotFoundError):
             return True
         time.sleep(0.02)

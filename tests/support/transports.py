@@ -1,4 +1,4 @@
-"""One client for HTTP and one for gRPC: an inference request in, logits or a refusal out."""
+"""One interface to HTTP and gRPC clients: an inference request in, logits or a rejection out."""
 
 import contextlib
 import http.client
@@ -25,14 +25,14 @@ KINDS = {
     "NOT_FOUND": "not found", "UNIMPLEMENTED": "unimplemented", "RESOURCE_EXHAUSTED": "too large",
     "UNAVAILABLE": "unavailable", "DEADLINE_EXCEEDED": "late",
 }  # fmt: skip
-"""The kind of a refusal, by HTTP status and by gRPC code."""
+"""The kind of a rejection, by HTTP status and by gRPC code."""
 
 _POOL = ThreadPoolExecutor(64)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Logits, or the kind and text of a refusal, and after how many seconds to retry."""
+    """Logits, or the kind and text of a rejection and its retry delay."""
 
     logits: np.ndarray | None = None
     kind: str = ""
@@ -41,26 +41,26 @@ class Outcome:
 
 
 class Client:
-    """What the clients of both protocols have in common."""
+    """The common interface of the clients."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
 
     def infer(self, images: np.ndarray, *, shown: Mapping[str, str] | None = None, **parameters: Any) -> Outcome:
-        """Send pixels, with these headers or metadata, and these parameters of the request."""
+        """Send pixels, with headers or metadata in `shown`, and request parameters."""
         return self.send(Request([Tensor(images)], parameters=parameters), shown)
 
     def begin(self, images: np.ndarray, **parameters: Any) -> "Future[Outcome]":
-        """Send pixels, and wait for the outcome elsewhere."""
+        """Send pixels in another thread."""
         return _POOL.submit(self.infer, images, **parameters)
 
     def send(self, request: Request, shown: Mapping[str, str] | None = None) -> Outcome:
-        """Send a request, with these headers or metadata."""
+        """Send a request, with headers or metadata in `shown`."""
         raise NotImplementedError
 
 
 class HttpClient(Client):
-    """Over HTTP, in the binary extension."""
+    """A client for HTTP, in the binary extension."""
 
     def send(self, request: Request, shown: Mapping[str, str] | None = None) -> Outcome:
         """See `Client.send`."""
@@ -82,7 +82,7 @@ class HttpClient(Client):
         return Outcome(np.frombuffer(raw, "<f4").reshape(output["shape"]))
 
     def health(self, shown: Mapping[str, str] | None = None) -> tuple[bool, bool]:
-        """Whether the server is live, and whether it is ready."""
+        """Return whether the server is live, and whether it is ready."""
         live, ready = (
             self.server.request("GET", f"/v2/health/{what}", None, dict(shown or {})).status
             for what in ("live", "ready")
@@ -91,12 +91,12 @@ class HttpClient(Client):
         return live == 200, ready == 200
 
     def refusals(self) -> float:
-        """How many inference requests the server has counted as refused."""
+        """Return how many inference requests the server has rejected."""
         return self.server.metrics()["failed"]
 
 
 class GrpcClient(Client):
-    """Over gRPC, on one connection."""
+    """A client for gRPC, on one connection."""
 
     def __init__(self, server: Server, asker: Asker) -> None:
         super().__init__(server)
@@ -123,7 +123,7 @@ class GrpcClient(Client):
         return live == b"\x08\x01", ready == b"\x08\x01"
 
     def refusals(self) -> float:
-        """See `HttpClient.refusals`. A call that is refused before its message is of no model."""
+        """See `HttpClient.refusals`. A call rejected before its message counts for no model."""
         return self.server.metrics()["failed"] + sum(counted(self.server).values())
 
     def _metadata(self, shown: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
@@ -133,13 +133,13 @@ class GrpcClient(Client):
 
 @contextlib.contextmanager
 def http_client(server: Server, certificate: bytes | None = None) -> Iterator[HttpClient]:
-    """A client over HTTP; `server` has its TLS context."""
+    """Yield an HTTP client; `server` has its TLS context."""
     yield HttpClient(server)
 
 
 @contextlib.contextmanager
 def grpc_client(server: Server, certificate: bytes | None = None) -> Iterator[GrpcClient]:
-    """A client over gRPC, over TLS where it has a certificate to trust."""
+    """Yield a gRPC client; with a certificate it uses TLS."""
     credentials = None if certificate is None else grpc.ssl_channel_credentials(certificate)
     with asking(server, credentials=credentials) as asker:
         yield GrpcClient(server, asker)
@@ -149,7 +149,7 @@ Transport = Callable[..., AbstractContextManager[HttpClient | GrpcClient]]
 TRANSPORTS: dict[str, Transport] = {"http": http_client, "grpc": grpc_client}
 
 
-# How a client leaves before it has its answer
+# Ways of a client to leave before the answer
 
 
 @contextlib.contextmanager
@@ -178,4 +178,4 @@ LEAVERS: dict[str, Callable[[Server, np.ndarray], AbstractContextManager[None]]]
     "grpc cancels": lambda server, images: _grpc_leaver(server, images, cancels=True),
     "grpc disconnects": lambda server, images: _grpc_leaver(server, images, cancels=False),
 }
-"""Each sends pixels on entry, and leaves on exit."""
+"""Each sends pixels on entry and leaves on exit."""

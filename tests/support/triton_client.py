@@ -1,4 +1,4 @@
-"""NVIDIA's client of either protocol, with one way to send images and to read responses and errors."""
+"""NVIDIA's clients for HTTP and gRPC behind one interface."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +22,11 @@ class Triton:
         self.server = server
 
     def plain(self, call: str, *arguments: Any) -> Any:
-        """The response as JSON has it."""
+        """Return a response as JSON."""
         return getattr(self.client, call)(*arguments, **({} if self.is_http else {"as_json": True}))
 
     def given(self, array: np.ndarray, datatype: str, **options: Any) -> list[Any]:
-        """The inputs of a request."""
+        """Return the inputs of a request."""
         given = self.module.InferInput("image", list(array.shape), datatype)
         given.set_data_from_numpy(array, **options)
         return [given]
@@ -39,24 +39,24 @@ class Triton:
         return self.client.infer(name or self.server.name, self.given(images, datatype), **options)
 
     def index(self) -> Any:
-        """The entries of the repository's index."""
+        """Return the entries of the repository index."""
         index = self.plain("get_model_repository_index")
         return index if self.is_http else index["models"]
 
     def response(self, result: Any, field: str) -> Any:
-        """A field of the response."""
+        """Return a field of the response."""
         return result.get_response()[field] if self.is_http else getattr(result.get_response(), field)
 
 
 def files(*contents: bytes) -> np.ndarray:
-    """Image files as an input."""
+    """Return image files as an input."""
     return np.array(contents, np.object_)
 
 
 def refused(call: Callable[[], Any]) -> tuple[str, str]:
-    """The kind and the text of the error that the client raises."""
+    """Check that the client raises an error; return its kind and text."""
     try:
         call()
     except InferenceServerException as error:
         return KINDS[error.status().removeprefix("StatusCode.")], error.message()
-    raise AssertionError("it was answered")
+    raise AssertionError("expected an InferenceServerException, but the call was answered")

@@ -1,4 +1,4 @@
-"""Sees whether a file is opened, by whatever process: Linux tells it (inotify)."""
+"""Detects with inotify whether any process opens a file."""
 
 import contextlib
 import ctypes
@@ -12,7 +12,7 @@ _NONBLOCK = os.O_NONBLOCK | os.O_CLOEXEC
 
 @contextlib.contextmanager
 def watching(path: Path) -> Iterator[Callable[[], bool]]:
-    """Watch a file; what is returned says whether it was opened since it was last asked."""
+    """Watch a file; yield a function that returns whether it was opened since the last call."""
     system = ctypes.CDLL(None, use_errno=True)
     watch = system.inotify_init1(_NONBLOCK)
     assert watch >= 0, os.strerror(ctypes.get_errno())

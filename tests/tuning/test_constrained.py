@@ -1,4 +1,4 @@
-"""Tuning where less than the machine may be used: half a core by a real control group, one of two by affinity."""
+"""Tuning with limited resources: half a core by a control group, and one core by affinity."""
 
 import json
 import os
@@ -16,7 +16,7 @@ V1, V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
 
 @pytest.fixture
 def half_a_core() -> Iterator[Path]:
-    """A control group that may use half a core."""
+    """A control group with a quota of half a core."""
     parent = V1 if V1.is_dir() else V2
     group = parent / f"edgecnn-test-{os.getpid()}"
     try:
@@ -28,7 +28,7 @@ def half_a_core() -> Iterator[Path]:
     except OSError as error:
         if group.is_dir():
             group.rmdir()
-        pytest.skip(f"no control group can be made here: {error}")
+        pytest.skip(f"cannot create a control group: {error}")
     yield group
     group.rmdir()
 
@@ -49,7 +49,7 @@ def test_uses_one_thread_with_half_a_core(half_a_core: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system knows no affinity")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no processor affinity on this system")
 def test_uses_one_thread_on_one_core():
     core = min(os.sched_getaffinity(0))
     found = tuned("taskset", "-c", str(core))

@@ -1,4 +1,4 @@
-"""Tuning real bundles on real engines, and what is chosen where the figures are known."""
+"""Tuning of real bundles on real engines, and decisions with fake timings."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -50,20 +50,20 @@ def test_reports_a_crashed_engine(int8_bundle: Bundle, fake_openvino: Callable[[
     assert set(others) <= {"not tried: openvino crashed on this bundle before"}
 
 
-def test_bundles_of_different_references_are_refused(committed: Bundle, fp32_bundle: Bundle):
+def test_rejects_several_references(committed: Bundle, fp32_bundle: Bundle):
     with pytest.raises(UsageError, match="come from different references"):
         tune([committed, fp32_bundle])
     with pytest.raises(UsageError, match="no bundle"):
         tune([])
 
 
-def test_where_nothing_answers_well_enough_nothing_is_chosen(int8_bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
+def test_rejects_bundles_with_a_large_drop(int8_bundle: Bundle, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("edgecnn.tuning.tune.drop_points", lambda bundle, engine: 0.5)
-    with pytest.raises(EngineError, match=r"costs 0\.50 points, 0\.1 allowed"):
+    with pytest.raises(EngineError, match=r"drop of 0\.50 points, 0\.1 allowed"):
         tune([int8_bundle])
 
 
-def test_the_drop_is_that_of_the_proof(fp32_bundle: Bundle, int8_bundle: Bundle):
+def test_takes_the_drop_from_the_proof(fp32_bundle: Bundle, int8_bundle: Bundle):
     assert drop_points(fp32_bundle, "openvino") == 0
     proof = {each.engine: each.comparison for each in int8_bundle.proof().engines}
     for engine, found in proof.items():
@@ -72,7 +72,7 @@ def test_the_drop_is_that_of_the_proof(fp32_bundle: Bundle, int8_bundle: Bundle)
         assert drop_points(int8_bundle, engine) == pytest.approx(100 * (found.reference_top1 - found.top1))
 
 
-def test_int8_is_tried_first_and_all_cores_before_fewer(fp32_bundle: Bundle, int8_bundle: Bundle):
+def test_orders_candidates_by_promise(fp32_bundle: Bundle, int8_bundle: Bundle):
     space = search_space([fp32_bundle, int8_bundle], ["a", "b"], cores=4, purpose="latency")
     assert [setting.threads for _, setting in space] == [4] * 4 + [1] * 4 + [2] * 4
     assert [bundle.manifest.precision for bundle, _ in space[:2]] == ["int8", "fp32"]
@@ -85,7 +85,7 @@ def test_one_core_has_one_setting(int8_bundle: Bundle):
 
 
 def halve(field: Sequence[Contestant], *, until: float = 1e9, now: Callable[[], float] = lambda: 0.0) -> list[str]:
-    """Run a search over candidates whose times are known; returns the names of those that stay."""
+    """Run a search over candidates with fake timings. Return the names of the finalists."""
     import contextlib
 
     search = Halving(field, now, silent)
@@ -94,67 +94,63 @@ def halve(field: Sequence[Contestant], *, until: float = 1e9, now: Callable[[], 
         return [str(each.candidate) for each in search.compare(None, until, stack)]
 
 
-def test_the_fastest_stays_and_so_does_the_best_in_fp32(fp32_bundle: Bundle, int8_bundle: Bundle):
+def test_keeps_the_fastest_and_the_best_fp32(fp32_bundle: Bundle, int8_bundle: Bundle):
     field = [contestant(f"int8-{ms}", int8_bundle, ms) for ms in range(1, 9)]
     field += [contestant(f"fp32-{ms}", fp32_bundle, ms) for ms in (30, 20)]
     assert halve(field) == ["int8-1", "int8-2", "fp32-20"]
     assert {each.out for each in field if str(each.candidate) not in ("int8-1", "int8-2", "fp32-20")} == {"slower"}
 
 
-def test_one_that_fails_in_the_middle_is_out_with_its_reason(int8_bundle: Bundle):
+def test_rejects_a_candidate_that_fails_later(int8_bundle: Bundle):
     field = [contestant(f"c{ms}", int8_bundle, ms, dies_after=4 if ms == 1 else 1000) for ms in range(1, 5)]
     assert halve(field)[0] == "c2"
     assert field[0].out == "failed: it is dead"
 
 
-def test_one_whose_self_test_does_not_hold_is_out(int8_bundle: Bundle):
+def test_rejects_a_failed_self_test(int8_bundle: Bundle):
     field = [contestant("wrong", int8_bundle, 1, answers=False), contestant("right", int8_bundle, 2)]
     assert halve(field) == ["right"]
-    assert field[0].out == "its self-test does not hold: another answer"
+    assert field[0].out == "self-test failed: another answer"
 
 
-def test_an_engine_that_crashed_on_a_bundle_is_not_tried_on_it_again_and_the_others_are(int8_bundle: Bundle):
+def test_skips_an_engine_that_crashed(int8_bundle: Bundle):
     field = [
         contestant(name, int8_bundle, 2, dies_after=0 if name != "right" else 1000) for name in ("a", "b", "right")
     ]
     for each in field[:2]:
         each.candidate.crashed = True
     field[2].candidate.setting = Setting("another")
-    assert halve(field, until=-1.0) == ["right"]  # although the time was over when the first had crashed
+    assert halve(field, until=-1.0) == ["right"]  # runs although the time limit was reached
     assert field[1].out == "not tried: engine crashed on this bundle before"
 
 
-def test_a_setting_whose_self_test_was_never_proven_is_not_the_best_of_its_bundle(
-    fp32_bundle: Bundle, int8_bundle: Bundle
-):
+def test_best_settings_have_a_passed_self_test(fp32_bundle: Bundle, int8_bundle: Bundle):
     wrong, right = contestant("wrong", int8_bundle, 1, answers=False), contestant("right", int8_bundle, 3)
     other = contestant("fp32", fp32_bundle, 2)
     halve([wrong, right, other])
     assert (wrong.proven, right.proven, other.proven) == (False, True, True)
-    for each in (wrong, right, other):  # as engines that are here
+    for each in (wrong, right, other):  # a profile accepts only installed engines
         each.candidate.setting = Setting("onnxruntime")
     found = profile_of(right, [wrong, right, other], [fp32_bundle, int8_bundle], max_drop=0.1, verdict="")
     assert found.best[int8_bundle.digest].figure.value == 3
     assert set(found.best) == {fp32_bundle.digest, int8_bundle.digest}
 
 
-def test_when_the_time_is_over_the_rest_is_not_tried_but_the_first_of_each_bundle(
-    fp32_bundle: Bundle, int8_bundle: Bundle
-):
+def test_tries_each_bundle_after_the_time_limit(fp32_bundle: Bundle, int8_bundle: Bundle):
     field = [contestant(f"int8-{n}", int8_bundle, n) for n in (3, 2, 1)] + [contestant("fp32", fp32_bundle, 9)]
     assert halve(field, until=-1.0) == ["int8-3", "fp32"]
-    assert [each.out for each in field[1:3]] == ["not tried: the time was over"] * 2
+    assert [each.out for each in field[1:3]] == ["not tried: the time limit was reached"] * 2
 
 
 def raced(bundle: Bundle, ms: float, *, name: str = "x", drop: float = 0.0) -> Contestant:
-    """A contestant that has taken twelve turns of about that time."""
+    """Return a candidate with twelve turns of the given time."""
     found = contestant(name, bundle, ms)
     found.note(*times(ms, 12))
     found.drop = drop
     return found
 
 
-def test_int8_is_chosen_where_it_is_faster_and_the_verdict_says_by_how_much(fp32_bundle: Bundle, int8_bundle: Bundle):
+def test_chooses_int8_if_it_is_faster(fp32_bundle: Bundle, int8_bundle: Bundle):
     int8, fp32, pytorch = raced(int8_bundle, 2, drop=0.02), raced(fp32_bundle, 5), raced(fp32_bundle, 10.4)
     winner, gain = decide([int8, fp32])
     assert winner is int8
@@ -163,7 +159,7 @@ def test_int8_is_chosen_where_it_is_faster_and_the_verdict_says_by_how_much(fp32
     assert "2.5 × [2.5, 2.5] faster than FP32" in say(winner, gain, [int8, fp32], None)
 
 
-def test_fp32_is_kept_where_int8_is_slower(fp32_bundle: Bundle, int8_bundle: Bundle):
+def test_keeps_fp32_if_int8_is_slower(fp32_bundle: Bundle, int8_bundle: Bundle):
     int8, fp32 = raced(int8_bundle, 8), raced(fp32_bundle, 5)
     winner, gain = decide([fp32, int8])
     assert winner is fp32
@@ -173,26 +169,26 @@ def test_fp32_is_kept_where_int8_is_slower(fp32_bundle: Bundle, int8_bundle: Bun
     )
 
 
-def test_fp32_is_kept_where_int8_is_not_surely_faster(fp32_bundle: Bundle, int8_bundle: Bundle):
+def test_keeps_fp32_if_int8_is_not_clearly_faster(fp32_bundle: Bundle, int8_bundle: Bundle):
     fp32, int8 = contestant("fp32", fp32_bundle, 5), contestant("int8", int8_bundle, 5)
     fp32.note(*times(5, 12))
     int8.note(*(dataclasses.replace(turn, times_ms=(5 + (-1) ** n * 0.5,)) for n, turn in enumerate(times(5, 12))))
     winner, gain = decide([int8, fp32])
     assert winner is fp32
-    assert "INT8 is no faster here" in say(winner, gain, [int8, fp32], None)
+    assert "INT8 is not faster here" in say(winner, gain, [int8, fp32], None)
 
 
-def test_a_single_precision_is_told_without_a_comparison(int8_bundle: Bundle):
+def test_verdict_for_a_single_precision(int8_bundle: Bundle):
     only = raced(int8_bundle, 2)
     winner, gain = decide([only])
     assert say(winner, gain, [only], None) == "INT8 on engine, 1 thread: 2 [2, 2] ms an image, +0.00 points"
 
 
-def test_why_int8_was_not_in_the_race_is_told(fp32_bundle: Bundle, int8_bundle: Bundle):
+def test_verdict_says_why_int8_was_rejected(fp32_bundle: Bundle, int8_bundle: Bundle):
     int8, fp32 = contestant("int8", int8_bundle, 2), raced(fp32_bundle, 5)
     int8.judge(0.31, 0.1)
     winner, gain = decide([fp32])
     text = say(winner, gain, [int8, fp32], None)
     assert text == (
-        "keep FP32 on engine, 1 thread: INT8 is out: it costs 0.31 points, 0.1 allowed; 5 [5, 5] ms an image"
+        "keep FP32 on engine, 1 thread: INT8 was rejected: drop of 0.31 points, 0.1 allowed; 5 [5, 5] ms an image"
     )

@@ -1,4 +1,4 @@
-"""The reference: as little as a handler around ONNX Runtime can do. A tensor's bytes in, the logits' bytes out."""
+"""The reference: a minimal handler around ONNX Runtime. A tensor's bytes in, the logits' bytes out."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -13,9 +13,9 @@ _model = Model()
 async def app(
     scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
 ) -> None:
-    """Answer any path alike."""
+    """Answer any path."""
     if scope["type"] != "http":
-        raise RuntimeError("nothing but HTTP")  # which the server takes as "no lifespan"
+        raise RuntimeError("expected HTTP")  # the server takes this as "no lifespan"
     body = b""
     more = True
     while more:

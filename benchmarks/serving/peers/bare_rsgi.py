@@ -9,6 +9,6 @@ _HEADERS = [("content-type", "application/octet-stream")]
 
 
 async def app(scope: Any, protocol: Any) -> None:
-    """Answer any path alike."""
+    """Answer any path."""
     body = await protocol()
     protocol.response_bytes(200, _HEADERS, _model.logits(_model.pixels(body)).tobytes() if body else b"")

@@ -1,4 +1,4 @@
-"""BentoML as its guide shows it: a service with an array in JSON, and one with a picture as the body."""
+"""BentoML as in its guide: a service with an array in JSON, and one with an image as the body."""
 
 import bentoml
 import numpy as np
@@ -8,7 +8,7 @@ from PIL.Image import Image
 
 @bentoml.service(workers=1)
 class Classifier:
-    """Our graph behind it."""
+    """A service with edgecnn's graph."""
 
     def __init__(self) -> None:
         self._model = Model()
@@ -20,5 +20,5 @@ class Classifier:
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def picture(self, picture: Image, /) -> np.ndarray:
-        """Answer a picture."""
+        """Answer an image file."""
         return self._model.logits(self._model.resized(picture))

@@ -1,4 +1,4 @@
-"""LitServe as its guide shows it: JSON with a list of pixels, or with bytes in base64. `litserve_server.py PORT`."""
+"""LitServe as in its guide: JSON with a list of pixels, or with an image in base64. `litserve_server.py PORT`."""
 
 import base64
 import sys
@@ -10,14 +10,14 @@ from onnx_model import Model
 
 
 class Classifier(litserve.LitAPI):  # type: ignore[misc]
-    """Our graph behind it."""
+    """An API with edgecnn's graph."""
 
     def setup(self, device: str) -> None:
         """Open the session."""
         self._model = Model()
 
     def decode_request(self, request: dict[str, Any]) -> np.ndarray:
-        """Make the graph's input of a request."""
+        """Return the graph's input for a request."""
         if "content" in request:
             return self._model.picture(base64.b64decode(request["content"]))
         if "pixels" in request:
@@ -25,11 +25,11 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
         return np.array(request["image"], np.uint8)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Run it."""
+        """Run the graph."""
         return self._model.logits(images)
 
     def encode_response(self, logits: np.ndarray) -> dict[str, Any]:
-        """Answer in JSON."""
+        """Return the answer in JSON."""
         return {"logits": logits.tolist()}
 
 

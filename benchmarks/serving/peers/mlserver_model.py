@@ -1,4 +1,4 @@
-"""A custom MLServer model as its guide shows one: V2 JSON, and pictures by its base64 codec."""
+"""A custom MLServer model as in its guide: V2 JSON, and images with its base64 codec."""
 
 from mlserver import MLModel
 from mlserver.codecs import Base64Codec, NumpyCodec
@@ -7,7 +7,7 @@ from onnx_model import Model
 
 
 class Classifier(MLModel):  # type: ignore[misc]
-    """Our graph behind it."""
+    """A model with edgecnn's graph."""
 
     async def load(self) -> bool:
         """Open the session."""

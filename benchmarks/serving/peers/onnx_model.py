@@ -1,7 +1,7 @@
-"""What every peer does inside its handler: ONNX Runtime on the bundle's own graph, and pictures by Pillow.
+"""The handler of every peer: ONNX Runtime on the bundle's graph, and images decoded with Pillow.
 
-The graph takes pixels, uint8 [N, H, W, C], and answers logits; which one, and with how many threads, stands in the
-environment. Nothing of edgecnn is imported: the peers run in environments of their own.
+The graph takes pixels, uint8 [N, H, W, C], and returns logits. Environment variables give its path and the number of
+threads. This file does not import edgecnn, because the peers run in their own environments.
 """
 
 import io
@@ -13,7 +13,7 @@ import onnxruntime
 
 
 class Model:
-    """A session, and the ways to make its input of a request."""
+    """A session, and the conversions of a request to its input."""
 
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
@@ -31,18 +31,18 @@ class Model:
         return found
 
     def pixels(self, body: bytes) -> np.ndarray:
-        """Return images of a body that holds nothing else."""
+        """Return the images in a body that contains only pixels."""
         return np.frombuffer(body, np.uint8).reshape(-1, *self._shape)
 
     def picture(self, content: bytes) -> np.ndarray:
-        """Decode and resize one picture as the bundle's manifest says it."""
+        """Decode and resize one image file as the bundle's manifest specifies."""
         from PIL import Image
 
         with Image.open(io.BytesIO(content)) as picture:
             return self.resized(picture)
 
     def resized(self, picture: Any) -> np.ndarray:
-        """Resize a picture that Pillow has opened: uint8 [1, H, W, C]."""
+        """Resize an image that Pillow has opened: uint8 [1, H, W, C]."""
         from PIL import Image
 
         height, width, _ = self._shape

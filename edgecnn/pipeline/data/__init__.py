@@ -1,4 +1,4 @@
-"""Images with targets: named sources and image folders, their splits, and the digests of those.
+"""Data sources and image folders, their splits, and digests.
 
-No torch here: quantization reads images too, and importing torch would cost it 500 MB.
+Do not import torch here: quantization also reads images, and torch takes 500 MB of memory.
 """

@@ -1,7 +1,7 @@
-"""`cifar10`: 50,000 + 10,000 photographs of ten things, 32 × 32 in colour.
+"""`cifar10`: 50,000 training and 10,000 test photographs in ten classes, 32 × 32 RGB.
 
-Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. Its files come in a binary form and as pickles
-of Python 2; the latter, which torchvision downloads, are read by an unpickler that can make arrays and nothing else.
+Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009. The files exist as binary files and as Python 2
+pickles. torchvision downloads the pickles. A restricted unpickler reads them: it creates NumPy arrays only.
 """
 
 import pickle
@@ -21,14 +21,14 @@ _PIXELS = 3 * 32 * 32
 
 
 class Cifar10:
-    """CIFAR-10, from wherever it is, or from the network."""
+    """CIFAR-10, from a local folder or downloaded."""
 
     name = "cifar10"
     labels = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     mode: Mode = "RGB"
 
     def places(self) -> tuple[Path, ...]:
-        """Return the folders where it is looked for, in order."""
+        """Return the folders to search, in order."""
         return places(self.name, _PICKLED, _BINARY)
 
     def split(self, name: str) -> Split:
@@ -45,20 +45,20 @@ class Cifar10:
 
 
 def _read_binary(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read records of one byte of class and 3 × 32 × 32 of pixels: uint8 [N, 32, 32, 3], int64 [N]."""
+    """Read uint8 images [N, 32, 32, 3] and int64 targets [N]. A record is a class byte and 3 × 32 × 32 pixel bytes."""
     try:
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; download it again") from None
     if content.size == 0 or content.size % (1 + _PIXELS):
-        problem = f"{content.size} bytes are not whole images"
-        raise SourceError(f"{path} is no file of CIFAR-10: {problem}; download it again")
+        problem = f"its {content.size} bytes are not a whole number of images"
+        raise SourceError(f"{path} is not a CIFAR-10 file: {problem}; download it again")
     records = content.reshape(-1, 1 + _PIXELS)
     return _checked(path, records[:, 1:], records[:, 0].astype(np.int64))
 
 
 def _read_pickled(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a dictionary of arrays: uint8 [N, 32, 32, 3], int64 [N]."""
+    """Read uint8 images [N, 32, 32, 3] and int64 targets [N] from a pickled dictionary."""
     try:
         with path.open("rb") as file:
             found = _ArraysOnly(file, encoding="bytes").load()
@@ -67,19 +67,19 @@ def _read_pickled(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise SourceError(f"cannot read {path}: {error.strerror}; download it again") from None
     except Exception as error:
         reason = " ".join(str(error).split())[:100]
-        raise SourceError(f"{path} is no file of CIFAR-10 ({reason}): download it again") from None
+        raise SourceError(f"{path} is not a CIFAR-10 file ({reason}): download it again") from None
     return _checked(path, pixels, targets)
 
 
 def _checked(path: Path, pixels: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     fits = pixels.dtype == np.uint8 and pixels.shape == (targets.size, _PIXELS) and targets.ndim == 1
     if not fits or (targets.size and not 0 <= targets.min() <= targets.max() < len(Cifar10.labels)):
-        raise SourceError(f"{path} does not hold images of CIFAR-10 with their classes: download it again")
+        raise SourceError(f"{path} does not contain CIFAR-10 images and classes: download it again")
     return np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), targets
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that finds what an array of numbers needs, by its names in old and new NumPy, and nothing else."""
+    """An unpickler that allows only the classes of a NumPy array, under their old and new module names."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("numpy", "ndarray"):
@@ -88,4 +88,4 @@ class _ArraysOnly(pickle.Unpickler):
             return np.dtype
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
             return np.zeros(0).__reduce__()[0]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed")

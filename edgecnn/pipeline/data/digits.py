@@ -1,7 +1,7 @@
-"""`digits`: 1,797 real handwritten digits, 8 × 8 in 17 grey levels, that scikit-learn ships.
+"""`digits`: the 1,797 handwritten digits in scikit-learn, 8 × 8 pixels with 17 grey levels.
 
-Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998. They come
-without a split; theirs here is by content hash. Strokes are bright on black.
+Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998. The data set has
+no split, so images are split by content hash. Strokes are bright on black.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ class Digits:
         try:
             from sklearn.datasets import load_digits
         except ImportError:
-            raise MissingExtra("the digits come with scikit-learn: pip install 'edgecnn[pipeline]'") from None
+            raise MissingExtra("the digits data set needs scikit-learn: pip install 'edgecnn[pipeline]'") from None
         levels, targets = load_digits(return_X_y=True)
         pixels = np.rint(levels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
         return Split(self.name, name, ArrayImages(pixels), targets.astype(np.int64)).by_content(name)

@@ -1,6 +1,6 @@
-"""Any image folder: one subfolder a class, under `train/` and `test/` (or `val/`), or undivided.
+"""Image folders with one subfolder per class, under `train/` and `test/` (or `val/`), or without a split.
 
-An undivided folder is split by the content of each image. A folder with `train/` alone has no test images.
+A folder without a split is split by image content. A folder with `train/` only has no test images.
 """
 
 from pathlib import Path
@@ -15,17 +15,17 @@ _LOOKED_AT = 32
 
 
 class ImageFolder:
-    """Images on disk, one subfolder a class; class names in sorted order are the labels."""
+    """Images on disk, one subfolder per class. The labels are the sorted class names."""
 
     def __init__(self, root: Path) -> None:
         """Check the layout of the folder `root`.
 
         Raises:
-            SourceError: it is missing, or holds no class folders with images.
+            SourceError: the folder is missing, or has no class folders with images.
         """
         if not root.is_dir():
             raise SourceError(
-                f"{root} is not a folder: expected one subfolder a class, under train/ and test/ or alone"
+                f"{root} is not a folder: expected one subfolder per class, under train/ and test/ or at the top level"
             )
         self.name = root.resolve().name
         self._root = root
@@ -35,7 +35,7 @@ class ImageFolder:
         first = root / "train" if self._divided else root
         self.labels = tuple(_classes(first))
         if not self.labels:
-            raise SourceError(f"{first} holds no class folders: expected one subfolder a class, with images in it")
+            raise SourceError(f"{first} has no class folders: expected one subfolder per class, with images in it")
         self.mode, self.complaints = _mode(first, self.labels)
 
     def split(self, name: str) -> Split:
@@ -45,14 +45,13 @@ class ImageFolder:
             folders = ("train",) if name == "train" else ("test", "val")
             found = next((self._root / each for each in folders if (self._root / each).is_dir()), None)
             if found is None:
-                raise SourceError(f"{self._root} has train/, but neither test/ nor val/: nothing to test on")
+                raise SourceError(f"{self._root} has train/, but no test images: add test/ or val/")
             return self._read(found, name)
         undivided = self._read(self._root, name)
         chosen = undivided.by_content(name)
         if not len(chosen):
             raise SourceError(
-                f"{self._root} has {len(undivided)} images, too few to keep some for {name}: "
-                f"divide it into train/ and test/"
+                f"{self._root} has {len(undivided)} images, too few for a {name} split: divide it into train/ and test/"
             )
         return chosen
 
@@ -65,7 +64,7 @@ class ImageFolder:
         for target, label in enumerate(self.labels):
             images = _images(folder / label)
             if not images:
-                raise SourceError(f"{folder / label} holds no images (JPEG, PNG or BMP): add some or remove the folder")
+                raise SourceError(f"{folder / label} has no images (JPEG, PNG or BMP): add some or remove the folder")
             paths += images
             targets += [target] * len(images)
         return Split(self.name, name, FileImages(paths), np.asarray(targets, dtype=np.int64), self._root)
@@ -80,14 +79,14 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _mode(folder: Path, labels: tuple[str, ...]) -> tuple[Mode, tuple[str, ...]]:
-    """Choose the colour mode, and return warnings about it.
+    """Return the colour mode, and warnings about it.
 
-    Files with one channel are grey. Of files with three channels some, evenly spread, are decoded to find out. If a
-    folder holds both kinds, all are read as colour, which loses nothing.
+    Files with one channel are grey. Some files with three channels, evenly spread, are decoded to check. If a folder
+    has both kinds, all images are read as RGB, which loses nothing.
     """
     paths = [path for label in labels for path in _images(folder / label)]
     if not paths:
-        raise SourceError(f"{folder} holds no images (JPEG, PNG or BMP) in its class folders: nothing to read")
+        raise SourceError(f"{folder} has no images (JPEG, PNG or BMP) in its class folders: add some")
     try:
         coloured = [path for path in paths if not holds_grey(path)]
         grey = len(paths) - len(coloured)
@@ -101,7 +100,7 @@ def _mode(folder: Path, labels: tuple[str, ...]) -> tuple[Mode, tuple[str, ...]]
     if not grey:
         return "RGB", ()
     return "RGB", (
-        f"{grey} of {len(paths)} training images in {folder} are grey, the others colour: all are read as RGB",
+        f"{grey} of {len(paths)} training images in {folder} are grey, others are colour: all are read as RGB",
     )
 
 

@@ -1,7 +1,7 @@
-"""`mnist` and `fashion-mnist`: 60,000 + 10,000 images each, 28 × 28 grey; handwritten digits, and clothes.
+"""`mnist` (digits) and `fashion-mnist` (clothes): 60,000 training and 10,000 test images each, 28 × 28 grey.
 
-LeCun, Cortes and Burges, The MNIST Database, 1998, which also describes the IDX format of the files; Xiao, Rasul and
-Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, 2017 (arXiv:1708.07747).
+LeCun, Cortes and Burges, The MNIST Database, 1998, also describes the IDX file format. Xiao, Rasul and Vollgraf,
+Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, 2017 (arXiv:1708.07747).
 """
 
 import gzip
@@ -19,7 +19,7 @@ _FILES = {"train": "train", "test": "t10k"}
 
 
 class Mnist:
-    """MNIST, from wherever it is, or from the network."""
+    """MNIST, from a local folder or downloaded."""
 
     name = "mnist"
     labels: tuple[str, ...] = tuple("0123456789")
@@ -29,7 +29,7 @@ class Mnist:
     _hint = ""
 
     def places(self) -> tuple[Path, ...]:
-        """Return the folders where it is looked for, in order."""
+        """Return the folders to search, in order."""
         return places(self.name, f"{self._dataset}/raw", *self._installed)
 
     def split(self, name: str) -> Split:
@@ -40,14 +40,17 @@ class Mnist:
         images = read_idx(folder / f"{_FILES[name]}-images-idx3-ubyte.gz")
         targets = read_idx(folder / f"{_FILES[name]}-labels-idx1-ubyte.gz")
         if images.ndim != 3 or targets.shape != images.shape[:1]:
-            raise SourceError(f"{folder}: {images.shape} images do not fit {targets.shape} targets: install it again")
+            raise SourceError(
+                f"{folder}: images of shape {images.shape} do not match targets of shape {targets.shape}: "
+                f"install it again"
+            )
         if targets.size and targets.max() >= len(self.labels):
-            raise SourceError(f"{folder}: there is no class {targets.max()} in {self.name}: install it again")
+            raise SourceError(f"{folder}: {self.name} does not have a class {targets.max()}: install it again")
         return Split(self.name, name, ArrayImages(images), targets.astype(np.int64))
 
 
 class FashionMnist(Mnist):
-    """Fashion-MNIST, likewise."""
+    """Fashion-MNIST, from a local folder or downloaded."""
 
     name = "fashion-mnist"
     labels = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -60,13 +63,13 @@ def read_idx(path: Path) -> np.ndarray:
     """Read a gzipped IDX file of uint8.
 
     Raises:
-        SourceError: it is missing, damaged, or holds something else.
+        SourceError: the file is missing, damaged, or in another format.
     """
     try:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"cannot read {path}: {error}; install it again") from None
-    # Magic: two zero bytes, the element type (8 is uint8), the number of dimensions; then each of them, big-endian.
+    # Header: two zero bytes, the element type (8 is uint8), the number of dimensions, then each size, big-endian.
     if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
         raise SourceError(f"{path} is not an IDX file of bytes: install it again")
     shape = tuple(int(size) for size in np.frombuffer(content, ">u4", count=content[3], offset=4))
@@ -74,5 +77,5 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         return values.reshape(shape)
     except ValueError:
-        announced = f"{values.size} bytes where {shape} are announced"
-        raise SourceError(f"{path} holds {announced}: install it again") from None
+        announced = f"{values.size} bytes, its header announces {shape}"
+        raise SourceError(f"{path} has {announced}: install it again") from None

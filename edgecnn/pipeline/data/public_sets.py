@@ -1,4 +1,4 @@
-"""Where public data sets are looked for, and how they come here: local folders first, then the network."""
+"""Find public data sets in local folders, or download them."""
 
 import os
 import socket
@@ -12,17 +12,17 @@ _TIMEOUT_S = 15.0
 
 
 def _data_folder() -> Path:
-    # Path.expanduser raises where a user has no home folder; this leaves a place where nothing is.
+    # Path.expanduser raises if the user has no home folder; os.path.expanduser returns the path unchanged.
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "edgecnn" / "data"  # noqa: PTH111
 
 
 def places(name: str, *others: str) -> tuple[Path, ...]:
-    """Return the folders where a data set is looked for, in order.
+    """Return the folders to search for a data set, in order.
 
     Args:
-        name: of the source; a folder of that name in `$EDGECNN_DATA`, then in the cache.
-        others: relative ones are looked for in the cache, where downloads go, and in `data/` here, where torchvision's
-            own example puts them; absolute ones as they are.
+        name: name of the source. The folders of this name in `$EDGECNN_DATA` and in the cache come first.
+        others: more folders. A relative one is searched in the cache, where downloads go, and in `data/` of the working
+            directory, as in torchvision's example.
     """
     named, cache = os.environ.get("EDGECNN_DATA"), _data_folder()
     found = [Path(named) / name] if named else []
@@ -33,18 +33,18 @@ def places(name: str, *others: str) -> tuple[Path, ...]:
 
 
 def find(name: str, dataset: str, folder: str, marker: str, looked: tuple[Path, ...], *, hint: str = "") -> Path:
-    """Return the first folder that holds a data set; download the data set if there is none.
+    """Return the first folder that has a data set, or download the data set.
 
     Args:
         name: name of the source.
-        dataset: its class in `torchvision.datasets`.
-        folder: where that class puts it, below its root.
-        marker: a file that is present when the data set is.
-        looked: the folders to look into.
-        hint: another way to get it, for the message.
+        dataset: name of its class in `torchvision.datasets`.
+        folder: folder below the root where that class stores the data set.
+        marker: a file that every copy of the data set has.
+        looked: the folders to search.
+        hint: another way to get the data set, for the error message.
 
     Raises:
-        SourceError: it is in none of the folders and cannot be downloaded.
+        SourceError: no folder has the data set, and it cannot be downloaded.
     """
     for place in looked:
         if (place / marker).is_file():
@@ -55,20 +55,21 @@ def find(name: str, dataset: str, folder: str, marker: str, looked: tuple[Path, 
         reason = " ".join(str(error).split())[:120]
     command = f"torchvision.datasets.{dataset}('data', download=True)"
     raise SourceError(
-        f"{name} is not here (looked in {', '.join(map(str, looked))}) and cannot be downloaded ({reason}): {hint}on a "
-        f'machine with a network `python -c "import torchvision; {command}"`, copy the folder here as {name}/, and set '
-        f"EDGECNN_DATA to the folder that holds it"
+        f"{name} is not found (searched {', '.join(map(str, looked))}) and cannot be downloaded ({reason}): "
+        f"{hint}on a machine with internet access run "
+        f'`python -c "import torchvision; {command}"`, copy the folder here as {name}/, and set '
+        f"EDGECNN_DATA to its parent folder"
     )
 
 
 def download(dataset: str, folder: str, marker: str) -> Path:
-    """Download a data set with torchvision, and return its folder, which appears complete or not at all."""
+    """Download a data set with torchvision and return its folder. The folder is created atomically."""
     import torchvision
 
     root = _data_folder()
     root.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT_S)  # torchvision sets none, and a firewall that drops packets would block us
+    socket.setdefaulttimeout(_TIMEOUT_S)  # torchvision sets no timeout, and a firewall that drops packets would block
     try:
         with tempfile.TemporaryDirectory(dir=root) as temporary:
             getattr(torchvision.datasets, dataset)(temporary, download=True)

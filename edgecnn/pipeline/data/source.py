@@ -1,4 +1,4 @@
-"""Data sources and their splits: the protocols, and checks that hold for each source."""
+"""Data sources and their splits: protocols, and checks for every source."""
 
 import dataclasses
 import hashlib
@@ -17,31 +17,31 @@ from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import ImageError, SourceError
 
 TEST_FRACTION = 0.2
-"""Share of the images that a split by content hash keeps for testing."""
+"""Share of the images in the test split if a source is split by content hash."""
 
-_NAMED = 3  # images that a warning names
+_NAMED = 3  # images named in a warning
 
 
 class Images(Protocol):
-    """Images that can be read one at a time, in any order, each as something that `Preprocessing.image` takes."""
+    """Images with random access. `Preprocessing.image` accepts each of them."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> ImageLike: ...
     def digest(self, index: int) -> bytes:
-        """Return the sha256 of one image's content."""
+        """Return the SHA-256 of one image's content."""
         ...
 
 
 @dataclass(frozen=True)
 class Split:
-    """Some images of a source with their targets, in a fixed order.
+    """Images of a source with their targets, in a fixed order.
 
     Attributes:
-        source: name of the source; no path.
+        source: name of the source, not a path.
         name: `train` or `test`.
-        images: read when they are needed.
-        targets: int64 [N]; None where nobody knows them.
-        root: the folder that image files are named from; no record holds it.
+        images: the images, read on demand.
+        targets: int64 [N]; None if unknown.
+        root: the folder that image names are relative to. Records do not contain it.
     """
 
     source: str
@@ -54,10 +54,10 @@ class Split:
         return len(self.images)
 
     def pixels(self, indices: Sequence[int] | np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-        """Read and preprocess some images as uint8 [N, H, W, C].
+        """Return some images, preprocessed, as uint8 [N, H, W, C].
 
         Raises:
-            SourceError: an image cannot be decoded; the message names it.
+            SourceError: an image cannot be decoded. The message names it.
         """
         try:
             return preprocessing.images(self.images[int(i)] for i in indices)
@@ -65,36 +65,36 @@ class Split:
             raise SourceError(f"{self.source}: {error}; repair or remove that file") from None
 
     def name_of(self, index: int) -> str:
-        """Name an image for a person: its path within the source where it has one, else its number."""
+        """Return an image's path within the source, or its number if it has no path."""
         image = self.images[index]
         if not isinstance(image, Path):
             return f"{self.name} image {index}"
         return "/".join(image.parts[-3:]) if self.root is None else image.relative_to(self.root).as_posix()
 
     def all_pixels(self, preprocessing: Preprocessing) -> np.ndarray:
-        """Read and preprocess every image as uint8 [N, H, W, C]."""
+        """Return all images, preprocessed, as uint8 [N, H, W, C]."""
         return self.pixels(range(len(self)), preprocessing)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "Split":
-        """Return some of these images, in the order given, as a split of the same name."""
+        """Return the images at these indices, in this order, as a split of the same name."""
         chosen = [int(index) for index in indices]
         targets = None if self.targets is None else self.targets[chosen]
         return dataclasses.replace(self, images=_Chosen(self.images, chosen), targets=targets)
 
     def by_content(self, name: str) -> "Split":
-        """Return the `train` or the `test` images of an undivided source, from the content of each image alone.
+        """Return the `train` or `test` images of a source without a split, chosen by image content.
 
-        An image keeps its split when others are added, and copies of one image are always in the same split.
+        An image keeps its split when images are added. Copies of an image are always in the same split.
         """
         return self.subset([i for i in range(len(self)) if is_test(self.images.digest(i)) == (name == "test")])
 
     def parted(self, fraction: float) -> tuple["Split", "Split"]:
-        """Split off about this fraction of the images by their content; returns the rest, then those.
+        """Split off about this fraction of the images by content. Return the remaining images, then the split-off ones.
 
-        Copies of one image are always in the same part.
+        Copies of an image are always in the same part.
         """
         limit = fraction * 2**64
-        # The first eight bytes of a digest may have chosen the test images already.
+        # `is_test` uses the first eight bytes of the digest.
         cut = [int.from_bytes(self.images.digest(index)[8:16], "big") < limit for index in range(len(self))]
         return self.subset(np.flatnonzero(~np.array(cut, bool))), self.subset(np.flatnonzero(cut))
 
@@ -102,15 +102,15 @@ class Split:
         """Return the targets, int64 [N].
 
         Raises:
-            SourceError: nobody knows them.
+            SourceError: the images have no targets.
         """
         if self.targets is None:
-            raise SourceError(f"the images of {self.source} have no classes: name labelled images")
+            raise SourceError(f"the images of {self.source} have no classes: pass labelled images")
         return self.targets
 
     @cached_property
     def digest(self) -> str:
-        """Sha256 over every image's content and target, in order."""
+        """SHA-256 of every image's content and target, in order."""
         whole = hashlib.sha256()
         for index in range(len(self)):
             whole.update(self.images.digest(index))
@@ -119,13 +119,13 @@ class Split:
         return whole.hexdigest()
 
     def reference(self) -> DataReference:
-        """Say which images these are, for a record."""
+        """Return the identity of these images, for a record."""
         return DataReference(self.source, self.name, len(self), self.digest)
 
 
 @dataclass(frozen=True)
 class LazyPixels:
-    """The pixels of a split, uint8 [N, H, W, C]; a slice is read and preprocessed each time it is taken."""
+    """The pixels of a split, uint8 [N, H, W, C]. Each slice is read and preprocessed on access."""
 
     split: Split
     preprocessing: Preprocessing
@@ -139,7 +139,7 @@ class LazyPixels:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """Some of other images."""
+    """A selection of images."""
 
     images: Images
     indices: list[int]
@@ -155,12 +155,12 @@ class _Chosen:
 
 
 class DataSource(Protocol):
-    """Labelled images: the seam that other sources join.
+    """A source of labelled images.
 
     Attributes:
-        name: what records call it; no path.
-        labels: class names; a target is an index into them.
-        mode: colour mode of its images.
+        name: name in records, not a path.
+        labels: class names. A target is an index into them.
+        mode: colour mode of the images.
     """
 
     @property
@@ -171,17 +171,17 @@ class DataSource(Protocol):
     def mode(self) -> Mode: ...  # noqa: D102
 
     def split(self, name: str) -> Split:
-        """Return `train` or `test`.
+        """Return the split `train` or `test`.
 
         Raises:
-            SourceError: there is no such split.
+            SourceError: the source does not have this split.
         """
         ...
 
 
 @dataclass(frozen=True)
 class ArrayImages:
-    """Images that lie in memory as one array, uint8 [N, H, W] or [N, H, W, C]."""
+    """Images in memory as one array, uint8 [N, H, W] or [N, H, W, C]."""
 
     array: np.ndarray
 
@@ -197,11 +197,11 @@ class ArrayImages:
 
 
 class FileImages:
-    """Images that lie on disk."""
+    """Images on disk."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = list(paths)
-        self._digests: dict[int, bytes] = {}  # several splits and records ask for each; a file is read once for all
+        self._digests: dict[int, bytes] = {}  # cache: several splits and records need each digest
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -229,19 +229,19 @@ def check_split(source: object, name: str) -> None:
     """Check that a split is `train` or `test`.
 
     Raises:
-        SourceError: it is neither.
+        SourceError: the split has another name.
     """
     if name not in ("train", "test"):
-        raise SourceError(f"{source} has the splits train and test, not {name!r}")
+        raise SourceError(f"{source} has the splits train and test, found {name!r}")
 
 
 def complaints(source: DataSource, training: Split, test: Split) -> list[str]:
-    """Return warnings about a source: a line for each reason why a result would look too good, or an image change."""
+    """Return warnings about a source, one line each: reasons why a result may look too good."""
     found = [*_shared(training, test), *getattr(source, "complaints", ())]
     counts = Counter(test.known_targets().tolist())
     missing = [label for target, label in enumerate(source.labels) if not counts[target]]
     if missing:
-        found.append(f"{source.name} has no test images of {', '.join(missing)}: top-1 says nothing of them")
+        found.append(f"{source.name} has no test images of {', '.join(missing)}: top-1 does not cover these classes")
     return found
 
 
@@ -253,6 +253,6 @@ def _shared(training: Split, test: Split) -> list[str]:
     names = [f"{training.name_of(mine)} = {test.name_of(theirs)}" for mine, theirs in pairs[:_NAMED]]
     more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
     return [
-        f"{len(pairs)} of {len(test)} test images of {training.source} are training images too "
-        f"({'; '.join(names)}{more}): top-1 on them proves nothing"
+        f"{len(pairs)} of {len(test)} test images of {training.source} are also training images "
+        f"({'; '.join(names)}{more}): top-1 on them is not meaningful"
     ]

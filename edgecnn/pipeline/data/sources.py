@@ -1,4 +1,4 @@
-"""From what the user typed to a data source: a name, or an image folder. A path that exists wins over a name."""
+"""Open a data source by its name or by the path of an image folder. An existing path takes precedence over a name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,22 +19,22 @@ def open_source(source: str, *, relative_to: Path | None = None) -> DataSource:
     """Open a data source.
 
     Args:
-        source: a name of `NAMES`, or the path of an image folder.
-        relative_to: where a relative path starts; None is the working directory.
+        source: a name in `NAMES`, or the path of an image folder.
+        relative_to: base folder of a relative path. The default is the working directory.
 
     Raises:
-        UsageError: it is empty, as an unset shell variable is.
-        SourceError: it is neither, or the images are not there.
+        UsageError: `source` is empty, for example from an unset shell variable.
+        SourceError: `source` is neither a name nor a folder, or the images are missing.
     """
     if not source:
         raise UsageError(f"the data source is empty: expected {', '.join(NAMES)} or an image folder")
     path = (relative_to or Path()) / source
     try:
         exists = path.exists()
-    except OSError:  # a name longer than any file's
+    except OSError:  # the name is too long for a path
         exists = False
     if exists:
         return ImageFolder(path)
     if source in _NAMED:
         return _NAMED[source]()
-    raise SourceError(f"there is no data source {source!r}: expected {', '.join(NAMES)} or an image folder that exists")
+    raise SourceError(f"unknown data source {source!r}: expected {', '.join(NAMES)} or an existing image folder")

@@ -1,1 +1,1 @@
-"""How good a network is, and how sure one can be of it."""
+"""Measure a network's accuracy, with confidence intervals."""

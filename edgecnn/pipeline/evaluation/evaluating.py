@@ -1,4 +1,4 @@
-"""Run a checkpoint or a bundle over a split, and measure its answers."""
+"""Run a checkpoint or a bundle on a split and compute its metrics."""
 
 import contextlib
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from edgecnn.runtime.verification.recorded import RecordedLogits
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The result of an evaluation; `subject` is the checkpoint or bundle as the user named it."""
+    """The result of an evaluation. `subject` is the checkpoint or bundle as the user named it."""
 
     subject: str
     data: DataReference
@@ -46,40 +46,40 @@ def evaluate(
     strict: bool = False,
     progress: Progress = silent,
 ) -> Evaluated:
-    """Measure a checkpoint in PyTorch, or a bundle on an engine, on a split of a data source.
+    """Evaluate a checkpoint in PyTorch, or a bundle on an engine, on a split of a data source.
 
     PyTorch is imported for a checkpoint only.
 
     Args:
         subject: a checkpoint folder or a bundle.
-        data: a data source's name, or an image folder, with the subject's classes.
+        data: a data source's name or an image folder. It must have the subject's classes.
         split: `test` or `train`.
-        backend: of a bundle: `auto`, `onnxruntime` or `openvino`.
-        options: how the session is opened; a checkpoint takes `threads` only.
-        plot: a PNG file for the confusion matrix and the calibration.
-        save_logits: of a checkpoint: a `.npz` file for its logits, float32 [N, K]; see `RecordedLogits`.
-        strict: make a warning an error.
+        backend: engine of a bundle: `auto`, `onnxruntime` or `openvino`.
+        options: session options. A checkpoint accepts `threads` only.
+        plot: PNG file to write with the confusion matrix and the calibration.
+        save_logits: `.npz` file to write with a checkpoint's logits, float32 [N, K]; see `RecordedLogits`.
+        strict: turn warnings into errors.
         progress: called after each chunk of images.
 
     Warns:
         OverlapWarning: the bundle was calibrated with some of the images.
 
     Raises:
-        UsageError: the data has other classes, the options are not for a checkpoint, `save_logits` is given for a
-            bundle, or a file would be written into a bundle.
-        SourceError: there is no such data, or images are missing or damaged.
+        UsageError: the data has other classes, the options are not valid for a checkpoint, `save_logits` is given for a
+            bundle, or an output file is inside a bundle.
+        SourceError: the data is unknown, or images are missing or damaged.
         CheckpointError, BundleError: the subject cannot be read.
-        EngineError: see `open_session`; or the engine failed.
+        EngineError: the engine failed; see also `open_session`.
         EdgecnnError: a logit is not finite, or a file cannot be written.
     """
     options = options or SessionOptions()
     bundled = is_bundle(subject)
     if bundled and save_logits is not None:
-        raise UsageError("--save-logits writes the PyTorch reference's logits: name the checkpoint, not a bundle")
+        raise UsageError("--save-logits writes the PyTorch reference's logits: pass a checkpoint, not a bundle")
     for place in (plot, save_logits):
         if place is not None:
             check_outside_bundles(place)
-    if plot is not None:  # imported now, so that a missing Matplotlib is reported before the work
+    if plot is not None:  # import early, to report a missing Matplotlib before the evaluation
         from edgecnn.pipeline.evaluation.plot import draw
     source = open_source(data)
     images = source.split(split)
@@ -91,7 +91,7 @@ def evaluate(
         )
     logits = run.logits["it"]
     if not np.isfinite(logits).all():
-        raise EdgecnnError(f"{subject} answers with logits that are not finite: train or quantize it again")
+        raise EdgecnnError(f"{subject} returns logits that are not finite: train or quantize it again")
     metrics = measure(logits, images.known_targets(), model.labels)
     found = Evaluated(str(subject), run.data, model.session.info, metrics)
     if save_logits is not None:
@@ -104,7 +104,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Model:
-    """What is measured; `identity` and `digest` are a checkpoint's, as `RecordedLogits` takes them."""
+    """The model to evaluate. Only a checkpoint has `identity` and `digest`, for `RecordedLogits`."""
 
     session: Session
     labels: tuple[str, ...]
@@ -137,7 +137,7 @@ def _check_classes(source: DataSource, subject: Path, labels: tuple[str, ...]) -
     if source.labels != labels:
         raise UsageError(
             f"{source.name} has the classes {_few(source.labels)}, {subject} has {_few(labels)}: "
-            f"name the data that it was trained on"
+            f"pass the data that it was trained on"
         )
 
 

@@ -1,4 +1,4 @@
-"""What logits and targets say of a classifier: accuracy with its uncertainty, confusion, calibration."""
+"""Metrics of a classifier: accuracy with confidence interval, confusion matrix, calibration."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from edgecnn.prediction import softmax
 from edgecnn.runtime.rates import Rate, rate
 
 BINS = 15
-"""Of the calibration error, as in the paper."""
+"""Number of bins of the calibration error, as in the paper."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose top probability lies in one of `BINS` equal intervals, their mean probability and accuracy.
+    """The images whose top probability is in one of `BINS` equal intervals.
 
-    Mean probability and accuracy are None if there are no images.
+    `confidence` is the mean top probability. `confidence` and `accuracy` are None for an empty bin.
     """
 
     images: int
@@ -25,15 +25,15 @@ class Bin:
 
 @dataclass(frozen=True)
 class Metrics:
-    """How good a classifier is on some images.
+    """The metrics of a classifier on a split.
 
     Attributes:
-        top1: the target has the largest logit.
-        top5: the target is among the five largest; None where there are five classes or fewer.
+        top1: rate of images whose target has the largest logit.
+        top5: rate of images whose target is among the five largest logits; None for five classes or fewer.
         loss: mean cross entropy, in nats.
-        calibration_error: expected calibration error: how far the top probability is from being right, on average.
-        bins: what that is made of, from low to high probability.
-        per_class: class name to the rate of its images.
+        calibration_error: expected calibration error: mean gap between top probability and accuracy.
+        bins: the bins of the calibration error, from low to high probability.
+        per_class: class name to top-1 of its images.
         confusion: images [target][answer].
     """
 
@@ -47,9 +47,9 @@ class Metrics:
 
 
 def measure(logits: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) -> Metrics:
-    """Compute all metrics.
+    """Return all metrics.
 
-    The calibration error is that of Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, 2017.
+    Calibration error: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, 2017.
 
     Args:
         logits: float32 [N, K], finite, N at least 1.

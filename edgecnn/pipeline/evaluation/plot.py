@@ -1,4 +1,4 @@
-"""One picture of an evaluation: the confusion matrix, and how far probabilities can be trusted."""
+"""Plot an evaluation: the confusion matrix and the calibration."""
 
 import io
 from typing import Any
@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from edgecnn.pipeline.evaluation.metrics import Metrics
 
 _MOST_NAMES = 40
-"""Above this many classes their names would cover each other."""
+"""Above this number of classes, their names would overlap."""
 
 _MOST_NUMBERS = 12
 
 
 def draw(metrics: Metrics, title: str) -> bytes:
-    """Draw a PNG."""
+    """Return the plot as PNG."""
     figure = Figure(figsize=(13, 6.5), layout="constrained")
     figure.suptitle(title)
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
@@ -48,7 +48,7 @@ def _reliability(axes: Any, metrics: Metrics) -> None:
     places = [(number + 0.5) * width for number, _ in filled]
     heights = [each.accuracy or 0.0 for _, each in filled]
     axes.bar(places, heights, width=width * 0.92, color="#4c8cbf", label="right answers")
-    axes.plot([0, 1], [0, 1], linestyle="--", color="black", label="what the probability promises")
+    axes.plot([0, 1], [0, 1], linestyle="--", color="black", label="perfect calibration")
     for place, height, (_, each) in zip(places, heights, filled, strict=True):
         axes.text(place, height + 0.01, str(each.images), ha="center", fontsize=7)
     axes.set(

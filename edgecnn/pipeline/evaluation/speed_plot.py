@@ -1,4 +1,4 @@
-"""One picture of a benchmark: how long one run takes and how many images a second that is, each with its interval."""
+"""Plot a benchmark: median time of a run and images per second, each with its confidence interval."""
 
 import io
 from typing import Any
@@ -12,7 +12,7 @@ _COLOURS = {"fp32": "#4c8cbf", "int8": "#d98032", "pytorch": "#888888"}
 
 
 def draw(benchmark: Benchmark) -> bytes:
-    """Draw a PNG."""
+    """Return the plot as PNG."""
     results = sorted(benchmark.results, key=lambda each: each.speed.images_per_s.value)
     figure = Figure(figsize=(14, 1.5 + 0.35 * max(len(results), 3)), layout="constrained")
     engines = ", ".join(f"{name} {version.partition('-')[0]}" for name, version in benchmark.site.engines.items())

@@ -1,4 +1,4 @@
-"""Verifies a bundle with data sources, a checkpoint as reference, or a simulated processor."""
+"""Verify a bundle with a data source and a checkpoint, or on a simulated processor."""
 
 import contextlib
 from pathlib import Path
@@ -27,28 +27,28 @@ def verify(
     strict: bool = False,
     progress: Progress = silent,
 ) -> Verification:
-    """Verify a bundle as `edgecnn.runtime.verification.verify.verify` does, with data and reference named as paths.
+    """Verify a bundle like `edgecnn.runtime.verification.verify.verify`, with data and reference as paths.
 
-    PyTorch is imported for a checkpoint only, ONNX for a simulation only.
+    PyTorch is imported for a checkpoint only, and ONNX for a simulation only.
 
     Args:
-        bundle: what is verified.
-        data: a data source's name, or an image folder, with the bundle's classes; its test split is compared.
-        reference: a checkpoint folder, or a `.npz` file of its logits.
-        simulate: predict the answers of an x86 CPU without VNNI, whose INT8 sums saturate; no record is written.
-        backend: see `runtime.verification.verify.verify`, as for the options that follow.
-        options: how the session is opened.
-        record: where the record is written.
-        strict: make a warning an error.
+        bundle: the bundle to verify.
+        data: a data source's name or an image folder with the bundle's classes. Its test split is compared.
+        reference: a checkpoint folder, or a `.npz` file with its logits.
+        simulate: predict the logits of an x86 CPU without VNNI, whose INT8 sums saturate. Writes no record.
+        backend: see `runtime.verification.verify.verify`.
+        options: session options.
+        record: file to write the verification record to.
+        strict: turn warnings into errors.
         progress: called after each step.
 
     Warns:
         OverlapWarning: the bundle was calibrated with some of the images.
 
     Raises:
-        UsageError: the data has other classes, `simulate` is combined with the options of an engine or with an FP32
-            bundle, or see `runtime.verification.verify.verify`.
-        SourceError: there is no such data, or an image cannot be decoded.
+        UsageError: the data has other classes, or `simulate` is combined with engine options or an FP32 bundle. See
+            also `runtime.verification.verify.verify`.
+        SourceError: the data is unknown, or an image cannot be decoded.
         CheckpointError: the checkpoint cannot be read.
         EngineError: the engine failed.
     """
@@ -63,7 +63,7 @@ def verify(
                 stack.enter_context(contextlib.closing(compared.session))
             images = _test_split(bundle, data, strict=strict)
         elif (data, reference) != (None, None):
-            raise UsageError("--data and --reference go together: the images, and the checkpoint to compare with")
+            raise UsageError("--data and --reference must be used together: images, and a checkpoint to compare with")
         return verify_on_device(
             bundle,
             backend=backend,
@@ -79,7 +79,7 @@ def verify(
 
 def _simulation(bundle: Bundle, backend: str, options: SessionOptions | None) -> Session:
     if backend != "auto" or options not in (None, SessionOptions()):
-        raise UsageError("--simulate runs on no engine of this machine: leave out how one would be opened")
+        raise UsageError("--simulate does not use an engine: remove the engine options")
     if bundle.manifest.quantization is None:
         raise UsageError(f"{bundle.path} is FP32: --simulate predicts how INT8 sums saturate")
     from edgecnn.pipeline.quantization.simulation import simulate
@@ -99,7 +99,7 @@ def _test_split(bundle: Bundle, data: str, *, strict: bool) -> Split:
     """Open the test split of a source that has the bundle's classes."""
     source = open_source(data)
     if source.labels != bundle.manifest.labels:
-        raise UsageError(f"{data} has other classes than {bundle.path}: name the data that it was trained on")
+        raise UsageError(f"{data} has other classes than {bundle.path}: pass the data that it was trained on")
     split = source.split("test")
     check_unseen(bundle, split, strict=strict)
     return split

@@ -1,1 +1,1 @@
-"""From a checkpoint to a proven FP32 bundle."""
+"""Export a checkpoint to a proven FP32 bundle."""

@@ -1,4 +1,4 @@
-"""`edgecnn export`: a checkpoint becomes a proven FP32 bundle, or nothing."""
+"""`edgecnn export`: export a checkpoint to a proven FP32 bundle. A failed proof writes no bundle."""
 
 import dataclasses
 from pathlib import Path
@@ -53,21 +53,21 @@ def export(
     force: bool = False,
     progress: Progress = silent,
 ) -> Bundle:
-    """Export a reference and prove the graph on every installed engine before the bundle appears.
+    """Export a reference to a bundle and prove its graph on every installed engine.
 
     Args:
-        reference: what to export.
-        out: the bundle's folder; its name is the bundle's name.
-        data: source of the self-test images and the test split. The default is the source that it was trained on, or
-            crops of the photographs in scikit-learn if that is unknown.
-        command: for the record.
+        reference: the network to export.
+        out: the bundle's folder. Its name is the bundle's name.
+        data: source of the self-test images and the test split. The default is the training data, or crops of the
+            photographs in scikit-learn if the training data is unknown.
+        command: command line to record in the manifest.
         force: replace an existing bundle.
-        progress: told of every stage.
+        progress: called at each stage.
 
     Raises:
-        UsageError: `out` stands already or cannot name a bundle.
-        SourceError: the images are not there, or have other classes.
-        ProofFailed: the graph does not answer as the reference; no bundle is written.
+        UsageError: `out` already exists or is not a valid bundle name.
+        SourceError: the images are missing, or have other classes.
+        ProofFailed: the graph's logits differ from the reference's. No bundle is written.
     """
     check_name(out.name)
     check_new_bundle(out, force=force)
@@ -100,16 +100,16 @@ def export(
 
 
 def open_reference(subject: str, *, weights: str | None = None, options: WeightsOptions | None = None) -> Reference:
-    """Open what `export` takes: a checkpoint, or weights that were trained elsewhere.
+    """Open the reference to export: a checkpoint, or weights from another tool.
 
     Args:
-        subject: a checkpoint's folder; with `weights` an architecture's name.
-        weights: a state dict's file, or the name of torchvision's entry.
-        options: what a weights file does not say of itself.
+        subject: a checkpoint folder; with `weights`, an architecture's name.
+        weights: a state dict file, or the name of a torchvision weights entry.
+        options: properties that a weights file does not contain.
 
     Raises:
-        UsageError: there is no such architecture or entry, or the options do not fit.
-        CheckpointError: the file or folder cannot be read, or holds other weights.
+        UsageError: the architecture or entry is unknown, or the options do not match the weights.
+        CheckpointError: the file or folder cannot be read, or has the weights of another network.
     """
     if weights is None:
         return read_checkpoint(Path(subject)).reference
@@ -117,17 +117,17 @@ def open_reference(subject: str, *, weights: str | None = None, options: Weights
 
 
 def _test_split(data: str | None, reference: Reference) -> Split:
-    """Open the images of the proof; the targets are used only if the classes are those of the reference."""
+    """Open the images of the proof. The targets are kept only if the classes equal the reference's."""
     if data is None:
         return photographs()
     source = open_source(data)
     if source.labels == reference.labels:
         return source.split("test")
-    if reference.source is None:  # weights from elsewhere: any real images will do, whatever their classes
+    if reference.source is None:  # imported weights: any real images are usable, whatever their classes
         return dataclasses.replace(source.split("test"), targets=None)
     raise SourceError(
         f"{data} has the classes {', '.join(source.labels[:5])}…, the checkpoint has "
-        f"{', '.join(reference.labels[:5])}…: name the data it was trained on with --data"
+        f"{', '.join(reference.labels[:5])}…: pass the data it was trained on with --data"
     )
 
 

@@ -1,8 +1,7 @@
-"""From a PyTorch network to the ONNX graph of a bundle.
+"""Convert a PyTorch network to the ONNX graph of a bundle.
 
-The graph takes uint8 [N, H, W, C] and normalises inside, as one BatchNormalization node. Names say which PyTorch
-module a node came from; everything else that the exporter writes about its surroundings (source paths, stack traces)
-is removed.
+The graph takes uint8 [N, H, W, C] and normalises it with one BatchNormalization node. Each node is named after its
+PyTorch module. Other exporter metadata (source paths, stack traces) is removed.
 """
 
 import ast
@@ -23,14 +22,14 @@ from edgecnn.errors import EdgecnnError
 from edgecnn.pipeline.versions import versions
 
 OPSET = 18
-"""The opset that PyTorch's exporter is written for; another would be converted afterwards."""
+"""The native opset of PyTorch's exporter. Any other opset would need a conversion."""
 
-_EXAMPLE_BATCH = 2  # with one image torch.export would take the batch for a constant
+_EXAMPLE_BATCH = 2  # with one image, torch.export would treat the batch as a constant
 _NETWORK = "model"
 
 
 class Deployable(nn.Module):
-    """A network behind the bundle's input: uint8 [N, H, W, C] to logits."""
+    """A network that takes a bundle's input, uint8 [N, H, W, C], and returns logits."""
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -38,7 +37,7 @@ class Deployable(nn.Module):
         self.add_module(_NETWORK, network)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the logits of images as they come from preprocessing."""
+        """Return the logits of preprocessed images."""
         logits: torch.Tensor = self.get_submodule(_NETWORK)(self.normalize(image.permute(0, 3, 1, 2).float()))
         return logits
 
@@ -48,11 +47,11 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing, image_shape: tuple
 
     Args:
         network: takes normalised float32 [N, C, H, W] and returns logits.
-        preprocessing: whose mean and standard deviation go into the graph.
+        preprocessing: its mean and standard deviation become part of the graph.
         image_shape: height, width and channels.
 
     Raises:
-        EdgecnnError: PyTorch cannot export it.
+        EdgecnnError: PyTorch cannot export the network.
     """
     example = torch.zeros((_EXAMPLE_BATCH, *image_shape), dtype=torch.uint8)
     batch = {"image": {0: torch.export.Dim("batch", min=1)}}
@@ -68,15 +67,15 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing, image_shape: tuple
                 opset_version=OPSET,
                 verbose=False,
             )
-    except Exception as error:  # whatever the network does: the exporter traces it, and raises what it likes
+    except Exception as error:  # the exporter traces the network and can raise any exception
         raise EdgecnnError(f"PyTorch cannot export this network: {' '.join(str(error).split())[:300]}") from error
     assert program is not None
     return tidy(program.model_proto)
 
 
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Name nodes and tensors by PyTorch module, and strip all other metadata; returns the same model."""
-    prefix = f"{_NETWORK}."  # of the wrapper: `model.conv1.weight` becomes `conv1.weight`
+    """Name nodes and tensors after their PyTorch modules, remove other metadata, and return the same model."""
+    prefix = f"{_NETWORK}."  # `model.conv1.weight` becomes `conv1.weight`
     renamed = {initializer.name: initializer.name.removeprefix(prefix) for initializer in model.graph.initializer}
     taken: Counter[str] = Counter()
     for node in model.graph.node:
@@ -98,7 +97,7 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _normalization(preprocessing: Preprocessing) -> nn.BatchNorm2d:
-    """Express (pixel / 255 - mean) / std as one normalisation of pixels in 0..255."""
+    """Return (pixel / 255 - mean) / std as one normalisation layer for pixels in 0..255."""
     layer = nn.BatchNorm2d(preprocessing.channels, affine=False)
     mean = torch.tensor(preprocessing.mean, dtype=torch.float64) * 255
     variance = (torch.tensor(preprocessing.std, dtype=torch.float64) * 255) ** 2 - layer.eps
@@ -108,7 +107,7 @@ def _normalization(preprocessing: Preprocessing) -> nn.BatchNorm2d:
 
 
 def _node_name(node: onnx.NodeProto) -> str:
-    """Return `module/Operator`; a layer with weights is named for them: batch norms fused into it have gone."""
+    """Return `module/Operator`. A layer with weights is named after them, because it may have a fused batch norm."""
     weights = [name for name in node.input[1:2] if name.endswith(".weight")]
     scope = weights[0].removesuffix(".weight") if weights else _scope(node)
     module = scope.removeprefix(_NETWORK).removeprefix(".")
@@ -116,7 +115,7 @@ def _node_name(node: onnx.NodeProto) -> str:
 
 
 def _scope(node: onnx.NodeProto) -> str:
-    """Read the PyTorch module from the exporter's metadata: `['', 'model', 'model.conv1', 'conv2d']`."""
+    """Return the PyTorch module from the exporter's metadata: `['', 'model', 'model.conv1', 'conv2d']`."""
     for entry in node.metadata_props:
         if entry.key == "pkg.torch.onnx.name_scopes":
             scopes = ast.literal_eval(entry.value)
@@ -140,7 +139,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's own talk from the terminal: what matters of it, the parity check finds out."""
+    """Suppress the exporter's messages. The parity check detects real problems."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,1 +1,1 @@
-"""Reads weights that other tools wrote. Must not train or export."""
+"""Read weights from other tools. Must not train or export."""

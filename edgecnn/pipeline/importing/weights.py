@@ -1,6 +1,6 @@
-"""Weights that were trained elsewhere: a torchvision state dict, a safetensors file, or a torchvision weights entry.
+"""Import weights: a torchvision state dict, a safetensors file, or a torchvision weights entry.
 
-A foreign file is read without executing anything in it: `torch.load` with `weights_only=True`, or safetensors.
+Files are read without executing code from them: `torch.load` with `weights_only=True`, or safetensors.
 """
 
 import dataclasses
@@ -23,22 +23,22 @@ from edgecnn.pipeline.models.registry import build, check_network, get_architect
 from edgecnn.pipeline.reference import Reference, check_state
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's training images, per channel."""
+"""Mean and standard deviation of ImageNet's training images, per channel."""
 
 _GREY_MEAN, _GREY_STD = (0.449,), (0.226,)
 
 
 @dataclass(frozen=True)
 class WeightsOptions:
-    """What a weights file does not say of itself; None takes ImageNet's custom.
+    """Properties that a weights file does not contain. None selects the ImageNet default.
 
     Attributes:
-        image_size: height and width of the crop; 224.
-        resize: the shorter side before cropping; 256/224 of the crop.
+        image_size: height and width of the crop. Default: 224.
+        resize: length of the shorter side before cropping. Default: 256/224 of the crop.
         mean: per channel, of pixels in [0, 1].
-        std: likewise.
-        labels: class names; the numbers of the classes.
-        stem: that the network was trained with, where an architecture has several.
+        std: per channel, of pixels in [0, 1].
+        labels: class names. Default: the class indices.
+        stem: the stem of the network, if its architecture has several.
     """
 
     image_size: int | None = None
@@ -50,11 +50,11 @@ class WeightsOptions:
 
 
 def open_weights(architecture: str, text: str, options: WeightsOptions) -> Reference:
-    """Open what `--weights` names: a file, or an entry of torchvision's weights for that architecture.
+    """Open the argument of `--weights`: a file, or the name of a torchvision weights entry of the architecture.
 
     Raises:
-        UsageError: no such architecture, file or entry, or options that do not fit.
-        CheckpointError: the file holds something else than this architecture's weights.
+        UsageError: the architecture, file or entry is unknown, or the options do not match the weights.
+        CheckpointError: the file does not have this architecture's weights.
     """
     get_architecture(architecture)
     path = Path(text)
@@ -64,10 +64,10 @@ def open_weights(architecture: str, text: str, options: WeightsOptions) -> Refer
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read class names from a text file, one a line.
+    """Read class names from a text file, one per line.
 
     Raises:
-        UsageError: it cannot be read, or is not UTF-8.
+        UsageError: the file cannot be read, or is not UTF-8.
     """
     try:
         return tuple(path.read_text(encoding="utf-8").splitlines())
@@ -76,7 +76,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def from_file(architecture: str, path: Path, options: WeightsOptions) -> Reference:
-    """Read a state dict; the numbers of classes and of channels are read from it."""
+    """Read a state dict. It determines the numbers of classes and channels."""
     content = path.read_bytes()
     state = _read_state(path, content)
     size = options.image_size or get_architecture(architecture).image_size
@@ -91,20 +91,26 @@ def from_file(architecture: str, path: Path, options: WeightsOptions) -> Referen
 
 
 def _from_torchvision(architecture: str, name: str, options: WeightsOptions) -> Reference:
-    """Take an entry's weights, and with them its labels, resize, crop and interpolation."""
+    """Read a torchvision entry's weights, labels, resize, crop and interpolation."""
     try:
         entries: Any = get_model_weights(architecture)
     except ValueError:
-        raise UsageError(f"there is no file {name}, and torchvision has no weights for {architecture}") from None
+        raise UsageError(
+            f"{name} is not a file, and torchvision has no weights for {architecture}: pass a weights file"
+        ) from None
     if name not in entries.__members__:
         choices = ", ".join(entries.__members__)
-        raise UsageError(f"{name} is neither a file nor torchvision's weights for {architecture}: choose {choices}")
+        raise UsageError(
+            f"{name} is neither a file nor a torchvision weights entry for {architecture}: choose {choices}"
+        )
     entry = entries[name]
     preset = entry.transforms()
     try:
         state = entry.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
-        raise CheckpointError(f"cannot fetch {entry.url}: {error}; download it elsewhere and give the file") from None
+        raise CheckpointError(
+            f"cannot download {entry.url}: {error}; download it on another machine and pass the file"
+        ) from None
     network = Network(architecture, len(entry.meta["categories"]), 3, (preset.crop_size[0], preset.crop_size[0]))
     check_network(network)
     theirs = preset_preprocessing(preset)
@@ -115,7 +121,7 @@ def _from_torchvision(architecture: str, name: str, options: WeightsOptions) -> 
 
 
 def preset_preprocessing(preset: Any) -> Preprocessing:
-    """Turn the transforms of a torchvision weights entry (its `ImageClassification` preset) into data."""
+    """Return the preprocessing of a torchvision weights entry, from its `ImageClassification` preset."""
     (crop,) = preset.crop_size
     return Preprocessing(
         "RGB",
@@ -135,18 +141,20 @@ def _read_state(path: Path, content: bytes) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
     except pickle.UnpicklingError:
         raise CheckpointError(
-            f"{path} holds more than tensors, or is no PyTorch file: refused, nothing of it was executed; "
-            f"save the state dict alone"
+            f"{path} contains more than tensors, or is not a PyTorch file: it was rejected without executing its "
+            f"code; save the state dict only"
         ) from None
     except (RuntimeError, EOFError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} is not a PyTorch file: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise CheckpointError(f"{path} is not a state dict: expected names and tensors; save model.state_dict()")
+        raise CheckpointError(
+            f"{path} is not a state dict: expected a dictionary of names and tensors; save model.state_dict()"
+        )
     return dict(found)
 
 
 def _describe(guess: Network, state: dict[str, torch.Tensor], path: Path) -> Network:
-    """Correct a guess: read the numbers of classes and of channels from the last and from the first weights."""
+    """Return `guess` with the number of classes from the last weights and of channels from the first weights."""
     architecture = guess.architecture
     with torch.device("meta"):
         expected = build(guess).state_dict()
@@ -154,7 +162,7 @@ def _describe(guess: Network, state: dict[str, torch.Tensor], path: Path) -> Net
     first, last = state.get(weights[0]), state.get(weights[-1])
     if first is None or last is None or first.ndim != 4 or last.ndim != 2:
         check_state(architecture, expected, state)
-        raise CheckpointError(f"{path} does not hold the weights of {architecture}")
+        raise CheckpointError(f"{path} does not contain the weights of {architecture}")
     network = dataclasses.replace(guess, num_classes=len(last), in_channels=first.shape[1])
     with torch.device("meta"):
         check_state(architecture, build(network).state_dict(), state)
@@ -173,16 +181,16 @@ def _preprocessing(network: Network, options: WeightsOptions) -> Preprocessing:
             options.std or std,
         )
     except ValueError as error:
-        raise UsageError(f"--mean, --std or --resize does not fit: {error}") from None
+        raise UsageError(f"--mean, --std or --resize is not valid: {error}") from None
 
 
 def _normalisation(
     architecture: str, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and standard deviation that the network needs.
+    """Return the mean and standard deviation for the network's input.
 
-    torchvision's GoogLeNet comes from a TensorFlow model. Its `transform_input` undoes ImageNet's normalisation
-    inside the network and scales to [-1, 1]: (x · std + mean - 0.5) / 0.5, which is a normalisation with 0.5 and 0.5.
+    torchvision's GoogLeNet was ported from TensorFlow. Its `transform_input` reverts ImageNet's normalisation and
+    scales to [-1, 1]: (x · std + mean - 0.5) / 0.5. This equals a normalisation with mean 0.5 and std 0.5.
     """
     return ((0.5,) * len(mean), (0.5,) * len(std)) if architecture == "googlenet" else (mean, std)
 
@@ -191,5 +199,7 @@ def _labels(labels: tuple[str, ...] | None, classes: int) -> tuple[str, ...]:
     if labels is None:
         return tuple(str(index) for index in range(classes))
     if len(labels) != classes:
-        raise UsageError(f"--labels has {len(labels)} lines, the weights have {classes} classes")
+        raise UsageError(
+            f"--labels has {len(labels)} lines, expected one for each of the {classes} classes of the weights"
+        )
     return labels

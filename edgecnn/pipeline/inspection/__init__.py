@@ -1,1 +1,1 @@
-"""What a network is made of, layer by layer: shapes, parameters, work, and how much of the image each layer sees."""
+"""Inspect a network layer by layer: shapes, parameters, MACs and receptive fields."""

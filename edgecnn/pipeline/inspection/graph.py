@@ -1,6 +1,6 @@
-"""Inspect a bundle's ONNX graph: what really runs on the device, batch norms folded, layers in INT8 or float.
+"""Inspect a bundle's ONNX graph as it runs on the device: batch norms folded, layers in INT8 or float.
 
-Q/DQ pairs are not layers: they say what the operators between them compute in.
+Q/DQ pairs are not layers. They define the precision of the operators between them.
 """
 
 import math
@@ -27,13 +27,13 @@ def inspect_bundle(bundle: Bundle) -> Inspection:
     """
     try:
         layers = _layers(onnx.load(str(bundle.model)))
-    except Exception as error:  # protobuf's and onnx's own, which share no base class
+    except Exception as error:  # the exceptions of protobuf and onnx have no common base class
         raise BundleError(f"cannot read {bundle.model}: {' '.join(str(error).split())[:200]}") from None
     return summed(bundle.manifest.name, bundle.manifest.image_shape, layers)
 
 
 def count_macs(model: onnx.ModelProto) -> int:
-    """Count the multiply-accumulates of a graph for one image: what `inspect_bundle` says in total.
+    """Return the multiply-accumulates of a graph for one image, like the total of `inspect_bundle`.
 
     Raises:
         BundleError: the shapes in the graph contradict each other.
@@ -41,7 +41,7 @@ def count_macs(model: onnx.ModelProto) -> int:
     try:
         return sum(layer.macs for layer in _layers(model))
     except onnx.shape_inference.InferenceError as error:
-        raise BundleError(f"cannot count the graph's work: {' '.join(str(error).split())[:200]}") from None
+        raise BundleError(f"cannot count the graph's MACs: {' '.join(str(error).split())[:200]}") from None
 
 
 def _layers(model: onnx.ModelProto) -> list[Layer]:
@@ -51,21 +51,21 @@ def _layers(model: onnx.ModelProto) -> list[Layer]:
 
 
 class _Walk:
-    """Goes through a graph in its order, and remembers what each tensor sees, where it comes from and its shape."""
+    """Visits the nodes in order and tracks each tensor's receptive field, precision and shape."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._constants = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
-        self._shapes = {  # without the batch
+        self._shapes = {  # without the batch dimension
             info.name: tuple(dimension.dim_value for dimension in info.type.tensor_type.shape.dim[1:])
             for info in (*graph.value_info, *graph.output)
         }
         self._fields = {INPUT_NAME: Field()}
         self._dequantized: set[str] = set()
-        self._integer: set[str] = set()  # what an INT8 operator gives; a ReLU behind it is part of it
+        self._integer: set[str] = set()  # outputs of INT8 operators; a following ReLU is fused into the operator
         self._counted: set[str] = set()
 
     def node(self, node: onnx.NodeProto) -> Layer | None:
-        """Take one node, and return its layer; None where it is no layer of its own."""
+        """Process one node. Return its layer, or None if the node is not a layer."""
         output = node.output[0]
         if node.op_type == _DEQUANTIZE and node.input[0] in self._constants:
             self._constants[output] = self._constants[node.input[0]]  # weights, stored as integers
@@ -101,7 +101,7 @@ class _Walk:
         return WHOLE if node.op_type in _GLOBAL else field
 
     def _parameters(self, node: onnx.NodeProto) -> int:
-        """Count weights and biases, each where it is read first; shapes and normalisation constants learn nothing."""
+        """Return the number of weights and biases, each counted once, without shapes and normalisation constants."""
         if node.op_type not in _WEIGHTED:
             return 0
         fresh = {name for name in node.input[1:] if name in self._constants} - self._counted
@@ -116,7 +116,7 @@ class _Walk:
 
 
 def _kind(node: onnx.NodeProto) -> str:
-    if node.op_type == "Max":  # quantizing spells a ReLU out where an engine would take it into a float operator
+    if node.op_type == "Max":  # quantization writes a ReLU as Max where an engine would fuse it into a float operator
         return "Relu"
     return window(node.op_type, *_window(node)) if node.op_type in _SLIDING else node.op_type
 

@@ -1,4 +1,4 @@
-"""Inspects an architecture, a checkpoint or a bundle; PyTorch is imported for the first two only."""
+"""Inspect an architecture, a checkpoint or a bundle. PyTorch is imported for the first two only."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from edgecnn.pipeline.inspection.layers import Inspection
 
 @dataclass(frozen=True)
 class QuantizedLayers:
-    """The layers of an INT8 bundle, worst first, and the tensors in float, each with the reason."""
+    """The layers of an INT8 bundle, worst first, and its float tensors, each with the reason."""
 
     layers: tuple[LayerReport, ...]
     float_tensors: dict[str, str]
@@ -21,7 +21,7 @@ class QuantizedLayers:
 
 @dataclass(frozen=True)
 class Inspected:
-    """The result of an inspection; `quantization` is that of an INT8 bundle."""
+    """The result of an inspection. Only an INT8 bundle has `quantization`."""
 
     inspection: Inspection
     quantization: QuantizedLayers | None = None
@@ -29,9 +29,9 @@ class Inspected:
 
 @dataclass(frozen=True)
 class ArchitectureCost:
-    """The parameters and MACs of an architecture with its usual image; the other fields are those of `Architecture`.
+    """The parameters and MACs of an architecture at its default image size; for other fields see `Architecture`.
 
-    Parameters include heads that only training uses. MACs are multiply-accumulates for one image.
+    Parameters include heads used in training only. MACs are multiply-accumulates for one image.
     """
 
     name: str
@@ -49,13 +49,14 @@ def inspect(subject: str, *, image_size: int | None = None, stem: Stem | None = 
     """Inspect an architecture, a checkpoint or a bundle.
 
     Args:
-        subject: an architecture's name, or the path of a checkpoint or a bundle; a path exists or has a slash.
-        image_size: of an architecture; by default its usual one.
-        stem: of an architecture; by default `standard`.
+        subject: an architecture's name, or the path of a checkpoint or bundle. An existing path, or text with a slash,
+            is a path.
+        image_size: for an architecture. The default is its default size.
+        stem: for an architecture. The default is `standard`.
 
     Raises:
-        UsageError: there is no such architecture, it takes no such images, or a checkpoint or bundle was given with
-            `image_size` or `stem`.
+        UsageError: the architecture is unknown, it does not accept the image size, or `image_size` or `stem` is given
+            with a checkpoint or bundle.
         CheckpointError, BundleError: the path cannot be read.
     """
     path = Path(subject)
@@ -66,7 +67,9 @@ def inspect(subject: str, *, image_size: int | None = None, stem: Stem | None = 
         network = get_architecture(subject).usual(image_size=image_size, stem=stem or "standard")
         return Inspected(inspect_network(network))
     if (image_size, stem) != (None, None):
-        raise UsageError("--image-size and --stem are for an architecture: a checkpoint or bundle has its own")
+        raise UsageError(
+            "--image-size and --stem are valid for an architecture only: remove them for a checkpoint or bundle"
+        )
     if (path / "checkpoint.json").is_file():
         from edgecnn.pipeline.inspection.network import inspect_network
         from edgecnn.pipeline.training.checkpoint import read_checkpoint
@@ -83,7 +86,7 @@ def inspect(subject: str, *, image_size: int | None = None, stem: Stem | None = 
 
 
 def architecture_costs() -> tuple[ArchitectureCost, ...]:
-    """Return all architectures at their usual image size, in the order of their invention."""
+    """Return all architectures at their default image size, in order of publication."""
     from edgecnn.pipeline.inspection.network import inspect_network
     from edgecnn.pipeline.models.registry import architectures
 
@@ -107,7 +110,7 @@ def architecture_costs() -> tuple[ArchitectureCost, ...]:
 
 
 def _worst_first(layers: tuple[LayerReport, ...]) -> tuple[LayerReport, ...]:
-    """Sort layers by their signal-to-noise ratio; where each was tried in float, they are in order already."""
+    """Sort layers by signal-to-noise ratio. Layers that were tried in float are already sorted."""
     if any(layer.float_wins is not None for layer in layers):
         return layers
 

@@ -1,4 +1,4 @@
-"""The result of an inspection, and the arithmetic of receptive fields; the same for a network and for a graph."""
+"""The result of an inspection, and receptive field arithmetic, for both networks and graphs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ class Layer:
     """One layer.
 
     Attributes:
-        name: of the PyTorch module that it is, or that it stands in.
-        kind: what it computes, with its window where it has one: `Conv2d 3×3, stride 2`.
-        output_shape: without the batch; None for a layer that only training uses.
-        parameters: how many numbers it learns.
-        macs: multiply-accumulates for one image, of convolutions and linear layers; biases and activations count none.
-        receptive_field: height and width in pixels of what one unit sees, the padding included; None is everything.
-        precision: what it computes in.
+        name: name of its PyTorch module, or of the module that contains it.
+        kind: operator, and its window if it has one: `Conv2d 3×3, stride 2`.
+        output_shape: without the batch dimension; None for a layer used in training only.
+        parameters: number of learned values.
+        macs: multiply-accumulates of convolutions and linear layers for one image, without biases and activations.
+        receptive_field: height and width in pixels, including padding; None for the whole image.
+        precision: precision of the computation.
     """
 
     name: str
@@ -30,13 +30,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Inspection:
-    """All layers, in the order in which they run.
+    """All layers, in execution order.
 
     Attributes:
-        subject: what was inspected: an architecture, or the name of a checkpoint or bundle.
+        subject: name of the inspected architecture, checkpoint or bundle.
         image_shape: height, width and channels of one image.
-        layers: those that only training uses come last.
-        parameters: sum over the layers; a layer that runs twice learns once.
+        layers: layers used in training only come last.
+        parameters: sum over the layers. Shared parameters count once.
         macs: sum over the layers.
     """
 
@@ -48,7 +48,7 @@ class Inspection:
 
 
 def summed(subject: str, image_shape: tuple[int, int, int], layers: Iterable[Layer]) -> Inspection:
-    """Add up the layers."""
+    """Return the inspection of these layers, with totals."""
     every = tuple(layers)
     return Inspection(
         subject, image_shape, every, sum(layer.parameters for layer in every), sum(layer.macs for layer in every)
@@ -57,7 +57,7 @@ def summed(subject: str, image_shape: tuple[int, int, int], layers: Iterable[Lay
 
 @dataclass(frozen=True)
 class Field:
-    """What one unit of a feature map sees of the image.
+    """The receptive field of one unit of a feature map.
 
     Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill, 2019.
 
@@ -70,23 +70,23 @@ class Field:
     jump: int = 1
 
     def through(self, kernel: int, stride: int, dilation: int = 1) -> "Field":
-        """Return what a unit sees behind a sliding window."""
+        """Return the receptive field after a sliding window."""
         if self.size is None:
             return self
         return Field(self.size + (kernel - 1) * dilation * self.jump, self.jump * stride)
 
 
 WHOLE = Field(None)
-"""What a unit behind global pooling or a linear layer sees: everything."""
+"""The receptive field after global pooling or a linear layer: the whole image."""
 
 
 def widest(fields: Iterable[Field]) -> Field:
-    """Return what a unit sees that reads several maps of one size, as sums and concatenations do."""
+    """Return the largest receptive field, for operators that read several maps, such as sums and concatenations."""
     return max(fields, key=lambda field: float("inf") if field.size is None else field.size, default=Field())
 
 
 def window(kind: str, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...] = (1, 1)) -> str:
-    """Write a sliding window as people do: `Conv2d 3×3, stride 2`."""
+    """Return a sliding window as text: `Conv2d 3×3, stride 2`."""
     text = f"{kind} {'×'.join(map(str, kernel))}"
     text += f", stride {stride[0]}" if stride[0] != 1 else ""
     return text + (f", dilation {dilation[0]}" if dilation[0] != 1 else "")

@@ -1,4 +1,4 @@
-"""Inspect a PyTorch network: its forward pass is traced with torch.fx, and runs on shapes alone, without numbers.
+"""Inspect a PyTorch network. Its forward pass is traced with torch.fx and runs on the meta device, on shapes only.
 
 Reed, DeVito, He, Ussery and Ansel, torch.fx: Practical Program Capture and Transformation, 2022 (arXiv:2112.08429).
 """
@@ -19,10 +19,10 @@ _GLOBAL = (nn.Linear, nn.AdaptiveAvgPool2d)
 
 
 def inspect_network(network: Network, subject: str | None = None) -> Inspection:
-    """Inspect a network; `subject` is what to call it, by default the architecture's name.
+    """Inspect a network. `subject` is its name in the result, by default the architecture's name.
 
     Raises:
-        UsageError: no such architecture, or an image size that it cannot take.
+        UsageError: the architecture is unknown, or does not accept the image size.
     """
     with torch.device("meta"):
         module = build(network).eval()
@@ -34,7 +34,7 @@ def inspect_network(network: Network, subject: str | None = None) -> Inspection:
 
 
 class _Walk(fx.Interpreter):
-    """A forward pass that notes each layer as it runs."""
+    """A forward pass that records each layer."""
 
     def __init__(self, traced: fx.GraphModule, module: nn.Module) -> None:
         super().__init__(traced)
@@ -45,7 +45,7 @@ class _Walk(fx.Interpreter):
         self._scope = ""
 
     def run_node(self, n: fx.Node) -> Any:
-        """Run one node, and note it."""
+        """Run one node and record it."""
         result = super().run_node(n)
         field = widest(self._fields[source] for source in n.all_input_nodes)
         if n.op == "call_module":
@@ -61,7 +61,7 @@ class _Walk(fx.Interpreter):
         field = _field_behind(module, field)
         parameters = 0 if name in self.seen else _count(module)
         self.seen.add(name)
-        if not isinstance(module, nn.Identity | nn.Dropout):  # nothing happens in them
+        if not isinstance(module, nn.Identity | nn.Dropout):  # no computation in inference
             shape = tuple(result.shape[1:])
             self.layers.append(Layer(name, _kind(module), shape, parameters, _macs(module, result), field.size))
         return field
@@ -70,18 +70,18 @@ class _Walk(fx.Interpreter):
         name = n.target if isinstance(n.target, str) else getattr(n.target, "__name__", str(n.target))
         if name == "mean":
             name, field = "global average", WHOLE
-        if name != "flatten":  # moves no number
+        if name != "flatten":  # no computation
             self.layers.append(Layer(self._scope_of(n), name, tuple(result.shape[1:]), 0, 0, field.size))
         return field
 
     def _scope_of(self, n: fx.Node) -> str:
-        """Name the module whose forward pass calls this function."""
+        """Return the name of the module whose forward pass calls this function."""
         stack = n.meta.get("nn_module_stack") or {}
         return str(list(stack.values())[-1][0]) if stack else ""
 
 
 def _unused(module: nn.Module, seen: set[str]) -> Iterator[Layer]:
-    """List the modules with weights that the forward pass never calls: heads that only training uses."""
+    """Yield the modules with weights that the forward pass does not call: heads used in training only."""
     for name, part in module.named_modules():
         if name not in seen and next(part.parameters(recurse=False), None) is not None:
             yield Layer(name, f"{_kind(part)} (training)", None, _count(part), 0, None)
@@ -100,7 +100,7 @@ def _kind(module: nn.Module) -> str:
 
 
 def _macs(module: nn.Module, result: torch.Tensor) -> int:
-    """Count multiply-accumulates: each number of the result sums up one window, or one row of weights."""
+    """Return the multiply-accumulates. Each output value is a sum over one window, or over one row of weights."""
     if not isinstance(module, nn.Conv2d | nn.Linear):
         return 0
     return math.prod(result.shape[1:]) * math.prod(module.weight.shape[1:])

@@ -1,1 +1,1 @@
-"""The networks, one file a family, and the registry through which everything else finds them."""
+"""The networks, one file per family, and their registry."""

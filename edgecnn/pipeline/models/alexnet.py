@@ -1,4 +1,4 @@
-"""AlexNet: ReLU in place of tanh, dropout in the large linear layers, and overlapping pooling windows.
+"""AlexNet: ReLU instead of tanh, dropout in the large linear layers, and overlapping pooling windows.
 
 Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep Convolutional Neural Networks, NIPS 2012; in the
 form of Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014 (arXiv:1404.5997), which
@@ -11,17 +11,17 @@ from torch import nn
 from edgecnn.pipeline.models.pooling import average_pool, pooled_size
 
 MIN_IMAGE_SIZE = 63
-"""The smallest image of which every pooling window still sees something: 63, 15, 7, 3, 1."""
+"""The smallest image size for which no feature map is empty: 63, 15, 7, 3, 1."""
 
 
 class AlexNet(nn.Module):
-    """AlexNet, for square images of at least 63 pixels; parameters and keys are torchvision's at 224.
+    """AlexNet, for square images of at least 63 pixels. At 224 pixels, parameters and keys equal torchvision's.
 
-    Deviations from the paper: one column in place of two GPUs, with the 2014 paper's numbers of filters, and no local
-    response normalisation (Simonyan and Zisserman, 2014, section 2.3, found that it does not help).
+    Deviations from the paper: one column instead of two GPUs, with the 2014 paper's numbers of filters, and no local
+    response normalisation (no benefit: Simonyan and Zisserman, 2014, section 2.3).
 
-    Deviation from torchvision: its adaptive pooling to 6 × 6 does nothing at 224 and does not divide at most other
-    sizes. Here the classifier takes the feature map as it is, or its averages over windows that divide it.
+    Deviation from torchvision: its adaptive pooling to 6 × 6 is an identity at 224 pixels, and has unequal windows at
+    most other sizes. Here an average pooling with equal windows replaces it; see `pooled_size`.
     """
 
     def __init__(self, num_classes: int = 1000, in_channels: int = 3, image_size: tuple[int, int] = (224, 224)) -> None:
@@ -61,7 +61,7 @@ class AlexNet(nn.Module):
 
 
 def _feature_size(image_size: int) -> int:
-    """Follow the image's size through the layers: the first convolution, then three times 3 × 3 pooling at stride 2."""
+    """Return the size of the feature map after the first convolution and three 3 × 3 poolings at stride 2."""
     size = (image_size + 2 * 2 - 11) // 4 + 1
     for _ in range(3):
         size = (size - 3) // 2 + 1

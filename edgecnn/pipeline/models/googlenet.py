@@ -1,6 +1,6 @@
 """GoogLeNet ("Inception v1"): Szegedy et al., Going Deeper with Convolutions, CVPR 2015 (arXiv:1409.4842).
 
-An inception module applies windows of several sizes and a pooling side by side and concatenates the results; 1 × 1
+An inception module applies windows of several sizes and a pooling in parallel and concatenates the results. 1 × 1
 convolutions reduce the channels first. During training, two auxiliary classifiers add gradients to the lower layers.
 """
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# The paper's table 1, one row an inception module: in, 1×1, 3×3 narrowed, 3×3, 5×5 narrowed, 5×5, behind the pooling.
+# The paper's table 1, one row per inception module: in, 1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5, pool projection.
 TABLE: dict[str, tuple[int, int, int, int, int, int, int]] = {
     "inception3a": (192, 64, 96, 128, 16, 32, 32),
     "inception3b": (256, 128, 128, 192, 32, 96, 64),
@@ -22,13 +22,13 @@ TABLE: dict[str, tuple[int, int, int, int, int, int, int]] = {
 }
 
 MIN_IMAGE_SIZE = 32
-"""Stem and poolings halve the map five times: 32 becomes 1."""
+"""The stem and the poolings halve the map five times: 32 becomes 1."""
 
 
 class BasicConv2d(nn.Module):
     """Convolution, batch normalisation, ReLU.
 
-    Deviation: the paper came before batch normalisation; torchvision's network has it.
+    Deviation from the paper: batch normalisation, as in torchvision.
     """
 
     def __init__(self, channels: int, filters: int, *, kernel_size: int, stride: int = 1, padding: int = 0) -> None:
@@ -42,10 +42,10 @@ class BasicConv2d(nn.Module):
 
 
 class Inception(nn.Module):
-    """Four branches over the same map, laid beside one another (the paper's figure 2b).
+    """Four parallel branches over the same map (the paper's figure 2b).
 
-    Deviation: the third branch has a 3 × 3 window where the paper has 5 × 5, as the TensorFlow model had from which
-    torchvision's weights were ported (pytorch/vision#906).
+    Deviation from the paper: the third branch has a 3 × 3 window instead of 5 × 5, like the TensorFlow model that
+    torchvision's weights come from (pytorch/vision#906).
     """
 
     def __init__(  # noqa: PLR0917 - a row of the table
@@ -69,7 +69,7 @@ class Inception(nn.Module):
 
 
 class InceptionAux(nn.Module):
-    """An auxiliary classifier: only training looks at it (the paper's section 5)."""
+    """An auxiliary classifier, used in training only (the paper's section 5)."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -80,16 +80,16 @@ class InceptionAux(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the auxiliary logits, [N, num_classes]."""
-        x = functional.adaptive_avg_pool2d(x, (4, 4))  # N × C × 4 × 4; never exported, so it need not divide
+        x = functional.adaptive_avg_pool2d(x, (4, 4))  # N × C × 4 × 4; never exported, so unequal windows are allowed
         x = torch.flatten(self.conv(x), 1)  #            N × 2048
         x = functional.relu(self.fc1(x))  #              N × 1024
         return self.fc2(self.dropout(x))
 
 
 class GoogLeNet(nn.Module):
-    """GoogLeNet, for square images of at least 32 pixels; parameters and keys are torchvision's.
+    """GoogLeNet, for square images of at least 32 pixels. Parameters and keys equal torchvision's.
 
-    `forward` returns logits; `forward_with_aux` also returns the auxiliary ones, and only training calls it.
+    `forward` returns logits. `forward_with_aux` also returns auxiliary logits, for training only.
     """
 
     def __init__(self, num_classes: int = 1000, in_channels: int = 3) -> None:
@@ -114,7 +114,7 @@ class GoogLeNet(nn.Module):
         return self._upper(self._middle(self._lower(x)))
 
     def forward_with_aux(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the logits, and those of the lower and of the upper auxiliary classifier, for training."""
+        """Return the logits of the network and of the lower and upper auxiliary classifiers, for training."""
         lower = self._lower(x)
         middle = self._middle(lower)
         return self._upper(middle), self.aux1(lower), self.aux2(middle)
@@ -126,24 +126,24 @@ class GoogLeNet(nn.Module):
         x = self.inception3a(x)  #           N × 256 × 28 × 28
         x = self.inception3b(x)  #           N × 480 × 28 × 28
         x = self.maxpool3(x)  #              N × 480 × 14 × 14
-        return self.inception4a(x)  #        N × 512 × 14 × 14, where the first auxiliary classifier looks
+        return self.inception4a(x)  #        N × 512 × 14 × 14, input of the first auxiliary classifier
 
     def _middle(self, x: torch.Tensor) -> torch.Tensor:
         x = self.inception4b(x)  #     N × 512 × 14 × 14
         x = self.inception4c(x)  #     N × 512 × 14 × 14
-        return self.inception4d(x)  #  N × 528 × 14 × 14, where the second looks
+        return self.inception4d(x)  #  N × 528 × 14 × 14, input of the second auxiliary classifier
 
     def _upper(self, x: torch.Tensor) -> torch.Tensor:
         x = self.inception4e(x)  #  N × 832 × 14 × 14
         x = self.maxpool4(x)  #     N × 832 × 7 × 7
         x = self.inception5a(x)  #  N × 832 × 7 × 7
         x = self.inception5b(x)  #  N × 1024 × 7 × 7
-        x = x.mean(dim=(2, 3))  #   N × 1024: global average pooling, in place of the large linear layers of AlexNet
+        x = x.mean(dim=(2, 3))  #   N × 1024: global average pooling, instead of AlexNet's large linear layers
         return self.fc(self.dropout(x))
 
 
 def _initialise(network: nn.Module) -> None:
-    """Start from a narrow normal distribution, cut at two deviations, as the TensorFlow model did."""
+    """Initialise weights from a normal distribution, truncated at -2 and 2, like the TensorFlow model."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.trunc_normal_(module.weight, mean=0.0, std=0.01, a=-2, b=2)

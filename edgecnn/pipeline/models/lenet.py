@@ -13,10 +13,10 @@ class LeNet(nn.Module):
 
     Deviations from the paper:
 
-    * ReLU in place of the scaled tanh 1.7159 · tanh(2/3 · x) (Krizhevsky, Sutskever and Hinton, 2012, section 3.1);
-    * max pooling in place of averages with a trained factor and bias (S2, S4);
-    * C3 sees all six feature maps; the paper's table I connects each of its maps to three, four or six of them;
-    * a linear layer that returns logits in place of Gaussian radial basis functions.
+    * ReLU instead of the scaled tanh 1.7159 · tanh(2/3 · x) (Krizhevsky, Sutskever and Hinton, 2012, section 3.1);
+    * max pooling instead of averages with a trained factor and bias (S2, S4);
+    * C3 reads all six feature maps; in the paper's table I, each map of C3 reads three, four or six of them;
+    * a linear layer that returns logits instead of Gaussian radial basis functions.
     """
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""The architectures by name: the seam that other families, and a test's own network, join."""
+"""Registry of architectures. Other code can register more."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from edgecnn.pipeline.models import alexnet, googlenet, lenet, resnet, vgg
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network that can be built.
+    """A registered architecture.
 
     Attributes:
-        name: what the user types.
+        name: name on the command line.
         build: returns a network whose `forward` takes normalised float32 [N, C, S, S] and returns logits [N, K].
-        image_size: height and width of its usual square input, in pixels.
-        min_image_size: the smallest that it can take.
-        max_image_size: the largest, or None where any will do.
-        stems: the stems that it can be built with.
-        in_channels: channels of its usual image.
-        num_classes: classes that it was made for.
-        optional_keys: how the keys begin that weights may lack: heads that only training uses.
-        heads: modules whose outputs are the classes, the network's own first: fine-tuning replaces them.
+        image_size: default height and width of the square input, in pixels.
+        min_image_size: smallest accepted size.
+        max_image_size: largest accepted size, or None for no limit.
+        stems: supported stems.
+        in_channels: default number of channels.
+        num_classes: default number of classes.
+        optional_keys: prefixes of keys that weights may omit: heads used in training only.
+        heads: modules that output the classes, the main head first. Fine-tuning replaces them.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Architecture:
     heads: tuple[str, ...] = ()
 
     def usual(self, *, image_size: int | None = None, stem: Stem = "standard") -> Network:
-        """Describe the network as its paper has it, at another image size or with another stem where one is given."""
+        """Return the network of the paper, optionally with another image size or stem."""
         size = image_size or self.image_size
         return Network(self.name, self.num_classes, self.in_channels, (size, size), stem)
 
@@ -48,45 +48,45 @@ _REGISTRY: dict[str, Architecture] = {}
 
 
 def register(architecture: Architecture) -> None:
-    """Add an architecture, or replace the one of that name."""
+    """Add an architecture, or replace the one with the same name."""
     _REGISTRY[architecture.name] = architecture
 
 
 def architectures() -> tuple[Architecture, ...]:
-    """Return all architectures, in the order of their invention."""
+    """Return all architectures, in order of publication."""
     return tuple(_REGISTRY.values())
 
 
 def get_architecture(name: str) -> Architecture:
-    """Return the architecture of that name.
+    """Return the architecture with this name.
 
     Raises:
-        UsageError: there is none; the message lists those there are.
+        UsageError: the name is unknown. The message lists the known names.
     """
     if name not in _REGISTRY:
-        raise UsageError(f"there is no architecture {name!r}: choose {', '.join(_REGISTRY)}")
+        raise UsageError(f"unknown architecture {name!r}: choose {', '.join(_REGISTRY)}")
     return _REGISTRY[name]
 
 
 def check_network(network: Network) -> None:
-    """Refuse what an architecture cannot take.
+    """Check that an architecture supports the image size and the stem.
 
     Raises:
-        UsageError: no such architecture, an image size that it cannot take (the message says which it can), or a
-            stem that it does not have.
+        UsageError: the architecture is unknown, or does not support the image size or the stem. The message lists the
+            supported values.
     """
     architecture = get_architecture(network.architecture)
     smallest, largest = architecture.min_image_size, architecture.max_image_size
     if min(network.image_size) < smallest or (largest is not None and max(network.image_size) > largest):
         size = " × ".join(str(side) for side in dict.fromkeys(network.image_size))
-        takes = f"images of {smallest} pixels only" if smallest == largest else f"images from {smallest} pixels on"
+        takes = f"images of {smallest} pixels only" if smallest == largest else f"images of at least {smallest} pixels"
         raise UsageError(f"{architecture.name} takes {takes}, found --image-size {size}")
     if network.stem not in architecture.stems:
-        raise UsageError(f"{architecture.name} has the stems {', '.join(architecture.stems)}, not {network.stem!r}")
+        raise UsageError(f"{architecture.name} has the stems {', '.join(architecture.stems)}, found {network.stem!r}")
 
 
 def build(network: Network) -> nn.Module:
-    """Build a network with fresh weights.
+    """Build a network with initial weights.
 
     Raises:
         UsageError: see `check_network`.

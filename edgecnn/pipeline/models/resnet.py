@@ -1,12 +1,12 @@
 """ResNet: He, Zhang, Ren and Sun, Deep Residual Learning for Image Recognition, CVPR 2016 (arXiv:1512.03385).
 
-The layers of a block learn a residual F(x), and the block returns F(x) + x, so that deep networks can be optimised.
+The layers of a block learn a residual F(x), and the block returns F(x) + x. This makes deep networks trainable.
 """
 
 import torch
 from torch import nn
 
-# The paper's table 1: the kind of block, and how many of them in each of the four stages.
+# The paper's table 1: the kind of block, and the number of blocks in each of the four stages.
 TABLE: dict[str, tuple[str, tuple[int, int, int, int]]] = {
     "resnet18": ("basic", (2, 2, 2, 2)),
     "resnet34": ("basic", (3, 4, 6, 3)),
@@ -20,7 +20,7 @@ MIN_IMAGE_SIZE = 32
 
 
 class BasicBlock(nn.Module):
-    """Two 3 × 3 convolutions and the shortcut (the paper's figure 5, left)."""
+    """Two 3 × 3 convolutions and a shortcut (the paper's figure 5, left)."""
 
     expansion = 1
 
@@ -42,11 +42,11 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1 × 1 to narrow, 3 × 3, 1 × 1 to widen, and the shortcut (figure 5, right).
+    """1 × 1, 3 × 3 and 1 × 1 convolutions and a shortcut (the paper's figure 5, right).
 
-    Deviation from the paper: the stride is in the 3 × 3 convolution, not in the first 1 × 1, which would throw three
-    of four positions away unseen ("ResNet v1.5", NVIDIA, Deep Learning Examples; torchvision's, half a point better
-    on ImageNet).
+    Deviation from the paper: the 3 × 3 convolution has the stride. In the first 1 × 1 convolution, a stride would
+    ignore three of four positions. ("ResNet v1.5", NVIDIA, Deep Learning Examples; also in torchvision; half a point
+    better on ImageNet.)
     """
 
     expansion = 4
@@ -75,10 +75,10 @@ _BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, 
 
 
 class ResNet(nn.Module):
-    """A ResNet of the table, for square images of at least 32 pixels; parameters and keys are torchvision's.
+    """A ResNet of `TABLE`, for square images of at least 32 pixels. Parameters and keys equal torchvision's.
 
-    `small_stem` takes a 3 × 3 convolution at stride 1 in place of 7 × 7 at stride 2 and pooling, which would shrink an
-    image of 32 pixels to 8 before the first block (the paper's section 4.2 does so for CIFAR-10).
+    `small_stem` selects a 3 × 3 convolution at stride 1, as in the paper's section 4.2 for CIFAR-10. The standard stem
+    (7 × 7 at stride 2, and pooling) would shrink an image of 32 pixels to 8 before the first block.
     """
 
     def __init__(self, name: str, *, num_classes: int = 1000, in_channels: int = 3, small_stem: bool = False) -> None:
@@ -111,14 +111,14 @@ class ResNet(nn.Module):
 
 
 def _stage(block: type[BasicBlock] | type[Bottleneck], channels: int, width: int, count: int, stride: int) -> nn.Module:
-    """Stack the blocks of a stage; the first of them halves the map and changes the channels."""
+    """Return the blocks of a stage. The first block applies the stride and changes the channels."""
     blocks = [block(channels, width, stride)]
     blocks += [block(width * block.expansion, width, 1) for _ in range(count - 1)]
     return nn.Sequential(*blocks)
 
 
 def _projection(channels: int, out_channels: int, stride: int) -> nn.Module | None:
-    """Return the shortcut where shapes differ: a 1 × 1 convolution (the paper's option B); else None, the identity."""
+    """Return a 1 × 1 convolution as shortcut if shapes differ (the paper's option B), else None for the identity."""
     if stride == 1 and channels == out_channels:
         return None
     return nn.Sequential(
@@ -127,7 +127,7 @@ def _projection(channels: int, out_channels: int, stride: int) -> nn.Module | No
 
 
 def _initialise(network: nn.Module) -> None:
-    """Start as He et al., 2015 (arXiv:1502.01852)."""
+    """Initialise weights as in He et al., 2015 (arXiv:1502.01852)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""VGG: stacks of 3 × 3 convolutions, which need fewer weights than larger windows, between poolings.
+"""VGG: stacks of 3 × 3 convolutions, which have fewer weights than larger windows, between poolings.
 
 Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015 (arXiv:1409.1556).
 """
@@ -10,7 +10,7 @@ from edgecnn.pipeline.models.pooling import average_pool, pooled_size
 
 POOL = "M"
 
-# The paper's table 1: output channels of each 3 × 3 convolution, and where 2 × 2 max pooling halves the map.
+# The paper's table 1: output channels of each 3 × 3 convolution; "M" is a 2 × 2 max pooling.
 # fmt: off
 TABLE: dict[str, list[int | str]] = {
     "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
@@ -25,12 +25,13 @@ MIN_IMAGE_SIZE = 32
 
 
 class VGG(nn.Module):
-    """A VGG of the table, for square images of at least 32 pixels; parameters and keys are torchvision's at 224.
+    """A VGG of `TABLE`, for square images of at least 32 pixels. At 224, parameters and keys equal torchvision's.
 
-    Deviation from the paper: batch normalisation behind each convolution where `batch_norm` asks for it (Ioffe and
-    Szegedy, 2015); the paper had none and trained the deep ones from the weights of the shallow ones.
+    Deviation from the paper: `batch_norm` adds batch normalisation after each convolution (Ioffe and Szegedy, 2015).
+    The paper has none, and initialises deep networks from the weights of shallow ones.
 
-    Deviation from torchvision: its adaptive pooling to 7 × 7 does nothing at 224; see `pooled_size` for other sizes.
+    Deviation from torchvision: its adaptive pooling to 7 × 7 is an identity at 224 pixels; for other sizes see
+    `pooled_size`.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class VGG(nn.Module):
 
 
 def _read(row: list[int | str], channels: int, *, batch_norm: bool) -> nn.Sequential:
-    """Read a row of the table into layers."""
+    """Return the layers of a row of `TABLE`."""
     layers: list[nn.Module] = []
     for entry in row:
         if entry == POOL:
@@ -82,7 +83,7 @@ def _read(row: list[int | str], channels: int, *, batch_norm: bool) -> nn.Sequen
 
 
 def _initialise(network: nn.Module) -> None:
-    """Start as He et al., 2015 (arXiv:1502.01852): without it the deep ones do not begin to learn."""
+    """Initialise weights as in He et al., 2015 (arXiv:1502.01852). Deep VGGs do not learn otherwise."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""The effect of quantization on each layer: its noise, and what leaving it in float wins."""
+"""The effect of quantization on each layer: its noise, and the gain of leaving it in float."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ from edgecnn.progress import Progress, silent
 def report_layers(
     model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan, histograms: Mapping[str, Histogram]
 ) -> tuple[LayerReport, ...]:
-    """Describe every quantized layer, in the graph's order."""
+    """Return a report of every quantized layer, in the graph's order."""
     constants = {initializer.name: initializer for initializer in model.graph.initializer}
     reports = []
     for node in model.graph.node:
@@ -50,7 +50,7 @@ def with_wins(
     images: np.ndarray,
     progress: Progress = silent,
 ) -> tuple[LayerReport, ...]:
-    """Run images, uint8 [N, H, W, C], with each layer in float, and sort the layers by what that wins, most first."""
+    """Run images, uint8 [N, H, W, C], with each layer in float, and sort the layers by gain, largest first."""
     expected = trial_logits(model, images)
 
     def error(layers: Mapping[str, str]) -> float:
@@ -70,9 +70,9 @@ def with_wins(
 def leave_in_float(
     model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan, layers: Mapping[str, str]
 ) -> tuple[Placement, QuantizationPlan]:
-    """Return placement and plan with some layers (module name to reason) left in float."""
+    """Return placement and plan with the given layers (module name to reason) left in float."""
     fewer = place(model.graph, layers)
-    # What is quantized beside a float layer may have had its scale from a tensor that is no longer quantized.
+    # A tensor next to a float layer may share the scale of a tensor that now stays in float.
     fewer = dataclasses.replace(fewer, activations={name: placement.activations[name] for name in fewer.activations})
     return fewer, dataclasses.replace(
         plan,
@@ -84,7 +84,7 @@ def leave_in_float(
 
 
 def _clipped(histogram: Histogram, quantization: ActivationQuantization) -> float:
-    """Return the share of values beyond the quantized range, to within a bin."""
+    """Return the share of values outside the quantized range, with the resolution of a bin."""
     low, high = quantization.ends
     half = quantization.scale / 2
     beyond = (histogram.centers < low - half) | (histogram.centers > high + half)
@@ -92,6 +92,6 @@ def _clipped(histogram: Histogram, quantization: ActivationQuantization) -> floa
 
 
 def _decibels(signal: np.ndarray, noise: np.ndarray) -> float | None:
-    """Return a signal-to-noise ratio; None where there is no signal or no noise."""
+    """Return a signal-to-noise ratio in dB; None without signal or without noise."""
     power, lost = (float(np.sum(values.astype(np.float64) ** 2)) for values in (signal, noise))
     return 10 * math.log10(power / lost) if power > 0 and lost > 0 else None

@@ -1,4 +1,4 @@
-"""Build the INT8 graph: calibrate, round, and leave in float what the gate demands."""
+"""Build the INT8 graph: calibrate, round, and leave layers in float until the gate passes."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,12 @@ from edgecnn.pipeline.quantization.rewriting import rewrite
 from edgecnn.pipeline.quantization.trial import Pixels
 from edgecnn.progress import Progress, silent
 
-_ANALYSED = 64  # calibration images on which each layer is tried in float
+_ANALYSED = 64  # calibration images for trying each layer in float
 
 
 @dataclass(frozen=True)
 class Built:
-    """The INT8 graph, what was quantized in it, what that did to each layer, and what the gate measured."""
+    """The INT8 graph, its quantized tensors, its layer reports, and the result of the gate."""
 
     model: onnx.ModelProto
     placement: Placement
@@ -33,7 +33,7 @@ class Built:
 
     @property
     def weights(self) -> dict[str, WeightType]:
-        """Type of each weight tensor of a convolution or linear layer, in the order of the graph."""
+        """Type of each weight tensor of a convolution or linear layer, in the graph's order."""
         matrices = [each.name for each in self.model.graph.initializer if len(each.dims) > 1]
         types: dict[str, WeightType] = dict.fromkeys(self.placement.weights, "int8")
         return types | {name: "fp32" for name in matrices if name in self.placement.float_tensors}
@@ -48,12 +48,12 @@ def build(
     analyze: bool = False,
     progress: Progress = silent,
 ) -> Built:
-    """Quantize an FP32 graph with calibration images; `analyze` tries each layer in float even if the gate holds.
+    """Quantize an FP32 graph with calibration images. `analyze` tries each layer in float even if the gate passes.
 
     Raises:
         BundleError: the graph's weights are not finite.
-        UsageError: the calibration images are blank, or nothing in the graph can be quantized.
-        EngineError: a value is not finite on the calibration images.
+        UsageError: the calibration images are blank, or the graph has no layer that can be quantized.
+        EngineError: an activation is not finite on the calibration images.
         GateFailed: the gate cannot be met.
     """
     placement = place(model.graph)
@@ -66,7 +66,7 @@ def build(
     histograms = {name: Histogram() for name in set(placement.activations.values())}
     calibration.observe({name: [histogram] for name, histogram in histograms.items()})
     if calibration.blank:
-        raise UsageError("the calibration images are blank: each is of one colour; name real images")
+        raise UsageError("the calibration images are blank: each has one colour only; pass real images")
     plan = plan_from(model, placement, histograms, options)
     if options.rounding == "together":
         plan = round_weights(model, placement, plan, calibration, options)
@@ -83,6 +83,4 @@ def _check_weights(model: onnx.ModelProto) -> None:
     for initializer in model.graph.initializer:
         values = onnx.numpy_helper.to_array(initializer)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise BundleError(
-                f"{initializer.name} has values that are not finite: the network is broken, train or export it again"
-            )
+            raise BundleError(f"{initializer.name} has values that are not finite: train or export the network again")

@@ -1,4 +1,4 @@
-"""Run calibration images through an FP32 graph and pass its tensors to observers, one batch at a time."""
+"""Run calibration images through an FP32 graph and pass its tensors to observers, batch by batch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from edgecnn.progress import Progress, silent
 from edgecnn.runtime.engines.onnxruntime import OnnxRuntimeSession
 
 _BATCH_MIB = 32
-"""Activations of a batch, where nobody says how large it is to be."""
+"""Limit of the activations of a batch, if no batch size is given."""
 _LARGEST_BATCH = 32
 
 
 class Observer(Protocol):
-    """Takes the values of a tensor, float32 [N, …], batch by batch."""
+    """Processes the values of a tensor, float32 [N, …], batch by batch."""
 
     def update(self, values: np.ndarray) -> None: ...  # noqa: D102
 
 
 @dataclass
 class Calibration:
-    """An FP32 graph and the images that run through it, once for each call of `observe`.
+    """An FP32 graph and the images that run through it once per call of `observe`.
 
     Attributes:
         model: the graph.
         images: the calibration images.
-        batch_size: images per run; None for as many as fit `_BATCH_MIB` of activations.
+        batch_size: images per run; None for as many as fit in `_BATCH_MIB` of activations.
         progress: called for every batch.
-        blank: whether every image so far is of one colour.
+        blank: whether every image so far has one colour only.
     """
 
     model: onnx.ModelProto
@@ -42,7 +42,7 @@ class Calibration:
     blank: bool = True
 
     def observe(self, observers: Mapping[str, Iterable[Observer]], stage: str = "calibrating") -> None:
-        """Show every observer the tensor that it is listed under, a batch of images at a time.
+        """Pass the tensors named by the keys to their observers, batch by batch.
 
         Raises:
             EngineError: ONNX Runtime failed, or a value is not finite.
@@ -52,17 +52,20 @@ class Calibration:
         start, total = 0, len(self.images)
         while start < total:
             self.progress(stage, start, total)
-            end = min(start + (self.batch_size or 1), total)  # the first image shows how large the activations are
+            end = min(start + (self.batch_size or 1), total)  # the first image determines the size of the activations
             images = self.images[start:end]
             self.blank = self.blank and bool((images == images[:, :1, :1]).all())
             values = session.outputs(names, images)
             if self.batch_size is None:
-                # Kept for later passes: what they observe may be smaller, but the engine computes all of it again.
+                # Later passes reuse it: they may observe less, but the engine still computes all tensors.
                 per_image = sum(each.nbytes for each in values)
                 self.batch_size = max(1, min(_LARGEST_BATCH, _BATCH_MIB * 2**20 // max(per_image, 1)))
             for name, value in zip(names, values, strict=True):
                 if not np.isfinite(value.min() + value.max()):
-                    raise EngineError(f"the values of {name} are not finite on the calibration images: it is broken")
+                    raise EngineError(
+                        f"{name} has values that are not finite on the calibration images: "
+                        f"train or export the network again"
+                    )
                 for observer in observers[name]:
                     observer.update(value)
             start = end

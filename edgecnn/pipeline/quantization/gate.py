@@ -1,6 +1,6 @@
-"""The gate: no INT8 bundle whose top-1 fell by more than was allowed. Layers go back to float, worst first.
+"""The gate limits the drop of an INT8 bundle. Layers return to float, worst first, until it passes.
 
-Measured on training images that calibration has not seen, so that the test split judges the result alone.
+The drop is measured on training images that calibration does not use, so that the test split stays independent.
 """
 
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from edgecnn.pipeline.quantization.trial import Pixels, trial_logits
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.verification.paired import certifiable, paired_drop
 
-_ANALYSED = 64  # images on which the layers are ranked
+_ANALYSED = 64  # images for ranking the layers
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What an INT8 graph may cost.
+    """The limit of the drop, and the images to measure it on.
 
     Attributes:
         images: held-out images.
-        targets: int64 [N]; None where nobody knows them: then the reference's answers are the right ones.
-        max_drop: largest drop of top-1, as a fraction.
-        certify: whether the drop's 95 % limit is bounded rather than the drop itself.
+        targets: int64 [N]; None to use the reference's top-1 labels.
+        max_drop: largest allowed drop, as a fraction.
+        certify: limit the upper end of the drop's 95 % interval instead of the drop.
     """
 
     images: Pixels
@@ -42,7 +42,7 @@ class Gate:
         """Check that there are enough images to certify the drop.
 
         Raises:
-            UsageError: there are too few.
+            UsageError: there are too few images.
         """
         if not self.certify or certifiable(len(self.images)) <= self.max_drop:
             return
@@ -50,14 +50,14 @@ class Gate:
         while certifiable(needed) > self.max_drop:
             needed += max(1, needed // 100)
         raise UsageError(
-            f"{len(self.images)} images certify a drop of {certifiable(len(self.images)) * 100:.2f} points at best, "
-            f"{self.max_drop * 100:g} are asked for: about {needed} are needed (--gate-count, --gate-data)"
+            f"{len(self.images)} images can certify a drop of {certifiable(len(self.images)) * 100:.2f} points, "
+            f"the limit is {self.max_drop * 100:g}: use about {needed} images (--gate-count, --gate-data)"
         )
 
 
 @dataclass(frozen=True)
 class Gated:
-    """What passed the gate, and the drop of top-1 before layers were left in float and after."""
+    """The placement and plan that passed the gate, and the drop before and after leaving layers in float."""
 
     placement: Placement
     plan: QuantizationPlan
@@ -75,10 +75,10 @@ def pass_gate(
     layers: tuple[LayerReport, ...],
     progress: Progress = silent,
 ) -> Gated:
-    """Leave as few layers in float as the gate demands.
+    """Leave the fewest layers in float with which the gate passes.
 
     Raises:
-        GateFailed: not even the last quantized layer may stay.
+        GateFailed: the gate fails even with only one quantized layer.
     """
     expected = trial_logits(model, gate.images).argmax(axis=1)
     targets = expected if gate.targets is None else gate.targets
@@ -100,7 +100,7 @@ def pass_gate(
             raise GateFailed(
                 f"INT8 costs {before.drop * 100:.2f} points of top-1 [{before.low * 100:.2f}, {before.high * 100:.2f}] "
                 f"on {before.images} held-out images, {gate.max_drop * 100:g} are allowed, and leaving layers in float "
-                f"does not cure it (worst: {worst.layer}); no bundle was written",
+                f"does not help (worst: {worst.layer}); no bundle was written",
                 layers=layers,
                 drop=before,
             )
@@ -110,7 +110,7 @@ def pass_gate(
 
 
 def _fewest(passes: Callable[[int], bool], most: int) -> int | None:
-    """Return the smallest count above 0 that passes, None where `most` does not: twice as many, then between."""
+    """Return the smallest count above 0 that passes, or None if `most` fails. Doubling, then bisection."""
     if most < 1:
         return None
     failed, count = 0, 1
@@ -128,6 +128,6 @@ def _reasons(layers: tuple[LayerReport, ...], gate: Gate) -> dict[str, str]:
     limit = "its 95 % limit" if gate.certify else "top-1"
     return {
         report.layer: f"gate: INT8 would cost more than {gate.max_drop * 100:g} points of {limit}; "
-        f"in float it takes {report.float_wins or 0.0:.3g} off the logits' error"
+        f"in float it reduces the logit error by {report.float_wins or 0.0:.3g}"
         for report in layers
     }

@@ -1,6 +1,6 @@
-"""A histogram of a tensor's values whose range grows with them.
+"""A histogram of a tensor's values with a growing range.
 
-A bin's width is a power of two and its edges are multiples of that width, so that bins merge in pairs and the
+A bin's width is a power of two, and its edges are multiples of the width. Therefore bins merge in pairs, and the
 histogram does not depend on the order of the values.
 """
 
@@ -9,10 +9,10 @@ import math
 import numpy as np
 
 BINS = 4096
-"""At most so many; more than half as many, but for a tensor of nearly one value."""
+"""Maximum number of bins. At least half are in use, unless the values are almost equal."""
 
-_CHUNK = 1 << 16  # values at a time: they and their bins' numbers stay in the processor's cache
-_NARROWEST = -100  # exponent of the narrowest bin: its inverse is still a float32
+_CHUNK = 1 << 16  # values per step: they and their bin numbers fit in the processor's cache
+_NARROWEST = -100  # exponent of the narrowest bin: its inverse is a finite float32
 
 
 class Histogram:
@@ -21,7 +21,7 @@ class Histogram:
     def __init__(self) -> None:
         self.low, self.high = math.inf, -math.inf
         self._exponent = _NARROWEST
-        self._first = 0  # number of the first bin: it begins at that multiple of the width
+        self._first = 0  # number of the first bin, which starts at this multiple of the width
         self.counts = np.zeros(1, np.int64)
 
     @property
@@ -31,14 +31,14 @@ class Histogram:
 
     @property
     def edges(self) -> np.ndarray:
-        """Edges of the bins, float64 [B + 1]; a value on an edge counts above it."""
+        """Edges of the bins, float64 [B + 1]. A value on an edge belongs to the bin above."""
         return (self._first + np.arange(len(self.counts) + 1)) * self.width
 
     @property
     def centers(self) -> np.ndarray:
-        """Centres of the bins within the range, float64 [B]: what the values in them are taken to be.
+        """Centres of the bins within the range, float64 [B]. They approximate the values.
 
-        The bin of zero stands for zero itself: behind a ReLU most values are exactly that.
+        If no value is negative, the centre of zero's bin is 0: after a ReLU most values are exactly 0.
         """
         edges = np.clip(self.edges, self.low, self.high)
         centers: np.ndarray = (edges[:-1] + edges[1:]) / 2
@@ -58,7 +58,7 @@ class Histogram:
             self.counts += np.bincount(bins, minlength=len(self.counts))
 
     def _widen(self, low: float, high: float) -> None:
-        """Make room for a range that holds zero and whatever was counted so far."""
+        """Extend the bins to this range, which includes zero and all counted values."""
         exponent = self._exponent
         while math.floor(math.ldexp(high, -exponent)) - math.floor(math.ldexp(low, -exponent)) >= BINS:
             exponent += 1

@@ -1,4 +1,4 @@
-"""Second moments of what a layer's weights are multiplied with: how its rounding errors add up."""
+"""Second moments of a layer's inputs. They determine how rounding errors add up."""
 
 import math
 
@@ -9,17 +9,17 @@ from edgecnn.pipeline.quantization.placement import attribute
 from edgecnn.pipeline.quantization.plan import ActivationQuantization
 
 BLOCK = 576
-"""Inputs whose correlations are kept: 64 channels of a 3 × 3 kernel. Memory is inputs · block, not inputs²."""
+"""Inputs per correlation block: 64 channels of a 3 × 3 kernel. Memory is inputs · block instead of inputs²."""
 
-_PER_IMAGE = 32  # places of an image that are looked at; neighbours tell much the same
-_PORTION = 8  # images that are added at once: the sums are then the same whatever the batches are
+_PER_IMAGE = 32  # sampled positions per image; neighbours are strongly correlated
+_PORTION = 8  # images per addition; a fixed number makes the sums independent of the batch size
 
 
 class Moments:
     """Observes the input of a convolution or linear layer.
 
-    A layer's error on an input x is (W - Ŵ)x, so its mean square needs no more than the mean of x xᵀ. Here x is the
-    quantized input; what quantizing it has done to its mean is kept apart.
+    A layer's error for an input x is (W - Ŵ)x, so its mean square depends only on the mean of x xᵀ. Here x is the
+    quantized input; `shift` is the effect of its quantization on the mean.
     """
 
     def __init__(self, node: onnx.NodeProto, weights: tuple[int, ...], quantization: ActivationQuantization) -> None:
@@ -34,7 +34,7 @@ class Moments:
         self._random = np.random.default_rng(0)
 
     def update(self, values: np.ndarray) -> None:
-        """Take some images' inputs: float32 [N, C, H, W] of a convolution, [N, K] of a linear layer."""
+        """Add the inputs of some images: float32 [N, C, H, W] for a convolution, [N, K] for a linear layer."""
         for image in values:
             seen = image[None] if self._window is None else self._window.sample(image, _PER_IMAGE, self._random)
             self._waiting.append(seen)
@@ -47,7 +47,7 @@ class Moments:
         return [total / self._count for total in self._sums]
 
     def shift(self) -> np.ndarray:
-        """Return the mean of x - x̂, the inputs less the quantized ones, float64 [K]."""
+        """Return the mean of x - x̂, the inputs minus the quantized inputs, float64 [K]."""
         self._add()
         return self._shift / self._count
 
@@ -68,7 +68,7 @@ class Moments:
 
 
 class _Window:
-    """What a convolution's kernel sees, at places drawn at random."""
+    """Samples the windows of a convolution at random positions."""
 
     def __init__(self, node: onnx.NodeProto, kernel: tuple[int, ...]) -> None:
         self._kernel = kernel
@@ -78,7 +78,7 @@ class _Window:
         self._pads = ((0, 0), (top, bottom), (left, right))
 
     def sample(self, image: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """Return what the kernel sees of float32 [C, H, W], as [count, C · kernel]; fewer where there are no more."""
+        """Return up to `count` windows of float32 [C, H, W], as [count, C · kernel]."""
         padded = np.pad(image, self._pads)
         spans = [(size - 1) * step + 1 for size, step in zip(self._kernel, self._dilations, strict=True)]
         windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(1, 2))

@@ -1,4 +1,4 @@
-"""How a bundle is quantized: the options, and the only place where their defaults are written."""
+"""Quantization options and their defaults."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,28 +12,28 @@ def _option(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True)
 class QuantizationOptions:
-    """How a bundle is quantized; each field's help is what the command line shows."""
+    """Quantization options. The command line shows each field's help text."""
 
     method: Literal["minmax", "percentile", "entropy", "mse"] = _option(
-        "mse", "How the range of an activation is chosen."
+        "mse", "Method that chooses the range of an activation."
     )
-    percentile: float = _option(99.99, "Of the method percentile: so many percent of the values stay in the range.")
+    percentile: float = _option(99.99, "For the method percentile: percentage of the values inside the range.")
     scheme: Literal["asymmetric", "symmetric"] = _option(
-        "asymmetric", "symmetric has no zero points, as TensorRT and NPUs want it; it costs a bit behind a ReLU."
+        "asymmetric", "symmetric has no zero points (for TensorRT and NPUs); it loses one bit after a ReLU."
     )
     full_range: bool = _option(
-        False, "Weights up to ±127: x86 CPUs without VNNI answer differently, unless told to sum exactly."
+        False, "Weights up to ±127: sums saturate on x86 CPUs without VNNI, unless exact INT8 is enabled."
     )
     rounding: Literal["nearest", "together"] = _option(
-        "together", "together: a layer's weights make good each other's errors, its bias what is left."
+        "together", "together: a layer's weights compensate each other's errors, and its bias the remaining error."
     )
     max_drop: float = _option(
-        0.1, "Points of top-1 that may be lost on held-out images; layers go back to float until it holds. 100: any."
+        0.1, "Largest drop on held-out images, in points; layers return to float until it is met. 100: no limit."
     )
-    certify: bool = _option(False, "Bound the 95 % limit of that drop instead of the drop.")
-    gate_count: int = _option(2000, "How many held-out images, at most.")
+    certify: bool = _option(False, "Limit the upper end of the drop's 95 % interval instead of the drop.")
+    gate_count: int = _option(2000, "Maximum number of held-out images.")
     batch_size: int | None = _option(
-        None, "Calibration images a run: memory and time, not the result. [default: as many as fit 32 MiB]"
+        None, "Calibration images per run; affects memory and time, not the result. [default: as many as fit in 32 MiB]"
     )
 
     def __post_init__(self) -> None:

@@ -1,10 +1,10 @@
-"""Where Q/DQ pairs are placed: which tensors of a graph are quantized, and which of those share a scale.
+"""Placement of Q/DQ pairs: which tensors of a graph are quantized, and which of them share a scale.
 
 An engine fuses an operator into an INT8 kernel if all its inputs come from a DequantizeLinear and its output goes to a
 QuantizeLinear. A ReLU after a convolution is fused into it. An operator that only moves or selects values keeps its
-input's scale. The logits stay in float: quantizing them costs agreement and gains nothing. So do the outputs of a
-linear layer or a sum that only float operators read: engines multiply integers there and return floats. No tensor is
-quantized only for a layer that stays in float.
+input's scale. The logits stay in float: quantizing them costs agreement and gains nothing. The outputs of a linear
+layer or a sum stay in float if only float operators read them: engines multiply integers there and return floats. No
+tensor is quantized only for a layer that stays in float.
 """
 
 import math
@@ -22,7 +22,7 @@ _GIVES_FLOATS = frozenset({"Gemm", "Add"})
 _FUSED_ACTIVATION = "Relu"
 
 _SMALL, _SMALL_LAST = 1 << 14, 1 << 16
-"""Weights of a linear layer, and of the last one, that is not worth quantizing: a processor's cache holds them."""
+"""Up to these numbers of weights, a linear layer, or the last one, is not quantized: the processor's cache holds it."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Placement:
     """The quantized tensors of a graph.
 
     Attributes:
-        activations: tensor to the tensor whose range it uses: itself, or one that it shares its scale with.
-        weights: initializers of convolutions and linear layers; the output channel is axis 0 of each.
-        biases: bias initializer to the activation and the weight whose scales it is the product of.
-        float_tensors: what stays in float32, and why.
-        exact: outputs of the operators that read float tensors even where those are quantized for others.
-        float_relus: outputs of the ReLUs behind linear layers in INT8 whose sums stay in float.
+        activations: tensor to the tensor whose range it uses: itself, or the one that it shares its scale with.
+        weights: initializers of convolutions and linear layers. Axis 0 is the output channel.
+        biases: bias initializer to (activation, weight). The bias scale is the product of their scales.
+        float_tensors: tensor in float32 to the reason.
+        exact: outputs of the operators that read float tensors even if these are also quantized for other operators.
+        float_relus: outputs of ReLUs after INT8 linear layers whose sums stay in float.
     """
 
     activations: dict[str, str]
@@ -47,17 +47,17 @@ class Placement:
 
 
 def module_of(node: onnx.NodeProto) -> str:
-    """Return the PyTorch module that a node came from; empty where it came from a function."""
+    """Return the PyTorch module of a node; empty if it comes from a function."""
     return node.name.rpartition("/")[0]
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """Return an attribute of a node; the default where it has none."""
+    """Return an attribute of a node, or the default."""
     return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
 
 
 def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    """Map each tensor to the nodes that read it."""
+    """Return a map from each tensor to the nodes that read it."""
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
@@ -66,10 +66,10 @@ def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
 
 
 def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None) -> Placement:
-    """Decide where Q/DQ pairs are placed in an FP32 graph; `float_layers` maps modules to why they stay in float."""
+    """Return the placement of Q/DQ pairs in an FP32 graph. `float_layers` maps float modules to reasons."""
     sizes = {initializer.name: math.prod(initializer.dims) for initializer in graph.initializer}
     outputs = {output.name for output in graph.output}
-    reasons = dict.fromkeys(sorted(outputs), "logits: quantizing them changes answers and makes nothing faster")
+    reasons = dict.fromkeys(sorted(outputs), "logits: quantizing them changes labels and gains no speed")
     relu_of = _fused_activations(graph, outputs)
     activations: dict[str, str] = {}
     weights: list[str] = []
@@ -113,28 +113,28 @@ def _too_small(node: onnx.NodeProto, sizes: Mapping[str, int], outputs: Collecti
     if node.op_type != "Gemm":
         return None
     if node.output[0] in outputs and sizes[node.input[1]] <= _SMALL_LAST:
-        return "last layer: so few weights make nothing faster in INT8, and their errors reach the logits as they are"
+        return "last layer: too few weights for a speed gain in INT8, and their errors directly change the logits"
     if sizes[node.input[1]] <= _SMALL:
-        return "small linear layer: so few weights make nothing faster in INT8"
+        return "small linear layer: too few weights for a speed gain in INT8"
     return None
 
 
 def _without_int8(graph: onnx.GraphProto, activations: Collection[str]) -> dict[str, str]:
-    """Say of the operators between integers that compute floats, and nobody's choice, why they do."""
+    """Return the reasons of the operators that stay in float because engines have no INT8 form of them."""
     known = {_FUSED_ACTIVATION, *_WEIGHTED, *_COMPUTES, *_KEEPS_SCALE}
     return {
-        node.output[0]: f"{node.op_type}: has no INT8 form that both engines run"
+        node.output[0]: f"{node.op_type}: no INT8 form that both engines support"
         for node in graph.node
         if node.op_type not in known and any(name in activations for name in node.input)
     }
 
 
 class _Demand:
-    """Which tensors are read quantized: not those that only layers that stay in float read, directly or moved.
+    """Decides which tensors are quantized: not if only float layers read them, directly or after a move.
 
     Other float operators (an average, a small last layer) read quantized values: without the QuantizeLinear before
-    them, the operator that makes the values would not run in INT8. `integer` holds the outputs of the operators that
-    run in INT8, and `only_of_integers` the tensors that are quantized for such operators alone.
+    them, the operator that produces the values would not run in INT8. `integer` contains the outputs of the operators
+    that run in INT8. `only_of_integers` contains the tensors that are quantized only for such operators.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -144,23 +144,23 @@ class _Demand:
         self._readers = readers_of(graph)
 
     def spare(self, node: onnx.NodeProto) -> None:
-        """Note a layer that nothing is to be quantized for."""
+        """Record a layer that stays in float."""
         self._spared.add(node.output[0])
 
     def of(self, name: str) -> bool:
-        """Whether anything reads a tensor quantized."""
+        """Return whether an operator reads a tensor quantized."""
         return any(
             not self.spares(reader) and (name not in self.only_of_integers or reader.output[0] in self.integer)
             for reader in self._readers.get(name, [])
         )
 
     def spares(self, node: onnx.NodeProto) -> bool:
-        """Whether an operator is a spared layer, or only moves values for such layers."""
+        """Return whether an operator is a spared layer, or only moves values for such layers."""
         return node.output[0] in self._spared or (node.op_type in _KEEPS_SCALE and not self.of(node.output[0]))
 
 
 def _fused_activations(graph: onnx.GraphProto, outputs: set[str]) -> dict[str, str]:
-    """Map an operator's output to that of the ReLU which alone reads it."""
+    """Return a map from an operator's output to the output of the ReLU that is its only reader."""
     return {
         name: nodes[0].output[0]
         for name, nodes in readers_of(graph).items()

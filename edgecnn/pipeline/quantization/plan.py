@@ -1,4 +1,4 @@
-"""The `QuantizationPlan`, which calibration makes and the rewriter applies: real = scale · (integer - zero_point).
+"""The `QuantizationPlan`, the result of calibration: real = scale · (integer - zero_point).
 
 Affine quantization as in Jacob et al., Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference, 2018 (section 2.1).
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 _BIAS_LIMIT = 2**30
-"""Half of int32: the other half is for the sum of the products."""
+"""Half of int32's range. The other half is for the sum of the products."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Range:
 
 @dataclass(frozen=True)
 class ActivationQuantization:
-    """One scale and zero point for a whole tensor: uint8, or int8 with the zero point 0 where it is symmetric."""
+    """The scale and zero point of a tensor: uint8, or int8 with zero point 0 if symmetric."""
 
     scale: float
     zero_point: int
@@ -40,30 +40,30 @@ class ActivationQuantization:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Smallest and largest value that an integer stands for."""
+        """Smallest and largest representable value."""
         lowest, highest = self.limits
         return (lowest - self.zero_point) * self.scale, (highest - self.zero_point) * self.scale
 
     def integers(self, values: np.ndarray) -> np.ndarray:
-        """Quantize: whole numbers, of the values' shape and type."""
+        """Return the quantized integers, with the shape and type of the values."""
         result: np.ndarray = np.clip(np.rint(values / self.scale) + self.zero_point, *self.limits)
         return result
 
     def rounded(self, values: np.ndarray) -> np.ndarray:
-        """Return the values that quantizing makes of these, in their own type."""
+        """Return the values after quantization and dequantization, in the same type."""
         result: np.ndarray = ((self.integers(values) - self.zero_point) * self.scale).astype(values.dtype)
         return result
 
 
 @dataclass(frozen=True)
 class WeightQuantization:
-    """Weights as int8 integers, of the weights' shape, with one float32 scale for each output channel (axis 0)."""
+    """Weights as int8 integers of the same shape, with one float32 scale per output channel (axis 0)."""
 
     scales: np.ndarray
     integers: np.ndarray
 
     def rounded(self) -> np.ndarray:
-        """Return the values that the integers stand for, float32."""
+        """Return the dequantized weights, float32."""
         column = self.scales.reshape(-1, *[1] * (self.integers.ndim - 1))
         result: np.ndarray = (self.integers * column).astype(np.float32)
         return result
@@ -71,13 +71,13 @@ class WeightQuantization:
 
 @dataclass(frozen=True)
 class QuantizationPlan:
-    """Which tensors are quantized, and how.
+    """The quantization of each tensor.
 
     Attributes:
         activations: tensor name to quantization.
         weights: initializer name to quantization.
-        biases: initializer name to the float values that take the place of its own.
-        float_tensors: what stays in float32, and why.
+        biases: initializer name to its new float values.
+        float_tensors: tensor in float32 to the reason.
     """
 
     activations: dict[str, ActivationQuantization]
@@ -87,10 +87,10 @@ class QuantizationPlan:
 
 
 def activation_quantization(values: Range, *, symmetric: bool = False) -> ActivationQuantization:
-    """Fit 8 bits to a range; zero is always exactly representable, so that padding is exact (Jacob et al., 2.1)."""
+    """Return 8-bit quantization for a range. Zero is exactly representable, so padding is exact (Jacob et al., 2.1)."""
     low, high = min(values.low, 0.0), max(values.high, 0.0)
     scale = float(np.float32(max(-low, high) / 127 if symmetric else (high - low) / 255))
-    if scale < np.finfo(np.float32).tiny:  # a tensor of zeros: it needs no scale, but ONNX forbids 0
+    if scale < np.finfo(np.float32).tiny:  # all zeros: any scale works, but ONNX forbids 0
         scale = 1.0
     zero_point = 0 if symmetric else int(np.clip(round(-low / scale), 0, 255))
     return ActivationQuantization(scale, zero_point, symmetric)
@@ -99,20 +99,20 @@ def activation_quantization(values: Range, *, symmetric: bool = False) -> Activa
 def weight_scales(
     weights: np.ndarray, limit: int, *, bias: np.ndarray | None = None, input_scale: float = 1.0
 ) -> np.ndarray:
-    """Fit each output channel (axis 0) to -limit..limit by its largest magnitude; returns float32 [O].
+    """Return the scale of each output channel (axis 0) so that its largest magnitude becomes `limit`, float32 [O].
 
-    A bias is an int32 with the scale `input_scale` · weight scale. Where a channel is all but dead, its weights' scale
-    would be so small that the bias overflows; then the bias decides, and takes the upper half of the range.
+    A bias is an int32 with the scale `input_scale` · weight scale. If the weights of a channel are almost zero, this
+    scale would be too small and the bias would overflow. Then the bias determines the scale.
     """
     scales = np.abs(weights.reshape(len(weights), -1)).max(axis=1).astype(np.float64) / limit
     if bias is not None:
         scales = np.maximum(scales, np.abs(bias.astype(np.float64)) / (input_scale * _BIAS_LIMIT))
-    scales[scales < np.finfo(np.float32).tiny] = 1.0  # nothing but zeros: they need no scale, but ONNX forbids 0
+    scales[scales < np.finfo(np.float32).tiny] = 1.0  # all zeros: any scale works, but ONNX forbids 0
     result: np.ndarray = scales.astype(np.float32)
     return result
 
 
 def nearest(weights: np.ndarray, scales: np.ndarray, limit: int) -> WeightQuantization:
-    """Round every weight to the nearest of its channel's steps."""
+    """Round every weight to the nearest integer step of its channel."""
     column = scales.reshape(-1, *[1] * (weights.ndim - 1)).astype(np.float64)
     return WeightQuantization(scales, np.clip(np.rint(weights / column), -limit, limit).astype(np.int8))

@@ -1,4 +1,4 @@
-"""Make a `QuantizationPlan` from calibration images: thresholds for activations, integers for weights."""
+"""Create a `QuantizationPlan` from calibration images: thresholds for activations, integers for weights."""
 
 import dataclasses
 import math
@@ -16,13 +16,13 @@ from edgecnn.pipeline.quantization.rounding import round_together
 from edgecnn.pipeline.quantization.thresholds import threshold
 
 _MOMENTS_MIB = 48
-"""Second moments that are gathered at once; where a network has more, its images run through it again."""
+"""Limit of the second moments collected in one pass. A network with more needs several passes."""
 
 
 def plan_from(
     model: onnx.ModelProto, placement: Placement, histograms: dict[str, Histogram], options: QuantizationOptions
 ) -> QuantizationPlan:
-    """Turn histograms of the tensors with a range of their own into a plan that rounds each weight by itself."""
+    """Return a plan from histograms of the activations. It rounds each weight independently."""
     found = {
         name: activation_quantization(
             threshold(histogram, options.method, percentile=options.percentile, symmetric=options.symmetric),
@@ -53,7 +53,7 @@ def round_weights(
     calibration: Calibration,
     options: QuantizationOptions,
 ) -> QuantizationPlan:
-    """Round the weights of each layer together, and let its bias take what error is left in the mean."""
+    """Round the weights of each layer together, and correct the remaining mean error with its bias."""
     constants = {initializer.name: initializer for initializer in model.graph.initializer}
     bias_of = {weight: bias for bias, (_, weight) in placement.biases.items()}
     weights, biases = dict(plan.weights), dict(plan.biases)
@@ -79,7 +79,7 @@ def round_weights(
 
 
 def _groups(graph: onnx.GraphProto, plan: QuantizationPlan) -> list[list[onnx.NodeProto]]:
-    """Divide the layers without grouped convolutions into groups whose moments fit into memory together."""
+    """Return groups of layers whose moments fit in memory together, without grouped convolutions."""
     sizes = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
     groups: list[list[onnx.NodeProto]] = []
     room = 0

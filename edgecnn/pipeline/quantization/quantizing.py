@@ -1,4 +1,4 @@
-"""`edgecnn quantize`: a proven FP32 bundle becomes a proven INT8 bundle."""
+"""`edgecnn quantize`: quantize a proven FP32 bundle to a proven INT8 bundle."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.verification.evaluation import evaluate
 
-_NO_GATE = 100.0  # points: any drop is allowed
-_UNGATED = "calibration took every training image, so none is left to hold the gate on: lower --count, or --gate-data"
+_NO_GATE = 100.0  # points: no limit
+_UNGATED = "calibration uses all training images, so no images remain for the gate: lower --count, or pass --gate-data"
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """The INT8 bundle, warnings about it, its verdict on this machine, and the spread over seeds if it was measured."""
+    """The INT8 bundle, its warnings, its verdict on this machine, and the spread over seeds if measured."""
 
     bundle: Bundle
     warnings: tuple[str, ...]
@@ -67,23 +67,23 @@ def quantize(
 
     Args:
         parent: the FP32 bundle.
-        calibration: training images that decide the scales.
-        out: the new bundle's folder; its name is the bundle's name.
-        data: whose test split the proof is measured on; by default the calibration's source.
-        gate_data: whose training split the gate is held on; by default the calibration's source.
-        options: how to quantize.
-        analyze: try every layer in float, and say in the proof what that wins.
-        seeds: measure the spread over so many choices of calibration images.
-        command: for the record.
+        calibration: training images that determine the scales.
+        out: the new bundle's folder. Its name is the bundle's name.
+        data: source of the test split for the proof. The default is the calibration's source.
+        gate_data: source of the training split for the gate. The default is the calibration's source.
+        options: quantization options.
+        analyze: try every layer in float, and record the gain in the proof.
+        seeds: measure the spread over this number of choices of calibration images.
+        command: command line to record in the manifest.
         force: replace an existing bundle.
-        strict: refuse to write a bundle that there is a warning about.
-        progress: told of every stage.
+        strict: turn warnings into errors. No bundle is written then.
+        progress: called at each stage.
 
     Raises:
-        UsageError: `parent` is not FP32, or `out` stands already or cannot name a bundle.
-        TestSplitRefused: the calibration images are those that the result would be judged on.
+        UsageError: `parent` is not FP32, or `out` already exists or is not a valid bundle name.
+        TestSplitRefused: the calibration images are test images.
         SourceError: images are missing, or have other classes.
-        ProofFailed: the gate cannot be met, the errors are so large that the self-test decides nothing, or `strict` and
+        ProofFailed: the gate fails, the self-test is not decisive because of large errors, or `strict` is given and
             there is a warning.
     """
     options = options or QuantizationOptions()
@@ -112,7 +112,7 @@ def quantize(
         name, fp32 = next(iter(references.items()))
         compared = {**sessions, "reference": fp32}
         evaluation = evaluate(compared, test, manifest.preprocessing, classes=len(manifest.labels), progress=progress)
-        # The parent was held to PyTorch within 1e-4 of the spread, and its proof travels with its digest.
+        # The parent matches PyTorch within 1e-4 of the spread, as its own proof shows.
         reference = f"fp32 bundle {parent.digest} on {name}"
         proof = dataclasses.replace(
             make_proof(reference, evaluation, evaluation.logits["reference"], sessions),
@@ -141,20 +141,20 @@ def quantize(
 
 
 def _check_parent(parent: Bundle, *sources: DataSource) -> None:
-    """Check that a bundle is FP32, and that all images have its classes."""
+    """Check that a bundle is FP32, and that all sources have its classes."""
     manifest = parent.manifest
     if manifest.precision != "fp32":
-        raise UsageError(f"{parent.path} is {manifest.precision} already: quantize the FP32 bundle that it came from")
+        raise UsageError(f"{parent.path} is already {manifest.precision}: quantize its FP32 parent")
     for source in sources:
         if source.labels != manifest.labels:
             classes = ", ".join(source.labels[:5])
-            raise SourceError(f"the images have the classes {classes}…, not those of {parent.path}")
+            raise SourceError(f"the images have the classes {classes}…, expected the classes of {parent.path}")
 
 
 def _gate(
     parent: Bundle, calibration: CalibrationImages, data: DataSource | None, options: QuantizationOptions
 ) -> tuple[Gate, Split] | None:
-    """Choose the images of the gate; None if any drop is allowed, or no training image is left."""
+    """Choose the images of the gate; None if the drop is unlimited, or no training images remain."""
     if options.max_drop >= _NO_GATE:
         return None
     source = data or calibration.source
@@ -189,7 +189,7 @@ def _manifest(
     graph = Graph(
         MODEL,
         "int8",
-        parent.manifest.macs,  # quantizing adds no multiplication
+        parent.manifest.macs,  # quantization does not change the MACs
         built.weights,
         Quantization("int8" if options.symmetric else "uint8", options.weight_limit, built.placement.float_tensors),
     )

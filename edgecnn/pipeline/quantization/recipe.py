@@ -1,6 +1,6 @@
-"""Calibration recipes: which images decide the INT8 scales. A small JSON file, so that a bundle can be rebuilt.
+"""Calibration configs: JSON files that name the calibration images, so that a bundle can be rebuilt.
 
-Calibration sees training images only: scales that were fitted to the test images would be judged on them.
+Calibration uses training images only. Otherwise the test images would not be independent.
 """
 
 import dataclasses
@@ -22,10 +22,10 @@ COUNT = 300
 
 @dataclass(frozen=True)
 class CalibrationRecipe:
-    """Which images to calibrate with: at most `count` of the source's training images, chosen at random by `seed`.
+    """The calibration images: at most `count` of the source's training images, chosen at random by `seed`.
 
-    `source` is a data source's name, or an image folder relative to the recipe. If `digest` is given, the chosen
-    images must have it.
+    `source` is a data source's name, or an image folder relative to the config file. If `digest` is given, the chosen
+    images must match it.
     """
 
     source: str
@@ -43,7 +43,7 @@ class CalibrationRecipe:
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """The chosen images, the source that they come from, and the seed of the choice."""
+    """The chosen images, their source, and the seed of the choice."""
 
     source: DataSource
     chosen: Split
@@ -51,20 +51,20 @@ class CalibrationImages:
 
 
 def open_calibration(text: str, *, count: int | None = None, seed: int | None = None) -> CalibrationImages:
-    """Open what `--calibration` names: a recipe's JSON file, the name of a source, or an image folder.
+    """Open the argument of `--calibration`: a calibration config (JSON), a source's name, or an image folder.
 
-    `count` and `seed` override those of the recipe.
+    `count` and `seed` override the values of the config.
 
     Raises:
-        TestSplitRefused: the recipe asks for other images than training images.
-        UsageError: the recipe does not follow the format.
-        SourceError: the images are not there, or not those of the recipe.
+        TestSplitRefused: the config names another split than `train`.
+        UsageError: the config is not valid.
+        SourceError: the images are missing, or do not match the config's digest.
     """
     path = Path(text)
     if path.is_file():
         recipe, folder = read_recipe(path), path.parent
     elif path.suffix == ".json":
-        raise UsageError(f"there is no calibration recipe {path}: name a recipe's file or a data source")
+        raise UsageError(f"calibration config {path} does not exist: pass a config file or a data source")
     else:
         recipe, folder = CalibrationRecipe(text), Path()
     overridden = count is not None or seed is not None
@@ -73,77 +73,80 @@ def open_calibration(text: str, *, count: int | None = None, seed: int | None = 
             recipe, count=recipe.count if count is None else count, seed=recipe.seed if seed is None else seed
         )
     except ValueError as error:
-        raise UsageError(f"calibration cannot be so: {error}") from None
+        raise UsageError(f"calibration options are not valid: {error}") from None
     source = open_source(recipe.source, relative_to=folder)
     chosen = choose(source.split("train"), recipe.count, recipe.seed)
     if recipe.digest is not None and not overridden and chosen.digest != recipe.digest:
         raise SourceError(
-            f"the images of {recipe.source} are not those of {path.name} (digest {chosen.digest[:12]}…, expected "
-            f"{recipe.digest[:12]}…): the source has changed; write a new recipe"
+            f"the images of {recipe.source} do not match {path.name} (digest {chosen.digest[:12]}…, expected "
+            f"{recipe.digest[:12]}…): the source has changed; write a new calibration config"
         )
     return CalibrationImages(source, chosen, recipe.seed)
 
 
 def read_recipe(path: Path) -> CalibrationRecipe:
-    """Read a recipe's file.
+    """Read a calibration config.
 
     Raises:
-        TestSplitRefused: it asks for another split than `train`.
-        UsageError: it does not follow the format.
+        TestSplitRefused: it names another split than `train`.
+        UsageError: it cannot be read or is not valid.
     """
     try:
         recipe = schema.parse(CalibrationRecipe, path.read_bytes())
     except (OSError, schema.SchemaError) as error:
-        raise UsageError(f"{path} is not a calibration recipe: {error}") from None
+        raise UsageError(f"{path} is not a calibration config: {error}") from None
     if recipe.split != "train":
         raise TestSplitRefused(
-            f"{path} calibrates on the split {recipe.split!r}: only training images may decide the scales, "
-            f'because the result is judged on the others; write "split": "train"'
+            f"{path} has the split {recipe.split!r}, expected train: calibration must not use test images, "
+            f'because the accuracy is measured on them; write "split": "train"'
         )
     return recipe
 
 
 def choose(split: Split, count: int, seed: int) -> Split:
-    """Choose `count` images at random, or all where there are fewer; the same seed chooses the same images.
+    """Choose `count` images at random, or all if there are fewer. The same seed chooses the same images.
 
-    The classes take turns, so that each is seen alike: a class that calibration has not seen may clip.
+    The classes take turns, so that they are balanced: activations of a class without calibration images may clip.
     """
     return split.subset(_turns(split, seed)[:count])
 
 
 def held_out(split: Split, calibration: Split, count: int, seed: int) -> Split:
-    """Choose `count` images likewise, none of which calibration has seen."""
+    """Choose `count` images like `choose`, without the calibration images."""
     seen = {calibration.images.digest(i) for i in range(len(calibration))}
     fresh = (index for index in _turns(split, seed) if split.images.digest(index) not in seen)
     return split.subset(list(itertools.islice(fresh, count)))
 
 
 def short_digests(split: Split) -> tuple[str, ...]:
-    """Return the first 16 hexadecimal digits of each image's digest, as a proof keeps them."""
+    """Return the first 16 hexadecimal digits of each image's digest, as stored in a proof."""
     return tuple(split.images.digest(index).hex()[:16] for index in range(len(split)))
 
 
 def check_unseen(bundle: Bundle, split: Split, *, strict: bool = False) -> None:
-    """Check whether an INT8 bundle was calibrated with some of these images, which would flatter it.
+    """Check that an INT8 bundle was not calibrated with these images.
 
     Warns:
-        OverlapWarning: it was.
+        OverlapWarning: it was calibrated with some of them.
 
     Raises:
-        EdgecnnError: it was, and `strict` was given.
+        EdgecnnError: it was calibrated with some of them, and `strict` is set.
     """
     seen = set(bundle.proof().calibration_images)
     shared = sum(digest in seen for digest in short_digests(split)) if seen else 0
     if not shared:
         return
-    message = f"{bundle.path} was calibrated with {shared} of these {len(split)} images: they flatter it"
+    message = (
+        f"{bundle.path} was calibrated with {shared} of these {len(split)} images: "
+        f"its accuracy on them is too optimistic"
+    )
     if strict:
         raise EdgecnnError(message)
     warnings.warn(message, OverlapWarning, stacklevel=2)
 
 
 def _turns(split: Split, seed: int) -> list[int]:
-    """Return every index in a random order in which the classes take turns."""
+    """Return all indices in a random order in which the classes take turns."""
     order = np.random.default_rng(seed).permutation(len(split))
     if split.targets is None:
         return [int(index) for index in order]

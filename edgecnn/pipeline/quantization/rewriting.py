@@ -1,7 +1,7 @@
-"""Apply a `QuantizationPlan`: the FP32 graph becomes an INT8 graph in QDQ form, which every engine reads.
+"""Apply a `QuantizationPlan`: rewrite an FP32 graph to an INT8 graph in QDQ form, which every engine supports.
 
-An activation gets a QuantizeLinear and a DequantizeLinear behind the operator that makes it; weights and biases become
-integer initializers with a DequantizeLinear. Names stay those of the PyTorch modules.
+An activation gets a QuantizeLinear and a DequantizeLinear after the operator that produces it. Weights and biases
+become integer initializers with a DequantizeLinear. Nodes keep the names of the PyTorch modules.
 """
 
 import copy
@@ -17,7 +17,7 @@ _INT32_LIMIT = 2**31 - 1
 
 
 def rewrite(model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan) -> onnx.ModelProto:
-    """Return the INT8 graph; `model` stays as it is."""
+    """Return the INT8 graph. `model` is not modified."""
     result = copy.deepcopy(model)
     rewriter = _Rewriter(result.graph)
     for name, activation in plan.activations.items():
@@ -26,7 +26,7 @@ def rewrite(model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan
         rewriter.replace_constant(name, weight.integers, weight.scales)
     for name, (activation_name, weight_name) in placement.biases.items():
         if activation_name in plan.activations and weight_name in plan.weights:
-            # The accumulator's scale, so that the integer kernel adds the bias as it is.
+            # The accumulator's scale, so that the integer kernel can add the bias directly.
             scales = plan.activations[activation_name].scale * plan.weights[weight_name].scales
             bias = plan.biases[name].astype(np.float64) if name in plan.biases else rewriter.constant(name)
             integers = np.clip(np.rint(bias / scales), -_INT32_LIMIT, _INT32_LIMIT).astype(np.int32)
@@ -37,13 +37,13 @@ def rewrite(model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan
 
 
 class _Rewriter:
-    """A graph while Q/DQ pairs are put into it."""
+    """Inserts Q/DQ pairs into a graph."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
         self._constants = {initializer.name: initializer for initializer in graph.initializer}
-        self._replaced: dict[str, str] = {}  # tensor to its dequantized form, for everything that reads it
-        self._behind: dict[str, list[onnx.NodeProto]] = {}  # tensor to the nodes that follow its maker
+        self._replaced: dict[str, str] = {}  # tensor to its dequantized form, for its readers
+        self._behind: dict[str, list[onnx.NodeProto]] = {}  # tensor to the nodes to insert after its producer
         self._first: list[onnx.NodeProto] = []  # nodes that read constants only
 
     def constant(self, name: str) -> np.ndarray:
@@ -51,7 +51,7 @@ class _Rewriter:
         return numpy_helper.to_array(self._constants[name]).astype(np.float64)
 
     def quantize_activation(self, name: str, quantization: ActivationQuantization) -> None:
-        """Put a Q/DQ pair behind a tensor."""
+        """Add a Q/DQ pair after a tensor."""
         numbers = [
             self._add(f"{name}/scale", np.float32(quantization.scale)),
             self._add(f"{name}/zero_point", quantization.dtype(quantization.zero_point)),
@@ -64,7 +64,7 @@ class _Rewriter:
         self._replaced[name] = dequantized
 
     def replace_constant(self, name: str, integers: np.ndarray, scales: np.ndarray) -> None:
-        """Replace an initializer by integers and a DequantizeLinear, one scale for each index of axis 0."""
+        """Replace an initializer by integers and a DequantizeLinear, with one scale per index of axis 0."""
         self._graph.initializer.remove(self._constants[name])
         inputs = [
             self._add(f"{name}/quantized", integers),
@@ -78,7 +78,7 @@ class _Rewriter:
         self._replaced[name] = dequantized
 
     def finish(self, placement: Placement) -> None:
-        """Put the nodes in order and let every reader read the dequantized tensors, but for those that are exact."""
+        """Order the nodes, and connect all readers except the exact ones to the dequantized tensors."""
         nodes = list(self._first)
         for node in self._graph.node:
             if node.output[0] in placement.float_relus:
@@ -88,15 +88,15 @@ class _Rewriter:
             nodes.append(node)
             for output in node.output:
                 nodes += self._behind.get(output, [])
-        ordered = copy.deepcopy(nodes)  # out of the graph, which is emptied
+        ordered = copy.deepcopy(nodes)  # copy, because the graph is cleared next
         del self._graph.node[:]
         self._graph.node.extend(ordered)
         del self._graph.value_info[:]
 
     def _spell_out(self, relu: onnx.NodeProto) -> None:
-        """Write a ReLU as the maximum with zero.
+        """Replace a ReLU by a maximum with zero.
 
-        ONNX Runtime 1.32 makes one float operator of a linear layer and its ReLU where no QuantizeLinear follows, and
+        ONNX Runtime 1.32 fuses a linear layer and its ReLU into one float operator if no QuantizeLinear follows. It
         would multiply floats.
         """
         relu.op_type = "Max"

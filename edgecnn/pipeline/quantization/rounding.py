@@ -1,33 +1,34 @@
-"""Round the weights of a layer together, so that the errors of one weight are made good by those that follow.
+"""GPTQ: round the weights of a layer together, so that later weights compensate the errors of earlier ones.
 
-Optimal Brain Quantization for whole layers: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative
-Pre-trained Transformers, 2023 (sections 3 and 4). The bias stands last and is not rounded: it takes what error is left
-in the mean, which is bias correction (Nagel et al., Data-Free Quantization, 2019, section 4.2) for nothing.
+Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2023 (sections 3 and
+4). The bias comes last and is not rounded. It compensates the remaining mean error, which is bias correction (Nagel et
+al., Data-Free Quantization, 2019, section 4.2) at no extra cost.
 """
 
 import numpy as np
 
 from edgecnn.pipeline.quantization.plan import WeightQuantization
 
-_DAMPING = 0.01  # of the mean second moment: directions that the images do not show are held where they are
-_PANEL = 64  # columns whose errors are spread among themselves before the rest hears of them
+_DAMPING = 0.01  # fraction of the mean second moment: keeps weights in directions that the images do not cover
+_PANEL = 64  # columns per panel: errors are spread within a panel first, then to the remaining columns
 
 
 def round_together(
     weights: np.ndarray, scales: np.ndarray, limit: int, moments: list[np.ndarray]
 ) -> tuple[WeightQuantization, np.ndarray]:
-    """Round a layer's weights by what its inputs look like.
+    """Round a layer's weights with the second moments of its inputs.
 
     Args:
         weights: float32 [O, …].
         scales: float32 [O].
         limit: largest magnitude of an integer.
-        moments: of each block of columns, in order, the second moments of its inputs and of a constant 1 behind them:
+        moments: second moments of each block of columns, in order, with a constant 1 appended to the inputs:
             float [B + 1, B + 1]. Errors stay within their block.
 
-    Returns the integers, and what to add to the bias, float32 [O].
+    Returns:
+        The integers, and the correction to add to the bias, float32 [O].
     """
-    columns = weights.reshape(len(weights), -1).T.astype(np.float64)  # [K, O]: a column of the layer is a row here
+    columns = weights.reshape(len(weights), -1).T.astype(np.float64)  # [K, O]: transposed, a row per input
     integers = np.empty(columns.shape, np.int8)
     correction = np.zeros(len(weights))
     start = 0
@@ -45,7 +46,7 @@ def _round_block(
     size = len(columns)
     damped = moment.astype(np.float64)
     damped[np.diag_indices(size)] += _DAMPING * max(np.trace(damped[:size, :size]) / size, np.finfo(np.float32).tiny)
-    order = np.append(np.argsort(-np.diag(damped)[:size], kind="stable"), size)  # the weightiest first, the bias last
+    order = np.append(np.argsort(-np.diag(damped)[:size], kind="stable"), size)  # largest moment first, the bias last
     spreading = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
     values = np.vstack([columns[order[:size]], np.zeros(len(scales))])
     for start in range(0, size, _PANEL):

@@ -1,6 +1,6 @@
-"""What adding pairs of products in 16 bits takes from a layer's sums, as operators of a graph.
+"""Graph operators that compute the loss of a layer's sums if pairs of products are added in 16 bits.
 
-Which products are added in pairs, and why, says `simulation`, which puts these operators into its graph.
+`simulation` explains the pairs, and inserts these operators into its graph.
 """
 
 from collections import defaultdict
@@ -23,9 +23,9 @@ class IntegerLayer:
 
     Attributes:
         quantized: name of its input as integers.
-        zero_point: of that input, uint8 where a kernel is known.
-        weights: int8 [O, kernel height, kernel width, C], or [O, K] of a linear layer.
-        steps: float32 [O]: what a sum of 1 stands for.
+        zero_point: zero point of the input; uint8 for supported kernels.
+        weights: int8 [O, kernel height, kernel width, C], or [O, K] for a linear layer.
+        steps: float32 [O]: value of an integer sum of 1.
         output_shape: height and width of a convolution's output.
     """
 
@@ -38,12 +38,12 @@ class IntegerLayer:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs of one layer that can saturate and lie at the same two places of its kernel.
+    """The pairs of a layer that can saturate and have the same two positions in its kernel.
 
-    Each output has P of them, those that it lacks with weights of zero.
+    Each output has P pairs. Missing pairs have zero weights.
 
     Attributes:
-        places: (row, column) of both inputs; empty of a linear layer.
+        places: (row, column) of both inputs; empty for a linear layer.
         inputs: int64 [2, O · P]: channels, or columns of a linear layer.
         weights: float32 [2, O · P].
     """
@@ -54,10 +54,10 @@ class Pairs:
 
 
 def saturating_pairs(weights: np.ndarray) -> Iterator[Pairs]:
-    """Find the pairs whose sum can leave 16 bits: two weights of one sign that are large together."""
+    """Yield the pairs whose sum can overflow 16 bits: two large weights with the same sign."""
     kernel, channels = weights.shape[1:-1], weights.shape[-1]
     flat = weights.reshape(len(weights), -1).astype(np.int32)
-    flat = flat[:, : flat.shape[1] // 2 * 2]  # an odd one out is added alone
+    flat = flat[:, : flat.shape[1] // 2 * 2]  # an odd last product has no partner
     first, second = flat[:, 0::2], flat[:, 1::2]
     sums = (first + second) * _LARGEST_INPUT
     outputs, pairs = np.nonzero(((sums > _HIGHEST) | (sums < _LOWEST)) & (first * second > 0))
@@ -66,7 +66,7 @@ def saturating_pairs(weights: np.ndarray) -> Iterator[Pairs]:
         groups[2 * pair // channels, (2 * pair + 1) // channels].append(number)
     for (place, next_place), numbers in groups.items():
         chosen, owners = pairs[numbers], outputs[numbers]  # owners in ascending order
-        slots = np.arange(len(owners)) - np.searchsorted(owners, owners)  # which of its owner's pairs
+        slots = np.arange(len(owners)) - np.searchsorted(owners, owners)  # index among the owner's pairs
         inputs = np.zeros((2, len(weights), slots.max() + 1), np.int64)
         inputs[:, owners, slots] = np.stack([2 * chosen % channels, (2 * chosen + 1) % channels])
         values = np.zeros(inputs.shape, np.float32)
@@ -80,7 +80,7 @@ def _position(place: int, kernel: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class Loss:
-    """Builds the nodes that compute what saturation takes from a layer's sums."""
+    """Builds the nodes that compute the saturation loss of a layer's sums."""
 
     def __init__(self, node: onnx.NodeProto, layer: IntegerLayer) -> None:
         self._node = node
@@ -96,7 +96,7 @@ class Loss:
         pads = attribute(self._node, "pads", [0, 0, 0, 0])
         if any(pads):
             padding = np.array([0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64)
-            filling = self._layer.zero_point.astype(np.float32)  # a padded zero is this integer
+            filling = self._layer.zero_point.astype(np.float32)  # the integer of a zero in the padding
             nodes.append(self._make("Pad", [nodes[-1].output[0], self._constant(padding), self._constant(filling)]))
         integers = nodes[-1].output[0]
         losses = []
@@ -110,7 +110,7 @@ class Loss:
         return [*nodes, loss, helper.make_node("Sub", [exact, self._prefix], output, f"{self._node.name}/saturated")]
 
     def _group(self, integers: str, group: Pairs) -> list[onnx.NodeProto]:
-        """Compute what the pairs of one place lose, summed up for each output."""
+        """Return the nodes that compute the loss of a group of pairs, summed for each output."""
         signs = np.sign(group.weights[0])
         nodes = []
         products = []
@@ -120,7 +120,7 @@ class Loss:
                 nodes.append(self._window(integers, place))
                 seen = nodes[-1].output[0]
             nodes.append(self._make("Gather", [seen, self._constant(inputs)], axis=1))
-            # By its size: both weights of a pair have one sign.
+            # Magnitudes: both weights of a pair have the same sign.
             nodes.append(self._make("Mul", [nodes[-1].output[0], self._in_column(np.abs(weights))]))
             products.append(nodes[-1].output[0])
         nodes.append(self._make("Add", products))
@@ -135,7 +135,7 @@ class Loss:
         return nodes
 
     def _window(self, integers: str, place: tuple[int, ...]) -> onnx.NodeProto:
-        """Take what lies under one place of the kernel, for every output of a convolution."""
+        """Return the node that selects the input at one kernel position, for every output of a convolution."""
         strides, dilations = (attribute(self._node, name, [1, 1]) for name in ("strides", "dilations"))
         starts = [at * dilation for at, dilation in zip(place, dilations, strict=True)]
         ends = [
@@ -153,7 +153,7 @@ class Loss:
         return node
 
     def _in_column(self, values: np.ndarray) -> str:
-        """Store one value for each channel, or column of a linear layer."""
+        """Add a constant with one value per channel, or per column of a linear layer."""
         return self._constant(values.reshape(self._column))
 
     def _constant(self, value: np.ndarray) -> str:

@@ -1,11 +1,11 @@
-"""Predict the answers of an INT8 graph on a CPU that adds pairs of products in 16 bits.
+"""Predict the logits of an INT8 graph on a CPU that adds pairs of products in 16 bits.
 
-Without VNNI, AVX2 and AVX-512 multiply uint8 by int8 and add two neighbouring products in a register of 16 bits that
-saturates (`vpmaddubsw`). The simulated graph subtracts the loss from each layer's sums, in float operators that are
-exact for whole numbers of this size, so that any engine can run it.
+Without VNNI, AVX2 and AVX-512 multiply uint8 by int8 and add two neighbouring products in a 16-bit register that
+saturates (`vpmaddubsw`). The simulated graph subtracts the loss from each layer's sums. Its float operators are exact
+for integers of this size, so any engine can run it.
 
-The pairing is that of ONNX Runtime's U8S8 kernels (MLAS): the inputs of a sum are numbered by kernel row, kernel
-column and channel, and number 2i is added to number 2i + 1. Other pairings saturate elsewhere, about as often.
+The pairing follows ONNX Runtime's U8S8 kernels (MLAS): the inputs of a sum are numbered by kernel row, kernel column
+and channel, and number 2i is added to number 2i + 1. Other pairings saturate at other values, about equally often.
 """
 
 import copy
@@ -22,20 +22,18 @@ from edgecnn.pipeline.quantization.saturation_loss import IntegerLayer, Loss, sa
 from edgecnn.pipeline.quantization.trial import open_trial
 from edgecnn.runtime.engines.backend import deliver
 
-PAIRING = (
-    "ONNX Runtime's AVX2 kernels, which add the products of neighbouring channels in 16 bits unless told otherwise"
-)
+PAIRING = "ONNX Runtime's AVX2 kernels, which by default add the products of neighbouring channels in 16 bits"
 
-_BATCH = 4  # pairs take room of their own
+_BATCH = 4  # small, because pairs need extra memory
 
 
 class SimulatedSession:
-    """A graph as a saturating CPU would run it; computed by ONNX Runtime in float."""
+    """A graph as on a CPU with saturation, computed by ONNX Runtime in float."""
 
     concurrency = 1
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        """Rewrite and load an INT8 graph; see `saturated`."""
+        """Rewrite an INT8 graph with `saturated` and load it."""
         self._session = open_trial(saturated(model))
         self.info = dataclasses.replace(self._session.info, engine="simulated-avx2")
 
@@ -51,25 +49,25 @@ class SimulatedSession:
 
 
 def simulate(path: Path) -> SimulatedSession:
-    """Open the INT8 graph in a file.
+    """Open an INT8 graph from a file.
 
     Raises:
-        BundleError: it is no graph.
+        BundleError: the file is not a valid graph.
         UsageError: see `saturated`.
     """
     try:
         model = onnx.load(str(path))
         onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # protobuf's and onnx's own, which share no base class
+    except Exception as error:  # the exceptions of protobuf and onnx have no common base class
         raise BundleError(f"cannot read {path}: {' '.join(str(error).split())[:200]}") from None
     return SimulatedSession(model)
 
 
 def saturated(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph whose sums saturate; `model`, an INT8 graph in QDQ form, stays as it is.
+    """Return a graph with saturating sums. `model`, an INT8 graph in QDQ form, is not modified.
 
     Raises:
-        UsageError: a layer that could saturate is of a kind whose kernel is not known here.
+        UsageError: the kernel of a layer that could saturate is not supported.
     """
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     reader = _Reader(inferred.graph)
@@ -95,18 +93,20 @@ def saturated(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_known(node: onnx.NodeProto, layer: IntegerLayer) -> None:
-    """Check that the kernel of a layer is known."""
+    """Check that the kernel of a layer is supported."""
     usual = {"group": 1, "auto_pad": b"NOTSET", "alpha": 1.0, "transA": 0}
     found = {name: attribute(node, name, value) for name, value in usual.items()}
     unusual = [f"{name} {value}" for name, value in found.items() if value != usual[name]]
     if layer.zero_point.dtype != np.uint8:
         unusual.append("signed activations")
     if unusual:
-        raise UsageError(f"it is not known how {node.name} saturates, with {', '.join(unusual)}: run it there")
+        raise UsageError(
+            f"cannot simulate the saturation of {node.name} with {', '.join(unusual)}: run it on the target processor"
+        )
 
 
 class _Reader:
-    """Finds the layers of a graph that engines run in INT8."""
+    """Finds the INT8 layers of a graph."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._constants = {initializer.name: initializer for initializer in graph.initializer}
@@ -119,14 +119,14 @@ class _Reader:
         }
 
     def layer(self, node: onnx.NodeProto) -> IntegerLayer | None:
-        """Return what a node multiplies; None where it does not multiply integers."""
+        """Return the integer layer of a node; None if the node does not multiply integers."""
         if node.op_type not in ("Conv", "Gemm"):
             return None
         data, weight = (self._dequantize.get(name) for name in node.input[:2])
         if data is None or weight is None or not self._constants.keys() >= {*data.input[1:], *weight.input}:
             return None
         if node.op_type == "Conv" and not self._is_quantized(node.output[0]):
-            return None  # it runs in float
+            return None  # runs in float
         integers = self._value(weight.input[0])
         if node.op_type == "Conv":
             integers = integers.transpose(0, *range(2, integers.ndim), 1)
@@ -141,7 +141,7 @@ class _Reader:
         )
 
     def _is_quantized(self, name: str) -> bool:
-        """Whether a tensor, or the ReLU that alone reads it, goes into a QuantizeLinear and nowhere else."""
+        """Return whether the only reader of a tensor, directly or after a ReLU, is a QuantizeLinear."""
         readers = self._readers.get(name, [])
         if name in self._outputs or len(readers) != 1:
             return False

@@ -1,4 +1,4 @@
-"""The spread of the result over several choices of calibration images."""
+"""Measure the spread of the result over several choices of calibration images."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,10 @@ from edgecnn.progress import Progress, silent
 
 @dataclass(frozen=True)
 class SeedResult:
-    """The result of one choice of calibration images, before the gate; `top1` is None if the targets are unknown.
+    """The result of one choice of calibration images, before the gate.
 
-    `agreement` is the fraction of answers that are the reference's, `rms_error` the root mean square error of logits.
+    `top1` is None if the targets are unknown. `agreement` is the agreement with the reference. `rms_error` is the root
+    mean square error of the logits.
     """
 
     seed: int
@@ -36,9 +37,9 @@ def spread_over_seeds(
     data: DataSource | None = None,
     progress: Progress = silent,
 ) -> tuple[SeedResult, ...]:
-    """Quantize with several choices of calibration images, and measure each on the test split of `data`.
+    """Quantize with several choices of calibration images, and evaluate each on the test split of `data`.
 
-    The first choice is `calibration`; the others have the seeds that follow. The default of `data` is its source.
+    The first choice is `calibration`. The next ones have the seeds that follow. The default of `data` is its source.
     """
     model, preprocessing = onnx.load(str(parent.model)), parent.manifest.preprocessing
     test = (data or calibration.source).split("test")

@@ -1,4 +1,4 @@
-"""From a histogram to the range that is quantized; values beyond it are clipped, so that the step is finer."""
+"""Choose the quantized range from a histogram. Values outside are clipped, so that the step is finer."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -11,7 +11,7 @@ from edgecnn.pipeline.quantization.plan import ActivationQuantization, Range, ac
 Method = Literal["minmax", "percentile", "entropy", "mse"]
 
 _STEPS = 64  # candidates for each end of the range
-_ROUNDS = 2  # each end is chosen so often, the other one held
+_ROUNDS = 2  # number of times that each end is chosen, with the other end fixed
 
 _Cost = Callable[[np.ndarray, np.ndarray, ActivationQuantization], float]
 
@@ -20,12 +20,12 @@ def threshold(histogram: Histogram, method: Method, *, percentile: float, symmet
     """Choose the range of a tensor.
 
     Args:
-        histogram: of its values.
-        method: `minmax` clips nothing that was seen. `percentile` clips a share of the values. `mse` minimises the
-            squared error of the quantized values. `entropy` minimises what their distribution loses (Kullback-Leibler
-            divergence; Migacz, 8-bit Inference with TensorRT, 2017).
-        percentile: of `percentile`, in percent: so many of the values stay within the range.
-        symmetric: whether the range will be quantized without zero point.
+        histogram: histogram of the tensor's values.
+        method: `minmax` clips no calibration value. `percentile` clips a share of the values. `mse` minimises the
+            squared error of the quantized values. `entropy` minimises the Kullback-Leibler divergence of their
+            distribution (Migacz, 8-bit Inference with TensorRT, 2017).
+        percentile: for `percentile`: percentage of the values inside the range.
+        symmetric: whether the range is quantized without zero point.
     """
     seen = Range(histogram.low, histogram.high)
     if method == "minmax" or histogram.low == histogram.high:
@@ -36,11 +36,11 @@ def threshold(histogram: Histogram, method: Method, *, percentile: float, symmet
 
 
 def _percentile(histogram: Histogram, percentile: float, seen: Range) -> Range:
-    """Cut as many values off each end; an end at zero stays, since nothing is won there."""
+    """Clip the same number of values at each end. An end at zero stays, because clipping there gains nothing."""
     cumulated = np.cumsum(histogram.counts)
     total = int(cumulated[-1])
     ends = 1 if seen.low >= 0 or seen.high <= 0 else 2
-    beyond = round((100 - percentile) / 100 * total / ends, 6)  # 99.9 % of a whole number is one, in decimals
+    beyond = round((100 - percentile) / 100 * total / ends, 6)  # round off binary fractions
     first = int(np.searchsorted(cumulated, beyond, side="right"))
     last = int(np.searchsorted(cumulated, total - beyond, side="left"))
     edges = histogram.edges
@@ -50,10 +50,10 @@ def _percentile(histogram: Histogram, percentile: float, seen: Range) -> Range:
 
 
 def _search(histogram: Histogram, cost: _Cost, seen: Range, symmetric: bool) -> Range:
-    """Find the range of least cost: each end is moved towards zero in steps, in turns.
+    """Return the range with the lowest cost. The two ends move towards zero in steps, alternately.
 
-    Zeros count nothing: every range represents them exactly, but as the bulk of what lies behind a ReLU they would
-    decide the divergence.
+    Zeros are ignored. Every range represents them exactly, but after a ReLU they are the majority and would dominate
+    the divergence.
     """
     filled = np.flatnonzero((histogram.counts > 0) & (histogram.centers != 0))
     centers, counts = histogram.centers[filled], histogram.counts[filled].astype(np.float64)
@@ -80,10 +80,10 @@ def _squared_error(centers: np.ndarray, counts: np.ndarray, quantization: Activa
 
 
 def _divergence(centers: np.ndarray, counts: np.ndarray, quantization: ActivationQuantization) -> float:
-    """Return the Kullback-Leibler divergence of the quantized distribution from the reference, in nats a value.
+    """Return the Kullback-Leibler divergence of the quantized distribution from the reference, in nats per value.
 
-    What is clipped counts in the outermost bins of the reference (as in Migacz's slides), and all bins that fall into
-    one level share it equally.
+    Clipped values count in the outermost bins of the reference (as in Migacz's slides). The bins of one level share its
+    mass equally.
     """
     levels = quantization.integers(centers).astype(np.int64)
     inside = np.flatnonzero(np.abs(centers / quantization.scale + quantization.zero_point - levels) <= 0.5)

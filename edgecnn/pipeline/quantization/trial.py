@@ -1,4 +1,4 @@
-"""Run a graph on images before it becomes a bundle, in ONNX Runtime with exact integer sums."""
+"""Run a graph in ONNX Runtime with exact INT8 sums, before it becomes a bundle."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ _BATCH = 32
 
 
 class Pixels(Protocol):
-    """Images as uint8 [N, H, W, C]: an array, or an object that reads images when it is sliced."""
+    """Images as uint8 [N, H, W, C]: an array, or an object that reads images on slicing."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, part: slice, /) -> np.ndarray: ...
@@ -30,11 +30,11 @@ def trial_logits(model: onnx.ModelProto, images: Pixels) -> np.ndarray:
 
 
 def open_trial(model: onnx.ModelProto) -> OnnxRuntimeSession:
-    """Load a graph into ONNX Runtime, on the CPU.
+    """Load a graph in ONNX Runtime on the CPU.
 
-    Integer sums are exact on every processor. Saturation is a property of the device; a trial measures rounding only.
+    Integer sums are exact on every processor: a trial measures rounding only, and saturation depends on the device.
 
     Raises:
-        EngineError: ONNX Runtime refuses the graph.
+        EngineError: ONNX Runtime cannot load the graph.
     """
     return OnnxRuntimeBackend().open(model.SerializeToString(), SessionOptions(exact_int8=True))

@@ -1,4 +1,4 @@
-"""The truth about an INT8 bundle: what it costs in answers, and what it gains in size and time on this machine."""
+"""Verdict on an INT8 bundle: its drop, and its gain in size and speed on this machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from edgecnn.runtime.verification.paired import paired_drop
 from edgecnn.tuning.measuring.estimates import median_ms
 
 _WORTH = 0.95
-"""INT8 is worth it in time where it takes less than this of FP32's: nearer than that is noise."""
+"""INT8 counts as faster below this fraction of FP32's time. A smaller difference is noise."""
 
 
 @dataclass(frozen=True)
 class EngineVerdict:
-    """FP32 and INT8 on one engine, with the median times of one image; INT8 is `faster` times as fast.
+    """FP32 and INT8 on one engine, with the median times of one image. INT8 is `faster` times as fast.
 
-    `drop` is that of top-1 against the reference, paired, or None if the targets are unknown. `agreement` is the
-    fraction of answers that are the reference's.
+    `drop` is the paired drop from the reference, or None if the targets are unknown. `agreement` is the agreement with
+    the reference.
     """
 
     engine: str
@@ -34,7 +34,7 @@ class EngineVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What INT8 costs and gains on each engine and in bundle size; `conclusion` is one sentence about it."""
+    """The costs and gains of INT8 on each engine and in bundle size, with a one-sentence `conclusion`."""
 
     engines: tuple[EngineVerdict, ...]
     fp32_bytes: int
@@ -45,9 +45,9 @@ class Verdict:
 def judge_engines(
     sessions: Mapping[str, Session], references: Mapping[str, Session], evaluation: Evaluation, image: np.ndarray
 ) -> tuple[EngineVerdict, ...]:
-    """Compare FP32 and INT8 on every engine; the latencies of an image, uint8 [1, H, W, C], are measured in turns.
+    """Compare FP32 and INT8 on every engine. The latencies of an image, uint8 [1, H, W, C], are measured in turns.
 
-    `sessions` and `references` map an engine to the INT8 and to the FP32 graph; `evaluation` holds the logits of
+    `sessions` and `references` map an engine to its INT8 and FP32 session. `evaluation` contains the logits of
     `sessions` and of `reference`.
     """
     expected = evaluation.logits["reference"].argmax(axis=1)
@@ -70,15 +70,18 @@ def judge_engines(
 
 
 def conclude(engines: tuple[EngineVerdict, ...], fp32_bytes: int, int8_bytes: int) -> Verdict:
-    """Say plainly whether INT8 is worth it here: the fastest INT8 against the fastest FP32."""
+    """Return the verdict for this machine: the fastest INT8 compared with the fastest FP32."""
     fp32 = min(engines, key=lambda each: each.fp32_ms.value)
     int8 = min(engines, key=lambda each: each.int8_ms.value)
     ratio = int8.int8_ms.value / fp32.fp32_ms.value
     smaller = f"{fp32_bytes / int8_bytes:.1f} × smaller"
     if ratio < _WORTH:
-        text = f"INT8 on {int8.engine} is {1 / ratio:.1f} × faster here than FP32 on {fp32.engine}, and {smaller}"
+        text = (
+            f"INT8 on {int8.engine} is {1 / ratio:.1f} × faster than FP32 on {fp32.engine} on this machine, "
+            f"and {smaller}"
+        )
     elif ratio <= 1 / _WORTH:
-        text = f"INT8 is no faster here than FP32; it is {smaller}"
+        text = f"INT8 is not faster than FP32 on this machine; it is {smaller}"
     else:
         text = f"keep FP32 on this machine: INT8 is {ratio:.1f} × slower ({int8.engine}); it is {smaller}"
     return Verdict(engines, fp32_bytes, int8_bytes, text)

@@ -1,1 +1,1 @@
-"""From images to a checkpoint folder."""
+"""Train a network and write a checkpoint."""

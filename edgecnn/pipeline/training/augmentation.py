@@ -1,4 +1,4 @@
-"""Random small shifts, rotations, zooms and mirrorings, different ones for each image of a batch."""
+"""Augmentation: random shift, rotation, zoom and mirroring, drawn for each image of a batch."""
 
 import math
 
@@ -9,15 +9,15 @@ from edgecnn.pipeline.training.recipes import TrainingOptions
 
 
 def move(images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    """Move images, float32 [N, C, H, W], by affine maps with bilinear interpolation; the border is repeated."""
+    """Transform images, float32 [N, C, H, W], by affine maps with bilinear interpolation and border padding."""
     grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def draw(count: int, size: int, options: TrainingOptions, generator: torch.Generator) -> torch.Tensor:
-    """Draw how `count` images of `size` pixels move: affine maps, float32 [N, 2, 3], from new pixels to old ones.
+    """Draw affine maps for `count` images of `size` pixels, float32 [N, 2, 3], from output to input coordinates.
 
-    Without rotation and zoom, shifts are whole pixels: interpolation would blur the images.
+    Without rotation and zoom, shifts are whole pixels, because interpolation would blur the images.
     """
 
     def uniform(largest: float) -> torch.Tensor:
@@ -29,7 +29,7 @@ def draw(count: int, size: int, options: TrainingOptions, generator: torch.Gener
         shifts = [torch.round(shift * size) / size for shift in shifts]
     mirror = torch.where(uniform(1.0) < 0, -1.0, 1.0) if options.flip else torch.ones(count)
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
-    # affine_grid's coordinates run from -1 to 1: a shift by the whole image is 2.
+    # affine_grid's coordinates are in -1..1: a shift by the whole image is 2.
     rows = [
         torch.stack([cosine * mirror, -sine, 2 * shifts[0]], 1),
         torch.stack([sine * mirror, cosine, 2 * shifts[1]], 1),

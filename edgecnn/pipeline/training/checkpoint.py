@@ -1,7 +1,7 @@
-"""Checkpoint folders: `model.safetensors` and `checkpoint.json`; nothing in them is ever unpickled.
+"""Checkpoint folders: `model.safetensors` and `checkpoint.json`. They contain no pickles.
 
-While a training runs, `OUT.unfinished` is such a folder too, with the best weights so far, and `resume.safetensors`
-with what the next epoch needs.
+During training, `OUT.unfinished` is also a checkpoint folder. It has the best weights so far, and the state to resume
+from in `resume.safetensors`.
 """
 
 import dataclasses
@@ -28,10 +28,11 @@ FORMAT = 3
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the history.
+    """The metrics of one epoch.
 
-    Loss and accuracy are those of the augmented training images; the validation figures are None without validation
-    images. `learning_rate` is that of the last step. `waited_s`, the wait for data, is part of `duration_s`.
+    `loss` and `accuracy` are measured on the augmented training images. The validation metrics are None without
+    validation images. `learning_rate` is the rate of the last step. `waited_s`, the wait for data, is part of
+    `duration_s`.
     """
 
     loss: float
@@ -45,7 +46,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where a network was trained: `cpu` or the GPU's name, the precision of its layers, and threads per process."""
+    """Training hardware: `cpu` or the GPU's name, precision of the layers, threads per process, and processes."""
 
     device: str
     precision: str
@@ -55,16 +56,16 @@ class Compute:
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """The whole of `checkpoint.json`.
+    """The content of `checkpoint.json`.
 
     Attributes:
         source: the data source as the user named it.
-        training: the training split, the validation images included.
-        validation: the part of it that chose the best epoch; None where the last one was taken.
-        test: the images that `test_top1` was measured on.
-        test_top1: fraction of right answers there, by the best epoch's weights; None while training goes on.
-        beginning: digest of the weights that it was fine-tuned from; None if it started from random ones.
-        best_epoch: the epoch whose weights these are, from 1.
+        training: the training split, including the validation images.
+        validation: the images that selected the best epoch; None if the last epoch was used.
+        test: the images of `test_top1`.
+        test_top1: top-1 of the best epoch on the test split; None during training.
+        beginning: digest of the weights that fine-tuning started from; None for random weights.
+        best_epoch: the epoch of the weights, from 1.
         created: UTC time.
         versions: package to version.
         weights: digest and size of `model.safetensors`.
@@ -96,7 +97,7 @@ class CheckpointRecord:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network: its record, its weights, and the digest of both (that of `checkpoint.json`)."""
+    """A trained network: its record, its weights, and the digest of `checkpoint.json`, which covers both."""
 
     record: CheckpointRecord
     state: dict[str, torch.Tensor]
@@ -104,7 +105,7 @@ class Checkpoint:
 
     @property
     def reference(self) -> Reference:
-        """The PyTorch reference that this checkpoint holds."""
+        """The PyTorch reference of this checkpoint."""
         record = self.record
         return Reference(
             network=record.network,
@@ -118,7 +119,7 @@ class Checkpoint:
 
 
 def unfinished(out: Path) -> Path:
-    """Return where the training of `out` keeps what it has so far."""
+    """Return the folder of the unfinished training of `out`."""
     return out.parent / f"{out.name}.unfinished"
 
 
@@ -130,9 +131,9 @@ def write_checkpoint(
     resume: dict[str, torch.Tensor] | None = None,
     force: bool = False,
 ) -> str:
-    """Write a checkpoint folder atomically, and return its digest.
+    """Write a checkpoint folder atomically and return its digest.
 
-    `weights` of the record are filled in here. `resume` is what the next epoch needs, if training goes on.
+    This function sets the record's `weights`. `resume` is the state for the next epoch, if any.
     """
     weights = save_tensors(_plain(state))
     sealed = dataclasses.replace(record, weights=FileEntry(digest_bytes(weights), len(weights)))
@@ -145,15 +146,15 @@ def write_checkpoint(
 
 
 def _plain(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return tensors as safetensors takes them: on the CPU, each with memory of its own, in the usual order."""
+    """Return tensors for safetensors: on the CPU, contiguous, without shared memory."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def read_resume(path: Path) -> dict[str, torch.Tensor]:
-    """Read what the next epoch needs.
+    """Read the state to resume from.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: the file is missing or damaged.
     """
     return _tensors(path / RESUME, _read(path, RESUME))
 
@@ -162,18 +163,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint folder.
 
     Raises:
-        CheckpointError: it is missing, incomplete or corrupt; the message names the file.
+        CheckpointError: the folder is missing, incomplete or corrupt. The message names the file.
     """
     content = _read(path, RECORD)
     try:
         record = schema.parse(CheckpointRecord, content)
     except schema.SchemaError as error:
-        raise CheckpointError(f"{path / RECORD} does not follow the format: {error}; train it again") from None
+        raise CheckpointError(f"{path / RECORD} is not a valid checkpoint record: {error}; train it again") from None
     if record.format != FORMAT:
-        raise CheckpointError(f"{path / RECORD} has format {record.format}, this edgecnn reads format {FORMAT}")
+        raise CheckpointError(f"{path / RECORD} has format {record.format}, expected format {FORMAT}: train it again")
     weights = _read(path, WEIGHTS)
     if digest_bytes(weights) != record.weights.sha256:
-        raise CheckpointError(f"{path / WEIGHTS} is not the file that was written (sha256 differs): train it again")
+        raise CheckpointError(f"{path / WEIGHTS} has changed since training (sha256 differs): train it again")
     return Checkpoint(record, _tensors(path / WEIGHTS, weights), digest_bytes(content))
 
 

@@ -1,7 +1,7 @@
-"""One training over several processes, on one machine or more, started by `torchrun`.
+"""Training with several processes on one or more machines, started by `torchrun`.
 
-Every process takes its part of every batch, and batch norm takes the statistics of the whole one, so that the loss
-is that of a single process. Dropout is the exception: each process draws its own masks.
+Each process computes a part of each batch. Batch norm uses the statistics of the whole batch, so that the loss equals
+the loss of a single process, except for dropout: each process draws its own masks.
 """
 
 import contextlib
@@ -18,18 +18,18 @@ from edgecnn.errors import TrainingError
 
 @dataclass(frozen=True)
 class Job:
-    """This process among the `world` processes that train together; `rank` counts from 0, `Job()` trains alone."""
+    """Rank of this process, from 0, among `world` processes. `Job()` is single-process training."""
 
     rank: int = 0
     world: int = 1
 
     @property
     def writes(self) -> bool:
-        """Whether this is the one process that writes files and results."""
+        """Whether this process writes files and results."""
         return self.rank == 0
 
     def sum(self, values: list[float]) -> list[float]:
-        """Add up numbers over all processes, in float64."""
+        """Return the sums of numbers over all processes, in float64."""
         if self.world == 1:
             return values
         device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
@@ -38,27 +38,27 @@ class Job:
         return [float(value) for value in tensor]
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait for all processes."""
         if self.world > 1:
             distributed.barrier()
 
 
 def writes_results() -> bool:
-    """Say whether this process writes results, before it has joined the others."""
+    """Return whether this process writes results. Works before `join`."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def local_rank() -> int:
-    """Return this process's number on its machine, which is that of its GPU too."""
+    """Return this process's number on its machine, which is also its GPU's number."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 @contextlib.contextmanager
 def join(device: torch.device) -> Iterator[Job]:
-    """Join the processes that `torchrun` has started; alone where it has not.
+    """Join the processes started by `torchrun`. Without `torchrun`, yield a single-process job.
 
     Raises:
-        TrainingError: another process has died or cannot be reached.
+        TrainingError: another process has exited or cannot be reached.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Job()
@@ -72,7 +72,7 @@ def join(device: torch.device) -> Iterator[Job]:
     except RuntimeError as error:
         if not any(word in str(error) for word in ("gloo", "Gloo", "NCCL", "Connection closed", "Connection reset")):
             raise
-        raise TrainingError(f"another process has ended: {_first_line(error)}") from None
+        raise TrainingError(f"another process has exited: {_first_line(error)}") from None
     finally:
         distributed.destroy_process_group()
 
@@ -82,10 +82,10 @@ def _first_line(error: Exception) -> str:
 
 
 class SynchronizedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm with the statistics of the whole batch, on any device; PyTorch's own needs a GPU."""
+    """Batch norm with the statistics of the whole batch, on any device. PyTorch's SyncBatchNorm needs a GPU."""
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # PyTorch's name for it
-        """Normalise [n, C, H, W], of which every process holds a part."""
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # PyTorch's parameter name
+        """Normalise this process's part of a batch, [n, C, H, W]."""
         if not self.training:
             return super().forward(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
@@ -103,7 +103,7 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
 
 
 def synchronize_batch_norm(network: nn.Module) -> nn.Module:
-    """Replace every batch norm of a network by one that sees the whole batch; keys and values stay."""
+    """Replace every batch norm of a network by `SynchronizedBatchNorm2d`, with the same keys and values."""
     for name, child in network.named_children():
         if isinstance(child, nn.BatchNorm2d):
             new = SynchronizedBatchNorm2d(child.num_features, child.eps, child.momentum)
@@ -115,7 +115,7 @@ def synchronize_batch_norm(network: nn.Module) -> nn.Module:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """Sum a tensor over all processes; so is its gradient, since every process's loss depends on the sum."""
+    """Sum of a tensor over all processes. The gradient is also summed: every process's loss depends on the sum."""
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:

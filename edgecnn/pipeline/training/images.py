@@ -1,4 +1,4 @@
-"""The images of a training: read and checked once, kept in memory where they fit, made into batches ahead of need."""
+"""Training images: checked once, kept in memory if they fit, and prepared as batches in advance."""
 
 import time
 from collections import deque
@@ -19,13 +19,13 @@ from edgecnn.progress import Progress, silent
 
 _CHUNK = 64
 _LEAST_STD = 1e-3
-"""Below a quarter of a grey level."""
+"""Less than a quarter of a grey level."""
 
 _EVALUATION_BATCH = 256
 
 
 class Images:
-    """A split's images as pixels, uint8 [N, H, W, C], from memory or, where they are too many, from their files.
+    """A split's images as pixels, uint8 [N, H, W, C], from memory or, if they do not fit, from files.
 
     `levels` counts the pixels of each value, int64 [C, 256].
     """
@@ -39,7 +39,7 @@ class Images:
         stage: str = "reading",
         progress: Progress = silent,
     ) -> None:
-        """Read every image once, so that a damaged one is found now and not hours later.
+        """Read every image once, to detect damaged images before training.
 
         Raises:
             SourceError: an image cannot be read.
@@ -70,18 +70,18 @@ class Images:
 
 
 def with_statistics(plain: Preprocessing, images: Images) -> Preprocessing:
-    """Set mean and standard deviation to those of the images' pixels, per channel, scaled to [0, 1].
+    """Return the preprocessing with the mean and standard deviation of the pixels, per channel, scaled to [0, 1].
 
     Raises:
-        SourceError: the images are all of one colour.
+        SourceError: all images have the same single colour.
     """
     values = np.arange(256) / 255
     shares = images.levels / images.levels.sum(axis=1, keepdims=True)
     mean = shares @ values
     std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(axis=1))
     if std.max() < 1e-9:
-        raise SourceError("all training images are one and the same colour: there is nothing to learn")
-    # An empty channel stays empty: dividing by its noise would make noise of it.
+        raise SourceError("all training images have the same single colour: pass real images")
+    # Do not scale an empty channel: this would amplify its noise.
     return replace(
         plain,
         mean=tuple(round(float(value), 6) for value in mean),
@@ -105,10 +105,10 @@ class Batch:
 
 
 class Batches:
-    """The augmented batches of an epoch, made by threads while the network computes.
+    """The augmented batches of an epoch, prepared by threads while the network computes.
 
-    The content of a batch depends on the seed, the epoch and the step alone, not on the number of processes.
-    `waited_s` is how long the network has waited for data.
+    The content of a batch depends only on the seed, the epoch and the step, not on the number of processes.
+    `waited_s` is the total time that the network waited for data.
     """
 
     def __init__(
@@ -127,9 +127,9 @@ class Batches:
         self.waited_s = 0.0
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch, counted from 0."""
+        """Yield the batches of an epoch, numbered from 0."""
         order = np.random.default_rng((self._options.seed, number)).permutation(len(self._images))
-        # Batches of nearly equal size: batch norm cannot learn from a last batch of one image.
+        # Batches have nearly equal sizes, because batch norm fails on a last batch of one image.
         parts = deque(enumerate(np.array_split(order, self.steps)))
         with ThreadPoolExecutor(self._threads, thread_name_prefix="batches") as pool:
             coming: deque[Future[Batch]] = deque()
@@ -156,7 +156,7 @@ class Batches:
 
 
 def plain_batches(images: Images, preprocessing: Preprocessing) -> Iterator[Batch]:
-    """Yield all images in order, as they are."""
+    """Yield all images in order, without augmentation."""
     for start in range(0, len(images), _EVALUATION_BATCH):
         indices = np.arange(start, min(start + _EVALUATION_BATCH, len(images)))
         inputs = network_input(images.take(indices), preprocessing).contiguous(memory_format=torch.channels_last)
@@ -164,5 +164,5 @@ def plain_batches(images: Images, preprocessing: Preprocessing) -> Iterator[Batc
 
 
 def derived_seed(*numbers: int) -> int:
-    """Mix numbers into one seed of 63 bits."""
+    """Return a 63-bit seed derived from numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -36,15 +36,15 @@ from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 
 OnEpoch = Callable[[int, Epoch], None]
-"""Takes an epoch's number, from 1, and its figures."""
+"""Takes an epoch's number, from 1, and its metrics."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of a training: the checkpoint's digest, and its accuracy on the test split.
+    """The result of training: the checkpoint's digest and its top-1 on the test split.
 
-    `best_epoch`, whose weights were kept, counts from 1. `duration_s` is the wall time of all epochs. `writes` is false
-    in the processes that only help another one.
+    `best_epoch` is the epoch of the kept weights, from 1. `duration_s` is the wall time of all epochs. `writes` is true
+    in the process that writes the checkpoint.
     """
 
     digest: str
@@ -73,32 +73,32 @@ def train(
 ) -> Trained:
     """Train a network and write its checkpoint folder.
 
-    After every epoch `OUT.unfinished` holds the best weights so far and what the next epoch needs; `out` appears,
-    whole, when the last one is done. Of several processes only one calls `on_complaint` and `on_epoch`, and writes
-    files.
+    After each epoch, `OUT.unfinished` has the best weights so far and the state to resume from. `out` is written
+    atomically after the last epoch. With several processes, only one writes files and calls `on_complaint` and
+    `on_epoch`.
 
     Args:
         architecture: name in the registry.
-        source: images to train and to test on.
+        source: training and test images.
         out: the checkpoint folder.
-        source_name: the source as the user named it; `export` opens it again.
-        options: how to train.
-        weights: what to start from: a checkpoint, a file, or a torchvision weights entry; None starts from nothing.
-        resume: go on where an interrupted run of the same options stopped; a finished one is returned as it is.
-        force: replace an existing checkpoint, and give up an unfinished one.
-        cache_mib: images are kept in memory up to this size; above, they are read again each epoch.
-        on_complaint: called, before the training, with each problem of the images; None looks for none.
-        progress: called after every step.
-        on_epoch: called after every epoch with its figures.
-        tensorboard: a folder for the figures of every epoch, as TensorBoard scalars.
+        source_name: the source as the user named it. `export` opens it again.
+        options: training options.
+        weights: initial weights: a checkpoint, a file, or a torchvision weights entry. None: random weights.
+        resume: continue an interrupted run with the same options. A finished run is returned unchanged.
+        force: replace an existing checkpoint and discard an unfinished one.
+        cache_mib: keep images in memory up to this size, else read them in each epoch.
+        on_complaint: called before training with each problem of the images. None disables the checks.
+        progress: called after each step.
+        on_epoch: called after each epoch with its metrics.
+        tensorboard: folder for TensorBoard scalars of each epoch.
 
     Raises:
-        UsageError: no such architecture, it cannot take such images, `out` stands already, or `resume` with other
-            options.
+        UsageError: the architecture is unknown or does not accept the images, `out` already exists, or `resume` is
+            given with other options.
         SourceError: images are missing or damaged.
-        CheckpointError: `weights` or the unfinished run do not fit.
-        TrainingError: the loss is not a number any more, or another process has ended.
-        ModuleNotFoundError: `tensorboard` is given, and TensorBoard is not installed.
+        CheckpointError: `weights` or the unfinished run does not match the network.
+        TrainingError: the loss is not finite, or another process has exited.
+        ModuleNotFoundError: `tensorboard` is given, but TensorBoard is not installed.
     """
     device = choose_device(options, local_rank())
     plan = plan_training(
@@ -116,7 +116,7 @@ def train(
         return replace(_trained(plan.begun.record, plan.begun.digest), writes=writes_results())
     with join(device) as job, scalars(tensorboard if job.writes else None) as write:
         if options.batch_size < job.world:
-            raise UsageError(f"--batch-size {options.batch_size} leaves nothing for some of {job.world} processes")
+            raise UsageError(f"--batch-size {options.batch_size} is smaller than the {job.world} processes: raise it")
         images = _read_images(plan, cache_mib, progress)
         run = _run(plan, device=device, job=job)
         best, record = _epochs(run, plan, images, out=out, progress=progress, on_epoch=(write, on_epoch))
@@ -133,7 +133,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Pictures:
-    """All images of a training, and how they are preprocessed."""
+    """All images of a training, and their preprocessing."""
 
     training: Images
     validation: Images | None
@@ -142,7 +142,7 @@ class _Pictures:
 
 
 def _read_images(plan: Plan, cache_mib: int, progress: Progress) -> _Pictures:
-    """Read all images, and choose the normalisation: their own statistics, or those of the weights to start from."""
+    """Read all images. The normalisation comes from the initial weights, or else from the training images."""
     channels = plan.network.in_channels
     mode: Mode = "L" if channels == 1 else "RGB"
     plain = Preprocessing(mode, Resize(plan.network.image_size), None, (0.0,) * channels, (1.0,) * channels)
@@ -181,7 +181,7 @@ def _record(plan: Plan, images: _Pictures, run: Run) -> CheckpointRecord:
 def _epochs(
     run: Run, plan: Plan, images: _Pictures, *, out: Path, progress: Progress, on_epoch: tuple[OnEpoch, ...]
 ) -> tuple[dict[str, torch.Tensor], CheckpointRecord]:
-    """Train up to the last epoch, and return the best weights and the record with its history."""
+    """Train until the last epoch. Return the best weights, and the record with its history."""
     record, options, job, held_out = _record(plan, images, run), plan.options, run.job, images.validation
     threads = max(1, torch.get_num_threads() // 2)
     batches = Batches(images.training, record.preprocessing, options, rank=job.rank, world=job.world, threads=threads)
@@ -229,5 +229,5 @@ def _run(plan: Plan, *, device: torch.device, job: Job) -> Run:
 
 def _trained(record: CheckpointRecord, digest: str) -> Trained:
     if record.test_top1 is None:
-        raise CheckpointError("this training is not finished")
+        raise CheckpointError("this training is not finished: continue it with --resume")
     return Trained(digest, record.test_top1, record.test.images, record.best_epoch, record.duration_s)

@@ -1,4 +1,4 @@
-"""What training minimises: cross entropy of the logits, and for GoogLeNet of its auxiliary logits too."""
+"""The training loss: cross entropy of the logits, and of GoogLeNet's auxiliary logits."""
 
 import torch
 from torch import nn
@@ -9,12 +9,12 @@ AUX_WEIGHT = 0.3
 
 
 class Objective(nn.Module):
-    """A network with its loss: one module, so that several processes can share it.
+    """A network with its loss, as one module for `DistributedDataParallel`.
 
     Args:
-        network: `forward` returns logits [N, K]; with a method `forward_with_aux`, that is what training calls.
+        network: `forward` returns logits [N, K]. Training calls `forward_with_aux` if the network has it.
         label_smoothing: share of the target that is spread over all classes.
-        frozen: whether only the head learns; batch norm then keeps its statistics.
+        frozen: train the head only. Batch norm then keeps its statistics.
     """
 
     def __init__(self, network: nn.Module, *, label_smoothing: float, frozen: bool = False) -> None:
@@ -25,7 +25,7 @@ class Objective(nn.Module):
         self._has_aux = hasattr(network, "forward_with_aux") and not frozen
 
     def train(self, mode: bool = True) -> "Objective":
-        """Set training mode; a frozen network's layers stay as they are when it runs."""
+        """Set training mode. A frozen network stays in evaluation mode."""
         super().train(mode)
         if self._frozen:
             self.network.eval()

@@ -1,4 +1,4 @@
-"""Optimizer, learning rate and numeric precision of a training."""
+"""Optimizer, learning rate, device and precision of training."""
 
 import math
 
@@ -9,11 +9,11 @@ from edgecnn.errors import UsageError
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 _START, _END = 1 / 25, 1e-4
-"""Where the learning rate starts and ends, as shares of its highest value."""
+"""First and last learning rate, as fractions of the highest value."""
 
 
 def make_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    """Build the optimizer over what learns. Only weights decay: a smaller bias or norm's scale regularises nothing."""
+    """Return the optimizer of the trainable parameters. Biases and norms have no weight decay: it has no benefit."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
@@ -25,7 +25,7 @@ def make_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.
 
 
 def learning_rate(options: TrainingOptions, progress: float) -> float:
-    """Return the learning rate when `progress`, in [0, 1], of all steps is done: a function of that alone."""
+    """Return the learning rate after the fraction `progress`, in [0, 1], of all steps."""
     top = options.learning_rate
     if progress < options.warmup:
         return top * (_START + (1 - _START) * _half_cosine(1 - progress / options.warmup))
@@ -41,26 +41,26 @@ def _half_cosine(share: float) -> float:
 
 
 def choose_device(options: TrainingOptions, local_rank: int = 0) -> torch.device:
-    """Return where to train.
+    """Return the device to train on.
 
     Raises:
-        UsageError: a GPU was asked for, and PyTorch sees none.
+        UsageError: `cuda` is selected, but PyTorch finds no GPU.
     """
     if options.device == "cpu" or (options.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise UsageError("--device cuda: PyTorch sees no NVIDIA GPU here; take --device cpu")
+        raise UsageError("--device cuda: PyTorch finds no NVIDIA GPU; use --device cpu")
     return torch.device("cuda", local_rank)
 
 
 def choose_precision(options: TrainingOptions, device: torch.device) -> torch.dtype:
-    """Return what layers compute in; `auto` is bfloat16 where the hardware multiplies it, on older GPUs float16.
+    """Return the precision of the layers. `auto` is bfloat16 if the hardware supports it, and float16 on older GPUs.
 
     Raises:
-        UsageError: float16 was asked for on a CPU, where small gradients would vanish for no gain in speed.
+        UsageError: float16 is selected on a CPU, where small gradients would underflow without a gain in speed.
     """
     if options.precision == "fp16" and device.type == "cpu":
-        raise UsageError("--precision fp16 trains on a GPU only: take bf16 or fp32")
+        raise UsageError("--precision fp16 needs a GPU: use bf16 or fp32")
     named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if options.precision != "auto":
         return named[options.precision]

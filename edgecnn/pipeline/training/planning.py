@@ -1,4 +1,4 @@
-"""Plan a training: check the network, the images, the output and the run that it resumes, before any long work."""
+"""Plan a training: check the network, images, output and run to resume before the long work starts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,10 +20,10 @@ from edgecnn.pipeline.training.transfer import open_beginning
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained, on which images.
+    """The network to train and its images.
 
-    `everything` is the training split: `training` and `validation`, which may be empty. `beginning` holds the weights
-    to start from, `begun` the run to resume.
+    `everything` is the training split: `training` and `validation`, which may be empty. `beginning` is the reference
+    with the initial weights. `begun` is the run to resume.
     """
 
     network: Network
@@ -50,14 +50,14 @@ def plan_training(
     force: bool,
     on_complaint: Callable[[str], None] | None,
 ) -> Plan:
-    """Check everything that can be checked before training; see `train` for the arguments and errors."""
+    """Check all inputs before training and return the plan. See `train` for the arguments and errors."""
     beginning = None if weights is None else open_beginning(architecture, weights, options)
     if options.freeze and beginning is None:
-        raise UsageError("--freeze trains the last layer alone: name the --weights that the others have")
+        raise UsageError("--freeze trains the last layer only: pass the weights of the other layers with --weights")
     network = _describe(architecture, source, options, beginning)
     _check_place(out, resume=resume, force=force)
     if len(source.labels) < 2:
-        raise SourceError(f"{source_name} has {len(source.labels)} class: a classifier needs at least two")
+        raise SourceError(f"{source_name} has {len(source.labels)} class: expected at least two")
     everything, test = source.split("train"), source.split("test")
     if on_complaint is not None:
         for complaint in complaints(source, everything, test):
@@ -71,12 +71,14 @@ def plan_training(
 
 
 def _describe(architecture: str, source: DataSource, options: TrainingOptions, beginning: Reference | None) -> Network:
-    """Return the network to build. It has the channels of the images, or those of the weights to start from."""
+    """Return the network to build. Its channels come from the initial weights, or else from the images."""
     size = options.image_size or get_architecture(architecture).image_size
     channels = 1 if source.mode == "L" else 3
     if beginning is not None:
         if beginning.network.in_channels < channels:
-            raise UsageError(f"the weights are of a network for grey images, {source.name} has colour")
+            raise UsageError(
+                f"the weights expect grey images, {source.name} has colour images: pass weights for colour images"
+            )
         channels = beginning.network.in_channels
     network = Network(architecture, len(source.labels), channels, (size, size), options.stem)
     check_network(network)
@@ -84,13 +86,13 @@ def _describe(architecture: str, source: DataSource, options: TrainingOptions, b
 
 
 def _check_place(out: Path, *, resume: bool, force: bool) -> None:
-    """Refuse to overwrite an existing checkpoint, or an unfinished run, which may have taken hours."""
+    """Check that training does not overwrite a checkpoint, or an unfinished run, which may have taken hours."""
     begun = unfinished(out)
     check_outside_bundles(out)
     check_output(out, marker=RECORD, force=force or (resume and (out / RECORD).is_file()))
     check_output(begun, marker=RECORD, force=True)
     if begun.exists() and not resume and not force:
-        raise OutputExists(f"{begun} holds an unfinished training: go on with --resume, or give it up with --force")
+        raise OutputExists(f"{begun} has an unfinished training: continue it with --resume, or discard it with --force")
 
 
 def _check_classes(training: Split, labels: tuple[str, ...]) -> None:
@@ -107,7 +109,7 @@ def _begun(plan: Plan, out: Path) -> Checkpoint | None:
     """Read the run to resume, finished or not; None if there is none.
 
     Raises:
-        UsageError: it has other options, images or weights.
+        UsageError: the run has other options, images or weights.
     """
     place = next((place for place in (out, unfinished(out)) if (place / RECORD).is_file()), None)
     if place is None:
@@ -125,5 +127,7 @@ def _begun(plan: Plan, out: Path) -> Checkpoint | None:
         if before != now
     ]
     if differences:
-        raise UsageError(f"{place} was begun otherwise ({'; '.join(differences)}): use its options, or start over")
+        raise UsageError(
+            f"{place} was started with other options ({'; '.join(differences)}): use its options, or start over"
+        )
     return begun

@@ -1,6 +1,6 @@
-"""How a network is trained: every option, and the recipe that sets them for an architecture and a data source.
+"""Training options, and recipes that set them for an architecture and a data source.
 
-Recipes are data: `recipes.toml` beside this file is the whole table.
+`recipes.toml` in this folder contains all recipes.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from edgecnn.errors import UsageError
 
 CACHE_MIB = 2048
-"""Images are kept in memory up to this size; no part of a recipe, because it changes no result."""
+"""Images are kept in memory up to this size. Not part of a recipe, because it does not change the result."""
 
 
 def _option(default: Any, text: str) -> Any:
@@ -23,31 +23,31 @@ def _option(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a network is trained; each field's help is what the command line shows.
+    """Training options. The command line shows each field's help text.
 
     AdamW: Loshchilov and Hutter, 2019. SGD with Nesterov momentum: Sutskever et al., 2013. A learning rate that rises
     and falls once: Smith and Topin, 2018. Label smoothing: Szegedy et al., 2016, section 7.
     """
 
     epochs: int = _option(20, "Passes over the training images.")
-    batch_size: int = _option(64, "Images a step, over all processes.")
+    batch_size: int = _option(64, "Images per step, over all processes.")
     optimizer: Literal["adamw", "sgd"] = _option("adamw", "sgd has Nesterov momentum of 0.9.")
     learning_rate: float = _option(1e-3, "Highest learning rate of the schedule.")
-    schedule: Literal["cosine", "linear", "constant"] = _option("cosine", "How the learning rate falls.")
+    schedule: Literal["cosine", "linear", "constant"] = _option("cosine", "Decay of the learning rate.")
     warmup: float = _option(0.3, "Share of the steps in which the learning rate rises.")
-    weight_decay: float = _option(0.01, "Decay of weights; norms and biases have none.")
+    weight_decay: float = _option(0.01, "Weight decay; does not apply to norms and biases.")
     label_smoothing: float = _option(0.05, "Share of the target that is spread over all classes.")
     flip: bool = _option(False, "Mirror half of the images.")
     shift: float = _option(0.08, "Largest random shift, as a fraction of the image's size.")
     rotation: float = _option(0.0, "Largest random rotation, in degrees.")
-    zoom: float = _option(0.0, "Largest random scaling: 0.1 is from 0.9 to 1.1.")
-    validation: float = _option(0.1, "Share of the training images that choose the best epoch.")
-    image_size: int | None = _option(None, "Height and width that images are resized to. [default: the architecture's]")
+    zoom: float = _option(0.0, "Largest random scaling; 0.1 scales by 0.9 to 1.1.")
+    validation: float = _option(0.1, "Share of the training images used to select the best epoch.")
+    image_size: int | None = _option(None, "Height and width to resize images to. [default: the architecture's]")
     stem: Literal["standard", "small"] = _option("standard", "small keeps the size of small images (ResNet).")
-    freeze: bool = _option(False, "Train the last layer alone; needs --weights.")
-    device: Literal["auto", "cpu", "cuda"] = _option("auto", "Where to train; auto takes a GPU where there is one.")
+    freeze: bool = _option(False, "Train the last layer only; needs --weights.")
+    device: Literal["auto", "cpu", "cuda"] = _option("auto", "Device to train on; auto uses a GPU if available.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = _option(
-        "auto", "What layers compute in while training; auto takes bf16 where the hardware has it."
+        "auto", "Precision of the layers during training; auto uses bf16 if the hardware supports it."
     )
     seed: int = _option(0, "Seed of the weights, the order of the images and the augmentation.")
 
@@ -66,9 +66,9 @@ class TrainingOptions:
 
 
 def recipe(architecture: str, source: str, **overrides: Any) -> TrainingOptions:
-    """Return how to train an architecture on a source: the defaults, the table's values, then the overrides.
+    """Return the training options for an architecture and a source: defaults, then recipes, then overrides.
 
-    An override of None leaves the recipe's value.
+    An override of None is ignored.
 
     Raises:
         UsageError: a value is out of range.
@@ -87,12 +87,12 @@ def recipe(architecture: str, source: str, **overrides: Any) -> TrainingOptions:
 
 @cache
 def recipes() -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the table: architecture, then source, then options; `*` stands for every other one."""
+    """Return the recipes: architecture, then source, then options. `*` matches any other name."""
     return tomllib.loads(files(__package__).joinpath("recipes.toml").read_text(encoding="utf-8"))
 
 
 def differing(first: TrainingOptions, second: TrainingOptions) -> list[str]:
-    """Name the options in which two differ, with both values."""
+    """Return the differing options, each as text with both values."""
     theirs = dataclasses.asdict(second)
     return [
         f"--{name.replace('_', '-')} {value} → {theirs[name]}"

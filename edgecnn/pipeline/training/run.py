@@ -1,4 +1,4 @@
-"""One training run: the parts that change from step to step, and how they are saved and taken up again."""
+"""A training run: its state, one step, and how the state is saved and restored."""
 
 import ctypes
 import math
@@ -20,7 +20,7 @@ from edgecnn.pipeline.training.optimization import choose_precision, learning_ra
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 OnStep = Callable[[int, str], None]
-"""Told of every step: how many of this run are done, and figures worth seeing."""
+"""Called after each step with the number of finished steps and a note with metrics."""
 
 _NOTE_EVERY_S = 0.5
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # parameters of `mallopt`, from malloc.h
@@ -28,14 +28,14 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # parameters of `mallopt`, fr
 
 @dataclass
 class _Sums:
-    """What has been added up over images."""
+    """Sums over images."""
 
     loss: float = 0.0
     right: int = 0
     images: int = 0
 
     def add(self, loss: float, logits: torch.Tensor, targets: torch.Tensor) -> None:
-        """Add the summed loss and the answers of one batch."""
+        """Add the summed loss and the number of correct labels of one batch."""
         self.loss += loss
         self.right += int((logits.argmax(dim=1) == targets).sum())
         self.images += len(targets)
@@ -47,10 +47,10 @@ class _Sums:
 
 
 class Run:
-    """A network, its optimizer, and the epoch they have come to.
+    """A network, its optimizer and its training state.
 
-    Everything random follows from the seed and the epoch, so that a run that goes on from an epoch's end gives the
-    weights, bit for bit, of one that was never stopped: on one machine, build and number of threads.
+    All random numbers depend only on the seed and the epoch. A resumed run therefore gives the same weights, bit for
+    bit, as an uninterrupted one, on the same machine, build and number of threads.
     """
 
     def __init__(self, network: nn.Module, options: TrainingOptions, *, device: torch.device, job: Job) -> None:
@@ -64,23 +64,23 @@ class Run:
         objective = Objective(self.network, label_smoothing=options.label_smoothing, frozen=options.freeze)
         self._objective: nn.Module = objective
         if job.world > 1:
-            # Batch norm's statistics are the same everywhere already: every process has computed them of the whole.
+            # Batch norm's statistics are already equal in all processes: they cover the whole batch.
             self._objective = DistributedDataParallel(objective, broadcast_buffers=False)
         self.optimizer = make_optimizer(self.network, options)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
 
     @property
     def compute(self) -> Compute:
-        """Where this run computes."""
+        """The hardware of this run."""
         name = "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
         short = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
         return Compute(name, short, torch.get_num_threads(), self.job.world)
 
     def epoch(self, number: int, batches: Batches, on_step: OnStep) -> tuple[float, float]:
-        """Train for one epoch, counted from 0; returns mean loss and accuracy on its augmented images.
+        """Train for one epoch, numbered from 0. Return mean loss and accuracy on its augmented images.
 
         Raises:
-            TrainingError: the loss is not a number any more.
+            TrainingError: the loss is not finite.
         """
         torch.manual_seed(derived_seed(self.options.seed, number, self.job.rank))  # dropout
         self._objective.train()
@@ -99,10 +99,10 @@ class Run:
         return sums.over(self.job)
 
     def check(self, epoch: Epoch, number: int) -> None:
-        """Refuse an epoch that has come to nothing, though none of its steps said so.
+        """Check that the weights and the validation loss are finite after an epoch.
 
         Raises:
-            TrainingError: the weights, or their loss on the validation images, are not finite.
+            TrainingError: a weight or the validation loss is not finite.
         """
         if not all(tensor.isfinite().all() for tensor in self.network.state_dict().values()):
             raise self._diverged("weights became infinite", number)
@@ -110,7 +110,7 @@ class Run:
             raise self._diverged(f"the validation loss became {epoch.validation_loss}", number)
 
     def _diverged(self, what: str, epoch: int) -> TrainingError:
-        other = "" if self.dtype == torch.float32 else ", or take --precision fp32"
+        other = "" if self.dtype == torch.float32 else ", or use --precision fp32"
         return TrainingError(f"{what} in epoch {epoch + 1}: lower --learning-rate{other}")
 
     def _step(self, batch: Batch, sums: _Sums, *, epoch: int) -> None:
@@ -121,7 +121,7 @@ class Run:
         if not math.isfinite(value):
             raise self._diverged(f"the loss became {value}", epoch)
         self.optimizer.zero_grad()
-        # The gradients of several processes are averaged: this makes of it the mean over the whole batch.
+        # DistributedDataParallel averages the gradients over processes; this factor gives the mean over the batch.
         self._scaler.scale(loss * (self.job.world / batch.whole)).backward()
         self._scaler.step(self.optimizer)
         self._scaler.update()
@@ -129,7 +129,7 @@ class Run:
 
     @torch.inference_mode()
     def measure(self, batches: Iterator[Batch]) -> tuple[float, float]:
-        """Return mean loss, without label smoothing, and top-1, of batches that the processes share out."""
+        """Return mean loss, without label smoothing, and top-1. The processes share the batches."""
         self.network.eval()
         sums = _Sums()
         for number, batch in enumerate(batches):
@@ -145,7 +145,7 @@ class Run:
         return {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return what the next epoch needs, as tensors with names."""
+        """Return the state to resume from, as named tensors."""
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
         for index, entries in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value for key, value in entries.items()}
@@ -154,10 +154,10 @@ class Run:
         return tensors
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Take up what `state` has returned.
+        """Restore a result of `state`.
 
         Raises:
-            CheckpointError: it belongs to another network.
+            CheckpointError: the state is from another network.
         """
         network: dict[str, torch.Tensor] = {}
         entries: dict[int, dict[str, torch.Tensor]] = {}
@@ -172,8 +172,8 @@ class Run:
             self.network.load_state_dict(network)
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": entries})
         except (RuntimeError, ValueError, KeyError) as error:
-            raise CheckpointError(f"the unfinished training is of another network: {str(error)[:200]}") from None
-        # Fused optimizers go through memory as it lies: moments must lie as their parameter does, channels last.
+            raise CheckpointError(f"the unfinished training has another network: {str(error)[:200]}") from None
+        # Fused optimizers need moments with the memory format of their parameter, channels last.
         for parameter, moments in self.optimizer.state.items():
             for key, value in moments.items():
                 if value.shape == parameter.shape:
@@ -183,7 +183,7 @@ class Run:
 
 
 def better(new: Epoch, best: Epoch) -> bool:
-    """Say whether an epoch's weights replace the best: by right answers, then by loss; always without validation."""
+    """Return whether an epoch is better than the best one, by top-1, then by loss; true without validation."""
     if new.validation_top1 is None or best.validation_top1 is None:
         return True
     first = (new.validation_top1, -(new.validation_loss or 0.0))
@@ -191,10 +191,10 @@ def better(new: Epoch, best: Epoch) -> bool:
 
 
 def _keep_freed_memory() -> None:
-    """Make glibc keep large blocks that are freed, for the next step. Other C libraries stay as they are.
+    """Configure glibc to keep large freed blocks for the next step. No effect with other C libraries.
 
-    By default glibc returns each large block to the system, and the kernel clears it again in the next step. On a CPU
-    this is a quarter of the time of a step (VGG-11 at 32 pixels on 2 cores: 66 images/s, 81 without).
+    By default glibc returns each large block to the system, and the kernel clears it in the next step. On a CPU this
+    takes a quarter of a step's time (VGG-11 at 32 pixels on 2 cores: 66 images/s by default, 81 with this setting).
     """
     if not sys.platform.startswith("linux"):
         return

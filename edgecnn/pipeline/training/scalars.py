@@ -1,4 +1,4 @@
-"""Loss, accuracy and learning rate of every epoch, for TensorBoard."""
+"""Write loss, accuracy and learning rate of every epoch for TensorBoard."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from edgecnn.pipeline.training.checkpoint import Epoch
 
 @contextlib.contextmanager
 def scalars(folder: Path | None) -> Iterator[Callable[[int, Epoch], None]]:
-    """Yield what writes an epoch's figures, numbered from 1, as TensorBoard scalars; without a folder it does nothing.
+    """Yield a function that writes the metrics of an epoch, from 1, as TensorBoard scalars; no effect without folder.
 
     Raises:
         ModuleNotFoundError: TensorBoard is not installed.
@@ -19,7 +19,7 @@ def scalars(folder: Path | None) -> Iterator[Callable[[int, Epoch], None]]:
     if folder is None:
         yield lambda number, epoch: None
         return
-    from torch.utils.tensorboard import SummaryWriter  # only here: TensorBoard is an extra of its own
+    from torch.utils.tensorboard import SummaryWriter  # import late: TensorBoard is an optional dependency
 
     try:
         writer = SummaryWriter(str(folder))

@@ -1,4 +1,4 @@
-"""Fine-tuning: start from weights that were trained before, with a new last layer for other classes."""
+"""Fine-tuning: start from trained weights, with a new last layer for other classes."""
 
 from pathlib import Path
 
@@ -14,28 +14,30 @@ from edgecnn.pipeline.training.recipes import TrainingOptions
 
 
 def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Reference:
-    """Open what `--weights` names: a checkpoint folder, a file, or a torchvision weights entry.
+    """Open the argument of `--weights`: a checkpoint folder, a file, or a torchvision weights entry.
 
     Raises:
-        UsageError: no such file or entry.
-        CheckpointError: it holds something else than this architecture's weights.
+        UsageError: the file or entry does not exist.
+        CheckpointError: it does not have this architecture's weights.
     """
     path = Path(text)
     if not path.is_dir():
         return open_weights(architecture, text, WeightsOptions(image_size=options.image_size, stem=options.stem))
     reference = read_checkpoint(path).reference
     if reference.network.architecture != architecture:
-        raise CheckpointError(f"{path} holds a {reference.network.architecture}, not a {architecture}")
+        raise CheckpointError(f"{path} is a {reference.network.architecture} checkpoint, expected {architecture}")
     if reference.network.stem != options.stem:
-        raise CheckpointError(f"{path} was trained with --stem {reference.network.stem}, not {options.stem}")
+        raise CheckpointError(
+            f"{path} was trained with --stem {reference.network.stem}, found --stem {options.stem}: use the same stem"
+        )
     return reference
 
 
 def begin_with(beginning: Reference, network: nn.Module, described: Network) -> None:
-    """Copy weights into a fresh network; for another number of classes its heads keep their fresh ones.
+    """Copy weights into a new network. For another number of classes, its heads keep their initial weights.
 
     Raises:
-        CheckpointError: the weights do not fit; the message names the keys.
+        CheckpointError: the weights do not match. The message names the keys.
     """
     mine, name = network.state_dict(), described.architecture
     found = dict(beginning.state)
@@ -47,13 +49,13 @@ def begin_with(beginning: Reference, network: nn.Module, described: Network) -> 
 
 
 def freeze(network: nn.Module, architecture: str) -> None:
-    """Let only the last layer learn.
+    """Freeze all layers but the last.
 
     Raises:
-        UsageError: the architecture does not say which that is.
+        UsageError: the architecture does not define its heads.
     """
     heads = get_architecture(architecture).heads
     if not heads:
-        raise UsageError(f"{architecture} does not say which layer is its last: register it with `heads`")
+        raise UsageError(f"{architecture} does not define its last layer: register it with `heads`")
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name.startswith(f"{heads[0]}."))

@@ -1,1 +1,1 @@
-"""The protocol's protobuf messages: bytes to tensors and back. Must not import grpcio."""
+"""Codec of the protocol's protobuf messages. Must not import grpcio."""

@@ -1,4 +1,4 @@
-"""The data of a request's inputs: raw for all of them, or within each, in the field that its datatype has."""
+"""Reads the data of a request's inputs: raw for all inputs, or in each input, in the field of its datatype."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,11 +23,11 @@ FIELDS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
-"""Where the elements of a datatype stand in an InferTensorContents; FP16 and BF16 have no field."""
+"""Field of InferTensorContents for each datatype; FP16 and BF16 have none."""
 
 
 def reader_of_raw(body: bytes, parts: Sequence[tuple[int, int]]) -> Reader:
-    """Return a reader of raw data in the message: offset and size in bytes for each input, in their order."""
+    """Return a reader of raw data; `parts` has the offset and size in bytes of each input, in order."""
     left = iter(parts)
 
     def read(name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
@@ -41,7 +41,7 @@ def reader_of_raw(body: bytes, parts: Sequence[tuple[int, int]]) -> Reader:
 
 
 def read_typed(name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
-    """Read data within the inputs."""
+    """Read data from the contents of an input."""
     header.parameters_of(given, "input")
     if datatype in BINARY_ONLY:
         raise invalid(f"input '{name}': {datatype} needs raw_input_contents")

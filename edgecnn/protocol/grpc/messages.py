@@ -1,7 +1,7 @@
-"""The messages of `open_inference.proto` as classes, beside which a client's for the same protocol may stand.
+"""The messages of `open_inference.proto` as classes, in a separate descriptor pool.
 
-Generated code would register the messages in protobuf's default pool, where a name can stand once: whoever came second,
-a server with it or `tritonclient.grpc`, could not be imported. Here they stand in a pool of their own.
+Generated code registers messages in protobuf's default pool, where each name may exist only once. It could not be
+imported together with `tritonclient.grpc`, which defines the same names.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from edgecnn.protocol.wording import invalid
 
 DESCRIPTORS = Path(__file__).with_name("open_inference.binpb")
-"""What `scripts/descriptors.py` has compiled."""
+"""Output of `scripts/descriptors.py`."""
 
 _POOL = descriptor_pool.DescriptorPool()
 for _file in descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file:
@@ -25,25 +25,25 @@ SERVICE = _POOL.FindServiceByName("inference.GRPCInferenceService")
 REQUESTS: dict[str, type[Message]] = {
     method.name: message_factory.GetMessageClass(method.input_type) for method in SERVICE.methods
 }
-"""What each call takes, by the call's name."""
+"""Class of the request of each call."""
 
 ANSWERS: dict[str, type[Message]] = {
     method.name: message_factory.GetMessageClass(method.output_type) for method in SERVICE.methods
 }
-"""What each call gives, likewise."""
+"""Class of the response of each call."""
 
 
 def request(call: str, content: bytes) -> Any:
-    """Read the request of a call, with its fields as attributes; raises `Refusal` if it is no such message."""
+    """Parse the request of a call; raises `Refusal` if it is malformed."""
     try:
         return REQUESTS[call].FromString(content)
     except DecodeError:
         name = REQUESTS[call].DESCRIPTOR.name
-        raise invalid(f"expected a {name}, found bytes that are none, or a text that is not UTF-8") from None
+        raise invalid(f"expected a {name}, found malformed protobuf, or text that is not UTF-8") from None
 
 
 def answer(call: str, document: Any) -> bytes:
-    """Write the response of a call from the same response as JSON values."""
+    """Encode the response of a call, given as JSON values."""
     message: Message = json_format.ParseDict(document, ANSWERS[call](), descriptor_pool=_POOL)
     content: bytes = message.SerializeToString()
     return content

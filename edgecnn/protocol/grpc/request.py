@@ -1,7 +1,7 @@
-"""A ModelInferRequest's bytes to tensors that the model can take, or to the refusal that says what is wrong with them.
+"""Decodes a ModelInferRequest into tensors for the model.
 
-Open Inference Protocol v2, gRPC, ModelInfer. What is wrong is said in the words of HTTP's requests, which are read into
-the same mapping.
+Open Inference Protocol v2, gRPC, ModelInfer. Requests over HTTP are read into the same mapping, so both get the same
+errors.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ from edgecnn.protocol.wording import invalid
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as it stands in its message; nothing has been held against a model.
+    """A parsed request that is not checked against a model yet.
 
     Attributes:
         message: a ModelInferRequest without its raw tensors.
-        body: the whole message as it came.
-        described_bytes: of all but the raw tensors.
-        raw: of each raw tensor, where it begins in the body and how many bytes it has.
+        body: the whole message.
+        described_bytes: size of the message without raw tensors.
+        raw: offset in the body and size in bytes of each raw tensor.
     """
 
     message: Any
@@ -35,10 +35,10 @@ class Received:
 
 
 def receive(body: bytes) -> Received:
-    """Read a message as far as to know which model it is for.
+    """Parse a message, so that the name of its model is available.
 
     Raises:
-        Refusal: it is no ModelInferRequest ("invalid"), or too much of it is no raw tensor ("too_large").
+        Refusal: it is not a ModelInferRequest ("invalid"), or too large without raw tensors ("too_large").
     """
     description, raw = split(body)
     return Received(messages.request("ModelInfer", description), body, len(description), raw)
@@ -52,11 +52,11 @@ def parse(
     max_batch: int,
     max_described_bytes: int = MAX_DESCRIPTION_BYTES,
 ) -> InferRequest:
-    """Read a request as `edgecnn.protocol.request.parse` does.
+    """Check a request against the model, as `edgecnn.protocol.request.parse` does.
 
     Raises:
-        Refusal: the request is malformed, or not one to this model ("invalid"), or has more than `max_described_bytes`
-            besides raw tensors ("too_large").
+        Refusal: the request is malformed or does not match the model ("invalid"), or has more than
+            `max_described_bytes` besides raw tensors ("too_large").
     """
     check_description(received.described_bytes, max_described_bytes)
     message, raw = received.message, received.raw
@@ -71,7 +71,7 @@ def parse(
 
 
 def _plain(message: Any) -> dict[str, Any]:
-    """Write a message as the same request stands in JSON, but for the data."""
+    """Return a message as the mapping of the same JSON request, except for the data."""
     plain: dict[str, Any] = {
         "parameters": _parameters(message),
         "inputs": [
@@ -86,13 +86,13 @@ def _plain(message: Any) -> dict[str, Any]:
         ],
         "outputs": [{"name": each.name, "parameters": _parameters(each)} for each in message.outputs],
     }
-    if message.id:  # protobuf does not tell an empty text from none
+    if message.id:  # in protobuf, an empty string and a missing one are equal
         plain["id"] = message.id
     return plain
 
 
 def _parameters(holder: Any) -> dict[str, Any]:
-    """Return parameters as plain values; null where a client has set none of the kinds."""
+    """Return parameters as plain values; None for a parameter without a value."""
     plain = {}
     for key, parameter in holder.parameters.items():
         kind = parameter.WhichOneof("parameter_choice")

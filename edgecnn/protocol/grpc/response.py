@@ -1,4 +1,4 @@
-"""A model's answers to the bytes of a ModelInferResponse. Tensors are always raw: clients read no others."""
+"""Encodes a ModelInferResponse. Tensors are always raw: clients support no other form."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,9 +22,9 @@ def encode(
     """Write the response to a request.
 
     Args:
-        request: what was asked for.
-        outputs: at least those that it asks for, [N, ...] each, of a type that the protocol has.
-        model_name: the model that answered.
+        request: the request.
+        outputs: at least the requested ones, [N, ...] each, of a type in `NAMES`.
+        model_name: the model that computed them.
         model_version: its version.
         labels: class names, for classification.
     """

@@ -1,7 +1,7 @@
 """Split an inference request into its description, which protobuf parses, and its raw tensors, which stay in place.
 
-Protobuf would copy the tensors twice. It also takes far more memory for some messages than their size: an empty input
-has two bytes. So the fields are counted before anything is parsed.
+Protobuf would copy the tensors twice. It also needs far more memory for some messages than their size: an empty input
+has two bytes. Therefore the fields are counted before parsing.
 """
 
 from edgecnn.bundle.wire_format import LENGTH, WireFormatError, read_fields
@@ -46,5 +46,5 @@ def split(body: bytes) -> tuple[bytes, list[tuple[int, int]]]:
 def check_description(size: int, limit: int) -> None:
     """Check the size of a request without its raw tensors; raises `Refusal` if it is above the limit."""
     if size > limit:
-        message = f"expected at most {limit} bytes beside raw tensors, found {size}"
+        message = f"expected at most {limit} bytes besides raw tensors, found {size}"
         raise Refusal("too_large", f"{message}; send tensors in raw_input_contents")

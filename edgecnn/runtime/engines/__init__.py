@@ -1,1 +1,1 @@
-"""The engines behind one interface, one file for each. Must not know bundles."""
+"""The engines behind one interface, one module each. Must not import bundles."""

@@ -1,7 +1,7 @@
-"""The seam between edgecnn and the engines: what a backend and a session are.
+"""The interface between edgecnn and the engines: backends and sessions.
 
-Protocols rather than base classes, so that the PyTorch reference in `pipeline/` and a test's fake satisfy them from
-outside. A backend translates its engine's errors into ours, in its own file.
+These are protocols, not base classes, so that the PyTorch reference in `pipeline/` and fakes in tests can implement
+them. Each backend translates its engine's errors into edgecnn's errors.
 """
 
 import os
@@ -21,7 +21,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class Device:
-    """A device that an engine can open: the name that `--device` takes, and what it is."""
+    """A device that an engine can open: its name, as in `--device`, and a description."""
 
     name: str
     description: str
@@ -29,16 +29,16 @@ class Device:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How a session is opened.
+    """Options for opening a session.
 
     Attributes:
         device: `cpu`, `cuda[:N]`, `tensorrt[:N]`, `gpu[:N]`, `npu` or `auto`.
-        precision: what float operators compute in; INT8 operators stay INT8.
-        threads: None for as many as the process may really use.
-        concurrency: how many threads will be inside `run` at once.
-        exact_int8: whether 8-bit products are summed exactly where the processor's fastest way would saturate.
-        one_by_one: whether nearly every run is of one image: an engine may compile for that, and runs more one by one.
-        cache: where the compiled graph is kept between processes, or None; engines that keep none ignore it.
+        precision: precision of float operators; INT8 operators stay INT8.
+        threads: threads of one run; None for the usable cores.
+        concurrency: number of threads that call `run` at the same time.
+        exact_int8: sum 8-bit products exactly, even if the processor's fastest instructions would saturate.
+        one_by_one: optimize for runs of one image; larger batches then run image by image on some engines.
+        cache: where to keep the compiled graph, or None; some engines ignore it.
     """
 
     device: str = "cpu"
@@ -52,14 +52,14 @@ class SessionOptions:
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """What really runs, read back from the engine after opening.
+    """Properties of an open session, as the engine reports them.
 
     Attributes:
-        engine: its name, as in `--backend`.
-        version: of the engine.
-        device: name of the device that was opened.
-        precision: what float operators really compute in.
-        threads: for one run.
+        engine: name, as in `--backend`.
+        version: version of the engine.
+        device: name of the opened device.
+        precision: precision of float operators.
+        threads: threads of one run.
     """
 
     engine: str
@@ -70,30 +70,30 @@ class SessionInfo:
 
 
 class Session(Protocol):
-    """A loaded model: one uint8 batch in, one float32 batch of logits out."""
+    """An opened graph: takes a uint8 batch, and returns a float32 batch of logits."""
 
     info: SessionInfo
     concurrency: int
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-        """Compute the logits of uint8 [N, H, W, C] as float32 [N, K], into `out` where given.
+        """Return the logits of uint8 [N, H, W, C] as float32 [N, K], written to `out` if it is given.
 
         Raises:
-            EngineError: the engine failed, or the images have another shape or type.
+            EngineError: the engine failed, or the images have another shape or dtype.
         """
         ...
 
     def close(self) -> None:
-        """Free the engine's memory; the session cannot run afterwards."""
+        """Free the engine's memory. The session cannot run afterwards."""
         ...
 
 
 @runtime_checkable
 class StreamingSession(Session, Protocol):
-    """A session of an engine that has a queue of its own for many batches; see `streaming.stream`."""
+    """A session whose engine has its own queue for batches; see `streaming.stream`."""
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the logits of batches, in their order, as many of them running at once as the engine has room for."""
+        """Yield the logits of batches in order, running as many batches at once as the engine allows."""
         ...
 
 
@@ -102,9 +102,9 @@ class Backend(Protocol):
 
     Attributes:
         name: as in `--backend`.
-        version: of the package that is installed.
-        symmetric_int8_only: kinds of device that compute INT8 only without zero points.
-        has_exact_int8: whether it can sum 8-bit products exactly on every CPU; `open` ignores the wish where it cannot.
+        version: version of the installed package.
+        symmetric_int8_only: kinds of device that support INT8 only without zero points.
+        has_exact_int8: whether exact INT8 is available on every CPU; if not, `open` ignores `exact_int8`.
     """
 
     name: str
@@ -113,36 +113,36 @@ class Backend(Protocol):
     has_exact_int8: bool
 
     def devices(self) -> tuple[Device, ...]:
-        """List what this machine has and this engine can open."""
+        """Return the devices of this machine that the engine can open."""
         ...
 
     def default_precision(self, model: Path, device: str) -> Precision | None:
-        """Return what the engine computes a graph in when nobody asks, as other programs do; None if it does not tell.
+        """Return the engine's default precision for a graph; None if the engine does not report it.
 
         Raises:
-            EngineError: the device is not there, or the engine refused the graph.
+            EngineError: the device is not available, or the engine rejected the graph.
         """
         ...
 
     def open(self, model: Path, options: SessionOptions) -> Session:
-        """Load a graph.
+        """Open a graph.
 
         Raises:
-            DeviceUnavailable: the device is not there, or the engine opened another one.
-            PrecisionUnavailable: the device does not compute in that precision.
-            EngineError: the engine refused the graph.
+            DeviceUnavailable: the device is not available, or the engine opened another one.
+            PrecisionUnavailable: the device does not support the precision.
+            EngineError: the engine rejected the graph.
         """
         ...
 
 
 def check_logits(logits: np.ndarray, images: int, classes: int) -> np.ndarray:
-    """Return the logits if their shape is [images, classes].
+    """Check that logits have the shape [images, classes], and return them.
 
     Raises:
         EngineError: the logits have another shape.
     """
     if logits.shape != (images, classes):
-        raise EngineError(f"the graph gives logits {list(logits.shape)} where {[images, classes]} are expected")
+        raise EngineError(f"the graph returned logits of shape {list(logits.shape)}, expected {[images, classes]}")
     return logits
 
 
@@ -150,7 +150,7 @@ def deliver(logits: np.ndarray, out: np.ndarray | None) -> np.ndarray:
     """Return the logits, copied to `out` if it is given.
 
     Raises:
-        EngineError: the logits have another shape than `out`; NumPy would broadcast them.
+        EngineError: `out` has another shape. NumPy would broadcast the logits.
     """
     if out is None:
         return logits
@@ -159,23 +159,26 @@ def deliver(logits: np.ndarray, out: np.ndarray | None) -> np.ndarray:
 
 
 def check_process(opened_in: int) -> None:
-    """Check that the process was not forked after it, `opened_in` by its id, opened the session.
+    """Check that this process, not its parent before a fork, opened the session.
 
-    A fork has none of the engine's threads.
+    A forked process has none of the engine's threads, so a run would never end.
+
+    Args:
+        opened_in: ID of the process that opened the session.
 
     Raises:
-        EngineError: this is another process; a run would never end.
+        EngineError: another process opened the session.
     """
     if os.getpid() != opened_in:
-        raise EngineError("this session was opened before the process forked: open the bundle in each child itself")
+        raise EngineError("the session was opened before the process forked: open the bundle in each child process")
 
 
 def device_kind(device: str) -> str:
-    """Return the kind of a device name: `cuda` of `cuda:1`."""
+    """Return the kind of a device: `cuda` for `cuda:1`."""
     return device.partition(":")[0]
 
 
 def device_index(device: str) -> int:
-    """Return the number of a device name: 1 of `cuda:1`, 0 where none is given."""
+    """Return the number of a device: 1 for `cuda:1`, 0 if there is none."""
     _, _, number = device.partition(":")
     return int(number) if number.isdecimal() else 0

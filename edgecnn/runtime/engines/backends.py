@@ -1,6 +1,6 @@
-"""Which engines there are, and which are installed.
+"""Finds installed engines and imports them.
 
-An engine that was asked for by name or by device is opened or refused; only `auto` chooses.
+Only `auto` chooses an engine. An engine or device that was named is used, or an error is raised.
 """
 
 import importlib
@@ -16,7 +16,7 @@ _BACKENDS = {
 }
 
 _OWNERS = {"cuda": "onnxruntime", "tensorrt": "onnxruntime", "gpu": "openvino", "npu": "openvino", "auto": "openvino"}
-"""Kinds of device that only one engine drives."""
+"""Kinds of device that only one engine supports."""
 
 NONE_INSTALLED = "no engine is installed: pip install 'edgecnn[onnxruntime]' or 'edgecnn[openvino]'"
 
@@ -24,16 +24,16 @@ NONE_INSTALLED = "no engine is installed: pip install 'edgecnn[onnxruntime]' or 
 def installed() -> tuple[str, ...]:
     """Return the names of the engines whose package is installed."""
     specs = {name: importlib.util.find_spec(name) for name in BACKENDS}
-    # A folder that an uninstalled package leaves behind is found too, as a namespace without an origin.
+    # An uninstalled package can leave a folder, which is found as a namespace package without an origin.
     return tuple(name for name, spec in specs.items() if spec is not None and spec.origin is not None)
 
 
 def get_backend(name: str) -> Backend:
-    """Import an engine.
+    """Import an engine and return its backend.
 
     Raises:
-        UsageError: there is no such engine.
-        EngineMissing: its package is not installed, or broken.
+        UsageError: the name is unknown.
+        EngineMissing: the engine's package is not installed, or broken.
     """
     check_backend(name)
     if name not in installed():
@@ -41,16 +41,16 @@ def get_backend(name: str) -> Backend:
     module, cls = _BACKENDS[name]
     try:
         backend: Backend = getattr(importlib.import_module(module), cls)()
-    except ImportError as error:  # a library of the system that it needs is not there, or is too old
-        raise EngineMissing(f"the engine {name} is installed and cannot be imported: {error}") from None
+    except ImportError as error:  # for example, a system library is missing or too old
+        raise EngineMissing(f"the engine {name} is installed but cannot be imported: {error}") from None
     return backend
 
 
 def choose_backend(name: str, device: str) -> Backend:
-    """Return the engine of that name, or for `auto` the installed one that drives the device.
+    """Return the named backend, or for `auto` an installed one that supports the device.
 
     Raises:
-        UsageError: there is no such engine or device.
+        UsageError: the name of the engine or device is unknown.
         EngineMissing: the engine is not installed, or none is.
     """
     check_device(device)

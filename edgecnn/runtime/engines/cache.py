@@ -1,9 +1,8 @@
-"""Compiled graphs, kept between processes, so that the second start of a large network is quick.
+"""Cache of compiled graphs, which makes the second start of a large network fast.
 
-An entry is a folder of files that the engine itself wrote, with their digests beside them. Its name is the digest of
-everything that decides what they hold: the graph, the engine's version, the options, the processor. It is read only
-when every byte is what was written; anything else is deleted and made anew. It appears whole or not at all, so that
-processes may share it.
+An entry is a folder of files that the engine wrote, and a file with their digests. Its name is the digest of the graph,
+the engine's version, the options and the processor. An entry is used only if every digest matches; otherwise it is
+deleted and compiled again. Entries are created atomically, so that processes can share the cache.
 """
 
 import hashlib
@@ -28,10 +27,10 @@ _ENTRY = "entry.json"
 
 @dataclass(frozen=True)
 class CacheKey:
-    """What determines the files of an entry.
+    """Everything that determines the content of a cache entry.
 
-    The SHA-256 of the ONNX file, the engine and its version, and the session's options and the processor as text, since
-    engines choose their kernels by its name and instruction sets.
+    `graph` is the SHA-256 of the ONNX file. `options` and `processor` are text. Engines choose kernels by the
+    processor's name and instruction sets.
     """
 
     graph: str
@@ -48,7 +47,7 @@ class _Entry:
 
 
 class CacheSlot:
-    """The place of one compiled graph."""
+    """The cache entry of one compiled graph."""
 
     def __init__(self, key: CacheKey, root: Path | None = None) -> None:
         """Args: `root` is the folder of all entries, by default in `$XDG_CACHE_HOME/edgecnn`."""
@@ -57,7 +56,7 @@ class CacheSlot:
         self._folder = self._root / hashlib.sha256(schema.dump(key).encode()).hexdigest()[:32]
 
     def read(self) -> Path | None:
-        """Return the folder of what the engine wrote, every byte proven; None where there is none, or none intact."""
+        """Return the folder of the entry after checking its digests; None if it does not exist or is damaged."""
         if not os.path.lexists(self._folder):
             return None
         if self._intact():
@@ -66,7 +65,7 @@ class CacheSlot:
         return None
 
     def write(self, fill: Callable[[Path], None]) -> None:
-        """Let the engine fill a new entry; a failure is a `CacheWarning`, since the session itself is open."""
+        """Create the entry from the files that `fill` writes. On failure, issue a `CacheWarning`."""
         try:
             with new_folder(self._folder, marker=_ENTRY) as new:
                 fill(new)
@@ -74,15 +73,15 @@ class CacheSlot:
                 for name in files:
                     sync_file(new / name)
                 write_file(new / _ENTRY, schema.dump(_Entry(self._key, files)).encode())
-        except OutputExists:  # another process was quicker
+        except OutputExists:  # another process created the entry first
             return
         except EdgecnnError as error:
-            warnings.warn(f"the compiled graph is not kept for the next start: {error}", CacheWarning, stacklevel=3)
+            warnings.warn(f"cannot keep the compiled graph for the next start: {error}", CacheWarning, stacklevel=3)
             return
         self._drop_older_versions()
 
     def drop(self) -> None:
-        """Delete the entry: the engine does not take it."""
+        """Delete the entry, because the engine rejected it."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _intact(self) -> bool:
@@ -97,12 +96,12 @@ class CacheSlot:
             return False
 
     def _drop_older_versions(self) -> None:
-        """Delete what other versions of this engine have written: nothing will read it again."""
+        """Delete entries of other versions of this engine: they are not used any more."""
         for file in self._root.glob(f"*/{_ENTRY}"):
             try:
                 key = schema.parse(_Entry, file.read_bytes()).key
             except (OSError, schema.SchemaError):
-                continue  # whoever asks for it deletes it
+                continue  # damaged: deleted when it is read next
             if key.engine == self._key.engine and key.version != self._key.version:
                 shutil.rmtree(file.parent, ignore_errors=True)
 

@@ -1,6 +1,6 @@
-"""The ONNX Runtime backend: CPU, CUDA, TensorRT. This is the only file that imports `onnxruntime`.
+"""The ONNX Runtime backend: CPU, CUDA, TensorRT. The only module that imports `onnxruntime`.
 
-Quantization opens its trial graphs here too: from bytes instead of a file, and with more outputs than the logits.
+Quantization uses it too: to open graphs from bytes, and to read outputs other than the logits.
 """
 
 import os
@@ -31,13 +31,15 @@ _PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 _PRECISIONS: dict[str, tuple[Precision, ...]] = {
-    "cpu": ("fp32",),  # its convolutions know no bfloat16
+    "cpu": ("fp32",),  # its convolutions do not support bfloat16
     "cuda": ("fp32", "tf32"),
     "tensorrt": ("fp32", "fp16"),
 }
+_HAS_CACHE = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) >= (1, 32)
+"""Earlier versions crash when a graph runs whose packed weights come from a file."""
 _LOG_ERRORS = 3
 _OPTIMIZED, _PACKED = "model.onnx", "weights.bin"
-"""The files of a compiled graph; the second alone makes loading quick: its weights lie as the kernels read them."""
+"""Files of a compiled graph. The weights are stored in the kernels' layout, which makes loading fast."""
 
 
 class OnnxRuntimeBackend:
@@ -49,24 +51,25 @@ class OnnxRuntimeBackend:
     has_exact_int8 = True
 
     def devices(self) -> tuple[Device, ...]:
-        """List the devices whose execution provider this build has; `open` shows whether the hardware is there."""
+        """Return the devices whose execution provider is in this build. `open` checks whether the hardware exists."""
         available = onnxruntime.get_available_providers()
         return tuple(Device(kind, provider) for kind, provider in _PROVIDERS.items() if provider in available)
 
     def default_precision(self, model: Path, device: str) -> Precision | None:
-        """See `Backend.default_precision`; on GPUs it is the hardware's affair, and the engine does not tell."""
+        """See `Backend.default_precision`. On GPUs the engine does not report it."""
         return "fp32" if device_kind(device) == "cpu" else None
 
     def open(self, model: Path | bytes, options: SessionOptions) -> "OnnxRuntimeSession":
-        """Load a graph from a file, or from the bytes of one; see `Backend.open`."""
+        """Open a graph from a file or from bytes; see `Backend.open`."""
         kind = device_kind(options.device)
         self._check(kind, options)
-        session = _load_cached(model, options, options.cache) if options.cache and kind == "cpu" else None
+        cache = options.cache if _HAS_CACHE and kind == "cpu" else None
+        session = _load_cached(model, options, cache) if cache else None
         session = session or _load(model, _settings(options), options)
         session.disable_fallback()
         if session.get_providers()[0] != _PROVIDERS[kind]:
             raise DeviceUnavailable(
-                f"ONNX Runtime opened {session.get_providers()[0]} where {_PROVIDERS[kind]} was asked for: "
+                f"ONNX Runtime opened {session.get_providers()[0]} instead of {_PROVIDERS[kind]}: "
                 f"check the driver, or use --device cpu"
             )
         threads = session.get_session_options().intra_op_num_threads
@@ -78,17 +81,17 @@ class OnnxRuntimeBackend:
         if kind not in found:
             package = "; CUDA and TensorRT need onnxruntime-gpu instead of onnxruntime" if kind in _PROVIDERS else ""
             raise DeviceUnavailable(
-                f"this build of ONNX Runtime has no device {options.device!r}, it has {', '.join(found)}{package}"
+                f"ONNX Runtime has no device {options.device!r} in this build, only {', '.join(found)}{package}"
             )
         if options.precision not in _PRECISIONS[kind]:
             raise PrecisionUnavailable(
-                f"ONNX Runtime on {kind} computes in {' or '.join(_PRECISIONS[kind])}, not in {options.precision}: "
-                f"ask for --precision {_PRECISIONS[kind][0]}"
+                f"ONNX Runtime on {kind} supports {' or '.join(_PRECISIONS[kind])}, not {options.precision}: "
+                f"use --precision {_PRECISIONS[kind][0]}"
             )
 
 
 class OnnxRuntimeSession:
-    """A graph in ONNX Runtime; any number of threads may run it at once."""
+    """A graph opened in ONNX Runtime. Any number of threads can run it at once."""
 
     def __init__(self, session: Any, info: SessionInfo, concurrency: int) -> None:
         self.info = info
@@ -102,10 +105,10 @@ class OnnxRuntimeSession:
         return deliver(self.outputs(None, images)[0], out)
 
     def outputs(self, names: Sequence[str] | None, images: np.ndarray) -> list[np.ndarray]:
-        """Compute the named outputs of the graph, or all of them, for uint8 [N, H, W, C].
+        """Return the named outputs of the graph, or all outputs, for uint8 [N, H, W, C].
 
         Raises:
-            EngineError: the engine failed, or the images have another shape or type.
+            EngineError: the engine failed, or the images have another shape or dtype.
         """
         session = self._session
         if session is None:
@@ -128,13 +131,13 @@ def _load(model: Path | bytes, settings: Any, options: SessionOptions) -> Any:
     try:
         source = model if isinstance(model, bytes) else str(model)
         return onnxruntime.InferenceSession(source, settings, providers=[provider])
-    except Exception as error:  # its exceptions share no base class but this one
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
         name = "the graph" if isinstance(model, bytes) else model
         raise EngineError(f"ONNX Runtime cannot load {name}: {_one_line(error)}") from None
 
 
 def _load_cached(model: Path | bytes, options: SessionOptions, cache: CacheSlot) -> Any | None:
-    """Load the optimised graph and its packed weights if they are kept, else keep them; None where neither is done."""
+    """Load the optimized graph and its packed weights from the cache, or create them; None if neither works."""
     settings = _settings(options)
     kept = cache.read()
     if kept is not None:
@@ -165,7 +168,7 @@ def _settings(options: SessionOptions) -> Any:
     if options.exact_int8:
         settings.add_session_config_entry("session.x64quantprecision", "1")
     if device_kind(options.device) != "cpu":
-        # Operators that the device cannot run would silently run on the CPU.
+        # By default, operators that the device does not support run on the CPU without a warning.
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return settings
 
@@ -175,8 +178,8 @@ def _provider_options(kind: str, options: SessionOptions) -> dict[str, str]:
         use_tf32 = "1" if options.precision == "tf32" else "0"  # the engine's default is 1
         return {"device_id": str(device_index(options.device)), "use_tf32": use_tf32}
     if kind == "tensorrt":
-        # TensorRT's own default is TF32, and the provider has no option for it; NVIDIA's libraries read this one,
-        # once a process, when they are loaded: a CUDA session that was opened earlier leaves TF32 as it found it.
+        # TensorRT defaults to TF32, and the provider has no option for it. NVIDIA's libraries read this variable once
+        # when they are loaded, so it has no effect if the process opened a CUDA session earlier.
         os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
         fp16 = "1" if options.precision == "fp16" else "0"
         return {"device_id": str(device_index(options.device)), "trt_fp16_enable": fp16}
@@ -184,5 +187,5 @@ def _provider_options(kind: str, options: SessionOptions) -> dict[str, str]:
 
 
 def _one_line(error: Exception) -> str:
-    """Return an engine's message as one line: its texts run over many."""
+    """Return an engine's multi-line message as one line."""
     return " ".join(str(error).split())[:300]

@@ -1,4 +1,4 @@
-"""OpenVINO behind the backend protocol: CPU, GPU, NPU, AUTO. A graph that is open: `openvino_session`."""
+"""The OpenVINO backend: CPU, GPU, NPU, AUTO. `openvino_session` runs the opened graph."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from edgecnn.runtime.engines.openvino_session import OpenVinoSession, reason
 
 _KINDS = ("cpu", "gpu", "npu", "auto")
 _AUTO = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_STARTUP_FALLBACK": False}
-"""Without the second, AUTO answers from the CPU until its real choice is compiled, and names the CPU when asked."""
+"""With the fallback, AUTO runs on the CPU while it compiles for another device, and reports the CPU as its device."""
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _COMPILED = "model.blob"
 _PRECISIONS: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
@@ -31,7 +31,7 @@ class OpenVinoBackend:
         self._core = openvino.Core()
 
     def devices(self) -> tuple[Device, ...]:
-        """List what this machine has; `auto` leaves the choice to the engine."""
+        """Return the devices of this machine, and `auto`, which lets OpenVINO choose."""
         found = [
             Device(name.lower().replace(".", ":"), str(self._core.get_property(name, "FULL_DEVICE_NAME")))
             for name in self._core.available_devices
@@ -39,7 +39,7 @@ class OpenVinoBackend:
         return (*found, Device("auto", "the engine's choice"))
 
     def default_precision(self, model: Path, device: str) -> Precision | None:
-        """See `Backend.default_precision`; AUTO does not tell."""
+        """See `Backend.default_precision`. AUTO does not report it."""
         if device_kind(device) == "auto":
             return None
         try:
@@ -49,12 +49,12 @@ class OpenVinoBackend:
         return _PRECISIONS.get(_precision_hint(compiled))
 
     def open(self, model: Path, options: SessionOptions) -> "OpenVinoSession":
-        """Load a graph; see `Backend.open`."""
+        """Open a graph; see `Backend.open`."""
         kind = device_kind(options.device)
         self._check(kind, options)
         device = options.device
         try:
-            if kind == "auto":  # ask the engine which one it takes: AUTO itself does not tell the precision that runs
+            if kind == "auto":  # find out which device AUTO chooses: AUTO does not report its precision
                 chosen = self._core.compile_model(self._core.read_model(str(model)), "AUTO", _AUTO)
                 device = _opened(chosen)[0]
             content, compiled = self._load_cached(device, options)
@@ -67,7 +67,7 @@ class OpenVinoBackend:
     def _compile(self, model: Path, device: str, options: SessionOptions) -> Any:
         settings = _settings(device_kind(device), options)
         graph = self._core.read_model(str(model))
-        if options.one_by_one:  # shapes that are known need not be looked up at every operator: 3 to 35 % of a run
+        if options.one_by_one:  # fixed shapes need no lookup at each operator, which saves 3 to 35 % of a run
             shape = graph.input(0).partial_shape
             shape[0] = 1
             graph.reshape(shape)
@@ -77,15 +77,15 @@ class OpenVinoBackend:
         return compiled
 
     def _load_cached(self, device: str, options: SessionOptions) -> tuple[np.ndarray, Any] | tuple[None, None]:
-        """Load the compiled graph if it is kept: its file, mapped into memory, where the weights stay, and the graph.
+        """Load the graph from the cache. Return its memory-mapped file, which contains the weights, and the graph.
 
-        OpenVINO's own `CACHE_DIR` reads and hashes the ONNX graph first, and gains nothing on a CPU for it.
+        OpenVINO's own `CACHE_DIR` is not faster on a CPU, because it reads and hashes the ONNX graph first.
         """
         kept = options.cache.read() if options.cache else None
         if options.cache is None or kept is None:
             return None, None
         try:
-            # Its tensors must be writable; what would be written goes to a copy of the page.
+            # OpenVINO needs writable memory; mode "c" keeps any changes in this process.
             content = np.memmap(kept / _COMPILED, dtype=np.uint8, mode="c")
             tensor = openvino.Tensor(content, shared_memory=True)
             settings = _settings(device_kind(device), options)
@@ -98,15 +98,15 @@ class OpenVinoBackend:
         found = [device.name for device in self.devices()]
         wanted = options.device if options.device in found else kind
         if kind not in _KINDS or not any(name in (wanted, f"{wanted}:0") for name in found):
-            raise DeviceUnavailable(f"OpenVINO finds no device {options.device!r} here, it finds {', '.join(found)}")
+            raise DeviceUnavailable(f"OpenVINO has no device {options.device!r} here, only {', '.join(found)}")
         if options.precision not in _HINTS:
             raise PrecisionUnavailable(
-                f"OpenVINO computes in {', '.join(_HINTS)}, not in {options.precision}: ask for --precision fp32"
+                f"OpenVINO supports {', '.join(_HINTS)}, not {options.precision}: use --precision fp32"
             )
 
 
 def _settings(kind: str, options: SessionOptions) -> dict[str, Any]:
-    # Without the hint OpenVINO computes FP32 models in bfloat16 on CPUs that have it, and in float16 on GPUs.
+    # By default OpenVINO runs FP32 models in bfloat16 on CPUs that support it, and in float16 on GPUs.
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[options.precision]}
     if kind == "cpu":
         settings["INFERENCE_NUM_THREADS"] = (options.threads or usable_cores()) * options.concurrency
@@ -115,23 +115,23 @@ def _settings(kind: str, options: SessionOptions) -> dict[str, Any]:
 
 
 def _check_opened(compiled: Any, device: str, options: SessionOptions) -> SessionInfo:
-    """Read back what the engine made of the request; it falls back without a word."""
+    """Check that the engine opened the requested device and precision: it falls back without a warning."""
     kind, opened = device_kind(device), _opened(compiled)
     if not all(name.startswith(kind) for name in opened):
-        raise DeviceUnavailable(f"OpenVINO opened {', '.join(opened)} where {device} was asked for")
+        raise DeviceUnavailable(f"OpenVINO opened {', '.join(opened)} instead of {device}: check the driver")
     found = _precision_hint(compiled)
     precision = _PRECISIONS.get(found)
     if precision != options.precision:
         raise PrecisionUnavailable(
             f"{device} computes in {precision or found} here, not in {options.precision}: "
-            f"ask for --precision {precision or 'fp32'}"
+            f"use --precision {precision or 'fp32'}"
         )
     threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) // options.concurrency if kind == "cpu" else 1
     return SessionInfo("openvino", openvino.__version__, opened[0], options.precision, threads)
 
 
 def _precision_hint(compiled: Any) -> str:
-    """Return what a compiled graph computes in, as the engine writes it."""
+    """Return OpenVINO's name of a compiled graph's precision."""
     hint = compiled.get_property("INFERENCE_PRECISION_HINT")
     return hint.get_type_name() if hasattr(hint, "get_type_name") else str(hint)
 
@@ -140,12 +140,12 @@ def _keep(compiled: Any, path: Path) -> None:
     try:
         content = compiled.export_model()
     except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot export what it compiled: {reason(error)}") from None
+        raise EngineError(f"OpenVINO cannot export the compiled graph: {reason(error)}") from None
     path.write_bytes(content.getbuffer())
 
 
 def _opened(compiled: Any) -> list[str]:
-    """Return the devices that a compiled graph really runs on, as `--device` writes them."""
+    """Return the devices that a compiled graph runs on, named as in `--device`."""
     names = compiled.get_property("EXECUTION_DEVICES")
     return [str(name).strip("()").lower().replace(".", ":") for name in names]
 

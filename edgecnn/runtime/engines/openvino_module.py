@@ -1,7 +1,7 @@
-"""The package `openvino`, imported so that it calls nobody.
+"""Imports `openvino` without its telemetry.
 
-Its import sends an event to a statistics service of its makers, unless the user has opted out in a dialog that no
-device shows; there is no variable that forbids it. Where `openvino_telemetry` cannot be imported, it uses a stub.
+The import sends an event to the vendor's statistics service unless the user has opted out in a dialog, which devices
+do not show. No environment variable turns it off. Without `openvino_telemetry`, OpenVINO uses a stub.
 """
 
 import sys
@@ -13,7 +13,7 @@ _TELEMETRY = "openvino_telemetry"
 
 @contextmanager
 def _absent(package: str) -> Iterator[None]:
-    """Let a package that has not been imported yet look as if it were not installed, and only here."""
+    """Make a package that is not imported yet look uninstalled while the context is active."""
     if package in sys.modules:
         yield
         return
@@ -25,4 +25,4 @@ def _absent(package: str) -> Iterator[None]:
 
 
 with _absent(_TELEMETRY):
-    import openvino as openvino  # noqa: PLC0414  # it is what this module gives
+    import openvino as openvino  # noqa: PLC0414  # re-export

@@ -1,4 +1,4 @@
-"""A graph that OpenVINO has compiled, behind the session protocol; `openvino` opens it."""
+"""The OpenVINO session: runs a graph that `openvino` compiled."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ _COPIED_BYTES = 1 << 18
 
 
 class OpenVinoSession:
-    """A graph in OpenVINO, with one infer request for each thread that may be inside `run`."""
+    """A graph in OpenVINO, with one infer request for each thread that may call `run` at the same time."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class OpenVinoSession:
                 logits = np.concatenate([request.infer(image[np.newaxis]).copy() for image in images])
             else:
                 logits = request.infer(images)
-            # They lie in the request's own memory, which its next run overwrites.
+            # The logits are in the request's memory, which its next run overwrites.
             return logits.copy() if out is None else deliver(logits, out)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {reason(error)}") from None
@@ -62,9 +62,9 @@ class OpenVinoSession:
             requests.put(request)
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """See `StreamingSession.stream`; through OpenVINO's asynchronous queue.
+        """See `StreamingSession.stream`. Uses OpenVINO's asynchronous queue.
 
-        Two requests for each stream: one waits in the engine while the answer of the other is taken away.
+        It has two requests for each stream: one waits in the engine while the answer of the other is copied.
         """
         if self._requests is None:
             raise EngineError(_CLOSED)
@@ -90,7 +90,7 @@ class OpenVinoSession:
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {reason(error)}") from None
         finally:
-            _drain(jobs)  # the images of every job that was started are read until its callback
+            _drain(jobs)  # the engine reads a job's images until its callback
             del jobs, weights  # in this order
 
     def close(self) -> None:
@@ -99,19 +99,19 @@ class OpenVinoSession:
 
 
 class _Request:
-    """An infer request, and the input that is bound to it.
+    """An infer request and its input buffer.
 
-    Binding other memory to a request costs more than copying an image into memory that stays bound: 10 of LeNet's 50
-    µs, and 40 at 224 × 224, where the copy takes 10. Larger batches are bound where they lie.
+    Binding new memory to a request is slower than copying an image into bound memory: it takes 10 of LeNet's 50 µs, and
+    40 µs at 224 × 224, where the copy takes 10 µs. Larger batches are bound without a copy.
     """
 
     def __init__(self, request: Any, weights: np.ndarray | None) -> None:
         self._request = request
-        self._weights = weights  # a run that is under way when the session is closed still reads them
+        self._weights = weights  # a run in progress still reads them when the session is closed
         self._bound: np.ndarray | None = None
 
     def infer(self, images: np.ndarray) -> np.ndarray:
-        """Return the logits in the request's own memory."""
+        """Return the logits in the request's memory."""
         if images.nbytes > _COPIED_BYTES:
             self._bound = None
             self._request.set_input_tensor(_tensor(images))
@@ -127,7 +127,7 @@ class _Request:
 
 
 class _Job:
-    """One batch in the asynchronous queue: it keeps its images alive until the engine has answered."""
+    """One batch in the asynchronous queue. It keeps the images alive until the engine has answered."""
 
     def __init__(self, images: np.ndarray) -> None:
         self.tensor = _tensor(images)
@@ -135,14 +135,14 @@ class _Job:
         self.logits: np.ndarray | None = None
 
     def result(self) -> np.ndarray:
-        """Return the logits of a job that is done."""
+        """Return the logits of a finished job."""
         if self.logits is None:
-            raise RuntimeError("a batch in the asynchronous queue was not answered")
+            raise RuntimeError("the asynchronous queue returned no answer for a batch")
         return self.logits
 
 
 def _finish(request: Any, job: _Job) -> None:
-    """Take the answer away before the request is used again; called by the engine."""
+    """Copy the answer before the request is reused. OpenVINO calls this function."""
     try:
         job.logits = request.get_output_tensor(0).data.copy()
     finally:
@@ -150,23 +150,23 @@ def _finish(request: Any, job: _Job) -> None:
 
 
 def _drain(jobs: Any) -> None:
-    with contextlib.suppress(RuntimeError):  # told already, by the batch that failed
+    with contextlib.suppress(RuntimeError):  # `stream` already raised it
         jobs.wait_all()
 
 
 def _tensor(images: np.ndarray) -> Any:
-    """Return images as the engine's tensor: the same memory, but where OpenVINO cannot take it."""
+    """Return images as an OpenVINO tensor, without a copy if they are contiguous and writable."""
     shareable = images if images.flags.c_contiguous and images.flags.writeable else np.array(images, order="C")
     return openvino.Tensor(shareable, shared_memory=True)
 
 
 def _check_type(images: np.ndarray) -> None:
-    if images.dtype != np.uint8:  # OpenVINO would read other types as they lie in memory
+    if images.dtype != np.uint8:  # OpenVINO would reinterpret the bytes of other dtypes
         raise EngineError(f"OpenVINO failed: images must be uint8, found {images.dtype}")
 
 
 def reason(error: Exception) -> str:
-    """Return the reason of an OpenVINO error: its texts begin with source lines and end with the reason."""
+    """Return the reason of an OpenVINO error, without the source lines that precede it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reasons = [line for line in lines if not line.startswith(("Exception from", "Check "))]
     return " ".join(reasons or lines)[:300]

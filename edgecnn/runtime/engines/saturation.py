@@ -1,8 +1,8 @@
-"""Does INT8 on this machine add up exactly? Ask the engine, not the processor's list of features.
+"""Detects whether INT8 sums saturate on this machine, by running a small graph.
 
-Processors with AVX2 or AVX-512 but without VNNI add two products of 8 bits in a register of 16 that saturates. Weights
-within ±64 cannot reach its end; those of the full range can. Which instructions an engine takes is its own affair (and
-under emulation `/proc/cpuinfo` is the host's), so a small graph whose every product is the largest is run through it.
+Processors with AVX2 or AVX-512 but without VNNI add two 8-bit products in a 16-bit register that saturates. Weights
+within ±64 cannot saturate it; full-range weights can. The processor's features do not decide it: the engine chooses the
+instructions, and under emulation `/proc/cpuinfo` is the host's. In the graph, every product has its largest value.
 """
 
 import dataclasses
@@ -14,26 +14,26 @@ import numpy as np
 from edgecnn.runtime.engines.backend import Backend, SessionOptions, device_kind
 
 GRAPH = Path(__file__).with_name("saturation.onnx")
-"""Written by scripts/saturation_graph.py: the outputs of a convolution and of a matrix product, every one of them 1."""
+"""Written by scripts/saturation_graph.py. Its outputs, of a convolution and of a matrix product, are all 1."""
 SHAPE = (1, 4, 4, 64)
-"""Of the images that it takes."""
+"""Shape of the input."""
 _EXACT = 0.99
 
 
 def without_saturation(backend: Backend, options: SessionOptions) -> SessionOptions:
-    """Return the options, asking for exact sums where INT8 saturates on this machine and the engine can help it."""
+    """Return the options, with exact INT8 if sums saturate on this machine and the engine supports it."""
     if not backend.has_exact_int8 or not saturating(backend, options):
         return options
     return dataclasses.replace(options, exact_int8=True)
 
 
 def saturating(backend: Backend, options: SessionOptions) -> tuple[str, ...]:
-    """Say which INT8 operators saturate on an engine and device here: `convolution`, `matrix product`, or none.
+    """Return the INT8 operators that saturate on an engine and device: `convolution`, `matrix product`, or none.
 
-    Only CPUs do. The answer is found once a process.
+    Sums saturate only on CPUs. The result is cached for the process.
 
     Raises:
-        EngineError: the engine, or the device, is not there.
+        EngineError: the engine or the device is not available.
     """
     if device_kind(options.device) != "cpu":
         return ()

@@ -1,6 +1,6 @@
-"""A bundle's answers beside its reference's, as statistics: how sure each figure is, and which images are flipped.
+"""Statistics of the agreement between a bundle and its reference: rates with intervals, and a list of flips.
 
-The sealed `Comparison` holds what a proof promises; this holds what a person wants to know of one device's answers.
+The sealed `Comparison` contains what a proof promises. `Agreement` describes the answers on one device.
 """
 
 import dataclasses
@@ -18,16 +18,16 @@ from edgecnn.runtime.verification.replay import margins
 
 @dataclass(frozen=True)
 class Flip:
-    """An image that bundle and reference answer differently.
+    """An image for which bundle and reference give different labels.
 
     Attributes:
-        image: its path within the source, or its number.
-        index: its place in the split.
-        reference: label that the reference answers.
-        answer: label that the bundle answers.
-        target: label that is right; None where nobody knows it.
-        reference_margin: how far the reference's best logit is above its second.
-        margin: how far the bundle's is; None where its logits are not finite.
+        image: path within the data source, or number.
+        index: index in the split.
+        reference: the reference's label.
+        answer: the bundle's label.
+        target: the correct label; None if unknown.
+        reference_margin: difference of the reference's best and second-best logit.
+        margin: the same for the bundle; None if its logits are not finite.
     """
 
     image: str
@@ -41,18 +41,18 @@ class Flip:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What two classifiers' answers to the same images say.
+    """Statistics of two classifiers' answers to the same images.
 
     Attributes:
-        reference_top1: how often the reference is right; None where nobody knows the targets, as for the next three.
-        top1: how often the bundle is right.
-        drop: what the bundle lost against the reference, image by image.
-        mcnemar_p: how often two equally good classifiers would differ at least as unevenly as these.
-        agreement: how often both give the same answer.
-        kl_nats: mean Kullback-Leibler divergence of the bundle's probabilities from the reference's; None where a logit
-            is not finite.
-        flipped: how many images they answer differently.
-        flips: which, the reference's surest answers first; a record keeps the first of them only.
+        reference_top1: the reference's top-1; None without targets, like the next three.
+        top1: the bundle's top-1.
+        drop: the bundle's paired drop against the reference.
+        mcnemar_p: p-value of McNemar's test: the probability of such uneven pairs for two equally good classifiers.
+        agreement: share of images with the same label.
+        kl_nats: mean Kullback-Leibler divergence of the bundle's probabilities from the reference's; None if a logit is
+            not finite.
+        flipped: number of images with different labels.
+        flips: these images, by descending margin of the reference; a record contains only the first ones.
     """
 
     reference_top1: Rate | None
@@ -65,7 +65,7 @@ class Agreement:
     flips: tuple[Flip, ...]
 
     def limited(self, flips: int) -> "Agreement":
-        """Return the same with so many flips at most; `flipped` still counts all."""
+        """Return a copy with at most `flips` flips. `flipped` still counts all."""
         return dataclasses.replace(self, flips=self.flips[:flips])
 
 
@@ -77,9 +77,10 @@ def agree(
     labels: tuple[str, ...],
     name_of: Callable[[int], str],
 ) -> Agreement:
-    """Compare a bundle's logits with the reference's finite ones, both float32 [N, K] with N at least 1.
+    """Compare a bundle's logits with the reference's, both float32 [N, K] with N at least 1.
 
-    `targets` is int64 [N], or None if unknown; `labels` has K names, and `name_of` names the image at an index.
+    The reference's logits must be finite. `targets` is int64 [N], or None if unknown. `labels` has K names, and
+    `name_of` returns the name of the image at an index.
     """
     expected, found = reference.argmax(axis=1), logits.argmax(axis=1)
     flips = _flips(reference, logits, targets, labels, name_of)
@@ -99,12 +100,12 @@ def agree(
 def divergence(reference: np.ndarray, logits: np.ndarray) -> float | None:
     """Return the mean Kullback-Leibler divergence of the softmax of logits [N, K] from the reference's, in nats.
 
-    Kullback and Leibler, On Information and Sufficiency, 1951. None if a logit is not finite.
+    Return None if a logit is not finite. Kullback and Leibler, On Information and Sufficiency, 1951.
     """
     if not np.isfinite(logits).all():
         return None
     expected, found = log_softmax(reference), log_softmax(logits)
-    # It is never negative; a sum of rounded terms may be.
+    # The divergence is never negative, but a sum of rounded terms can be.
     return max(0.0, float((np.exp(expected) * (expected - found)).sum(axis=1).mean()))
 
 
@@ -119,7 +120,7 @@ def _flips(
     labels: tuple[str, ...],
     name_of: Callable[[int], str],
 ) -> tuple[Flip, ...]:
-    """List the images with different answers, by descending margin of the reference."""
+    """Return the images with different labels, by descending margin of the reference."""
     expected, found = reference.argmax(axis=1), logits.argmax(axis=1)
     places = np.flatnonzero(expected != found)
     finite = np.isfinite(logits[places]).all(axis=1)

@@ -1,7 +1,7 @@
-"""Does an image's answer depend on the images beside it, on the size of its batch, or on the number of threads?
+"""Checks that answers do not depend on batch mates, batch size or number of threads.
 
-It must not: a server batches whatever comes together. Some images of a comparison are run again, in another order, in
-batches of other sizes, with other numbers of threads, and held against what the same engine has answered before.
+A server batches requests that arrive together, so answers must not depend on it. Some images run again in another
+order, in batches of other sizes, with other numbers of threads. The logits are compared with the first run's.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,28 +16,28 @@ from edgecnn.runtime.engines.backend import Session, SessionInfo, device_kind
 from edgecnn.runtime.verification.replay import margins
 
 IMAGES = 64
-"""How many images run again: a batch of 32 is filled twice, with other mates."""
+"""Images that run again. They fill a batch of 32 twice, with different batch mates."""
 
 BATCHES = (1, 3, 8, 32)
 
 LIMIT_SHARE = 0.25
-"""The share of a bundle's tolerance by which a logit may change with batch, threads and order.
+"""The largest allowed change of a logit, as a share of the bundle's tolerance.
 
-Only the order of sums changes here: five networks in FP32 and INT8 changed by less than a hundredth of the tolerance.
-Scales that depend on the batch (dynamic quantization) changed LeNet and ResNet-18 by 0.53 to 1.15 of the tolerance in
+Only the order of summation may differ: five networks in FP32 and INT8 changed by less than 1 % of the tolerance.
+Dynamic quantization, whose scales depend on the batch, changed LeNet and ResNet-18 by 0.53 to 1.15 of the tolerance in
 INT8, and by 50 to 110 times the tolerance in FP32.
 """
 
 
 @dataclass(frozen=True)
 class BatchRun:
-    """The images once more, in one size of batch and with one number of threads.
+    """The result of running the images again with one batch size and one number of threads.
 
     Attributes:
-        batch: how many images ran at once.
-        threads: for one run.
-        max_difference: largest difference of a logit to the same engine's before; None where one is not finite.
-        different: how many answers are others although their margin was above the bundle's tolerance.
+        batch: batch size.
+        threads: threads of one run.
+        max_difference: largest change of a logit; None if a logit is not finite.
+        different: number of changed labels whose margin was above the bundle's tolerance.
     """
 
     batch: int
@@ -48,12 +48,12 @@ class BatchRun:
 
 @dataclass(frozen=True)
 class BatchMates:
-    """What running some images again has shown.
+    """The result of running some images again.
 
     Attributes:
-        images: how many.
-        limit: largest difference of a logit that counts as rounding.
-        runs: one for each size of batch and number of threads.
+        images: number of images.
+        limit: largest allowed change of a logit.
+        runs: one for each batch size and number of threads.
     """
 
     images: int
@@ -62,32 +62,32 @@ class BatchMates:
 
     @property
     def worst(self) -> BatchRun:
-        """The run whose logits moved most."""
+        """The run with the largest change of a logit."""
         return max(self.runs, key=lambda run: np.inf if run.max_difference is None else run.max_difference)
 
     def failures(self) -> tuple[str, ...]:
-        """Say in one line what did not hold; empty where everything did."""
+        """Return one line that describes the failed runs; empty if none failed."""
         failed = [run for run in self.runs if not _holds(run, self.limit)]
         if not failed:
             return ()
         worst = self.worst
-        moved = "is not finite" if worst.max_difference is None else f"moves by {worst.max_difference:.3g}"
+        moved = "is not finite" if worst.max_difference is None else f"changes by {worst.max_difference:.3g}"
         return (
             f"answers depend on batch mates, batch size or threads: at batch {worst.batch} and threads {worst.threads} "
-            f"a logit {moved} (allowed {self.limit:.3g}) and {worst.different} decided answers are others; "
+            f"a logit {moved} (allowed {self.limit:.3g}) and {worst.different} decided answers change; "
             f"{len(failed)} of {len(self.runs)} settings fail",
         )
 
 
 def choose_images(count: int) -> np.ndarray:
-    """Choose which of `count` images run again: `IMAGES` of them, evenly spread, or all where there are fewer."""
+    """Return the indices of the images that run again: `IMAGES` evenly spaced ones, or all if there are fewer."""
     return np.unique(np.linspace(0, count - 1, min(count, IMAGES)).round().astype(np.int64))
 
 
 def thread_counts(info: SessionInfo) -> tuple[int, ...]:
-    """Return the numbers of threads to try: one, as many as the process may use, and what the session ran with.
+    """Return the numbers of threads to test: one, the usable cores, and the session's number.
 
-    Only a CPU's can be chosen.
+    On devices other than the CPU, only the session's number is possible.
     """
     if device_kind(info.device) != "cpu":
         return (info.threads,)
@@ -103,19 +103,20 @@ def check_batch_mates(
     tolerance: float,
     progress: Progress = silent,
 ) -> BatchMates:
-    """Run images again at every batch size and number of threads, in a shuffled order.
+    """Run images again at every batch size and number of threads, in shuffled order.
 
     Args:
         images: uint8 [N, H, W, C], N at least 1.
-        logits: the engine's earlier logits of them, float32 [N, K].
-        open_with: opens the graph with so many threads; one session at a time is open.
+        logits: the engine's earlier logits for them, float32 [N, K].
+        open_with: opens the graph with a number of threads; only one session is open at a time.
         threads: the numbers of threads.
-        tolerance: the bundle's.
+        tolerance: the bundle's tolerance.
         progress: called after each run.
 
     Raises:
-        EngineError: the engine failed, for example because the graph's batch is fixed.
+        EngineError: the engine failed, for example because the graph's batch size is fixed.
     """
+    # If there are few images, repeat them to fill the largest batch.
     # Few images are taken again to fill the largest batch.
     order = np.resize(np.random.default_rng(0).permutation(len(images)), max(len(images), *BATCHES))
     shuffled, expected = images[order], logits[order]
@@ -142,5 +143,5 @@ def _run(batch: int, threads: int, expected: np.ndarray, found: np.ndarray, tole
 
 
 def _holds(run: BatchRun, limit: float) -> bool:
-    """Whether a run differs by rounding only; no answer that is decided can then be another one."""
+    """Whether a run differs only by rounding, and no decided label changed."""
     return run.max_difference is not None and run.max_difference <= limit and not run.different

@@ -23,9 +23,9 @@ from edgecnn.runtime.verification.replay import compare
 
 @dataclass(frozen=True)
 class ReferenceSession:
-    """A reference that can be run, such as a checkpoint in PyTorch; the caller closes its session.
+    """A reference that can run, such as a checkpoint in PyTorch. The caller closes its session.
 
-    `identity` is as in a bundle's manifest, `digest` is of the weights.
+    `identity` is the reference's digest in a bundle's manifest; `digest` is the digest of the weights.
     """
 
     name: str
@@ -36,9 +36,9 @@ class ReferenceSession:
 
 @dataclass(frozen=True)
 class Compared:
-    """A bundle's answers compared with its reference's.
+    """The result of comparing a bundle's answers with its reference's.
 
-    `reference` is the digest of the reference's weights, `logits` are the bundle's, float32 [N, K].
+    `reference` is the digest of the reference's weights. `logits` are the bundle's, float32 [N, K].
     """
 
     data: DataReference
@@ -56,12 +56,12 @@ def compare_with_reference(
     *,
     progress: Progress = silent,
 ) -> Compared:
-    """Run images, at least one, through a session of the bundle and compare the logits with the reference's.
+    """Run images, at least one, through a session of the bundle, and compare the logits with the reference's.
 
-    The reference is a session that computes them, or a file that `RecordedLogits.write` wrote.
+    The reference is a session, or a file that `RecordedLogits.write` wrote.
 
     Raises:
-        UsageError: `reference` belongs to another bundle, or its logits were recorded on other images.
+        UsageError: the reference is another bundle's, or its logits were recorded on other images.
         EdgecnnError: the file cannot be read.
         SourceError: an image cannot be decoded.
         EngineError: an engine failed.
@@ -75,10 +75,12 @@ def compare_with_reference(
         recorded = read_recorded(reference)
         name, identity, digest = str(reference), recorded.reference, recorded.checkpoint
     if identity != bundle.manifest.reference.digest:
-        raise UsageError(f"{name} is not the reference of {bundle.path}: name the one that it came from")
+        raise UsageError(f"{name} is not the reference of {bundle.path}: name the bundle's own reference")
     data = images.reference()
     if recorded is not None and recorded.images_digest != data.digest:
-        raise UsageError(f"{name} was recorded on other images than the {data.split} split of {data.source}")
+        raise UsageError(
+            f"{name} was recorded on other images than the {data.split} split of {data.source}: record it again"
+        )
     labels = bundle.manifest.labels
     found = evaluate(sessions, images, bundle.manifest.preprocessing, classes=len(labels), progress=progress)
     expected, logits = found.logits["reference"] if recorded is None else recorded.logits, found.logits["bundle"]
@@ -105,13 +107,13 @@ def compare_batch_mates(
     `logits`, float32 [N, K], are the answers of a session that was opened with `options`; `info` describes it.
 
     Raises:
-        EngineError: the engine failed, for example because the graph's batch is fixed.
+        EngineError: the engine failed, for example because the graph's batch size is fixed.
     """
 
     def open_with(threads: int) -> Session:
         again = dataclasses.replace(options, device=info.device, threads=threads)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SaturationWarning)  # the first session has issued it
+            warnings.simplefilter("ignore", SaturationWarning)  # the first session already issued it
             return open_session(bundle, backend=info.engine, options=again)
 
     chosen = choose_images(len(images))

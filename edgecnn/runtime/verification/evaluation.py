@@ -16,7 +16,7 @@ _CHUNK = 256
 
 
 class Images(Protocol):
-    """Images in a fixed order, with or without targets; a split of a data source of the pipeline is one."""
+    """Images in a fixed order, with or without targets, such as a split of a data source."""
 
     @property
     def targets(self) -> np.ndarray | None:
@@ -28,7 +28,7 @@ class Images(Protocol):
         ...
 
     def pixels(self, indices: Sequence[int] | np.ndarray, preprocessing: Preprocessing, /) -> np.ndarray:
-        """Read and preprocess some images as uint8 [N, H, W, C].
+        """Return some images, read and preprocessed, as uint8 [N, H, W, C].
 
         Raises:
             SourceError: an image cannot be decoded.
@@ -40,13 +40,13 @@ class Images(Protocol):
         ...
 
     def reference(self) -> DataReference:
-        """Return the description of these images for a record."""
+        """Return a description of these images for a record."""
         ...
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The logits of several sessions, float32 [N, K] by name, on the same images; targets are int64 [N], or None."""
+    """Logits of several sessions, float32 [N, K] by name, on the same images. `targets` is int64 [N], or None."""
 
     data: DataReference
     targets: np.ndarray | None
@@ -61,7 +61,7 @@ def evaluate(
     classes: int,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Run every image, of at least one, through several sessions, 256 at a time; `classes` is the number of logits, K.
+    """Run all images, at least one, through several sessions, 256 at a time. `classes` is the number of logits, K.
 
     Raises:
         SourceError: an image cannot be decoded.

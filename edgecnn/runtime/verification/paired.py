@@ -1,6 +1,6 @@
-"""Two classifiers on the same images: how much accuracy one lost, and how sure that is.
+"""Compares two classifiers on the same images: the drop, its confidence interval, and McNemar's test.
 
-Only images that one answers rightly and the other wrongly tell them apart.
+Only discordant pairs matter: images that exactly one of the classifiers labels correctly.
 """
 
 import math
@@ -12,7 +12,7 @@ from edgecnn.runtime.rates import Z_95
 
 
 def paired_drop(before: np.ndarray, after: np.ndarray) -> PairedDrop:
-    """Compare the right answers of two classifiers on N images, bool [N] each, N at least 1."""
+    """Compare the correct answers of two classifiers on N images, bool [N] each, N at least 1."""
     images = len(before)
     lost, won = int((before & ~after).sum()), int((after & ~before).sum())
     low, high = paired_interval(lost, won, images)
@@ -22,13 +22,13 @@ def paired_drop(before: np.ndarray, after: np.ndarray) -> PairedDrop:
 def paired_interval(lost: int, won: int, images: int) -> tuple[float, float]:
     """Return the 95 % interval of the difference of two paired proportions.
 
-    The score interval of Tango, Equivalence test and confidence interval for the difference in proportions for the
-    paired-sample design, 1998: it holds its level for few and for no differing pairs too.
+    This is Tango's score interval, which is accurate even with few or no discordant pairs. Tango, Equivalence test and
+    confidence interval for the difference in proportions for the paired-sample design, 1998.
     """
     drop = (lost - won) / images
 
     def end(low: float, high: float, wanted: float) -> float:
-        for _ in range(60):  # the score falls from low to high
+        for _ in range(60):  # bisection: the score decreases from low to high
             middle = (low + high) / 2
             low, high = (middle, high) if _score(lost, won, images, middle) > wanted else (low, middle)
         return (low + high) / 2
@@ -37,14 +37,14 @@ def paired_interval(lost: int, won: int, images: int) -> tuple[float, float]:
 
 
 def mcnemar(lost: int, won: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test: were both equally good, how rare would so uneven pairs be?
+    """Return the two-sided p-value of McNemar's exact test, for the hypothesis that both classifiers are equally good.
 
-    McNemar, Note on the sampling error of the difference between correlated proportions or percentages, 1947; here the
-    binomial distribution itself in place of its chi-squared approximation, which few pairs do not follow. Doubling the
-    smaller tail is the usual exact form. Whole numbers throughout: nothing is rounded before the last division.
+    It doubles the smaller tail of the binomial distribution; the chi-squared approximation is inaccurate for few pairs.
+    The sum uses integers, so that only the last division rounds. McNemar, Note on the sampling error of the difference
+    between correlated proportions or percentages, 1947.
     """
     pairs = lost + won
-    term = tail = 1  # ways to choose which pairs the luckier one loses: none of them, then one more at a time
+    term = tail = 1  # binomial coefficients, and their sum so far
     for chosen in range(min(lost, won)):
         term = term * (pairs - chosen) // (chosen + 1)
         tail += term
@@ -52,12 +52,12 @@ def mcnemar(lost: int, won: int) -> float:
 
 
 def certifiable(images: int) -> float:
-    """Return the smallest drop that so many images can bound with 95 % confidence: that of no differing answer."""
+    """Return the smallest drop that this number of images can bound at 95 % confidence: with no discordant pair."""
     return paired_interval(0, 0, images)[1]
 
 
 def _score(lost: int, won: int, images: int, drop: float) -> float:
-    """Return how many deviations the pairs lie above a supposed drop."""
+    """Return the score of the pairs under an assumed drop, in standard deviations."""
     slope = -lost - won + (2 * images - lost + won) * drop
     constant = -won * drop * (1 - drop)
     back = (math.sqrt(max(slope * slope - 8 * images * constant, 0.0)) - slope) / (4 * images)

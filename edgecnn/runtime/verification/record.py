@@ -1,7 +1,7 @@
-"""Records of what was measured after a bundle was sealed: on this device, on another day.
+"""Verification records: measurements of a sealed bundle on one machine.
 
-A bundle never changes, so its verification record lies elsewhere: in `$XDG_STATE_HOME/edgecnn/verifications` unless a
-file is named. A record names the digest of the bundle that it is about; about any other bundle it is stale.
+A bundle never changes, so its records are kept elsewhere: by default in `$XDG_STATE_HOME/edgecnn/verifications`. A
+record contains the digest of its bundle. For any other bundle it is stale.
 """
 
 import dataclasses
@@ -22,24 +22,24 @@ from edgecnn.runtime.verification.batch_mates import BatchMates
 from edgecnn.runtime.verification.replay import SelfTestResult
 
 FLIPS = 1000
-"""How many flips a record keeps: more tell nobody more, and ImageNet's could fill megabytes."""
+"""Most flips in a record. Without a limit, the flips of ImageNet could fill megabytes."""
 
 
 @dataclass(frozen=True)
 class VerificationRecord:
-    """One verification of one bundle on one engine.
+    """The result of one verification of one bundle on one engine.
 
     Attributes:
-        bundle: digest of the bundle that was verified.
-        name: its name.
+        bundle: digest of the bundle.
+        name: name of the bundle.
         measured: UTC time, ISO 8601.
-        session: what ran.
-        self-test: what replaying the self-test has shown.
-        data: the images of the comparison, or None where none was asked for.
-        reference: digest of the checkpoint that the comparison was held against, or None.
+        session: the session that ran.
+        self_test: result of the self-test.
+        data: the images of the comparison; None without a comparison.
+        reference: digest of the reference's checkpoint; None without a comparison.
         comparison: the comparison, or None.
-        holds: whether the proof held.
-        agreement: the comparison's statistics, or None.
+        holds: whether the proof holds.
+        agreement: statistics of the comparison, or None.
         batch_mates: whether answers depend on each other; None without a comparison, and for a simulation.
     """
 
@@ -57,7 +57,7 @@ class VerificationRecord:
 
 
 def default_path(bundle: Bundle, engine: str) -> Path:
-    """Return the default place of a bundle's record on an engine; a rebuilt bundle of that name has the same.
+    """Return the default path of a bundle's record on an engine. It depends on the bundle's name, not its digest.
 
     Raises:
         EdgecnnError: this user has no home folder, and `XDG_STATE_HOME` is not set.
@@ -66,10 +66,10 @@ def default_path(bundle: Bundle, engine: str) -> Path:
 
 
 def read_record(path: Path) -> VerificationRecord | None:
-    """Read a record; None where there is none.
+    """Read a record. Return None if the file does not exist.
 
     Raises:
-        EdgecnnError: the file is something else.
+        EdgecnnError: the file is not a verification record, or cannot be read.
     """
     try:
         return schema.parse(VerificationRecord, path.read_bytes())
@@ -82,11 +82,11 @@ def read_record(path: Path) -> VerificationRecord | None:
 
 
 def write_record(path: Path, record: VerificationRecord) -> None:
-    """Write a record, replacing an earlier one in one step; it keeps the first `FLIPS` flips.
+    """Write a record with at most `FLIPS` flips, replacing an earlier one atomically.
 
     Raises:
-        UsageError: the place lies inside a bundle.
-        EdgecnnError: the system refused.
+        UsageError: the path is inside a bundle.
+        EdgecnnError: the file cannot be written.
     """
     if record.agreement is not None:
         record = dataclasses.replace(record, agreement=record.agreement.limited(FLIPS))

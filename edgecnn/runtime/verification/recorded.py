@@ -1,4 +1,4 @@
-"""The reference's logits on a split, as a file: a device without PyTorch compares with them."""
+"""Recorded logits: the reference's logits on a split in a file, for devices without PyTorch."""
 
 import io
 import zipfile
@@ -12,15 +12,15 @@ from edgecnn.errors import EdgecnnError
 from edgecnn.files.file import write_file
 
 _FORMAT = 1
-_OTHER = "holds no recorded logits: `edgecnn evaluate CHECKPOINT --save-logits FILE.npz` writes them"
+_OTHER = "contains no recorded logits: create them with `edgecnn evaluate CHECKPOINT --save-logits FILE.npz`"
 
 
 @dataclass(frozen=True)
 class RecordedLogits:
-    """Logits that were computed elsewhere, and what they are of.
+    """Logits of the reference, recorded on another machine.
 
     Attributes:
-        reference: identity of the reference, as a bundle's manifest has it.
+        reference: the reference's digest, as in a bundle's manifest.
         checkpoint: digest of its weights.
         images_digest: digest of the split.
         logits: float32 [N, K].
@@ -32,10 +32,11 @@ class RecordedLogits:
     logits: np.ndarray
 
     def write(self, path: Path) -> None:
-        """Write them, replacing an earlier file in one step.
+        """Write the file, replacing an earlier one atomically.
 
         Raises:
-            EdgecnnError: the system refused.
+            UsageError: the path is inside a bundle.
+            EdgecnnError: the file cannot be written.
         """
         check_outside_bundles(path)
         buffer = io.BytesIO()
@@ -51,10 +52,10 @@ class RecordedLogits:
 
 
 def read_recorded(path: Path) -> RecordedLogits:
-    """Read what `RecordedLogits.write` wrote; nothing is unpickled.
+    """Read a file that `RecordedLogits.write` wrote. Nothing is unpickled.
 
     Raises:
-        EdgecnnError: it is something else.
+        EdgecnnError: the file contains no recorded logits, or cannot be read.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:

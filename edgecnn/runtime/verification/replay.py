@@ -1,4 +1,4 @@
-"""Does this bundle, on this engine, answer as the PyTorch reference did? Replays the self-test; compares logits."""
+"""Runs a bundle's self-test on an engine, and compares logits with the reference's."""
 
 from dataclasses import dataclass
 
@@ -17,15 +17,15 @@ _AGREEMENT_SLACK = 0.005
 
 @dataclass(frozen=True)
 class SelfTestResult:
-    """What replaying a self-test has shown.
+    """The result of running a self-test.
 
     Attributes:
-        images: how many ran.
-        decided: how many the reference answers with a margin above the tolerance: only their answers count.
-        max_error: largest difference of a logit to the reference's; None where a logit is not finite.
-        tolerance: the largest that the bundle allows.
-        encoded: how many image files were decoded and run as well.
-        failures: one line each for what did not hold; empty when the proof holds.
+        images: number of images.
+        decided: number of images for which the reference's margin is above the tolerance; only their labels count.
+        max_error: largest difference of a logit from the reference's; None if a logit is not finite.
+        tolerance: largest allowed difference.
+        encoded: number of image files that were decoded and run too.
+        failures: one line for each failure; empty if the self-test passes.
     """
 
     images: int
@@ -37,23 +37,23 @@ class SelfTestResult:
 
     @property
     def holds(self) -> bool:
-        """Whether every answer is the reference's."""
+        """Whether the self-test passes."""
         return not self.failures
 
 
 def replay(self_test: SelfTest, session: Session, preprocessing: Preprocessing) -> SelfTestResult:
-    """Run a self-test through a session, its encoded files through decoding and resizing too.
+    """Run a self-test through a session, and its image files through decoding and preprocessing too.
 
     Raises:
-        EngineError: the engine failed, or the graph takes or gives other shapes than the self-test has.
+        EngineError: the engine failed, or the graph's shapes differ from the self-test's.
     """
     logits = run_batches(session, self_test.images, classes=self_test.logits.shape[1])
     failures = _failures("self-test image", logits, self_test.logits, self_test.tolerance)
     decided = int((margins(self_test.logits) > self_test.tolerance).sum())
     if not decided:
         failures.append(
-            f"no answer of the self-test has a margin above the tolerance of {self_test.tolerance:.3g}: "
-            f"it proves nothing"
+            f"no self-test image has a margin above the tolerance of {self_test.tolerance:.3g}: "
+            f"the self-test proves nothing"
         )
     for number, encoded in enumerate(self_test.encoded):
         failures += _replay_encoded(
@@ -70,10 +70,10 @@ def replay(self_test: SelfTest, session: Session, preprocessing: Preprocessing) 
 
 
 def check_proof(bundle: Bundle, session: Session) -> tuple[SelfTest, SelfTestResult]:
-    """Replay a bundle's self-test, which must hold; returns the self-test, and what replaying it has shown.
+    """Check that a bundle's self-test passes. Return the self-test and its result.
 
     Raises:
-        ProofFailed: it answers otherwise than the reference.
+        ProofFailed: the answers differ from the reference's.
         EngineError: see `replay`.
     """
     self_test = bundle.self_test()
@@ -84,13 +84,13 @@ def check_proof(bundle: Bundle, session: Session) -> tuple[SelfTest, SelfTestRes
 
 
 def proof_failed(bundle: Bundle, where: str, failures: tuple[str, ...]) -> ProofFailed:
-    """Return the error for a proof that does not hold: where the bundle ran, and at least one failure."""
+    """Return the error for a failed proof. `where` says what ran the bundle; `failures` has at least one entry."""
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     return ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {failures[0]}{more}")
 
 
 def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | None) -> Comparison:
-    """Compare logits, float32 [N, K], with the reference's; `targets` is int64 [N], or None if unknown."""
+    """Compare logits, float32 [N, K], with the reference's. `targets` is int64 [N], or None if unknown."""
     expected, found = reference.argmax(axis=1), logits.argmax(axis=1)
     error = logits.astype(np.float64) - reference
     return Comparison(
@@ -107,13 +107,13 @@ def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | Non
 def data_failures(comparison: Comparison, bundle: Bundle) -> tuple[str, ...]:
     """Return one line for each way in which a comparison is worse than the bundle's proof promises.
 
-    The proof's best engine is the promise, less half a point, since the images are another split's.
+    The promise is the agreement of the proof's best engine, less half a point because the images are of another split.
     """
     promised = max(engine.comparison.agreement for engine in bundle.proof().engines) - _AGREEMENT_SLACK
     failures = []
     if comparison.agreement < promised:
         failures.append(
-            f"{comparison.agreement:.2%} of the answers agree with the reference's, the proof promises {promised:.2%}"
+            f"agreement with the reference is {comparison.agreement:.2%}, the proof promises {promised:.2%}"
         )
     tolerance = bundle.self_test().tolerance
     if comparison.max_error is None:
@@ -124,7 +124,7 @@ def data_failures(comparison: Comparison, bundle: Bundle) -> tuple[str, ...]:
 
 
 def margins(logits: np.ndarray) -> np.ndarray:
-    """Return how far the best logit is above the second, for [N, K] as [N]; infinite where there is one class."""
+    """Return the differences of the best and second-best logits, for [N, K] as [N]; infinite for a single class."""
     if logits.shape[1] == 1:
         return np.full(len(logits), np.inf)
     ordered = np.partition(logits, -2, axis=1)
@@ -137,7 +137,7 @@ def _largest(error: np.ndarray) -> float | None:
 
 
 def _failures(what: str, logits: np.ndarray, expected: np.ndarray, tolerance: float) -> list[str]:
-    """Say which images are answered otherwise, or with logits that are too far off."""
+    """Return one line for each image whose label differs, or whose logits differ by more than the tolerance."""
     failures = []
     if not np.isfinite(logits).all():
         return [f"{what}: the logits are not finite"]
@@ -161,11 +161,11 @@ def _replay_encoded(
     except ImageError as error:
         return [f"{what}: {error}"]
     if pixels.shape != encoded.pixels.shape:
-        return [f"{what}: decoding gives {list(pixels.shape)}, the reference had {list(encoded.pixels.shape)}"]
+        return [f"{what}: decoding returns {list(pixels.shape)}, expected {list(encoded.pixels.shape)}"]
     levels = int(np.abs(pixels.astype(np.int16) - encoded.pixels).max())
     allowed = PIXEL_TOLERANCE[encoded.format]
     if levels > allowed:
         return [f"{what}: a pixel is off by {levels} levels, at most {allowed} are allowed"]
-    # The engine is held to the pixels that the reference saw: the decoder has just been held to its own tolerance.
+    # Run the reference's pixels: the decoder's deviation was checked above, with its own tolerance.
     logits = session.run(encoded.pixels[None])
     return _failures(what, logits, encoded.logits[None], self_test.tolerance)

@@ -1,4 +1,4 @@
-"""Verifies a bundle on an engine of this machine, and writes the record of it."""
+"""Verifies a bundle on an engine of this machine, and writes a verification record."""
 
 import contextlib
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ class Verification:
     """The result of a verification.
 
     Attributes:
-        bundle: what was verified.
-        record: what was measured.
-        failures: what does not hold, one line each; empty if the proof holds.
+        bundle: the verified bundle.
+        record: the measurements.
+        failures: one line for each failure; empty if the proof holds.
         where: what ran the bundle, for messages.
-        exact_sums: whether the weights would saturate here, and the engine was told to sum exactly.
-        record_warning: what is wrong with the record's file; None if nothing is.
-        record_error: likewise, where it makes the verification fail although the proof holds: the record was not
-            written to the place that was named, or `strict` was given.
+        exact_sums: whether the weights would saturate here, and exact INT8 was used.
+        record_warning: problem with the record's file, or None.
+        record_error: the same, if it fails the verification although the proof holds: the record could not be written
+            to the given path, or `strict` is on.
     """
 
     bundle: Bundle
@@ -48,8 +48,8 @@ class Verification:
         """Raise an error if the verification failed.
 
         Raises:
-            ProofFailed: the answers are not the reference's.
-            EdgecnnError: they are, and there is a `record_error`.
+            ProofFailed: the answers differ from the reference's.
+            EdgecnnError: the proof holds, but there is a `record_error`.
         """
         if self.failures:
             raise proof_failed(self.bundle, self.where, self.failures)
@@ -69,37 +69,37 @@ def verify(
     strict: bool = False,
     progress: Progress = silent,
 ) -> Verification:
-    """Replay a bundle's self-test, compare its answers on more images if some are given, and write the record.
+    """Run a bundle's self-test, compare its answers on more images if given, and write a record.
 
-    A proof that does not hold raises nothing here: see `Verification.raise_for_failures`. The bundle is only read.
+    A failed proof raises no error here: see `Verification.raise_for_failures`. The bundle is not changed.
 
     Args:
-        bundle: what is verified.
+        bundle: the bundle.
         backend: `auto`, `onnxruntime` or `openvino`.
-        options: how the session is opened.
+        options: options of the session.
         images: N images, with or without targets, to compare on. Some of them run again in other batches and with
             other numbers of threads, which must not change the answers.
-        reference: what to compare with: a file that `RecordedLogits.write` wrote, or a session.
-        simulation: a session that runs the bundle as another processor would. It replaces the engine, and no record is
-            written. The caller closes it.
-        record: where the record is written; by default in `$XDG_STATE_HOME/edgecnn/verifications`.
+        reference: a session, or a file that `RecordedLogits.write` wrote.
+        simulation: a session that simulates another processor. It replaces the engine, and no record is written. The
+            caller closes it.
+        record: path of the record; by default in `$XDG_STATE_HOME/edgecnn/verifications`.
         strict: make a warning an error.
         progress: called after each step.
 
     Raises:
         UsageError: only one of `images` and `reference` is given, the reference is another bundle's, the logits were
-            recorded on other images, `record` is inside a bundle, or there is no such engine or device.
+            recorded on other images, `record` is inside a bundle, or the engine or device name is unknown.
         EngineError: see `open_session`; or the engine failed.
         SourceError: an image cannot be decoded.
         EdgecnnError: the recorded logits cannot be read.
     """
     if (images is None) != (reference is None):
-        raise UsageError("images and reference go together: what to compare on, and what to compare with")
+        raise UsageError("images and reference must be given together: add the missing one")
     options = options or SessionOptions()
     measure = partial(_measure, bundle, images=images, reference=reference, progress=progress)
     if simulation is not None:
         if record is not None:
-            raise UsageError("--record records what was measured, --simulate only predicts: leave one of them out")
+            raise UsageError("--record cannot be used with --simulate, which only predicts: remove one of them")
         found, failures = measure(simulation, again=None)
         return Verification(bundle, found, failures, "a CPU whose INT8 sums saturate")
     if record is not None:
@@ -122,13 +122,13 @@ def verify(
 def prove(
     bundle: Bundle, *, backend: str = "auto", options: SessionOptions | None = None, strict: bool = False
 ) -> SelfTestResult:
-    """Open a bundle on an engine, replay its self-test, which must hold, and close it; no record is written.
+    """Check that a bundle's self-test passes on an engine. No record is written.
 
-    `functools.partial(prove, backend=...)` is what `install` takes to prove a bundle.
+    `install` takes `functools.partial(prove, backend=...)` to check a bundle.
 
     Raises:
-        ProofFailed: the answers are not the reference's.
-        UsageError: there is no such engine or device.
+        ProofFailed: the answers differ from the reference's.
+        UsageError: the engine or device name is unknown.
         EngineError: see `open_session`; or the engine failed.
     """
     with contextlib.closing(open_session(bundle, backend=backend, options=options, strict=strict)) as session:
@@ -144,10 +144,10 @@ def _measure(
     again: SessionOptions | None,
     progress: Progress,
 ) -> tuple[VerificationRecord, tuple[str, ...]]:
-    """Return what was measured, and one line for each failure.
+    """Return the measurements, and one line for each failure.
 
-    `again` are the options for sessions with other batches and threads, for which `session` is closed; None if it is a
-    simulation.
+    `again` are the options for sessions with other batches and threads, before which `session` is closed. It is None
+    for a simulation.
     """
     compared = mates = None
     self_test = replay(bundle.self_test(), session, bundle.manifest.preprocessing)
@@ -176,7 +176,7 @@ def _measure(
 
 
 def _needs_exact_sums(bundle: Bundle, engine: str, options: SessionOptions) -> bool:
-    """Return whether the weights saturate on this engine unless it sums exactly."""
+    """Return whether the weights saturate on this engine without exact INT8."""
     quantization = bundle.manifest.quantization
     if quantization is None or quantization.weight_limit <= PORTABLE_RANGE:
         return False
@@ -184,7 +184,7 @@ def _needs_exact_sums(bundle: Bundle, engine: str, options: SessionOptions) -> b
 
 
 def _keep(found: VerificationRecord, bundle: Bundle, named: Path | None) -> tuple[str | None, bool]:
-    """Write the record; return what is wrong with its file, if anything, and whether it was written."""
+    """Write the record. Return a problem with its file or None, and whether it was written."""
     try:
         place = named or default_path(bundle, found.session.engine)
         earlier = read_record(place)
@@ -193,5 +193,5 @@ def _keep(found: VerificationRecord, bundle: Bundle, named: Path | None) -> tupl
         return str(error), False
     if earlier is None or earlier.bundle == bundle.digest:
         return None, True
-    problem = f"the record of {earlier.measured} in {place} was stale: it was about {earlier.bundle[:12]}…; replaced"
+    problem = f"replaced the stale record of {earlier.measured} in {place}: it was for bundle {earlier.bundle[:12]}…"
     return problem, True

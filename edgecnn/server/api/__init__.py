@@ -1,1 +1,1 @@
-"""Routes and the life of one request. Must not open sockets or load models."""
+"""Routes and the handling of one request. This package must not open sockets or load models."""

@@ -1,4 +1,4 @@
-"""Answers HTTP requests: finds their handlers, turns errors into responses, and logs every response."""
+"""Answer HTTP requests: find the handler, convert errors to responses, and log every response."""
 
 import logging
 
@@ -17,16 +17,16 @@ from edgecnn.server.models.load_queue import Action
 from edgecnn.server.web.pages import Page
 
 _SMALL_BODY = 64 << 10
-"""The most bytes in a request that is not an inference request; such a request may need no key."""
+"""Maximum body size of a request other than inference; some of these requests need no API key."""
 
 logger = logging.getLogger(__name__)
 
 
 class Application:
-    """The server's responses over HTTP; see `http.message.Application`.
+    """The HTTP application of the server; see `http.message.Application`.
 
-    `max_body_bytes` bounds a decompressed body. Control calls may use the `trusted_hosts`, names in lower case. The
-    `pages` of the web page, by path, need no key.
+    `max_body_bytes` limits a decompressed body. Control calls may name one of `trusted_hosts` (lower case) as host. The
+    `pages` of the web page, by path, need no API key.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Application:
         )
 
     def lay_out(self) -> None:
-        """Update the paths, after a model was added or changed its version."""
+        """Rebuild the routes after a model is added or changes its version."""
         self._routes.lay_out()
         self._description = b""
 
@@ -78,9 +78,9 @@ class Application:
             self._metrics.refused(refusal.status)
             response = refused(refusal)
         except Exception:
-            logger.exception("a bug: this request failed")
+            logger.exception("internal error: this request failed")
             self._metrics.refused(500)
-            response = refused(Refusal("engine", "the server failed on this request; its log says why"))
+            response = refused(Refusal("engine", "the server failed on this request: see its log"))
         if response is not None:
             self.reply(exchange, response)
         if release is not None:
@@ -91,11 +91,11 @@ class Application:
         self._metrics.refused(status)
 
     def reply(self, exchange: Exchange, response: Response) -> None:
-        """Send a response with the id of its request, and log it."""
+        """Add the request's id to a response, log it, and send it."""
         exchange.respond(self._identified(exchange.head, response))
 
     def _identified(self, head: Head, response: Response) -> Response:
-        """Return a response with the id of its request, after logging it."""
+        """Log a response, and return it with the request's id."""
         request_id = self._service.request_id(head.headers.get("x-request-id", ""))
         if self._access_log:
             fields = {"method": head.method, "path": head.path, "status": response.status, "id": request_id}
@@ -103,7 +103,7 @@ class Application:
         return Response(response.status, response.body, (*response.headers, (REQUEST_ID, request_id)))
 
     def _described(self) -> bytes:
-        """Return the OpenAPI document, which is written at the first request after a change."""
+        """Return the OpenAPI document; build it at the first request after a change."""
         if not self._description:
             self._description = orjson.dumps(
                 document(self._service, max_body_bytes=self._max_body_bytes, small_body_bytes=_SMALL_BODY)
@@ -114,7 +114,7 @@ class Application:
         return HttpCall(exchange, self.reply, max_body_bytes=self._max_body_bytes)
 
     def _control(self, name: str, action: Action, exchange: Exchange) -> None:
-        """Load or unload a model, and respond when that is done."""
+        """Load or unload a model, and respond when the order is complete."""
         orders = self._service.orders()
         check_control(exchange.head, exchange.body, trusted_hosts=self._trusted_hosts)
 
@@ -129,11 +129,11 @@ class Application:
 
 
 def _check_small(head: Head) -> None:
-    """Check that a body that is not an inference request is small, before it is read.
+    """Check the size of a body other than an inference request, before it is read.
 
     Raises:
-        Refusal: it is large, or of unknown length.
+        Refusal: the body is too large, or its length is unknown.
     """
     length = head.headers.get("content-length", "0")
     if "transfer-encoding" in head.headers or len(length) > len(str(_SMALL_BODY)) or int(length) > _SMALL_BODY:
-        raise Refusal("too_large", f"at most {_SMALL_BODY} bytes are read here, in a body of known length")
+        raise Refusal("too_large", f"expected a body of at most {_SMALL_BODY} bytes with a Content-Length")

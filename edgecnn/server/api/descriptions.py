@@ -1,4 +1,4 @@
-"""Describes a model: the protocol's metadata, its configuration, and its card for people.
+"""Describe a model: the protocol's metadata, its configuration, and its card.
 
 Each function raises `Refusal` if the model is not ready.
 """
@@ -24,7 +24,7 @@ def metadata(model: Model) -> dict[str, Any]:
 
 
 def configuration(model: Model) -> dict[str, Any]:
-    """Return the response of the model configuration extension, as far as perf_analyzer needs it."""
+    """Return the fields of the model configuration extension that perf_analyzer reads."""
     version = model.version
     delay_us = round(version.bounds.max_delay_s * 1e6)
     return {
@@ -45,10 +45,10 @@ def configuration(model: Model) -> dict[str, Any]:
 
 
 def card(model: Model) -> dict[str, Any]:
-    """Return a model's card: what it is, how it was proven, and which engine runs it here.
+    """Return a model's card: its properties, its proof, and the engine that runs it.
 
-    Accuracies are fractions; a value that was not measured is None. `reference` is the same for all bundles that were
-    built from one model.
+    Accuracies are fractions; a value that was not measured is None. All bundles built from one network have the same
+    `reference`.
     """
     version = model.version
     manifest, info = version.bundle.manifest, version.info

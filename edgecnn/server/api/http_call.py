@@ -1,4 +1,4 @@
-"""Reads an inference request over HTTP (JSON, binary tensors or an image file) and writes its response."""
+"""Read an inference request over HTTP (JSON, binary tensors or an image file), and write its response."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qs
@@ -18,11 +18,11 @@ from edgecnn.server.http.message import Exchange, Head, Response
 from edgecnn.server.models.version import Version
 
 _WITHOUT_BREAKS = b"\x89PNG\x1a"
-"""The beginning of a PNG file from which `curl -d` has removed the line breaks."""
+"""First bytes of a PNG file whose line breaks `curl -d` removed."""
 
 _FORM = b"--"
 _NO_JSON = (b"\x89PNG", b"\xff\xd8\xff", b"BM", _FORM)
-"""Beginnings of image files and forms, which JSON does not have."""
+"""First bytes of image files and forms; JSON never starts with them."""
 
 _LARGE_JSON = 1 << 14
 _LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
@@ -31,7 +31,7 @@ _LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
 class HttpCall:
     """See `inference.Call`."""
 
-    remaining_s: float | None = None  # over HTTP, a timeout is part of the request
+    remaining_s: float | None = None  # over HTTP, the request body contains the timeout
 
     def __init__(self, exchange: Exchange, reply: Callable[[Exchange, Response], None], *, max_body_bytes: int) -> None:
         self._exchange = exchange
@@ -57,9 +57,9 @@ class HttpCall:
         head = self._exchange.head
         coding = head.headers.get("content-encoding", "")
         body = content.decode(self._exchange.body, coding, limit=self._max_body_bytes)
-        self._exchange.body = b""  # the request holds what is still needed
+        self._exchange.body = b""  # the parsed request references the parts that are still needed
         if not body:
-            raise Refusal("invalid", "the request's body is empty")
+            raise Refusal("invalid", "request body is empty")
         classes = _classes(head.query) if head.query else 0
         if _is_image(head):
             return _of_an_image(body, version, classes=classes)
@@ -116,7 +116,7 @@ def refused(refusal: Refusal) -> Response:
 
 
 def _takes_time(head: Head, body: bytes) -> bool:
-    """Return whether reading a body takes longer than passing it to another thread."""
+    """Return whether parsing a body takes longer than passing it to another thread."""
     if _is_image(head) or "content-encoding" in head.headers:
         return True
     json_length = head.headers.get(HEADER_LENGTH.lower(), "")
@@ -129,34 +129,34 @@ def _is_image(head: Head) -> bool:
 
 
 def _instead_of_json(body: bytes, head: Head) -> str:
-    """Return the error for an image that was sent in the wrong way."""
+    """Return the error message for an image or a form sent in place of JSON."""
     if body.startswith(_FORM):
         return "expected JSON or an image, found a form: send the image as the body (curl --data-binary @FILE, not -F)"
     kind = head.headers.get("content-type", "")
     found = f"as {quoted(kind)}" if kind else "without a Content-Type"
-    return f"this image came {found}: send it with Content-Type: image/png, image/jpeg or image/bmp (curl -H)"
+    return f"found an image sent {found}: send it with Content-Type: image/png, image/jpeg or image/bmp (curl -H)"
 
 
 def _classes(query: str) -> int:
-    """Return how many classes a query requests; 0 if none.
+    """Return the number of classes that a query requests; 0 without the parameter.
 
     Raises:
         Refusal: the value is not a number.
     """
     wanted = parse_qs(query, keep_blank_values=True).get("classification", ["0"])[-1]
     if not (wanted.isascii() and wanted.isdecimal()):
-        raise Refusal("invalid", "classification in the query must be a number of classes")
+        raise Refusal("invalid", "classification in the query: expected a number of classes")
     return int(wanted.lstrip("0")[:9] or "0")
 
 
 def _of_an_image(body: bytes, version: Version, *, classes: int) -> InferRequest:
-    """Return the request for a plain image file: all outputs as JSON, or the names of the best classes.
+    """Return the request for an image file, for the logits or for the best classes.
 
     Raises:
-        Refusal: curl has changed the file.
+        Refusal: curl removed the line breaks of the file.
     """
     if body.startswith(_WITHOUT_BREAKS):
-        raise Refusal("invalid", "cannot decode: the PNG file lost its line breaks (curl --data-binary @FILE, not -d)")
+        raise Refusal("invalid", "cannot decode: the PNG file lost its line breaks: use curl --data-binary, not -d")
     outputs = tuple(RequestedOutput(name, binary=False, classes=classes) for name in version.outputs)
     (name,) = version.accepted
     return InferRequest(id=None, inputs={name: (body,)}, outputs=outputs, timeout_s=None)

@@ -1,7 +1,7 @@
-"""One inference request of either protocol, from its body to its response.
+"""Run one inference request of HTTP or gRPC, from its body to its response.
 
-Quick steps run in the event loop's thread: passing them to another thread would take longer. Slow steps (images, large
-JSON, compressed bodies) run in worker threads.
+Short steps run in the event loop's thread, because passing them to another thread takes longer. Long steps (images,
+large JSON, compressed bodies) run in worker threads.
 """
 
 import asyncio
@@ -31,15 +31,15 @@ logger = logging.getLogger(__name__)
 class Result:
     """The result of a request.
 
-    Not frozen: creating a frozen dataclass takes a microsecond longer.
+    It is not frozen, because creating a frozen dataclass takes a microsecond longer.
 
     Attributes:
-        request: as it was read.
+        request: the parsed request.
         logits: float32 [N, K].
-        version: that computed them.
-        decode_s: reading the request, decoding and resizing its images.
-        queue_s: from its submission to the start of its run.
-        inference_s: the engine's run, for this request and the others of the batch.
+        version: the version that computed the logits.
+        decode_s: time to parse the request, and to decode and resize its images.
+        queue_s: time from its submission to the start of its run.
+        inference_s: time of the engine's run of the whole batch.
     """
 
     request: InferRequest
@@ -50,19 +50,19 @@ class Result:
     inference_s: float
 
     def headers(self) -> tuple[tuple[str, str], tuple[str, str]]:
-        """Return the times in milliseconds (W3C Server Timing) and the digest of the bundle."""
+        """Return the headers with the times in milliseconds (W3C Server Timing) and the bundle's digest."""
         decode, queue, inference = 1000 * self.decode_s, 1000 * self.queue_s, 1000 * self.inference_s
         timing = f"decode;dur={decode:.3f}, queue;dur={queue:.3f}, inference;dur={inference:.3f}"
         return (SERVER_TIMING, timing), (BUNDLE_DIGEST, self.version.bundle.digest)
 
 
 class Call(Protocol):
-    """An inference request of one protocol, and the way to its one response.
+    """An inference request of one protocol, which sends exactly one response.
 
     Attributes:
-        on_gone: called once, in the event loop's thread, if the client leaves before the response.
-        takes_time: whether reading the request takes longer than passing it to another thread.
-        remaining_s: how long the client waits; None if only the request itself may contain a timeout.
+        on_gone: called once, in the event loop's thread, if the client disconnects before the response.
+        takes_time: whether parsing the request takes longer than passing it to another thread.
+        remaining_s: the client's timeout; None if the protocol has none outside the request body.
     """
 
     on_gone: Callable[[], None] | None
@@ -70,26 +70,26 @@ class Call(Protocol):
     remaining_s: float | None
 
     def is_gone(self) -> bool:
-        """Return whether the client has left; checked just before the run."""
+        """Return whether the client has disconnected; checked just before the run."""
         ...
 
     def read(self, version: Version) -> InferRequest:
-        """Read the request and release its bytes; called once, in either kind of thread.
+        """Parse the request and release its bytes; called once, in any thread.
 
         Raises:
-            Refusal: it is not a request to this model.
+            Refusal: the request is malformed or does not match the model.
         """
         ...
 
     def writing_takes_time(self, logits: np.ndarray) -> bool:
-        """Return whether writing the response takes longer than passing it to another thread."""
+        """Return whether encoding the response takes longer than passing it to another thread."""
         ...
 
     def write(self, name: str, result: Result) -> Callable[[], object]:
-        """Write the response, in either kind of thread; return a function that sends it from the event loop's thread.
+        """Encode the response, in any thread; return a function that sends it from the event loop's thread.
 
         Raises:
-            Refusal: the result cannot be written in the form that the client requests.
+            Refusal: the result cannot be encoded in the requested form.
         """
         ...
 
@@ -99,7 +99,7 @@ class Call(Protocol):
 
 
 class Inference:
-    """One inference request; every path ends in `_end`, once."""
+    """One inference request. Every path calls `_end`; only the first call has an effect."""
 
     def __init__(self, model: Model, call: Call, pool: ThreadPoolExecutor, *, version: Version | None = None) -> None:
         self._model = model
@@ -133,7 +133,7 @@ class Inference:
     def _decode(self, request: InferRequest) -> None:
         """Decode image files; submit pixels at once."""
         (images,) = request.inputs.values()
-        request.inputs = {}  # so that they are released after the run
+        request.inputs = {}  # releases the images after the run
         self._request = request
         if request.timeout_s is not None:
             deadline = self._begun + request.timeout_s
@@ -146,7 +146,7 @@ class Inference:
 
     def _pixels(self, files: tuple[bytes, ...]) -> np.ndarray:
         if self._deadline is not None and time.monotonic() >= self._deadline:
-            raise Refusal("late", "the request's timeout passed before its images were decoded; it was not executed")
+            raise Refusal("late", "the request's timeout expired before its images were decoded; it was not executed")
         assert self._version is not None
         manifest = self._version.bundle.manifest
         return pixels_of(files, manifest, max_pixels=self._version.bounds.max_pixels)
@@ -195,7 +195,7 @@ class Inference:
             self._call.refuse(refusal)
 
     def _gone(self) -> None:
-        """Stop after the client has left."""
+        """Cancel the request after the client disconnects."""
         job, version = self._job, self._version
         if self._end():
             if job is not None and version is not None:
@@ -203,10 +203,10 @@ class Inference:
             self._model.metrics.cancelled()
 
     def _end(self) -> bool:
-        """Release everything; return false if the request has ended before.
+        """Release all resources; return false if the request has already ended.
 
-        References to this object are cleared: in a cycle, a body of megabytes would wait for Python's garbage
-        collector, which counts objects and not their sizes.
+        References to this object are cleared. In a reference cycle, a body of megabytes would stay in memory until
+        Python's garbage collector runs, which counts objects and not their sizes.
         """
         if self._ended:
             return False
@@ -219,11 +219,11 @@ class Inference:
             version.leave()
         future, self._future = self._future, None
         if future is not None:
-            future.cancel()  # unless it has started
+            future.cancel()  # has no effect if it has started
         return True
 
     def _in_pool(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Do a step in a worker thread, then continue with its result unless the request has ended meanwhile."""
+        """Run a step in a worker thread, then continue with its result unless the request has ended."""
         loop = asyncio.get_running_loop()
         self._future = self._pool.submit(work)
         self._future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._continue, done, then))
@@ -232,7 +232,7 @@ class Inference:
         if self._ended or done.cancelled():
             return
         self._future = None
-        error = done.exception()  # not raised here: its traceback would reference this frame and thereby the future
+        error = done.exception()  # not raised: its traceback would reference this frame and therefore the future
         if error is None:
             self._attempt(lambda: then(done.result()))
         elif isinstance(error, Refusal):
@@ -241,7 +241,7 @@ class Inference:
             self._fail(error)
 
     def _attempt(self, step: Callable[[], None]) -> None:
-        """Do a step; on any error, respond to the request and count it."""
+        """Run a step; on any error, send an error response and count it."""
         try:
             step()
         except Refusal as refusal:
@@ -250,7 +250,7 @@ class Inference:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """Respond after a bug or a lack of memory; the server continues."""
-        failure = Refusal("engine", "the server failed on this request; its log says why")
+        """Send an error response after a bug or a lack of memory; the server continues."""
+        failure = Refusal("engine", "the server failed on this request: see its log")
         failure.__cause__ = error
         self._refuse(failure)

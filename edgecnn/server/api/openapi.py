@@ -1,8 +1,8 @@
-"""The OpenAPI 3.1 document of this server: `openapi.json`, completed with the server's options and its models.
+"""Build the server's OpenAPI 3.1 document from the template `openapi.json`, its options and its models.
 
-A string `"{{name}}"` in the file stands for a value of any type; within a longer string it stands for its text. A
-schema never refuses a request that the server accepts. Objects in responses are closed: a new field of a page needs an
-entry in the file.
+A string `"{{name}}"` in the template is replaced with a value of any type; within a longer string, with its text. The
+schemas accept every request that the server accepts. Objects in responses are closed: a new field needs an entry in the
+template.
 """
 
 import math
@@ -26,15 +26,15 @@ PATH = "/openapi.json"
 _TEMPLATE = Path(__file__).with_suffix(".json").read_bytes()
 _VALUE = re.compile(r"\{\{(\w+)\}\}")
 _MAX_EXAMPLE = 4096
-"""Numbers in an example: those of a photograph would make the document a hundred times as long."""
+"""Maximum count of numbers in an example; a photograph would make the document a hundred times longer."""
 _COMMON_ERRORS = ("400", "408", "413", "431", "503")
-"""Any request may get these: the connection sends them for a request that cannot be read."""
+"""Statuses of every operation: the connection sends them for a request that it cannot read."""
 
 Values = dict[str, Any]
 
 
 def document(service: Service, *, max_body_bytes: int, small_body_bytes: int) -> dict[str, Any]:
-    """Describe the server as it is now; `max_body_bytes` bounds inference requests, `small_body_bytes` all others."""
+    """Return the current OpenAPI document; inference bodies have `max_body_bytes`, other bodies `small_body_bytes`."""
     template = orjson.loads(_TEMPLATE)
     models = tuple(service.models.values())
     names = [model.name for model in models]
@@ -68,7 +68,7 @@ def document(service: Service, *, max_body_bytes: int, small_body_bytes: int) ->
 
 
 def _schemas(schemas: Values, values: Values, models: list[tuple[Model, Values]]) -> Iterator[tuple[str, Any]]:
-    """Yield the shared schemas, and those of each model that is ready."""
+    """Yield the shared schemas and the schemas of each ready model."""
     for name, schema in schemas.items():
         if "{{name}}" not in name:
             yield name, _filled(schema, values)
@@ -79,7 +79,7 @@ def _schemas(schemas: Values, values: Values, models: list[tuple[Model, Values]]
 
 
 def _paths(paths: Values, values: Values, models: list[tuple[Model, Values]]) -> Iterator[tuple[str, Any]]:
-    """Yield the paths. A path that may name a version comes twice: without the version and with it."""
+    """Yield the paths. A path with an optional version appears twice: without and with the version."""
     plain = {"version_path": "", "of_version": ""}
     for path, item in paths.items():
         if "{{name}}" in path:
@@ -97,10 +97,10 @@ def _paths(paths: Values, values: Values, models: list[tuple[Model, Values]]) ->
 
 
 def _inference(item: Values, model: Model, values: Values) -> Values:
-    """Return the inference path of a model; of one that is not ready, neither request nor result is known."""
+    """Return the inference path of a model; without request and result if the model is not ready."""
     operation: Values = item["post"]
     if not model.number:
-        summary = f"Ask {model.name}, which does not answer now."
+        summary = f"Run inference with {model.name}, which is not ready."
         responses = {status: each for status, each in operation["responses"].items() if status != "200"}
         operation = {key: operation[key] for key in ("operationId", "tags")}
         operation |= {"summary": summary, "responses": responses}
@@ -111,7 +111,7 @@ def _inference(item: Values, model: Model, values: Values) -> Values:
 
 
 def _complete(operation: Values, *, needs_key: bool) -> None:
-    """Add the responses and the header that all operations have in common."""
+    """Add the responses and the header that all operations share."""
     responses = operation["responses"]
     errors: tuple[str, ...] = _COMMON_ERRORS
     if not needs_key:
@@ -126,15 +126,15 @@ def _complete(operation: Values, *, needs_key: bool) -> None:
 
 
 def _forbid_control(paths: Values) -> None:
-    """Describe load and unload as they answer without --model-control."""
+    """Describe the load and unload operations of a server without --model-control."""
     for action in ("load", "unload"):
         operation = paths[f"/v2/repository/models/{{model}}/{action}"]["post"]
-        operation["summary"] = f"To {action} a model; refused, since the server was started without --model-control."
+        operation["summary"] = f"{action.capitalize()} a model; not allowed without --model-control."
         del operation["requestBody"], operation["responses"]["200"], operation["responses"]["404"]
 
 
 def _model_values(model: Model) -> Values:
-    """Return the values of one model; of a model that is not ready, only the name is known."""
+    """Return the template values of one model; only the name if it is not ready."""
     if not model.number:
         return {"name": model.name}
     version = model.version
@@ -168,7 +168,7 @@ def _model_values(model: Model) -> Values:
 
 
 def _filled(node: Any, values: Values) -> Any:
-    """Return a part of the file with its values."""
+    """Return a part of the template with its values filled in."""
     if isinstance(node, dict):
         return {_filled(key, values): _filled(part, values) for key, part in node.items()}
     if isinstance(node, list):

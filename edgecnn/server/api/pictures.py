@@ -1,6 +1,6 @@
-"""Decodes the image files of a request with the bundle's preprocessing, and turns errors into refusals.
+"""Decode the image files of a request with the bundle's preprocessing, and convert errors to refusals.
 
-The status shows the client whether to send another file (400), a smaller one (413) or another format (415).
+The status separates damaged files (400), images with too many pixels (413) and unsupported formats (415).
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ _FOREIGN = {
 
 
 def pixels_of(files: Sequence[bytes], manifest: Manifest, *, max_pixels: int) -> np.ndarray:
-    """Decode, turn upright, resize and crop as the manifest says; return uint8 [N, H, W, C].
+    """Decode, orient, resize and crop images as the manifest specifies; return uint8 [N, H, W, C].
 
     Raises:
-        Refusal: a file is not an image, is damaged, has too many pixels, or has a format that is not decoded.
+        Refusal: a file is not an image, is damaged, has too many pixels, or has an unsupported format.
     """
     images = np.stack([_pixels(file, manifest.preprocessing, max_pixels) for file in files])
     if images.shape[1:] != manifest.image_shape:
@@ -42,17 +42,17 @@ def pixels_of(files: Sequence[bytes], manifest: Manifest, *, max_pixels: int) ->
 
 def _pixels(file: bytes, preprocessing: Preprocessing, max_pixels: int) -> np.ndarray:
     if not file:
-        raise Refusal("invalid", f"the image is empty: expected a {' or '.join(FORMATS)} file")
+        raise Refusal("invalid", f"expected a {' or '.join(FORMATS)} image, found an empty file")
     for name, beginnings in _FOREIGN.items():
         if file.startswith(beginnings):
-            raise Refusal("unsupported", f"the image is {name}: {', '.join(FORMATS)} are decoded here")
+            raise Refusal("unsupported", f"expected an image in {', '.join(FORMATS)}, found {name}")
     try:
         return preprocessing.image(file, max_pixels=max_pixels)
     except ImageTooLarge as error:
         raise Refusal("too_large", str(error)) from None
     except ImageError as error:
         text = str(error)
-        # Some messages of Pillow contain bytes of the file.
+        # Some of Pillow's messages contain bytes of the file; the client gets a general one.
         raise Refusal(
             "invalid", "cannot decode: the image is damaged" if "b'" in text else f"cannot decode: {text}"
         ) from None

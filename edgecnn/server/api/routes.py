@@ -1,6 +1,6 @@
-"""The table of paths: the Open Inference Protocol v2, its extensions, metrics, and the web page.
+"""The routes of the Open Inference Protocol v2, its extensions, metrics, and the web page.
 
-A path is looked up as a whole in a table of existing paths, so that a manipulated path matches nothing.
+The whole path is looked up in a table of existing paths, so a manipulated path never matches.
 """
 
 import functools
@@ -27,17 +27,17 @@ from edgecnn.server.models.version import Version
 from edgecnn.server.web.pages import Page
 
 _OPEN = ("/v2/health/live", "/v2/health/ready")
-"""Answered without a key, since orchestrators have none."""
+"""Paths without authentication, because orchestrators have no API key."""
 _VERSION = re.compile(r"/v2/models/([^/]+)/versions/([0-9]+)(/[a-z]+)?")
 _CONTROL = re.compile(r"/v2/repository/models/([^/]+)/(load|unload)")
-"""The repository extension; the model may be one that is not served yet."""
+"""Paths of the repository extension; the model may be unknown to the server."""
 
 Route = dict[str, Handler]
 """The handlers of a path, by method."""
 
 
 class InferenceRoute:
-    """The handler of inference requests to a model, or to the version of it that `number` names."""
+    """The handler of inference requests to a model, or to its version `number` if it is not empty."""
 
     def __init__(self, service: Service, model: Model, number: str, call: Callable[[Exchange], Call]) -> None:
         self._service = service
@@ -46,12 +46,12 @@ class InferenceRoute:
         self._call = call
 
     def admit(self, exchange: Exchange) -> None:
-        """Set the handler of a request. If its path names the current version, keep the version open for it.
+        """Set the handler of a request. If its path names the current version, keep this version open.
 
-        Models may change their version while the body arrives.
+        A model may change its version while the body arrives.
 
         Raises:
-            Refusal: the server is about to end.
+            Refusal: the server is shutting down.
         """
         self._service.check_serving()
         exchange.handler = self
@@ -62,10 +62,10 @@ class InferenceRoute:
             exchange.handler = functools.partial(self, version=version)
 
     def __call__(self, exchange: Exchange, version: Version | None = None) -> None:
-        """Start a request to the version that was kept for it, or to the current one.
+        """Start a request to the version kept open for it, or to the current one.
 
         Raises:
-            Refusal: the path names another version, or the server is about to end.
+            Refusal: the path names another version, or the server is shutting down.
         """
         if version is None and self._number:
             self._service.model(self._model.name, self._number)
@@ -73,10 +73,10 @@ class InferenceRoute:
 
 
 class Routes:
-    """The paths of a server.
+    """The routes of a server.
 
     Attributes:
-        table: the handlers of each path, except of control calls and of versions that are not loaded yet.
+        table: the handlers of each path, without control calls and versions that are not loaded yet.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Routes:
         self.lay_out()
 
     def lay_out(self) -> None:
-        """Rebuild the table, after a model was added or changed its version."""
+        """Rebuild the table after a model is added or changes its version."""
         of_models = {path: route for model in self._service.models.values() for path, route in self._of(model).items()}
         self.table = of_models | self._general  # a model named `stats` does not replace the server's statistics
 
@@ -117,11 +117,13 @@ class Routes:
         handler = route.get("GET" if head.method == "HEAD" else head.method)
         if handler is None:
             allowed = ", ".join(sorted(route | ({"HEAD": None} if "GET" in route else {})))
-            raise Refusal("method", f"{allowed} only", headers=(("Allow", allowed),))
+            raise Refusal(
+                "method", f"expected the method {allowed}, found {head.method}", headers=(("Allow", allowed),)
+            )
         return handler
 
     def _of(self, model: Model) -> dict[str, Route]:
-        """Return the paths of a model, without and with its current version."""
+        """Return the routes of a model, without a version and with its current one."""
         numbers = ("", model.number) if model.number else ("",)
         return {path: route for number in numbers for path, route in self._of_version(model, number).items()}
 
@@ -139,7 +141,7 @@ class Routes:
         return {f"{base}{path}": route for path, route in routes.items()}
 
     def _version_route(self, head: Head) -> Route | None:
-        """Return the route of any version of a model that has no version yet."""
+        """Return the route of a version path, for a model without a loaded version."""
         found = _VERSION.fullmatch(head.path)
         model = self._service.models.get(found[1]) if found else None
         if found is None or model is None or model.number:
@@ -194,24 +196,24 @@ def _ready_model(service: Service, model: Model) -> Response:
 
 
 def _not_found(path: str, models: Mapping[str, Model]) -> Refusal:
-    """Return the refusal of a path that does not exist: whether the model, the version or the path is unknown.
+    """Return the error for an unknown path; it names the unknown model, version or path.
 
-    Names from the path are quoted, since they may contain anything.
+    Names from the path are quoted, because they may contain any character.
     """
     everything = f"GET {PATH} lists all paths"
     # A model's name may contain encoded slashes.
     parts = [unquote(part) for part in path.split("/")]
     if parts[:3] != ["", "v2", "models"] or len(parts) < 4 or not parts[3]:
         hint = "POST /v2/repository/index lists the models" if parts[:3] == ["", "v2", "models"] else everything
-        return Refusal("not_found", f"there is nothing at {quoted(unquote(path))}: {hint}")
+        return Refusal("not_found", f"path {quoted(unquote(path))} is not found: {hint}")
     name, rest = parts[3], parts[4:]
     model = models.get(name)
     if model is None:
-        hint = "POST /v2/repository/index lists those that are served"
+        hint = "POST /v2/repository/index lists the models"
         return Refusal("not_found", f"model {quoted(name)} is not found: {hint}")
     if rest[:1] == ["versions"] and len(rest) > 1:
         if model.number and rest[1] != model.number:
             is_not = f"is not found in version {quoted(rest[1])}"
             return Refusal("not_found", f"model {quoted(name)} {is_not}: {model.number} is served")
         rest = rest[2:]
-    return Refusal("not_found", f"model {quoted(name)} has nothing at {quoted('/' + '/'.join(rest))}: {everything}")
+    return Refusal("not_found", f"model {quoted(name)} has no path {quoted('/' + '/'.join(rest))}: {everything}")

@@ -1,4 +1,4 @@
-"""The server behind both protocols: its models, their readiness, its API key, and the ids of its requests."""
+"""The protocol-independent server: models, readiness, API key, and request ids."""
 
 import hmac
 import itertools
@@ -25,16 +25,16 @@ EXTENSIONS = (
     "statistics",
 )
 
-_KEY_NEEDED = "an API key is needed, as Authorization: Bearer KEY or as X-API-Key"
+_KEY_NEEDED = "expected an API key, found none: send it as Authorization: Bearer KEY or as X-API-Key"
 
 
 class Service:
-    """The server's models, and its responses as plain values. Used in the event loop's thread only.
+    """The server's models, and its responses as JSON values. Use it in the event loop's thread only.
 
     Attributes:
-        models: by name; may grow.
-        is_draining: whether new requests are refused, since the server is about to end.
-        load_queue: the clients' orders to load and unload models; None if they may not.
+        models: the models by name; models may be added.
+        is_draining: whether the server is shutting down and refuses new requests.
+        load_queue: the clients' orders to load and unload models; None without `--model-control`.
     """
 
     def __init__(self, models: Mapping[str, Model], *, api_key: bytes | None) -> None:
@@ -43,38 +43,38 @@ class Service:
         self.load_queue: LoadQueue | None = None
         self._api_key = api_key
         self._pool: ThreadPoolExecutor | None = None
-        prefix = os.urandom(6).hex()  # differs from the prefixes of other processes
+        prefix = os.urandom(6).hex()  # unique to this process
         self._request_ids = (f"{prefix}-{number}" for number in itertools.count(1))
 
     def start(self, pool: ThreadPoolExecutor) -> None:
-        """Accept inference requests from now on; slow steps run in the pool."""
+        """Start to accept inference requests; long steps run in the pool."""
         self._pool = pool
 
     def request_id(self, sent: str) -> str:
-        """Return the id of a request: the client's if it is short and printable ASCII, otherwise a new one."""
+        """Return the client's request id if it is short, printable ASCII; otherwise a new one."""
         is_plain = 0 < len(sent) <= _MAX_REQUEST_ID and sent.isascii() and sent.isprintable()
         return sent if is_plain else next(self._request_ids)
 
     @property
     def needs_key(self) -> bool:
-        """Whether clients must send a key."""
+        """Whether clients must send an API key."""
         return self._api_key is not None
 
     def check_key(self, shown: str) -> None:
-        """Check the API key that the client sent, if any.
+        """Check the client's API key.
 
         Raises:
             Refusal: the key is missing or wrong.
         """
         if self._api_key is not None and not hmac.compare_digest(shown.strip().encode(), self._api_key):
-            message = "this is not the server's API key" if shown.strip() else _KEY_NEEDED
+            message = "the API key is wrong" if shown.strip() else _KEY_NEEDED
             raise Refusal("unauthorized", message)
 
     def check_serving(self) -> None:
         """Check that the server accepts new requests.
 
         Raises:
-            Refusal: the server is about to end.
+            Refusal: the server is shutting down.
         """
         if self.is_draining or self._pool is None:
             raise _ending()
@@ -92,10 +92,10 @@ class Service:
                     return
                 waiting += model.pending
         if waiting:
-            raise Refusal("busy", f"{waiting} requests wait already: try again later")
+            raise Refusal("busy", f"{waiting} requests are already queued: try again later")
 
     def is_ready(self) -> bool:
-        """Return whether a model is ready and no model is still loading or has died."""
+        """Return whether a model is ready and no model is loading or failed."""
         states = {model.state for model in self.models.values()}
         has_died = any(model.has_died for model in self.models.values())
         return not (self.is_draining or has_died) and "ready" in states and "loading" not in states
@@ -104,21 +104,21 @@ class Service:
         """Check that the server is ready.
 
         Raises:
-            Refusal: it is not.
+            Refusal: the server is not ready.
         """
         if not self.is_ready():
             waiting = [f"{model.name} is {model.state}" for model in self.models.values() if model.state != "ready"]
-            message = "the server is about to end" if self.is_draining else f"not ready: {', '.join(waiting)}"
+            message = "the server is shutting down" if self.is_draining else f"not ready: {', '.join(waiting)}"
             raise Refusal("unready", message)
 
     def model(self, name: str, number: str = "") -> Model:
-        """Return a model by the name, and the version's number if any, that the client sent.
+        """Return the model that a client names, with or without a version number.
 
         Raises:
-            Refusal: there is no such model, or its current version is another one.
+            Refusal: the model is unknown, or another version of it is served.
         """
         model = self.models.get(name)
-        # A model without a version is found under any number; its state is reported instead.
+        # A model without a loaded version matches any number: the caller reports its state.
         if model is None or (number and model.number and number != model.number):
             version = f" in version {quoted(number)}" if number else ""
             raise Refusal("not_found", f"model {quoted(name)} is not found{version}")
@@ -128,7 +128,7 @@ class Service:
         """Check that a model is ready.
 
         Raises:
-            Refusal: it is not, or the server is about to end.
+            Refusal: the model is not ready, or the server is shutting down.
         """
         _ = model.version
         self.check_serving()
@@ -137,17 +137,17 @@ class Service:
         """Start an inference request to the version kept open for it, or to the current one.
 
         Raises:
-            Refusal: the server is about to end.
+            Refusal: the server is shutting down.
         """
         self.check_serving()
         assert self._pool is not None
         Inference(model, call, self._pool, version=version).begin()
 
     def orders(self) -> LoadQueue:
-        """Return the queue for orders to load and unload models.
+        """Return the load queue.
 
         Raises:
-            Refusal: clients may not, or the server is about to end.
+            Refusal: clients may not load models, or the server is shutting down.
         """
         if self.load_queue is None:
             raise Refusal(
@@ -157,7 +157,7 @@ class Service:
         return self.load_queue
 
     def drain(self) -> None:
-        """Refuse new requests, and end the orders that wait."""
+        """Refuse new requests, and cancel waiting orders."""
         self.is_draining = True
         if self.load_queue is not None:
             self.load_queue.end(_ending())
@@ -167,18 +167,18 @@ class Service:
         return {"name": "edgecnn", "version": __version__, "extensions": list(EXTENSIONS)}
 
     def statistics(self, *models: Model) -> dict[str, Any]:
-        """Return the statistics extension's response for some models, or all."""
+        """Return the statistics extension's response for some models; without arguments, for all."""
         chosen = models or tuple(self.models.values())
         return {"model_stats": [model.statistics.plain(model.name, model.number) for model in chosen]}
 
     def index(self, *, ready: bool = False) -> list[dict[str, str]]:
-        """Return the repository extension's list of models: all, or those that are ready."""
+        """Return the repository extension's list of models: all, or only ready ones."""
         return [self.entry(model) for model in self.models.values() if not ready or model.state == "ready"]
 
     def entry(self, model: Model) -> dict[str, str]:
-        """Return a model's entry in that list."""
+        """Return a model's entry in the index."""
         return {"name": model.name, "version": model.number, "state": model.state.upper(), "reason": model.reason}
 
 
 def _ending() -> Refusal:
-    return Refusal("unready", "the server is about to end: ask another one")
+    return Refusal("unready", "the server is shutting down: send the request to another one")

@@ -1,7 +1,7 @@
-"""The gRPC transport and its calls. Must not hold logic that HTTP needs too: that belongs in `api`."""
+"""The gRPC transport and its calls. Logic that HTTP also needs belongs in `api`."""
 
 import os
 
-# The library's core reads this when it is imported. It writes to stderr, past Python's logging, and by default a line
-# for every client that fails the TLS handshake.
+# gRPC's core reads this at import. It logs to stderr without Python's logging; by default, it writes a line for each
+# failed TLS handshake.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -1,4 +1,4 @@
-"""The responses of all calls except inference and control, and the status codes of errors."""
+"""Responses of all calls except inference and control, and status codes of errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,18 +18,18 @@ CODES: dict[Reason, StatusCode] = {
     "slow": StatusCode.DEADLINE_EXCEEDED,
     "too_large": StatusCode.RESOURCE_EXHAUSTED,
     "unsupported": StatusCode.INVALID_ARGUMENT,
-    "busy": StatusCode.UNAVAILABLE,  # clients retry this and the next one by themselves
+    "busy": StatusCode.UNAVAILABLE,  # clients retry this status automatically
     "unready": StatusCode.UNAVAILABLE,
     "late": StatusCode.DEADLINE_EXCEEDED,
     "engine": StatusCode.INTERNAL,
 }
 
 OPEN = frozenset({"ServerLive", "ServerReady"})
-"""Answered without a key, since orchestrators have none, and without the message, which is empty."""
+"""Calls without authentication, because orchestrators have no API key. Their message is empty and ignored."""
 
 
 def _model_ready(service: Service, message: Any) -> dict[str, Any]:
-    """Return whether a model is ready; a model that does not exist is not."""
+    """Return whether a model is ready; false if it does not exist."""
     try:
         service.check_model_ready(service.model(message.name, message.version))
     except Refusal:
@@ -53,4 +53,4 @@ ANSWERS: dict[str, Callable[[Service, Any], dict[str, Any]]] = {
     "ModelStatistics": _statistics,
     "RepositoryIndex": lambda service, message: {"models": service.index(ready=message.ready)},
 }
-"""The response to a call's message, whose fields are attributes; the message is None for the calls in `OPEN`."""
+"""Functions that return the response of a call from its message, which is None for the calls in `OPEN`."""

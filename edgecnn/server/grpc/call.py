@@ -1,4 +1,4 @@
-"""Reads an inference request over gRPC and writes its response."""
+"""Read an inference request over gRPC, and write its response."""
 
 import asyncio
 import time
@@ -15,15 +15,15 @@ from edgecnn.server.models.version import Version
 
 _LARGE_DESCRIPTION, _LARGE_TO_WRITE = 1 << 14, 1 << 16
 _EXPIRY_S = 0.1
-"""The client's clock and the server's may differ: the client may leave a little before or after its deadline."""
+"""Tolerance of a deadline: the clocks of client and server may differ."""
 
 
 class GrpcCall:
-    """See `inference.Call`. The client waits `remaining_s` from `begun`, by the monotonic clock; None without a limit.
+    """See `inference.Call`. The client's timeout is `remaining_s` after `begun` (monotonic clock); None means none.
 
     Attributes:
-        outcome: the response's message, or the error.
-        result: that the response contains; None before.
+        outcome: the message of the response, or the error.
+        result: the result in the response; None before the response.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ class GrpcCall:
         self._end(refusal)
 
     def leave(self) -> None:
-        """Record that the client has left: it has cancelled the call, or its deadline has passed.
+        """Record that the client cancelled the call or its deadline passed.
 
-        A queued request whose deadline has passed is refused and counted as late; any other is cancelled.
+        A queued request whose deadline passed is refused and counted as late; any other is cancelled.
         """
         self._is_gone = True
         if self._deadline is not None and time.monotonic() >= self._deadline - _EXPIRY_S:
@@ -99,5 +99,5 @@ class GrpcCall:
             self.on_gone()
 
     def _end(self, outcome: bytes | Refusal) -> None:
-        if not self.outcome.done():  # the client may have left
+        if not self.outcome.done():  # the client may have disconnected
             self.outcome.set_result(outcome)

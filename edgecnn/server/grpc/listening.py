@@ -1,4 +1,4 @@
-"""Opens the gRPC port: the bounds of its connections, its credentials, and the filters of the library's log."""
+"""Open the gRPC port with its limits and credentials, and filter the library's log."""
 
 import logging
 from pathlib import Path
@@ -17,9 +17,9 @@ _PING_S, _MIN_PING_INTERVAL_S = 60, 10
 async def listen(
     handler: grpc.GenericRpcHandler, limits: Limits, *, address: str, tls: tuple[Path, Path] | None
 ) -> Any:
-    """Start a server of the library on an address with its port; return it.
+    """Start a gRPC server on an address with its port, and return it.
 
-    The supervisor has checked the certificate and its key. The library requires TLS 1.2 or later.
+    The supervisor checks the certificate and its key before. The library requires TLS 1.2 or later.
 
     Raises:
         UsageError: the address is not available.
@@ -34,18 +34,18 @@ async def listen(
             credentials = grpc.ssl_server_credentials(((key.read_bytes(), cert.read_bytes()),))
             server.add_secure_port(address, credentials)
     except RuntimeError:
-        raise UsageError(f"cannot listen for gRPC on {address}: something else does") from None
+        raise UsageError(f"cannot listen for gRPC on {address}: the address is not available") from None
     await server.start()
     return server
 
 
 def options_of(limits: Limits) -> list[tuple[str, int]]:
-    """Return HTTP's limits as options of the library's core: a message is a body, and metadata are headers."""
+    """Convert HTTP's limits to gRPC options: a message counts as a body, metadata count as headers."""
     setup_ms, idle_ms = round(1000 * limits.header_timeout_s), round(1000 * limits.idle_timeout_s)
     return [
         ("grpc.max_receive_message_length", min(limits.max_body_bytes, _MAX_MESSAGE)),
         ("grpc.max_send_message_length", -1),  # the size of a response depends on its request
-        # Metadata above the first limit are refused with growing probability, above the second always.
+        # The library refuses some metadata above the first limit, and all metadata above the second.
         ("grpc.max_metadata_size", limits.max_header_bytes),
         ("grpc.absolute_max_metadata_size", limits.max_header_bytes),
         ("grpc.max_concurrent_streams", limits.max_connections),
@@ -53,7 +53,7 @@ def options_of(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", setup_ms),
         ("grpc.http2.settings_timeout", setup_ms),
         ("grpc.max_connection_idle_ms", idle_ms),
-        # Pings detect a client that has left unnoticed; a client that pings too often is disconnected.
+        # Pings detect a lost client; a client that pings too often is disconnected.
         ("grpc.keepalive_time_ms", 1000 * _PING_S),
         ("grpc.keepalive_timeout_ms", round(1000 * limits.write_timeout_s)),
         ("grpc.http2.min_ping_interval_without_data_ms", 1000 * _MIN_PING_INTERVAL_S),
@@ -62,20 +62,20 @@ def options_of(limits: Limits) -> list[tuple[str, int]]:
 
 
 def filter_library_log() -> None:
-    """Suppress the library's log of clients' mistakes in this process; may be called several times.
+    """Suppress the library's log of client errors in this process; repeated calls are safe.
 
-    Clients could otherwise write any number of lines, with their bytes and their keys in tracebacks. The client gets
-    the error in its response; `server` logs it when the library has ended.
+    Otherwise clients could fill the log, with their input and their API keys in tracebacks. The response contains the
+    error, and `server` logs when the library stops.
     """
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_of_the_server)
     logging.getLogger("asyncio").addFilter(_is_of_another_task)
 
 
 def _is_of_the_server(record: logging.LogRecord) -> bool:
-    """Return false for metadata, or a method's name, that are not UTF-8; the metadata are read as Latin-1."""
+    """Return false for metadata or a method name that is not UTF-8; metadata are parsed as Latin-1."""
     return record.msg != "Invalid encoding on %s" and not isinstance(record.msg, UnicodeDecodeError)
 
 
 def _is_of_another_task(record: logging.LogRecord) -> bool:
-    """Return false for the library's task that such a name has ended."""
+    """Return false for the library's task that failed on such a name."""
     return record.exc_info is None or record.exc_info[0] is not UnicodeDecodeError

@@ -1,7 +1,7 @@
-"""Answers gRPC calls in the worker's event loop: checks the client, dispatches the call, and reports its status.
+"""Answer gRPC calls in the worker's event loop: check the client, dispatch the call, and report its status.
 
-Every call is registered as a stream of requests, of which the first is read. This allows to check the client before
-its message is received, and to limit the time for the message.
+Each call is registered as a stream of requests, and only the first is read. So the client is checked before its message
+is received, and the time for the message is limited.
 """
 
 import asyncio
@@ -32,22 +32,22 @@ from edgecnn.server.metrics import Metrics
 _PREFIX = f"/{messages.SERVICE.full_name}/"
 _INFER, _LOAD, _UNLOAD = "ModelInfer", "RepositoryModelLoad", "RepositoryModelUnload"
 _SMALL_MESSAGE = 64 << 10
-"""The most bytes in a message of any other call."""
+"""Maximum size of a message, except for inference."""
 _POLL_S, _AGAIN_S = 0.01, 1.0
 _VERDICT_S = 0.1
-"""Wait after a call without a message, until the library has cancelled a call whose message is too large."""
+"""Time in which the library cancels a call whose message is too large."""
 
 Metadata = tuple[tuple[str, str], ...]
 _PUSHBACK_MS = "grpc-retry-pushback-ms"
-"""When clients should retry (gRPC proposal A6), like the header `Retry-After` of HTTP."""
+"""Delay before a retry (gRPC proposal A6), like HTTP's `Retry-After` header."""
 
 logger = logging.getLogger(__name__)
 
 
 class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """The service's gRPC server. Created and used in the event loop's thread only; accepts nothing before `start`.
+    """The gRPC server. Create and use it in the event loop's thread; it accepts calls after `start`.
 
-    The address includes the port. `tls` names the certificate and its key, as PEM files.
+    The address includes the port. `tls` contains the paths of the certificate and its key in PEM.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._is_stopping = False
 
     async def start(self) -> None:
-        """Accept connections from now on.
+        """Start to accept connections.
 
         Raises:
             UsageError: the address is not available.
@@ -80,24 +80,24 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
     async def stop(self, grace_s: float) -> bool:
-        """Accept no more calls, and close after the last response; return whether every call was answered."""
+        """Stop accepting calls, and close after the last response; return whether all calls were answered."""
         self._is_stopping = True
         end = time.monotonic() + grace_s
         closing = asyncio.get_running_loop().create_task(self._server.stop(grace_s))
         while self.busy and time.monotonic() < end:
             await asyncio.sleep(_POLL_S)
-        is_answered = not self.busy  # calls that are cut off now are no longer busy either
+        is_answered = not self.busy  # before `closing` cancels pending calls, which also lowers `busy`
         await closing
         return is_answered
 
     async def _keep(self) -> None:
-        """Listen again if the library has ended, as it does on a call whose name is not UTF-8."""
+        """Restart the library's server if it stops, as it does on a call name that is not UTF-8."""
         while True:
             with contextlib.suppress(Exception):
                 await self._server.wait_for_termination()
             if self._is_stopping:
                 return
-            logger.error("gRPC has stopped listening, and is started again")
+            logger.error("the gRPC server stopped: restarting it")
             with contextlib.suppress(Exception):
                 await self._server.stop(0)
             try:
@@ -107,21 +107,21 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
                 await asyncio.sleep(_AGAIN_S)
 
     def service(self, handler_call_details: Any) -> grpc.RpcMethodHandler:
-        """Return the handler of a call, also of an unknown one, which it refuses; see `grpc.GenericRpcHandler`."""
+        """Return the handler of a call; it refuses an unknown call. See `grpc.GenericRpcHandler`."""
         method: str = handler_call_details.method
-        # No call's name begins with a slash, so a name without the prefix of the service matches none.
+        # A name without the service's prefix matches no call.
         return self._calls.get(method) or self._call(method if method.startswith("/") else f"/{method}")
 
     def _call(self, name: str) -> grpc.RpcMethodHandler:
         return grpc.stream_unary_rpc_method_handler(functools.partial(self._handle, name))
 
     async def _handle(self, name: str, _: object, context: Any) -> bytes:
-        """Answer a call, once."""
+        """Answer a call."""
         metadata = dict(context.invocation_metadata())
         shown: Metadata = ((REQUEST_ID.lower(), self._service.request_id(metadata.get(REQUEST_ID.lower(), ""))),)
         self.busy += 1
         try:
-            outcome, told = await self._outcome(name, metadata, context)
+            outcome, trailing = await self._outcome(name, metadata, context)
         except asyncio.CancelledError:
             self._log(name, "CANCELLED", shown)
             raise
@@ -129,14 +129,14 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             self.busy -= 1
         if isinstance(outcome, bytes):
             self._log(name, "OK", shown)
-            context.set_trailing_metadata(shown + told)
+            context.set_trailing_metadata(shown + trailing)
             return outcome
         code, text = outcome
         self._log(name, code.name, shown)
-        # The library references the frame of this call until the next garbage collection: it must not hold large
+        # The library references this frame until the next garbage collection, so the frame must not hold large
         # objects.
-        await context.abort(code, text, shown + told)
-        raise AssertionError("it was aborted")
+        await context.abort(code, text, shown + trailing)
+        raise AssertionError("context.abort must raise")
 
     async def _outcome(
         self, name: str, metadata: dict[str, str], context: Any
@@ -154,16 +154,16 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
             outcome = asked
         if isinstance(outcome, Refusal):
             again_s = outcome.retry_after_s
-            told = () if again_s is None else ((_PUSHBACK_MS, str(1000 * again_s)),)
-            return (CODES[outcome.reason], str(outcome)), told
+            trailing = () if again_s is None else ((_PUSHBACK_MS, str(1000 * again_s)),)
+            return (CODES[outcome.reason], str(outcome)), trailing
         if not isinstance(asked, GrpcCall) or asked.result is None:
             return outcome, ()
         return outcome, tuple((name.lower(), value) for name, value in asked.result.headers())
 
     async def _asked(self, name: str, metadata: dict[str, str], context: Any) -> GrpcCall | bytes | Refusal:
-        """Receive a call; return an inference request that has started, or the response to any other call."""
+        """Receive a call; return a started inference request, or the response to another call."""
         try:
-            if name in OPEN:  # not delayed by its message or by the bound on pending calls
+            if name in OPEN:  # answered without its message and above the limit of calls
                 return messages.answer(name, ANSWERS[name](self._service, None))
             self._admit(name, metadata)
             begun, remaining_s = time.monotonic(), context.time_remaining()
@@ -177,14 +177,14 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
                 await self._control(name, message)
                 return messages.answer(name, {})
             return messages.answer(name, ANSWERS[name](self._service, message))
-        except asyncio.CancelledError:  # the client has left, or sent more than is received
+        except asyncio.CancelledError:  # the client disconnected, or its message is too large
             self._metrics.grpc_refused("CANCELLED")
             raise
         except Refusal as refusal:
             return self._refused(refusal)
         except Exception:
-            logger.exception("a bug: this request failed")
-            return self._refused(Refusal("engine", "the server failed on this request; its log says why"))
+            logger.exception("internal error: this request failed")
+            return self._refused(Refusal("engine", "the server failed on this request: see its log"))
 
     def _refused(self, refusal: Refusal) -> Refusal:
         self._metrics.grpc_refused(CODES[refusal.reason].name)
@@ -198,20 +198,20 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         """
         self._service.check_key(shown_key(metadata))
         if name not in messages.REQUESTS:
-            raise Refusal("method", f"there is no call {quoted(name)} here")
+            raise Refusal("method", f"unknown call {quoted(name)}")
         if self.busy > self._limits.max_connections:
-            raise Refusal("busy", f"{self.busy - 1} calls wait already: try again later")
+            raise Refusal("busy", f"{self.busy - 1} calls are already queued: try again later")
         if name == _INFER:
             self._service.check_serving()
-            # The library accepts calls one after the other: under overload, calls would wait longer for that, and for
-            # their messages, than for their responses.
+            # The library accepts calls one by one. Under overload, this and their messages would take longer than
+            # their responses.
             self._service.check_room()
 
     async def _read(self, context: Any) -> bytes:
         """Receive a call's message.
 
         Raises:
-            Refusal: there is no message, or it takes too long.
+            Refusal: the message is missing or takes too long.
         """
         try:
             async with asyncio.timeout(self._limits.body_timeout_s):
@@ -219,15 +219,15 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         except TimeoutError:
             raise Refusal("slow", f"the message took longer than {self._limits.body_timeout_s:g} s") from None
         if not isinstance(content, bytes):
-            await asyncio.sleep(_VERDICT_S)  # a call whose message is too large is cancelled meanwhile
-            raise Refusal("invalid", "the call has no message")
+            await asyncio.sleep(_VERDICT_S)  # the library cancels a call whose message is too large
+            raise Refusal("invalid", "expected a message, found none")
         return content
 
     def _begun(self, content: bytes, begun: float, remaining_s: float | None) -> GrpcCall:
-        """Start an inference request, which its model counts from then on.
+        """Start an inference request.
 
         Raises:
-            Refusal: it is not an inference request, or its model does not exist.
+            Refusal: the message is malformed, or the model does not exist.
         """
         received = receive(content)
         model = self._service.model(received.message.model_name, received.message.model_version)
@@ -239,14 +239,14 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         """Load or unload a model.
 
         Raises:
-            Refusal: clients may not, or it has failed.
+            Refusal: clients may not load models, or the order failed.
         """
         orders = self._service.orders()
         check_parameters(message.parameters)
         done: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
 
         def tell(refusal: Refusal | None) -> None:
-            if not done.done():  # the client may have left
+            if not done.done():  # the client may have disconnected
                 done.set_result(refusal)
 
         leave = orders.put("load" if name == _LOAD else "unload", message.model_name, tell)

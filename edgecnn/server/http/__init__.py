@@ -1,1 +1,1 @@
-"""HTTP/1.1 transport: connections, limits, and TLS. Must not know models or routes."""
+"""HTTP/1.1 transport: connections, limits, and TLS. This package must not import models or routes."""

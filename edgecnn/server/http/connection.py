@@ -1,8 +1,7 @@
-"""The requests of one client's connection, with everything bounded in bytes and time.
+"""Handle the requests of one client's connection, with limits of bytes and time.
 
-A connection handles one request at a time. While the request waits for its response, the socket is still read, a
-little ahead: that is how the server notices that a client has left. A connection has no timer and no task of its own,
-only a deadline that the listener checks.
+A connection handles one request at a time. While a request waits for its response, the connection reads a limited
+amount ahead, to detect a disconnect. A connection has a deadline that the listener checks, and no timer or task.
 """
 
 import asyncio
@@ -23,24 +22,24 @@ from edgecnn.server.http.transport import (
 )
 
 _AHEAD_BYTES = 64 << 10
-"""Read ahead of the request that is being handled."""
+"""Maximum bytes to read ahead of the current request."""
 _LINGER_BYTES = 32 << 20
-"""A refused client that sends more than this is cut off and may miss the response."""
+"""A refused client that sends more than this is disconnected and may miss the response."""
 _STEPS = 512
-"""Steps of reading before other connections get their turn."""
+"""Maximum parsing steps before other connections get a turn."""
 
 
 class Connection(ClientTransport):
-    """One client."""
+    """The connection of one client."""
 
     __slots__ = ("_admitted", "_advancing", "_dropped", "_exchange", "_idle", "_probed", "_reader")
 
     def __init__(self, shared: Shared, sock: socket.socket) -> None:
         super().__init__(shared, sock)
         self._reader = Reader(shared.limits)
-        self._admitted: Exchange | None = None  # its body is incomplete
-        self._exchange: Exchange | None = None  # it waits for its response
-        self._advancing = False  # inside `_advance`, which continues by itself
+        self._admitted: Exchange | None = None  # the request whose body is incomplete
+        self._exchange: Exchange | None = None  # the request that waits for its response
+        self._advancing = False  # inside `_advance`, which continues with the next request
         self._dropped = 0
         self._idle = False  # between two requests
         self._probed = False
@@ -48,7 +47,7 @@ class Connection(ClientTransport):
     # Called by the event loop.
 
     def data_received(self, data: bytes) -> None:
-        """Handle the data now, or keep it until the current request is answered."""
+        """Handle the data, or keep it until the current request is answered."""
         if self._ending:
             self._dropped += len(data)
             if self._dropped > _LINGER_BYTES:
@@ -61,7 +60,7 @@ class Connection(ClientTransport):
             self._pause_reading()
 
     def eof_received(self) -> bool:
-        """Continue if a response is pending: the client may have closed only its sending side."""
+        """Stay open if a response is pending: the client may have closed only its sending side."""
         self._eof = True
         if self._ending or self._secure:
             return False
@@ -72,7 +71,7 @@ class Connection(ClientTransport):
         return True
 
     def resume_writing(self) -> None:
-        """Continue after the client has read."""
+        """Continue after the client reads."""
         self._stalled = False
         if self._ending:
             self.deadline = time.monotonic() + LINGER_S
@@ -80,11 +79,11 @@ class Connection(ClientTransport):
             self.deadline = math.inf
         elif not self._advancing:
             self._become_idle()
-            # Not at once: asyncio, which is in the middle of writing, would close a transport twice.
+            # Not at once: asyncio is still writing, and would close the transport twice.
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Release the request that is being received or handled."""
+        """Release the request that is received or handled."""
         exchange, self._exchange = self._exchange, None
         self._drop()
         self._ending = True
@@ -99,13 +98,13 @@ class Connection(ClientTransport):
     # Called by the exchange.
 
     def has_left(self, exchange: Exchange) -> bool:
-        """Return whether the client of an exchange has left."""
+        """Return whether the client of an exchange has disconnected."""
         if self._exchange is not exchange or self._transport.is_closing():
             return True
         return (self._eof or self._paused) and self._tcp_state() == TCP_CLOSED
 
     def answer(self, exchange: Exchange, response: Response) -> None:
-        """Send the response, unless the client has left or has one already."""
+        """Send the response, unless the client has disconnected or already has one."""
         if self._exchange is not exchange:
             return
         self._exchange = None
@@ -122,27 +121,27 @@ class Connection(ClientTransport):
 
     @property
     def has_pending(self) -> bool:
-        """Whether a request is being handled, or its response is not read yet."""
+        """Whether a request is handled, or its response is not read yet."""
         return self._exchange is not None or self._stalled
 
     @property
     def is_receiving(self) -> bool:
-        """Whether a request is being sent."""
+        """Whether a request is partly received."""
         return not self._ending and self._exchange is None and self._reader.begun
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing has arrived yet: the first request may be under way."""
+        """Whether no data has arrived yet: the first request may be on the way."""
         return not (self._ending or self._idle or self.has_pending or self._reader.begun)
 
     @property
     def is_idle(self) -> bool:
-        """Whether all requests are answered and nothing has arrived since."""
+        """Whether all requests are answered and no data has arrived since."""
         waits = self._exchange is None and not self._stalled and not self._reader.waiting()
         return self.made and self._idle and waits and not self._ending and not self._transport.is_closing()
 
     def check(self, now: float) -> None:
-        """Check the deadline, and whether the client has left unnoticed."""
+        """Check the deadline, and detect a client that has disconnected."""
         if now >= self.deadline:
             self._expire()
         elif (self._eof or self._paused) and self._exchange is not None:
@@ -153,12 +152,12 @@ class Connection(ClientTransport):
                 self._probe()
 
     def drain(self, until: float) -> None:
-        """Bring the deadline of a connection without a request forward."""
+        """Shorten the deadline of a connection without a request."""
         if self.made and not self._ending and not self.has_pending and not self.is_receiving:
             self.deadline = min(self.deadline, until)
 
     def close(self) -> None:
-        """Close now."""
+        """Close the connection."""
         if not self.made:
             return
         if self.has_pending:
@@ -168,7 +167,7 @@ class Connection(ClientTransport):
 
     @property
     def _ready(self) -> bool:
-        """Whether a request may be handled now. A transport that failed to write is closing."""
+        """Whether a request can be handled. A transport that failed to write is closing."""
         return self._exchange is None and not self._stalled and not self._ending and not self._transport.is_closing()
 
     def _go_on(self) -> None:
@@ -176,14 +175,14 @@ class Connection(ClientTransport):
             self._advance()
 
     def _advance(self) -> None:
-        """Handle what has been read, until more input is needed."""
+        """Handle the received data until more input is needed."""
         reader = self._reader
         self._advancing = True
         steps = 0
         try:
             while self._ready and reader.waiting():
                 steps += 1
-                if steps > _STEPS:  # a body of empty lines takes one step for each
+                if steps > _STEPS:  # each empty line of a body takes one step
                     self._pause_reading()
                     asyncio.get_running_loop().call_soon(self._go_on)
                     return
@@ -199,7 +198,7 @@ class Connection(ClientTransport):
         except Refused as refused:
             self._refuse(refused.status, str(refused))
         except MemoryError:
-            self._refuse(503, "there is no memory for this request: try again later")
+            self._refuse(503, "not enough memory for this request: try again later")
         finally:
             self._advancing = False
         if self._ending or self._transport.is_closing():
@@ -210,7 +209,7 @@ class Connection(ClientTransport):
             self._leave()
 
     def _admit(self) -> None:
-        """Check a request whose headers are complete, and ask for its body."""
+        """Check a request with complete headers, and request its body with `100 Continue` if needed."""
         reader = self._reader
         head = reader.head
         assert head is not None
@@ -244,7 +243,7 @@ class Connection(ClientTransport):
         self._shared.application.handle(exchange)
 
     def _drop(self) -> None:
-        """Release a request that will not be complete."""
+        """Release an incomplete request."""
         exchange, self._admitted = self._admitted, None
         if exchange is not None and exchange.on_gone is not None:
             exchange.on_gone()
@@ -261,9 +260,9 @@ class Connection(ClientTransport):
         self.deadline = time.monotonic() + self._shared.limits.idle_timeout_s
 
     def _leave(self) -> None:
-        """Close: the client sends nothing more, and no response is pending."""
+        """Close: the client has closed its sending side, and no response is pending."""
         if self._reader.begun:
-            self._refuse(400, "the request ends too early")
+            self._refuse(400, "the request is incomplete")
         else:
             self._end()
 
@@ -276,15 +275,15 @@ class Connection(ClientTransport):
             transport.close()
         elif self._reader.begun:
             waited_for = "headers" if self._reader.head is None else "body"
-            self._refuse(408, f"the {waited_for} took too long")
+            self._refuse(408, f"timeout: the {waited_for} took too long")
         else:
             self._end()
 
     def _probe(self) -> None:
-        """Send an interim response, to detect a client that has closed both sides.
+        """Send an interim response to detect a client that has closed both sides.
 
-        The system reports the end of a client's sending alike whether the client still reads or not. A client that
-        reads skips an interim response; otherwise its system answers with a reset, which `_tcp_state` shows.
+        After the client closes its sending side, the system does not report whether the client still reads. A client
+        that reads skips an interim response. Otherwise its system sends a reset, which `_tcp_state` reports.
         """
         if not self._probed and self._exchange is not None and self._exchange.http_version == "1.1":
             self._probed = True

@@ -1,7 +1,7 @@
-"""Decodes compressed request bodies and encodes responses.
+"""Decompress request bodies and compress responses.
 
-Nothing is inflated beyond its limit: ten megabytes can hold ten gigabytes of zeros. zlib releases Python's lock, so
-another thread may inflate a large body.
+Decompression stops at a limit, because ten megabytes can contain ten gigabytes of zeros. zlib releases the GIL, so a
+worker thread can decompress a large body.
 """
 
 import math
@@ -11,22 +11,22 @@ from edgecnn.protocol.refusal import Refusal
 
 ACCEPTED = "gzip, deflate"
 
-_GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's numbers for what is around the deflated bytes
+_GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's `wbits` of the three formats
 _SLICE = 16 << 10
-"""Fed at once. zlib copies what is left of it at the end of a member, and a body may be nothing but ends."""
+"""Size of one input. zlib copies the unused input at the end of each gzip member, and a body may have many members."""
 _MOST_MEMBERS = 10_000
 _LEAST_WORTH = 256
-"""Bytes below which an answer goes as it is: it fits a packet either way."""
+"""Minimum size of a response to compress; a smaller one fits a packet anyway."""
 
 
 def decode(body: bytes, content_encoding: str, *, limit: int) -> bytes:
-    """Return a decoded body of at most `limit` bytes.
+    """Return the decompressed body, of at most `limit` bytes.
 
-    `deflate` is zlib's format (RFC 9110, section 8.4.1.2), and also the bare deflated bytes that some clients send.
+    `deflate` means zlib's format (RFC 9110, section 8.4.1.2) or raw deflate data, which some clients send.
 
     Raises:
-        Refusal: `unsupported` for another coding, or several; `too_large`; `invalid` if the body is not in that coding,
-            is cut off, or goes on after its end.
+        Refusal: `unsupported` for another coding, or several; `too_large`; `invalid` if the body is not in this coding,
+            is truncated, or has trailing data.
     """
     coding = content_encoding.strip().lower()
     if coding in {"", "identity"}:
@@ -37,12 +37,12 @@ def decode(body: bytes, content_encoding: str, *, limit: int) -> bytes:
         return _inflated(body, _GZIP, limit)
     if coding == "deflate":
         return _inflated(body, _ZLIB if _has_zlib_header(body) else _RAW, limit)
-    message = f"expected a Content-Encoding of {ACCEPTED}, and one of them"
+    message = f"expected Content-Encoding to be one of {ACCEPTED}"
     raise Refusal("unsupported", message, headers=(("Accept-Encoding", ACCEPTED),))
 
 
 def encode(body: bytes, accept_encoding: str) -> tuple[bytes, str | None]:
-    """Return a body for a client, and its Content-Encoding; None if it is not compressed."""
+    """Return a body, compressed if the client accepts it, and its Content-Encoding or None."""
     if not accept_encoding or len(body) < _LEAST_WORTH:
         return body, None
     wanted = _qualities(accept_encoding)
@@ -65,13 +65,13 @@ def _inflated(body: bytes, bits: int, limit: int) -> bytes:
         if inflater.eof:
             members += 1
             if bits != _GZIP or members > _MOST_MEMBERS:
-                raise Refusal("invalid", "the encoded body goes on after its end")
+                raise Refusal("invalid", "the compressed body has trailing data")
             inflater = zlib.decompressobj(bits)
         piece, rest = rest[:_SLICE], rest[_SLICE:]
         try:
             part = inflater.decompress(piece, limit + 1 - size)
         except zlib.error:
-            raise Refusal("invalid", "the body is not in the coding that Content-Encoding names") from None
+            raise Refusal("invalid", "the body does not match its Content-Encoding") from None
         size += len(part)
         if size > limit:
             raise _too_large(limit)
@@ -80,21 +80,21 @@ def _inflated(body: bytes, bits: int, limit: int) -> bytes:
         if left:
             rest = memoryview(body)[len(body) - len(rest) - left :]
     if not inflater.eof:
-        raise Refusal("invalid", "the encoded body is cut off")
+        raise Refusal("invalid", "the compressed body is truncated")
     return b"".join(parts)
 
 
 def _has_zlib_header(body: bytes) -> bool:
-    """Tell zlib's two bytes from the beginning of a bare deflated block (RFC 1950, section 2.2)."""
+    """Return whether a body starts with zlib's two-byte header (RFC 1950, section 2.2)."""
     return len(body) >= 2 and body[0] & 0x0F == 8 and body[0] >> 4 <= 7 and int.from_bytes(body[:2]) % 31 == 0
 
 
 def _too_large(limit: int) -> Refusal:
-    return Refusal("too_large", f"the body has more than {limit} bytes when it is decoded")
+    return Refusal("too_large", f"the decompressed body is larger than {limit} bytes")
 
 
 def _qualities(accept_encoding: str) -> dict[str, float]:
-    """Return what a client thinks of each coding, 0 to 1 (RFC 9110, section 12.5.3); 0 where it cannot be read."""
+    """Return the quality of each accepted coding, 0 to 1 (RFC 9110, section 12.5.3); 0 if it is malformed."""
     qualities: dict[str, float] = {}
     for entry in accept_encoding.split(","):
         coding, *parameters = (part.strip().lower() for part in entry.split(";"))
@@ -107,5 +107,5 @@ def _qualities(accept_encoding: str) -> dict[str, float]:
                 except ValueError:
                     quality = 0.0
         if coding:
-            qualities[coding] = 0.0 if math.isnan(quality) else quality  # float() reads it
+            qualities[coding] = 0.0 if math.isnan(quality) else quality  # float() accepts `nan`
     return qualities

@@ -1,21 +1,21 @@
-"""The bounds of a connection."""
+"""Limits of connections and requests."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of connections and requests.
+    """Limits of connections and requests; sizes in bytes, times in seconds.
 
     Attributes:
-        max_connections: open at once; a further one replaces an idle one, or waits in the backlog.
-        max_header_bytes: of a request's line and headers together.
-        max_headers: their number.
-        max_body_bytes: of a body as it is sent, and as it is decompressed.
-        header_timeout_s: from the first byte (or from connecting) to the end of the headers.
-        body_timeout_s: from there to the end of the body.
-        write_timeout_s: how long a client may leave a response unread.
-        idle_timeout_s: how long a connection without a request stays open.
+        max_connections: maximum open connections; another one replaces an idle one or waits in the backlog.
+        max_header_bytes: maximum size of the request line and headers together.
+        max_headers: maximum number of headers.
+        max_body_bytes: maximum size of a body, both as sent and after decompression.
+        header_timeout_s: maximum time from the first byte (or from connecting) to the end of the headers.
+        body_timeout_s: maximum time from the end of the headers to the end of the body.
+        write_timeout_s: maximum time until the client reads a response.
+        idle_timeout_s: maximum time that a connection stays open without a request.
     """
 
     max_connections: int = 1000

@@ -1,7 +1,6 @@
-"""Accepts connections from a socket, up to the limit, and checks their deadlines.
+"""Accept connections from a socket, up to the limit, and check their deadlines.
 
-The socket may be shared by several processes: each takes one connection at a time, and the system wakes those that
-have nothing else to do.
+Several processes may share the socket: each accepts one connection at a time, and the system wakes idle processes.
 """
 
 import asyncio
@@ -17,16 +16,16 @@ from edgecnn.server.http.transport import Shared, date_line
 
 _SWEEP_S = 0.25
 _EXHAUSTED_S = 0.2
-"""Pause after the system had no descriptor or no memory for a connection."""
+"""Pause after the system has no file descriptor or memory for a connection."""
 _ON_ITS_WAY_S = 0.5
-"""How long a connection without a request stays open while the listener drains: one may be under way."""
+"""Time that a connection without a request stays open during a drain: a request may be on the way."""
 _SENDING_S = 2.0
-"""How long a request that is being sent may take to arrive when the listener stops."""
+"""Maximum time to receive a partly received request when the listener stops."""
 _POLL_S = 0.02
 
 
 class Listener:
-    """Serves an application on a socket, in the running event loop; accepts nothing before `start`."""
+    """Serve an application on a socket, in the running event loop, after `start`."""
 
     def __init__(
         self,
@@ -36,7 +35,7 @@ class Listener:
         *,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """Use a socket that is bound, listening and not blocking. The caller closes it after `stop`."""
+        """Use a bound, listening, non-blocking socket. The caller closes it after `stop`."""
         self._socket = sock
         self._limits = limits or Limits()
         self._ssl = ssl_context
@@ -50,32 +49,32 @@ class Listener:
 
     @property
     def open_connections(self) -> int:
-        """Connections that are accepted and not closed, including idle ones and those in the TLS handshake."""
+        """Number of open connections, including idle ones and TLS handshakes."""
         return len(self._connections)
 
     @property
     def busy(self) -> int:
-        """Requests without a response."""
+        """Number of requests without a response."""
         return self._shared.busy
 
     def start(self) -> None:
-        """Accept connections from now on."""
+        """Start to accept connections."""
         self._loop = asyncio.get_running_loop()
         self._sweep()
         self._resume()
 
     def drain(self) -> None:
-        """Make every response the last of its connection; new connections are still accepted."""
+        """Close each connection after its next response; still accept new connections."""
         self._shared.draining = True
         until = time.monotonic() + _ON_ITS_WAY_S
         for connection in self._connections:
             connection.drain(until)
 
     async def stop(self, grace_s: float) -> bool:
-        """Accept no more connections, wait for requests under way, and close everything.
+        """Stop accepting connections, wait for pending requests, and close all connections.
 
         Returns:
-            whether every request was answered and the responses were read within the grace time.
+            Whether all requests were answered and the responses read within the grace period.
         """
         self._stopped = True
         self._pause()
@@ -95,7 +94,7 @@ class Listener:
             task.cancel()
         for connection in self._connections:
             connection.close()
-        # Transports close in the loop's next turns; with TLS they send a close notice, which not every client answers.
+        # Transports close in the next loop iterations. With TLS, some clients do not answer the close notice.
         end = time.monotonic() + _ON_ITS_WAY_S
         while self._connections and time.monotonic() < end:
             await asyncio.sleep(_POLL_S)
@@ -111,33 +110,33 @@ class Listener:
         for connection in list(self._connections):
             connection.check(now)
         if self._retry is None:
-            self._resume()  # one may be idle by now
+            self._resume()  # a connection may have become idle
 
     def _has_room(self) -> bool:
-        """Whether a further connection is accepted: the limit is not reached, or an idle connection can be closed."""
+        """Return whether the limit allows another connection, or an idle one can be closed."""
         few = len(self._connections) < self._limits.max_connections
         return few or any(connection.is_idle for connection in self._connections)
 
     def _make_room(self) -> None:
-        """Close the connection that has been idle for longest, if the limit is reached.
+        """Close the longest idle connection if the limit is reached.
 
-        Otherwise clients that keep their connections would lock out others, including health checks.
+        Otherwise idle clients would block new ones, including health checks.
         """
         if len(self._connections) >= self._limits.max_connections:
             idle = (connection for connection in self._connections if connection.is_idle)
             min(idle, key=lambda connection: connection.deadline).close()
 
     def _accept(self) -> None:
-        """Accept one connection; the event loop calls again if there are more."""
+        """Accept one connection; the event loop calls this again if more are waiting."""
         if not self._has_room():
             self._pause()
             return
         try:
             sock, _ = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):
-            return  # another process accepted it, or the client has left
+            return  # another process accepted it, or the client disconnected
         except OSError:
-            # No descriptors or no memory are left. The socket stays readable: trying at once would be a busy loop.
+            # The system has no descriptor or memory. The socket stays readable: a retry at once would be a busy loop.
             self._pause()
             self._retry = self._loop.call_later(_EXHAUSTED_S, self._resume)
             return
@@ -158,7 +157,7 @@ class Listener:
                 lambda: connection, sock, ssl=self._ssl, ssl_handshake_timeout=timeout
             )
         except OSError:
-            pass  # the client sent no TLS, took too long, or has left
+            pass  # the client sent no TLS, timed out, or disconnected
         finally:
             if not connection.made:
                 sock.close()

@@ -1,4 +1,4 @@
-"""What a connection and the application exchange: a request and its one response."""
+"""Requests and responses that a connection and the application exchange."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ class Head:
     """A request without its body.
 
     Attributes:
-        method: in capitals.
-        path: as it was sent, percent-encoded, without the query.
-        query: what follows `?`, or nothing.
-        headers: by their names in lower case; the values of a repeated header are joined by `, `.
+        method: the method in upper case.
+        path: the path as sent, percent-encoded, without the query.
+        query: the text after `?`; empty without a query.
+        headers: values by lower-case names; the values of a repeated header are joined with `, `.
     """
 
     method: str
@@ -37,15 +37,15 @@ class Response:
 class Exchange:
     """One request, from the end of its headers to its response. Used in the event loop's thread only.
 
-    The connection creates one for each request, so that a second response to a request cannot answer the next one.
+    Each request has its own, so a second response to a request cannot answer the next request.
 
     Attributes:
         head: the request line and the headers.
-        body: as it was sent, encoded or not; empty until it is complete.
-        keep_alive: whether the client wants to keep the connection.
-        http_version: of the client, such as `1.1`.
-        handler: answers the request when it is complete; set by `Application.admit`.
-        on_gone: called once if the client leaves before the response, or if the body cannot be received.
+        body: the body as sent, without decompression; empty until it is complete.
+        keep_alive: whether the client requests a persistent connection.
+        http_version: the client's HTTP version, such as `1.1`.
+        handler: answers the complete request; `Application.admit` sets it.
+        on_gone: called once if the client disconnects before the response, or if the body cannot be received.
     """
 
     __slots__ = ("_connection", "body", "handler", "head", "http_version", "keep_alive", "on_gone")
@@ -61,32 +61,32 @@ class Exchange:
         self.on_gone: Callable[[], None] | None = None
 
     def is_gone(self) -> bool:
-        """Return whether the client has left; checked before expensive work."""
+        """Return whether the client has disconnected; checked before expensive work."""
         return self._connection.has_left(self)
 
     def respond(self, response: Response) -> None:
-        """Send the response, once. Does nothing if the client has left."""
+        """Send the response. A second response, or one after a disconnect, is dropped."""
         self._connection.answer(self, response)
 
 
 Handler = Callable[[Exchange], Response | None]
-"""Returns the response, or None if it responds later."""
+"""A function that returns the response, or None if it responds later."""
 
 
 class Application(Protocol):
-    """Answers requests. The layer above implements it, which this package must not import."""
+    """The application that answers requests. `server.api`, which this package must not import, implements it."""
 
     def admit(self, exchange: Exchange) -> Response | None:
-        """Check a request before its body is read; return a response to refuse it.
+        """Check a request before its body is read; return an error response to refuse it.
 
         After a refusal, the connection closes unless the request has no body.
         """
         ...
 
     def handle(self, exchange: Exchange) -> None:
-        """Answer a complete request with `exchange.respond`, now or later; raises nothing."""
+        """Answer a complete request with `exchange.respond`, now or later; this method never raises."""
         ...
 
     def refused(self, status: int) -> None:
-        """Count an error response to something that is not a request."""
+        """Count an error response to a malformed request."""
         ...

@@ -1,9 +1,9 @@
-"""Parses the requests of a connection, one at a time.
+"""Parse the requests of a connection, one at a time.
 
-llhttp cannot be stopped between two requests in one packet, and does not report where the second begins. So it is fed
-in steps that end where a request may end: a head and a chunked body end with an empty line, another body after its
-length (which llhttp does not get, since it would copy it). The bytes behind a request wait, unparsed, until its
-response. That bounds the memory of a client, and garbage behind a request does not affect the request.
+llhttp cannot stop between two requests in one packet, and does not report where the second one starts. So the reader
+feeds it in steps that end where a request may end: at an empty line for a head or a chunked body, and at the length for
+another body (which llhttp does not get, because it would copy it). The bytes after a request stay unparsed until its
+response. This limits the memory of a client, and garbage after a request does not affect the request.
 """
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -18,7 +18,7 @@ _GATHERED_BYTES = 64 << 10
 
 
 class Refused(Exception):
-    """Bytes that cannot become a request; `status` is that of the response."""
+    """A request that cannot be parsed or exceeds a limit; `status` is the response's status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -29,11 +29,11 @@ class Reader:
     """Reads the requests of one connection.
 
     Attributes:
-        head: of the current request, once it is complete.
-        length: of its body, or `CHUNKED`.
-        complete: whether its body is complete too.
-        keep_alive: whether the client will send another one.
-        version: of HTTP.
+        head: the head of the current request; None until it is complete.
+        length: the length of the body, or `CHUNKED`.
+        complete: whether head and body are complete.
+        keep_alive: whether the client requests a persistent connection.
+        version: the HTTP version.
     """
 
     __slots__ = (
@@ -47,7 +47,7 @@ class Reader:
         self._data = b""
         self._at = 0
         self._parts: list[bytes | bytearray] = []
-        self._tail = b""  # the last three bytes, where they may belong to an empty line
+        self._tail = b""  # the last three bytes, which may be a part of an empty line
         self.version = "1.1"
         self._renew()
 
@@ -57,29 +57,29 @@ class Reader:
         return self._head_bytes > 0
 
     def waiting(self) -> int:
-        """Return how many bytes have not been parsed yet."""
+        """Return the number of unparsed bytes."""
         return len(self._data) - self._at
 
     def add(self, data: bytes) -> None:
-        """Take what has arrived."""
+        """Add received data."""
         if self._at < len(self._data):
             data = self._data[self._at :] + data
         self._data = data
         self._at = 0
 
     def clear(self) -> None:
-        """Forget everything; llhttp's callbacks and this object hold each other."""
+        """Release all data, and the reference cycle with llhttp's callbacks."""
         self._data = b""
         self._parts = []
         self._at = 0
         del self._parser
 
     def step(self) -> bool:
-        """Parse up to the next place where something may be whole; return whether a head or a request is now.
+        """Parse up to the next possible end; return whether a head or a request is complete.
 
         Raises:
-            Refused: it is not HTTP, or is more than the limits allow.
-            MemoryError: there is no room for its body.
+            Refused: the input is not HTTP, or exceeds a limit.
+            MemoryError: the body does not fit in memory.
         """
         if not self._head_bytes:
             self._skip_empty_lines()
@@ -100,7 +100,7 @@ class Reader:
         if self.head is not None and self.length != CHUNKED:
             self._take_part(piece)
             if self._size == self.length:
-                self._parser = HttpRequestParser(self)  # the one before would take what comes for the body
+                self._parser = HttpRequestParser(self)  # the old parser still expects the body
                 self.complete = True
             return self.complete
         before = self._size
@@ -118,14 +118,14 @@ class Reader:
         self._renew()
         return body
 
-    # llhttp's callbacks. They raise nothing but MemoryError: what they find is judged when the step is done.
+    # llhttp's callbacks. They raise only MemoryError; `step` checks their results.
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the target."""
+        """Append a part of the target."""
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer, which nobody wants."""
+        """Add a header; ignore a trailer."""
         self._many += 1
         if self._headers_end or self._many > self._limits.max_headers:
             return
@@ -135,16 +135,16 @@ class Reader:
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
-        """Take note of what llhttp forgets at the end of the request."""
+        """Record `keep_alive`, which llhttp resets at the end of the request."""
         self._headers_end = True
         self.keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, part: bytes) -> None:
-        """Take a chunk, or a part of one."""
+        """Append a chunk or a part of one."""
         self._take_part(part)
 
     def on_message_complete(self) -> None:
-        """Take note of the end."""
+        """Record the end of the request."""
         self.complete = True
 
     def _renew(self) -> None:
@@ -157,21 +157,21 @@ class Reader:
         self._head_bytes: int = 0
         self._many: int = 0
         self._size: int = 0
-        self._wire: int = 0  # of a chunked body, with what is around its chunks
-        self._framing: int = 0  # of that, since the last byte of a chunk
+        self._wire: int = 0  # bytes of a chunked body, including the chunk framing
+        self._framing: int = 0  # bytes of framing since the last byte of a chunk
         self._target = b""
         self._tail = b""
         self._parts = []
 
     def _parse(self, piece: bytes) -> bool:
-        """Show llhttp a piece; return whether it believes that another protocol begins behind it."""
+        """Feed data to llhttp; return whether it reports an upgrade to another protocol after it."""
         upgrade = False
         try:
             self._parser.feed_data(piece)
         except HttpParserUpgrade:
             upgrade = True
         except HttpParserError as error:
-            if isinstance(error.__context__, MemoryError):  # of a callback
+            if isinstance(error.__context__, MemoryError):  # raised in a callback
                 raise MemoryError from None
             raise Refused(400, "not an HTTP request") from None
         self._tail = b"" if piece.endswith(_END) else (self._tail + piece[-3:])[-3:]
@@ -182,7 +182,7 @@ class Reader:
         if len(part) >= _SMALL_BYTES or self._size == self.length:
             self._parts.append(part)
             return
-        # An object for each part would hold fifty bytes more than it, and a part may be one byte.
+        # Small parts are joined: each object has an overhead of fifty bytes, and a part may be one byte.
         last = self._parts[-1] if self._parts else None
         if isinstance(last, bytearray) and len(last) < _GATHERED_BYTES:
             last += part
@@ -190,7 +190,7 @@ class Reader:
             self._parts.append(bytearray(part))
 
     def _skip_empty_lines(self) -> None:
-        """Skip what some clients send behind a body (RFC 9112, section 2.2)."""
+        """Skip empty lines that some clients send after a body (RFC 9112, section 2.2)."""
         data, at = self._data, self._at
         while data.startswith(b"\r\n", at):
             at += 2
@@ -200,7 +200,7 @@ class Reader:
         """Return the end of the next step."""
         if self.head is not None and self.length != CHUNKED:
             return min(len(data), start + self.length - self._size)
-        if self._tail:  # the empty line may lie across two packets
+        if self._tail:  # the empty line may span two packets
             found = (self._tail + data[start : start + 3]).find(_END)
             if found >= 0:
                 return start + found + len(_END) - len(self._tail)
@@ -209,7 +209,7 @@ class Reader:
 
     def _finish_head(self, upgrade: bool) -> None:
         if self._many > self._limits.max_headers:
-            raise Refused(431, "there are too many headers")
+            raise Refused(431, "too many headers")
         self.version = self._parser.get_http_version()
         target = self._target.decode("latin-1")
         try:
@@ -218,21 +218,21 @@ class Reader:
         except Malformed as error:
             raise Refused(400, str(error)) from None
         if upgrade:
-            # llhttp would read no body here. We offer no other protocol, so that the request is one like others.
+            # llhttp reads no body after an upgrade. The server supports no upgrade and handles a normal request.
             self.keep_alive = False
             self.complete = self.length == 0
             if self.length == CHUNKED:
-                raise Refused(400, "a request with a chunked body cannot ask for another protocol")
+                raise Refused(400, "a request with a chunked body cannot have an Upgrade header")
         if self.length > self._limits.max_body_bytes:
             raise Refused(413, f"the body is larger than {self._limits.max_body_bytes} bytes")
         self.head = head
 
     def _account(self, count: int, body: int) -> None:
-        """Bound what a chunked body takes, together with what is around its chunks."""
+        """Check the size of a chunked body and of its framing."""
         self._wire += count
         self._framing = 0 if body else self._framing + count
         most = self._limits.max_body_bytes
-        # Every byte in a chunk of its own is six on the wire.
+        # A chunk of one byte takes six bytes on the wire.
         if self._size > most or self._wire > 6 * most + self._limits.max_header_bytes:
             raise Refused(413, f"the body is larger than {most} bytes")
         if self._framing > self._limits.max_header_bytes or self._many > self._limits.max_headers:

@@ -1,4 +1,4 @@
-"""TLS for a listener."""
+"""Create the TLS context of a listener."""
 
 import ssl
 from pathlib import Path
@@ -9,8 +9,8 @@ from edgecnn.errors import UsageError
 def server_context(cert: Path, key: Path) -> ssl.SSLContext:
     """Return a context for TLS 1.2 and later.
 
-    The certificate in PEM is followed by those that lead to a known authority. The private key in PEM is not encrypted,
-    since a service starts without a person who could type a password.
+    `cert` contains the certificate and its chain in PEM. `key` contains the private key in PEM, without
+    encryption, because a service cannot prompt for a password.
 
     Raises:
         UsageError: a file is missing or is not in PEM, or the key is encrypted or belongs to another certificate.
@@ -30,8 +30,8 @@ def server_context(cert: Path, key: Path) -> ssl.SSLContext:
         context.load_cert_chain(cert, key, password=refuse)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise UsageError(f"the private key {key} is not that of the certificate {cert}") from None
+            raise UsageError(f"the private key {key} does not match the certificate {cert}") from None
         raise UsageError(
-            f"expected a certificate and a private key in PEM, found neither or one of {cert}, {key}"
+            f"expected a certificate and a private key in PEM, found another format in {cert} or {key}"
         ) from None
     return context

@@ -1,4 +1,4 @@
-"""The socket of one client: responses as bytes, back-pressure, and closing so that the last response arrives."""
+"""The transport of one client: response bytes, back-pressure, and a close that delivers the last response."""
 
 import asyncio
 import json
@@ -18,10 +18,10 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 TCP_CLOSED = 7
 TCP_CLOSE_WAIT = 8
 LINGER_S = 2.0
-"""How long a client may take to close, or go on sending after a refusal, before the connection is closed."""
+"""Maximum time for a client to close, or to continue sending after a refusal."""
 
 _COPIED_BYTES = 64 << 10
-"""A larger body is not copied behind the headers."""
+"""Maximum size of a body that is joined with its headers; a larger one is written separately."""
 _BODILESS = {204, 304}
 _STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in HTTPStatus}
 _STATUS_LINES |= {413: "HTTP/1.1 413 Content Too Large\r\n"}
@@ -31,13 +31,13 @@ _TCP_INFO = getattr(socket, "TCP_INFO", None)
 
 @dataclass(slots=True)
 class Shared:
-    """The state that the connections of a listener share. Only `busy` is written by the connections.
+    """The shared state of a listener's connections. The connections write `busy` only.
 
     Attributes:
-        lost: called with a connection that has closed.
-        date: the line of the Date header, updated by the listener.
+        lost: called with each closed connection.
+        date: the Date header line; the listener updates it.
         draining: whether every response is the last of its connection.
-        busy: requests without a response.
+        busy: number of requests without a response.
     """
 
     application: Application
@@ -49,10 +49,10 @@ class Shared:
 
 
 class ClientTransport(asyncio.Protocol):
-    """The lower half of a connection, without requests.
+    """The transport layer of a connection, without request handling.
 
     Attributes:
-        deadline: of what the connection waits for, by the monotonic clock.
+        deadline: end of the current wait, by the monotonic clock.
         made: whether the transport is open; with TLS, whether the handshake is complete.
     """
 
@@ -72,11 +72,11 @@ class ClientTransport(asyncio.Protocol):
         self.made = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set up the transport; the headers are due from now on."""
+        """Set up the transport, and start the header timeout."""
         self._transport = cast(asyncio.Transport, transport)
         self._secure = transport.get_extra_info("sslcontext") is not None
         if not self._secure:
-            # Every byte that the system does not take counts as unread. TLS has records of its own to buffer.
+            # Every byte left in the write buffer counts as unread. TLS needs the buffer for its records.
             self._transport.set_write_buffer_limits(high=0)
         self.made = True
         self.deadline = time.monotonic() + self._shared.limits.header_timeout_s
@@ -87,7 +87,7 @@ class ClientTransport(asyncio.Protocol):
         self.deadline = time.monotonic() + self._shared.limits.write_timeout_s
 
     def abort(self) -> None:
-        """Close at once and drop what is not sent."""
+        """Close at once and discard unsent data."""
         if self.made:
             self._transport.abort()
 
@@ -102,9 +102,9 @@ class ClientTransport(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _tcp_state(self) -> int | None:
-        """Return the TCP state of the socket, or None where the system does not report it.
+        """Return the TCP state of the socket; None if the system does not report it.
 
-        `TCP_CLOSED` means that the client has reset the connection, or that it is closed here.
+        `TCP_CLOSED` means that the client reset the connection, or that the server closed it.
         """
         if _TCP_INFO is None:
             return None
@@ -115,7 +115,7 @@ class ClientTransport(asyncio.Protocol):
 
     def _write(self, response: Response, *, method: str, keep: bool, http_version: str) -> None:
         if self._transport.is_closing():
-            return  # asyncio would log a warning
+            return  # asyncio logs a warning on a write after close
         connection = "Connection: close\r\n"
         if keep:
             connection = "" if http_version == "1.1" else "Connection: keep-alive\r\n"
@@ -132,9 +132,9 @@ class ClientTransport(asyncio.Protocol):
     def _end(self, *, unread: bool = False) -> None:
         """Close after the client has read the last response.
 
-        Closing a socket that has unread bytes, or gets more, resets the connection, and a reset discards what the
-        client has not read yet. So only the sending side is closed, and input is dropped until the client closes. TLS
-        cannot close one side, so it waits only if the client may still be sending (`unread`).
+        Closing a socket with unread or arriving input resets the connection, and a reset discards the response that
+        the client has not read yet. So only the sending side is closed, and input is dropped until the client closes.
+        TLS cannot close one side: it waits only if the client may still be sending (`unread`).
         """
         transport = self._transport
         self._ending = True
@@ -150,21 +150,21 @@ class ClientTransport(asyncio.Protocol):
 
 
 def date_line() -> str:
-    """Return the line of the Date header for this second."""
+    """Return the Date header line of the current second."""
     return f"Date: {formatdate(usegmt=True)}\r\n"
 
 
 def error_response(status: int, message: str) -> Response:
-    """Return the response to something that is not a request, or for which there is no memory."""
+    """Return the response to a malformed request, or to one that does not fit in memory."""
     headers = (("Content-Type", "application/json"), *((("Retry-After", "1"),) if status == 503 else ()))
     return Response(status, json.dumps({"error": message}).encode(), headers)
 
 
 def _head_bytes(response: Response, *, date: str, connection: str) -> bytes:
-    """Return the status line and the headers; values are Latin-1, and a line break in one becomes a space."""
+    """Return the status line and the headers in Latin-1, with line breaks in values replaced by spaces."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
     if lines.count("\n") != len(response.headers) or lines.count("\r") != len(response.headers):
-        # A line break in a value would start a header, or a response, of its own.
+        # A line break in a value would start another header or response.
         lines = "".join([f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in response.headers])
     length = "" if response.status in _BODILESS else f"Content-Length: {len(response.body)}\r\n"
     first = _STATUS_LINES.get(response.status) or f"HTTP/1.1 {response.status} \r\n"

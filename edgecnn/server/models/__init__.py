@@ -1,1 +1,1 @@
-"""Models, versions, batching, and the repository that loads them. Must not know HTTP or gRPC."""
+"""Models, versions, batching, and the repository that loads them. Must not depend on HTTP or gRPC."""

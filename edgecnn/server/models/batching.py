@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 
 
 Outcome = np.ndarray | Refusal | None
-"""Of a job: its logits, float32 [N, K], or an error; None if its client has left."""
+"""Outcome of a job: logits, float32 [N, K], or an error; None if its client disconnected."""
 
 
 class Job:
     """The images of one request, from the queue to their logits.
 
-    The images, which may be megabytes, are released as soon as they are not needed.
+    The images can be large, so they are released as soon as possible.
 
     Attributes:
         count: number of images.
@@ -40,7 +40,7 @@ class Job:
         queued_s: from its submission to the start of its run.
         inference_s: how long the engine ran its batch.
         expiry: the timer of its deadline.
-        is_gone: returns whether the client has left; called just before the run.
+        is_gone: returns whether the client has disconnected; called just before the run.
     """
 
     __slots__ = (
@@ -75,7 +75,7 @@ class Job:
         return images
 
     def end(self, outcome: Outcome) -> None:
-        """Deliver the outcome, unless the job has ended before."""
+        """Deliver the outcome, unless the job has already ended."""
         finish, self._finish = self._finish, None
         self._images = None
         self._release()
@@ -127,7 +127,7 @@ class Batcher:
         self._closed = False
 
     def submit(self, job: Job) -> None:
-        """Queue a job. The run starts after the event loop has read what else has arrived, which may join the batch."""
+        """Queue a job. The run starts after the event loop has read other requests, which may join the batch."""
         job.submitted = time.monotonic()
         if job.deadline is not None:
             job.expiry = self._loop.call_at(job.deadline, self._expire, job)
@@ -149,11 +149,11 @@ class Batcher:
         return max((time.monotonic() - start for start in starts if start is not None), default=0.0)
 
     def is_idle(self) -> bool:
-        """Return whether no job waits and none runs."""
+        """Return whether no job waits or runs."""
         return not self._waiting and len(self._idle) == len(self._instances)
 
     def close(self) -> None:
-        """Refuse the jobs that wait, and end the instances after their current runs."""
+        """Refuse the waiting jobs, and end the instances after their current runs."""
         self._closed = True
         if self._due is not None:
             self._due.cancel()
@@ -177,7 +177,7 @@ class Batcher:
                 instance.start([job.begin() for job in jobs], functools.partial(self._finished, instance, jobs))
 
     def _batch(self) -> list[Job]:
-        """Take jobs from the queue, in order, up to the largest batch; drop those whose client has left."""
+        """Take jobs from the queue, in order, up to the largest batch; drop jobs of disconnected clients."""
         jobs: list[Job] = []
         room, now = self._share(), time.monotonic()
         while self._waiting and (not jobs or self._waiting[0].count <= room):
@@ -212,7 +212,7 @@ class Batcher:
         job.end(_late())
 
     def _remove(self, job: Job) -> None:
-        with contextlib.suppress(ValueError):  # it has started
+        with contextlib.suppress(ValueError):  # it has already started
             self._waiting.remove(job)
 
     def _finished(
@@ -230,7 +230,7 @@ class Batcher:
             try:
                 job.end(result)
             except Exception:
-                logger.exception("a bug: an answer was not given")  # the other jobs of the batch get theirs
+                logger.exception("a bug: an outcome was not delivered")  # continue with the other jobs
 
 
 def _late() -> Refusal:

@@ -1,11 +1,11 @@
 """Finds the bundles to serve and their names, without opening a bundle and so without NumPy.
 
 A model is one bundle, a folder of versions (bundles in numbered subfolders, of which the highest number is served), or
-a folder that `edgecnn install` keeps, of which the current bundle is served.
+a site of `edgecnn install`, of which the current bundle is served.
 
-Bundles beside numbered ones, such as copies, are left out. Only a folder that the user names may be a folder of
-bundles, one of which has a number as its name: it is one unless a numbered bundle has the same name in its manifest as
-another bundle. Both decisions are reported.
+In a folder of versions, bundles without a number, such as copies, are ignored. A folder that the user passes may also
+contain different bundles, of which some have a number as folder name. It counts as versions only if a numbered bundle
+has the same name in its manifest as another bundle. Both decisions cause a warning.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class Source:
     name: str
     path: Path  # of its bundle, or of the folder of its versions
     has_versions: bool = False
-    doubt: str = ""  # a warning if the path may have been meant otherwise
+    doubt: str = ""  # a warning if the path is ambiguous
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Candidate:
 
     @functools.cached_property
     def signature(self) -> tuple[str, ...]:
-        """The version's number and a line for each file, which differ for another or a half-copied bundle; cached."""
+        """Number of the version and a line per file; differs for another or an incomplete bundle. Cached."""
         return self.number, *_signature(self.path, self.signed)
 
 
@@ -64,9 +64,9 @@ def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
     """Return the models at some paths, by default in `./exported`, including damaged bundles.
 
     Raises:
-        UsageError: there is none, or two have the same name.
+        UsageError: no model was found, or two have the same name.
     """
-    hint = "" if paths else f"; without a BUNDLE or FOLDER the bundles in ./{DEFAULT} are served"
+    hint = "" if paths else f"; pass a BUNDLE or FOLDER, since the default is ./{DEFAULT}"
     found = {source.path.resolve(): source for path in paths or [DEFAULT] for source in _sources(path, hint)}
     named: dict[str, Source] = {}
     for source in found.values():
@@ -79,7 +79,7 @@ def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
 def candidates(source: Source, *, signed: bool = False) -> list[Candidate]:
     """Return the versions of a model on the disk now, the highest number first."""
     if not source.has_versions:
-        # Where `current` leads may change while a bundle is being opened: one bundle is opened, not halves of two.
+        # Resolved first: `current` may change while the bundle is being opened.
         bundle = source.path.resolve()
         return [Candidate(ONLY_VERSION, bundle, signed)] if _stands(bundle) else []
     numbered = sorted(((int(path.name), path) for path in _versions(source.path)), reverse=True)
@@ -87,12 +87,12 @@ def candidates(source: Source, *, signed: bool = False) -> list[Candidate]:
 
 
 def served_name(bundle: Path) -> str:
-    """Return the name under which a bundle is served: that in its manifest, else one made from its folder's."""
+    """Return the name under which a bundle is served: from its manifest, else from its folder."""
     return name_of(bundle) or _nameable(bundle)
 
 
 def name_of(bundle: Path) -> str | None:
-    """Return the name in a bundle's manifest; None where it cannot be read."""
+    """Return the name in a bundle's manifest; None if it cannot be read."""
     try:
         with (bundle / MANIFEST).open("rb") as file:
             document = json.loads(file.read(LARGEST_MANIFEST))
@@ -103,17 +103,17 @@ def name_of(bundle: Path) -> str | None:
 
 
 def _sources(path: Path, hint: str) -> Iterator[Source]:
-    """Return the models at one path, or in the folders in it.
+    """Return the models at one path, or in its subfolders.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no model was found.
     """
     own = _source(path, is_named=True)
     found = [own] if own else [source for child in _children(path) if (source := _source(child))]
     numbered = [place for place, source in enumerate(found) if is_version(source.path.name)]
     if not own and numbered and not found[numbered[0]].has_versions:
         first = found[numbered[0]]
-        doubt = f"{path} is served as a folder of bundles, not of versions of one model: not all of them are numbered"
+        doubt = f"{path} is served as a folder of bundles, not as versions of one model: some have no number"
         found[numbered[0]] = replace(first, doubt=first.doubt or doubt)
     if not found:
         raise UsageError(
@@ -126,8 +126,8 @@ def _sources(path: Path, hint: str) -> Iterator[Source]:
 def _stands(bundle: Path, *, unreadable: bool = False) -> bool:
     """Return whether a path is a bundle, or `unreadable` if it cannot be read.
 
-    An unreadable numbered folder counts as a version, which is then refused: the server must not fall back to an older
-    version because a disk has failed or a permission is missing.
+    An unreadable numbered folder counts as a version, which is then rejected: the server must not fall back to an older
+    version because of a disk error or a missing permission.
     """
     try:
         return is_bundle(bundle)
@@ -147,12 +147,12 @@ def _source(path: Path, *, is_named: bool = False) -> Source | None:
     if not numbered or (others and is_named and not _are_versions(numbered, bundles)):
         return None
     left_out = ", ".join(child.name for child in others)
-    doubt = f"{path} is a folder of versions: {left_out} is left out, since its name is no number" if others else ""
+    doubt = f"{path} is a folder of versions: {left_out} is ignored: its name is not a number" if others else ""
     return Source(_nameable(path), path, has_versions=True, doubt=doubt)
 
 
 def _are_versions(numbered: Sequence[Path], bundles: Sequence[Path]) -> bool:
-    """Return whether a numbered bundle has the same name as another, so that both cannot be different models."""
+    """Return whether a numbered bundle has the same name as another one, so that both belong to one model."""
     names = Counter(served_name(bundle) for bundle in bundles)
     return any(names[served_name(bundle)] > 1 for bundle in numbered)
 
@@ -162,7 +162,7 @@ def _versions(path: Path) -> Iterator[Path]:
 
 
 def _children(path: Path) -> list[Path]:
-    """Return the entries of a folder without the hidden ones, which are being written."""
+    """Return the entries of a folder without hidden ones, which may be incomplete."""
     try:
         return sorted(child for child in path.iterdir() if not child.name.startswith("."))
     except OSError:
@@ -176,13 +176,13 @@ def _signature(bundle: Path, signed: bool) -> tuple[str, ...]:
         return ()
     if signed:
         beside = signature_beside(bundle)
-        with contextlib.suppress(OSError):  # there is none yet
+        with contextlib.suppress(OSError):  # the file does not exist yet
             files.append((f"../{beside.name}", beside.stat()))
-    # The time of the last change of any kind is the one that whoever writes a file cannot set.
+    # A program can set mtime, but not ctime.
     return tuple(f"{name} {at.st_ino} {at.st_size} {at.st_mtime_ns} {at.st_ctime_ns}" for name, at in files)
 
 
 def _nameable(path: Path) -> str:
-    """Return a model's name made from the last part of a path."""
+    """Return a valid model name made from the last part of a path."""
     word = path.name if path.name not in ("", "..") else path.resolve().name
     return replace_invalid(word)

@@ -1,7 +1,7 @@
-"""Runs batches on an engine: in a thread of its own, or, if a run is very short, in the event loop's thread.
+"""Runs batches on an engine: in a separate thread, or, if a run is very short, in the event loop's thread.
 
-Passing a batch to a thread and its logits back takes a tenth of a millisecond, and both threads compete for Python's
-lock. That is negligible beside a run of milliseconds, but as long as several runs of a LeNet.
+Passing a batch to a thread and back takes 0.1 ms, and both threads compete for Python's lock. That is negligible for
+runs of several milliseconds, but as long as several runs of a LeNet.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ class InlineRunner(Instance):
 
 
 class ThreadRunner(Instance):
-    """Runs batches in a thread of its own."""
+    """Runs batches in a separate thread."""
 
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(engine, loop)
@@ -96,7 +96,7 @@ class ThreadRunner(Instance):
             self.started = None
             try:
                 self._loop.call_soon_threadsafe(finished, started, time.monotonic() - started, results)
-            except RuntimeError:  # the loop has ended meanwhile
+            except RuntimeError:  # the loop has ended
                 return
             del batch, parts, finished, results  # may be large; the thread now waits for the next batch
 
@@ -116,7 +116,7 @@ def _run(engine: Engine, parts: Sequence[np.ndarray]) -> list[np.ndarray | Refus
 
 
 def _failure(error: Exception) -> Refusal:
-    """Return the refusal after an engine error; the cause goes only to the log, since it may contain paths."""
-    refusal = Refusal("engine", "the engine failed on this request; the server's log says why")
+    """Return the refusal after an engine error; the cause is only logged, since it may contain paths."""
+    refusal = Refusal("engine", "the engine failed on this request: see the server's log")
     refusal.__cause__ = error
     return refusal

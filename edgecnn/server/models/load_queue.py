@@ -1,7 +1,7 @@
-"""The clients' orders to load and unload models, from the event loop's thread to the thread that loads.
+"""Passes the clients' orders to load and unload models to the repository's thread.
 
-Loading takes seconds, and orders are carried out one at a time. The queue is bounded; equal orders are merged, and an
-order is dropped when its last client leaves.
+Loading takes seconds, and orders run one at a time. The queue is bounded; equal orders are merged, and an order is
+dropped when its last client disconnects.
 """
 
 import functools
@@ -17,12 +17,12 @@ MOST_WAITING = 64
 
 Action = Literal["load", "unload"]
 Done = Callable[[Refusal | None], None]
-"""Called in the event loop's thread when an order has ended: with the error, or None if it was carried out."""
+"""Called in the event loop's thread at the end of an order, with the error, or None if it succeeded."""
 
 
 @dataclass(eq=False)
 class LoadOrder:
-    """An order of one client or several.
+    """An order of one or several clients.
 
     Attributes:
         waiting: callbacks of the clients; used in the event loop's thread only.
@@ -40,7 +40,7 @@ class LoadOrder:
 
 
 class LoadQueue:
-    """The orders that wait, and the current one."""
+    """The waiting orders, and the current one."""
 
     def __init__(self) -> None:
         self._waiting: deque[LoadOrder] = deque()
@@ -50,10 +50,10 @@ class LoadQueue:
     def put(self, action: Action, name: str, done: Done) -> Callable[[], None]:
         """Add an order; `done` is called once with the result, also if the server ends.
 
-        Like all methods but `take`, called in the event loop's thread.
+        All methods except `take` are called in the event loop's thread.
 
         Returns:
-            A function to call if the client leaves. An order without clients that has not started is dropped.
+            A function to call if the client disconnects. An order without clients is dropped if it has not started.
 
         Raises:
             Refusal: too many orders wait.
@@ -63,7 +63,7 @@ class LoadQueue:
             last = next((order for order in reversed(self._waiting) if order.name == name), None)
             if last is None or last.action != action:
                 if len(self._waiting) >= MOST_WAITING:
-                    raise Refusal("busy", f"{MOST_WAITING} orders wait already: try again later")
+                    raise Refusal("busy", f"{MOST_WAITING} orders are already queued: try again later")
                 last = LoadOrder(action, name)
                 self._waiting.append(last)
                 self._changed.notify()

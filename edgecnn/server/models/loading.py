@@ -1,4 +1,4 @@
-"""Opens and proves a bundle, first in a child process, then in this one.
+"""Opens a bundle and runs its self-test, first in a child process (preflight), then in this one.
 
 Errors contain paths; `public_reason` removes them for clients.
 """
@@ -33,11 +33,11 @@ logger = logging.getLogger(__name__)
 
 _REASONS: tuple[tuple[type[EdgecnnError], str], ...] = (
     (SignatureMissing, "its signature is missing"),
-    (SignatureInvalid, "its signature does not hold"),
+    (SignatureInvalid, "its signature is invalid"),
     (SignatureError, "its signature could not be checked"),
-    (EngineCrashed, "the engine crashed on it, or did not come back"),
-    (EngineError, "the engine refused it"),
-    (ProofFailed, "its proof does not hold on this machine"),
+    (EngineCrashed, "the engine crashed or timed out"),
+    (EngineError, "the engine rejected it"),
+    (ProofFailed, "its self-test failed on this machine"),
     (ExternalData, "its graph refers to another file"),
     (BundleError, "it is not an intact bundle"),
 )
@@ -56,10 +56,12 @@ class Loaded:
 
 
 def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
-    """Check a bundle's signature, then open and prove it in a child process and in this one, by the same digest.
+    """Check the signature of a bundle, then open and test it in a child process and in this one.
+
+    Both must have the same digest.
 
     Raises:
-        EdgecnnError: the reason why it cannot be served; see `public_reason`.
+        EdgecnnError: the bundle cannot be served; see `public_reason`.
     """
     key = options.require_signature
     signed = None if key is None else check_signature(path, key=key, timeout_s=options.load_timeout_s)
@@ -75,8 +77,8 @@ def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
         max_batch=options.max_batch,
         timeout_s=options.load_timeout_s,
     )
-    logger.debug("the trial went well", extra={"model": bundle.manifest.name, "seconds": round(trial.seconds, 3)})
-    if signed is not None:  # the trial has taken its time: what stands there now is looked at again
+    logger.debug("the preflight passed", extra={"model": bundle.manifest.name, "seconds": round(trial.seconds, 3)})
+    if signed is not None:  # the files may have changed during the preflight
         bundle = open_bundle(path, digest=signed)
     proof = bundle.proof()
     session, self_test, shown = open_proven(
@@ -86,9 +88,9 @@ def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
 
 
 def plan_of(bundle: Bundle, options: ServeOptions, cores: int) -> tuple[str, SessionOptions]:
-    """Choose engine, threads and runs at once: those of the options, else of the profile, else one run on all cores.
+    """Choose engine, threads and instances: from the options, else the profile, else one run on all cores.
 
-    By default, no more threads than the cores are used.
+    By default, all instances together use at most one thread per core.
     """
     tuned = tuned_setting(bundle, "throughput") if (options.backend, options.device) == ("auto", "cpu") else None
     fits = tuned is not None and tuned.streams * tuned.threads <= cores

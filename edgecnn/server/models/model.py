@@ -22,7 +22,7 @@ class Model:
         pending: requests without a response.
         bounds: limits of requests.
         metrics: counts its requests.
-        has_died: whether the engine fails on every image.
+        has_died: whether the engine fails on each image.
         is_unloaded: whether a client has unloaded it.
     """
 
@@ -31,7 +31,7 @@ class Model:
         self.bounds = bounds
         self.metrics = metrics
         self.state: State = "loading"
-        self.reason = "the bundle is being opened and proven"
+        self.reason = "the bundle is being opened and tested"
         self.pending = 0
         self.has_died = self.is_unloaded = False
         self._version: Version | None = None
@@ -44,7 +44,7 @@ class Model:
         """The current version.
 
         Raises:
-            Refusal: there is none.
+            Refusal: no version is ready.
         """
         if self._version is None:
             raise Refusal("unready", f"model '{self.name}' is {self.state}: {self.reason}")
@@ -52,45 +52,45 @@ class Model:
 
     @property
     def number(self) -> str:
-        """The number of the current version; empty if there is none."""
+        """The number of the current version; empty without one."""
         return self._version.number if self._version else ""
 
     @property
     def statistics(self) -> Statistics:
-        """The statistics of the current version; if there is none, those of the refused requests."""
+        """The statistics of the current version; without one, of the refused requests."""
         return self._version.statistics if self._version else self._refused
 
     def start(self, loaded: Loaded, loop: asyncio.AbstractEventLoop, *, number: str) -> None:
-        """Serve this version from now on; requests to the previous one are still answered by it."""
+        """Serve this version; the previous one still answers its pending requests."""
         version = Version(loaded, loop, number=number, bounds=self.bounds, metrics=self.metrics, died=self._died)
         self._retire()
         self._version = version
         self._become("ready", "")
 
     def refuse(self, reason: str) -> None:
-        """Record why a bundle cannot be loaded (empty once it is gone); the current version stays, if there is one."""
+        """Record why a bundle cannot be loaded (empty to clear); the current version, if any, stays."""
         if self._version is not None:
             self.reason = reason
         elif reason:
             self._become("unavailable", reason)
 
     def unload(self) -> None:
-        """Accept no more requests; pending ones are answered."""
+        """Stop accepting requests; pending ones are answered."""
         self._retire()
         self._become("unavailable", "it was unloaded")
         self.is_unloaded = True
 
     def enter(self, version: Version | None = None) -> Version:
-        """Return the version for a request: the one kept open for it, or the current one.
+        """Return the version for a request: `version`, or the current one.
 
-        `pending` includes the request already. The request calls `leave` on the version.
+        `pending` already includes the request. The caller must call `leave` on the version.
 
         Raises:
             Refusal: the model is not ready, or too many requests are pending.
         """
         version = version or self.version
         if self.pending > self.bounds.max_pending:
-            raise Refusal("busy", f"{self.pending - 1} requests wait already: try again later")
+            raise Refusal("busy", f"{self.pending - 1} requests are already queued: try again later")
         version.enter()
         return version
 
@@ -106,11 +106,11 @@ class Model:
             version.retire(self._retiring.remove)
 
     def _died(self, version: Version) -> None:
-        """Record that the engine has died; the worker checks `has_died` and ends."""
+        """Record that the engine has died; the worker checks `has_died` and exits."""
         if version is self._version:
             self._version = None
             self.has_died = True
-            self._become("unavailable", "its engine has stopped working, and is started again")
+            self._become("unavailable", "its engine stopped working and is being restarted")
 
     def _become(self, state: State, reason: str) -> None:
         self.state, self.reason, self.is_unloaded = state, reason, False

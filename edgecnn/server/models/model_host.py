@@ -13,10 +13,10 @@ from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Bounds
 from edgecnn.server.options import ServeOptions
 
-FAILED = "the server failed on it; its log says why"
-"""The reason of a model after a bug."""
+FAILED = "the server failed to load it: see its log"
+"""Reason of a model that failed to load because of a bug."""
 _OVERHEAD_BYTES = 4096
-"""Bytes of a request besides its pixels."""
+"""Allowance for the bytes of a request besides its pixels."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class ModelHost:
 
     Attributes:
         models: by name; grows when new models appear in the folders.
-        has_warned: whether there was a warning about a version that was loaded.
+        has_warned: whether loading a version caused a warning.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class ModelHost:
     ) -> None:
         """Create a host, which calls these functions in the event loop's thread.
 
-        `lay_out` updates the paths, after a model was added or changed its version. `serves` is called before each
-        version that is served, and `loaded` when all models of the start have been tried.
+        `lay_out` updates the paths after a model was added or changed its version. `serves` is called before each
+        version is served, and `loaded` when all models of the start have been tried.
         """
         self.models = models
         self.has_warned = False
@@ -97,7 +97,7 @@ class ModelHost:
         try:
             self._model(name).start(loaded, self._loop, number=number)
         except Exception:
-            logger.exception("a bug: a version does not answer", extra={"model": name, "version": number})
+            logger.exception("a bug: a version could not be served", extra={"model": name, "version": number})
             self._model(name).refuse(FAILED)
             return
         self._lay_out()
@@ -109,11 +109,11 @@ class ModelHost:
         self._check_room(name, loaded)
 
     def _check_room(self, name: str, loaded: Loaded) -> None:
-        """Warn if a request cannot hold a full batch."""
+        """Warn if the body limit is too small for a full batch."""
         batch_bytes = self._options.max_batch * math.prod(loaded.bundle.manifest.image_shape)
         if batch_bytes + _OVERHEAD_BYTES > self._options.max_body_mb << 20:
             logger.warning(
-                "a batch of --max-batch %d images in pixels is %d bytes, more than --max-body-mb %d admits",
+                "a batch of --max-batch %d images has %d bytes, more than --max-body-mb %d allows",
                 self._options.max_batch,
                 batch_bytes,
                 self._options.max_body_mb,

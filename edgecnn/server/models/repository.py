@@ -1,8 +1,8 @@
-"""Loads models at the start and while others are served, one at a time, in a thread of its own.
+"""Loads models at the start and while others are served, one at a time, in a separate thread.
 
 A model is served from its one bundle on disk, or from its highest version that can be loaded. A bundle is first tried
-in a child process (see `loading`). It replaces the current version only if its self-test passes and its tensors are
-those of the current version; otherwise the current version stays.
+in a child process (see `loading`). It replaces the current version only if its self-test passes and it has the same
+tensors; otherwise the current version stays.
 """
 
 import logging
@@ -20,7 +20,7 @@ from edgecnn.server.models.load_queue import LoadOrder, LoadQueue
 from edgecnn.server.models.loading import Loaded, public_reason
 from edgecnn.server.models.model_host import FAILED, ModelHost
 
-_NOTHING = "there is no bundle any more"
+_NOTHING = "no bundle was found"
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ class _Place:
 
     source: Source
     held: Held
-    serving: tuple[str, ...] | None = None  # signatures of the version that is served,
-    tried: tuple[str, ...] = ()  # of the best candidate at the last try,
-    seen: tuple[str, ...] = ()  # and of the best candidate at the last look
+    serving: tuple[str, ...] | None = None  # signature of the current version
+    tried: tuple[str, ...] = ()  # signature of the best candidate at the last attempt to load
+    seen: tuple[str, ...] = ()  # signature of the best candidate at the last check
 
 
 class Repository:
@@ -54,9 +54,9 @@ class Repository:
     ) -> None:
         """Create a repository of the sources; later, models may also be found in the roots.
 
-        `open_bundle` opens and proves a bundle, or raises EdgecnnError. `held` is the state of models from the previous
-        worker, and `remember` saves a state for the next one. `watch_s` is the time between two looks for new versions,
-        0 for never. With `signed`, a version also counts as new when its signature was added or changed.
+        `open_bundle` opens and tests a bundle, or raises EdgecnnError. `held` is the state of models from the previous
+        worker, and `remember` saves a state for the next one. `watch_s` is the time between checks for new versions;
+        0 disables them. With `signed`, a version also counts as new after its signature was added or changed.
         """
         self._held = {each.name: each for each in held}
         self._places = {source.name: self._place(source) for source in sources}
@@ -69,7 +69,7 @@ class Repository:
         self._load_queue = load_queue
 
     def run(self) -> None:
-        """Load all models, then load changes and carry out orders, forever."""
+        """Load all models, then load changes and run orders, forever."""
         for name in self._held:
             if name not in self._places and self._found_again(name) is None:
                 self._host.refuse(name, _NOTHING)
@@ -86,7 +86,7 @@ class Repository:
                 self._carry_out(order)
 
     def _begin(self, name: str) -> None:
-        """Load the highest version that can be loaded, unless the previous worker has unloaded the model."""
+        """Load the highest loadable version, unless the previous worker unloaded the model."""
         place = self._places[name]
         try:
             if place.held.is_unloaded:
@@ -101,12 +101,12 @@ class Repository:
             self._host.refuse(name, reason)
 
     def _look(self) -> None:
-        """Load new versions that have not changed since the last look: a copy may be under way."""
+        """Load new versions that have not changed since the last check, and so are completely copied."""
         for name, place in self._places.items():
             try:
                 reason = None if place.held.is_unloaded else self._looked(place)
             except Exception:
-                logger.exception("a bug: new versions were not looked for", extra={"model": name})
+                logger.exception("a bug: the check for new versions failed", extra={"model": name})
             else:
                 if reason is not None:
                     self._host.refuse(name, reason)
@@ -124,25 +124,25 @@ class Repository:
             refusal = self._carried_out(order)
         except Exception:
             logger.exception("a bug: a model was not loaded or unloaded", extra={"model": order.name})
-            refusal = Refusal("engine", "the server failed on this request; its log says why")
+            refusal = Refusal("engine", "the server failed on this request: see its log")
         self._host.end(order, refusal)
 
     def _carried_out(self, order: LoadOrder) -> Refusal | None:
-        """Carry out an order; return the error, if any."""
+        """Run an order; return the error, if any."""
         place = self._places.get(order.name)
         if order.action == "unload":
             if place is None:
-                return Refusal("not_found", f"model {quoted(order.name)} is not among those that were loaded")
+                return Refusal("not_found", f"model {quoted(order.name)} was not loaded")
             place.serving = None
             self._hold(place, Held(order.name, is_unloaded=True))
             self._host.unload(order.name)
             return None
         place = self._found_again(order.name) or place
         if place is None:
-            return Refusal("not_found", f"model {quoted(order.name)} is not found in the folders that are served")
+            return Refusal("not_found", f"model {quoted(order.name)} was not found in the served folders")
         found = candidates(place.source, signed=self._signed)
         if not found:
-            return Refusal("invalid", f"model '{order.name}' has no bundle any more: what is served goes on")
+            return Refusal("invalid", f"model '{order.name}' has no bundle on disk: the current version stays")
         if place.held.is_unloaded:
             self._hold(place, Held(order.name))
         reason = self._change(place, found)
@@ -150,7 +150,7 @@ class Repository:
         return Refusal("invalid", f"failed to load '{order.name}': {reason}") if reason else None
 
     def _found_again(self, name: str) -> _Place | None:
-        """Look for a model in the folders: it may be new, or have moved."""
+        """Search the folders for a model, which may be new or moved."""
         try:
             sources = find_sources(self._roots)
         except UsageError:  # two models have the same name
@@ -173,13 +173,13 @@ class Repository:
         return _Place(source, self._held.get(source.name, Held(source.name)))
 
     def _hold(self, place: _Place, held: Held) -> None:
-        """Record the state of a model, also for a worker that replaces this one."""
+        """Record the state of a model, also for the next worker."""
         if held != place.held:
             place.held = held
             self._remember(held)
 
     def _change(self, place: _Place, found: Sequence[Candidate]) -> str | None:
-        """Serve the best candidate that can be loaded; return what was wrong with better ones."""
+        """Serve the best candidate that can be loaded; return the errors of better ones."""
         place.tried = place.seen = found[0].signature
         refusals = []
         for candidate in found:
@@ -190,7 +190,7 @@ class Repository:
         return "; ".join(refusals) or None
 
     def _try(self, place: _Place, candidate: Candidate) -> str | None:
-        """Open a bundle and serve it; return why not, in words that clients may read."""
+        """Open a bundle and serve it; return an error without paths if that fails."""
         name, start = place.source.name, time.monotonic()
         what = f"version {candidate.number}" if place.source.has_versions else "the bundle"
         try:
@@ -213,20 +213,20 @@ class Repository:
 
 
 def _refused(what: str, reason: str, place: _Place) -> str:
-    """Return the reason, with the version if there may be several."""
+    """Return the reason, with the version if the model can have several."""
     return f"{what} was refused: {reason}" if place.held.tensors or place.source.has_versions else reason
 
 
 def _meanwhile(place: _Place) -> str:
-    """Return a note for the log that the current version stays."""
-    return "" if place.serving is None else "; what is served goes on"
+    """Return a note for the log if a current version stays."""
+    return "" if place.serving is None else "; the current version stays"
 
 
 def _difference(served: Sequence[str], new: Sequence[str]) -> str | None:
-    """Return how the tensors of a new version differ from those of the current one."""
+    """Return how the tensors of a new version differ from the current version's."""
     for old, now in zip(served, new, strict=True):
         if old != now:
-            return f"expected {old} as the version that is served has, found {now}"
+            return f"expected {old} as in the current version, found {now}"
     return None
 
 

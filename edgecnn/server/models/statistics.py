@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass
 class _Sum:
-    """How often something happened, and how long it took in all."""
+    """Number and total time of events."""
 
     count: int = 0
     seconds: float = 0.0
@@ -26,7 +26,7 @@ class _Sum:
 
 
 class Statistics:
-    """What has happened to requests of one version of a model in this process, since it was loaded."""
+    """Counts and times of the requests to one version of a model since it was loaded in this process."""
 
     def __init__(self) -> None:
         self._success, self._fail = _Sum(), _Sum()
@@ -34,10 +34,10 @@ class Statistics:
         self._images = 0
         self._runs: Counter[int] = Counter()
         self._run_seconds: defaultdict[int, float] = defaultdict(float)
-        self._last_s = 0.0  # Unix time: the one thing here that a clock's jump shows in
+        self._last_s = 0.0  # Unix time; the only value that a clock change affects
 
     def succeeded(self, images: int, *, preprocess_s: float, queued_s: float, inference_s: float) -> None:
-        """Add a request that got its result."""
+        """Add a request with a result."""
         self._success.add(preprocess_s + queued_s + inference_s)
         self._input.add(preprocess_s)
         self._queue.add(queued_s)
@@ -45,7 +45,7 @@ class Statistics:
         self._images += images
 
     def failed(self, seconds: float) -> None:
-        """Add a request that got an error."""
+        """Add a request with an error."""
         self._fail.add(seconds)
 
     def ran(self, images: int, seconds: float) -> None:

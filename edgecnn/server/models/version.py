@@ -19,10 +19,10 @@ from edgecnn.server.models.loading import Loaded
 from edgecnn.server.models.statistics import Statistics
 
 _JSON_BYTES, _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES = 5 << 20, 16, 16 << 20
-"""Larger requests are sent as binary data: as Python objects, JSON can take thirty times its size."""
+"""Limits of JSON; larger requests must use binary data, since parsed JSON can take 30 times its size."""
 
 _RETIRING_S = 0.05
-"""How often a version that is no longer served checks whether it can close."""
+"""Interval in seconds at which a replaced version checks whether it can close."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +43,15 @@ class Version:
     Attributes:
         number: as in its URL.
         bundle: the opened bundle.
-        proof: what was measured when the bundle was built.
+        proof: the bundle's `proof.json`.
         self_test: the result of its self-test on this machine.
         info: engine, device and precision in use.
-        instances: runs at once.
+        instances: number of concurrent runs.
         bounds: limits of requests.
-        accepted: the forms of each input: pixels, or encoded image files, which the server decodes.
+        accepted: forms of each input: pixels, or encoded image files, which the server decodes.
         outputs: the tensors of a response.
         statistics: of its requests.
-        max_json_bytes: of a request's JSON: the largest batch as numbers, and room for the rest.
+        max_json_bytes: limit of a request's JSON: the largest batch as numbers, and some more.
         batcher: the queue of its engine.
     """
 
@@ -65,7 +65,7 @@ class Version:
         metrics: ModelMetrics,
         died: Callable[["Version"], object],
     ) -> None:
-        """Start the engine's instances; `died` is called when the engine fails on every image."""
+        """Start the engine's instances; `died` is called when the engine fails on each image."""
         self.number = number
         self.bundle = loaded.bundle
         self.proof = loaded.proof
@@ -121,8 +121,8 @@ class Version:
         try:
             session.close()
         except Exception:
-            logger.exception("an engine that is no longer needed could not be closed")
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            logger.exception("the engine of a replaced version could not be closed")
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(ended, self)
 
 

@@ -1,1 +1,1 @@
-"""Checks a bundle in a child process before the server opens it. Must not know models or requests."""
+"""Check a bundle in a child process before the server opens it. This package must not import models or requests."""

@@ -1,4 +1,4 @@
-"""Limits a child process that opens an unproven model."""
+"""Limit the resources of a child process that opens an untrusted bundle."""
 
 import contextlib
 import math
@@ -9,21 +9,21 @@ from edgecnn.runtime.engines.backend import device_kind
 
 try:
     import resource
-except ImportError:  # Windows: the parent's clock is the only limit
+except ImportError:  # Windows: the parent's timeout is the only limit
     resource = None  # type: ignore[assignment]
 
 _LIMITS = resource is not None
 
 
 def confine(*, device: str, timeout_s: float) -> None:
-    """Limit this process's memory and processor time, write no core file, and be the first that the kernel kills.
+    """Limit this process's memory and CPU time, disable core files, and make it the first target of the OOM killer.
 
-    Memory is limited to that of the machine or of this process's control group, so that the allocator refuses a graph
-    that needs more. RLIMIT_DATA counts writable memory; RLIMIT_AS would also count address space, which engines reserve
-    by the gigabyte. Drivers of accelerators map far more than they use, so memory is not limited for them. The parent
-    waits for `timeout_s`.
+    The memory limit is that of the machine or of the control group, so the allocator refuses a graph that needs more.
+    RLIMIT_DATA counts writable memory; RLIMIT_AS also counts address space, of which engines reserve gigabytes. Drivers
+    of accelerators map far more memory than they use, so it is not limited for them. `timeout_s` is the parent's
+    timeout.
     """
-    with contextlib.suppress(OSError):  # Linux only; the server itself must not be what is killed
+    with contextlib.suppress(OSError):  # Linux only; the OOM killer must not kill the server
         Path("/proc/self/oom_score_adj").write_text("1000")
     if not _LIMITS:
         return
@@ -37,5 +37,5 @@ def confine(*, device: str, timeout_s: float) -> None:
 def _lower(kind: int, limit: int) -> None:
     _, hard = resource.getrlimit(kind)
     limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    with contextlib.suppress(OSError, ValueError):  # the system knows no such limit
+    with contextlib.suppress(OSError, ValueError):  # the system does not support this limit
         resource.setrlimit(kind, (limit, limit))

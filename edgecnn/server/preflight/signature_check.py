@@ -1,6 +1,6 @@
-"""Verifies a bundle's signature in a child process; run this module with `python -m` and JSON.
+"""Verify a bundle's signature in a child process: `python -m edgecnn.server.preflight.signature_check JSON`.
 
-The library takes 50 MB, which a server would never release, and the bundle is not trusted.
+The signature library takes 50 MB, which a server would never release, and the bundle is untrusted.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class _Question:
 
 @dataclass(frozen=True)
 class _Answer:
-    """Either the digest that was signed, or the name of an error class and its message."""
+    """The signed digest, or the name of an error class and its message."""
 
     digest: str = ""
     error: str = ""
@@ -40,24 +40,24 @@ class _Answer:
 
 
 def check_key(key: Path) -> None:
-    """Check that a file contains a public key for signatures of bundles.
+    """Check that a file contains a public key for bundle signatures.
 
     Raises:
-        UsageError: it cannot be read, or contains no such key.
+        UsageError: the file cannot be read or contains no such key.
     """
     _ask(_Question(None, key, _KEY_TIMEOUT_S, os.getpid()))
 
 
 def check_signature(path: Path, *, key: Path, timeout_s: float) -> str:
-    """Return the digest of the bundle that the owner of a key has signed; the child ends with the calling thread.
+    """Check that a key signed a bundle, and return the signed digest; the child ends with the calling thread.
 
     Raises:
-        BundleError: there is no bundle.
-        SignatureError: it is not signed by that key, has been altered, or the key can no longer be read.
+        BundleError: the bundle does not exist.
+        SignatureError: the key did not sign the bundle, the bundle changed, or the key cannot be read.
     """
     try:
         return _ask(_Question(path, key, timeout_s, os.getpid()))
-    except UsageError as error:  # the key was good at the start
+    except UsageError as error:  # the key was valid when the server started
         raise SignatureError(f"the signature of {path} cannot be checked: {error}") from None
 
 
@@ -65,11 +65,11 @@ def _ask(question: _Question) -> str:
     what = f"the signature of {question.path}" if question.path else f"the key {question.key}"
     ended = ask_child("edgecnn.server.preflight.signature_check", question, question.timeout_s)
     if ended is None:
-        raise SignatureError(f"{what} was not checked within {question.timeout_s:g} s")
+        raise SignatureError(f"timeout: {what} was not checked within {question.timeout_s:g} s")
     try:
         answer = parse(_Answer, ended.stdout)
     except SchemaError:
-        said = last_line(ended.stderr) or f"its process ended with {ended.code}"
+        said = last_line(ended.stderr) or f"its process ended with exit code {ended.code}"
         raise SignatureError(f"{what} could not be checked: {said}") from None
     if answer.error:
         raise told_error(answer.error, answer.message, _TOLD)
@@ -91,14 +91,14 @@ def _answered(question: _Question) -> _Answer:
 
 
 def main() -> None:
-    """Answer the question on the command line, on stdout."""
+    """Run the check from the command line, and write the answer to stdout."""
     question = parse(_Question, sys.argv[1])
     die_with_parent(question.parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this ends
-    from edgecnn.server.preflight.confinement import confine  # NumPy, which a supervisor does without
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops this process
+    from edgecnn.server.preflight.confinement import confine  # imports NumPy, which the supervisor does not need
 
     confine(device="cpu", timeout_s=question.timeout_s)
-    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the answer only
+    with contextlib.redirect_stdout(sys.stderr):  # stdout contains only the answer
         found = dump(_answered(question))
     sys.stdout.write(found)
 

@@ -1,6 +1,6 @@
-"""Opens a bundle and runs its self-test in a child process; run this module with `python -m` and JSON.
+"""Open a bundle and run its self-test in a child process: `python -m edgecnn.server.preflight.trial JSON`.
 
-A model can make an engine crash, hang or take all memory. In the child process that does not harm the server.
+A graph can make an engine crash, hang or use all memory. In a child process, this does not affect the server.
 """
 
 import contextlib
@@ -36,13 +36,13 @@ _TOLD = (BundleError, EngineError, UsageError, ProofFailed)
 
 @dataclass(frozen=True)
 class Trial:
-    """The result for a bundle that opens here and passes its self-test."""
+    """The result for a bundle that opens and passes its self-test on this machine."""
 
     self_test: SelfTestResult
     session: SessionInfo
-    concurrency: int  # runs at once that the session was opened for
-    seconds: float  # to open and prove the bundle, without the start of the process
-    run_ms: float  # of one image
+    concurrency: int  # maximum parallel runs of the session
+    seconds: float  # time to open and verify the bundle, without the process start
+    run_ms: float  # time of one image
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _Question:
 
 @dataclass(frozen=True)
 class _Answer:
-    """Either a trial, or the name of an error class and its message."""
+    """A trial, or the name of an error class and its message."""
 
     trial: Trial | None = None
     error: str = ""
@@ -78,32 +78,32 @@ def try_bundle(
     max_batch: int = 1,
     timeout_s: float = TIMEOUT_S,
 ) -> Trial:
-    """Open a bundle in a child process, replay its self-test and run its largest batch there; see also `open_session`.
+    """Open a bundle in a child process, replay its self-test, and run its largest batch; see also `open_session`.
 
-    The child ends with the calling thread. With `digest`, a bundle that was replaced meanwhile is refused.
+    The child ends with the calling thread. With `digest`, a bundle with another digest is refused.
 
     Raises:
-        BundleError: it is not intact.
-        UsageError: there is no such engine or device.
-        EngineCrashed: the engine crashed the child, or took too long.
-        EngineError: the engine refused the graph, or there is too little memory.
-        ProofFailed: the logits differ from those of the reference.
+        BundleError: the bundle is not intact.
+        UsageError: the engine or device is unknown.
+        EngineCrashed: the engine crashed or exceeded the timeout.
+        EngineError: the engine refused the graph, or memory is not sufficient.
+        ProofFailed: the logits differ from the reference's.
     """
     options = options or SessionOptions()
     question = _Question(path, digest, backend, options, strict, cache, max_batch, timeout_s, os.getpid())
     ended = ask_child("edgecnn.server.preflight.trial", question, timeout_s)
     if ended is None:
-        raise EngineCrashed(f"the engine did not open and prove {path} within {timeout_s:g} s")
+        raise EngineCrashed(f"timeout: the engine did not open and verify {path} within {timeout_s:g} s")
     if ended.code:
         name = signal_name(ended.code)
         if name is not None:
-            raise EngineCrashed(f"the engine crashed with {name} while it opened {path}")
-        said = last_line(ended.stderr) or "it said nothing"
-        raise EngineCrashed(f"the engine ended with exit code {ended.code} while it opened {path}: {said}")
+            raise EngineCrashed(f"the engine crashed with {name} while opening {path}")
+        said = last_line(ended.stderr) or "no error output"
+        raise EngineCrashed(f"the engine exited with code {ended.code} while opening {path}: {said}")
     try:
         answer = parse(_Answer, ended.stdout)
     except SchemaError as error:
-        raise EngineCrashed(f"the trial of {path} gave an answer that cannot be read: {error}") from None
+        raise EngineCrashed(f"cannot parse the result of the trial of {path}: {error}") from None
     if answer.trial is None:
         raise told_error(answer.error, answer.message, _TOLD)
     return answer.trial
@@ -115,11 +115,11 @@ def open_proven(
     """Open a bundle for throughput and replay its self-test; see `open_session` for the arguments.
 
     Returns:
-        The session, which the caller closes; the self-test; and the result of replaying it.
+        The session, which the caller closes; the self-test; and its result.
 
     Raises:
         EngineError: the engine, device or precision is not available, or the engine refused the graph or failed.
-        ProofFailed: the logits differ from those of the reference.
+        ProofFailed: the logits differ from the reference's.
     """
     session = open_session(bundle, backend=backend, options=options, purpose="throughput", strict=strict, cache=cache)
     try:
@@ -133,7 +133,7 @@ def open_proven(
 def _tried(question: _Question) -> Trial:
     start = time.perf_counter()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", errors.EdgecnnWarning)  # who opens it to serve it is warned too
+        warnings.simplefilter("ignore", errors.EdgecnnWarning)  # the server repeats the warning
         bundle = open_bundle(question.path, digest=question.digest)
         session, _, self_test = open_proven(
             bundle,
@@ -149,7 +149,7 @@ def _tried(question: _Question) -> Trial:
 
 
 def _run_ms(bundle: Bundle, session: Session) -> float:
-    """Return the median time of one image, after a first run."""
+    """Return the median time of one image in milliseconds, after a warm-up run."""
     image = np.zeros((1, *bundle.manifest.image_shape), np.uint8)
     session.run(image)
     return 1000 * statistics.median(timeit.repeat(lambda: session.run(image), repeat=_RUNS, number=1))
@@ -159,26 +159,26 @@ def _answered(question: _Question) -> _Answer:
     try:
         return _Answer(_tried(question))
     except MemoryError:
-        return _Answer(None, EngineError.__name__, f"{question.path} needs more memory than there is here")
+        return _Answer(None, EngineError.__name__, f"{question.path} needs more memory than is available")
     except EdgecnnError as error:
         message = " ".join(str(error).split())
-        if isinstance(error, EngineError) and str(question.path) not in message:  # it failed in a run
+        if isinstance(error, EngineError) and str(question.path) not in message:  # from a run
             message = f"{question.path}: {message}"
         return _Answer(None, type(error).__name__, message)
 
 
 def main() -> None:
-    """Answer the question on the command line, on stdout."""
+    """Run the trial from the command line, and write the answer to stdout."""
     question = parse(_Question, sys.argv[1])
     die_with_parent(question.parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops this process
     confine(device=question.options.device, timeout_s=question.timeout_s)
     answer = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # engines print; nothing but the answer may stand in it
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # engines print to stdout, which must contain only the answer
     found = dump(_answered(question))
     with os.fdopen(answer, "w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write(found)
-    os._exit(0)  # an engine that crashes while it is torn down has done its work
+    os._exit(0)  # skip the engine's cleanup, which may crash
 
 
 if __name__ == "__main__":

@@ -13,21 +13,21 @@ from edgecnn.server.models.catalogue import Held, Source
 from edgecnn.server.options import ServeOptions
 
 STALLED = 70
-"""Exit code of a worker whose engine does not return from a run: it is started again."""
+"""Exit code of a worker whose engine does not return from a run; the supervisor restarts it."""
 
 BROKEN = 71
-"""Exit code of a worker whose engine has died, or that ended by a bug: it is started again as well."""
+"""Exit code of a worker after the engine died or a bug; the supervisor restarts it."""
 
 CANNOT_SERVE = frozenset({1, 2, 3})
-"""Exit codes of a worker that cannot serve, and wrote the reason to stderr: it is not started again."""
+"""Exit codes of a worker that cannot serve and logged the reason; it is not restarted."""
 
 _WRITING = threading.Lock()
-"""Several threads write lines, and a long line is written in parts."""
+"""Several threads write lines, and a long line needs several writes."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """A notice of the worker to the supervisor. Without any field set: the worker may owe responses from now on."""
+    """A notice of the worker to the supervisor. Without a field: the worker accepts requests."""
 
     held: Held | None = None  # the state of one model for the next worker; such a notice has no other field
     served: tuple[str, ...] | None = None  # names, after all models have been tried
@@ -36,12 +36,12 @@ class Notice:
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What the worker does."""
+    """Input of the worker."""
 
     sources: tuple[Source, ...]  # models that it serves from the start
     roots: tuple[Path, ...]  # folders in which models may be found later
     options: ServeOptions
-    socket_fd: int  # listens
+    socket_fd: int  # the listening socket
     grpc_address: str | None  # with its port; None without gRPC
     supervisor_pid: int
     ready_fd: int = -1  # for `say`
@@ -56,6 +56,6 @@ def read_job() -> WorkerJob:
 def say(job: WorkerJob, notice: Notice) -> None:
     """Send a notice to the supervisor; callable from any thread."""
     content = json.dumps(schema.plain(notice)).encode() + b"\n"
-    with _WRITING, contextlib.suppress(BrokenPipeError):  # the supervisor is gone, and this process is about to end
+    with _WRITING, contextlib.suppress(BrokenPipeError):  # the supervisor has ended, and this process ends soon
         while content:
             content = content[os.write(job.ready_fd, content) :]

@@ -15,10 +15,10 @@ _SHARES = hasattr(socket, "SO_REUSEPORT")
 
 @dataclass(frozen=True)
 class Reserved:
-    """A port that the worker binds itself, and the address with it, as in a URL.
+    """A port that the worker binds; `address` includes it, as in a URL.
 
-    The holder is a socket that is bound and does not listen: it keeps the port while the worker is started again, and
-    clients are refused at once. It is None if the system cannot share a port.
+    The holder is a bound socket that does not listen. It reserves the port while the worker restarts, and clients are
+    refused at once. It is None if the system cannot share a port.
     """
 
     address: str
@@ -31,28 +31,28 @@ class Reserved:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the first address that a host has here, and listen.
+    """Bind the first local address of a host, and listen.
 
     Raises:
-        UsageError: the host is unknown, is none of this machine's, or the port is taken or reserved.
+        UsageError: the host is unknown or not local, or the port is in use or needs more privileges.
     """
     return _first(host, port, "--port", _listening)
 
 
 def reserve(host: str, port: int) -> Reserved:
-    """Bind a port of the first address that a host has here for gRPC, which takes an address and no socket.
+    """Bind a port of the first local address of a host, for gRPC, which takes an address instead of a socket.
 
     Raises:
-        UsageError: as from `listen`.
+        UsageError: as `listen`.
     """
-    # A bind that shares the port does not fail if it is taken.
+    # First without sharing: a shared bind does not fail if the port is in use.
     with _first(host, port, "--grpc-port", _listening) as alone:
         port, address = alone.getsockname()[1], address_of(alone)
     return Reserved(address, _first(host, port, "--grpc-port", _sharing) if _SHARES else None)
 
 
 def url(listener: socket.socket, scheme: str) -> str:
-    """Return where clients reach the socket."""
+    """Return the URL of a listening socket."""
     return f"{scheme}://{address_of(listener)}"
 
 
@@ -70,7 +70,7 @@ def _first(
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise UsageError(f"cannot listen on {host}: {error.strerror}") from None
-    except (ValueError, OSError):  # what cannot be encoded as a name
+    except (ValueError, OSError):  # the name cannot be encoded
         raise UsageError(f"cannot listen on {host!r}: it is neither a name nor an address") from None
     refusal: OSError | None = None
     for family, kind, protocol, _, address in found:
@@ -86,7 +86,7 @@ def _first(
 
 
 def _listening(bound: socket.socket, address: tuple[object, ...]) -> None:
-    # Connections of the last server that are still dying must not hold up the next one.
+    # Connections of the previous server in TIME_WAIT must not block the port.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind(address)
     bound.listen(socket.SOMAXCONN)
@@ -99,8 +99,8 @@ def _sharing(bound: socket.socket, address: tuple[object, ...]) -> None:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        # Connections of another kind of server are still dying. Not before: as long as nobody listens, a port that was
-        # bound like this is not taken to the next server that looks.
+        # Connections of a previous server are in TIME_WAIT. SO_REUSEADDR is not set before, since a port that is bound
+        # with it and has no listener looks free to other servers.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
 
@@ -108,9 +108,9 @@ def _sharing(bound: socket.socket, address: tuple[object, ...]) -> None:
 def _refused(host: str, port: int, option: str, error: OSError | None) -> str:
     code = error.errno if error else 0
     if code == errno.EADDRINUSE:
-        return f"port {port} of {host} is taken: end what uses it, or choose another with {option} (0 for any free one)"
+        return f"port {port} of {host} is already in use: stop that process, or choose another port with {option}"
     if code in (errno.EACCES, errno.EPERM):
-        return f"port {port} of {host} is reserved: choose one from 1024 with {option}"
+        return f"port {port} of {host} needs more privileges: choose a port from 1024 with {option}"
     if code == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine: listen on 127.0.0.1, or on 0.0.0.0 for all of them"
+        return f"{host} is not an address of this machine: use 127.0.0.1, or 0.0.0.0 for all interfaces"
     return f"cannot listen on port {port} of {host}: {os.strerror(code or 0)}"

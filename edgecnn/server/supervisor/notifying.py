@@ -1,7 +1,7 @@
 """Notifies the service manager of the server's state by the protocol of sd_notify(3).
 
 Each message is a datagram to the socket in `NOTIFY_SOCKET`; without it, nothing is sent. Methods never wait and never
-raise. A message for which the socket has no room is sent again soon, except the watchdog's.
+raise. If the socket is full, a message is sent again soon, except the watchdog's.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 
 OWN_VARIABLES = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
-"""Not passed to child processes, which must not notify the manager."""
+"""Not passed to child processes, which must not notify the service manager."""
 
 _AGAIN_S = 0.2
 _LONGEST_STATUS = 500
@@ -35,7 +35,7 @@ class Notifier:
         if not name:
             return
         if name[0] not in "/@":
-            log.warning("NOTIFY_SOCKET is neither a path nor an abstract name: the service manager is told nothing")
+            log.warning("NOTIFY_SOCKET must be a path or an abstract name: the service manager is not notified")
             return
         self._address = "\0" + name[1:] if name[0] == "@" else name
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -58,7 +58,7 @@ class Notifier:
         self._say("STATUS", line if len(line) <= _LONGEST_STATUS else line[: _LONGEST_STATUS - 1] + "…")
 
     def do_what_is_due(self, *, is_well: bool) -> None:
-        """Send what could not be sent, and the watchdog's message if it is due and the server is well."""
+        """Send unsent messages, and the watchdog's message if it is due and the server is well."""
         now = time.monotonic()
         if self._again_at <= now:
             self._send_unsent()
@@ -72,7 +72,7 @@ class Notifier:
         return min(self._again_at, self._alive_at)
 
     def close(self) -> None:
-        """Send what could not be sent, if there is room now, and close the socket."""
+        """Try to send unsent messages, and close the socket."""
         self._send_unsent()
         if self._socket is not None:
             self._socket.close()
@@ -91,15 +91,15 @@ class Notifier:
             self._again_at = time.monotonic() + _AGAIN_S
 
     def _send(self, message: str) -> bool:
-        """Send a datagram; return False where there is no room for it now."""
+        """Send a datagram; return False if the socket is full."""
         if self._socket is None or self._address is None:
             return True
         try:
             self._socket.sendto(message.encode(), self._address)
         except (BlockingIOError, InterruptedError):
             return False
-        except (OSError, ValueError) as error:  # no such socket, nobody listens, a path that can be none
-            log.debug("the service manager cannot be told", extra={"reason": str(error)})
+        except (OSError, ValueError) as error:  # no such socket, no listener, or an invalid path
+            log.debug("the service manager cannot be notified", extra={"reason": str(error)})
         return True
 
 

@@ -1,4 +1,4 @@
-"""Delivers signals as bytes that a selector waits for."""
+"""Delivers signals through a file descriptor, for a selector."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class Signals:
-    """Collects these signals within the `with` block, in the main thread; signals that are ignored stay ignored.
+    """Collects signals within the `with` block, in the main thread; ignored signals stay ignored.
 
-    A child that is started meanwhile has the default handlers: `exec` resets them, and until then `subprocess` blocks
-    signals, so that a signal to the child is not read here.
+    Child processes have the default handlers: `exec` resets them, and until then `subprocess` blocks signals, so that a
+    signal to the child is not read here.
     """
 
     def __init__(self, wanted: Iterable[signal.Signals]) -> None:
@@ -23,11 +23,11 @@ class Signals:
         self._read = self._write = -1
 
     def fileno(self) -> int:
-        """What a selector waits for."""
+        """Return the file descriptor, for a selector."""
         return self._read
 
     def take(self) -> list[signal.Signals]:
-        """Return the signals that have come since the last time, in their order."""
+        """Return the signals since the last call, in order."""
         try:
             numbers = os.read(self._read, 4096)
         except BlockingIOError:
@@ -40,7 +40,7 @@ class Signals:
         os.set_blocking(self._write, False)
         self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in self._wanted:
-            # `nohup` ignores SIGHUP for us; SIGCHLD is ignored by nobody who waits for children.
+            # `nohup` ignores SIGHUP, which must stay so; SIGCHLD is always needed, to wait for children.
             if signal.getsignal(number) is not signal.SIG_IGN or number is signal.SIGCHLD:
                 self._before[number] = signal.signal(number, _do_nothing)
         return self
@@ -54,4 +54,4 @@ class Signals:
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:
-    """Handle a signal: without a handler, Python writes no byte."""
+    """Ignore a signal; Python writes to the wakeup descriptor only if a handler exists."""

@@ -1,11 +1,11 @@
-"""The supervisor of a server: binds the ports, starts the worker and starts it again, and ends with it.
+"""The supervisor of a server: binds the ports, and starts and restarts the worker.
 
 It imports neither an engine nor NumPy, so it stays small and no model can affect it. It binds the HTTP socket once and
-passes it to each worker, so the port stays bound while the worker is started again.
+passes it to each worker, so the port stays bound while the worker restarts.
 
-SIGTERM, SIGINT and SIGHUP end the server: the worker answers what it has accepted, within the grace time. A second
-signal ends it at once. The service manager is notified when the server is ready and while it is well. Python exits with
-1 after an uncaught error; a worker must exit with another code to be started again.
+SIGTERM, SIGINT and SIGHUP drain the server within the grace time. A second signal ends it at once. The service manager
+is notified when the server is ready and while it is well. Python exits with 1 after an uncaught error; a worker must
+exit with another code to be restarted.
 """
 
 import contextlib
@@ -34,9 +34,9 @@ WORKER = "edgecnn.server.worker"
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _KILLED_AFTER_S = 2.0
-"""Added to the grace time, which the worker keeps itself."""
+"""Added to the grace time, which the worker applies."""
 _LOADING_S = 0.5
-"""Time to end for a worker that has accepted nothing yet: an engine that compiles handles no signal."""
+"""Time to exit for a worker that accepts no requests yet: signals are not handled while an engine compiles."""
 
 log = logging.getLogger("edgecnn.server")
 
@@ -56,11 +56,11 @@ def supervise(
         options: how to serve them.
         roots: folders in which models may be found later.
         module: module that the worker runs.
-        restarts: how often a crashed worker is started again.
+        restarts: how often a crashed worker is restarted.
 
     Returns:
-        The exit code: 0 if everything accepted was answered, 1 if not or if the worker crashed too often, 130 for a
-        second SIGINT, otherwise that of a worker that cannot serve.
+        The exit code: 0 if all accepted requests were answered, 1 if not or if the worker crashed too often, 130 for a
+        second SIGINT, otherwise the code of a worker that cannot serve.
 
     Raises:
         UsageError: the port cannot be bound, there are too few cores, a key or a certificate cannot be read, or, with
@@ -75,7 +75,7 @@ def supervise(
     if options.api_key_file is not None:
         read_api_key(options.api_key_file)
     if options.tls is not None:
-        from edgecnn.server.http.tls import server_context  # 5 MB that a server without TLS does without
+        from edgecnn.server.http.tls import server_context  # takes 5 MB
 
         server_context(*options.tls)
     if options.require_signature is not None:
@@ -127,9 +127,9 @@ class _Supervisor:
         self._kill_loading_at = self._kill_at = float("inf")
 
     def run(self) -> int:
-        """Keep the worker alive until it cannot serve or a signal comes, then wait for its end."""
+        """Run the worker until it cannot serve or a signal arrives, then wait for its exit."""
         log.info("edgecnn listens on %s", self._url, extra={"pid": os.getpid()})
-        self._notifier.status(f"loads what it will serve on {self._url}")
+        self._notifier.status(f"loading models for {self._url}")
         self._start()
         while self._code is None or self._worker.process is not None:
             for key, _ in self._selector.select(self._wait_s()):
@@ -145,7 +145,7 @@ class _Supervisor:
         return self._code
 
     def close(self) -> None:
-        """Leave no process behind, also after an error in this one."""
+        """Kill the worker if it still runs, also after an error in this process."""
         self._worker.send(signal.SIGKILL)
         if self._worker.process is not None:
             self._worker.reap(self._worker.process.wait())
@@ -174,13 +174,13 @@ class _Supervisor:
             self._announced = True
             if self._grpc is not None:
                 log.info("edgecnn answers gRPC on %s", self._grpc.address)
-            log.info("edgecnn serves %s on %s", worker.names or "nothing", self._url)
+            log.info("edgecnn serves %s on %s", worker.names or "no model", self._url)
             self._notifier.ready()
-        refused = f"; could not be served when it started: {worker.refused}" if worker.refused else ""
-        self._notifier.status(f"serves {worker.names or 'nothing'} on {self._url}{refused}")
+        refused = f"; failed to load at the start: {worker.refused}" if worker.refused else ""
+        self._notifier.status(f"serves {worker.names or 'no model'} on {self._url}{refused}")
 
     def _reap(self, code: int) -> None:
-        """Decide what follows from the end of the worker."""
+        """Restart the worker after it ended, or end the server."""
         worker = self._worker
         self._read_notice()  # it may have become ready and ended since the last `select`
         if worker.notice_fd is not None:
@@ -191,10 +191,10 @@ class _Supervisor:
         if self._code is not None:
             lost_nothing = code == 0 or (not worker.is_accepting and code in (-signal.SIGTERM, -signal.SIGKILL))
             if not lost_nothing:
-                log.error("the worker %s before it had answered everything", how)
+                log.error("the worker %s before all requests were answered", how)
                 self._code = self._code or 1
-        elif code in CANNOT_SERVE and not self._announced:  # after that, a later worker may be able to serve again
-            log.error("the worker cannot serve: the server ends", extra={"exit_code": code})
+        elif code in CANNOT_SERVE and not self._announced:  # otherwise a later worker may be able to serve again
+            log.error("the worker cannot serve: the server exits", extra={"exit_code": code})
             self._stop(code)
         else:
             self._crashed(how)
@@ -203,18 +203,18 @@ class _Supervisor:
         worker = self._worker
         if worker.count_crash() and worker.restart_at is not None:
             delay_s = worker.restart_at - time.monotonic()
-            log.warning("the worker %s and is started again in %.1f s", how, max(delay_s, 0.0))
-            self._notifier.status(f"the worker {how} and is started again, crash {worker.crashes} in a row")
+            log.warning("the worker %s and is restarted in %.1f s", how, max(delay_s, 0.0))
+            self._notifier.status(f"the worker {how} and is restarted, crash {worker.crashes} in a row")
         else:
-            log.error("the worker %s, its crash number %d in a row: the server ends", how, worker.crashes)
+            log.error("the worker %s: %d crashes in a row, the server exits", how, worker.crashes)
             self._stop(1)
 
     def _end(self, number: signal.Signals) -> None:
         """Handle a signal: the first one lets the worker finish, the second one kills it."""
         if self._code is not None and number is signal.SIGHUP:
-            return  # a terminal that closes sends it twice, and service managers send it after SIGTERM
+            return  # a closing terminal sends it twice, and service managers send it after SIGTERM
         if self._code is None:
-            log.info("%s: nothing more is accepted, and what was is answered", number.name)
+            log.info("%s: draining, no new request is accepted", number.name)
             self._stop(0)
             return
         log.warning("%s again: the worker is killed", number.name)
@@ -222,11 +222,11 @@ class _Supervisor:
         self._kill_at = time.monotonic()
 
     def _stop(self, code: int) -> None:
-        """Let the worker finish; this process then exits with the code."""
+        """Let the worker drain; this process then exits with the code."""
         self._code = code
         self._notifier.stopping()
-        self._notifier.status("answers what it has accepted, and ends")
-        self._listener.close()  # the worker has it too: once it closes it, clients are refused at once
+        self._notifier.status("draining")
+        self._listener.close()  # clients are refused once the worker has closed its copy too
         if self._grpc is not None:
             self._grpc.close()
         now = time.monotonic()
@@ -247,7 +247,7 @@ class _Supervisor:
             self._kill_loading_at = float("inf")
             if not self._worker.is_accepting:
                 self._worker.send(signal.SIGKILL)
-        # The call itself shows that this process is not stuck. A worker whose engine is stuck ends itself.
+        # The call itself shows that this process runs. A worker whose engine is stuck exits by itself.
         is_well = self._worker.is_well() if self._code is None else self._kill_at > now
         self._notifier.do_what_is_due(is_well=is_well)
 

@@ -15,15 +15,15 @@ from edgecnn.server.supervisor.job import Notice, WorkerJob
 from edgecnn.server.supervisor.notifying import OWN_VARIABLES
 
 _NOT_INHERITED = {*OWN_VARIABLES, "PROMETHEUS_MULTIPROC_DIR"}
-"""With the last, prometheus_client would write every metric to files."""
+"""`PROMETHEUS_MULTIPROC_DIR` would make prometheus_client write all metrics to files."""
 
 
 @dataclass(frozen=True)
 class Restarts:
-    """How often and when a crashed worker is started again.
+    """How often and when a crashed worker is restarted.
 
-    The delays double from `first_s` to `longest_s`. With the defaults the eighth crash in a row ends the server, 13 s
-    and seven starts after the first; from there on the system's service manager restarts the server.
+    The delays double from `first_s` to `longest_s`. With the defaults, the eighth crash in a row ends the server, 13 s
+    and seven starts after the first. Then the system's service manager restarts the server.
 
     Attributes:
         first_s: delay after the first crash.
@@ -47,13 +47,13 @@ class WorkerProcess:
 
     Attributes:
         process: the running process, or None.
-        is_accepting: whether it has reported that it may owe answers.
-        is_ready: whether it has reported that it serves all it can.
+        is_accepting: whether it has reported that it accepts requests.
+        is_ready: whether it has reported that all models were tried.
         names: names of the models that it reported as served.
         refused: names of the models that it reported as refused.
         crashes: number of crashes in a row.
-        restart_at: time of the next start by the monotonic clock; None if none is planned.
-        notice_fd: descriptor to read notices from; None if no more will come.
+        restart_at: time of the next start by the monotonic clock; None if no start is planned.
+        notice_fd: descriptor to read notices from; None after the last one.
     """
 
     def __init__(self, module: str, job: WorkerJob, restarts: Restarts) -> None:
@@ -74,7 +74,7 @@ class WorkerProcess:
         self._received = b""
 
     def start(self) -> None:
-        """Start a process, which gets the job and what earlier processes reported as held.
+        """Start a process with the job and the states that earlier processes reported.
 
         Raises:
             OSError: the system cannot start another process.
@@ -90,7 +90,7 @@ class WorkerProcess:
             self.process = subprocess.Popen(
                 child_command(self._module, json.dumps(schema.plain(job))),
                 env=self._environment,
-                stdin=subprocess.PIPE,  # nothing is written; its end shows the worker that the supervisor is gone
+                stdin=subprocess.PIPE,  # never written to; when it closes, the worker detects the supervisor's end
                 pass_fds=(job.socket_fd, ready_fd),
                 process_group=0,  # a terminal's Ctrl-C reaches only the supervisor, which passes it on once
             )
@@ -128,7 +128,7 @@ class WorkerProcess:
             self.names, self.refused = ", ".join(notice.served), ", ".join(notice.refused)
 
     def is_well(self) -> bool:
-        """Return whether the worker serves, loads within its time limit, or is about to be started again."""
+        """Return whether the worker serves, loads within its time limit, or is about to be restarted."""
         if self.process is None:
             return self.restart_at is not None
         return self.is_accepting or time.monotonic() - self._started_at <= self._loading_s
@@ -145,7 +145,7 @@ class WorkerProcess:
             os.kill(self.process.pid, number)
 
     def reap(self, code: int) -> None:
-        """Record the exit of the process, which has been waited for."""
+        """Record the exit of the process, after the wait for it."""
         assert self.process is not None
         self.process.returncode = code
         if self.process.stdin is not None:
@@ -165,7 +165,7 @@ class WorkerProcess:
 
 
 def ended_children() -> list[tuple[int, int]]:
-    """Reap all children that have ended; return process id and exit code of each, negative for a signal.
+    """Reap all children that have ended; return the process id and exit code of each, negative for a signal.
 
     As the first process of a container, the supervisor also inherits the children of a worker that died.
     """

@@ -1,7 +1,7 @@
-"""The web page's files, read once at the start and answered from memory.
+"""Serves the files of the web page, which are read once at the start.
 
-Only the files in `static/` are served, by name: a path never becomes a file's name. They contain no secret. The content
-security policy allows the page to load its own files and to connect to this server, and nothing else.
+Only the files in `static/` are served: a path from a request never becomes a file name. They contain no secret. The
+content security policy only allows the page to load its own files and to connect to this server.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Page:
     tag: str
 
     def answer(self, exchange: Exchange) -> Response:
-        """Return the file, or 304 if the client has it already (RFC 9110, section 13.1.2)."""
+        """Return the file, or 304 if the client already has it (RFC 9110, section 13.1.2)."""
         headers = (("ETag", self.tag), *_HEADERS)
         known = exchange.head.headers.get("if-none-match", "")
         if not {self.tag, "*"}.isdisjoint(each.strip().removeprefix("W/") for each in known.split(",")):

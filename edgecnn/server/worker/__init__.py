@@ -1,1 +1,1 @@
-"""The process that serves: `python -m edgecnn.server.worker JOB`. Must not be imported by other packages."""
+"""The worker process: `python -m edgecnn.server.worker JOB`. Other packages must not import it."""

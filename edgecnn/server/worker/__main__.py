@@ -17,7 +17,7 @@ logger = logging.getLogger("edgecnn.server.worker")
 
 
 def _new_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return libuv's event loop where it is installed; Windows has none."""
+    """Return uvloop's event loop factory if it is installed (not on Windows), otherwise asyncio's."""
     try:
         import uvloop
     except ModuleNotFoundError:
@@ -26,22 +26,22 @@ def _new_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def main() -> None:
-    """Do the job on the command line."""
+    """Run the job from the command line."""
     job = read_job()
     die_with_parent(job.supervisor_pid)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor too, which says what happens
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the supervisor, which stops the worker
     logs.configure(job.options.log_format, job.options.log_level)
     try:
         with asyncio.Runner(loop_factory=_new_loop()) as runner:
             code = runner.run(Worker(job, runner.get_loop()).run())
-            # Threads of engines may hang; nothing is left to be done.
+            # Skip the normal exit: threads of an engine may hang.
             sys.stderr.flush()
             os._exit(code)
     except EdgecnnError as error:
         logger.error("%s", error)
         os._exit(error.exit_code)
     except BaseException:
-        logger.exception("a bug: the worker ends")
+        logger.exception("internal error: the worker exits")
         os._exit(BROKEN)
 
 

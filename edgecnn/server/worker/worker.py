@@ -1,4 +1,4 @@
-"""The worker: event loop, models and engines in one process. The supervisor binds the port and restarts the worker."""
+"""The worker process: event loop, models and engines. The supervisor binds the port and restarts the worker."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _WATCH_S = 1.0
 _POLL_S = 0.02
 _LINGER_S = 0.5
-"""After the signal to end: for requests that are on their way, which get a 503."""
+"""Time after the stop signal in which arriving requests get a 503."""
 logger = logging.getLogger(__name__)
 
 
@@ -82,7 +82,7 @@ class Worker:
         )
 
     async def run(self) -> int:
-        """Serve until the signal to end; returns the exit code."""
+        """Serve until the stop signal; return the exit code."""
         loop = self._loop
         self._ended: asyncio.Future[int] = loop.create_future()
         options = self._options
@@ -93,7 +93,7 @@ class Worker:
         self._listener = Listener(sock, self._application, limits, ssl_context=context)
         self._grpc: GrpcServer | None = None
         if self._job.grpc_address is not None:
-            from edgecnn.server.grpc import server as grpc  # 20 MB that a server of HTTP alone does without
+            from edgecnn.server.grpc import server as grpc  # imported on demand: it takes 20 MB
 
             self._grpc = grpc.GrpcServer(
                 self._service,
@@ -116,31 +116,31 @@ class Worker:
         return code
 
     def _accept(self) -> None:
-        """Owe answers from now on."""
+        """Report to the supervisor that the worker accepts requests."""
         if not self._is_accepting:
             self._is_accepting = True
-            # Until here the signal ends the process at once: there is nothing to answer.
+            # Before this, SIGTERM ends the process at once, because no request is pending.
             self._loop.add_signal_handler(signal.SIGTERM, self._end, 0)
             say(self._job, Notice())
 
     def _loaded(self) -> None:
-        """Report the models that are served. End if there are none, or, with `strict`, if one is missing.
+        """Report the served models. Exit if no model is served or, with `strict`, if one is missing.
 
-        `strict` does not apply to a restarted worker: new versions may have been refused in the meantime.
+        `strict` does not apply to a restarted worker, because new versions may have been refused since the start.
         """
         models = self._model_host.models.values()
         is_strict = self._options.strict and not self._job.held
         if not any(model.state == "ready" or model.is_unloaded for model in models):
-            logger.error("there is nothing to serve: no bundle could be loaded")
+            logger.error("no model to serve: no bundle could be loaded")
             self._end(1)
         elif is_strict and any(model.reason for model in models):
-            logger.error("not every bundle could be loaded, and --strict was asked for")
+            logger.error("a bundle could not be loaded: exiting because of --strict")
             self._end(1)
         elif is_strict and self._model_host.has_warned:
-            logger.error("there was a warning, and --strict was asked for")
+            logger.error("a bundle caused a warning: exiting because of --strict")
             self._end(1)
         else:
-            self._accept()  # also if all models are unloaded: they may be loaded again
+            self._accept()  # also if all models are unloaded: clients may load them again
             ready = tuple(model.name for model in models if model.state == "ready")
             refused = tuple(model.name for model in models if model.state != "ready" and not model.is_unloaded)
             say(self._job, Notice(served=ready, refused=refused))
@@ -150,16 +150,16 @@ class Worker:
             self._ended.set_result(code)
 
     def _watch(self) -> None:
-        """End the process where an engine has died, or does not come back: nothing can stop a run.
+        """Exit if an engine fails or hangs, because a run cannot be cancelled.
 
-        In a thread of its own, since a run may be under way in the event loop's.
+        This runs in a separate thread, because a run may block the event loop's thread.
         """
         while True:
             time.sleep(_WATCH_S)
             for model in list(self._model_host.models.values()):
                 fields = {"model": model.name}
                 if model.longest_run_s() > self._options.stall_timeout_s:
-                    logger.critical("the engine does not come back from a run", extra=fields)
+                    logger.critical("the engine hangs: a run exceeded the stall timeout", extra=fields)
                     os._exit(STALLED)
                 if model.has_died:
                     logger.critical("the engine fails on every image", extra=fields)
@@ -170,7 +170,7 @@ class Worker:
         return self._listener.busy + (self._grpc.busy if self._grpc else 0)
 
     async def _drain(self) -> int:
-        """Begin nothing new, answer what was accepted, and close; returns the exit code."""
+        """Refuse new requests, answer the accepted ones, and close; return the exit code."""
         self._service.drain()
         self._listener.drain()
         logger.info("draining", extra={"in_flight": self._busy()})
@@ -182,12 +182,12 @@ class Worker:
         stops = [door.stop(max(0.0, end - now)) for door in (self._listener, self._grpc) if door is not None]
         answered = all(await asyncio.gather(*stops))
         if not answered:
-            logger.error("the grace time is over, and not everything is answered")
+            logger.error("the grace period ended before all requests were answered")
         return 0 if answered else STALLED
 
 
 def limits_of(options: ServeOptions) -> Limits:
-    """Return the bounds of a connection."""
+    """Return the limits of connections and requests."""
     return Limits(
         max_connections=options.max_connections,
         max_body_bytes=options.max_body_mb << 20,

@@ -1,1 +1,1 @@
-"""Latency, throughput, and memory, measured in child processes. Must not decide which setting is best."""
+"""Measures latency, throughput and memory in child processes. Must not decide which setting is best."""

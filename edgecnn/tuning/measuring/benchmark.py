@@ -1,4 +1,4 @@
-"""Latency, throughput and memory of bundles under every setting that was asked for, in one interleaved run."""
+"""Measures latency, throughput and memory of bundles under several settings, in interleaved turns."""
 
 import contextlib
 import itertools
@@ -29,21 +29,21 @@ _EXPONENTIALS = 65_536  # 256 KB, which stay in the cache
 
 @dataclass(frozen=True)
 class Measured:
-    """One bundle under one setting.
+    """The result of one bundle under one setting.
 
     Attributes:
-        bundle: its name.
-        digest: of the bundle.
-        model_precision: `fp32` or `int8`, of the bundle.
-        setting: how it ran.
-        version: of the engine.
-        warm_up_runs: how many runs came before the first that counts.
-        steady: whether their times showed no trend at the end.
-        open_s: how long opening took, reading and proving the bundle included.
-        resident_bytes: memory of the process that ran it, everything included.
+        bundle: name of the bundle.
+        digest: digest of the bundle.
+        model_precision: precision of the bundle, `fp32` or `int8`.
+        setting: the setting.
+        version: version of the engine.
+        warm_up_runs: number of warm-up runs.
+        steady: whether the times of the last warm-up runs showed no trend.
+        open_s: seconds for reading, checking and opening the bundle.
+        resident_bytes: memory of the whole process.
         speed: times and throughput.
-        peak_share: the operations of a second, as a fraction of this machine's measured peak in that precision; None
-            where either is unknown.
+        peak_share: operations per second, as a fraction of this machine's measured peak in that precision; None if
+            either is unknown.
         notes: warnings of the session.
     """
 
@@ -63,7 +63,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Failed:
-    """A setting under which a bundle does not run here, and why."""
+    """A setting under which a bundle does not run here, and the reason."""
 
     bundle: str
     setting: Setting
@@ -72,15 +72,15 @@ class Failed:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The whole of a run.
+    """The result of a benchmark.
 
     Attributes:
-        site: where.
+        site: hardware and engine versions.
         measured_at: UTC time, ISO 8601.
-        yardstick_ms: time of the yardstick in each round: a fixed computation without an engine.
-        peaks: operations of a second that this machine has reached, by precision and number of threads.
-        results: in the order in which they were asked for.
-        failed: what did not run.
+        yardstick_ms: time of the yardstick in each round; the yardstick is a fixed computation without an engine.
+        peaks: measured peaks in operations per second, by precision and number of threads.
+        results: results in the order of the candidates.
+        failed: settings that did not run.
     """
 
     site: Site
@@ -93,14 +93,15 @@ class Benchmark:
     def __post_init__(self) -> None:
         rounds = [self.yardstick_ms, *(each.speed.turns_ms for each in self.results)]
         if any(len(times) != len(self.yardstick_ms) or not times or min(times) <= 0 for times in rounds):
-            raise ValueError("each result and the yardstick must have one positive time a round")
+            raise ValueError("each result and the yardstick must have one positive time per round")
 
 
 class _Yardstick:
-    """A `Runner` that computes exponentials in NumPy, and so measures the machine at this moment.
+    """A `Runner` that computes exponentials in NumPy, which measures the machine's current speed.
 
-    No engine takes part: an upgrade of an engine does not change the result, a busy neighbour or a lower clock does. It
-    uses one core, because two that wait for each other take twenty times as long if one of them is busy.
+    It uses no engine: other load and the clock rate change its time, and an engine upgrade does not. It runs on one
+    core, because threads that wait for each other take up to twenty times as long if another process uses one of the
+    cores.
     """
 
     def __init__(self) -> None:
@@ -130,7 +131,7 @@ def settings(
     streams: Iterable[int] = (1,),
     batches: Iterable[int] = (1,),
 ) -> list[Setting]:
-    """Return every combination."""
+    """Return all combinations."""
     combinations = itertools.product(backends, precisions, threads, streams, batches)
     return [
         Setting(backend, precision=precision, threads=count, streams=streams_, batch=batch)  # type: ignore[arg-type]
@@ -148,21 +149,21 @@ def benchmark(
     peak: PeakOf | None = None,
     progress: Progress = silent,
 ) -> Benchmark:
-    """Measure every bundle under every setting, in turns of `turn_s` seconds; each in a process of its own.
+    """Measure every bundle under every setting in a separate process, in turns of `turn_s` seconds.
 
-    `modules` maps a backend that is no engine to the module that runs it. `peak` measures what this machine reaches in
-    a precision with so many threads.
+    `modules` maps a backend that is not an engine to the module that runs it. `peak` returns this machine's peak for a
+    precision and a number of threads.
     """
     entered = [
         Candidate(bundle, setting, modules=modules) for bundle, setting in itertools.product(bundles, candidates)
     ]
-    before = _peaks(entered, peak)  # and again at the end: what disturbs a peak makes it lower
+    before = _peaks(entered, peak)  # measured again at the end; the higher value counts, as disturbances lower it
     with contextlib.ExitStack() as stack:
         room = _MEMORY_SHARE * (memory_limit() or math.inf)
         for number, candidate in enumerate(entered):
             progress("opening", number, len(entered), str(candidate))
             if room <= 0:
-                candidate.failure = "not measured: there is no memory for so many at once; name fewer"
+                candidate.failure = "not measured: not enough memory; name fewer bundles or settings"
             elif stack.enter_context(candidate).open():
                 room -= candidate.resident_bytes() or 0
         progress("opening", len(entered), len(entered))
@@ -187,7 +188,7 @@ def benchmark(
 
 
 def _peaks(candidates: Iterable[Candidate], peak: PeakOf | None) -> dict[_PeakKey, float]:
-    """Measure what this machine reaches in each precision and number of threads that the candidates use."""
+    """Return the measured peaks for each precision and number of threads that the candidates use."""
     if peak is None:
         return {}
     keys = dict.fromkeys(key for candidate in candidates if (key := _peak_key(candidate)) is not None)
@@ -195,7 +196,7 @@ def _peaks(candidates: Iterable[Candidate], peak: PeakOf | None) -> dict[_PeakKe
 
 
 def _peak_key(candidate: Candidate) -> _PeakKey | None:
-    """Return what a candidate's operations are to be held against; None where there is nothing."""
+    """Return the precision and threads of the peak to compare a candidate with; None if none applies."""
     setting, manifest = candidate.setting, candidate.bundle.manifest
     if manifest.macs is None or device_kind(setting.device) != "cpu":
         return None

@@ -1,4 +1,4 @@
-"""A bundle under one setting, from opening to its last turn; what goes wrong with it stays with it."""
+"""A bundle under one setting, in its own process. Its failures do not affect other candidates."""
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -17,13 +17,13 @@ Answer = TypeVar("Answer")
 
 
 class Candidate:
-    """What is measured, in a process of its own; a `Runner`.
+    """A bundle and setting to measure in a separate process. Implements `Runner`.
 
     Attributes:
-        bundle: what runs.
-        setting: how.
-        failure: why it does not run here, or does not any more; None while it does.
-        crashed: whether its process died or hung.
+        bundle: the bundle.
+        setting: the setting.
+        failure: why it does not run, or stopped running; None while it runs.
+        crashed: whether its process crashed or hung.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Candidate:
         return f"{self.bundle.manifest.name} ({self.bundle.manifest.precision}) on {self.setting}"
 
     def open(self, *, warm_up_s: float = LIMIT_S) -> bool:
-        """Open it and run until it is steady; false where that fails."""
+        """Open the bundle and warm up. Return whether that succeeded."""
         if self.failure is not None:
             return False
         if self._worker is None:
@@ -70,15 +70,15 @@ class Candidate:
         return self._ask(lambda worker: worker.turn(seconds))
 
     def replay(self) -> SelfTestResult | None:
-        """Replay the bundle's self-test; None where the engine fails."""
+        """Run the bundle's self-test. Return None if the engine fails."""
         return self._ask(Worker.replay)
 
     def resident_bytes(self) -> int | None:
-        """Return the memory of its process; None where there is none any more."""
+        """Return the memory of the process, or None if it does not run."""
         return self._ask(Worker.resident_bytes)
 
     def close(self) -> None:
-        """End its process; it can be opened again."""
+        """End the process. It can be opened again."""
         if self._worker is not None:
             self._worker.close()
             self._worker = None
@@ -90,7 +90,7 @@ class Candidate:
         self.close()
 
     def _ask(self, question: Callable[[Worker], Answer]) -> Answer | None:
-        """Ask its process something; None where it does not run, or fails over it."""
+        """Send a request to the process. Return None if it does not run, or fails."""
         try:
             return None if self._worker is None else question(self._worker)
         except EngineError as error:

@@ -1,4 +1,4 @@
-"""Two benchmarks of different days: which differences are real, which are the machine's mood."""
+"""Compares two benchmarks, and separates real changes from variations of the machine."""
 
 import json
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from edgecnn.tuning.measuring.estimates import Rounds, change
 
 @dataclass(frozen=True)
 class Change:
-    """One bundle under one setting, then and now.
+    """The change of one bundle under one setting.
 
     Attributes:
-        bundle: its name.
-        setting: how it ran.
-        same_bundle: whether it is the same, byte for byte, or only of that name.
-        before_ms: median time of one run then.
-        after_ms: now.
-        change: relative; 0.1 is a tenth slower.
-        verdict: `slower` or `faster` where the interval excludes 0, else `the same`.
+        bundle: name of the bundle.
+        setting: the setting.
+        same_bundle: whether the digests are equal; otherwise only the names are.
+        before_ms: median time of one run in the earlier benchmark.
+        after_ms: the same in the later one.
+        change: relative change; 0.1 is 10 % slower.
+        verdict: `slower` or `faster` if the interval excludes 0, else `the same`.
     """
 
     bundle: str
@@ -37,14 +37,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What has changed since an earlier benchmark.
+    """The comparison with an earlier benchmark.
 
     Attributes:
-        measured_at: when the earlier one was measured, UTC.
-        site: in what the place differs, or None.
-        changes: of what both have measured.
-        failed: what ran then and does not any more, and why.
-        missing: what else only the earlier one has measured.
+        measured_at: UTC time of the earlier benchmark.
+        site: differences of hardware or engine versions, or None.
+        changes: changes of all results that both benchmarks have.
+        failed: results of the earlier benchmark that do not run any more, with the reason.
+        missing: other results that only the earlier benchmark has.
     """
 
     measured_at: str
@@ -60,10 +60,10 @@ class Comparison:
 
 
 def compare(before: Benchmark, after: Benchmark) -> Comparison:
-    """Hold a benchmark against an earlier one.
+    """Compare a benchmark with an earlier one.
 
-    The two were not interleaved, so that whatever the machine did in between is in the difference. What it did to
-    everything alike is taken out by the yardstick that both have timed in every round.
+    The yardstick, which both benchmarks timed in every round, corrects for changes of the machine's overall speed.
+    Other differences between the two days remain, because the benchmarks were not interleaved.
     """
     pairs = [(old, new) for new in after.results if (old := _earlier(before, new)) is not None]
     found = [id(old) for old, _ in pairs]
@@ -83,7 +83,7 @@ def compare(before: Benchmark, after: Benchmark) -> Comparison:
 
 
 def _earlier(before: Benchmark, new: Measured) -> Measured | None:
-    """Find what an earlier benchmark has of a result: the same bundle, or the only one of its name."""
+    """Return the earlier result with the same digest and setting, or else the only one with the same name."""
     named = [old for old in before.results if (old.bundle, old.setting) == (new.bundle, new.setting)]
     same = [old for old in before.results if (old.digest, old.setting) == (new.digest, new.setting)]
     if same:
@@ -92,20 +92,20 @@ def _earlier(before: Benchmark, new: Measured) -> Measured | None:
 
 
 def read_benchmark(path: Path) -> Benchmark:
-    """Read what `edgecnn benchmark --json` wrote.
+    """Read the output of `edgecnn benchmark --json`.
 
     Raises:
-        EdgecnnError: it is something else.
+        EdgecnnError: the file is not a benchmark, or cannot be read.
     """
     try:
         document = json.loads(path.read_bytes())
         if isinstance(document, dict):
-            document.pop("comparison", None)  # what it was held against is of no matter here
+            document.pop("comparison", None)  # not part of `Benchmark`
         return schema.read(Benchmark, document)
     except OSError as error:
         raise EdgecnnError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise EdgecnnError(f"{path} is no benchmark: {error}; `edgecnn benchmark --json` writes one") from None
+        raise EdgecnnError(f"{path} is not a benchmark: {error}; create one with `edgecnn benchmark --json`") from None
 
 
 def _change(before: Benchmark, old: Measured, after: Benchmark, new: Measured) -> Change:

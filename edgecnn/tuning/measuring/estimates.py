@@ -1,7 +1,7 @@
-"""What a few dozen noisy turns say, and how sure that is: percentiles and ratios with bootstrap intervals.
+"""Percentiles and ratios of noisy turns, with bootstrap intervals.
 
-Turns are resampled, not single runs: runs of one turn share the machine's mood, and pretending otherwise would make
-the intervals far too narrow (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8).
+Whole turns are resampled, because the runs within a turn are correlated. Resampling single runs would give intervals
+that are far too narrow (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +20,14 @@ _MOST_TIMES = 500
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a candidate is.
+    """The speed of a candidate.
 
     Attributes:
         p50_ms: median time of one run of a batch.
         p90_ms: 90th percentile.
         p99_ms: 99th percentile.
         images_per_s: throughput.
-        runs: how many were timed.
+        runs: number of timed runs.
         turns_ms: median of each turn, in order.
     """
 
@@ -40,7 +40,7 @@ class Speed:
 
 
 def speed(turns: Sequence[Turn]) -> Speed:
-    """Summarise the turns of one candidate."""
+    """Return the speed of a candidate from its turns."""
     times = [_bounded(np.array(turn.times_ms)) for turn in turns]
     images, seconds = np.array([turn.images for turn in turns]), np.array([turn.seconds for turn in turns])
     choices = _choices(len(turns))
@@ -67,34 +67,34 @@ def medians_ms(turns: Sequence[Turn]) -> tuple[float, ...]:
 
 
 def _bounded(times: np.ndarray) -> np.ndarray:
-    """Return a turn's times, of very many evenly spread ones: a thousand resamples of them all would take seconds."""
+    """Return at most `_MOST_TIMES` evenly spaced times of a turn: resampling all of them would take seconds."""
     return times[:: -(-len(times) // _MOST_TIMES)]
 
 
 def median_ms(
     sessions: Mapping[str, Session], images: np.ndarray, *, rounds: int = 12, turn_s: float = 0.08
 ) -> dict[str, Estimate]:
-    """Time several sessions on the same batch, in turns; returns the median of one run in milliseconds.
+    """Time several sessions on the same batch, in turns. Return the median time of one run in milliseconds.
 
     Args:
         sessions: name to session.
         images: one batch, uint8 [N, H, W, C].
         rounds: turns of each session.
-        turn_s: approximate duration of one turn; a turn has three runs at least.
+        turn_s: approximate duration of one turn; a turn has at least three runs.
     """
     turns = interleave([InProcess(session, images) for session in sessions.values()], rounds=rounds, seconds=turn_s)
     return {name: speed(took).p50_ms for name, took in zip(sessions, turns, strict=True)}
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> Estimate:
-    """Estimate how many times as long one candidate takes as another, from one figure of each in the same rounds."""
+    """Estimate the ratio of two candidates' times, from one value of each per round."""
     quotients = np.array(slow) / np.array(fast)
     return _estimate(lambda chosen: float(np.median(quotients[chosen])), _choices(len(quotients)))
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """What one candidate took in each round of a measurement, and what the machine's yardstick took in the same."""
+    """The times of one candidate and of the machine's yardstick in each round of a benchmark."""
 
     times_ms: tuple[float, ...]
     yardstick_ms: tuple[float, ...]
@@ -103,7 +103,7 @@ class Rounds:
 def change(before: Rounds, after: Rounds) -> Estimate:
     """Estimate the relative change of the median between two measurements that were not interleaved.
 
-    What the yardstick has changed by is taken out: it is the machine's. The rounds of either day are resampled whole.
+    The change of the yardstick is divided out, as it belongs to the machine. Whole rounds are resampled.
     """
     old = [_corrected(before, chosen) for chosen in _choices(len(before.times_ms))]
     new = [_corrected(after, chosen) for chosen in _choices(len(after.times_ms), seed=1)]
@@ -114,13 +114,13 @@ def change(before: Rounds, after: Rounds) -> Estimate:
 
 
 def _corrected(rounds: Rounds, chosen: np.ndarray) -> float:
-    """Return a median in units of the yardstick's."""
+    """Return the median in units of the yardstick's median."""
     times, yardstick = np.array(rounds.times_ms), np.array(rounds.yardstick_ms)
     return float(np.median(times[chosen]) / np.median(yardstick[chosen]))
 
 
 def _choices(count: int, seed: int = 0) -> list[np.ndarray]:
-    """Draw the rounds of every resample, with replacement."""
+    """Return random rounds for every resample, drawn with replacement."""
     return list(np.random.default_rng(seed).integers(0, count, (RESAMPLES, count)))
 
 

@@ -1,9 +1,9 @@
-"""How many operations a second this machine computes at its best, as an engine reaches it.
+"""Measures this machine's peak: the most operations per second that an engine reaches.
 
-A latency says nothing about how much is left to win; beside the peak it does: INT8 at 82 % of what this machine can.
-The peak is measured, not worked out from clock and instructions: what a container and an engine's kernels leave of
-those, nobody writes down. A packaged graph, a chain of convolutions that suits both engines, is run for it.
-`python -m edgecnn.tuning.measuring.peak PRECISION THREADS` does so in a process of its own.
+The peak shows how much faster a network could become: for example, that INT8 already runs at 82 % of it. It is measured
+because it cannot be computed from clock rate and instructions: containers and kernels reduce it by an unknown factor.
+The measurement runs a packaged graph, a chain of convolutions that is fast on both engines.
+`python -m edgecnn.tuning.measuring.peak PRECISION THREADS` measures it in a separate process.
 """
 
 import json
@@ -34,17 +34,17 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Peak:
-    """The most operations a second that this machine computes, two for each multiply-accumulate, and the engine."""
+    """The peak in operations per second, two for each multiply-accumulate, and the engine that reached it."""
 
     ops_per_s: float
     engine: str
 
 
 def peak_apart(precision: PeakPrecision, threads: int) -> float | None:
-    """Measure this machine's operations a second in a child process, which an engine may crash.
+    """Measure the peak in a child process, because an engine may crash.
 
     Returns:
-        None if no engine computes in that precision here.
+        Operations per second, or None if no engine supports the precision here.
     """
     command = child_command("edgecnn.tuning.measuring.peak", precision, str(threads))
     try:
@@ -57,17 +57,17 @@ def peak_apart(precision: PeakPrecision, threads: int) -> float | None:
 
 
 def machine_peak(precision: PeakPrecision, threads: int, *, seconds: float = 0.5) -> Peak:
-    """Measure this machine's peak: the highest of the installed engines that compute in this precision here.
+    """Measure this machine's peak: the highest of all installed engines that support the precision.
 
-    Each engine is measured for about so many seconds.
+    Each engine runs for about `seconds`.
 
     Raises:
-        UsageError: there is no such number of threads.
+        UsageError: threads are below 1.
         EngineMissing: no engine is installed.
-        EngineError: no engine computes in this precision here.
+        EngineError: no engine supports the precision here.
     """
     peaks: list[Peak] = []
-    refusal: EngineError = EngineMissing("no engine is installed that could show this machine's peak")
+    refusal: EngineError = EngineMissing("no engine is installed: install one to measure the peak")
     for name in installed():
         try:
             peak = measure_peak(get_backend(name), precision=precision, threads=threads, seconds=seconds)
@@ -81,14 +81,14 @@ def machine_peak(precision: PeakPrecision, threads: int, *, seconds: float = 0.5
 
 
 def measure_peak(backend: Backend, *, precision: PeakPrecision, threads: int, seconds: float = 0.5) -> float:
-    """Measure how many operations a second an engine reaches on the CPU, two for each multiply-accumulate.
+    """Measure the operations per second that an engine reaches on the CPU, two for each multiply-accumulate.
 
-    The result is the best of many short runs, three at least: disturbances only make a run slower. Each thread has the
-    work of one image. A processor that lowers its clock when it is hot does not hold this peak for minutes.
+    The result is the best of at least three short runs, because disturbances only make a run slower. Each thread gets
+    the work of one image. A processor that throttles when it is hot cannot sustain this peak for minutes.
 
     Raises:
-        UsageError: there is no such number of threads.
-        PrecisionUnavailable: the engine does not compute in this precision here.
+        UsageError: threads are below 1.
+        PrecisionUnavailable: the engine does not support the precision here.
         EngineError: the engine failed.
     """
     if threads < 1:
@@ -103,12 +103,12 @@ def measure_peak(backend: Backend, *, precision: PeakPrecision, threads: int, se
 
 
 def _images(count: int) -> np.ndarray:
-    """Return images of every level: a processor may draw less power, and clock higher, on numbers all alike."""
+    """Return images with all levels: with uniform data a processor can use less power and clock higher."""
     return np.resize(np.arange(256, dtype=np.uint8), (count, *_SHAPE))
 
 
 def _fastest(session: Session, images: np.ndarray, seconds: float) -> float:
-    session.run(images)  # the first one prepares
+    session.run(images)  # warm-up
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < _LEAST_RUNS or time.perf_counter() < end:
@@ -119,13 +119,13 @@ def _fastest(session: Session, images: np.ndarray, seconds: float) -> float:
 
 
 def main() -> None:
-    """Measure the peak that the command line names, and print it on the last line; print nothing if that fails."""
+    """Print the peak for the precision and threads on the command line, or nothing if measuring fails."""
     precision, threads = sys.argv[1:]
     try:
-        found = machine_peak(precision, int(threads))  # type: ignore[arg-type]  # the parent has a typed one
+        found = machine_peak(precision, int(threads))  # type: ignore[arg-type]  # the parent passes a valid precision
     except EdgecnnError:
         return
-    print(json.dumps(schema.plain(found)))  # noqa: T201  # it is the answer
+    print(json.dumps(schema.plain(found)))  # noqa: T201  # the parent reads it
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The other end of a worker: one candidate in a process of its own, as a `Runner`."""
+"""Controls a worker: one candidate in a separate process, as a `Runner`."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ from edgecnn.tuning.measuring.worker import Opened
 
 WORKER = "edgecnn.tuning.measuring.worker"
 TIMEOUT_S = 120.0
-"""Of one answer, beyond the time that was asked for; a large network on a small device opens slowly."""
+"""Time limit of one answer, beyond the requested duration. Large networks open slowly on small devices."""
 
 _END_S = 5.0
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Worker:
-    """A candidate that runs in a process of its own; close it, or use it in a `with` block."""
+    """A candidate in a separate process. Close it, or use it in a `with` block."""
 
     def __init__(
         self,
@@ -40,13 +40,13 @@ class Worker:
         modules: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        """Start the process, and open the path in it: a bundle, or what the module of the backend in `modules` opens.
+        """Start the process, which opens the path: a bundle, or the input of the backend's module in `modules`.
 
-        An answer may take `timeout_s`, beyond the time that was asked for.
+        An answer may take `timeout_s` longer than the requested duration.
 
         Raises:
-            EngineCrashed: the process died, or did not answer.
-            EngineError: the engine refused the bundle or the setting.
+            EngineCrashed: the process crashed, or did not answer in time.
+            EngineError: the engine rejected the bundle or the setting.
         """
         self.setting = setting
         self._timeout_s = timeout_s
@@ -79,11 +79,11 @@ class Worker:
         return self._ask({"turn": seconds}, Turn, seconds)
 
     def replay(self) -> SelfTestResult:
-        """Replay the bundle's self-test."""
+        """Run the bundle's self-test."""
         return self._ask({"replay": 0}, SelfTestResult, 0)
 
     def resident_bytes(self) -> int:
-        """Return the memory that the process has now."""
+        """Return the current memory of the process."""
         return self._ask({"memory": 0}, dict[str, int], 0)["resident_bytes"]
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class Worker:
 
     def _ask(self, command: dict[str, float], cls: type[T], seconds: float) -> T:
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has died: the answer, which is none, tells how
+        with contextlib.suppress(OSError):  # the process has ended: `_answer` reports how
             self._process.stdin.write(json.dumps(command) + "\n")
             self._process.stdin.flush()
         return self._answer(cls, seconds + self._timeout_s)
@@ -124,12 +124,12 @@ class Worker:
             if isinstance(document, dict) and "error" in document:
                 raise EngineError(document["error"])
             return schema.read(cls, document)
-        except ValueError as error:  # it died in the middle of a line, or something else writes there
+        except ValueError as error:  # the process died while writing, or another library wrote to the pipe
             self._process.kill()
-            raise EngineCrashed(f"{self.setting.backend} gave an answer that cannot be read: {error}") from None
+            raise EngineCrashed(f"{self.setting.backend} sent an invalid answer: {error}") from None
 
     def _read(self) -> None:
-        """Pass answers on; the empty one at the end says that there are no more."""
+        """Put answers into the queue, and an empty one when the pipe closes."""
         assert self._process.stdout is not None
         try:
             with self._process.stdout as answers:
@@ -143,7 +143,7 @@ class Worker:
             code = self._process.wait(timeout=_END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return "it hung while it ended"
+            return "it hung while exiting"
         name = signal_name(code)
         if name is not None:
             return name

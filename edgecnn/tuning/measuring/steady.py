@@ -1,7 +1,7 @@
-"""When warm-up is over: when the times show no trend any more, not after a number that somebody once chose.
+"""Decides when warm-up is over: when the times of runs show no trend any more.
 
-The first runs of a graph pack weights, fill caches and raise the clock; on another machine that takes another number
-of them. The test is that of Mann, Nonparametric tests against trend, 1945, in Kendall's form.
+The first runs of a graph pack weights, fill caches and raise the clock rate. How many runs that takes depends on the
+machine. The test is Mann's test against trend (Nonparametric tests against trend, 1945), in Kendall's form.
 """
 
 import math
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from statistics import median
 
 WINDOW = 10
-"""Points that must show no trend."""
+"""Number of last points that must show no trend."""
 
 POINT_S = 0.01
-"""A point is the median of the runs of so many seconds, of one run at least: single short runs are mostly noise."""
+"""A point is the median of the runs within this time, at least one: the time of a single short run is too noisy."""
 
 LEVEL = 0.05
 LIMIT_S = 5.0
@@ -22,12 +22,12 @@ LIMIT_S = 5.0
 
 @dataclass(frozen=True)
 class WarmUp:
-    """What came before the first time that counts.
+    """The warm-up runs before the first timed run.
 
     Attributes:
-        runs: how many.
-        seconds: how long they took.
-        steady: whether the last ones showed no trend; else the time for it was over.
+        runs: number of runs.
+        seconds: duration.
+        steady: whether the last runs showed no trend; otherwise the time limit was reached.
     """
 
     runs: int
@@ -43,7 +43,7 @@ def trend(values: Sequence[float]) -> float:
     variance = (count * (count - 1) * (2 * count + 5) - sum(tie * (tie - 1) * (2 * tie + 5) for tie in ties)) / 18
     if variance <= 0:
         return 1.0
-    deviations = max(abs(score) - 1, 0) / math.sqrt(variance)  # less one: the score is discrete
+    deviations = max(abs(score) - 1, 0) / math.sqrt(variance)  # minus one: continuity correction
     return math.erfc(deviations / math.sqrt(2))
 
 

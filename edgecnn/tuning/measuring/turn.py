@@ -1,4 +1,4 @@
-"""One turn of a candidate: its session runs for a moment, while all others wait."""
+"""One turn of a candidate: its session runs for a short time while all other candidates wait."""
 
 import random
 import time
@@ -14,7 +14,7 @@ from edgecnn.runtime.engines.backend import Session
 from edgecnn.runtime.streaming import stream
 
 _UNTIMED = 0.2
-"""Share of a turn that is not timed: the machine has just done something else."""
+"""Untimed share of a turn, for warming up after another candidate's turn."""
 
 _LEAST_RUNS = 3
 
@@ -23,13 +23,12 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Turn:
-    """What was timed.
+    """The measurements of one turn.
 
     Attributes:
-        times_ms: of each run of a batch; with several streams from when it was handed to the engine to its answer, so
-            that waiting in the engine's queue is in it.
-        images: how many were answered.
-        seconds: how long all of it took.
+        times_ms: time of each run of a batch; with several streams including the wait in the engine's queue.
+        images: number of answered images.
+        seconds: duration.
     """
 
     times_ms: tuple[float, ...]
@@ -38,10 +37,10 @@ class Turn:
 
 
 class Runner(Protocol):
-    """Whatever can take a turn: a session in this process, or a process of its own."""
+    """A candidate that can take a turn: a session in this process, or a separate process."""
 
     def turn(self, seconds: float) -> Turn | None:
-        """Run for about so long; None where it cannot any more."""
+        """Run for about the given time. Return None if the candidate failed."""
         ...
 
 
@@ -107,12 +106,12 @@ def interleave(
     stage: str = "measuring",
     progress: Progress = silent,
 ) -> list[list[Turn]]:
-    """Give every runner `rounds` turns, one a round in a random order: a drift of the machine affects all alike.
+    """Give every runner `rounds` turns, one per round in random order: drifts of the machine affect all equally.
 
-    A runner that fails is left out of the rounds that follow. `stage` is what `progress` shows.
+    A runner that fails takes no part in later rounds. `stage` is the name that `progress` shows.
     """
     order = list(range(len(runners)))
-    shuffle = random.Random(seed).shuffle  # noqa: S311  # no secret: an order that can be repeated
+    shuffle = random.Random(seed).shuffle  # noqa: S311  # not for security: the order must be reproducible
     turns: list[list[Turn]] = [[] for _ in runners]
     done, total = 0, rounds * len(order)
     for _ in range(rounds):

@@ -1,7 +1,7 @@
-"""The process in which one candidate runs: `python -m edgecnn.tuning.measuring.worker`, driven over its pipes.
+"""The process that runs one candidate: `python -m edgecnn.tuning.measuring.worker`.
 
-A process each, so that an engine that crashes takes nobody along, and its memory is its own. Commands come as lines
-of JSON on stdin, answers go out the same way; when stdin ends, so does the process.
+Each candidate has its own process, so that a crash affects no other one and its memory can be measured. The process
+reads commands as lines of JSON from stdin, and writes answers to stdout. It ends when stdin closes.
 """
 
 import json
@@ -30,7 +30,7 @@ from edgecnn.tuning.measuring.turn import InProcess
 
 @dataclass(frozen=True)
 class Opened:
-    """A candidate that is ready: what runs, the seconds that reading, checking and opening took, and the warnings."""
+    """An opened candidate: its session, the seconds for reading, checking and opening it, and warnings."""
 
     session: SessionInfo
     seconds: float
@@ -50,10 +50,10 @@ Opener = Callable[[Path, Setting], Subject]
 
 
 def serve(opener: Opener) -> None:
-    """Open what the command line names, and do what stdin asks until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
+    """Open the candidate that the command line names, and run commands from stdin until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too, and ends this process
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what an engine prints must not come between
+    os.dup2(2, 1)  # engines print to stdout; keep it free for answers
     path, setting = Path(sys.argv[1]), schema.parse(Setting, sys.argv[2])
     try:
         subject, opened = _open(path, setting, opener)
@@ -65,7 +65,7 @@ def serve(opener: Opener) -> None:
 
 
 def self_test_batch(bundle: Bundle, batch: int) -> np.ndarray:
-    """Return one batch of a bundle's own images, uint8 [batch, H, W, C]."""
+    """Return one batch of the bundle's self-test images, uint8 [batch, H, W, C]."""
     return np.resize(bundle.self_test().images, (batch, *bundle.manifest.image_shape))
 
 
@@ -91,7 +91,7 @@ def _do(command: dict[str, Any], subject: Subject) -> Any:
 
 
 def _resident_bytes() -> int:
-    """Return the memory that this process has now, or its peak if the system reports only that."""
+    """Return the current memory of this process, or its peak if the system reports only that."""
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmRSS:"):

@@ -76,7 +76,7 @@ def ready_body(subject: Subject) -> None:
     "model-ready-body",
     'GET /v2/models/M/ready answers {"name": M, "ready": true}',
     f'{REST}, Model Ready: "The model ready endpoint returns the readiness probe response for the server along with '
-    'the name of the model." The OpenAPI document beside it asks for no body',
+    'the name of the model." The OpenAPI document requires no body',
 )
 def model_ready_body(subject: Subject) -> None:
     document = document_of(subject.get(f"{subject.path}/ready"))

@@ -30,7 +30,7 @@ def index(subject: Subject) -> str:
 
 @topic.extended(
     "index-ready",
-    'POST /v2/repository/index with {"ready": true} lists those that are ready',
+    'POST /v2/repository/index with {"ready": true} lists only ready models',
     f'{REPOSITORY}: "If true return only models ready for inferencing."',
 )
 def index_ready(subject: Subject) -> None:

@@ -13,8 +13,8 @@ from reference_server import listening
 
 
 @dataclass
-class Told:
-    """An answer that the proxy passes on, and the request that it answers. A lie changes the answer."""
+class Proxied:
+    """An answer in the proxy, and its request. A lie changes the answer."""
 
     path: str
     request: bytes
@@ -24,7 +24,7 @@ class Told:
     sent: dict[str, str] = field(default_factory=dict)
 
 
-Lie = Callable[[Told], Any]
+Lie = Callable[[Proxied], Any]
 
 
 @contextlib.contextmanager
@@ -42,15 +42,15 @@ def lying(port: int, lie: Lie) -> Iterator[int]:
                 connection.request(self.command, self.path, body, passed | {"content-length": str(len(body))})
                 reply = connection.getresponse()
                 headers = {name.lower(): value for name, value in reply.getheaders()}
-                told = Told(self.path, body, reply.status, headers, reply.read(), sent)
-            lie(told)
-            told.headers.pop("content-length", None)
-            self.send_response(told.status)
-            for name, value in told.headers.items():
+                proxied = Proxied(self.path, body, reply.status, headers, reply.read(), sent)
+            lie(proxied)
+            proxied.headers.pop("content-length", None)
+            self.send_response(proxied.status)
+            for name, value in proxied.headers.items():
                 self.send_header(name, value)
-            self.send_header("content-length", str(len(told.body)))
+            self.send_header("content-length", str(len(proxied.body)))
             self.end_headers()
-            self.wfile.write(told.body)
+            self.wfile.write(proxied.body)
 
         def whole_body(self) -> bytes:
             if "transfer-encoding" not in self.headers:

@@ -58,7 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._send(code, {"error": message or explain or "malformed request"}, {"Connection": "close"})
 
     def log_message(self, *_: object) -> None:
-        """Write no log."""
+        """Disable logging."""
 
     def _body(self) -> bytes:
         """Read the body as the headers frame it.
@@ -99,7 +99,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         answer(_decoded(body, self.headers.get("Content-Encoding", "")))
 
     def _route(self) -> tuple[str, Callable[[bytes], None]]:
-        """Return the method of a path, and what answers it.
+        """Return the method and the handler of a path.
 
         Raises:
             Refusal: the path does not exist.
@@ -169,7 +169,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         fields = {"Content-Type": "application/json", "Content-Length": str(len(content))} | (headers or {})
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         body = b"" if self.command == "HEAD" else content
-        with contextlib.suppress(OSError):  # the client may be gone
+        with contextlib.suppress(OSError):  # the client may have disconnected
             self.wfile.write(f"HTTP/1.1 {status} {self.responses[status][0]}\r\n{head}\r\n".encode() + body)
 
 
@@ -178,7 +178,7 @@ def serving(*, api_key: str | None = None, context: ssl.SSLContext | None = None
     """Run the server in threads of this process; yields its port.
 
     Args:
-        api_key: that requests must bear; None for none.
+        api_key: required of requests; None for no key.
         context: with the server's certificate, for https.
     """
     handler = type("ConfiguredHandler", (Handler,), {"api_key": api_key, "batches": []})
@@ -190,13 +190,13 @@ def serving(*, api_key: str | None = None, context: ssl.SSLContext | None = None
 def listening(
     handler: type[http.server.BaseHTTPRequestHandler], context: ssl.SSLContext | None = None
 ) -> Iterator[int]:
-    """Answer connections to a free port with a handler each; yields the port."""
+    """Listen on a free port, with a handler for each connection; yields the port."""
 
     class Quiet(http.server.ThreadingHTTPServer):
         request_queue_size = 128
 
         def handle_error(self, *_: object) -> None:
-            """Print nothing about connections that the client or the upstream server breaks."""
+            """Print no error for connections that the client or the upstream server breaks."""
 
     with Quiet(("127.0.0.1", 0), handler) as server:
         if context is not None:

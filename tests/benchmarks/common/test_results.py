@@ -1,4 +1,4 @@
-"""Files of `benchmarks/common/results.py`."""
+"""The output files of `benchmarks/common/results.py`."""
 
 import json
 from pathlib import Path
@@ -10,13 +10,13 @@ from benchmarks.common.results import command_line, origin, output
 from benchmarks.common.tables import where
 
 
-def test_data_is_ignored_by_git_and_pages_are_not():
+def test_git_ignores_data_but_not_pages():
     found = output("serving")
     assert found.data == REPOSITORY / "build" / "benchmarks" / "serving.json"
     assert found.page == REPOSITORY / "benchmarks" / "results" / "serving.md"
 
 
-def test_writes_both_files_into_the_folder_that_is_named(tmp_path: Path):
+def test_writes_both_files_into_the_given_folder(tmp_path: Path):
     folder = command_line("What it does.").parse_args(["--out", str(tmp_path / "new")]).out
     found = output("it", folder)
     assert found.read() == {}
@@ -31,7 +31,7 @@ def test_help_shows_the_description_as_written(capsys: pytest.CaptureFixture[str
     assert "One.\n\n    python -m it" in capsys.readouterr().out
 
 
-def test_the_origin_is_written_in_one_line():
+def test_writes_the_origin_in_one_line():
     assert where(origin() | {"versions": {"numpy": "2.4"}}).endswith("cores; numpy 2.4")
 
 

@@ -1,11 +1,11 @@
-"""Tables and figures of `benchmarks/common/tables.py`."""
+"""Tables and numbers of `benchmarks/common/tables.py`."""
 
 import pytest
 
 from benchmarks.common.tables import cell, digits, interval, ratio, table
 
 
-def test_aligns_columns_of_figures_right():
+def test_aligns_number_columns_right():
     rows = [["lenet", "*0.045* (bf16)", "", "≥ 0.75"], ["vgg16", "+1.92 [1.49, 2.37]", "3 s", "—"]]
     header, rule, first, _ = table(["network", "time", "start", "wanted"], rows).splitlines()
     assert header == "| network | time | start | wanted |"

@@ -1,4 +1,4 @@
-"""`make devices`: what must hold is looked for, and holds on an emulated Raspberry Pi and on Haswell."""
+"""`make devices`: the checks themselves, and their run on an emulated Raspberry Pi 4 and Haswell."""
 
 import dataclasses
 import shutil
@@ -52,82 +52,82 @@ def emulated(test: Callable) -> Callable:
     return pytest.mark.slow(pytest.mark.skipif(MISSING is not None, reason=MISSING or "")(test))
 
 
-def test_nothing_is_told_where_all_holds():
+def test_reports_nothing_if_all_checks_pass():
     assert shortcomings([FINE], [DEVICE], GUARDED) == ()
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
-        ({"verify": 3, "problem": "a logit is off"}, "edgecnn verify ends with 3: a logit is off"),
-        ({"rms_ratio": None}, "it answers nothing"),
+        ({"verify": 3, "problem": "a logit is off"}, "edgecnn verify exited with 3: a logit is off"),
+        ({"rms_ratio": None}, "no answer"),
         ({"rms_ratio": 1.06}, "the RMS logit error is 1.060 of this machine's"),
         ({"rms_ratio": 0.94}, "the RMS logit error is 0.940 of this machine's"),
     ],
 )
-def test_a_bundle_that_answers_otherwise_on_a_device_is_told(change: dict[str, object], told: str):
+def test_reports_wrong_answers_of_a_bundle(change: dict[str, object], expected: str):
     cell = dataclasses.replace(FINE, **change)
     (line,) = shortcomings([cell], [], None)
-    assert line.startswith(f"max, lenet: {told}")
+    assert line.startswith(f"max, lenet: {expected}")
 
 
-def test_errors_of_rounding_alone_may_be_larger_elsewhere():
+def test_allows_larger_rounding_errors_in_fp32():
     assert shortcomings([dataclasses.replace(FINE, precision="fp32", rms_ratio=1.4)], [], None) == ()
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
-        ({"doctor": 1}, "edgecnn doctor ends with 1"),
+        ({"doctor": 1}, "edgecnn doctor exited with 1"),
         ({"problems": {"onnxruntime": "crashed"}}, "onnxruntime: crashed"),
         ({"predicted": "1"}, "a 7 is predicted as 1 and served as 7"),
         ({"served": "9"}, "a 7 is predicted as 7 and served as 9"),
-        ({"served_exit": -9}, "edgecnn serve ends with -9 after SIGTERM"),
+        ({"served_exit": -9}, "edgecnn serve exited with -9 after SIGTERM"),
     ],
 )
-def test_a_command_that_does_otherwise_on_a_device_is_told(change: dict[str, object], told: str):
-    assert shortcomings([], [dataclasses.replace(DEVICE, **change)], None) == (f"Haswell: {told}",)
+def test_reports_failing_commands(change: dict[str, object], expected: str):
+    assert shortcomings([], [dataclasses.replace(DEVICE, **change)], None) == (f"Haswell: {expected}",)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
-        ({"verify_warns": ()}, "edgecnn verify of full on OpenVINO does not say that sums may saturate"),
-        ({"strict_verify": 0}, "edgecnn verify of full on OpenVINO does not say that sums may saturate"),
-        ({"uncured_error": 0.3}, "the self-test of full would not catch ONNX Runtime's sums if they saturated"),
-        ({"load_warns": ()}, "loading full on OpenVINO goes unnoticed"),
-        ({"strict_load": 0}, "loading full on OpenVINO goes unnoticed"),
-        ({"uncured": 1.0}, "full does not saturate on ONNX Runtime: the cure was not tried"),
+        ({"verify_warns": ()}, "edgecnn verify of full on OpenVINO does not warn of saturation"),
+        ({"strict_verify": 0}, "edgecnn verify of full on OpenVINO does not warn of saturation"),
+        ({"uncured_error": 0.3}, "the self-test of full would not detect saturation in ONNX Runtime"),
+        ({"load_warns": ()}, "loading full on OpenVINO gives no warning"),
+        ({"strict_load": 0}, "loading full on OpenVINO gives no warning"),
+        ({"uncured": 1.0}, "full does not saturate on ONNX Runtime: exact INT8 was not tested"),
     ],
 )
-def test_a_bundle_that_saturates_unnoticed_is_told(change: dict[str, object], told: str):
-    assert shortcomings([], [DEVICE], dataclasses.replace(GUARDED, **change)) == (f"Haswell: {told}",)
+def test_reports_unnoticed_saturation(change: dict[str, object], expected: str):
+    assert shortcomings([], [DEVICE], dataclasses.replace(GUARDED, **change)) == (f"Haswell: {expected}",)
 
 
-def test_a_doctor_that_does_not_see_saturation_is_told():
+def test_reports_a_doctor_that_misses_saturation():
     blind = dataclasses.replace(DEVICE, saturates={"onnxruntime": [], "openvino": []}, incurable=[])
     assert shortcomings([], [blind], GUARDED) == (
-        "Haswell: edgecnn doctor does not say that full-range weights saturate",
+        "Haswell: edgecnn doctor does not report that full-range weights saturate",
     )
 
 
-def test_the_page_shows_every_cell_and_why_one_fails():
+def test_page_lists_every_cell_and_failure():
     bad = dataclasses.replace(FINE, device="Haswell", verify=3, problem="the proof of lenet fails")
     text = page([DEVICE], [bad], GUARDED)
-    assert "| Haswell: AVX2, no VNNI | a processor | saturates unless told, saturates | 7 | 7 | 4 s | 250 MB |" in text
+    assert "| Haswell: AVX2, no VNNI | a processor | saturates by default, saturates | 7 | 7 | 4 s | 250 MB |" in text
     assert "| lenet | Haswell: AVX2, no VNNI | **fails** | 200 | 0 | 1 | 0.1 | 1.010 | 5.0 s | 160 MB |" in text
     assert "the proof of lenet fails" in text
     assert "9.00 times this machine's" in text
 
 
-def test_folders_of_this_machine_are_not_told():
+def test_removes_folders_from_messages():
     assert without_folders(["the proof of /somewhere/else/lenet does not hold"]) == (
         "the proof of lenet does not hold",
     )
 
 
 @emulated
-def test_the_committed_bundle_holds_and_is_served_on_a_raspberry_pi_4_and_on_haswell():
+def test_serves_the_committed_bundle_on_all_devices():
     assert quick() == ()
 
 
@@ -147,11 +147,9 @@ def flipped(bundle: Path) -> Path:
         lambda bundle: reseal(bundle, MODELS["opset too new"](b"")),
         lambda bundle: reseal(bundle, MODELS["unknown operator"](b"")),
     ],
-    ids=["a flipped bit", "empty", "opset too new", "unknown operator"],
+    ids=["flipped bit", "empty", "opset too new", "unknown operator"],
 )
-def test_a_damaged_bundle_is_refused_on_a_raspberry_pi_4_by_its_files_name(
-    damage: Callable[[Path], Path], tmp_path: Path
-):
+def test_rejects_a_damaged_bundle_on_a_raspberry_pi(damage: Callable[[Path], Path], tmp_path: Path):
     bad = damage(Path(shutil.copytree(COMMITTED, tmp_path / "bad")))
     done = CORTEX_A72.run("-m", "edgecnn", "verify", str(bad), "--backend", "onnxruntime")
     assert done.returncode == 1, done.stderr

@@ -3,7 +3,7 @@
 from benchmarks.devices.footprint import FIRST, page
 
 
-def test_the_page_has_figures_beside_their_bounds():
+def test_page_shows_figures_with_their_limits():
     text = page(
         {
             "measured_at": "2026-01-01T00:00:00+00:00",

@@ -17,7 +17,7 @@ def test_writes_two_classes_of_photographs(tmp_path: Path):
         assert picture.size == (500, 375)
 
 
-def test_the_page_has_the_share_of_each_case():
+def test_page_shows_the_share_of_each_case():
     compute = {"device": "cpu", "precision": "fp32", "threads": 2, "processes": 1}
     case = {"architecture": "lenet", "image_size": 32, "images": "in memory", "waiting": 0.0037, "images_per_s": 2653.7}
     site = {"processor": "a processor", "cores": 2, "engines": {}}

@@ -1,4 +1,4 @@
-"""The page of `benchmarks/engines/compare.py`: means over networks, and no loss left out."""
+"""The page of `benchmarks/engines/compare.py`: means over networks, with all losses included."""
 
 import numpy as np
 import pytest
@@ -36,14 +36,14 @@ def result(network: str, *, ours: float, peer: float, eager: float) -> Result:
     )
 
 
-def test_the_geometric_mean_is_that_of_the_medians_and_its_interval_holds_it():
+def test_geometric_mean_lies_in_its_interval():
     found = geometric_mean([np.array([1.0, 2.0, 3.0]), np.array([8.0, 8.0, 8.0])])
     assert found.value == pytest.approx(4)
     assert found.low < found.value < found.high
     assert found.low == pytest.approx(8**0.5)
 
 
-def test_the_page_holds_losses_and_what_did_not_run():
+def test_page_lists_losses_and_failures():
     networks = (result("lenet", ours=2, peer=1, eager=8), result("resnet18", ours=4, peer=8, eager=32))
     results = summary(networks)
     text = page(results, title="# Title")
@@ -55,7 +55,7 @@ def test_the_page_holds_losses_and_what_did_not_run():
     assert "it crashed" in text
 
 
-def test_a_table_has_as_many_cells_in_every_row():
+def test_table_rows_have_equally_many_cells():
     text = page(summary([result("lenet", ours=2, peer=1, eager=8)]), title="# Title")
     for block in text.split("\n\n"):
         if block.startswith("|"):

@@ -1,4 +1,4 @@
-"""The page of `benchmarks/serving/conformance.py`: where servers differ, and nothing else."""
+"""The page of `benchmarks/serving/conformance.py` shows only the differences between servers."""
 
 from benchmarks.serving.conformance_page import page
 
@@ -19,7 +19,7 @@ def report(*outcomes: str) -> dict[str, object]:
     return {"server": "a server 1", "extensions": [], "totals": [total], "results": results}
 
 
-def test_it_has_totals_differences_and_what_was_found():
+def test_page_shows_totals_and_differences():
     reports = {"one": report("pass", "pass", "fail"), "two": report("pass", "fail", "fail")}
     text = page({"measured_at": "2026-01-01T00:00:00+00:00", "versions": {"one": {"p": "1"}}, "reports": reports})
     assert "| required | 2 / 1 / 0 | 1 / 2 / 0 |" in text

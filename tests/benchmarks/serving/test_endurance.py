@@ -11,43 +11,43 @@ from benchmarks.serving.sigterm import Sent, count
 from benchmarks.serving.soak import balance, growth, slope
 
 
-def test_a_request_that_the_server_had_is_lost_without_a_whole_answer():
+def test_counts_lost_requests():
     sent = [
         Sent("answered", at=1.0, outcome=200),
         Sent("refused", at=3.0, outcome=503),
         Sent("before the signal", at=1.0, outcome="reset"),
-        Sent("the log has it", at=3.0, outcome="closed"),
-        Sent("a part of the answer came", at=3.0, outcome="partial"),
-        Sent("nobody ever said anything", at=3.0, outcome="silence"),
-        Sent("never got in", at=3.0, outcome="reset"),
+        Sent("logged", at=3.0, outcome="closed"),
+        Sent("partly answered", at=3.0, outcome="partial"),
+        Sent("no answer", at=3.0, outcome="silence"),
+        Sent("not accepted", at=3.0, outcome="reset"),
     ]
-    found = count(sent, {"answered", "the log has it"}, signalled=2.0)
+    found = count(sent, {"answered", "logged"}, signalled=2.0)
     assert (found["sent"], found["lost"], found["never_in"], found["unexpected"]) == (7, 4, 1, 0)
 
 
-def test_any_other_status_is_unexpected():
+def test_counts_any_other_status_as_unexpected():
     assert count([Sent("a", at=1.0, outcome=500)], set(), signalled=2.0)["unexpected"] == 1
 
 
-def test_counters_balance_where_every_request_has_one_end():
+def test_counters_balance_if_each_request_ends_once():
     counters = {"received": 10.0, "succeeded": 5.0, "failed invalid": 2.0, "failed busy": 1.0, "cancelled": 2.0}
     assert balance(counters) == 0
     assert balance(counters | {"cancelled": 1.0}) == 1
 
 
-def test_a_slope_is_that_of_the_line_through_the_points():
+def test_slope_of_a_line_is_exact():
     hours = np.arange(12) / 10
     found = slope(hours, 100 + 3 * hours)
     assert (found.value, found.low, found.high) == pytest.approx((3, 3, 3))
 
 
-def test_memory_that_only_wavers_has_a_slope_about_zero():
+def test_slope_of_oscillating_memory_is_near_zero():
     samples = [{"seconds": float(i), "resident_mb": 100 + float(np.sin(i / 6))} for i in range(240)]
     found = growth(samples)["mb_per_hour"]
     assert found["low"] < 0 < found["high"]
 
 
-def test_a_request_that_overlaps_with_a_swap_counts_as_within_it():
+def test_counts_overlapping_requests_as_swapping():
     answers = [(0.0, 0.5, "old"), (0.9, 0.2, "old"), (1.5, 0.1, "old"), (1.9, 0.3, "new"), (2.5, 0.5, "new")]
     found = summary([(1.0, 2.0)], answers)
     assert (found["answers"], found["versions_seen"], found["swap_s"]) == (5, 2, 1.0)
@@ -60,7 +60,7 @@ ORIGIN: dict[str, Any] = {
 }
 
 
-def test_the_page_of_reloads_has_a_row_for_each_network():
+def test_reload_page_has_a_row_for_each_network():
     times = {"p50": 1.0, "p99": 7.0, "p99.9": 9.0, "max": 27.0}
     found = {"network": "lenet", "swaps": 20, "answers": 1500, "lost": ["TimeoutError"], "swap_s": 0.7}
     text = reload.page(
@@ -70,7 +70,7 @@ def test_the_page_of_reloads_has_a_row_for_each_network():
     assert "a processor, 2 cores; onnxruntime 1.32" in text
 
 
-def test_the_page_of_sigterms_has_what_was_lost():
+def test_sigterm_page_shows_lost_requests():
     counts = {"sent": 1500, "sent_after_signal": 3, "lost": 2, "never_in": 1, "unexpected": 0}
     exits = {"exit_codes": {"0": 9, "-9": 1}, "exit_s": {"value": 1.0, "low": 0.9, "high": 1.1}, "longest_exit_s": 1.5}
     how = {"runs": 10, "clients": 8, "statuses": {"200": 1400, "503": 90}}
@@ -79,7 +79,7 @@ def test_the_page_of_sigterms_has_what_was_lost():
         assert f"| {row} |" in text
 
 
-def test_the_page_of_a_soak_has_verdicts_that_fail():
+def test_soak_page_shows_failed_verdicts():
     held = {"resident_mb": 105.0, "worker_mb": 85.0, "pss_mb": 80.0, "descriptors": 22, "threads": 7}
     text = soak.page(
         ORIGIN
@@ -100,6 +100,6 @@ def test_the_page_of_a_soak_has_verdicts_that_fail():
     assert "counters: received 6,710." in text
 
 
-def test_reads_the_head_of_an_answer():
+def test_parses_the_head_of_an_answer():
     head = requests.parse_head(b"HTTP/1.1 503 Busy\r\nContent-Length: 12\r\nCONNECTION: close\r\n\r\n")
     assert head == requests.Head(status=503, length=12, is_last=True)

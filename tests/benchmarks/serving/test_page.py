@@ -1,4 +1,4 @@
-"""The page of `benchmarks/serving/compare.py`: claims that say when they fail, and losses in the table."""
+"""The page of `benchmarks/serving/compare.py`: failed claims and losses are shown."""
 
 import pytest
 
@@ -35,11 +35,11 @@ def part(**more: object) -> dict[str, object]:
     return where | {"rounds": 2, "seconds": 4.0, "rows": [], "claims": []} | more
 
 
-def test_refusals_are_no_results():
+def test_rejections_are_not_results():
     assert load(100, refused=40).per_s == pytest.approx(30)
 
 
-def test_a_row_holds_the_figures_of_all_turns():
+def test_row_combines_all_turns():
     found = row(OURS, turns(200, 300), loads=[load(200), load(310, refused=10)], seen={"idle_mb": 100.0})
     assert found["per_s"]["value"] == pytest.approx(125)
     assert found["errors"] == 10
@@ -47,27 +47,27 @@ def test_a_row_holds_the_figures_of_all_turns():
     assert found["turns_per_s"] == [100, 150]
 
 
-def test_a_ratio_is_of_the_same_rounds():
+def test_ratio_compares_equal_rounds():
     assert over(turns(50, 500), turns(100, 1000))["value"] == pytest.approx(0.5)
 
 
-def test_a_server_that_answered_nothing_in_a_turn_has_a_ratio_too():
+def test_ratio_of_a_server_without_answers_is_zero():
     assert over(turns(0, 0), turns(100, 100))["value"] == 0
 
 
 @pytest.mark.parametrize(
     ("values", "least", "holds"), [([0.8, 0.9], 0.75, True), ([0.5, 0.6], 0.75, False), ([0.7, 0.8], 0.75, None)]
 )
-def test_a_claim_holds_only_where_its_whole_interval_does(values, least, holds):
+def test_lower_claim_needs_its_whole_interval(values, least, holds):
     assert claim("it", median(values), least=least)["holds"] is holds
 
 
 @pytest.mark.parametrize(("values", "holds"), [([1.0, 1.5], True), ([3.0, 4.0], False), ([1.0, 4.0], None)])
-def test_a_claim_from_above_holds_only_where_its_whole_interval_does(values, holds):
+def test_upper_claim_needs_its_whole_interval(values, holds):
     assert claim("it", median(values), most=2.0)["holds"] is holds
 
 
-def test_lenets_claims_are_held_against_the_bare_handler_and_mlserver():
+def test_lenet_claims_compare_with_other_servers():
     taken = {
         OURS: turns(80, 80),
         REFERENCE: turns(100, 100),
@@ -80,17 +80,17 @@ def test_lenets_claims_are_held_against_the_bare_handler_and_mlserver():
     assert [each["holds"] for each in found] == [True, False, False]
 
 
-def test_a_claim_about_what_did_not_run_is_none():
+def test_makes_no_claim_about_what_did_not_run():
     assert lenet_claims({OURS: turns(1)}, {}) == []
     assert resnet_claims("resnet18", {OURS: turns(1)}) == []
 
 
-def test_a_resnets_claims_are_held_against_its_engine():
+def test_resnet_claims_compare_with_the_engine():
     found = resnet_claims("resnet18", {OURS: turns(97, 97), OURS_JPEG: turns(80, 80), ENGINE: turns(100, 100)})
     assert [each["holds"] for each in found] == [True, False]
 
 
-def test_the_page_holds_losses_and_what_did_not_run():
+def test_page_lists_losses_and_failures():
     ours, engine = turns(40, 40), turns(100, 100)
     rows = [row(OURS, ours, loads=[load(40), load(40)], seen={}), row(ENGINE, engine, loads=[], seen={})]
     setting = {"backend": "openvino", "threads": 2, "streams": 1, "batch": 4}
@@ -102,10 +102,10 @@ def test_the_page_holds_losses_and_what_did_not_run():
     )
     assert "| the engine alone | 50.0 [50.0, 50.0] | — | — | — | — | — | — | — |" in text
     assert "LitServe, JPEG does not run: it ended" in text
-    assert "openvino, threads 2, runs at once 1, batch up to 4" in text
+    assert "openvino, threads 2, instances 1, batch up to 4" in text
 
 
-def test_a_table_has_as_many_cells_in_every_row():
+def test_table_rows_have_equally_many_cells():
     idle = {"name": "edgecnn", "ready_s": median([1.0]), "resident_mb": median([140.0]), "shared_mb": median([90.0])}
     overload = {"name": "10 × the peak", "over_peak": median([0.95]), "broken": 0, "unsent": 3}
     text = page(

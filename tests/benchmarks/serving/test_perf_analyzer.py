@@ -1,4 +1,4 @@
-"""The page of `benchmarks/serving/perf_analyzer.py`: perf_analyzer's figures in our units, and what failed."""
+"""The page of `benchmarks/serving/perf_analyzer.py`: perf_analyzer's figures in milliseconds, and failures."""
 
 import pytest
 
@@ -10,14 +10,14 @@ Server Compute Infer,Server Compute Output,Client Recv,p50 latency,p90 latency,p
 """
 
 
-def test_its_microseconds_become_milliseconds():
+def test_converts_microseconds_to_milliseconds():
     found = figures(REPORT)
     assert found["per_s"] == 5506.45
     assert (found["p50_ms"], found["p99_ms"]) == (0.685, 0.943)
     assert sum(found[name] for name in ("network_ms", "queue_ms", "input_ms", "infer_ms")) == pytest.approx(0.648)
 
 
-def test_the_page_has_a_row_for_each_way_and_says_what_failed():
+def test_page_has_a_row_for_each_way_and_failures():
     rows = [
         {"name": "HTTP, binary", "concurrency": 4, "requests": 9, "errors": 0} | figures(REPORT),
         {"name": "gRPC", "concurrency": 1, "requests": 0, "errors": 0, "problem": "exit code 99: no"},
@@ -34,5 +34,5 @@ def test_the_page_has_a_row_for_each_way_and_says_what_failed():
         }
     )
     assert "| HTTP, binary | 4 | 5,506 | 0.69 | 0.94 |" in text
-    assert "- gRPC, 1 under way: no figures, exit code 99: no" in text
+    assert "- gRPC, 1 concurrent: no figures, exit code 99: no" in text
     assert "perf_analyzer 2.48.0" in text

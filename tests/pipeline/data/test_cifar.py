@@ -1,4 +1,4 @@
-"""CIFAR-10: both forms of its files, a pickle that wants more than arrays, and how it comes here."""
+"""CIFAR-10: both file formats, malicious pickles, and downloads."""
 
 import io
 import pickle
@@ -20,13 +20,13 @@ NAMES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_b
 
 
 def planes(position: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two images as the files hold them: the red, the green, the blue plane of each in a row."""
+    """Return two images in file order: the red, green and blue plane of each in a row."""
     chosen = slice(2 * position, 2 * position + 2)
     return IMAGES[chosen].transpose(0, 3, 1, 2).reshape(2, -1), TARGETS[chosen]
 
 
 class Python2Pickler(pickle._Pickler):  # type: ignore[name-defined]
-    """Writes as Python 2 did, which had one type for text and bytes: the real files were written by it."""
+    """Writes like Python 2, which had one type for text and bytes and wrote the original files."""
 
     dispatch: ClassVar[dict[type, object]] = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
 
@@ -63,7 +63,7 @@ def write_binary(folder: Path) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that EDGECNN_DATA names for it; nothing else is looked into, and there is no network."""
+    """The CIFAR-10 folder in EDGECNN_DATA, without other folders and without network."""
     monkeypatch.setenv("EDGECNN_DATA", str(tmp_path / "sets"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("write", [write_pickled, write_binary])
-def test_both_forms_give_the_same_images(write, place: Path):
+def test_reads_pickles_and_binary_files(write, place: Path):
     write(place)
     source = open_source("cifar10")
     train, test = source.split("train"), source.split("test")
@@ -87,7 +87,7 @@ def test_both_forms_give_the_same_images(write, place: Path):
     assert train.known_targets().dtype == np.int64
 
 
-def test_what_torchvision_has_downloaded_is_found(place: Path):
+def test_finds_torchvision_downloads(place: Path):
     write_pickled(place.parents[1] / "data" / "cifar-10-batches-py")
     assert len(Cifar10().split("test")) == 2
 
@@ -102,11 +102,11 @@ class Payload:
         return (Path.touch, (self.path,))
 
 
-def test_a_pickle_that_wants_more_than_arrays_is_refused_and_nothing_is_executed(place: Path):
+def test_rejects_pickles_without_executing_them(place: Path):
     write_pickled(place)
     trap = place / "executed"
     (place / "test_batch").write_bytes(pickle.dumps({b"data": Payload(trap), b"labels": [0]}, protocol=2))
-    with pytest.raises(SourceError, match="it asks for"):
+    with pytest.raises(SourceError, match="is not allowed"):
         Cifar10().split("test")
     assert not trap.exists()
 
@@ -114,7 +114,7 @@ def test_a_pickle_that_wants_more_than_arrays_is_refused_and_nothing_is_executed
 DAMAGES = {
     "empty": b"",
     "text": b"<html>404</html>",
-    "cut": old_pickle({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 1]})[:-400],
+    "truncated": old_pickle({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 1]})[:-400],
     "another key": old_pickle({b"images": 1}),
     "one target too few": old_pickle({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]}),
     "another class": old_pickle({b"data": np.zeros((1, 3072), np.uint8), b"labels": [10]}),
@@ -123,7 +123,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_one_line_that_names_it(damage: str, place: Path):
+def test_rejects_a_damaged_file(damage: str, place: Path):
     write_pickled(place)
     (place / "test_batch").write_bytes(DAMAGES[damage])
     with pytest.raises(SourceError, match=r"test_batch.*download it again") as raised:
@@ -132,14 +132,14 @@ def test_a_damaged_file_is_one_line_that_names_it(damage: str, place: Path):
 
 
 @pytest.mark.parametrize("content", [b"", bytes(3072), bytes([10]) + bytes(3072)])
-def test_a_damaged_binary_file_is_one_line_that_names_it(content: bytes, place: Path):
+def test_rejects_a_damaged_binary_file(content: bytes, place: Path):
     write_binary(place)
     (place / "test_batch.bin").write_bytes(content)
     with pytest.raises(SourceError, match=r"test_batch\.bin.*download it again"):
         Cifar10().split("test")
 
 
-def test_without_files_and_network_it_says_where_it_looked_and_how_to_get_them(place: Path):
+def test_explains_how_to_get_missing_files(place: Path):
     with pytest.raises(SourceError) as raised:
         Cifar10().split("train")
     message = str(raised.value)
@@ -148,7 +148,7 @@ def test_without_files_and_network_it_says_where_it_looked_and_how_to_get_them(p
     assert "\n" not in message
 
 
-def test_a_download_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_downloads_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import torchvision
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -170,6 +170,6 @@ def test_a_download_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mo
     assert [path.name for path in (tmp_path / "edgecnn" / "data").iterdir()] == ["cifar-10-batches-py"]
 
 
-def test_another_split_is_refused():
+def test_rejects_an_unknown_split():
     with pytest.raises(SourceError, match="train and test"):
         Cifar10().split("val")

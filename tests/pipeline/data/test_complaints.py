@@ -1,4 +1,4 @@
-"""What a user is told of a data source before training on it."""
+"""Warnings about a data source before training."""
 
 import shutil
 from pathlib import Path
@@ -31,12 +31,12 @@ def pets(root: Path) -> Path:
     return root
 
 
-def test_a_clean_source_has_nothing_to_complain_of(tmp_path: Path):
+def test_a_clean_source_has_no_warnings(tmp_path: Path):
     assert complaints(ImageFolder(pets(tmp_path))) == []
     assert complaints(open_source("digits")) == []
 
 
-def test_images_in_both_splits_are_named_and_counted(tmp_path: Path):
+def test_names_images_in_both_splits(tmp_path: Path):
     root = pets(tmp_path)
     for index in range(4):
         shutil.copy(root / "train" / "cat" / f"c{index}.png", root / "test" / "dog" / f"copy{index}.png")
@@ -46,7 +46,7 @@ def test_images_in_both_splits_are_named_and_counted(tmp_path: Path):
     assert "and 1 more" in found
 
 
-def test_grey_and_colour_files_are_read_as_colour_and_said_so(tmp_path: Path):
+def test_warns_of_grey_and_colour_files(tmp_path: Path):
     root = pets(tmp_path)
     pictures(root / "train" / "cat", 3, grey=True)
     source = ImageFolder(root)
@@ -55,15 +55,15 @@ def test_grey_and_colour_files_are_read_as_colour_and_said_so(tmp_path: Path):
     assert "3 of 11 training images" in found
 
 
-def test_colour_that_comes_late_is_not_lost(tmp_path: Path):
-    """The first file shows grey, as RGB: the others decide too."""
+def test_detects_colour_after_a_grey_image(tmp_path: Path):
+    """The first file is grey stored as RGB; the other files are colour."""
     root = pets(tmp_path)
     grey = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, axis=2)
     Image.fromarray(grey).save(root / "train" / "cat" / "a.png")
     assert ImageFolder(root).mode == "RGB"
 
 
-def test_a_class_without_test_images_is_named(tmp_path: Path):
+def test_warns_of_a_class_without_test_images(tmp_path: Path):
     class Half:
         name, labels, mode = "half", ("a", "b"), "L"
 
@@ -73,4 +73,4 @@ def test_a_class_without_test_images_is_named(tmp_path: Path):
             wanted = np.flatnonzero(targets <= (1 if name == "train" else 0))
             return split.subset([int(i) for i in wanted])
 
-    assert complaints(Half()) == ["half has no test images of b: top-1 says nothing of them"]
+    assert complaints(Half()) == ["half has no test images of b: top-1 does not cover these classes"]

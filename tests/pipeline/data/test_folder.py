@@ -1,4 +1,4 @@
-"""Image folders: divided and undivided, and what is said about folders that are not right."""
+"""Image folders with and without a split, and errors for invalid folders."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ AS_THEY_ARE = Preprocessing("RGB", None, None, (0.0,) * 3, (1.0,) * 3)
 
 
 def add(folder: Path, count: int, *, seed: int = 0, mode: str = "RGB", suffix: str = ".png") -> Path:
-    """Add images of noise to a class folder."""
+    """Add noise images to a class folder."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(seed)
     for number in range(count):
@@ -39,27 +39,27 @@ def divided(root: Path, *parts: str) -> Path:
 
 
 def names(split: Split) -> list[str]:
-    """The files of a split, in its order: class folder and name."""
+    """Return the files of a split, in order: class folder and name."""
     paths = [split.images[i] for i in range(len(split))]
     return [f"{path.parent.name}/{path.name}" for path in paths if isinstance(path, Path)]
 
 
 def read(root: Path, split: str | None) -> None:
-    """Look at a folder and, if a split is named, read all of its images."""
+    """Open a folder and, if a split is given, read its images."""
     source = ImageFolder(root)
     if split is not None:
         source.split(split).all_pixels(AS_THEY_ARE)
 
 
 def refused(root: Path, split: str | None = None) -> str:
-    """The message with which a folder is refused: always one line."""
+    """Return the error message for a folder and check that it is one line."""
     with pytest.raises(SourceError) as raised:
         read(root, split)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
 
-def test_an_undivided_folder_is_split_by_the_content_of_its_images(tmp_path: Path):
+def test_splits_a_folder_by_image_content(tmp_path: Path):
     source = ImageFolder(undivided(tmp_path))
     train, test = source.split("train"), source.split("test")
     assert source.labels == ("cat", "dog")
@@ -70,7 +70,7 @@ def test_an_undivided_folder_is_split_by_the_content_of_its_images(tmp_path: Pat
     assert [source.labels[target] for target in train.targets] == [name.split("/")[0] for name in names(train)]
 
 
-def test_a_split_is_the_same_each_time_and_wherever_the_folder_stands(tmp_path: Path):
+def test_splits_do_not_depend_on_the_path(tmp_path: Path):
     first = ImageFolder(undivided(tmp_path / "a" / "pets"))
     second = ImageFolder(Path(shutil.copytree(tmp_path / "a" / "pets", tmp_path / "b" / "pets")))
     for name in ("train", "test"):
@@ -79,14 +79,14 @@ def test_a_split_is_the_same_each_time_and_wherever_the_folder_stands(tmp_path: 
         assert names(first.split(name)) == sorted(names(first.split(name)))
 
 
-def test_the_name_is_the_folders_and_holds_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_uses_the_folder_name_without_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     undivided(tmp_path / "pets")
     monkeypatch.chdir(tmp_path / "pets")
     assert ImageFolder(Path()).name == ImageFolder(tmp_path / "pets").name == "pets"
     assert ImageFolder(Path()).split("train").source == "pets"
 
 
-def test_images_that_are_added_leave_the_old_ones_on_their_side(tmp_path: Path):
+def test_added_images_keep_existing_splits(tmp_path: Path):
     root = undivided(tmp_path)
     before = {name: names(ImageFolder(root).split(name)) for name in ("train", "test")}
     add(root / "cat", 25, seed=3)
@@ -97,7 +97,7 @@ def test_images_that_are_added_leave_the_old_ones_on_their_side(tmp_path: Path):
     assert ImageFolder(root).labels == ("ant", "cat", "dog")
 
 
-def test_copies_of_one_image_stand_on_one_side(tmp_path: Path):
+def test_copies_share_a_split(tmp_path: Path):
     root = undivided(tmp_path)
     for path in list(root.rglob("*.png")):
         shutil.copy(path, path.with_name(f"copy-of-{path.name}"))
@@ -107,7 +107,7 @@ def test_copies_of_one_image_stand_on_one_side(tmp_path: Path):
 
 
 @pytest.mark.parametrize("other", ["test", "val"])
-def test_a_divided_folder_is_tested_on_its_own_part(other: str, tmp_path: Path):
+def test_uses_test_or_val_as_test_split(other: str, tmp_path: Path):
     source = ImageFolder(divided(tmp_path, "train", other))
     train, test = source.split("train"), source.split("test")
     assert (len(train), len(test)) == (5, 5)
@@ -118,30 +118,30 @@ def test_a_divided_folder_is_tested_on_its_own_part(other: str, tmp_path: Path):
     assert (train.name, test.name) == ("train", "test")
 
 
-def test_test_wins_over_val(tmp_path: Path):
+def test_prefers_test_over_val(tmp_path: Path):
     source = ImageFolder(divided(tmp_path, "train", "val", "test"))
     assert names(source.split("test"))[0].startswith("cat/12-")
 
 
-def test_train_alone_has_nothing_to_test_on(tmp_path: Path):
+def test_rejects_a_missing_test_folder(tmp_path: Path):
     source = ImageFolder(divided(tmp_path, "train"))
     assert len(source.split("train")) == 5
     message = refused(tmp_path, "test")
-    assert message == f"{tmp_path} has train/, but neither test/ nor val/: nothing to test on"
+    assert message == f"{tmp_path} has train/, but no test images: add test/ or val/"
 
 
-def test_another_split_is_refused(tmp_path: Path):
-    assert "train and test, not 'val'" in refused(divided(tmp_path, "train", "val"), "val")
+def test_rejects_an_unknown_split(tmp_path: Path):
+    assert "train and test, found 'val'" in refused(divided(tmp_path, "train", "val"), "val")
 
 
-def test_pixels_are_the_files(tmp_path: Path):
+def test_reads_pixels_from_files(tmp_path: Path):
     split = ImageFolder(divided(tmp_path, "train")).split("train")
     with Image.open(tmp_path / "train" / "dog" / "20-1.png") as last:
         assert np.array_equal(split.all_pixels(AS_THEY_ARE)[-1], last)
     assert isinstance(split.images, FileImages)
 
 
-def test_images_in_deeper_folders_and_of_every_kind_belong_to_their_class(tmp_path: Path):
+def test_reads_subfolders_and_all_formats(tmp_path: Path):
     root = divided(tmp_path, "train")
     for suffix in (".jpg", ".JPEG", ".bmp", ".PNG"):
         add(root / "train" / "cat" / "deeper", 1, seed=30, suffix=suffix)
@@ -150,7 +150,7 @@ def test_images_in_deeper_folders_and_of_every_kind_belong_to_their_class(tmp_pa
     assert list(ImageFolder(root).split("train").targets) == [0] * 7 + [1] * 2
 
 
-def test_hidden_folders_and_files_beside_the_classes_are_left_out(tmp_path: Path):
+def test_ignores_hidden_folders_and_other_files(tmp_path: Path):
     root = undivided(tmp_path)
     add(root / ".cache", 1)
     (root / "README.md").write_text("pets")
@@ -159,12 +159,12 @@ def test_hidden_folders_and_files_beside_the_classes_are_left_out(tmp_path: Path
 
 @pytest.mark.parametrize(("mode", "expected"), [("L", "L"), ("RGB", "RGB"), ("1", "L")])
 @pytest.mark.parametrize("part", [".", "train"])
-def test_the_colour_mode_is_found_in_the_images(mode: str, expected: str, part: str, tmp_path: Path):
+def test_detects_the_colour_mode(mode: str, expected: str, part: str, tmp_path: Path):
     add(tmp_path / part / "cat", 2, mode=mode)
     assert ImageFolder(tmp_path).mode == expected
 
 
-def test_grey_stored_as_colour_is_grey(tmp_path: Path):
+def test_detects_grey_stored_as_colour(tmp_path: Path):
     (tmp_path / "cat").mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 5), dtype=np.uint8)).convert("RGB").save(
         tmp_path / "cat" / "a.png"
@@ -173,38 +173,38 @@ def test_grey_stored_as_colour_is_grey(tmp_path: Path):
 
 
 @pytest.mark.parametrize("part", [".", "train"])
-def test_an_empty_folder_is_refused(part: str, tmp_path: Path):
+def test_rejects_an_empty_folder(part: str, tmp_path: Path):
     (tmp_path / part).mkdir(exist_ok=True)
-    assert refused(tmp_path).startswith(f"{tmp_path / part} holds no class folders")
+    assert refused(tmp_path).startswith(f"{tmp_path / part} has no class folders")
 
 
-def test_a_folder_of_images_without_classes_is_refused(tmp_path: Path):
+def test_rejects_images_without_class_folders(tmp_path: Path):
     add(tmp_path, 3)
-    assert "one subfolder a class" in refused(tmp_path)
+    assert "one subfolder per class" in refused(tmp_path)
 
 
-def test_a_place_that_is_no_folder_is_refused(tmp_path: Path):
-    assert refused(tmp_path / "gone").startswith(f"{tmp_path / 'gone'} is not a folder")
+def test_rejects_a_path_that_is_not_a_folder(tmp_path: Path):
+    assert refused(tmp_path / "missing").startswith(f"{tmp_path / 'missing'} is not a folder")
     (tmp_path / "file").write_text("x")
     assert refused(tmp_path / "file").startswith(f"{tmp_path / 'file'} is not a folder")
 
 
-def test_class_folders_without_any_image_are_refused(tmp_path: Path):
+def test_rejects_class_folders_without_images(tmp_path: Path):
     (tmp_path / "cat").mkdir()
     (tmp_path / "dog").mkdir()
-    assert refused(tmp_path).startswith(f"{tmp_path} holds no images")
+    assert refused(tmp_path).startswith(f"{tmp_path} has no images")
 
 
 @pytest.mark.parametrize("part", [".", "train"])
 @pytest.mark.parametrize("empty", ["ant", "cow", "zebu"])
-def test_one_class_folder_without_images_is_named(empty: str, part: str, tmp_path: Path):
+def test_names_a_class_folder_without_images(empty: str, part: str, tmp_path: Path):
     undivided(tmp_path / part)
     (tmp_path / part / empty).mkdir()
-    assert refused(tmp_path, "train").startswith(f"{tmp_path / part / empty} holds no images")
+    assert refused(tmp_path, "train").startswith(f"{tmp_path / part / empty} has no images")
 
 
 @pytest.mark.parametrize("place", ["cat/0.png", "cat/z.png", "dog/z.png"])
-def test_one_broken_file_is_named(place: str, tmp_path: Path):
+def test_names_a_broken_file(place: str, tmp_path: Path):
     root = divided(tmp_path, "train")
     whole = (root / "train" / "cat" / "10-0.png").read_bytes()
     (root / "train" / place).write_bytes(whole[: len(whole) // 2])
@@ -214,7 +214,7 @@ def test_one_broken_file_is_named(place: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("change", ["one more", "one less", "renamed"])
-def test_other_classes_to_test_on_are_refused(change: str, tmp_path: Path):
+def test_rejects_other_test_classes(change: str, tmp_path: Path):
     root = divided(tmp_path, "train", "test")
     if change == "one more":
         add(root / "test" / "emu", 1)
@@ -225,7 +225,7 @@ def test_other_classes_to_test_on_are_refused(change: str, tmp_path: Path):
     assert message.endswith("expected cat, dog")
 
 
-def test_one_image_is_too_few_to_keep_some_for_testing(tmp_path: Path):
+def test_rejects_a_folder_with_one_image(tmp_path: Path):
     add(tmp_path / "cat", 1)
     sizes, messages = [], []
     for name in ("train", "test"):
@@ -235,17 +235,17 @@ def test_one_image_is_too_few_to_keep_some_for_testing(tmp_path: Path):
             messages.append(str(error))
     assert sizes == [1]
     assert len(messages) == 1
-    assert messages[0].startswith(f"{tmp_path} has 1 images, too few to keep some for ")
+    assert messages[0].startswith(f"{tmp_path} has 1 images, too few for a ")
     assert messages[0].endswith("divide it into train/ and test/")
 
 
 @pytest.mark.parametrize("part", ["test", "val"])
-def test_a_folder_with_test_images_alone_is_refused(tmp_path: Path, part: str):
+def test_rejects_a_folder_without_train(tmp_path: Path, part: str):
     with pytest.raises(SourceError, match="no train/"):
         ImageFolder(divided(tmp_path, part))
 
 
-def test_an_image_is_named_by_its_path_within_the_folder(tmp_path: Path):
+def test_names_images_by_relative_path(tmp_path: Path):
     add(divided(tmp_path / "deep", "train", "test") / "test" / "cat" / "tabby" / "young", 1, seed=99)
     assert ImageFolder(tmp_path / "deep").split("test").name_of(3) == "test/cat/tabby/young/99-0.png"
     chosen = ImageFolder(undivided(tmp_path / "flat")).split("test")

@@ -1,4 +1,4 @@
-"""Splits: their digests, their parts, and the side on which an image's content puts it."""
+"""Splits: digests, subsets, and splitting by image content."""
 
 import hashlib
 from pathlib import Path
@@ -23,18 +23,18 @@ def split(pixels: np.ndarray = PIXELS, targets: np.ndarray = TARGETS) -> Split:
     return Split("noise", "train", ArrayImages(pixels), targets)
 
 
-def test_images_in_memory_are_read_one_at_a_time():
+def test_reads_images_from_memory():
     images = ArrayImages(PIXELS)
     assert len(images) == 10
     assert np.array_equal(np.asarray(images[3]), PIXELS[3])
     assert images.digest(3) == hashlib.sha256(PIXELS[3].tobytes()).digest()
 
 
-def test_the_digest_of_an_array_does_not_depend_on_how_it_lies_in_memory():
+def test_digest_ignores_the_memory_order():
     assert ArrayImages(np.asfortranarray(PIXELS)).digest(3) == ArrayImages(PIXELS).digest(3)
 
 
-def test_images_on_disk_are_their_paths_and_the_digest_is_the_files(tmp_path: Path):
+def test_file_images_are_paths(tmp_path: Path):
     (tmp_path / "a.png").write_bytes(b"one")
     (tmp_path / "b.png").write_bytes(b"two")
     images = FileImages([tmp_path / "a.png", tmp_path / "b.png"])
@@ -43,13 +43,13 @@ def test_images_on_disk_are_their_paths_and_the_digest_is_the_files(tmp_path: Pa
     assert images.digest(1) == hashlib.sha256(b"two").digest()
 
 
-def test_a_file_that_is_gone_is_named(tmp_path: Path):
+def test_names_a_missing_file(tmp_path: Path):
     with pytest.raises(SourceError) as raised:
-        FileImages([tmp_path / "gone.png"]).digest(0)
-    assert str(raised.value) == f"cannot read {tmp_path / 'gone.png'}: No such file or directory"
+        FileImages([tmp_path / "missing.png"]).digest(0)
+    assert str(raised.value) == f"cannot read {tmp_path / 'missing.png'}: No such file or directory"
 
 
-def test_the_digest_of_a_split_covers_pixels_targets_and_order():
+def test_digest_covers_pixels_targets_and_order():
     changed = PIXELS.copy()
     changed[7, 0, 0] ^= 1
     relabelled = TARGETS.copy()
@@ -65,11 +65,11 @@ def test_the_digest_of_a_split_covers_pixels_targets_and_order():
     assert split().digest == split(PIXELS.copy()).digest
 
 
-def test_a_split_says_which_images_it_is():
+def test_reference_identifies_the_images():
     assert split().reference() == DataReference("noise", "train", 10, split().digest)
 
 
-def test_a_subset_keeps_the_order_that_was_asked_for():
+def test_subset_keeps_the_given_order():
     part = split().subset([7, 2, 2])
     assert len(part) == len(part.images) == 3
     assert list(part.targets) == [1, 2, 2]
@@ -78,17 +78,17 @@ def test_a_subset_keeps_the_order_that_was_asked_for():
     assert (part.source, part.name) == ("noise", "train")
 
 
-def test_a_subset_of_a_subset_is_a_subset():
+def test_subsets_can_be_nested():
     part = split().subset([9, 8, 7, 6]).subset([1, 3])
     assert np.array_equal(part.all_pixels(AS_THEY_ARE)[:, :, :, 0], PIXELS[[8, 6]])
 
 
-def test_chosen_pixels_come_in_the_order_of_the_indices():
+def test_pixels_follow_the_index_order():
     assert np.array_equal(split().pixels(np.array([4, 1]), AS_THEY_ARE)[:, :, :, 0], PIXELS[[4, 1]])
 
 
 @pytest.mark.parametrize("fault", ["broken", "thin"])
-def test_an_image_that_cannot_be_used_is_named(fault: str, tmp_path: Path):
+def test_names_an_unusable_image(fault: str, tmp_path: Path):
     good, bad = tmp_path / "good.png", tmp_path / f"{fault}.png"
     Image.new("L", (8, 8)).save(good)
     Image.new("L", (1, 10_000)).save(bad)
@@ -102,11 +102,11 @@ def test_an_image_that_cannot_be_used_is_named(fault: str, tmp_path: Path):
 
 
 @given(st.binary(min_size=32, max_size=32))
-def test_an_image_is_on_one_side_by_the_first_bytes_of_its_digest(digest: bytes):
+def test_split_depends_on_first_digest_bytes(digest: bytes):
     assert is_test(digest) == is_test(digest[:8] + bytes(24))
     assert is_test(digest) == (digest[0] < 51) or digest[0] == 51  # a fifth of 256 is 51.2
 
 
-def test_a_fifth_of_many_images_is_kept_for_testing():
+def test_a_fifth_of_images_is_for_testing():
     share = np.mean([is_test(hashlib.sha256(str(number).encode()).digest()) for number in range(10_000)])
     assert share == pytest.approx(TEST_FRACTION, abs=0.02)

@@ -1,4 +1,4 @@
-"""From what was typed to a data source: a name, or a path, which wins."""
+"""Opening data sources by name or by path."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def _empty_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(("name", "kind"), [("digits", Digits), ("fashion-mnist", FashionMnist)])
-def test_a_name_opens_its_source(name: str, kind: type):
+def test_opens_a_source_by_name(name: str, kind: type):
     source = open_source(name)
     assert isinstance(source, kind)
     assert source.name == name
@@ -33,52 +33,52 @@ def test_a_name_opens_its_source(name: str, kind: type):
     assert source.mode == "L"
 
 
-def test_every_name_opens_a_source_that_carries_it():
+def test_sources_have_their_names():
     assert [open_source(name).name for name in NAMES] == list(NAMES)
 
 
-def test_a_path_opens_an_image_folder(tmp_path: Path):
+def test_opens_an_image_folder_by_path(tmp_path: Path):
     source = open_source(str(image_folder(tmp_path / "pets")))
     assert isinstance(source, ImageFolder)
     assert source.labels == ("cat",)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_path_wins_over_a_name(name: str):
+def test_prefers_a_path_over_a_name(name: str):
     image_folder(Path(name))
     source = open_source(name)
     assert isinstance(source, ImageFolder)
     assert source.labels == ("cat",)
 
 
-def test_a_file_called_like_a_name_is_not_passed_over(tmp_path: Path):
+def test_rejects_a_file_with_a_source_name(tmp_path: Path):
     Path("digits").write_text("x")
     with pytest.raises(SourceError, match="digits is not a folder"):
         open_source("digits")
 
 
-def test_a_relative_path_starts_where_it_was_said(tmp_path: Path):
+def test_resolves_paths_from_relative_to(tmp_path: Path):
     image_folder(tmp_path / "recipes" / "pets")
     assert open_source("pets", relative_to=tmp_path / "recipes").name == "pets"
-    with pytest.raises(SourceError, match="no data source 'pets'"):
+    with pytest.raises(SourceError, match="unknown data source 'pets'"):
         open_source("pets")
 
 
-def test_a_folder_elsewhere_does_not_hide_a_name(tmp_path: Path):
+def test_ignores_folders_outside_relative_to(tmp_path: Path):
     image_folder(Path("digits"))
     assert isinstance(open_source("digits", relative_to=tmp_path), Digits)
 
 
-def test_an_absolute_path_stays_itself(tmp_path: Path):
+def test_keeps_absolute_paths(tmp_path: Path):
     assert open_source(str(image_folder(tmp_path / "pets")), relative_to=Path("/nowhere")).name == "pets"
 
 
 @pytest.mark.parametrize("name", ["imagenet", "Digits", "digits ", "pets/none", "x" * 5000, "a\0b"])
-def test_an_unknown_name_lists_the_choices_in_one_line(name: str):
+def test_lists_choices_for_an_unknown_name(name: str):
     with pytest.raises(SourceError) as raised:
         open_source(name)
     message = str(raised.value)
-    assert message.startswith(f"there is no data source {name!r}: expected ")
+    assert message.startswith(f"unknown data source {name!r}: expected ")
     assert all(choice in message for choice in NAMES)
     assert "image folder" in message
     assert "\n" not in message

@@ -1,4 +1,4 @@
-"""`evaluate` as a function: what it takes, refuses and writes."""
+"""`evaluate` as a function: arguments, errors and output files."""
 
 from pathlib import Path
 
@@ -21,26 +21,26 @@ def test_saves_the_logits_of_a_checkpoint(checkpoint_path: Path, fp32_bundle: Bu
     assert right == found.metrics.top1.right
 
 
-def test_a_bundle_has_no_logits_to_save(committed: Bundle, tmp_path: Path):
-    with pytest.raises(UsageError, match="name the checkpoint"):
+def test_rejects_saving_logits_of_a_bundle(committed: Bundle, tmp_path: Path):
+    with pytest.raises(UsageError, match="pass a checkpoint"):
         evaluate(committed.path, "digits", save_logits=tmp_path / "r.npz")
 
 
 @pytest.mark.parametrize("name", ["plot", "save_logits"])
-def test_no_file_is_written_into_a_bundle(committed: Bundle, checkpoint_path: Path, name: str):
+def test_rejects_output_inside_a_bundle(committed: Bundle, checkpoint_path: Path, name: str):
     with pytest.raises(UsageError, match="sealed"):
         evaluate(checkpoint_path, "digits", **{name: committed.path / "file"})  # type: ignore[arg-type]
 
 
-def test_a_checkpoint_takes_threads_only(checkpoint_path: Path):
+def test_a_checkpoint_accepts_threads_only(checkpoint_path: Path):
     assert evaluate(checkpoint_path, "digits", options=SessionOptions(threads=1)).session.threads == 1
     for options in (SessionOptions(precision="bf16"), SessionOptions(device="cuda")):
         with pytest.raises(UsageError, match="a checkpoint runs in PyTorch"):
             evaluate(checkpoint_path, "digits", options=options)
 
 
-def test_calibration_images_are_a_warning(int8_bundle: Bundle):
-    with pytest.warns(OverlapWarning, match="they flatter it"):
+def test_warns_of_calibration_images(int8_bundle: Bundle):
+    with pytest.warns(OverlapWarning, match="too optimistic"):
         evaluate(int8_bundle.path, "digits", split="train")
-    with pytest.raises(EdgecnnError, match="they flatter it"):
+    with pytest.raises(EdgecnnError, match="too optimistic"):
         evaluate(int8_bundle.path, "digits", split="train", strict=True)

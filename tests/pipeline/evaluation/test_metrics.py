@@ -1,4 +1,4 @@
-"""Metrics, held against other people's implementations."""
+"""Metrics, compared with scikit-learn and PyTorch."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def sample(count: int = 500, classes: int = 8) -> tuple[np.ndarray, np.ndarray]:
     return logits, targets
 
 
-def test_accuracies_confusion_and_loss_are_those_of_scikit_learn_and_pytorch():
+def test_matches_scikit_learn_and_pytorch():
     logits, targets = sample()
     found = measure(logits, targets, LABELS)
     answers = logits.argmax(axis=1)
@@ -32,22 +32,22 @@ def test_accuracies_confusion_and_loss_are_those_of_scikit_learn_and_pytorch():
     assert [each.value for each in found.per_class.values()] == pytest.approx(list(recalls))
 
 
-def test_top5_is_left_out_where_it_says_nothing():
+def test_omits_top5_for_few_classes():
     logits, targets = sample(classes=5)
     assert measure(logits, targets, LABELS[:5]).top5 is None
 
 
-def test_a_calibrated_classifier_has_no_calibration_error_and_a_boaster_has_much():
+def test_calibration_error_detects_overconfidence():
     rng = np.random.default_rng(1)
     sure = rng.uniform(0.5, 1, 200_000)
     logits = np.stack([np.log(sure), np.log(1 - sure)], axis=1).astype(np.float32)
-    honest = (rng.uniform(size=len(sure)) > sure).astype(np.int64)  # class 0 is right as often as it says
+    honest = (rng.uniform(size=len(sure)) > sure).astype(np.int64)  # class 0 is right with probability `sure`
     assert measure(logits, honest, ("a", "b")).calibration_error < 0.005
     coin = rng.integers(0, 2, len(sure))
     assert measure(logits * 50, coin, ("a", "b")).calibration_error == pytest.approx(0.5, abs=0.03)
 
 
-def test_the_calibration_error_is_the_weighted_gap_of_its_bins():
+def test_calibration_error_is_the_mean_bin_gap():
     logits, targets = sample()
     found = measure(logits, targets, LABELS)
     assert len(found.bins) == BINS

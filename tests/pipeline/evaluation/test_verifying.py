@@ -21,14 +21,14 @@ def test_compares_with_a_checkpoint(int8_bundle: Bundle, checkpoint_path: Path):
     assert found.record.data == open_source("digits").split("test").reference()
 
 
-def test_data_and_reference_go_together(committed: Bundle, on_a_device: OnADevice):
-    with pytest.raises(UsageError, match="--data and --reference go together"):
+def test_data_and_reference_need_each_other(committed: Bundle, on_a_device: OnADevice):
+    with pytest.raises(UsageError, match="--data and --reference must be used together"):
         verify(committed, data=str(on_a_device.folder))
-    with pytest.raises(UsageError, match="--data and --reference go together"):
+    with pytest.raises(UsageError, match="--data and --reference must be used together"):
         verify(committed, reference=on_a_device.reference)
 
 
-def test_other_classes_are_refused(committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
+def test_rejects_other_classes(committed: Bundle, on_a_device: OnADevice, tmp_path: Path):
     for part in ("train", "test"):
         (tmp_path / "pets" / part / "cat").mkdir(parents=True)
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "pets" / part / "cat" / "1.png")
@@ -36,17 +36,17 @@ def test_other_classes_are_refused(committed: Bundle, on_a_device: OnADevice, tm
         verify(committed, data=str(tmp_path / "pets"), reference=on_a_device.reference)
 
 
-def test_an_fp32_bundle_has_nothing_to_simulate(fp32_bundle: Bundle):
+def test_rejects_simulating_an_fp32_bundle(fp32_bundle: Bundle):
     with pytest.raises(UsageError, match="is FP32"):
         verify(fp32_bundle, simulate=True)
 
 
-def test_a_simulation_runs_on_no_engine(committed: Bundle):
-    with pytest.raises(UsageError, match="runs on no engine"):
+def test_rejects_simulating_with_engine_options(committed: Bundle):
+    with pytest.raises(UsageError, match="does not use an engine"):
         verify(committed, simulate=True, options=SessionOptions(threads=1))
 
 
-def test_calibration_images_are_a_warning(int8_bundle: Bundle):
+def test_warns_of_calibration_images(int8_bundle: Bundle):
     digits = open_source("digits")
     check_unseen(int8_bundle, digits.split("test"))
     with pytest.warns(OverlapWarning, match="was calibrated with 300 of these"):

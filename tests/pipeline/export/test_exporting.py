@@ -1,4 +1,4 @@
-"""Export: the bundle is the reference's equal on both engines, or it does not appear."""
+"""Export: the bundle matches the reference on both engines, or no bundle is written."""
 
 import dataclasses
 from collections.abc import Callable
@@ -26,9 +26,7 @@ from edgecnn.runtime.opening import open_session
 
 
 @pytest.mark.parametrize("engine", installed())
-def test_the_bundle_answers_as_pytorch_does_on_real_images_at_every_batch(
-    engine: str, fp32_bundle: Bundle, checkpoint_path: Path
-):
+def test_bundle_matches_pytorch_at_every_batch(engine: str, fp32_bundle: Bundle, checkpoint_path: Path):
     torch_session = TorchSession(read_checkpoint(checkpoint_path).reference)
     test = open_source("digits").split("test")
     pixels = test.all_pixels(fp32_bundle.manifest.preprocessing)
@@ -41,7 +39,7 @@ def test_the_bundle_answers_as_pytorch_does_on_real_images_at_every_batch(
         assert np.array_equal(logits.argmax(axis=1), expected.argmax(axis=1))
 
 
-def test_the_proof_holds_figures_of_every_engine(fp32_bundle: Bundle):
+def test_proof_covers_every_engine(fp32_bundle: Bundle):
     proof = fp32_bundle.proof()
     assert {engine.engine for engine in proof.engines} == set(installed())
     assert proof.reference.startswith("pytorch")
@@ -49,11 +47,11 @@ def test_the_proof_holds_figures_of_every_engine(fp32_bundle: Bundle):
     assert all(engine.comparison.agreement == 1 and engine.precision == "fp32" for engine in proof.engines)
 
 
-def test_the_manifest_tells_the_work_of_one_image(fp32_bundle: Bundle):
+def test_manifest_has_the_macs(fp32_bundle: Bundle):
     assert fp32_bundle.manifest.macs == inspect_network(fp32_bundle.manifest.network).macs
 
 
-def test_the_self_test_holds_pytorchs_own_logits(fp32_bundle: Bundle, checkpoint_path: Path):
+def test_self_test_has_pytorch_logits(fp32_bundle: Bundle, checkpoint_path: Path):
     self_test = fp32_bundle.self_test()
     torch_session = TorchSession(read_checkpoint(checkpoint_path).reference)
     np.testing.assert_allclose(torch_session.run(self_test.images), self_test.logits, atol=1e-5)
@@ -61,15 +59,15 @@ def test_the_self_test_holds_pytorchs_own_logits(fp32_bundle: Bundle, checkpoint
         np.testing.assert_allclose(torch_session.logits_of([encoded.content])[0], encoded.logits, atol=1e-5)
 
 
-def test_an_existing_output_and_a_bad_name_are_refused(fp32_bundle: Bundle, checkpoint_path: Path, tmp_path: Path):
+def test_rejects_an_existing_or_invalid_output(fp32_bundle: Bundle, checkpoint_path: Path, tmp_path: Path):
     checkpoint = read_checkpoint(checkpoint_path).reference
     with pytest.raises(OutputExists):
         export(checkpoint, fp32_bundle.path)
-    with pytest.raises(UsageError, match="cannot name a bundle"):
+    with pytest.raises(UsageError, match="is not a valid bundle name"):
         export(checkpoint, tmp_path / "a b")
 
 
-def test_images_of_other_classes_are_refused(checkpoint_path: Path, tmp_path: Path):
+def test_rejects_images_of_other_classes(checkpoint_path: Path, tmp_path: Path):
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     (tmp_path / "pets" / "cat" / "1.png").write_bytes(b"")
     with pytest.raises(SourceError):
@@ -78,7 +76,7 @@ def test_images_of_other_classes_are_refused(checkpoint_path: Path, tmp_path: Pa
 
 
 class FixedBatch(LeNet):
-    """A network that mixes the images of a batch when it is exported."""
+    """A network whose exported graph mixes the images of a batch."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         logits = super().forward(x)
@@ -86,7 +84,7 @@ class FixedBatch(LeNet):
 
 
 class Unexportable(LeNet):
-    """A network that looks at its values, which no graph can."""
+    """A network with control flow that depends on values. It cannot be exported."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x) * (2 if x.sum().item() > 0 else 1)
@@ -101,15 +99,15 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[nn.Module]], None
 
 
 @pytest.mark.parametrize("network", [Liar, FixedBatch])
-def test_a_graph_that_answers_otherwise_makes_no_bundle(network, pretend, checkpoint_path: Path, tmp_path: Path):
+def test_writes_no_bundle_without_parity(network, pretend, checkpoint_path: Path, tmp_path: Path):
     pretend(network)
-    with pytest.raises(ProofFailed, match="does not answer as PyTorch does"):
+    with pytest.raises(ProofFailed, match="differs from PyTorch"):
         export(read_checkpoint(checkpoint_path).reference, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_a_network_that_cannot_be_exported_is_one_clear_line(pretend, checkpoint_path: Path, tmp_path: Path):
+def test_reports_a_network_that_cannot_export(pretend, checkpoint_path: Path, tmp_path: Path):
     pretend(Unexportable)
     with pytest.raises(EdgecnnError, match="PyTorch cannot export") as raised:
         export(read_checkpoint(checkpoint_path).reference, tmp_path / "bundle")
@@ -118,9 +116,7 @@ def test_a_network_that_cannot_be_exported_is_one_clear_line(pretend, checkpoint
 
 
 @pytest.mark.slow
-def test_a_failed_export_leaves_the_old_bundle_with_force(
-    pretend, fp32_bundle: Bundle, checkpoint_path: Path, tmp_path: Path
-):
+def test_a_failed_export_keeps_the_old_bundle(pretend, fp32_bundle: Bundle, checkpoint_path: Path, tmp_path: Path):
     import shutil
 
     old = Path(shutil.copytree(fp32_bundle.path, tmp_path / fp32_bundle.path.name))
@@ -132,7 +128,7 @@ def test_a_failed_export_leaves_the_old_bundle_with_force(
     assert open_bundle(old).digest == fp32_bundle.digest
 
 
-def test_another_preprocessing_is_another_reference(checkpoint_path: Path):
+def test_identity_covers_the_preprocessing(checkpoint_path: Path):
     reference = read_checkpoint(checkpoint_path).reference
     moved = dataclasses.replace(reference.preprocessing, mean=(0.5,))
     assert dataclasses.replace(reference, preprocessing=moved).identity != reference.identity

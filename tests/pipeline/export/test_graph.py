@@ -1,4 +1,4 @@
-"""The exported graph: which operators stand in it, what their names say, and what was stripped."""
+"""The exported graph: operators, names and removed metadata."""
 
 import numpy as np
 import onnx
@@ -15,21 +15,21 @@ def model(fp32_bundle: Bundle) -> onnx.ModelProto:
     return onnx.load(str(fp32_bundle.model))
 
 
-def test_these_operators_stand_in_the_graph_and_no_others(model: onnx.ModelProto):
+def test_graph_has_exactly_these_operators(model: onnx.ModelProto):
     assert [node.op_type for node in model.graph.node] == OPERATORS
 
 
-def test_normalisation_is_one_batch_normalization_node(model: onnx.ModelProto):
+def test_normalises_with_one_node(model: onnx.ModelProto):
     assert sum(node.op_type == "BatchNormalization" for node in model.graph.node) == 1
 
 
-def test_node_names_say_which_module_they_came_from(model: onnx.ModelProto):
+def test_nodes_are_named_after_modules(model: onnx.ModelProto):
     names = [node.name for node in model.graph.node if node.op_type in ("Conv", "Gemm", "BatchNormalization")]
     assert names == ["normalize/BatchNormalization", "conv1/Conv", "conv2/Conv", "fc1/Gemm", "fc2/Gemm", "fc3/Gemm"]
     assert len({node.name for node in model.graph.node}) == len(model.graph.node)
 
 
-def test_weights_have_the_names_of_the_state_dict(model: onnx.ModelProto, checkpoint_path):
+def test_weights_have_state_dict_names(model: onnx.ModelProto, checkpoint_path):
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
     state = read_checkpoint(checkpoint_path).state
@@ -37,14 +37,14 @@ def test_weights_have_the_names_of_the_state_dict(model: onnx.ModelProto, checkp
     assert all(np.array_equal(stored[name], value.numpy()) for name, value in state.items())
 
 
-def test_the_input_is_uint8_nhwc_and_the_batch_is_free(model: onnx.ModelProto):
+def test_input_is_uint8_nhwc_with_any_batch(model: onnx.ModelProto):
     (image,), (logits,) = model.graph.input, model.graph.output
     assert (image.name, image.type.tensor_type.elem_type) == ("image", onnx.TensorProto.UINT8)
     assert [dim.dim_param or dim.dim_value for dim in image.type.tensor_type.shape.dim] == ["batch", 32, 32, 1]
     assert [dim.dim_param or dim.dim_value for dim in logits.type.tensor_type.shape.dim] == ["batch", 10]
 
 
-def test_no_foreign_metadata_stays(fp32_bundle: Bundle, model: onnx.ModelProto):
+def test_strips_exporter_metadata(fp32_bundle: Bundle, model: onnx.ModelProto):
     content = fp32_bundle.model.read_bytes()
     for trace in (b"pkg.torch", b"site-packages", b".py", b"/home", b"stack_trace", b"namespace"):
         assert trace not in content
@@ -53,6 +53,6 @@ def test_no_foreign_metadata_stays(fp32_bundle: Bundle, model: onnx.ModelProto):
     assert model.producer_name == "edgecnn"
 
 
-def test_the_graph_is_valid_onnx(model: onnx.ModelProto):
+def test_graph_is_valid_onnx(model: onnx.ModelProto):
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]

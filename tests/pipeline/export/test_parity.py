@@ -1,7 +1,7 @@
-"""Parity of all sixteen networks with PyTorch, as the benchmark measures it.
+"""Parity of all sixteen networks with PyTorch, measured by the benchmark's code.
 
-Each network is exported at its smallest image size, and one network of each kind of block at its usual size: a deeper
-one repeats the same operators. `python -m benchmarks.engines.parity` measures all of them at both sizes.
+Each network is exported at its smallest image size, and one network of each kind of block at its default size: deeper
+networks repeat the same operators. `python -m benchmarks.engines.parity` measures all networks at both sizes.
 """
 
 import pytest
@@ -16,7 +16,7 @@ LARGE = {"alexnet", "vgg11", "vgg16_bn", "googlenet", "resnet18", "resnet50"}
 CASES = [(name, size) for name, size in cases() if size == get_architecture(name).min_image_size or name in LARGE]
 
 
-def test_every_architecture_is_measured_at_its_usual_and_its_smallest_size():
+def test_measures_default_and_smallest_sizes():
     expected = {(each.name, size) for each in architectures() for size in (each.image_size, each.min_image_size)}
     assert set(cases()) == expected
     assert len(expected) == 31  # LeNet has one size
@@ -26,9 +26,9 @@ def test_every_architecture_is_measured_at_its_usual_and_its_smallest_size():
     ("name", "size"),
     [case if case in QUICK else pytest.param(*case, marks=pytest.mark.slow) for case in CASES],
 )
-def test_the_graph_answers_as_pytorch_does(name: str, size: int):
+def test_graph_matches_pytorch(name: str, size: int):
     rows = list(measure(name, size))
     assert [(row.engine, row.batch) for row in rows] == [(e, b) for e in installed() for b in PARITY_BATCHES]
     for row in rows:
-        assert row.error <= 2 * PARITY_TOLERANCE, row  # VGG-19: half of it is PyTorch's own rounding
+        assert row.error <= 2 * PARITY_TOLERANCE, row  # VGG-19: half of the error is PyTorch's rounding
         assert row.different == 0, row

@@ -1,4 +1,4 @@
-"""The preprocessing of every classifier that torchvision publishes, against torchvision's own, on real photographs."""
+"""The preprocessing of every torchvision classifier, compared with torchvision's, on real photographs."""
 
 import io
 from functools import partial
@@ -16,7 +16,7 @@ from edgecnn.pipeline.transforms import network_input
 
 
 def presets() -> dict[str, ImageClassification]:
-    """Every distinct preset, named by what it does."""
+    """Return every distinct preset, named after its parameters."""
     found = {}
     for model in list_models():
         for entry in get_model_weights(model):
@@ -38,7 +38,7 @@ def photograph(number: int, box: tuple[int, int, int, int] | None = None) -> Ima
 
 
 def turned() -> bytes:
-    """A photograph that a camera took upright: its pixels lie on their side, and EXIF says so."""
+    """Return a photograph with rotated pixels and EXIF orientation, like an upright camera photograph."""
     exif = Image.Exif()
     exif[0x0112] = 6
     buffer = io.BytesIO()
@@ -56,7 +56,7 @@ PICTURES = {
 }
 
 
-def test_presets_include_those_of_our_networks():
+def test_presets_cover_our_networks():
     assert len(PRESETS) >= 15
     assert {USUAL, "232-224-bilinear-0.485"} <= set(PRESETS)
     assert {preset.interpolation.value for preset in PRESETS.values()} == {"bilinear", "bicubic"}
@@ -70,7 +70,7 @@ def test_presets_include_those_of_our_networks():
         for kind in PICTURES
     ],
 )
-def test_pixels_are_those_of_the_preset(name: str, kind: str):
+def test_pixels_match_the_preset(name: str, kind: str):
     preset, picture = PRESETS[name], PICTURES[kind]()
     mine = preset_preprocessing(preset)
     opened = Image.open(io.BytesIO(picture)) if isinstance(picture, bytes) else picture
@@ -78,6 +78,6 @@ def test_pixels_are_those_of_the_preset(name: str, kind: str):
     found = network_input(mine.image(picture)[None], mine)[0]
     std = torch.tensor(preset.std)[:, None, None]
     assert found.shape == expected.shape
-    assert float(((found - expected) * std).abs().max()) < 1e-6  # a level of a pixel is 0.0039: they are the same
+    assert float(((found - expected) * std).abs().max()) < 1e-6  # one pixel level is 0.0039, so the pixels are equal
     levels = (found * std + torch.tensor(preset.mean)[:, None, None]) * 255
     assert np.array_equal(levels.round().to(torch.uint8).permute(1, 2, 0).numpy(), mine.image(picture))

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: read without executing anything, described by themselves, refused with the keys named."""
+"""Imported weights: no code execution, automatic description, and errors that name the keys."""
 
 from pathlib import Path
 
@@ -30,9 +30,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_torchvision_state_dict_becomes_a_proven_bundle_with_imagenets_preprocessing(
-    edgecnn, resnet: Path, tmp_path: Path
-):
+def test_exports_a_torchvision_state_dict(edgecnn, resnet: Path, tmp_path: Path):
     result = edgecnn("export", "resnet18", "--weights", resnet, "--image-size", 32, "--out", tmp_path / "r18")
     assert result.code == 0, result.err
     bundle = open_bundle(tmp_path / "r18")
@@ -47,7 +45,7 @@ def test_a_torchvision_state_dict_becomes_a_proven_bundle_with_imagenets_preproc
     assert all(engine.comparison.top1 is None for engine in bundle.proof().engines)
 
 
-def test_the_bundles_logits_are_those_of_torchvisions_own_network(resnet: Path):
+def test_logits_match_torchvision(resnet: Path):
     reference = from_file("resnet18", resnet, SMALL)
     theirs = torchvision.models.resnet18(num_classes=7)
     theirs.load_state_dict(torch.load(resnet, weights_only=True))
@@ -58,7 +56,7 @@ def test_the_bundles_logits_are_those_of_torchvisions_own_network(resnet: Path):
     np.testing.assert_allclose(TorchSession(reference).run(images), expected, atol=1e-4 * spread(expected))
 
 
-def test_googlenets_input_transform_is_a_normalisation_with_one_half(tmp_path: Path):
+def test_converts_googlenets_input_transform(tmp_path: Path):
     theirs = realistic(torchvision.models.googlenet(weights=None, init_weights=False, transform_input=True))
     torch.save(theirs.state_dict(), tmp_path / "g.pth")
     reference = from_file("googlenet", tmp_path / "g.pth", WeightsOptions(image_size=64))
@@ -69,20 +67,20 @@ def test_googlenets_input_transform_is_a_normalisation_with_one_half(tmp_path: P
     np.testing.assert_allclose(TorchSession(reference).run(images), expected, atol=1e-4 * spread(expected))
 
 
-def test_googlenet_without_its_auxiliary_heads_is_taken(tmp_path: Path):
+def test_accepts_googlenet_without_aux_heads(tmp_path: Path):
     state = build(Network("googlenet", 5, 3, (32, 32))).state_dict()
     save_file({k: v for k, v in state.items() if not k.startswith("aux")}, tmp_path / "g.safetensors")
     assert from_file("googlenet", tmp_path / "g.safetensors", SMALL).module()(torch.zeros(1, 3, 32, 32)).shape == (1, 5)
 
 
-def test_grey_weights_take_grey_images(tmp_path: Path):
+def test_grey_weights_accept_grey_images(tmp_path: Path):
     save_file(build(Network("resnet18", 3, 1, (32, 32))).state_dict(), tmp_path / "grey.safetensors")
     reference = from_file("resnet18", tmp_path / "grey.safetensors", SMALL)
     assert reference.network.in_channels == reference.preprocessing.channels == 1
 
 
 @pytest.mark.slow
-def test_options_override_imagenets_custom(edgecnn, resnet: Path, tmp_path: Path):
+def test_options_override_imagenet_defaults(edgecnn, resnet: Path, tmp_path: Path):
     (tmp_path / "names.txt").write_text("a\nb\nc\nd\ne\nf\ng\n")
     options = ["--image-size", 32, "--resize", 40, "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25"]
     result = edgecnn(
@@ -98,32 +96,30 @@ def test_options_override_imagenets_custom(edgecnn, resnet: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--mean", "red"], "numbers between commas"),
+        (["--mean", "red"], "comma-separated numbers"),
         (["--mean", "0.5"], "3 numbers"),
         (["--labels", "nowhere.txt"], "nowhere.txt"),
-        (["--image-size", "16"], "images from 32 pixels on"),
+        (["--image-size", "16"], "images of at least 32 pixels"),
     ],
 )
-def test_options_that_do_not_fit_are_a_usage_error(
-    edgecnn, resnet: Path, tmp_path: Path, options: list[str], says: str
-):
+def test_rejects_options_that_do_not_match(edgecnn, resnet: Path, tmp_path: Path, options: list[str], says: str):
     result = edgecnn("export", "resnet18", "--weights", resnet, *options, "--out", tmp_path / "x")
     assert result.code == 2
     assert says in result.error
 
 
-def test_options_of_weights_need_weights(edgecnn, tmp_path: Path):
+def test_weights_options_need_weights(edgecnn, tmp_path: Path):
     result = edgecnn("export", tmp_path, "--mean", "0.5,0.5,0.5", "--out", tmp_path / "x")
     assert (result.code, "--mean" in result.error) == (2, True)
 
 
 @pytest.mark.parametrize("architecture", ["resnet34", "resnet50", "vgg11", "alexnet", "googlenet", "lenet"])
-def test_weights_of_another_architecture_are_refused_with_keys(architecture: str, resnet: Path):
-    with pytest.raises(CheckpointError, match=f"not those of {architecture}: .*(missing|extra|other shapes:) "):
+def test_names_keys_of_another_architecture(architecture: str, resnet: Path):
+    with pytest.raises(CheckpointError, match=f"do not match {architecture}: .*(missing|extra|other shapes:) "):
         from_file(architecture, resnet, WeightsOptions())
 
 
-def test_missing_extra_and_misshapen_keys_are_named(resnet: Path, tmp_path: Path):
+def test_names_keys_that_do_not_match(resnet: Path, tmp_path: Path):
     state = torch.load(resnet, weights_only=True)
     state["surprise"] = torch.zeros(1)
     del state["layer1.0.bn1.bias"]
@@ -131,32 +127,32 @@ def test_missing_extra_and_misshapen_keys_are_named(resnet: Path, tmp_path: Path
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(CheckpointError) as raised:
         from_file("resnet18", tmp_path / "x.pth", SMALL)
-    for part in ("missing layer1.0.bn1.bias", "extra surprise", "bn1.weight [3] where [64] is expected"):
+    for part in ("missing layer1.0.bn1.bias", "extra surprise", "bn1.weight [3], expected [64]"):
         assert part in str(raised.value)
 
 
-def test_a_pickled_payload_is_refused_and_nothing_is_executed(edgecnn, tmp_path: Path):
+def test_rejects_a_pickle_without_executing_it(edgecnn, tmp_path: Path):
     class Payload:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "executed",))
 
     torch.save({"conv1.weight": Payload()}, tmp_path / "evil.pth")
     result = edgecnn("export", "resnet18", "--weights", tmp_path / "evil.pth", "--out", tmp_path / "x")
-    assert (result.code, "nothing of it was executed" in result.error) == (1, True)
+    assert (result.code, "without executing its code" in result.error) == (1, True)
     assert not (tmp_path / "executed").exists()
     assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"hello", bytes(range(256)) * 9])
-def test_a_file_that_is_no_weights_is_one_line(name: str, content: bytes, tmp_path: Path):
+def test_rejects_a_file_without_weights(name: str, content: bytes, tmp_path: Path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=name) as raised:
         from_file("resnet18", tmp_path / name, WeightsOptions())
     assert "\n" not in str(raised.value)
 
 
-def test_an_entry_of_torchvision_brings_its_labels_and_preprocessing(resnet: Path, monkeypatch: pytest.MonkeyPatch):
+def test_torchvision_entries_set_preprocessing(resnet: Path, monkeypatch: pytest.MonkeyPatch):
     state = realistic(torchvision.models.resnet18()).state_dict()
     monkeypatch.setattr(ResNet18_Weights, "get_state_dict", lambda self, **_: state)
     reference = open_weights("resnet18", "IMAGENET1K_V1", WeightsOptions())
@@ -166,26 +162,26 @@ def test_an_entry_of_torchvision_brings_its_labels_and_preprocessing(resnet: Pat
     assert reference.network == Network("resnet18", 1000, 3, (224, 224))
 
 
-def test_an_unknown_entry_lists_those_there_are():
+def test_lists_choices_for_an_unknown_entry():
     with pytest.raises(UsageError, match="IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT"):
         open_weights("resnet50", "IMAGENET22K", WeightsOptions())
     with pytest.raises(UsageError, match="torchvision has no weights for lenet"):
         open_weights("lenet", "IMAGENET1K_V1", WeightsOptions())
 
 
-def test_an_entry_without_the_network_says_so(monkeypatch: pytest.MonkeyPatch):
+def test_reports_a_failed_download(monkeypatch: pytest.MonkeyPatch):
     def refuse(self: object, **_: object) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr(ResNet18_Weights, "get_state_dict", refuse)
-    with pytest.raises(CheckpointError, match="download it elsewhere"):
+    with pytest.raises(CheckpointError, match="download it on another machine"):
         open_weights("resnet18", "IMAGENET1K_V1", WeightsOptions())
 
 
-def test_weights_of_a_small_stem_need_to_be_told_and_are_recorded(tmp_path: Path):
+def test_small_stem_weights_need_the_option(tmp_path: Path):
     network = build(Network("resnet18", 4, 3, (32, 32), "small"))
     torch.save(network.state_dict(), tmp_path / "small.pth")
     small = from_file("resnet18", tmp_path / "small.pth", WeightsOptions(image_size=32, stem="small"))
     assert small.network == Network("resnet18", 4, 3, (32, 32), "small")
-    with pytest.raises(CheckpointError, match=r"conv1\.weight \[64, 3, 3, 3\] where \[64, 3, 7, 7\]"):
+    with pytest.raises(CheckpointError, match=r"conv1\.weight \[64, 3, 3, 3\], expected \[64, 3, 7, 7\]"):
         from_file("resnet18", tmp_path / "small.pth", SMALL)

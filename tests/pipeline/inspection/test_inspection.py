@@ -1,4 +1,4 @@
-"""Inspection: published counts, receptive fields against gradients, and a graph against its network."""
+"""Inspection: published counts, receptive fields compared with gradients, and graphs compared with networks."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from edgecnn.pipeline.inspection.layers import WHOLE, Field, widest
 from edgecnn.pipeline.inspection.network import inspect_network
 from edgecnn.pipeline.models.registry import architectures, build, get_architecture
 
-# Of torchvision's networks at 224 × 224: 10⁹ multiply-accumulates.
+# 10⁹ multiply-accumulates of torchvision's networks at 224 × 224.
 GIGA_MACS = {
     "alexnet": 0.714,
     "vgg11": 7.609,
@@ -32,19 +32,19 @@ GIGA_MACS = {
 
 
 @pytest.mark.parametrize("name", GIGA_MACS)
-def test_multiply_accumulates_are_those_published(name: str):
+def test_macs_match_published_values(name: str):
     assert inspect_network(get_architecture(name).usual()).macs / 1e9 == pytest.approx(GIGA_MACS[name], abs=5e-4)
 
 
 @pytest.mark.parametrize("name", [architecture.name for architecture in architectures()])
-def test_every_parameter_is_counted_once(name: str):
+def test_counts_every_parameter_once(name: str):
     network = get_architecture(name).usual()
     with torch.device("meta"):
         expected = sum(parameter.numel() for parameter in build(network).parameters())
     assert inspect_network(network).parameters == expected
 
 
-def test_the_layers_of_lenet_are_those_of_the_paper():
+def test_lenet_layers_match_the_paper():
     found = {layer.name: layer for layer in inspect_network(get_architecture("lenet").usual()).layers}
     assert found["conv1"].output_shape == (6, 28, 28)
     assert (found["conv1"].parameters, found["conv1"].macs) == (156, 28 * 28 * 6 * 25)
@@ -52,7 +52,7 @@ def test_the_layers_of_lenet_are_those_of_the_paper():
     assert (found["fc1"].output_shape, found["fc1"].receptive_field) == ((120,), None)
 
 
-def test_heads_that_only_training_uses_come_last_and_cost_nothing_when_it_answers():
+def test_training_heads_come_last_without_macs():
     layers = inspect_network(get_architecture("googlenet").usual()).layers
     training = [layer for layer in layers if layer.output_shape is None]
     assert {layer.name.partition(".")[0] for layer in training} == {"aux1", "aux2"}
@@ -61,7 +61,7 @@ def test_heads_that_only_training_uses_come_last_and_cost_nothing_when_it_answer
     assert sum(layer.macs for layer in training) == 0
 
 
-def test_the_work_follows_the_image_size_and_the_stem():
+def test_macs_depend_on_size_and_stem():
     standard, small = (
         inspect_network(get_architecture("resnet18").usual(image_size=32, stem=stem)) for stem in ("standard", "small")
     )
@@ -79,17 +79,17 @@ def test_the_work_follows_the_image_size_and_the_stem():
         pytest.param("googlenet", "inception4a", marks=pytest.mark.slow),
     ],
 )
-def test_a_receptive_field_is_where_the_gradient_is(name: str, module: str):
+def test_receptive_field_matches_the_gradient(name: str, module: str):
     size = 256
     network = build(Network(name, 10, 1, (size, size))).eval()
     found = [layer for layer in inspect_network(Network(name, 10, 1, (size, size))).layers if layer.name == module][-1]
     for path, part in list(network.named_modules()):
-        if isinstance(part, nn.MaxPool2d):  # the same window, and every pixel in it counts
+        if isinstance(part, nn.MaxPool2d):  # the same window, but every pixel has a gradient
             parent = network.get_submodule(path.rpartition(".")[0])
             pool = nn.AvgPool2d(part.kernel_size, part.stride, part.padding, ceil_mode=part.ceil_mode)
             setattr(parent, path.rpartition(".")[2], pool)
     for parameter in network.parameters():
-        nn.init.constant_(parameter, 0.01)  # positive, so that no ReLU is shut
+        nn.init.constant_(parameter, 0.01)  # positive, so that every ReLU is active
     seen: list[torch.Tensor] = []
     network.get_submodule(module).register_forward_hook(lambda _, __, output: seen.append(output))
     image = torch.ones(1, 1, size, size, dtype=torch.float64, requires_grad=True)
@@ -110,7 +110,7 @@ def test_fields_grow_through_windows_and_branches():
     assert WHOLE.through(3, 2) == WHOLE
 
 
-def test_a_graph_has_its_networks_work_and_shapes(fp32_bundle: Bundle):
+def test_graph_matches_its_network(fp32_bundle: Bundle):
     graph, network = inspect_bundle(fp32_bundle), inspect_network(get_architecture("lenet").usual())
     assert (graph.parameters, graph.macs) == (network.parameters, network.macs)
     shapes = {layer.name: (layer.output_shape, layer.receptive_field) for layer in graph.layers}
@@ -119,9 +119,7 @@ def test_a_graph_has_its_networks_work_and_shapes(fp32_bundle: Bundle):
             assert shapes[layer.name] == (layer.output_shape, layer.receptive_field)
 
 
-def test_an_int8_graph_is_counted_like_its_parent_and_says_what_runs_in_integers(
-    fp32_bundle: Bundle, int8_bundle: Bundle
-):
+def test_int8_graph_matches_its_parent(fp32_bundle: Bundle, int8_bundle: Bundle):
     floats, integers = inspect_bundle(fp32_bundle), inspect_bundle(int8_bundle)
     assert (integers.parameters, integers.macs) == (floats.parameters, floats.macs)
     assert [layer.kind for layer in integers.layers] == [layer.kind for layer in floats.layers]
@@ -137,13 +135,13 @@ def test_an_int8_graph_is_counted_like_its_parent_and_says_what_runs_in_integers
     assert set(relus[:2]) == {"int8"}
 
 
-def test_a_graph_that_cannot_be_read_is_a_bundle_error(fp32_bundle: Bundle, tmp_path: Path):
+def test_rejects_an_unreadable_graph(fp32_bundle: Bundle, tmp_path: Path):
     from edgecnn.bundle.store import create_bundle
 
     made = create_bundle(
         tmp_path / "b",
         manifest=fp32_bundle.manifest,
-        model=b"\x42\x01\x08",  # its operator set ends in the middle: nothing that is looked at when a bundle is made
+        model=b"\x42\x01\x08",  # a truncated operator set, which creating a bundle does not check
         self_test=fp32_bundle.self_test(),
         proof=fp32_bundle.proof(),
     )
@@ -151,7 +149,7 @@ def test_a_graph_that_cannot_be_read_is_a_bundle_error(fp32_bundle: Bundle, tmp_
         inspect_bundle(open_bundle(made.path))
 
 
-def test_weights_that_two_layers_share_are_counted_once(committed: Bundle, tmp_path: Path):
+def test_counts_shared_weights_once(committed: Bundle, tmp_path: Path):
     from onnx import TensorProto, helper
 
     from edgecnn.bundle.store import create_bundle

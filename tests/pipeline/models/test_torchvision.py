@@ -1,4 +1,4 @@
-"""Fifteen networks are torchvision's: same keys, same shapes, same logits in both modes, same parameters and MACs."""
+"""Fifteen networks match torchvision: keys, shapes, parameters, and logits in both modes."""
 
 import pytest
 import torch
@@ -39,13 +39,13 @@ def ours(name: str) -> torch.nn.Module:
     return build(Network(name, 1000, 3, (224, 224)))
 
 
-def test_there_are_sixteen_architectures():
+def test_registers_sixteen_architectures():
     assert set(OURS) == {"lenet", *PARAMETERS}
     assert len(OURS) == 16
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_network_has_torchvisions_keys_shapes_and_parameters(name: str):
+def test_keys_and_shapes_match_torchvision(name: str):
     with torch.device("meta"):
         mine, theirs = ours(name).state_dict(), torchvisions(name).state_dict()
         assert list(mine) == list(theirs)
@@ -57,7 +57,7 @@ def test_a_network_has_torchvisions_keys_shapes_and_parameters(name: str):
     "name",
     [name if name == "resnet18" else pytest.param(name, marks=pytest.mark.slow) for name in PARAMETERS],
 )
-def test_logits_are_torchvisions(name: str):
+def test_logits_match_torchvision(name: str):
     theirs = realistic(torchvisions(name))
     mine = ours(name)
     mine.load_state_dict(theirs.state_dict())
@@ -75,7 +75,7 @@ def test_logits_are_torchvisions(name: str):
 
 
 def reordered(outputs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """torchvision's GoogLeNet returns the upper auxiliary logits before the lower ones."""
+    """Return logits in our order: torchvision's GoogLeNet returns the upper auxiliary logits before the lower ones."""
     return outputs.logits, outputs.aux_logits1, outputs.aux_logits2
 
 
@@ -86,7 +86,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 @pytest.mark.slow
-def test_googlenets_training_logits_are_torchvisions_where_dropout_is_off():
+def test_googlenet_training_logits_match():
     theirs, mine = realistic(torchvisions("googlenet")), ours("googlenet")
     mine.load_state_dict(theirs.state_dict())
     images = photographs(224, count=3)
@@ -104,7 +104,7 @@ def test_googlenets_training_logits_are_torchvisions_where_dropout_is_off():
 
 
 @pytest.mark.slow
-def test_googlenets_forward_returns_logits_in_every_mode():
+def test_googlenet_returns_logits_in_every_mode():
     images = torch.zeros(2, 3, 64, 64)
     network = GoogLeNet(10)
     assert network.train()(images).shape == network.eval()(images).shape == (2, 10)
@@ -112,7 +112,7 @@ def test_googlenets_forward_returns_logits_in_every_mode():
 
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("step", [0, 1])
-def test_the_smallest_image_and_other_classes_and_channels_work(name: str, step: int):
+def test_supports_the_smallest_image(name: str, step: int):
     architecture = get_architecture(name)
     size = architecture.min_image_size + (step if architecture.max_image_size is None else 0)
     with torch.device("meta"):
@@ -121,7 +121,7 @@ def test_the_smallest_image_and_other_classes_and_channels_work(name: str, step:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_smaller_image_is_refused_with_the_smallest_that_works(name: str):
+def test_rejects_a_smaller_image(name: str):
     smallest = get_architecture(name).min_image_size
     with pytest.raises(UsageError, match=f"{smallest} pixels"):
         check_network(Network(name, 10, 3, (smallest - 1, smallest - 1)))
@@ -129,7 +129,7 @@ def test_a_smaller_image_is_refused_with_the_smallest_that_works(name: str):
 
 @pytest.mark.parametrize("size", [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 448])
 @pytest.mark.parametrize("name", ["vgg11", "alexnet"])
-def test_a_classifier_fits_its_feature_map_at_every_size(name: str, size: int):
+def test_classifier_matches_every_feature_map(name: str, size: int):
     if size < get_architecture(name).min_image_size:
         return
     with torch.device("meta"):
@@ -139,7 +139,7 @@ def test_a_classifier_fits_its_feature_map_at_every_size(name: str, size: int):
         assert next(m for m in network.classifier if isinstance(m, torch.nn.Linear)).in_features <= largest
 
 
-def test_a_small_stem_is_an_option_of_resnet_alone():
+def test_only_resnet_has_a_small_stem():
     small = build(Network("resnet18", 10, 3, (32, 32), "small"))
     assert small.conv1.kernel_size == (3, 3)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The gate finds the layer that ruins a network, leaves it in float, and says so."""
+"""The gate finds the layer that causes a drop, leaves it in float, and records it."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ FACTOR = 1000.0
 
 @pytest.fixture(scope="module")
 def planted(fp32_bundle: Bundle) -> onnx.ModelProto:
-    """LeNet with one channel between its convolutions 1,000 times as large, and read 1,000 times as weakly."""
+    """LeNet with one channel between its convolutions scaled by 1,000, and its weights in `conv2` by 1/1,000."""
     model = onnx.load(str(fp32_bundle.model))
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor).copy()
@@ -51,13 +51,13 @@ def left_by_the_gate(found: Built) -> set[str]:
     return {name for name, reason in found.placement.float_tensors.items() if reason.startswith("gate:")}
 
 
-def test_the_planted_network_is_still_the_reference(planted: onnx.ModelProto, fp32_bundle: Bundle):
+def test_planted_network_matches_the_reference(planted: onnx.ModelProto, fp32_bundle: Bundle):
     images = fp32_bundle.self_test().images
     assert trial_logits(planted, images) == pytest.approx(fp32_bundle.self_test().logits, abs=1e-3)
 
 
 @pytest.mark.parametrize("method", [pytest.param("minmax", marks=pytest.mark.slow), "mse"])
-def test_finds_and_cures_a_planted_layer(planted: onnx.ModelProto, fp32_bundle: Bundle, method: str):
+def test_finds_and_fixes_a_planted_layer(planted: onnx.ModelProto, fp32_bundle: Bundle, method: str):
     asked = gate(fp32_bundle, max_drop=0.001)
     found = build(planted, calibration_images(fp32_bundle), options=QuantizationOptions(method=method), gate=asked)
     assert found.gated is not None
@@ -72,7 +72,7 @@ def test_finds_and_cures_a_planted_layer(planted: onnx.ModelProto, fp32_bundle: 
     assert np.mean(answers == test.targets) >= 0.99
 
 
-def test_a_sound_network_keeps_every_layer_in_int8(fp32_bundle: Bundle):
+def test_keeps_a_good_network_in_int8(fp32_bundle: Bundle):
     model = onnx.load(str(fp32_bundle.model))
     found = build(
         model, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=gate(fp32_bundle, max_drop=0.001)
@@ -82,12 +82,12 @@ def test_a_sound_network_keeps_every_layer_in_int8(fp32_bundle: Bundle):
     assert found.gated.before == found.gated.after
 
 
-def test_certifying_says_first_how_many_images_it_would_take(fp32_bundle: Bundle):
-    with pytest.raises(UsageError, match=r"certify a drop of 0\.64 points at best, 0\.1 are asked for: about 38\d\d"):
+def test_names_the_images_needed_to_certify(fp32_bundle: Bundle):
+    with pytest.raises(UsageError, match=r"certify a drop of 0\.64 points, the limit is 0\.1: use about 38\d\d"):
         gate(fp32_bundle, max_drop=0.001, certify=True).check()
 
 
-def test_certifying_bounds_the_limit_of_the_drop(planted: onnx.ModelProto, fp32_bundle: Bundle):
+def test_certify_limits_the_upper_end(planted: onnx.ModelProto, fp32_bundle: Bundle):
     asked = gate(fp32_bundle, max_drop=0.01, certify=True)
     asked.check()
     found = build(planted, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=asked)
@@ -96,7 +96,7 @@ def test_certifying_bounds_the_limit_of_the_drop(planted: onnx.ModelProto, fp32_
 
 
 def one_layer() -> onnx.ModelProto:
-    """A graph whose only layer has one channel 1,000 times as large: in INT8 it cannot tell bright from dark."""
+    """Return a graph whose only layer has one channel scaled by 1,000. In INT8 it cannot separate bright and dark."""
     nodes = [
         helper.make_node("Transpose", ["image"], ["planar"], perm=[0, 3, 1, 2]),
         helper.make_node("Cast", ["planar"], ["floats"], to=TensorProto.FLOAT),
@@ -121,20 +121,20 @@ def one_layer() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def test_the_last_layer_in_int8_is_not_given_up():
+def test_keeps_at_least_one_layer_in_int8():
     brightness = np.linspace(0, 250, 40).astype(np.uint8).reshape(-1, 1, 1, 1)
     images = np.ascontiguousarray(np.broadcast_to(brightness, (40, 8, 8, 1))).copy()
-    images[:, 0] += 1  # not of one colour
+    images[:, 0] += 1  # more than one colour
     asked = Gate(images, None, 0.0, certify=False)
     with pytest.raises(GateFailed, match="worst: conv") as failed:
         build(one_layer(), images, options=QuantizationOptions(method="minmax"), gate=asked)
-    assert failed.value.layers[0].float_wins > 0  # it would cure it, but nothing in INT8 would be left
+    assert failed.value.layers[0].float_wins > 0  # float would help, but no INT8 layer would remain
 
 
 @pytest.fixture
 def ruined(fp32_bundle: Bundle, planted: onnx.ModelProto, tmp_path: Path) -> Bundle:
-    """An FP32 bundle that no single layer in float can save."""
-    # Every convolution is planted: whichever is left in float, another one ruins the answers.
+    """An FP32 bundle that fails the gate with any single layer in float."""
+    # Both convolutions have a large channel: with one in float, the other still causes a drop.
     broken = onnx.ModelProto()
     broken.CopyFrom(planted)
     for tensor in broken.graph.initializer:
@@ -142,7 +142,7 @@ def ruined(fp32_bundle: Bundle, planted: onnx.ModelProto, tmp_path: Path) -> Bun
         if tensor.name in ("conv2.weight", "conv2.bias"):
             values[3] *= FACTOR
         elif tensor.name == "fc1.weight":
-            values[:, 75:100] /= FACTOR  # the 25 places of that channel
+            values[:, 75:100] /= FACTOR  # the 25 positions of that channel
         else:
             continue
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
@@ -155,9 +155,9 @@ def ruined(fp32_bundle: Bundle, planted: onnx.ModelProto, tmp_path: Path) -> Bun
     )
 
 
-def test_a_gate_that_cannot_be_met_leaves_no_bundle(ruined: Bundle, tmp_path: Path):
+def test_writes_no_bundle_if_the_gate_fails(ruined: Bundle, tmp_path: Path):
     impossible = QuantizationOptions(max_drop=0.0, percentile=51.0, method="percentile")
-    with pytest.raises(GateFailed, match="leaving layers in float does not cure it") as failed:
+    with pytest.raises(GateFailed, match="leaving layers in float does not help") as failed:
         quantize(ruined, open_calibration("digits"), tmp_path / "int8", options=impossible)
     assert {layer.layer for layer in failed.value.layers} == {"conv1", "conv2", "fc1"}
     assert failed.value.drop.drop > 0
@@ -166,11 +166,11 @@ def test_a_gate_that_cannot_be_met_leaves_no_bundle(ruined: Bundle, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("as_json", [False, True])
-def test_reports_a_gate_that_cannot_be_met(edgecnn, ruined: Bundle, tmp_path: Path, as_json: bool):
+def test_reports_a_failed_gate(edgecnn, ruined: Bundle, tmp_path: Path, as_json: bool):
     options = ("--method", "percentile", "--percentile", "51", "--max-drop", "0", *(["--json"] if as_json else []))
     found = edgecnn("quantize", ruined.path, "--calibration", "digits", "--out", tmp_path / "int8", *options)
     assert found.code == 3
-    assert "does not cure it" in found.error
+    assert "does not help" in found.error
     if as_json:
         layers = json.loads(found.out)["layers"]
         assert {layer["layer"] for layer in layers} == {"conv1", "conv2", "fc1"}

@@ -1,4 +1,4 @@
-"""Histograms that grow: whatever the portions, they are those of all values at once."""
+"""Histograms with a growing range: the result does not depend on the portions."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def counted(*portions: np.ndarray) -> Histogram:
 
 
 @given(VALUES, VALUES)
-def test_portions_in_any_order_give_the_same_histogram_as_all_values_at_once(first: np.ndarray, second: np.ndarray):
+def test_histogram_ignores_the_order(first: np.ndarray, second: np.ndarray):
     whole = counted(np.concatenate([first, second]))
     for streamed in (counted(first, second), counted(second, first)):
         assert (streamed.low, streamed.high, streamed.width) == (whole.low, whole.high, whole.width)
@@ -30,7 +30,7 @@ def test_portions_in_any_order_give_the_same_histogram_as_all_values_at_once(fir
 
 
 @given(VALUES)
-def test_every_value_is_counted_in_the_bin_that_holds_it(values: np.ndarray):
+def test_counts_every_value_in_its_bin(values: np.ndarray):
     found = counted(values)
     edges = found.edges
     expected = np.histogram(values.astype(np.float64), edges)[0] if len(edges) > 1 else [len(values)]
@@ -38,20 +38,20 @@ def test_every_value_is_counted_in_the_bin_that_holds_it(values: np.ndarray):
     assert (found.counts == expected).all() or values.max() == edges[-1]
 
 
-def test_values_far_beyond_the_first_ones_are_not_clipped():
+def test_range_grows_to_far_values():
     found = counted(np.full(100, 1e-6, np.float32), np.array([-5e4, 7e4], np.float32))
     assert (found.low, found.high) == (-5e4, np.float32(7e4))
     assert found.counts[0] == found.counts[-1] == 1
     assert BINS / 2 < len(found.counts) <= BINS
 
 
-def test_a_million_values_agree_with_numpy():
+def test_matches_numpy():
     values = np.random.default_rng(0).normal(size=1_000_000).astype(np.float32)
     found = counted(*np.split(values, 10))
     assert (found.counts == np.histogram(values.astype(np.float64), found.edges)[0]).all()
 
 
-def test_zeros_alone_have_one_bin():
+def test_zeros_have_one_bin():
     found = counted(np.zeros(10, np.float32))
     assert found.counts.tolist() == [10]
     assert found.centers == pytest.approx([0.0])

@@ -1,4 +1,4 @@
-"""Which operators really run in INT8: read back from what each engine has made of the graph."""
+"""Operators that run in INT8, read from each engine's optimised graph."""
 
 import dataclasses
 from collections import Counter
@@ -20,11 +20,11 @@ from edgecnn.pipeline.quantization.options import QuantizationOptions
 SIDE = 64
 INT8 = {"u8", "i8"}
 DATA = {"Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "FakeQuantize"}
-"""What OpenVINO's compiled graph holds beside operators: FakeQuantize is the quantization of the image."""
+"""Non-operators in OpenVINO's compiled graph. FakeQuantize is the quantization of the image."""
 
 
 def quantized(name: str, folder: Path) -> Path:
-    """A network with random weights and ten classes, in INT8."""
+    """Return the INT8 graph of a network with random weights and ten classes."""
     preprocessing = Preprocessing("RGB", Resize((SIDE, SIDE)), None, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     network = dataclasses.replace(get_architecture(name).usual(image_size=SIDE), num_classes=10)
     model = to_onnx(realistic(build_network(network), size=SIDE).eval(), preprocessing, (SIDE, SIDE, 3))
@@ -47,7 +47,7 @@ def inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def on_onnx_runtime(model: Path, folder: Path) -> Counter[str]:
-    """Operators of the graph as ONNX Runtime optimises it; QLinear… and Q… are its INT8 operators."""
+    """Return the operators of ONNX Runtime's optimised graph. QLinear… and Q… are its INT8 operators."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -58,7 +58,7 @@ def on_onnx_runtime(model: Path, folder: Path) -> Counter[str]:
 
 
 def on_openvino(model: Path) -> Counter[tuple[str, bool]]:
-    """Layers of OpenVINO's compiled graph, and whether they run in INT8."""
+    """Return the layers of OpenVINO's compiled graph, and whether they run in INT8."""
     import openvino
 
     compiled = openvino.Core().compile_model(str(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -70,19 +70,19 @@ def on_openvino(model: Path) -> Counter[tuple[str, bool]]:
     )
 
 
-def test_lenet_on_onnx_runtime_but_for_the_small_layers_at_its_end(int8_bundle: Bundle, tmp_path: Path):
+def test_lenet_on_onnx_runtime(int8_bundle: Bundle, tmp_path: Path):
     found = on_onnx_runtime(int8_bundle.model, tmp_path)
     assert (found["QLinearConv"], found["QGemm"], found["Conv"]) == (2, 1, 0)
     assert found["Gemm"] + found["FusedGemm"] == 2
 
 
-def test_lenet_on_openvino_but_for_the_small_layers_at_its_end(int8_bundle: Bundle):
+def test_lenet_on_openvino(int8_bundle: Bundle):
     found = on_openvino(int8_bundle.model)
     assert (found["Convolution", True], found["Convolution", False]) == (2, 0)
     assert (found["FullyConnected", True], found["FullyConnected", False]) == (1, 2)
 
 
-def test_a_linear_layer_gives_float_operators_its_sums_as_they_are(int8_bundle: Bundle):
+def test_linear_sums_stay_float(int8_bundle: Bundle):
     nodes = onnx.load(str(int8_bundle.model)).graph.node
     makers = {output: node for node in nodes for output in node.output}
     (last_integer,) = [node for node in nodes if node.name == "fc1/Gemm"]
@@ -93,18 +93,18 @@ def test_a_linear_layer_gives_float_operators_its_sums_as_they_are(int8_bundle: 
 
 
 @pytest.mark.slow
-def test_a_residual_network_on_onnx_runtime_sums_and_pools_in_int8(residual: Path, tmp_path: Path):
+def test_resnet_on_onnx_runtime(residual: Path, tmp_path: Path):
     found = on_onnx_runtime(residual, tmp_path)
     assert (found["QLinearConv"], found["Conv"]) == (20, 0)
-    assert (found["QLinearAdd"], found["Add"]) == (7, 1)  # the last sum goes to the mean, in float like it
+    assert (found["QLinearAdd"], found["Add"]) == (7, 1)  # the last sum is float, because the mean reads it
     assert found["NhwcMaxPool"] == 1
     assert found["Relu"] == 1
-    assert found["Transpose"] <= 4  # two of the image, two before the last sum: nothing goes back and forth between
-    assert (found["QuantizeLinear"], found["DequantizeLinear"]) == (1, 2)  # of the image; before the last sum
+    assert found["Transpose"] <= 4  # two for the image, two before the last sum
+    assert (found["QuantizeLinear"], found["DequantizeLinear"]) == (1, 2)  # for the image; before the last sum
 
 
 @pytest.mark.slow
-def test_a_residual_network_on_openvino_sums_within_its_convolutions(residual: Path):
+def test_resnet_on_openvino(residual: Path):
     found = on_openvino(residual)
     assert (found["Convolution", True], found["Convolution", False]) == (20, 0)
     assert found["Pooling", True] == 1
@@ -112,7 +112,7 @@ def test_a_residual_network_on_openvino_sums_within_its_convolutions(residual: P
 
 
 @pytest.mark.slow
-def test_inception_in_int8_on_onnx_runtime(inception: Path, tmp_path: Path):
+def test_googlenet_on_onnx_runtime(inception: Path, tmp_path: Path):
     found = on_onnx_runtime(inception, tmp_path)
     assert (found["QLinearConv"], found["Conv"]) == (57, 0)
     assert (found["QLinearConcat"], found["Concat"]) == (9, 0)
@@ -122,14 +122,14 @@ def test_inception_in_int8_on_onnx_runtime(inception: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_inception_in_int8_on_openvino(inception: Path):
+def test_googlenet_on_openvino(inception: Path):
     found = on_openvino(inception)
     assert (found["Convolution", True], found["Convolution", False]) == (57, 0)
     assert (found["Concatenation", True], found["Concatenation", False]) == (9, 0)
     assert (found["Pooling", True], found["Pooling", False]) == (13, 0)
 
 
-def test_the_logits_are_float_on_both_engines(residual: Path, tmp_path: Path):
+def test_logits_are_float_on_both_engines(residual: Path, tmp_path: Path):
     ort, openvino = on_onnx_runtime(residual, tmp_path), on_openvino(residual)
     assert ort["Gemm"] + ort["FusedGemm"] == 1  # ten classes: the small last layer
     assert openvino["FullyConnected", False] == 1

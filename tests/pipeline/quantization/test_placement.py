@@ -1,4 +1,4 @@
-"""Where Q/DQ pairs stand around the operators of residual networks and inception modules."""
+"""Placement of Q/DQ pairs in residual networks and inception modules."""
 
 import onnx
 from onnx import TensorProto, helper
@@ -13,7 +13,7 @@ def graph(nodes: list[onnx.NodeProto], constants: tuple[str, ...], size: int = 1
     return helper.make_graph(nodes, "test", [image], [logits], initializers)
 
 
-def test_a_residual_block_quantizes_both_inputs_of_its_sum_and_nothing_before_its_relu():
+def test_quantizes_a_residual_block():
     nodes = [
         helper.make_node("Conv", ["image", "w1", "b1"], ["c1"]),
         helper.make_node("Relu", ["c1"], ["r1"]),
@@ -38,7 +38,7 @@ def test_a_residual_block_quantizes_both_inputs_of_its_sum_and_nothing_before_it
     assert set(found.float_tensors) == {"logits"}
 
 
-def test_the_branches_of_an_inception_module_are_quantized_before_and_after_their_concatenation():
+def test_quantizes_an_inception_module():
     nodes = [
         helper.make_node("Conv", ["image", "w1"], ["c1"]),
         helper.make_node("Relu", ["c1"], ["r1"]),
@@ -53,14 +53,14 @@ def test_the_branches_of_an_inception_module_are_quantized_before_and_after_thei
     assert found.activations == {
         "image": "image",
         "r1": "r1",
-        "m": "image",  # the largest of quantized values is one of them
+        "m": "image",  # a maximum of quantized values is a quantized value
         "r2": "r2",
         "joined": "joined",
         "pooled": "pooled",
     }
 
 
-def test_a_small_last_layer_stays_in_float_and_the_layer_before_it_runs_in_int8():
+def test_small_last_layer_stays_in_float():
     nodes = [
         helper.make_node("Gemm", ["image", "w1", "b1"], ["g1"], "fc1/Gemm"),
         helper.make_node("Relu", ["g1"], ["r1"]),
@@ -68,13 +68,13 @@ def test_a_small_last_layer_stays_in_float_and_the_layer_before_it_runs_in_int8(
     ]
     found = place(graph(nodes, ("w1", "b1", "w2", "b2"), size=1 << 15))
     assert found.weights == ("w1",)
-    assert found.activations == {"image": "image"}  # its sums are floats: rounding them again would gain nothing
+    assert found.activations == {"image": "image"}  # its sums are float: quantizing them gains nothing
     assert found.float_relus == {"r1"}
     assert "last layer" in found.float_tensors["w2"]
     assert not found.exact
 
 
-def test_a_linear_layer_before_one_in_int8_is_quantized():
+def test_quantizes_consecutive_linear_layers():
     nodes = [
         helper.make_node("Gemm", ["image", "w1", "b1"], ["g1"], "fc1/Gemm"),
         helper.make_node("Relu", ["g1"], ["r1"]),
@@ -87,7 +87,7 @@ def test_a_linear_layer_before_one_in_int8_is_quantized():
     assert found.float_relus == {"r2"}
 
 
-def test_a_convolution_before_a_float_operator_still_runs_in_int8():
+def test_quantizes_before_a_float_operator():
     nodes = [
         helper.make_node("Conv", ["image", "w1"], ["c1"]),
         helper.make_node("ReduceMean", ["c1"], ["mean"]),
@@ -96,7 +96,7 @@ def test_a_convolution_before_a_float_operator_still_runs_in_int8():
     assert set(place(graph(nodes, ("w1", "w2"), size=840)).activations) == {"image", "c1"}
 
 
-def test_a_sum_before_a_float_operator_stays_in_float_and_what_it_adds_is_quantized():
+def test_sum_before_a_float_operator_is_float():
     nodes = [
         helper.make_node("Conv", ["image", "w1"], ["c1"]),
         helper.make_node("Add", ["c1", "image"], ["sum"]),
@@ -106,10 +106,10 @@ def test_a_sum_before_a_float_operator_stays_in_float_and_what_it_adds_is_quanti
     ]
     found = place(graph(nodes, ("w1", "w2"), size=840))
     assert set(found.activations) == {"image", "c1"}
-    assert not found.float_relus  # an engine takes such a ReLU into the sum
+    assert not found.float_relus  # an engine fuses this ReLU into the sum
 
 
-def test_a_layer_left_in_float_sees_its_input_in_float_while_others_see_it_quantized():
+def test_float_layers_read_float_inputs():
     nodes = [
         helper.make_node("Conv", ["image", "w1"], ["c1"], "first/Conv"),
         helper.make_node("Conv", ["c1", "w2"], ["c2"], "left/Conv"),

@@ -1,4 +1,4 @@
-"""Quantization of a real network: accuracy, operators on both engines, and what is refused."""
+"""Quantization of a real network: accuracy, records and errors."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def initializers(bundle: Bundle) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("engine", installed())
-def test_lenet_on_digits_loses_at_most_one_test_image(engine: str, int8_bundle: Bundle, fp32_bundle: Bundle):
+def test_lenet_loses_at_most_one_test_image(engine: str, int8_bundle: Bundle, fp32_bundle: Bundle):
     test = open_source("digits").split("test")
     pixels = test.all_pixels(int8_bundle.manifest.preprocessing)
     right = [
@@ -45,10 +45,10 @@ def test_lenet_on_digits_loses_at_most_one_test_image(engine: str, int8_bundle: 
     assert right[0] - right[1] <= 1
 
 
-def test_weights_stay_within_the_portable_range_and_have_a_scale_a_channel(int8_bundle: Bundle):
+def test_weights_stay_in_the_portable_range(int8_bundle: Bundle):
     tensors = initializers(int8_bundle)
     weights = {name: value for name, value in tensors.items() if name.endswith(".weight/quantized")}
-    assert len(weights) == 3  # all but the two small linear layers at the end
+    assert len(weights) == 3  # all except the two small linear layers at the end
     for name, value in weights.items():
         assert value.dtype == np.int8
         assert np.abs(value.astype(int)).max() == PORTABLE_RANGE
@@ -57,7 +57,7 @@ def test_weights_stay_within_the_portable_range_and_have_a_scale_a_channel(int8_
     assert int8_bundle.manifest.quantization.weight_limit == PORTABLE_RANGE
 
 
-def test_the_logits_stay_in_float_and_the_manifest_says_why(int8_bundle: Bundle):
+def test_logits_stay_in_float_with_a_reason(int8_bundle: Bundle):
     graph = onnx.load(str(int8_bundle.model)).graph
     (maker,) = [node for node in graph.node if "logits" in node.output]
     assert maker.op_type == "Gemm"
@@ -65,7 +65,7 @@ def test_the_logits_stay_in_float_and_the_manifest_says_why(int8_bundle: Bundle)
     assert "logits" in int8_bundle.manifest.quantization.float_tensors
 
 
-def test_the_proof_and_the_parent_stand_in_the_bundle(int8_bundle: Bundle, fp32_bundle: Bundle):
+def test_bundle_records_proof_and_parent(int8_bundle: Bundle, fp32_bundle: Bundle):
     record = int8_bundle.manifest.provenance.calibration
     assert record is not None
     assert (record.parent, record.method, record.seed) == (fp32_bundle.digest, "mse", 0)
@@ -77,13 +77,13 @@ def test_the_proof_and_the_parent_stand_in_the_bundle(int8_bundle: Bundle, fp32_
         assert replay(int8_bundle.self_test(), session, int8_bundle.manifest.preprocessing).holds
 
 
-def test_keeps_the_count_of_work(fp32_bundle: Bundle, int8_bundle: Bundle):
+def test_keeps_the_macs(fp32_bundle: Bundle, int8_bundle: Bundle):
     assert int8_bundle.manifest.macs == fp32_bundle.manifest.macs is not None
 
 
 @pytest.mark.filterwarnings("ignore::edgecnn.errors.SaturationWarning")
 @pytest.mark.slow
-def test_the_full_range_holds_its_proof_or_says_that_it_does_not(fp32_bundle: Bundle, tmp_path: Path):
+def test_warns_if_the_full_range_fails(fp32_bundle: Bundle, tmp_path: Path):
     options = QuantizationOptions(full_range=True)
     made = quantize(fp32_bundle, open_calibration("digits"), tmp_path / "full", options=options)
     values = [v for name, v in initializers(made.bundle).items() if name.endswith(".weight/quantized")]
@@ -104,7 +104,7 @@ def built(bundle: Bundle, **options: Any) -> Built:
 
 
 @pytest.mark.parametrize("rounding", ["nearest", pytest.param("together", marks=pytest.mark.slow)])
-def test_the_graph_is_the_same_whatever_the_batches(fp32_bundle: Bundle, rounding: str):
+def test_graph_ignores_the_batch_size(fp32_bundle: Bundle, rounding: str):
     def integers(found: Built) -> np.ndarray:
         weights = [t for t in found.model.graph.initializer if t.name.endswith(".weight/quantized")]
         return np.concatenate([onnx.numpy_helper.to_array(t).ravel() for t in weights]).astype(int)
@@ -112,7 +112,7 @@ def test_the_graph_is_the_same_whatever_the_batches(fp32_bundle: Bundle, roundin
     at_once = integers(built(fp32_bundle, batch_size=32, rounding=rounding))
     for size in (1, 5, None):
         streamed = integers(built(fp32_bundle, batch_size=size, rounding=rounding))
-        assert np.mean(streamed != at_once) < 0.001  # an engine may sum another batch in another order
+        assert np.mean(streamed != at_once) < 0.001  # an engine may sum in another order for another batch size
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,14 @@ def test_the_graph_is_the_same_whatever_the_batches(fp32_bundle: Bundle, roundin
         pytest.param("mse", marks=pytest.mark.slow),
     ],
 )
-def test_every_method_answers_as_the_reference_does(fp32_bundle: Bundle, method: str):
+def test_every_method_matches_the_reference(fp32_bundle: Bundle, method: str):
     test = open_source("digits").split("test").all_pixels(fp32_bundle.manifest.preprocessing)
     expected = trial_logits(onnx.load(str(fp32_bundle.model)), test).argmax(axis=1)
     answers = trial_logits(built(fp32_bundle, method=method).model, test).argmax(axis=1)
     assert np.mean(answers == expected) >= 0.98
 
 
-def test_rounding_together_errs_less_than_rounding_to_the_nearest(fp32_bundle: Bundle):
+def test_rounding_together_reduces_the_error(fp32_bundle: Bundle):
     test = open_source("digits").split("test").all_pixels(fp32_bundle.manifest.preprocessing)
     expected = trial_logits(onnx.load(str(fp32_bundle.model)), test)
     errors = {
@@ -142,7 +142,7 @@ def test_rounding_together_errs_less_than_rounding_to_the_nearest(fp32_bundle: B
 
 
 @pytest.mark.slow
-def test_the_symmetric_scheme_has_no_zero_points_and_says_so(fp32_bundle: Bundle, tmp_path: Path):
+def test_symmetric_scheme_has_no_zero_points(fp32_bundle: Bundle, tmp_path: Path):
     options = QuantizationOptions(scheme="symmetric")
     made = quantize(fp32_bundle, open_calibration("digits"), tmp_path / "symmetric", options=options).bundle
     points = [value for name, value in initializers(made).items() if name.endswith("/zero_point")]
@@ -153,7 +153,7 @@ def test_the_symmetric_scheme_has_no_zero_points_and_says_so(fp32_bundle: Bundle
     assert min(engine.comparison.agreement for engine in made.proof().engines) >= 0.99
 
 
-def test_the_proof_holds_the_gate_the_layers_and_the_calibration_images(int8_bundle: Bundle):
+def test_proof_has_gate_layers_and_images(int8_bundle: Bundle):
     proof = int8_bundle.proof()
     assert [layer.layer for layer in proof.layers] == ["conv1", "conv2", "fc1"]
     assert all(layer.weight_snr_db is not None and layer.weight_snr_db > 20 for layer in proof.layers)
@@ -163,7 +163,7 @@ def test_the_proof_holds_the_gate_the_layers_and_the_calibration_images(int8_bun
     assert len(set(proof.calibration_images)) == 300
 
 
-def test_the_gate_sees_no_image_that_calibration_saw():
+def test_gate_excludes_calibration_images():
     calibration = open_calibration("digits")
     train = calibration.source.split("train")
     fresh = held_out(train, calibration.chosen, 500, 0)
@@ -171,20 +171,20 @@ def test_the_gate_sees_no_image_that_calibration_saw():
     assert not set(short_digests(fresh)) & set(short_digests(calibration.chosen))
 
 
-def test_the_classes_take_turns_in_calibration():
+def test_calibration_balances_the_classes():
     targets = open_calibration("digits", count=100).chosen.known_targets()
     assert np.bincount(targets).tolist() == [10] * 10
 
 
 @pytest.mark.slow
-def test_calibration_on_all_images_leaves_no_gate(fp32_bundle: Bundle, tmp_path: Path):
+def test_warns_if_no_gate_images_remain(fp32_bundle: Bundle, tmp_path: Path):
     options = QuantizationOptions(method="minmax", rounding="nearest")
     made = quantize(fp32_bundle, open_calibration("digits", count=10_000), tmp_path / "all", options=options)
-    assert any("none is left to hold the gate on" in warning for warning in made.warnings)
+    assert any("no images remain for the gate" in warning for warning in made.warnings)
     assert made.bundle.proof().gate is None
 
 
-def test_weights_that_are_not_finite_are_named(fp32_bundle: Bundle):
+def test_names_weights_that_are_not_finite(fp32_bundle: Bundle):
     model = onnx.load(str(fp32_bundle.model))
     (weight,) = [t for t in model.graph.initializer if t.name == "conv2.weight"]
     values = onnx.numpy_helper.to_array(weight).copy()
@@ -194,7 +194,7 @@ def test_weights_that_are_not_finite_are_named(fp32_bundle: Bundle):
         build(model, fp32_bundle.self_test().images, options=QuantizationOptions())
 
 
-def test_a_channel_of_zeros_is_quantized(fp32_bundle: Bundle):
+def test_quantizes_a_channel_of_zeros(fp32_bundle: Bundle):
     model = onnx.load(str(fp32_bundle.model))
     for weight in model.graph.initializer:
         if weight.name in ("conv2.weight", "conv2.bias"):
@@ -206,45 +206,45 @@ def test_a_channel_of_zeros_is_quantized(fp32_bundle: Bundle):
     assert np.abs(found - trial_logits(model, images)).max() < 0.5
 
 
-def test_an_operator_without_int8_form_stays_in_float_and_is_named(fp32_bundle: Bundle):
+def test_names_an_operator_without_int8_form(fp32_bundle: Bundle):
     model = onnx.load(str(fp32_bundle.model))
     (first,) = [node for node in model.graph.node if node.name == "relu/Relu"]
     first.op_type = "Softplus"
     images = fp32_bundle.self_test().images
     found = build(model, images, options=QuantizationOptions())
-    assert found.placement.float_tensors[first.output[0]] == "Softplus: has no INT8 form that both engines run"
+    assert found.placement.float_tensors[first.output[0]] == "Softplus: no INT8 form that both engines support"
     assert len(found.placement.weights) == 3
     assert np.abs(trial_logits(found.model, images) - trial_logits(model, images)).max() < 0.5
 
 
 @pytest.mark.parametrize("images", [1, 2])
-def test_one_image_calibrates_too(fp32_bundle: Bundle, images: int):
+def test_calibrates_with_one_image(fp32_bundle: Bundle, images: int):
     model, pixels = onnx.load(str(fp32_bundle.model)), fp32_bundle.self_test().images
     logits = trial_logits(build(model, pixels[:images], options=QuantizationOptions()).model, pixels)
     assert np.isfinite(logits).all()
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_constant_calibration_images_are_refused(fp32_bundle: Bundle, level: int):
+def test_rejects_constant_images(fp32_bundle: Bundle, level: int):
     flat = np.full((5, 32, 32, 1), level, np.uint8)
     with pytest.raises(UsageError, match="blank"):
         build(onnx.load(str(fp32_bundle.model)), flat, options=QuantizationOptions())
 
 
-def test_pooling_and_reshaping_keep_the_scale_of_their_input(fp32_bundle: Bundle):
+def test_pooling_and_reshape_keep_the_scale(fp32_bundle: Bundle):
     placement = place(onnx.load(str(fp32_bundle.model)).graph)
     assert placement.activations["pool/MaxPool"] == "relu/Relu"
     assert placement.activations["Reshape"] == "relu/Relu_1"
-    assert "conv1/Conv" not in placement.activations  # its ReLU belongs to it
+    assert "conv1/Conv" not in placement.activations  # fused with its ReLU
     assert "logits" not in placement.activations
 
 
-def test_the_committed_recipes_name_the_images_that_they_were_made_with():
+def test_committed_configs_match_their_images():
     for recipe in ("digits.json", "digits-sample.json"):
         assert len(open_calibration(str(CALIBRATION / recipe)).chosen) in (300, 30)
 
 
-def test_the_same_seed_chooses_the_same_images_and_another_others():
+def test_the_seed_determines_the_images():
     first, again, other = (open_calibration("digits", count=50, seed=seed).chosen.digest for seed in (0, 0, 1))
     assert first == again != other
 
@@ -255,33 +255,33 @@ def write_recipe(folder: Path, **changes: object) -> str:
     return str(folder / "recipe.json")
 
 
-def test_a_recipe_that_touches_the_test_split_is_refused(tmp_path: Path):
-    with pytest.raises(TestSplitRefused, match="only training images"):
+def test_rejects_a_config_with_the_test_split(tmp_path: Path):
+    with pytest.raises(TestSplitRefused, match="calibration must not use test images"):
         open_calibration(write_recipe(tmp_path, split="test"))
 
 
-def test_a_recipe_whose_images_have_changed_is_refused(tmp_path: Path):
+def test_rejects_a_config_with_changed_images(tmp_path: Path):
     with pytest.raises(SourceError, match="has changed"):
         open_calibration(write_recipe(tmp_path, digest="0" * 64))
 
 
 @pytest.mark.parametrize("changes", [{"count": 0}, {"surprise": 1}, {"count": "many"}])
-def test_a_recipe_that_does_not_follow_the_format_is_refused(tmp_path: Path, changes: dict[str, object]):
+def test_rejects_an_invalid_config(tmp_path: Path, changes: dict[str, object]):
     with pytest.raises(UsageError, match=r"recipe\.json"):
         open_calibration(write_recipe(tmp_path, **changes))
 
 
-def test_a_recipe_that_is_not_there_is_refused():
-    with pytest.raises(UsageError, match="no calibration recipe"):
+def test_rejects_a_missing_config():
+    with pytest.raises(UsageError, match="does not exist"):
         open_calibration("nowhere.json")
 
 
-def test_an_int8_bundle_is_not_quantized_again(int8_bundle: Bundle, tmp_path: Path):
-    with pytest.raises(UsageError, match="int8 already"):
+def test_rejects_an_int8_parent(int8_bundle: Bundle, tmp_path: Path):
+    with pytest.raises(UsageError, match="already int8"):
         quantize(int8_bundle, open_calibration("digits"), tmp_path / "x")
 
 
-def test_images_of_other_classes_are_refused(fp32_bundle: Bundle, tmp_path: Path):
+def test_rejects_images_of_other_classes(fp32_bundle: Bundle, tmp_path: Path):
     from edgecnn.pipeline.data.mnist import FashionMnist
 
     class Clothes(FashionMnist):
@@ -293,7 +293,7 @@ def test_images_of_other_classes_are_refused(fp32_bundle: Bundle, tmp_path: Path
 
 
 def black_and_white(place: Path) -> Path:
-    """Ten classes of images without anything on them: calibration that says nothing of digits."""
+    """Create ten classes of blank images."""
     for label in range(10):
         for split in ("train", "test"):
             folder = place / split / str(label)
@@ -302,7 +302,7 @@ def black_and_white(place: Path) -> Path:
     return place
 
 
-def test_calibration_on_empty_images_is_found_out(fp32_bundle: Bundle, tmp_path: Path):
+def test_rejects_blank_calibration_images(fp32_bundle: Bundle, tmp_path: Path):
     calibration = open_calibration(str(black_and_white(tmp_path / "empty")))
     digits = open_source("digits")
     with pytest.raises(UsageError, match="calibration images are blank"):
@@ -310,7 +310,7 @@ def test_calibration_on_empty_images_is_found_out(fp32_bundle: Bundle, tmp_path:
     assert not (tmp_path / "y").exists()
 
 
-def test_calibrating_on_the_test_images_is_refused_whatever_they_are_called(fp32_bundle: Bundle, tmp_path: Path):
+def test_rejects_copies_of_test_images(fp32_bundle: Bundle, tmp_path: Path):
     place, digits = black_and_white(tmp_path / "copied"), open_source("digits")
     test = digits.split("test")
     for index in range(50):
@@ -319,7 +319,7 @@ def test_calibrating_on_the_test_images_is_refused_whatever_they_are_called(fp32
         )
     source = open_source(str(place))
     calibration = CalibrationImages(source, source.split("train"), 0)
-    with pytest.raises(TestSplitRefused, match="of the 60 calibration images are test images"):
+    with pytest.raises(TestSplitRefused, match="of the 60 calibration images are also test images"):
         quantize(fp32_bundle, calibration, tmp_path / "x", data=ImageFolder(copied_test(test, tmp_path / "test")))
 
 
@@ -333,7 +333,7 @@ def copied_test(test: Split, place: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_strict_leaves_the_bundle_that_stood_there(fp32_bundle: Bundle, tmp_path: Path):
+def test_strict_keeps_the_existing_bundle(fp32_bundle: Bundle, tmp_path: Path):
     recipe = open_calibration(str(CALIBRATION / "digits.json"))
     good = quantize(fp32_bundle, recipe, tmp_path / "b", options=QuantizationOptions(rounding="nearest")).bundle
     doubtful = open_calibration(str(black_and_white(tmp_path / "empty")))
@@ -343,12 +343,12 @@ def test_strict_leaves_the_bundle_that_stood_there(fp32_bundle: Bundle, tmp_path
 
 
 @pytest.mark.parametrize("value", [0, -1])
-def test_a_batch_of_nothing_is_refused(value: int):
+def test_rejects_an_empty_batch(value: int):
     with pytest.raises(ValueError, match="batch_size"):
         QuantizationOptions(batch_size=value)
 
 
 @pytest.mark.parametrize(("count", "seed"), [(0, None), (None, -1), (None, 2**63)])
-def test_a_count_or_seed_that_cannot_be_is_a_usage_error(count: int | None, seed: int | None):
-    with pytest.raises(UsageError, match="calibration cannot be so"):
+def test_rejects_an_invalid_count_or_seed(count: int | None, seed: int | None):
+    with pytest.raises(UsageError, match="calibration options are not valid"):
         open_calibration("digits", count=count, seed=seed)

@@ -1,4 +1,4 @@
-"""Weights that are rounded together err less on what the layer sees than weights rounded one by one."""
+"""Rounding weights together gives a smaller output error than rounding each weight to the nearest."""
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ FINE = activation_quantization(Range(-8.0, 8.0))
 
 
 def correlated(count: int, width: int) -> np.ndarray:
-    """Inputs as layers see them: a few directions hold most of the variance, and the mean is not zero."""
+    """Return realistic inputs: a few directions have most of the variance, and the mean is not zero."""
     random = np.random.default_rng(0)
     mixed = random.normal(size=(count, width // 4)) @ random.normal(size=(width // 4, width)) / np.sqrt(width)
     return np.clip(mixed + 0.5 + 0.05 * random.normal(size=(count, width)), -8, 8).astype(np.float32)
@@ -27,7 +27,7 @@ def moments_of(inputs: np.ndarray) -> Moments:
 
 
 @pytest.mark.parametrize("width", [40, BLOCK + 24])
-def test_the_output_errs_less_on_images_that_calibration_has_not_seen(width: int):
+def test_reduces_the_error_on_new_images(width: int):
     weights = np.random.default_rng(1).normal(size=(16, width)).astype(np.float32)
     scales = weight_scales(weights, 64)
     seen, fresh = np.split(correlated(5000, width), [4000])
@@ -39,7 +39,7 @@ def test_the_output_errs_less_on_images_that_calibration_has_not_seen(width: int
     assert np.abs(rounded.integers.astype(int)).max() <= 64
 
 
-def test_the_mean_of_the_output_is_kept():
+def test_keeps_the_mean_of_the_output():
     inputs = correlated(4000, 40)
     weights = np.random.default_rng(1).normal(size=(16, 40)).astype(np.float32)
     moments = moments_of(inputs)
@@ -50,7 +50,7 @@ def test_the_mean_of_the_output_is_kept():
     assert np.abs(error).max() < 0.05 * np.abs(plain).max()
 
 
-def test_inputs_that_are_always_zero_leave_finite_weights():
+def test_zero_inputs_give_finite_weights():
     weights = np.random.default_rng(1).normal(size=(4, 10)).astype(np.float32)
     rounded, correction = round_together(
         weights, weight_scales(weights, 64), 64, moments_of(np.zeros((8, 10), np.float32)).means()
@@ -63,23 +63,23 @@ def test_inputs_that_are_always_zero_leave_finite_weights():
     ("strides", "pads", "dilations"),
     [([1, 1], [1, 1, 1, 1], [1, 1]), ([2, 2], [0, 0, 0, 0], [1, 1]), ([1, 2], [2, 0, 2, 0], [2, 1])],
 )
-def test_the_moments_of_a_convolution_are_those_of_what_its_kernel_sees(
-    strides: list[int], pads: list[int], dilations: list[int]
-):
+def test_moments_match_unfolded_windows(strides: list[int], pads: list[int], dilations: list[int]):
     node = helper.make_node("Conv", ["x", "w"], ["y"], strides=strides, pads=pads, dilations=dilations)
     images = np.random.default_rng(0).normal(size=(9, 3, 6, 5)).astype(np.float32)
     found = Moments(node, (4, 3, 3, 3), FINE)
     for portion in (images[:4], images[4:]):
         found.update(portion)
     padded = torch.nn.functional.pad(torch.from_numpy(FINE.rounded(images)), (pads[1], pads[3], pads[0], pads[2]))
-    patches = torch.nn.functional.unfold(padded, (3, 3), dilation=dilations, stride=strides)  # 30 places at most: all
+    patches = torch.nn.functional.unfold(
+        padded, (3, 3), dilation=dilations, stride=strides
+    )  # at most 30 positions, so all are used
     rows = patches.transpose(1, 2).reshape(-1, 27).numpy()
     rows = np.hstack([rows, np.ones((len(rows), 1), np.float32)])
     (mean,) = found.means()
     assert mean == pytest.approx(rows.T @ rows / len(rows), abs=1e-4)
 
 
-def test_moments_do_not_depend_on_the_batches():
+def test_moments_ignore_the_batch_size():
     node: onnx.NodeProto = helper.make_node("Conv", ["x", "w"], ["y"])
     images = np.random.default_rng(0).normal(size=(20, 2, 12, 12)).astype(np.float32)
     results = []

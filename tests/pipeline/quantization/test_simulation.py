@@ -1,4 +1,4 @@
-"""The simulation saturates exactly where a processor that adds pairs of products in 16 bits does."""
+"""The simulation saturates exactly like a processor that adds pairs of products in 16 bits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ ZERO_POINT = 3
 
 
 def layer(kind: str, weights: np.ndarray, size: int, **attributes: object) -> onnx.ModelProto:
-    """A graph of one INT8 layer on a uint8 image, all scales 1 but the output's: `sums` are the integer sums."""
+    """Return a graph of one INT8 layer on a uint8 image. All scales but the output's are 1: `sums` are integer sums."""
     channels = weights.shape[1] if kind == "Conv" else weights.shape[1] // size**2
     constants = {
         "one": np.float32(1),
@@ -52,14 +52,14 @@ def layer(kind: str, weights: np.ndarray, size: int, **attributes: object) -> on
 
 
 def sums(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
-    """What a layer's sums are predicted to be."""
+    """Return the predicted sums of a layer."""
     predicted = saturated(model)
     predicted.graph.output.append(onnx.ValueInfoProto(name="sums"))
     return open_trial(predicted).outputs(["sums"], images)[0]
 
 
 def extreme(*shape: int) -> np.ndarray:
-    """Random full-range weights, most of them at the ends of the range."""
+    """Return random full-range weights, most of them near the ends of the range."""
     return np.clip(np.random.default_rng(0).normal(0, 120, shape), -127, 127).astype(np.int8)
 
 
@@ -68,7 +68,7 @@ def bright(count: int, size: int, channels: int) -> np.ndarray:
 
 
 def added_in_pairs(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum up products as the processor does: int64 [P, K] and [O, K] to [P, O], pair after pair in 16 bits."""
+    """Return the sums of products as on the processor, each pair in 16 bits: int64 [P, K] and [O, K] to [P, O]."""
     products = inputs[:, None, :].astype(np.int64) * weights[None].astype(np.int64)
     if products.shape[2] % 2:
         products = np.pad(products, ((0, 0), (0, 0), (0, 1)))
@@ -79,9 +79,7 @@ def added_in_pairs(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("kernel", "stride", "pad", "dilation"), [(1, 1, 0, 1), (3, 1, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2)]
 )
-def test_a_convolution_adds_neighbouring_channels_in_16_bits(
-    channels: int, kernel: int, stride: int, pad: int, dilation: int
-):
+def test_convolution_adds_channels_in_16_bits(channels: int, kernel: int, stride: int, pad: int, dilation: int):
     weights, images = extreme(4, channels, kernel, kernel), bright(2, 7, channels)
     attributes = {"strides": [stride] * 2, "pads": [pad] * 4, "dilations": [dilation] * 2, "kernel_shape": [kernel] * 2}
     found = sums(layer("Conv", weights, 7, **attributes), images)
@@ -100,10 +98,10 @@ def test_a_convolution_adds_neighbouring_channels_in_16_bits(
 
 
 @pytest.mark.parametrize("transposed", [0, 1])
-def test_a_linear_layer_adds_neighbouring_inputs_in_16_bits(transposed: int):
+def test_linear_layer_adds_inputs_in_16_bits(transposed: int):
     weights, images = extreme(5, 27), bright(3, 3, 3)
     model = layer("Gemm", weights, 3, transB=1)
-    if not transposed:  # the weights lie the other way round, the steps along their second axis
+    if not transposed:  # the weights are transposed, so the steps are along axis 1
         (constant,) = [each for each in model.graph.initializer if each.name == "weights"]
         constant.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(weights.T), "weights"))
         (dequantize,) = [node for node in model.graph.node if "w" in node.output]
@@ -116,16 +114,16 @@ def test_a_linear_layer_adds_neighbouring_inputs_in_16_bits(transposed: int):
     assert (expected != flat @ weights.T.astype(np.int64)).any(), "nothing saturated"
 
 
-def test_weights_within_the_portable_range_lose_nothing(fp32_bundle: Bundle):
+def test_portable_weights_do_not_saturate(fp32_bundle: Bundle):
     model = build(
         onnx.load(str(fp32_bundle.model)), fp32_bundle.self_test().images, options=QuantizationOptions()
     ).model
     assert saturated(model) == model
 
 
-def test_a_convolution_whose_output_is_not_quantized_runs_in_float_and_loses_nothing():
+def test_float_convolution_does_not_saturate():
     model = layer("Conv", extreme(4, 2, 3, 3), 7)
-    del model.graph.node[-2:]  # as before a layer that the gate left in float
+    del model.graph.node[-2:]  # like before a float layer
     model.graph.node[-1].output[0] = "logits"
     assert saturated(model) == model
 
@@ -153,24 +151,24 @@ def signed() -> onnx.ModelProto:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (grouped, "layer saturates, with group 2"),
-        (halved, "layer saturates, with alpha 0.5"),
-        (padded, "layer saturates, with auto_pad"),
-        (signed, "layer saturates, with signed activations"),
+        (grouped, "saturation of layer with group 2"),
+        (halved, "saturation of layer with alpha 0.5"),
+        (padded, "saturation of layer with auto_pad"),
+        (signed, "saturation of layer with signed activations"),
     ],
 )
-def test_what_no_kernel_is_known_of_is_refused(make: Callable[[], onnx.ModelProto], message: str):
+def test_rejects_unsupported_kernels(make: Callable[[], onnx.ModelProto], message: str):
     with pytest.raises(UsageError, match=message):
         saturated(make())
 
 
-def test_a_layer_of_which_every_pair_saturates_is_simulated():
+def test_simulates_saturation_of_every_pair():
     images = np.full((1, 8, 8, 8), 255 - ZERO_POINT, np.uint8)
     found = sums(layer("Gemm", np.full((512, 512), 127, np.int8), 8, transB=1), images)
     np.testing.assert_array_equal(found, np.full((1, 512), 256 * (2**15 - 1) - ZERO_POINT * 127 * 512))
 
 
-def test_a_file_that_is_no_graph_is_one_clear_line(tmp_path: Path):
+def test_rejects_a_file_without_a_graph(tmp_path: Path):
     (tmp_path / "model.onnx").write_bytes(b"nothing")
     with pytest.raises(BundleError, match=r"cannot read .*model\.onnx"):
         simulate(tmp_path / "model.onnx")
@@ -178,9 +176,7 @@ def test_a_file_that_is_no_graph_is_one_clear_line(tmp_path: Path):
 
 @emulated
 @pytest.mark.parametrize(("channels", "kernel"), [(3, 3), (4, 3), (64, 3), (64, 1)])
-def test_onnx_runtime_on_a_processor_without_vnni_gives_the_simulated_numbers(
-    tmp_path: Path, channels: int, kernel: int
-):
+def test_simulation_matches_emulated_haswell(tmp_path: Path, channels: int, kernel: int):
     model = layer("Conv", extreme(16, channels, kernel, kernel), 7, kernel_shape=[kernel] * 2)
     for constant in model.graph.initializer:
         if constant.name == "coarse":
@@ -192,7 +188,7 @@ def test_onnx_runtime_on_a_processor_without_vnni_gives_the_simulated_numbers(
     assert (found != open_trial(model).run(images)).any(), "nothing saturated"
 
 
-def test_a_closed_session_says_so():
+def test_rejects_a_closed_session():
     session = SimulatedSession(layer("Conv", extreme(4, 2, 3, 3), 7))
     session.close()
     with pytest.raises(EngineError, match="closed"):

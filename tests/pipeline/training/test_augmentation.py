@@ -1,4 +1,4 @@
-"""Augmentation: each image moves by its own little, and by nothing else than was asked for."""
+"""Augmentation: each image moves differently, within the options."""
 
 import torch
 
@@ -12,7 +12,7 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def test_each_image_moves_by_its_own_little():
+def test_moves_each_image_differently():
     options = TrainingOptions(shift=0.08, rotation=10, zoom=0.1)
     image = torch.zeros(1, 1, 32, 32)
     image[:, :, 12:20, 12:20] = 1
@@ -22,12 +22,12 @@ def test_each_image_moves_by_its_own_little():
     assert abs(moved.sum(dim=(1, 2, 3)) / 64 - 1).max() < 0.35
 
 
-def test_no_augmentation_changes_nothing():
+def test_no_augmentation_keeps_the_images():
     images = torch.rand(4, 3, 9, 9)
     torch.testing.assert_close(move(images, draw(4, 9, STILL, generator())), images, atol=1e-5, rtol=0)
 
 
-def test_images_that_are_only_shifted_are_shifted_by_whole_pixels():
+def test_shifts_by_whole_pixels():
     images = torch.rand(32, 1, 32, 32)
     moved = move(images, draw(32, 32, TrainingOptions(shift=2.1 / 32), generator()))
     shifts = set()
@@ -44,7 +44,7 @@ def test_images_that_are_only_shifted_are_shifted_by_whole_pixels():
     assert len(shifts) > 10
 
 
-def test_about_half_of_the_images_are_mirrored():
+def test_mirrors_about_half_of_the_images():
     images = torch.rand(64, 1, 8, 8)
     moved = move(images, draw(64, 8, TrainingOptions(shift=0, flip=True), generator()))
     mirrored = [torch.allclose(after, before.flip(-1), atol=1e-4) for before, after in zip(images, moved, strict=True)]
@@ -53,7 +53,7 @@ def test_about_half_of_the_images_are_mirrored():
     assert 20 < sum(mirrored) < 44
 
 
-def test_a_part_of_a_batch_moves_as_it_would_in_the_whole():
+def test_parts_of_a_batch_move_like_the_whole():
     options = TrainingOptions(rotation=10, zoom=0.1, flip=True)
     images = torch.rand(6, 1, 8, 8)
     maps = draw(6, 8, options, generator())

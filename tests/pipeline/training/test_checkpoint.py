@@ -1,4 +1,4 @@
-"""Checkpoint folders: read back exactly, and refused in one line when damaged; nothing is unpickled."""
+"""Checkpoint folders: exact reading, and errors for damaged files without unpickling."""
 
 import json
 import shutil
@@ -16,14 +16,14 @@ def copy(checkpoint_path: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(checkpoint_path, tmp_path / "copy"))
 
 
-def test_the_network_reads_back_in_evaluation_mode(checkpoint_path: Path):
+def test_reads_a_network_in_evaluation_mode(checkpoint_path: Path):
     checkpoint = read_checkpoint(checkpoint_path)
     network = checkpoint.reference.module()
     assert not network.training
     assert all(torch.equal(value, checkpoint.state[name]) for name, value in network.state_dict().items())
 
 
-def test_the_reference_changes_with_weights_preprocessing_or_labels(checkpoint_path: Path):
+def test_identity_covers_weights_and_labels(checkpoint_path: Path):
     import dataclasses
 
     reference = read_checkpoint(checkpoint_path).reference
@@ -48,7 +48,7 @@ def pickle_bomb(copy: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "damage", [truncate, pickle_bomb, lambda c, n: (c / n).unlink(), lambda c, n: (c / n).write_text("")]
 )
-def test_a_damaged_checkpoint_is_refused_by_name(damage, name: str, copy: Path):
+def test_names_a_damaged_file(damage, name: str, copy: Path):
     damage(copy, name)
     with pytest.raises(CheckpointError, match=name) as raised:
         read_checkpoint(copy)
@@ -56,7 +56,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(damage, name: str, copy: Path):
     assert not (copy / "executed").exists()
 
 
-def test_weights_of_another_network_are_refused(copy: Path):
+def test_rejects_weights_of_another_network(copy: Path):
     from safetensors.torch import save
 
     from edgecnn.files.digest import digest_bytes
@@ -66,10 +66,10 @@ def test_weights_of_another_network_are_refused(copy: Path):
     document = json.loads((copy / "checkpoint.json").read_text())
     document["weights"] = {"sha256": digest_bytes(weights), "size_bytes": len(weights)}
     (copy / "checkpoint.json").write_text(json.dumps(document))
-    with pytest.raises(CheckpointError, match=r"not those of lenet: missing conv1\.bias"):
+    with pytest.raises(CheckpointError, match=r"do not match lenet: missing conv1\.bias"):
         read_checkpoint(copy).reference.module()
 
 
-def test_a_place_with_no_checkpoint_says_who_writes_one(tmp_path: Path):
+def test_explains_a_missing_checkpoint(tmp_path: Path):
     with pytest.raises(CheckpointError, match="edgecnn train"):
         read_checkpoint(tmp_path)

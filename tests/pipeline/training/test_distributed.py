@@ -1,4 +1,4 @@
-"""Two processes train as one does: real ones, started by torchrun, over gloo."""
+"""Two processes give the same result as one. `torchrun` starts real processes with gloo."""
 
 import json
 import os
@@ -65,7 +65,7 @@ distributed.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_gradients_of_one(tmp_path: Path):
+def test_two_processes_match_the_gradients(tmp_path: Path):
     script = tmp_path / "step.py"
     script.write_text(STEP)
     done = subprocess.run(torchrun(str(script)), check=True, capture_output=True, text=True, env=environment())
@@ -73,7 +73,7 @@ def test_two_processes_have_the_gradients_of_one(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path):
+def test_two_processes_match_the_loss_curve(tmp_path: Path):
     command = ["train", "lenet", "--data", "digits", "--epochs", "3", "--precision", "fp32"]
     subprocess.run(
         [sys.executable, "-m", "edgecnn", *command, "--out", str(tmp_path / "one")], check=True, capture_output=True
@@ -97,7 +97,7 @@ def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_death_of_a_worker_ends_the_job(tmp_path: Path):
+def test_a_killed_process_ends_the_job(tmp_path: Path):
     command = torchrun("-m", "edgecnn", "train", "lenet", "--data", "digits", "--out", str(tmp_path / "x"))
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True
@@ -131,7 +131,7 @@ def rank_of(pid: int) -> str | None:
     return next((pair[5:].decode() for pair in pairs if pair.startswith(b"RANK=")), None)
 
 
-def test_synchronized_batch_norm_keeps_keys_and_values():
+def test_batch_norm_keeps_keys_and_values():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4, eps=1e-3), nn.ReLU())).eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     images = torch.randn(2, 3, 8, 8)
@@ -143,7 +143,7 @@ def test_synchronized_batch_norm_keeps_keys_and_values():
     assert torch.equal(network(images), expected)
 
 
-def test_synchronized_batch_norm_of_one_process(tmp_path: Path):
+def test_batch_norm_matches_in_one_process(tmp_path: Path):
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
     try:
         usual, mine = nn.BatchNorm2d(4), nn.Sequential(nn.BatchNorm2d(4))

@@ -1,4 +1,4 @@
-"""The images of a training: read once, shared out between processes, the same whenever and wherever they are made."""
+"""Training images: read once, shared between processes, and reproducible."""
 
 import threading
 
@@ -26,27 +26,27 @@ def batches(images: Images, **options: int) -> Batches:
     return Batches(images, with_statistics(PLAIN, images), OPTIONS, **options)
 
 
-def test_mean_and_deviation_are_those_of_all_pixels():
+def test_statistics_cover_all_pixels():
     pixels = split().all_pixels(PLAIN) / 255
     found = with_statistics(PLAIN, Images(split(), PLAIN))
     np.testing.assert_allclose(found.mean, pixels.mean(axis=(0, 1, 2)), atol=1e-6)
     np.testing.assert_allclose(found.std, pixels.std(axis=(0, 1, 2)), atol=1e-6)
 
 
-def test_images_that_do_not_fit_in_memory_give_the_same_batches():
+def test_batches_do_not_depend_on_the_cache():
     kept, read_again = Images(split(), PLAIN), Images(split(), PLAIN, cache_mib=0)
     for one, two in zip(batches(kept).epoch(1), batches(read_again).epoch(1), strict=True):
         assert torch.equal(one.images, two.images)
         assert torch.equal(one.targets, two.targets)
 
 
-def test_an_epoch_has_every_image_once_in_batches_of_nearly_one_size():
+def test_an_epoch_has_every_image_once():
     found = list(batches(Images(split(), PLAIN)).epoch(0))
-    assert [batch.whole for batch in found] == [13, 12, 12]  # 16, 16 and 5 would leave batch norm little at the end
+    assert [batch.whole for batch in found] == [13, 12, 12]  # not 16, 16 and 5: batch norm needs large batches
     assert sorted(torch.cat([batch.targets for batch in found]).tolist()) == sorted((np.arange(37) % 5).tolist())
 
 
-def test_epochs_differ_and_each_is_always_the_same():
+def test_epochs_are_different_and_repeatable():
     images = Images(split(), PLAIN)
     first, again, second = (torch.cat([b.images for b in batches(images).epoch(number)]) for number in (0, 0, 1))
     assert torch.equal(first, again)
@@ -54,13 +54,13 @@ def test_epochs_differ_and_each_is_always_the_same():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_number_of_threads_changes_nothing(threads: int):
+def test_batches_do_not_depend_on_threads(threads: int):
     images = Images(split(), PLAIN)
     one = torch.cat([batch.images for batch in batches(images).epoch(0)])
     assert torch.equal(one, torch.cat([batch.images for batch in batches(images, threads=threads).epoch(0)]))
 
 
-def test_two_processes_together_have_the_batches_of_one():
+def test_two_processes_share_each_batch():
     images = Images(split(), PLAIN)
     parts = [batches(images, rank=rank, world=2).epoch(3) for rank in (0, 1)]
     for whole, first, second in zip(batches(images).epoch(3), *parts, strict=True):
@@ -69,20 +69,20 @@ def test_two_processes_together_have_the_batches_of_one():
         assert torch.equal(torch.cat([first.targets, second.targets]), whole.targets)
 
 
-def test_a_broken_off_epoch_leaves_no_thread_behind():
+def test_an_aborted_epoch_leaves_no_threads():
     epoch = batches(Images(split(), PLAIN)).epoch(0)
     next(epoch)
     epoch.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
-def test_plain_batches_are_the_images_in_order():
+def test_plain_batches_keep_the_order():
     images = Images(split(), PLAIN)
     found = torch.cat([batch.images for batch in plain_batches(images, PLAIN)])
     np.testing.assert_allclose(found.permute(0, 2, 3, 1).numpy(), split().all_pixels(PLAIN) / 255, atol=1e-6)
 
 
-def test_images_of_one_colour_are_refused():
+def test_rejects_images_of_one_colour():
     grey = Split("grey", "train", ArrayImages(np.full((8, 8, 8, 3), 7, np.uint8)), np.zeros(8, np.int64))
-    with pytest.raises(SourceError, match="one and the same"):
+    with pytest.raises(SourceError, match="the same single colour"):
         with_statistics(PLAIN, Images(grey, PLAIN))

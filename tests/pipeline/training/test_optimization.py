@@ -9,7 +9,7 @@ from edgecnn.pipeline.training.optimization import choose_device, choose_precisi
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 
-def test_the_schedule_is_pytorchs_one_cycle():
+def test_schedule_matches_pytorch_one_cycle():
     options = TrainingOptions(learning_rate=0.01, warmup=0.3)
     steps = 101
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1)
@@ -24,7 +24,7 @@ def test_the_schedule_is_pytorchs_one_cycle():
 @pytest.mark.parametrize(
     ("schedule", "half", "end"), [("cosine", 0.5, 1e-4), ("linear", 0.5, 1e-4), ("constant", 1, 1)]
 )
-def test_a_schedule_without_warmup_starts_at_the_top(schedule: str, half: float, end: float):
+def test_starts_at_the_top_without_warmup(schedule: str, half: float, end: float):
     options = TrainingOptions(learning_rate=1.0, warmup=0, schedule=schedule)  # type: ignore[arg-type]
     assert learning_rate(options, 0) == pytest.approx(1)
     assert learning_rate(options, 0.5) == pytest.approx(half, rel=1e-3)
@@ -44,7 +44,7 @@ def test_norms_and_biases_do_not_decay(name: str):
     }
 
 
-def test_what_is_frozen_is_not_optimized():
+def test_skips_frozen_parameters():
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     network[0].requires_grad_(False)
     optimizer = make_optimizer(network, TrainingOptions())
@@ -52,18 +52,18 @@ def test_what_is_frozen_is_not_optimized():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there_is_refused_and_never_replaced():
-    with pytest.raises(UsageError, match="no NVIDIA GPU"):
+def test_rejects_a_missing_gpu():
+    with pytest.raises(UsageError, match="finds no NVIDIA GPU"):
         choose_device(TrainingOptions(device="cuda"))
     assert choose_device(TrainingOptions()).type == "cpu"
 
 
-def test_half_precision_on_a_cpu_is_refused():
+def test_rejects_fp16_on_a_cpu():
     with pytest.raises(UsageError, match="bf16 or fp32"):
         choose_precision(TrainingOptions(precision="fp16"), torch.device("cpu"))
 
 
-def test_auto_takes_bfloat16_only_where_the_processor_multiplies_it():
+def test_auto_uses_bf16_if_supported():
     has = torch.cpu.get_capabilities()
     expected = torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
     assert choose_precision(TrainingOptions(), torch.device("cpu")) == expected

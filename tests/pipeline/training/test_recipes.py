@@ -1,4 +1,4 @@
-"""Recipes: one readable table decides how each architecture is trained on each source."""
+"""Recipes: training options for each architecture and source."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from edgecnn.pipeline.training.recipes import TrainingOptions, differing, recipe
 FIELDS = {field.name for field in dataclasses.fields(TrainingOptions)}
 
 
-def test_the_table_names_only_architectures_sources_and_options_that_there_are():
+def test_recipes_use_known_names():
     known = {architecture.name for architecture in architectures()} | {"*"}
     assert set(recipes()) <= known
     for sources in recipes().values():
@@ -22,7 +22,7 @@ def test_the_table_names_only_architectures_sources_and_options_that_there_are()
 
 
 @pytest.mark.parametrize("source", [*NAMES, "an image folder"])
-def test_every_architecture_has_a_recipe_that_it_can_take(source: str):
+def test_every_architecture_supports_its_recipe(source: str):
     for architecture in architectures():
         options = recipe(architecture.name, source)
         network = architecture.usual(image_size=options.image_size, stem=options.stem)
@@ -31,7 +31,7 @@ def test_every_architecture_has_a_recipe_that_it_can_take(source: str):
         check_network(network)
 
 
-def test_what_was_asked_for_wins_over_the_recipe_and_the_recipe_over_the_defaults():
+def test_overrides_precede_recipes_and_defaults():
     assert recipe("lenet", "digits").epochs == 40
     assert recipe("lenet", "digits").learning_rate == 5e-3
     assert recipe("lenet", "digits", epochs=3, learning_rate=None).epochs == 3
@@ -39,14 +39,14 @@ def test_what_was_asked_for_wins_over_the_recipe_and_the_recipe_over_the_default
     assert recipe("vgg16", "holiday").weight_decay == TrainingOptions().weight_decay
 
 
-def test_photographs_are_mirrored_and_digits_never():
+def test_mirrors_photographs_but_not_digits():
     assert recipe("resnet18", "cats-vs-dogs").flip
     assert not recipe("lenet", "digits").flip
     assert not recipe("lenet", "mnist").flip
     assert not recipe("resnet18", "cats-vs-dogs", flip=False).flip
 
 
-def test_a_value_that_makes_no_sense_is_a_usage_error():
+def test_an_invalid_override_is_a_usage_error():
     with pytest.raises(UsageError, match="epochs must be positive, found 0"):
         recipe("lenet", "digits", epochs=0)
 
@@ -65,12 +65,12 @@ def test_a_value_that_makes_no_sense_is_a_usage_error():
         {"seed": -1},
     ],
 )
-def test_options_that_make_no_sense_are_refused(option: dict[str, float]):
+def test_rejects_invalid_options(option: dict[str, float]):
     with pytest.raises(ValueError, match=next(iter(option))):
         TrainingOptions(**option)  # type: ignore[arg-type]
 
 
-def test_two_recipes_say_in_what_they_differ():
+def test_lists_differing_options():
     assert differing(TrainingOptions(), TrainingOptions(epochs=3, batch_size=8)) == [
         "--epochs 20 → 3",
         "--batch-size 64 → 8",

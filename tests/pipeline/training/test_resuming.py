@@ -1,4 +1,4 @@
-"""A training that stopped goes on as if it never had, and nothing that it had is lost."""
+"""A resumed training gives the same result as an uninterrupted one, and keeps finished epochs."""
 
 import json
 import os
@@ -22,7 +22,7 @@ OPTIONS = recipe("lenet", "digits", epochs=4)
 
 
 class Stop(Exception):
-    """What ends a run in the middle."""
+    """Stops a run early."""
 
 
 def run(out: Path, *, stop_after: int | None = None, options: TrainingOptions = OPTIONS, **more: bool) -> Trained:
@@ -35,7 +35,7 @@ def run(out: Path, *, stop_after: int | None = None, options: TrainingOptions = 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was never stopped."""
+    """An uninterrupted run."""
     out = tmp_path_factory.mktemp("whole") / "lenet"
     run(out)
     return out
@@ -104,7 +104,7 @@ def test_an_unfinished_run_is_a_checkpoint(tmp_path: Path):
     checkpoint.reference.module()
 
 
-def test_a_finished_run_is_left_as_it_is(whole: Path):
+def test_keeps_a_finished_run(whole: Path):
     before = (whole / "checkpoint.json").read_bytes()
     assert run(whole, resume=True).test_top1 == read_checkpoint(whole).record.test_top1
     assert (whole / "checkpoint.json").read_bytes() == before
@@ -132,7 +132,7 @@ def test_keeps_an_unfinished_run_without_force(tmp_path: Path):
     out = tmp_path / "lenet"
     with pytest.raises(Stop):
         run(out, stop_after=1)
-    with pytest.raises(OutputExists, match=r"lenet\.unfinished holds an unfinished training: go on with --resume"):
+    with pytest.raises(OutputExists, match=r"lenet\.unfinished has an unfinished training: continue it with --resume"):
         run(out)
     run(out, options=recipe("lenet", "digits", epochs=1), force=True)
     assert not unfinished(out).exists()
@@ -149,7 +149,7 @@ def test_a_kill_leaves_the_last_checkpoint(whole: Path, tmp_path: Path, delays_s
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("epoch"):  # at work: now kill it without warning, a little later each time
+            if line.startswith("epoch"):  # training has started
                 time.sleep(delay)
                 os.kill(process.pid, signal.SIGKILL)
                 kills += 1
@@ -172,9 +172,9 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path):
     before = read_checkpoint(unfinished(out)).digest
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # as a disk with 100 kB left
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # like a disk with 100 kB free
     try:
-        with pytest.raises(EdgecnnError, match="what stood there is unchanged"):
+        with pytest.raises(EdgecnnError, match="existing files are unchanged"):
             run(out, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -183,7 +183,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path):
     run(out, resume=True)
 
 
-def test_a_damaged_unfinished_run_is_named(tmp_path: Path):
+def test_names_a_damaged_resume_file(tmp_path: Path):
     out = tmp_path / "lenet"
     with pytest.raises(Stop):
         run(out, stop_after=1)

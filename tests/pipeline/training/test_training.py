@@ -1,4 +1,4 @@
-"""Training: the accuracy that users expect, repeatable, and refused where it cannot go on."""
+"""Training: accuracy, reproducibility and errors."""
 
 import dataclasses
 from pathlib import Path
@@ -32,7 +32,7 @@ class Tiny:
         return Split(self.name, name, ArrayImages(pixels), targets.astype(np.int64))
 
 
-def test_lenet_reads_98_percent_of_the_held_out_digits(checkpoint_path: Path):
+def test_lenet_reaches_98_percent_on_digits(checkpoint_path: Path):
     record = read_checkpoint(checkpoint_path).record
     assert record.test_top1 is not None
     assert record.test_top1 >= 0.98
@@ -41,7 +41,7 @@ def test_lenet_reads_98_percent_of_the_held_out_digits(checkpoint_path: Path):
     assert record.history[-1].loss < record.history[0].loss
 
 
-def test_a_checkpoint_says_how_it_was_made(checkpoint_path: Path):
+def test_checkpoint_records_the_training(checkpoint_path: Path):
     record = read_checkpoint(checkpoint_path).record
     assert record.options == recipe("lenet", "digits")
     assert record.compute is not None
@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path):
     assert not torch.equal(read_checkpoint(tmp_path / "c").state["fc3.weight"], first["fc3.weight"])
 
 
-def test_progress_tells_loss_and_throughput(tmp_path: Path):
+def test_progress_reports_loss_and_throughput(tmp_path: Path):
     seen: list[tuple[str, int, int, str]] = []
 
     def progress(stage: str, done: int, total: int, note: str = "", /) -> None:
@@ -71,13 +71,13 @@ def test_progress_tells_loss_and_throughput(tmp_path: Path):
     options = TrainingOptions(epochs=2, validation=0)
     train("lenet", Tiny(), tmp_path / "x", source_name="tiny", options=options, progress=progress)
     steps = [entry for entry in seen if entry[0] == "training"]
-    assert steps[-1][1:3] == (2, 2)  # one batch an epoch
+    assert steps[-1][1:3] == (2, 2)  # one batch per epoch
     assert "loss" in steps[0][3]
     assert "images/s" in steps[0][3]
     assert {entry[0] for entry in seen} == {"reading training", "reading test", "training"}
 
 
-def test_every_epoch_is_reported_with_its_validation(tmp_path: Path):
+def test_reports_every_epoch(tmp_path: Path):
     seen: list[tuple[int, Epoch]] = []
     train(
         "lenet",
@@ -96,16 +96,18 @@ def test_every_epoch_is_reported_with_its_validation(tmp_path: Path):
     assert 5 < record.validation.images < 40
 
 
-def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path):
+def test_keeps_the_weights_of_the_best_epoch(tmp_path: Path):
     first = Epoch(1.0, 0.5, 1.0, 0.5, 0.1, 1.0, 0.0)
     assert better(dataclasses.replace(first, validation_top1=0.6), first)
     assert not better(dataclasses.replace(first, validation_top1=0.4, validation_loss=0.1), first)
     assert better(dataclasses.replace(first, validation_loss=0.9), first)
     assert not better(first, first)
-    assert better(dataclasses.replace(first, validation_top1=None), first)  # without validation the last one wins
+    assert better(
+        dataclasses.replace(first, validation_top1=None), first
+    )  # without validation, the last epoch is the best
 
 
-def test_validation_images_are_cut_from_training_and_copies_stay_together():
+def test_validation_is_part_of_training():
     split = open_source("digits").split("train")
     kept, cut = split.parted(0.1)
     assert len(kept) + len(cut) == len(split)
@@ -115,13 +117,13 @@ def test_validation_images_are_cut_from_training_and_copies_stay_together():
     assert kept.name == cut.name == "train"
 
 
-def test_a_loss_that_is_no_number_stops_with_a_reason_and_writes_nothing(tmp_path: Path):
+def test_stops_if_the_loss_diverges(tmp_path: Path):
     with pytest.raises(TrainingError, match="learning-rate"):
         train("lenet", Tiny(), tmp_path / "x", source_name="t", options=TrainingOptions(epochs=9, learning_rate=1e30))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_output_is_refused_before_any_image_is_read(tmp_path: Path):
+def test_rejects_an_existing_output_early(tmp_path: Path):
     (tmp_path / "x").mkdir()
 
     class Unread(Tiny):
@@ -132,7 +134,7 @@ def test_an_existing_output_is_refused_before_any_image_is_read(tmp_path: Path):
         train("lenet", Unread(), tmp_path / "x", source_name="t", options=SHORT)
 
 
-def test_a_broken_test_image_is_found_before_the_training(tmp_path: Path):
+def test_detects_broken_images_before_training(tmp_path: Path):
     for split in ("train", "test"):
         for label in ("a", "b"):
             folder = tmp_path / "data" / split / label

@@ -1,4 +1,4 @@
-"""Fine-tuning: what was learnt is kept, the last layer is new, and nothing foreign is taken for it."""
+"""Fine-tuning: keeps trained weights, replaces the last layer, and rejects weights that do not match."""
 
 from pathlib import Path
 
@@ -34,14 +34,14 @@ class TwoColours:
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A torchvision-shaped ResNet-18 of 1,000 classes, as a state dict."""
+    """The state dict of a ResNet-18 with 1,000 classes and torchvision's keys."""
     path = tmp_path_factory.mktemp("foreign") / "resnet18.pth"
     torch.save(realistic(build(Network("resnet18", 1000, 3, (32, 32)))).state_dict(), path)
     return path
 
 
 @pytest.mark.parametrize("architecture", [each.name for each in architectures()])
-def test_every_architecture_names_its_heads(architecture: str):
+def test_every_architecture_defines_its_heads(architecture: str):
     described = get_architecture(architecture).usual()
     with torch.device("meta"):
         network = build(described)
@@ -51,17 +51,17 @@ def test_every_architecture_names_its_heads(architecture: str):
         assert module.out_features == described.num_classes
 
 
-def test_a_frozen_network_learns_its_last_layer_alone(foreign: Path, tmp_path: Path):
+def test_freeze_trains_the_last_layer_only(foreign: Path, tmp_path: Path):
     out = tmp_path / "x"
     train("resnet18", TwoColours(), out, source_name="colours", options=FROZEN, weights=str(foreign))
     before, after = torch.load(foreign, weights_only=True), read_checkpoint(out).state
     changed = {key for key in after if not torch.equal(after[key], before[key])}
-    assert changed == {"fc.weight", "fc.bias"}  # batch norm's statistics too are those of the weights
+    assert changed == {"fc.weight", "fc.bias"}  # batch norm's statistics do not change either
     assert after["fc.weight"].shape == (2, 512)
 
 
 @pytest.mark.slow
-def test_a_fine_tuned_network_starts_from_the_weights_and_keeps_their_normalisation(foreign: Path, tmp_path: Path):
+def test_starts_from_weights_and_normalisation(foreign: Path, tmp_path: Path):
     options = TrainingOptions(epochs=1, image_size=32, learning_rate=1e-9, validation=0)
     train("resnet18", TwoColours(), tmp_path / "x", source_name="c", options=options, weights=str(foreign))
     found, before = read_checkpoint(tmp_path / "x"), torch.load(foreign, weights_only=True)
@@ -71,7 +71,7 @@ def test_a_fine_tuned_network_starts_from_the_weights_and_keeps_their_normalisat
 
 
 @pytest.mark.slow
-def test_a_checkpoint_is_a_beginning_too_and_grey_images_are_read_as_it_needs_them(foreign: Path, tmp_path: Path):
+def test_fine_tunes_a_checkpoint(foreign: Path, tmp_path: Path):
     train("resnet18", TwoColours(), tmp_path / "first", source_name="c", options=FROZEN, weights=str(foreign))
     train(
         "resnet18",
@@ -86,7 +86,7 @@ def test_a_checkpoint_is_a_beginning_too_and_grey_images_are_read_as_it_needs_th
     assert record.beginning == read_checkpoint(tmp_path / "first").digest
 
 
-def test_a_head_of_as_many_classes_is_kept(checkpoint_path: Path, tmp_path: Path):
+def test_keeps_a_head_with_the_same_classes(checkpoint_path: Path, tmp_path: Path):
     options = TrainingOptions(epochs=1, learning_rate=1e-9, validation=0)
     train(
         "lenet", open_source("digits"), tmp_path / "x", source_name="d", options=options, weights=str(checkpoint_path)
@@ -95,19 +95,19 @@ def test_a_head_of_as_many_classes_is_kept(checkpoint_path: Path, tmp_path: Path
     assert (record.test_top1 or 0) > 0.98
 
 
-def test_weights_of_another_architecture_are_refused(foreign: Path, checkpoint_path: Path, tmp_path: Path):
-    with pytest.raises(CheckpointError, match="not those of resnet34: missing"):
+def test_rejects_another_architecture(foreign: Path, checkpoint_path: Path, tmp_path: Path):
+    with pytest.raises(CheckpointError, match="do not match resnet34: missing"):
         train("resnet34", TwoColours(), tmp_path / "x", source_name="c", options=FROZEN, weights=str(foreign))
-    with pytest.raises(CheckpointError, match="holds a lenet, not a resnet18"):
+    with pytest.raises(CheckpointError, match="is a lenet checkpoint, expected resnet18"):
         train("resnet18", TwoColours(), tmp_path / "x", source_name="c", options=FROZEN, weights=str(checkpoint_path))
     assert not (tmp_path / "x").exists()
 
 
-def test_colour_images_are_not_fed_to_a_network_for_grey_ones(checkpoint_path: Path, tmp_path: Path):
-    with pytest.raises(UsageError, match="grey images, colours has colour"):
+def test_rejects_colour_images_for_grey_weights(checkpoint_path: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match="grey images, colours has colour images"):
         train("lenet", TwoColours(), tmp_path / "x", source_name="c", options=FROZEN, weights=str(checkpoint_path))
 
 
-def test_freezing_without_weights_is_refused(tmp_path: Path):
+def test_rejects_freeze_without_weights(tmp_path: Path):
     with pytest.raises(UsageError, match="--weights"):
         train("resnet18", TwoColours(), tmp_path / "x", source_name="c", options=FROZEN)

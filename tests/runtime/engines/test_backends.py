@@ -1,4 +1,4 @@
-"""One contract for every backend and every device that this machine has; and what is refused."""
+"""One contract for all backends and all devices of this machine, and rejected requests."""
 
 import os
 import subprocess
@@ -27,12 +27,12 @@ def session(request: pytest.FixtureRequest, committed: Bundle) -> Session:
     return open_session(committed, backend=engine, options=SessionOptions(device=device))
 
 
-def test_both_engines_are_tested_here():
+def test_both_engines_are_installed():
     assert set(installed()) == {"onnxruntime", "openvino"}
     assert {device for _, device in PAIRS} >= {"cpu"}
 
 
-def test_logits_are_float32_one_row_an_image(session: Session, committed: Bundle):
+def test_returns_float32_logits(session: Session, committed: Bundle):
     images = committed.self_test().images
     for batch in (1, 3, 8, 32):
         logits = session.run(images[:batch])
@@ -40,14 +40,14 @@ def test_logits_are_float32_one_row_an_image(session: Session, committed: Bundle
         assert logits.shape == (batch, 10)
 
 
-def test_an_answer_does_not_depend_on_batch_mates(session: Session, committed: Bundle):
+def test_answers_do_not_depend_on_batch_mates(session: Session, committed: Bundle):
     images = committed.self_test().images
     together = session.run(images)
     alone = np.concatenate([session.run(images[i : i + 1]) for i in range(len(images))])
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_results_are_the_callers_own(session: Session, committed: Bundle):
+def test_a_later_run_keeps_earlier_results(session: Session, committed: Bundle):
     images = committed.self_test().images
     first = session.run(images[:1])
     kept = first.copy()
@@ -55,14 +55,14 @@ def test_results_are_the_callers_own(session: Session, committed: Bundle):
     np.testing.assert_array_equal(first, kept)
 
 
-def test_out_receives_the_logits(session: Session, committed: Bundle):
+def test_writes_logits_to_out(session: Session, committed: Bundle):
     images = committed.self_test().images[:4]
     out = np.full((4, 10), np.nan, np.float32)
     assert session.run(images, out=out) is out
     np.testing.assert_array_equal(out, session.run(images))
 
 
-def test_images_need_not_be_contiguous(session: Session, committed: Bundle):
+def test_accepts_strided_images(session: Session, committed: Bundle):
     images = committed.self_test().images
     np.testing.assert_array_equal(session.run(images[::2]), session.run(images[::2].copy()))
 
@@ -70,29 +70,29 @@ def test_images_need_not_be_contiguous(session: Session, committed: Bundle):
 @pytest.mark.parametrize(
     "images",
     [np.zeros((1, 3, 3, 1), np.uint8), np.zeros((1, 32, 32, 1), np.float32), np.zeros((32, 32), np.uint8)],
-    ids=["another size", "another type", "another rank"],
+    ids=["size", "type", "rank"],
 )
-def test_wrong_images_are_an_engine_error_in_one_line(session: Session, images: np.ndarray):
+def test_rejects_wrong_images_in_one_line(session: Session, images: np.ndarray):
     with pytest.raises(EngineError) as raised:
         session.run(images)
     assert "\n" not in str(raised.value)
 
 
-def test_an_out_of_another_shape_is_refused_and_never_filled_by_repetition(session: Session, committed: Bundle):
+def test_rejects_an_out_of_another_shape(session: Session, committed: Bundle):
     images = committed.self_test().images[:2]
-    with pytest.raises(EngineError, match="are expected"):
+    with pytest.raises(EngineError, match="returned logits of shape"):
         session.run(images, out=np.empty((2, 11), np.float32))
-    with pytest.raises(EngineError, match="are expected"):
+    with pytest.raises(EngineError, match="returned logits of shape"):
         session.run(images[:1], out=np.empty((2, 10), np.float32))
 
 
-def test_a_closed_session_says_so(session: Session, committed: Bundle):
+def test_rejects_runs_after_close(session: Session, committed: Bundle):
     session.close()
     with pytest.raises(EngineError, match="closed"):
         session.run(committed.self_test().images)
 
 
-def test_info_says_what_runs(session: Session):
+def test_info_describes_the_session(session: Session):
     assert session.info.engine in installed()
     assert session.info.precision == "fp32"
     assert session.info.threads >= 1
@@ -100,7 +100,7 @@ def test_info_says_what_runs(session: Session):
 
 
 @ENGINES
-def test_several_threads_may_run_at_once(engine: str, committed: Bundle):
+def test_several_threads_share_a_session(engine: str, committed: Bundle):
     session = open_session(committed, backend=engine, options=SessionOptions(threads=1, concurrency=2))
     assert session.concurrency == 2
     images, wrong = committed.self_test().images, []
@@ -121,12 +121,12 @@ def test_several_threads_may_run_at_once(engine: str, committed: Bundle):
 
 @ENGINES
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_session_that_was_opened_before_a_fork_is_refused_in_the_child(engine: str, committed: Bundle):
+def test_rejects_a_session_after_a_fork(engine: str, committed: Bundle):
     session = open_session(committed, backend=engine)
     images = committed.self_test().images
     expected = session.run(images)
     child = os.fork()
-    if child == 0:  # no assert here: the child must end without pytest
+    if child == 0:  # no assert: the child must not return to pytest
         try:
             session.run(images)
         except EngineError as error:
@@ -137,7 +137,7 @@ def test_a_session_that_was_opened_before_a_fork_is_refused_in_the_child(engine:
 
 
 @ENGINES
-def test_a_child_that_opens_the_bundle_itself_is_answered(engine: str, committed: Bundle):
+def test_a_forked_child_can_open_the_bundle(engine: str, committed: Bundle):
     code = f"""
 import os, edgecnn
 edgecnn.open_bundle({str(committed.path)!r})
@@ -152,7 +152,7 @@ if child:
 
 
 @ENGINES
-def test_images_that_are_changed_in_place_are_answered_anew(engine: str, committed: Bundle):
+def test_reads_images_changed_in_place(engine: str, committed: Bundle):
     session = open_session(committed, backend=engine)
     for images in (committed.self_test().images[:1].copy(), np.tile(committed.self_test().images, (4, 1, 1, 1))):
         before = session.run(images)
@@ -164,7 +164,7 @@ def test_images_that_are_changed_in_place_are_answered_anew(engine: str, committ
 
 @ENGINES
 @pytest.mark.parametrize("cache", [False, True])
-def test_a_session_for_single_images_gives_the_same_logits_for_any_number(engine: str, cache: bool, committed: Bundle):
+def test_single_image_sessions_accept_batches(engine: str, cache: bool, committed: Bundle):
     images = committed.self_test().images
     expected = open_session(committed, backend=engine, options=SessionOptions(threads=1)).run(images)
     for _ in range(2):
@@ -180,13 +180,13 @@ def test_a_session_for_single_images_gives_the_same_logits_for_any_number(engine
 
 
 @ENGINES
-def test_threads_are_those_asked_for(engine: str, committed: Bundle):
+def test_uses_the_requested_threads(engine: str, committed: Bundle):
     assert open_session(committed, backend=engine, options=SessionOptions(threads=1)).info.threads == 1
 
 
 @ENGINES
 @pytest.mark.parametrize("content", [b"", b"hello world", bytes(range(256)) * 40], ids=["empty", "text", "random"])
-def test_a_file_that_is_no_graph_is_an_engine_error_in_one_line(engine: str, content: bytes, tmp_path: Path):
+def test_rejects_an_invalid_graph_in_one_line(engine: str, content: bytes, tmp_path: Path):
     (tmp_path / "model.onnx").write_bytes(content)
     with pytest.raises(EngineError, match=r"model\.onnx") as raised:
         get_backend(engine).open(tmp_path / "model.onnx", SessionOptions())
@@ -202,25 +202,25 @@ ABSENT = [
 
 
 @pytest.mark.parametrize(("engine", "device"), ABSENT)
-def test_a_device_that_is_not_here_is_refused_and_never_replaced(engine: str, device: str, fp32_bundle: Bundle):
+def test_rejects_a_missing_device(engine: str, device: str, fp32_bundle: Bundle):
     with pytest.raises(DeviceUnavailable, match=device):
         open_session(fp32_bundle, backend=engine, options=SessionOptions(device=device))
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt", "gpu", "npu"])
-def test_auto_never_replaces_a_device_that_was_named(device: str, fp32_bundle: Bundle):
+def test_auto_does_not_replace_a_named_device(device: str, fp32_bundle: Bundle):
     if any(name == device for _, name in PAIRS):
         pytest.skip(f"this machine has a {device}")
     with pytest.raises(DeviceUnavailable):
         open_session(fp32_bundle, options=SessionOptions(device=device))
 
 
-def test_onnx_runtime_refuses_bfloat16_on_the_cpu(committed: Bundle):
+def test_onnx_runtime_rejects_bfloat16_on_the_cpu(committed: Bundle):
     with pytest.raises(PrecisionUnavailable, match="fp32"):
         open_session(committed, backend="onnxruntime", options=SessionOptions(precision="bf16"))
 
 
-def test_openvino_runs_bfloat16_where_the_cpu_has_it_and_refuses_it_elsewhere(fp32_bundle: Bundle):
+def test_openvino_runs_bfloat16_if_supported(fp32_bundle: Bundle):
     import openvino
 
     options = SessionOptions(precision="bf16")
@@ -231,34 +231,32 @@ def test_openvino_runs_bfloat16_where_the_cpu_has_it_and_refuses_it_elsewhere(fp
             open_session(fp32_bundle, backend="openvino", options=options)
 
 
-def test_openvino_runs_an_fp32_bundle_in_fp32_unless_asked_otherwise(fp32_bundle: Bundle):
+def test_openvino_runs_fp32_in_fp32(fp32_bundle: Bundle):
     session = open_session(fp32_bundle, backend="openvino")
     self_test = fp32_bundle.self_test()
     assert (
         np.abs(session.run(self_test.images) - self_test.logits).max() < 1e-4
-    )  # bfloat16 is off by a hundred times that
+    )  # bfloat16 differs by about 100 times the limit
 
 
-def test_asymmetric_int8_is_refused_on_tensorrt(committed: Bundle):
+def test_rejects_asymmetric_int8_on_tensorrt(committed: Bundle):
     with pytest.raises(EngineError, match="FP32 bundle"):
         open_session(committed, backend="onnxruntime", options=SessionOptions(device="tensorrt"))
 
 
 @pytest.mark.parametrize(("engine", "device"), PAIRS)
-def test_what_an_engine_computes_in_unasked_is_one_of_our_precisions_or_not_told(
-    engine: str, device: str, committed: Bundle
-):
+def test_reports_the_default_precision(engine: str, device: str, committed: Bundle):
     found = get_backend(engine).default_precision(committed.model, device)
     assert found in PRECISIONS if device == "cpu" else found in (None, *PRECISIONS)
 
 
-def test_a_device_that_is_not_there_has_no_default_precision(committed: Bundle):
+def test_a_missing_device_has_no_default_precision(committed: Bundle):
     with pytest.raises(EngineError, match="npu") as raised:
         get_backend("openvino").default_precision(committed.model, "npu")
     assert "\n" not in str(raised.value)
 
 
-def test_an_engine_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
+def test_names_the_extra_for_a_missing_engine(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(backends, "installed", lambda: ("onnxruntime",))
     with pytest.raises(EngineMissing, match=r"pip install 'edgecnn\[openvino\]'"):
         get_backend("openvino")
@@ -266,25 +264,25 @@ def test_an_engine_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.
         choose_backend("auto", "npu")
 
 
-def test_an_engine_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "edgecnn.runtime.engines.openvino", None)  # as a missing system library does
+def test_reports_a_failed_import(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "edgecnn.runtime.engines.openvino", None)  # its import raises ImportError
     with pytest.raises(EngineMissing, match="cannot be imported"):
         get_backend("openvino")
 
 
 @pytest.mark.parametrize("device", ["cpu:7", "npu:1", "auto:0", "cuda:", "gpu:x"])
-def test_a_number_where_there_is_only_one_device_is_a_usage_error(device: str):
-    with pytest.raises(UsageError, match="there is no device"):
+def test_rejects_an_invalid_device_number(device: str):
+    with pytest.raises(UsageError, match="unknown device"):
         choose_backend("auto", device)
 
 
 @pytest.mark.parametrize("threads", [0, -1])
-def test_no_threads_are_a_usage_error(threads: int, committed: Bundle):
+def test_rejects_threads_below_one(threads: int, committed: Bundle):
     with pytest.raises(UsageError, match="threads"):
         open_session(committed, options=SessionOptions(threads=threads))
 
 
-def test_no_engine_at_all_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch):
+def test_names_the_extras_without_any_engine(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(backends, "installed", lambda: ())
     with pytest.raises(EngineMissing, match="pip install"):
         choose_backend("auto", "cpu")

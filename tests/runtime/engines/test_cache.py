@@ -1,4 +1,4 @@
-"""Compiled graphs between processes: the same answers, and nothing trusted that is not what was written."""
+"""Cache of compiled graphs: identical answers, and rejection of damaged entries."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def logits(bundle: Bundle, engine: str, *, cache: bool = True) -> np.ndarray:
 
 
 @ENGINES
-def test_a_kept_graph_answers_as_the_one_that_was_compiled(engine: str, committed: Bundle):
+def test_a_cached_graph_gives_the_same_answers(engine: str, committed: Bundle):
     without = logits(committed, engine, cache=False)
     assert not entries()
     first = logits(committed, engine)
@@ -47,43 +47,43 @@ def test_a_kept_graph_answers_as_the_one_that_was_compiled(engine: str, committe
 
 
 @ENGINES
-@pytest.mark.parametrize("damage", ["a flipped bit", "a cut", "no entry", "no JSON", "a missing file"])
-def test_a_corrupt_entry_is_made_anew_and_never_loaded(engine: str, damage: str, committed: Bundle):
+@pytest.mark.parametrize("damage", ["bit-flip", "truncated", "no-entry", "invalid-json", "missing-file"])
+def test_replaces_a_damaged_entry(engine: str, damage: str, committed: Bundle):
     expected = logits(committed, engine)
     (entry,) = entries()
     largest = max(entry.iterdir(), key=lambda file: file.stat().st_size)
     content = largest.read_bytes()
-    if damage == "a flipped bit":
+    if damage == "bit-flip":
         middle = len(content) // 2
         largest.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-    elif damage == "a cut":
+    elif damage == "truncated":
         largest.write_bytes(content[:-100])
-    elif damage == "no entry":
+    elif damage == "no-entry":
         (entry / "entry.json").unlink()
-    elif damage == "no JSON":
+    elif damage == "invalid-json":
         (entry / "entry.json").write_text("{")
     else:
         largest.unlink()
     np.testing.assert_array_equal(logits(committed, engine), expected)
     assert entries() == [entry]
-    # Not with what stood there before: OpenVINO does not write the same number of bytes each time.
+    # Compare with the new entry: OpenVINO does not write the same bytes each time.
     recorded = {name: file["sha256"] for name, file in json.loads((entry / "entry.json").read_text())["files"].items()}
     assert largest.name in recorded
     assert {file.name: digest_file(file) for file in entry.iterdir() if file.name != "entry.json"} == recorded
 
 
 @ENGINES
-def test_a_file_that_the_engine_refuses_is_made_anew(engine: str, committed: Bundle, monkeypatch: pytest.MonkeyPatch):
+def test_replaces_an_entry_that_the_engine_rejects(engine: str, committed: Bundle, monkeypatch: pytest.MonkeyPatch):
     expected = logits(committed, engine)
     (entry,) = entries()
-    for file in entry.iterdir():  # and its seal fits: as if another build of the same version had written it
+    for file in entry.iterdir():  # the digests match, as if another build of the same version had written it
         if file.name != "entry.json":
             file.write_bytes(b"not a graph")
     monkeypatch.setattr(CacheSlot, "_intact", lambda self: True)
     np.testing.assert_array_equal(logits(committed, engine), expected)
 
 
-def test_another_thread_count_version_or_processor_is_another_entry(tmp_path: Path):
+def test_keys_identify_entries(tmp_path: Path):
     keys = [
         CacheKey("graph", "engine", "1", "cpu", "processor"),
         CacheKey("graph", "engine", "2", "cpu", "processor"),
@@ -94,18 +94,18 @@ def test_another_thread_count_version_or_processor_is_another_entry(tmp_path: Pa
     for key in keys:
         assert CacheSlot(key, tmp_path).read() is None
         CacheSlot(key, tmp_path).write(lambda folder: (folder / "file").write_text("content") and None)
-    # Version 2 was written after version 1, whose entries nothing would read again; then version 1 came back.
+    # Writing the entry of version 2 deleted the one of version 1. Writing version 1 again deleted that of version 2.
     assert CacheSlot(keys[1], tmp_path).read() is None
     assert all(CacheSlot(key, tmp_path).read() for key in (keys[2], keys[3], keys[4]))
 
 
-def test_what_cannot_be_kept_is_a_warning_and_the_session_opens(committed: Bundle, monkeypatch: pytest.MonkeyPatch):
+def test_warns_if_the_cache_is_not_writable(committed: Bundle, monkeypatch: pytest.MonkeyPatch):
     blocked = cache_folder()
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_text("a file where the folder should be")
     for engine in installed():
         expected = logits(committed, engine, cache=False)
-        with pytest.warns(CacheWarning, match="not kept"):
+        with pytest.warns(CacheWarning, match="cannot keep the compiled graph"):
             np.testing.assert_array_equal(logits(committed, engine), expected)
 
 
@@ -132,7 +132,7 @@ CacheSlot(CacheKey("graph", "engine", "1", "cpu", "processor"), Path({str(tmp_pa
 
 
 @ENGINES
-def test_processes_share_the_cache_at_the_same_moment(engine: str, committed: Bundle):
+def test_processes_share_the_cache(engine: str, committed: Bundle):
     code = f"""
 import edgecnn, numpy as np
 from edgecnn.runtime.opening import open_session
@@ -146,7 +146,7 @@ assert np.abs(session.run(bundle.self_test().images) - bundle.self_test().logits
 
 
 @ENGINES
-def test_a_session_may_be_closed_while_others_run_a_graph_from_the_cache(engine: str):
+def test_closing_does_not_crash_running_threads(engine: str):
     code = f"""
 import threading, time, edgecnn
 from edgecnn.errors import EngineError
@@ -171,9 +171,7 @@ print("done")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-def test_a_home_that_is_not_there_is_a_warning_and_the_session_opens(
-    committed: Bundle, monkeypatch: pytest.MonkeyPatch
-):
+def test_warns_without_a_home_folder(committed: Bundle, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("edgecnn.runtime.engines.cache.cache_folder", no_home)
     for engine in installed():
         with pytest.warns(CacheWarning, match="HOME"):
@@ -181,10 +179,10 @@ def test_a_home_that_is_not_there_is_a_warning_and_the_session_opens(
 
 
 def no_home() -> Path:
-    raise EdgecnnError("there is no home folder: set HOME or XDG_CACHE_HOME")
+    raise EdgecnnError("no home folder: set HOME or XDG_CACHE_HOME")
 
 
-def test_the_key_names_the_processor_and_the_engine():
+def test_key_contains_version_and_processor():
     key = engine_cache.cache_key("graph", "engine", "1.2", "cpu")
     assert key.version == "1.2"
     assert key.processor

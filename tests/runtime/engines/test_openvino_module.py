@@ -1,4 +1,4 @@
-"""OpenVINO counts its imports at its makers' where it can: here it cannot, and whoever else wants to still can."""
+"""OpenVINO's telemetry is off in edgecnn, and other programs can still import it."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ assert stub.__name__ == "openvino.tools.ovc.telemetry_stub", stub
 """
 
 
-@pytest.mark.skipif("openvino" not in installed(), reason="without OpenVINO")
-def test_openvino_is_imported_without_its_telemetry():
+@pytest.mark.skipif("openvino" not in installed(), reason="requires OpenVINO")
+def test_imports_openvino_without_telemetry():
     done = subprocess.run([sys.executable, "-c", CODE], env=child_environment(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

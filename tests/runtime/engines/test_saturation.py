@@ -1,4 +1,4 @@
-"""Where INT8 sums saturate it is found out by running them; the cure is taken, or the user is told."""
+"""Detection of INT8 saturation, exact INT8, and warnings without it."""
 
 import warnings
 from pathlib import Path
@@ -20,7 +20,7 @@ ENGINES = pytest.mark.parametrize("engine", installed())
 
 
 class Saturating:
-    """An engine whose convolutions saturate, and which cannot help it."""
+    """An engine whose convolutions saturate, without exact INT8."""
 
     name = "fake"
     symmetric_int8_only: frozenset[str] = frozenset()
@@ -34,7 +34,7 @@ class Saturating:
 
 
 class Curable(Saturating):
-    """The same, with a slower way that is exact."""
+    """An engine whose convolutions saturate, with exact INT8."""
 
     name = "curable"
     has_exact_int8 = True
@@ -56,25 +56,25 @@ class Sums:
         pass
 
 
-def test_the_operators_that_saturate_are_named():
+def test_names_the_operators_that_saturate():
     assert saturating(Saturating(), SessionOptions()) == ("convolution",)
 
 
-def test_only_processors_saturate():
+def test_only_cpus_saturate():
     assert saturating(Saturating(), SessionOptions(device="gpu")) == ()
 
 
-def test_exact_sums_are_asked_for_where_they_help_and_only_there():
+def test_requests_exact_sums_if_they_help():
     assert without_saturation(Curable(), SessionOptions()).exact_int8
     assert not without_saturation(Saturating(), SessionOptions()).exact_int8
     assert saturating(Curable(), without_saturation(Curable(), SessionOptions())) == ()
 
 
-def test_onnx_runtime_can_always_sum_exactly():
+def test_onnx_runtime_has_exact_int8():
     assert saturating(get_backend("onnxruntime"), SessionOptions(exact_int8=True)) == ()
 
 
-def test_a_full_range_bundle_holds_its_proof_on_onnx_runtime_whatever_the_processor(full_range: Bundle):
+def test_full_range_proof_holds_on_onnx_runtime(full_range: Bundle):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         session = open_session(full_range, backend="onnxruntime", strict=True)
@@ -82,7 +82,7 @@ def test_a_full_range_bundle_holds_its_proof_on_onnx_runtime_whatever_the_proces
 
 
 @ENGINES
-def test_an_engine_that_saturates_without_cure_warns_and_strictly_refuses(engine: str, full_range: Bundle):
+def test_warns_without_exact_int8(engine: str, full_range: Bundle):
     backend = get_backend(engine)
     if saturating(backend, without_saturation(backend, SessionOptions())):
         with pytest.warns(SaturationWarning, match=f"full-range weights saturate on {engine} here"):
@@ -109,7 +109,7 @@ def emulated_verify(processor: Processor, bundle: Bundle, engine: str) -> tuple[
 @pytest.mark.parametrize(
     ("processor", "expected"), [(HASWELL, "('convolution', 'matrix product')"), (NEHALEM, "()")], ids=["avx2", "sse4"]
 )
-def test_saturation_is_found_where_it_is(processor: Processor, expected: str):
+def test_detects_saturation_on_an_emulated_cpu(processor: Processor, expected: str):
     code = "from edgecnn.runtime.engines.backends import get_backend\n"
     code += "from edgecnn.runtime.engines.backend import SessionOptions\n"
     code += "from edgecnn.runtime.engines.saturation import saturating\n"
@@ -118,7 +118,7 @@ def test_saturation_is_found_where_it_is(processor: Processor, expected: str):
 
 
 @emulated
-def test_the_simulation_gives_the_logits_of_a_processor_without_vnni(full_range: Bundle):
+def test_simulation_matches_an_emulated_cpu(full_range: Bundle):
     from edgecnn.pipeline.quantization.simulation import simulate
 
     images = full_range.self_test().images
@@ -127,16 +127,16 @@ def test_the_simulation_gives_the_logits_of_a_processor_without_vnni(full_range:
     predicted = simulate(full_range.model).run(images)
     assert np.abs(found - exact).max() > 0.1
     same = np.isclose(predicted, found, atol=1e-4).all(axis=1)
-    assert same.mean() >= 0.9  # a value between two steps may be rounded either way
+    assert same.mean() >= 0.9  # values halfway between two steps can be rounded up or down
     assert np.abs(predicted - found).max() < 0.1 * np.abs(found - exact).max()
 
 
 @emulated
-def test_verify_warns_of_a_full_range_bundle_on_a_processor_without_vnni(full_range: Bundle):
+def test_verify_warns_without_vnni(full_range: Bundle):
     pytest.importorskip("openvino")
     code, out, err = emulated_verify(HASWELL, full_range, "openvino")
     assert err.startswith("warning: full-range weights saturate on openvino here (convolution, matrix product)")
-    assert code == (0 if "the proof holds" in out else 3)  # its kernels for this network may be others than those tried
+    assert code == (0 if "the proof holds" in out else 3)  # kernels for this network may differ from the probe's
 
 
 @emulated
@@ -145,9 +145,7 @@ def test_verify_warns_of_a_full_range_bundle_on_a_processor_without_vnni(full_ra
     [("verify",), ("predict", "calibration/digits-sample/train/7/1.png"), ("serve", "--port", "0")],
     ids=["verify", "predict", "serve"],
 )
-def test_a_full_range_bundle_is_strictly_refused_at_load_on_a_processor_without_vnni(
-    command: tuple[str, ...], full_range: Bundle
-):
+def test_strict_rejects_full_range_without_vnni(command: tuple[str, ...], full_range: Bundle):
     pytest.importorskip("openvino")
     name, *rest = command
     code, out, err = emulated_command(HASWELL, name, full_range.path, *rest, "--backend", "openvino", "--strict")
@@ -157,36 +155,36 @@ def test_a_full_range_bundle_is_strictly_refused_at_load_on_a_processor_without_
 
 
 @emulated
-def test_the_self_test_catches_a_full_range_bundle_that_was_not_cured_on_a_processor_without_vnni(full_range: Bundle):
+def test_self_test_detects_saturation(full_range: Bundle):
     self_test = full_range.self_test()
     found = emulated_logits(HASWELL, full_range.model, images=self_test.images)
     assert np.abs(found - self_test.logits).max() > self_test.tolerance
 
 
 @emulated
-def test_a_full_range_bundle_is_cured_on_a_processor_without_vnni(full_range: Bundle):
+def test_exact_int8_avoids_saturation(full_range: Bundle):
     code, out, err = emulated_verify(HASWELL, full_range, "onnxruntime")
     assert code == 0, err
-    assert "the proof holds\n  full-range weights would saturate here: onnxruntime was told to sum exactly" in out
+    assert "the proof holds\n  full-range weights would saturate on this machine: onnxruntime uses exact INT8" in out
 
 
 @emulated
 @pytest.mark.parametrize("processor", [HASWELL, NEHALEM], ids=["avx2", "sse4"])
 @ENGINES
-def test_a_portable_bundle_holds_its_proof_on_older_processors(processor: Processor, engine: str, committed: Bundle):
+def test_portable_proof_holds_on_old_processors(processor: Processor, engine: str, committed: Bundle):
     code, out, err = emulated_verify(processor, committed, engine)
     assert code == 0, err
     assert out.endswith("the proof holds\n")
 
 
 @ENGINES
-def test_a_portable_bundle_is_opened_without_a_word(engine: str, committed: Bundle):
+def test_opens_a_portable_bundle_without_warnings(engine: str, committed: Bundle):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         open_session(committed, backend=engine, strict=True)
 
 
-def test_the_command_line_says_it_in_one_line(edgecnn, full_range: Bundle):
+def test_cli_warns_in_one_line(edgecnn, full_range: Bundle):
     found = edgecnn("predict", full_range.path, "calibration/digits-sample/train/7/1.png", "--backend", "openvino")
     expected = bool(saturating(get_backend("openvino"), SessionOptions()))
     assert found.code == 0

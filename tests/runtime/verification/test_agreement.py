@@ -1,4 +1,4 @@
-"""Agreement with the reference: counted, sure to a degree, and every flip listed."""
+"""Agreement with the reference: rates, intervals and flips."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ TARGETS = np.array([0, 1, 2, 2, 0])
 
 
 def doctored() -> np.ndarray:
-    """The reference's logits with images 2 (to its target) and 4 (from its target) answered otherwise."""
+    """Return the reference's logits, changed so that image 2 becomes correct and image 4 wrong."""
     logits = REFERENCE.copy()
     logits[2] = [2, 0, 2.25]
     logits[4] = [3, 5, 0]
@@ -22,7 +22,7 @@ def agreed(logits: np.ndarray, targets: np.ndarray | None = TARGETS) -> Agreemen
     return agree(REFERENCE, logits, targets=targets, labels=LABELS, name_of=lambda index: f"image {index}")
 
 
-def test_every_flip_is_listed_the_references_surest_answer_first():
+def test_lists_flips_by_reference_margin():
     found = agreed(doctored())
     assert found.flipped == 2
     first, second = found.flips
@@ -33,7 +33,7 @@ def test_every_flip_is_listed_the_references_surest_answer_first():
     assert (second.reference_margin, second.margin) == (0.5, 0.25)
 
 
-def test_rates_drop_and_test_count_the_same_images():
+def test_statistics_count_the_same_images():
     found = agreed(doctored())
     assert found.top1 is not None
     assert found.reference_top1 is not None
@@ -45,26 +45,26 @@ def test_rates_drop_and_test_count_the_same_images():
     assert found.mcnemar_p == 1
 
 
-def test_the_reference_itself_agrees_throughout():
+def test_the_reference_agrees_with_itself():
     found = agreed(REFERENCE)
     assert (found.flipped, found.flips, found.kl_nats, found.mcnemar_p) == (0, (), 0, 1)
     assert found.agreement.value == 1
 
 
-def test_without_targets_nothing_is_said_of_right_and_wrong():
+def test_omits_accuracy_without_targets():
     found = agreed(doctored(), None)
     assert (found.top1, found.reference_top1, found.drop, found.mcnemar_p) == (None, None, None, None)
     assert [flip.target for flip in found.flips] == [None, None]
     assert found.agreement.right == 3
 
 
-def test_a_limit_keeps_the_surest_flips_and_the_number_of_all():
+def test_limits_the_listed_flips():
     found = agreed(doctored()).limited(1)
     assert (found.flipped, [flip.index for flip in found.flips]) == (2, [4])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_logits_that_are_not_finite_have_no_margin_and_no_divergence(value: float):
+def test_accepts_logits_that_are_not_finite(value: float):
     logits = doctored()
     logits[2, 1] = value
     found = agreed(logits)
@@ -72,7 +72,7 @@ def test_logits_that_are_not_finite_have_no_margin_and_no_divergence(value: floa
     assert [flip.margin for flip in found.flips] == [2.0, None]
 
 
-def test_the_divergence_is_the_sum_over_classes():
+def test_divergence_matches_the_formula():
     random = np.random.default_rng(0)
     reference, logits = random.normal(0, 3, (2, 50, 7)).astype(np.float32)
     p, q = (np.exp(np.float64(each)) / np.exp(np.float64(each)).sum(axis=1)[:, None] for each in (reference, logits))
@@ -82,12 +82,12 @@ def test_the_divergence_is_the_sum_over_classes():
     assert divergence(reference, logits) != pytest.approx(divergence(logits, reference))
 
 
-def test_the_divergence_of_huge_logits_is_finite():
-    # The reference is sure of the first class, the other of the second: it costs the whole distance, 2000 nats.
+def test_divergence_of_large_logits_is_finite():
+    # With certainty of different classes, the divergence is the difference of the logits: 2000 nats.
     assert divergence(np.array([[1000, 0]], np.float32), np.array([[-1000, 1000]], np.float32)) == pytest.approx(2000)
 
 
-def test_the_divergence_is_never_negative():
+def test_divergence_is_not_negative():
     logits = np.random.default_rng(1).normal(0, 5, (1000, 10)).astype(np.float32)
     found = divergence(logits, logits + np.float32(1e-6))
     assert found is not None

@@ -1,4 +1,4 @@
-"""Batch mates: what may move by rounding, and a graph whose answers do depend on the images beside."""
+"""Batch mates: allowed rounding, and detection of answers that depend on other images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ def digits(bundle: Bundle) -> np.ndarray:
 
 
 def held(model: Path, engine: str, images: np.ndarray, tolerance: float) -> BatchMates:
-    """Run a graph once as a comparison does, then with other mates, with one thread and with two."""
+    """Run a graph once as a comparison does, then with other batch mates, with one thread and with two."""
 
     def open_with(threads: int) -> Session:
         return get_backend(engine).open(model, SessionOptions(threads=threads))
@@ -41,7 +41,7 @@ def held(model: Path, engine: str, images: np.ndarray, tolerance: float) -> Batc
 
 @pytest.mark.parametrize("engine", installed())
 @pytest.mark.parametrize("name", ["fp32_bundle", "int8_bundle"])
-def test_answers_do_not_depend_on_mates_batch_or_threads(name: str, engine: str, request: pytest.FixtureRequest):
+def test_answers_do_not_depend_on_batch_mates(name: str, engine: str, request: pytest.FixtureRequest):
     bundle: Bundle = request.getfixturevalue(name)
     found = held(bundle.model, engine, digits(bundle), bundle.self_test().tolerance)
     assert found.failures() == ()
@@ -51,20 +51,18 @@ def test_answers_do_not_depend_on_mates_batch_or_threads(name: str, engine: str,
 
 
 @pytest.mark.parametrize("engine", installed())
-def test_a_graph_that_subtracts_the_mean_of_its_batch_is_caught(fp32_bundle: Bundle, engine: str, tmp_path: Path):
+def test_detects_a_subtracted_batch_mean(fp32_bundle: Bundle, engine: str, tmp_path: Path):
     model = tmp_path / "model.onnx"
     model.write_bytes(subtract_batch_mean(fp32_bundle.model))
     found = held(model, engine, digits(fp32_bundle), fp32_bundle.self_test().tolerance)
     (failure,) = found.failures()
     assert failure.startswith("answers depend on batch mates, batch size or threads: at batch 1 ")
     assert "8 of 8 settings fail" in failure
-    assert found.worst.batch == 1  # alone, an image is its own mean
+    assert found.worst.batch == 1  # the mean of a single image is the image itself
     assert found.worst.different > IMAGES / 2
 
 
-def test_scales_that_are_taken_from_the_batch_are_caught_even_by_the_tolerance_of_int8(
-    fp32_bundle: Bundle, int8_bundle: Bundle, tmp_path: Path
-):
+def test_detects_scales_from_the_batch(fp32_bundle: Bundle, int8_bundle: Bundle, tmp_path: Path):
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = tmp_path / "model.onnx"
@@ -74,7 +72,7 @@ def test_scales_that_are_taken_from_the_batch_are_caught_even_by_the_tolerance_o
 
 
 class Drifting:
-    """A session whose logits are the pixel and its negative, plus something that depends on the size of the batch."""
+    """A session whose logits are the pixel and its negative, plus a drift that depends on the batch size."""
 
     concurrency = 1
 
@@ -105,24 +103,24 @@ def drifted(drift: Callable[[int], object], tolerance: float = 1.0) -> BatchMate
     return check_batch_mates(PIXELS, LOGITS, open_with=open_with, threads=(1,), tolerance=tolerance)
 
 
-def test_few_images_are_taken_again_to_fill_the_largest_batch():
+def test_repeats_few_images_to_fill_a_batch():
     assert [run.max_difference for run in drifted(lambda batch: batch / 8).runs] == [0.125, 0.375, 1.0, 4.0]
 
 
-def test_a_share_of_the_tolerance_is_rounding_and_more_is_not():
+def test_allows_a_share_of_the_tolerance():
     assert drifted(lambda batch: batch / 128).failures() == ()
     (failure,) = drifted(lambda batch: batch / 64).failures()
-    assert "at batch 32 and threads 1 a logit moves by 0.5 (allowed 0.25) and 0 decided answers" in failure
+    assert "at batch 32 and threads 1 a logit changes by 0.5 (allowed 0.25) and 0 decided answers change" in failure
     assert "1 of 4 settings fail" in failure
 
 
-def test_logits_that_are_not_finite_fail():
+def test_rejects_logits_that_are_not_finite():
     found = drifted(lambda batch: np.nan)
     assert found.worst.max_difference is None
     assert "a logit is not finite" in found.failures()[0]
 
 
-def test_an_answer_of_which_the_engine_was_not_sure_does_not_count():
+def test_ignores_undecided_answers():
     def tips(batch: int) -> list[float]:
         return [-1.5, 1.5] if batch == 8 else [0, 0]  # the margin of the first image is 2
 
@@ -132,7 +130,7 @@ def test_an_answer_of_which_the_engine_was_not_sure_does_not_count():
     }
 
 
-def test_every_session_is_closed_before_the_next_is_opened():
+def test_closes_each_session_before_the_next():
     opened: list[Drifting] = []
 
     def open_with(threads: int) -> Drifting:
@@ -154,13 +152,13 @@ def test_every_session_is_closed_before_the_next_is_opened():
     assert done == [(step, 12) for step in range(13)]
 
 
-def test_images_are_chosen_over_the_whole_split_or_all_where_there_are_few():
+def test_chooses_evenly_spaced_images():
     assert choose_images(5).tolist() == [0, 1, 2, 3, 4]
     chosen = choose_images(10_000)
     assert (len(chosen), chosen[0], chosen[-1]) == (IMAGES, 0, 9999)
     assert choose_images(1).tolist() == [0]
 
 
-def test_threads_are_one_all_and_the_sessions_own_and_only_a_cpus_can_be_chosen():
+def test_chooses_thread_counts_for_a_cpu():
     assert thread_counts(SessionInfo("onnxruntime", "1", "cpu", "fp32", 3)) == tuple(sorted({1, 3, usable_cores()}))
     assert thread_counts(SessionInfo("onnxruntime", "1", "cuda:1", "fp32", 3)) == (3,)

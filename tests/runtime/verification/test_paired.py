@@ -1,4 +1,4 @@
-"""Paired intervals: against published figures and against repetition."""
+"""Paired intervals, compared with published values and simulations."""
 
 from fractions import Fraction
 from math import comb
@@ -9,7 +9,7 @@ import pytest
 from edgecnn.runtime.verification.paired import certifiable, mcnemar, paired_drop, paired_interval
 
 
-def test_the_drop_is_what_was_lost_less_what_was_won():
+def test_drop_is_lost_minus_won():
     before = np.array([True, True, True, False, False])
     after = np.array([True, False, False, True, False])
     found = paired_drop(before, after)
@@ -18,13 +18,13 @@ def test_the_drop_is_what_was_lost_less_what_was_won():
     assert found.low < found.drop < found.high
 
 
-def test_the_interval_turns_round_with_its_classifiers():
+def test_interval_is_antisymmetric():
     low, high = paired_interval(7, 3, 200)
     assert paired_interval(3, 7, 200) == pytest.approx((-high, -low))
 
 
 @pytest.mark.parametrize("rates", [(0.002, 0.001), (0.02, 0.01), (0.1, 0.1)])
-def test_it_holds_the_true_drop_in_95_of_100_repetitions(rates: tuple[float, float]):
+def test_interval_covers_the_truth_at_its_level(rates: tuple[float, float]):
     random = np.random.default_rng(0)
     pairs = random.multinomial(1000, [*rates, 1 - sum(rates)], size=1500)
     truth = rates[0] - rates[1]
@@ -33,13 +33,13 @@ def test_it_holds_the_true_drop_in_95_of_100_repetitions(rates: tuple[float, flo
     assert 0.93 <= share <= 0.99
 
 
-def test_so_many_images_certify_so_small_a_drop():
+def test_computes_the_certifiable_drop():
     assert certifiable(100) == pytest.approx(0.0370, abs=1e-4)
     assert certifiable(3838) == pytest.approx(0.001, rel=1e-3)
 
 
 def exact(lost: int, won: int) -> Fraction:
-    """The probability of so uneven pairs or more uneven ones, added up outcome by outcome."""
+    """Return the probability of pairs that are at least as uneven, by summing all outcomes."""
     pairs = lost + won
     return sum(
         (
@@ -52,17 +52,17 @@ def exact(lost: int, won: int) -> Fraction:
 
 
 @pytest.mark.parametrize("pairs", [(0, 0), (1, 0), (0, 1), (5, 5), (15, 6), (6, 15), (0, 12), (131, 90), (1, 2000)])
-def test_mcnemars_test_is_exact(pairs: tuple[int, int]):
+def test_mcnemar_is_exact(pairs: tuple[int, int]):
     assert mcnemar(*pairs) == pytest.approx(float(exact(*pairs)), rel=1e-12)
 
 
-def test_mcnemars_p_of_published_pairs():
+def test_mcnemar_matches_published_values():
     # Fay, Exact McNemar's Test and Matching Confidence Intervals, 2010.
     assert mcnemar(9, 2) == pytest.approx(0.06543, abs=1e-5)
     assert mcnemar(0, 6) == 2 / 64
 
 
-def test_mcnemars_test_of_thousands_of_pairs_neither_overflows_nor_rounds_away():
+def test_mcnemar_accepts_thousands_of_pairs():
     assert mcnemar(5000, 5000) == 1
     assert mcnemar(1100, 900) == pytest.approx(float(exact(1100, 900)), rel=1e-12)
     assert mcnemar(20_000, 0) == 0  # 2^-19999 is below every float

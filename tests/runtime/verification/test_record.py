@@ -1,4 +1,4 @@
-"""Verification records: what is written is read, and what an earlier edgecnn wrote is read too."""
+"""Verification records: writing and reading, including the format of earlier versions."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ LABELS = ("a", "b")
 
 
 def record(flips: int = 2) -> VerificationRecord:
-    """Verification record about images of which so many are flipped, and two are not."""
+    """Return a verification record with `flips` flipped images and two others."""
     reference = np.array([[1 + i, 0] for i in range(flips + 2)], np.float32)
     logits = reference.copy()
     logits[2:, 1] += 1000 + flips
@@ -39,12 +39,12 @@ def record(flips: int = 2) -> VerificationRecord:
     )
 
 
-def test_what_was_written_is_read(tmp_path: Path):
+def test_reads_back_a_record(tmp_path: Path):
     write_record(tmp_path / "r.json", record())
     assert read_record(tmp_path / "r.json") == record()
 
 
-def test_a_record_keeps_the_surest_flips_and_the_number_of_all(tmp_path: Path):
+def test_limits_the_recorded_flips(tmp_path: Path):
     everything = record(flips=FLIPS + 5)
     write_record(tmp_path / "r.json", everything)
     found = read_record(tmp_path / "r.json")
@@ -55,13 +55,13 @@ def test_a_record_keeps_the_surest_flips_and_the_number_of_all(tmp_path: Path):
     assert found.agreement.flips == everything.agreement.flips[:FLIPS]
 
 
-def test_without_data_there_is_nothing_to_keep(tmp_path: Path):
+def test_writes_a_record_without_a_comparison(tmp_path: Path):
     bare = dataclasses.replace(record(), data=None, reference=None, comparison=None, agreement=None, batch_mates=None)
     write_record(tmp_path / "r.json", bare)
     assert read_record(tmp_path / "r.json") == bare
 
 
-def test_a_record_of_an_earlier_edgecnn_is_read(tmp_path: Path):
+def test_reads_a_record_of_an_earlier_version(tmp_path: Path):
     write_record(tmp_path / "r.json", record())
     document = json.loads((tmp_path / "r.json").read_text())
     del document["agreement"], document["batch_mates"]
@@ -72,7 +72,7 @@ def test_a_record_of_an_earlier_edgecnn_is_read(tmp_path: Path):
 @pytest.mark.parametrize(
     ("place", "value"), [("agreement", {"flips": []}), ("batch_mates", 3), ("statistics", {}), ("holds", "yes")]
 )
-def test_anything_else_is_refused(tmp_path: Path, place: str, value: object):
+def test_rejects_other_documents(tmp_path: Path, place: str, value: object):
     write_record(tmp_path / "r.json", record())
     document = json.loads((tmp_path / "r.json").read_text()) | {place: value}
     (tmp_path / "r.json").write_text(json.dumps(document))

@@ -1,4 +1,4 @@
-"""Recorded logits: the reference's answers, for devices without PyTorch."""
+"""Recorded logits of the reference, for devices without PyTorch."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from edgecnn.runtime.verification.recorded import RecordedLogits, read_recorded
 LOGITS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
 
-def test_what_was_written_is_read(tmp_path: Path):
+def test_reads_back_recorded_logits(tmp_path: Path):
     RecordedLogits("o" * 64, "c" * 64, "d" * 64, LOGITS).write(tmp_path / "new" / "r.npz")
     found = read_recorded(tmp_path / "new" / "r.npz")
     assert (found.reference, found.checkpoint, found.images_digest) == ("o" * 64, "c" * 64, "d" * 64)
@@ -29,21 +29,21 @@ def test_what_was_written_is_read(tmp_path: Path):
         {"logits": np.array([{}], dtype=object), "format": 1, "reference": "", "checkpoint": "", "images_digest": ""},
     ],
 )
-def test_anything_else_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray]):
+def test_rejects_other_arrays(tmp_path: Path, arrays: dict[str, np.ndarray]):
     np.savez(tmp_path / "r.npz", **arrays)
-    with pytest.raises(EdgecnnError, match=r"holds no recorded logits: `edgecnn evaluate"):
+    with pytest.raises(EdgecnnError, match=r"contains no recorded logits: create them with `edgecnn evaluate"):
         read_recorded(tmp_path / "r.npz")
 
 
-def test_a_file_that_is_no_archive_or_is_not_there_is_refused(tmp_path: Path):
+def test_rejects_other_and_missing_files(tmp_path: Path):
     (tmp_path / "r.npz").write_bytes(b"hello")
-    with pytest.raises(EdgecnnError, match="holds no recorded logits"):
+    with pytest.raises(EdgecnnError, match="contains no recorded logits"):
         read_recorded(tmp_path / "r.npz")
     with pytest.raises(EdgecnnError, match="cannot read"):
         read_recorded(tmp_path / "missing.npz")
 
 
-def test_a_later_format_asks_for_an_update(tmp_path: Path):
+def test_rejects_a_later_format(tmp_path: Path):
     np.savez(tmp_path / "r.npz", logits=LOGITS, format=2, reference="", checkpoint="", images_digest="")
     with pytest.raises(EdgecnnError, match="format 2, this edgecnn reads format 1"):
         read_recorded(tmp_path / "r.npz")

@@ -1,4 +1,4 @@
-"""Replaying a self-test notices what is wrong: each fault is played by a session that answers otherwise."""
+"""Self-tests on sessions with injected faults."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from edgecnn.runtime.verification.replay import SelfTestResult, compare, data_fa
 
 
 class Tampering:
-    """A session that runs the real one and then changes its logits."""
+    """A session that changes the logits of a real session."""
 
     concurrency = 1
 
@@ -39,31 +39,31 @@ def replayed(bundle: Bundle, change, self_test: SelfTest | None = None) -> SelfT
 
 
 @pytest.mark.parametrize("engine", installed())
-def test_the_committed_bundle_holds_its_proof_on_every_engine(engine: str, committed: Bundle):
+def test_the_committed_bundle_passes(engine: str, committed: Bundle):
     result = replay(committed.self_test(), open_session(committed, backend=engine), committed.manifest.preprocessing)
     assert result.holds, result.failures
     assert (result.images, result.encoded) == (32, 4)
     assert result.decided >= 25
 
 
-def test_a_logit_that_is_too_far_off_fails(committed: Bundle):
+def test_rejects_a_logit_above_the_tolerance(committed: Bundle):
     result = replayed(committed, lambda logits: logits + 2 * committed.self_test().tolerance)
     assert "self-test image" in result.failures[0]
     assert "a logit is off" in result.failures[0]
 
 
-def test_another_answer_fails_where_the_reference_is_decided(committed: Bundle):
+def test_rejects_another_decided_answer(committed: Bundle):
     result = replayed(committed, lambda logits: -logits)
     assert any("the reference's is" in failure for failure in result.failures)
 
 
-def test_an_undecided_answer_does_not_count(committed: Bundle):
+def test_ignores_an_undecided_answer(committed: Bundle):
     self_test = committed.self_test()
     widest = float(margins(self_test.logits).max())
     nearly_all = dataclasses.replace(self_test, tolerance=0.999 * widest, encoded=())
     decided = margins(self_test.logits) > nearly_all.tolerance
     assert decided.sum() == 1
-    # Every other answer becomes the second best, by a hair: no logit is off by more than the tolerance.
+    # Swap the order of the two best logits of all other images; no logit changes by more than the tolerance.
     logits = self_test.logits.copy()
     for row in np.flatnonzero(~decided):
         second, first = np.argsort(logits[row])[-2:]
@@ -71,27 +71,27 @@ def test_an_undecided_answer_does_not_count(committed: Bundle):
     assert replayed(committed, lambda _: logits, nearly_all).holds
 
 
-def test_a_tolerance_above_every_margin_proves_nothing(committed: Bundle):
+def test_rejects_a_tolerance_above_all_margins(committed: Bundle):
     result = replayed(committed, lambda logits: -logits, dataclasses.replace(committed.self_test(), tolerance=1e6))
     assert result.decided == 0
-    assert "it proves nothing" in result.failures[0]
+    assert "the self-test proves nothing" in result.failures[0]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_logits_that_are_not_finite_fail(value: float, committed: Bundle):
+def test_rejects_logits_that_are_not_finite(value: float, committed: Bundle):
     result = replayed(committed, lambda logits: np.full_like(logits, value))
     assert "not finite" in result.failures[0]
     assert result.max_error is None
 
 
-def test_a_comparison_with_logits_that_are_not_finite_has_no_error_and_fails(committed: Bundle):
+def test_rejects_a_comparison_that_is_not_finite(committed: Bundle):
     reference = np.zeros((3, 2), np.float32)
     found = compare(reference, np.full((3, 2), np.nan, np.float32), None)
     assert (found.max_error, found.rms_error) == (None, None)
     assert "not finite" in data_failures(found, committed)[-1]
 
 
-def test_an_encoded_file_that_decodes_otherwise_fails(committed: Bundle):
+def test_rejects_a_different_decoding(committed: Bundle):
     self_test = committed.self_test()
     for position, levels, holds in ((0, 1, False), (1, 2, True), (1, 3, False)):
         encoded = list(self_test.encoded)
@@ -104,14 +104,14 @@ def test_an_encoded_file_that_decodes_otherwise_fails(committed: Bundle):
             assert f"off by {levels} levels" in result.failures[0]
 
 
-def test_an_encoded_file_that_is_damaged_fails(committed: Bundle):
+def test_rejects_a_damaged_image_file(committed: Bundle):
     self_test = committed.self_test()
     broken = dataclasses.replace(self_test.encoded[1], content=self_test.encoded[1].content[:100])
     result = replayed(committed, lambda logits: logits, dataclasses.replace(self_test, encoded=(broken,)))
     assert "damaged" in result.failures[0]
 
 
-def test_a_comparison_counts_agreement_and_accuracy():
+def test_compares_agreement_and_accuracy():
     reference = np.array([[3, 1], [1, 3], [2, 1]], np.float32)
     logits = np.array([[3, 1], [1, 3], [1, 2]], np.float32)
     found = compare(reference, logits, np.array([0, 1, 1]))
@@ -122,12 +122,12 @@ def test_a_comparison_counts_agreement_and_accuracy():
     assert compare(reference, logits, None).top1 is None
 
 
-def test_margins_are_between_the_best_and_the_second():
+def test_computes_margins():
     assert margins(np.array([[1, 5, 3], [2, 2, 0]], np.float32)).tolist() == [2, 0]
     assert margins(np.array([[1]], np.float32)).tolist() == [np.inf]
 
 
-def test_data_must_agree_as_the_proof_promises(committed: Bundle):
+def test_rejects_agreement_below_the_promise(committed: Bundle):
     logits = committed.self_test().logits
     good = compare(logits, logits, None)
     assert data_failures(good, committed) == ()

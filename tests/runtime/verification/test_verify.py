@@ -1,4 +1,4 @@
-"""`verify` as a function: what it returns, what it writes, and what it raises."""
+"""`verify` as a function: results, records and errors."""
 
 import contextlib
 from pathlib import Path
@@ -22,7 +22,7 @@ def images(on_a_device: OnADevice) -> Split:
     return open_source(str(on_a_device.folder)).split("test")
 
 
-def test_a_proof_that_holds_is_recorded(committed: Bundle):
+def test_records_a_proof_that_holds(committed: Bundle):
     found = verify(committed, backend="onnxruntime")
     found.raise_for_failures()
     assert (found.failures, found.record.holds) == ((), True)
@@ -30,7 +30,7 @@ def test_a_proof_that_holds_is_recorded(committed: Bundle):
     assert (found.record_warning, found.record_error) == (None, None)
 
 
-def test_a_proof_that_fails_is_recorded_too(lying_bundle: Bundle, tmp_path: Path):
+def test_records_a_failed_proof(lying_bundle: Bundle, tmp_path: Path):
     found = verify(lying_bundle, record=tmp_path / "r.json")
     assert read_record(tmp_path / "r.json") == found.record
     assert not found.record.holds
@@ -38,7 +38,7 @@ def test_a_proof_that_fails_is_recorded_too(lying_bundle: Bundle, tmp_path: Path
         found.raise_for_failures()
 
 
-def test_a_record_that_cannot_be_written(committed: Bundle, lying_bundle: Bundle, tmp_path: Path):
+def test_rejects_an_unwritable_record(committed: Bundle, lying_bundle: Bundle, tmp_path: Path):
     (tmp_path / "file").write_text("x")
     named = tmp_path / "file" / "r.json"
     with pytest.raises(EdgecnnError, match="cannot read"):
@@ -49,7 +49,7 @@ def test_a_record_that_cannot_be_written(committed: Bundle, lying_bundle: Bundle
         found.raise_for_failures()
 
 
-def test_an_unwritable_default_place_warns(committed: Bundle, monkeypatch: pytest.MonkeyPatch):
+def test_warns_if_the_default_is_unwritable(committed: Bundle, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/none")
     found = verify(committed)
     found.raise_for_failures()
@@ -58,7 +58,7 @@ def test_an_unwritable_default_place_warns(committed: Bundle, monkeypatch: pytes
         verify(committed, strict=True).raise_for_failures()
 
 
-def test_a_stale_record_warns(committed: Bundle, lying_bundle: Bundle, tmp_path: Path):
+def test_warns_about_a_stale_record(committed: Bundle, lying_bundle: Bundle, tmp_path: Path):
     verify(lying_bundle, record=tmp_path / "r.json")
     found = verify(committed, record=tmp_path / "r.json")
     found.raise_for_failures()
@@ -85,24 +85,24 @@ def test_compares_with_a_session(committed: Bundle, images: Split):
     assert found.record.comparison.agreement == 1
 
 
-def test_another_reference_is_refused(committed: Bundle, images: Split):
+def test_rejects_another_reference(committed: Bundle, images: Split):
     with contextlib.closing(open_session(committed)) as session:
         reference = ReferenceSession("another", "e" * 64, "d" * 64, session)
         with pytest.raises(UsageError, match="another is not the reference of"):
             verify(committed, images=images, reference=reference)
 
 
-def test_logits_of_other_images_are_refused(committed: Bundle, on_a_device: OnADevice, images: Split):
+def test_rejects_logits_of_other_images(committed: Bundle, on_a_device: OnADevice, images: Split):
     with pytest.raises(UsageError, match=r"recorded on other images than the test split of handwriting"):
         verify(committed, images=images.subset(range(9)), reference=on_a_device.reference)
 
 
-def test_images_need_a_reference(committed: Bundle, images: Split):
-    with pytest.raises(UsageError, match="go together"):
+def test_requires_a_reference_for_images(committed: Bundle, images: Split):
+    with pytest.raises(UsageError, match="must be given together"):
         verify(committed, images=images)
 
 
-def test_a_simulation_writes_no_record(committed: Bundle, tmp_path: Path):
+def test_simulation_writes_no_record(committed: Bundle, tmp_path: Path):
     with contextlib.closing(open_session(committed)) as session:
         found = verify(committed, simulation=session)
         with pytest.raises(UsageError, match="only predicts"):
@@ -111,13 +111,13 @@ def test_a_simulation_writes_no_record(committed: Bundle, tmp_path: Path):
     assert not (tmp_path / "state").exists()
 
 
-def test_prove_returns_what_was_shown(committed: Bundle, lying_bundle: Bundle):
+def test_prove_returns_the_result(committed: Bundle, lying_bundle: Bundle):
     assert prove(committed).holds
     with pytest.raises(ProofFailed, match="a logit is off"):
         prove(lying_bundle)
 
 
-def test_the_images_are_read_as_the_bundle_says(committed: Bundle, on_a_device: OnADevice, images: Split):
+def test_reads_images_with_the_bundles_preprocessing(committed: Bundle, on_a_device: OnADevice, images: Split):
     class Counting:
         """Images that count how many were read."""
 

@@ -1,4 +1,4 @@
-"""What goes wrong inside of the server: the request is answered, counted, and let go of."""
+"""Tests of internal errors: the request is answered, counted, and released."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ from edgecnn.server.models.version import Bounds
 
 
 class Asked:
-    """A request, and the answer that it gets."""
+    """A request that records its responses."""
 
     def __init__(self, headers: dict[str, str]) -> None:
         self.head = Head("POST", "/v2/models/m/infer", "", headers)
@@ -45,7 +45,7 @@ def fails(error: Exception) -> Callable[..., Any]:
 
 
 class Entered:
-    """A version that nothing comes to."""
+    """A version that receives no request."""
 
     def __init__(self, kept: None) -> None:
         self.statistics = Statistics()
@@ -62,7 +62,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
 
 
 def infer(model: Model, headers: dict[str, str]) -> "weakref.ref[Asked]":
-    """Send a request and wait for its answer, which must be 500 or 400; returns what is left of it."""
+    """Send a request, wait for its response (500 or 400), and return a weak reference to the request."""
 
     async def run() -> "weakref.ref[Asked]":
         asked = Asked(headers)
@@ -76,8 +76,8 @@ def infer(model: Model, headers: dict[str, str]) -> "weakref.ref[Asked]":
                 await asyncio.sleep(0.01)
         (answer,) = asked.answers
         expected = {
-            500: b'{"error":"the server failed on this request; its log says why"}',
-            400: b'{"error":"as was to be shown"}',
+            500: b'{"error":"the server failed on this request: see its log"}',
+            400: b'{"error":"test error"}',
         }
         assert answer.body == expected[answer.status]
         return weakref.ref(asked)
@@ -85,9 +85,9 @@ def infer(model: Model, headers: dict[str, str]) -> "weakref.ref[Asked]":
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize("headers", [{}, {"content-encoding": "gzip"}], ids=["in the loop", "in another thread"])
-@pytest.mark.parametrize("error", [MemoryError(), KeyError("a bug"), Refusal("invalid", "as was to be shown")])
-def test_a_request_that_fails_is_answered_counted_and_let_go_of(
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "gzip"}], ids=["loop", "thread"])
+@pytest.mark.parametrize("error", [MemoryError(), KeyError("a bug"), Refusal("invalid", "test error")])
+def test_releases_a_failed_request(
     error: Exception, headers: dict[str, str], model: Model, monkeypatch: pytest.MonkeyPatch
 ):
     counted: list[str] = []
@@ -95,11 +95,11 @@ def test_a_request_that_fails_is_answered_counted_and_let_go_of(
     monkeypatch.setattr(
         model, "metrics", SimpleNamespace(received=lambda: None, failed=lambda *of: counted.append(of[0]))
     )
-    monkeypatch.setattr(inference.logger, "disabled", True)  # a record that pytest keeps would hold the error
-    gc.disable()  # what is held in a circle would stay
+    monkeypatch.setattr(inference.logger, "disabled", True)  # pytest keeps log records, which reference the error
+    gc.disable()  # reference cycles would stay in memory
     try:
         left = infer(model, headers)
-        error.__traceback__ = None  # the error is this test's, and would hold everything
+        error.__traceback__ = None  # its frames reference the request
         assert counted == ["invalid" if isinstance(error, Refusal) else "engine"]
         assert model.pending == 0
         assert left() is None

@@ -1,4 +1,4 @@
-"""The server's description of itself: that it is OpenAPI, has every path, and is true, which schemathesis tries out."""
+"""Tests of the OpenAPI document: it is valid, has every path, and schemathesis finds no contradiction."""
 
 import asyncio
 import os
@@ -29,19 +29,19 @@ from edgecnn.server.options import ServeOptions
 
 KEY = "0123456789abcdef-Key"
 SMALL = ("--max-batch", 1, "--max-pixels", 2048)
-"""With a batch of one the schemas say how many numbers there are; schemathesis tries the longest list that may be."""
+"""With a batch of one, the schemas have an exact list length; schemathesis tries the longest allowed list."""
 
 
 @pytest.fixture(scope="module")
 def loaded() -> Iterator[Loaded]:
-    """The committed bundle, opened here."""
+    """Yield the committed bundle, loaded."""
     found = load(COMMITTED, ServeOptions(), 1)
     yield found
     found.session.close()
 
 
 def service(loaded: Loaded, *, ready: tuple[str, ...], loading: tuple[str, ...] = (), **options: Any) -> Service:
-    """A server of models of these names; in an event loop."""
+    """Return a service of models with these names; call it in an event loop."""
     bounds = Bounds(max_batch=8, max_pending=2, max_delay_s=0.0, max_pixels=1000)
     models = {name: Model(name, bounds, Metrics().of(name)) for name in (*ready, *loading)}
     for name in ready:
@@ -60,9 +60,7 @@ def described(loaded: Loaded, **options: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("ready", "loading"), [(("a", "b"), ()), (("a",), ("b",)), ((), ("a", "b"))], ids=["both", "one", "none"]
 )
-def test_it_is_openapi_whatever_is_ready(
-    ready: tuple[str, ...], loading: tuple[str, ...], key: bytes | None, loaded: Loaded
-):
+def test_is_valid_openapi(ready: tuple[str, ...], loading: tuple[str, ...], key: bytes | None, loaded: Loaded):
     found = described(loaded, ready=ready, loading=loading, api_key=key)
     OpenAPIV31SpecValidator(found).validate()
     assert b"{{" not in orjson.dumps(found)  # every value of the template is filled in
@@ -71,7 +69,7 @@ def test_it_is_openapi_whatever_is_ready(
     assert ("InferRequest.a" in found["components"]["schemas"]) == ("a" in ready)
 
 
-def test_it_has_every_path_that_is_answered_and_no_other(loaded: Loaded):
+def test_has_exactly_the_served_paths(loaded: Loaded):
     async def tables() -> tuple[dict[str, Any], dict[str, Any]]:
         served = service(loaded, ready=("a", "b"))
         application = Application(
@@ -92,7 +90,7 @@ def test_it_has_every_path_that_is_answered_and_no_other(loaded: Loaded):
     assert controls <= answered
 
 
-def test_it_tells_of_this_server(server: Server):
+def test_describes_the_running_server(server: Server):
     found = server.get("/openapi.json").json
     assert found["components"]["parameters"]["Model"]["schema"]["enum"] == [server.name]
     request = found["components"]["schemas"][f"InferRequest.{server.name}"]
@@ -103,7 +101,7 @@ def test_it_tells_of_this_server(server: Server):
     assert "200" not in found["paths"]["/v2/repository/models/{model}/load"]["post"]["responses"]
 
 
-def test_it_is_written_anew_when_a_model_comes(loaded: Loaded):
+def test_is_rebuilt_after_a_model_is_added(loaded: Loaded):
     def asked(application: Application) -> list[str]:
         return orjson.loads(application._described())["components"]["parameters"]["Model"]["schema"]["enum"]
 
@@ -120,13 +118,13 @@ def test_it_is_written_anew_when_a_model_comes(loaded: Loaded):
     assert asyncio.run(before_and_after()) == (["a"], ["a", "b"])
 
 
-def test_its_examples_are_answered_as_it_says(server: Server):
+def test_examples_are_answered(server: Server):
     content = server.get("/openapi.json").json["paths"][server.infer_path]["post"]["requestBody"]["content"]
     for example in content["application/json"]["examples"].values():
         assert server.post(example["value"]).status == 200
 
 
-def test_it_needs_the_key_as_everything_does(locked: Server):
+def test_needs_the_api_key(locked: Server):
     assert locked.request("GET", "/openapi.json", None, {"Authorization": ""}).status == 401
 
 
@@ -151,7 +149,7 @@ def locked(locked_server: Server) -> Iterator[Server]:
 
 
 def schemathesis(server: Server, folder: Path, *options: object) -> str:
-    """Try out all that a server says of itself; returns what was found to be so."""
+    """Run schemathesis against a server's OpenAPI document; return its output."""
     tests = REPOSITORY / "tests"
     paths = [str(tests), child_environment()["PYTHONPATH"]]
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", tests / "schemathesis.toml", "run"]
@@ -171,11 +169,11 @@ def schemathesis(server: Server, folder: Path, *options: object) -> str:
 
 
 QUICK, LONG = ("--phases", "examples,fuzzing", "--max-examples", 3), ("--max-examples", 15)
-"""The phase `coverage` sends every boundary of every schema, which is most of a long run."""
+"""The phase `coverage` sends all boundary values of the schemas; it takes most of a long run."""
 
 
 @pytest.mark.parametrize("options", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)], ids=["quick", "long"])
-def test_description_is_true(small_server: Server, tmp_path: Path, options: tuple[object, ...]):
+def test_server_conforms(small_server: Server, tmp_path: Path, options: tuple[object, ...]):
     before = small_server.metrics()
     said = schemathesis(small_server, tmp_path, *options)
     assert re.search(r"Operations: +(\d+) selected / \1 total", said)
@@ -186,7 +184,7 @@ def test_description_is_true(small_server: Server, tmp_path: Path, options: tupl
 
 
 @pytest.mark.slow
-def test_description_is_true_with_a_key(locked: Server, tmp_path: Path):
+def test_server_conforms_with_an_api_key(locked: Server, tmp_path: Path):
     schemathesis(locked, tmp_path, "--phases", "examples,coverage")
 
 
@@ -194,7 +192,7 @@ def test_description_is_true_with_a_key(locked: Server, tmp_path: Path):
     "options", [QUICK, pytest.param(("--max-examples", 4), marks=pytest.mark.slow)], ids=["quick", "long"]
 )
 @pytest.mark.slow
-def test_description_is_true_with_control(tmp_path: Path, options: tuple[object, ...]):
+def test_server_conforms_with_model_control(tmp_path: Path, options: tuple[object, ...]):
     with serving("--model-control", *SMALL) as server:
         schemathesis(server, tmp_path, *options, "--include-path-regex", "repository")
         assert any("unloaded" in line for line in server.lines)

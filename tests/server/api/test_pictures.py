@@ -1,4 +1,4 @@
-"""Encoded files in requests: the device's own preprocessing, and a status for each way in which a file is wrong."""
+"""Tests of image files in requests: preprocessing, and the status of each kind of faulty file."""
 
 import io
 
@@ -24,7 +24,7 @@ def refused(file: bytes, committed: Bundle, *, max_pixels: int = MAX_PIXELS) -> 
     return caught.value.status, str(caught.value)
 
 
-def test_the_self_test_s_files_become_the_self_test_s_pixels(committed: Bundle):
+def test_decodes_the_self_test_files(committed: Bundle):
     self_test = committed.self_test()
     pngs = [each for each in self_test.encoded if each.format.upper() == "PNG"]
     assert pngs
@@ -32,15 +32,15 @@ def test_the_self_test_s_files_become_the_self_test_s_pixels(committed: Bundle):
     assert np.array_equal(found, np.stack([each.pixels for each in pngs]))
 
 
-@pytest.mark.parametrize("file", [b"", b"\xff", b"<html><body>502</body></html>"], ids=["empty", "a byte", "HTML"])
-def test_what_is_no_image_is_refused_with_400(file: bytes, committed: Bundle):
+@pytest.mark.parametrize("file", [b"", b"\xff", b"<html><body>502</body></html>"], ids=["empty", "byte", "html"])
+def test_rejects_a_file_that_is_not_an_image(file: bytes, committed: Bundle):
     status, text = refused(file, committed)
     assert status == 400
     assert "image" in text
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
-def test_a_file_that_is_cut_off_is_refused_with_400_and_never_half_grey(file_format: str, committed: Bundle):
+def test_rejects_a_truncated_file(file_format: str, committed: Bundle):
     whole = encoded(Image.effect_noise((200, 200), 80), file_format)
     status, text = refused(whole[: len(whole) // 2], committed)
     assert status == 400
@@ -48,25 +48,25 @@ def test_a_file_that_is_cut_off_is_refused_with_400_and_never_half_grey(file_for
 
 
 @pytest.mark.parametrize(("file_format", "name"), [("GIF", "GIF"), ("TIFF", "TIFF"), ("WEBP", "WebP"), ("ICO", "icon")])
-def test_another_format_is_refused_with_415_whatever_its_file_is_called(file_format: str, name: str, committed: Bundle):
+def test_rejects_other_formats(file_format: str, name: str, committed: Bundle):
     status, text = refused(encoded(Image.new("RGB", (32, 32)), file_format), committed)
     assert status == 415
     assert name in text
 
 
 @pytest.mark.parametrize("file", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"SIMPLE  =                    T", b"<svg xmlns='http"])
-def test_a_format_with_a_parser_that_attackers_like_is_refused_with_415(file: bytes, committed: Bundle):
+def test_rejects_formats_with_risky_parsers(file: bytes, committed: Bundle):
     assert refused(file, committed)[0] == 415
 
 
-def test_too_many_pixels_are_refused_with_413_from_the_header(committed: Bundle):
+def test_rejects_too_many_pixels(committed: Bundle):
     status, text = refused(encoded(Image.new("1", (300, 300)), "PNG"), committed, max_pixels=300 * 299)
     assert status == 413
     assert "89,700" in text
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 10_000), (10_000, 1)])
-def test_a_picture_of_any_shape_is_resized(size: tuple[int, int], committed: Bundle):
+def test_resizes_an_image_of_any_shape(size: tuple[int, int], committed: Bundle):
     file = encoded(Image.new("L", size, 128), "PNG")
     found = pixels_of([file], committed.manifest, max_pixels=MAX_PIXELS)
     assert found.shape == (1, *committed.manifest.image_shape)

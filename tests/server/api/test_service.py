@@ -1,4 +1,4 @@
-"""What the server says of all its models together."""
+"""Tests of the service's check for room in its models."""
 
 import pytest
 
@@ -12,7 +12,7 @@ BOUNDS = Bounds(max_batch=1, max_pending=2, max_delay_s=0.0, max_pixels=1000)
 
 
 def service(*models: tuple[State, int]) -> Service:
-    """A service of models, each in some state with so many requests that wait."""
+    """Return a service of models with the given states and numbers of pending requests."""
     metrics, found = Metrics(), {}
     for number, (state, pending) in enumerate(models):
         found[str(number)] = model = Model(str(number), BOUNDS, metrics.of(str(number)))
@@ -26,18 +26,18 @@ def service(*models: tuple[State, int]) -> Service:
         [],
         [("ready", 1)],
         [("ready", 2), ("ready", 0)],
-        [("loading", 0)],  # what there is to say of it is not that it is busy
+        [("loading", 0)],  # the error is `unready`, not `busy`
         [("unavailable", 2)],
     ],
 )
-def test_there_is_room_until_every_model_that_answers_is_full(models: list[tuple[State, int]]):
+def test_has_room_unless_all_ready_models_are_full(models: list[tuple[State, int]]):
     service(*models).check_room()
 
 
 @pytest.mark.parametrize(
     ("models", "waiting"), [([("ready", 2)], 2), ([("ready", 2), ("loading", 0), ("ready", 3)], 5)]
 )
-def test_there_is_no_room_where_every_model_that_answers_is_full(models: list[tuple[State, int]], waiting: int):
-    with pytest.raises(Refusal, match=f"{waiting} requests wait already: try again later") as caught:
+def test_is_busy_if_all_ready_models_are_full(models: list[tuple[State, int]], waiting: int):
+    with pytest.raises(Refusal, match=f"{waiting} requests are already queued: try again later") as caught:
         service(*models).check_room()
     assert caught.value.reason == "busy"

@@ -1,4 +1,4 @@
-"""The gRPC server on each event loop, without a model: its bounds, its port, and how it ends."""
+"""Tests of the gRPC server on each event loop, without a model: limits, port, and stopping."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ TRUE = b"\x08\x01"
 
 @dataclass
 class Site:
-    """A server in a loop of its own, and what it is made of."""
+    """A gRPC server in a separate event loop, with its parts."""
 
     server: GrpcServer
     service: Service
@@ -52,7 +52,7 @@ class Site:
 
 
 def after(event: threading.Event) -> Iterator[bytes]:
-    """Yield an empty message, and not before something has happened."""
+    """Yield an empty message after an event."""
     event.wait(PATIENCE_S)
     yield b""
 
@@ -82,7 +82,7 @@ def serving(kind: str, host: str = "127.0.0.1") -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_calls_are_answered_on_either_loop(kind: str):
+def test_answers_calls(kind: str):
     with serving(kind) as site:
         assert site.ask("ServerLive") == TRUE
         assert site.ask("ServerReady") == b""
@@ -97,16 +97,16 @@ def test_calls_are_answered_on_either_loop(kind: str):
 
 
 @pytest.mark.parametrize("path", ["ServerMetadata", "/ServerMetadata", "ServerLive", "", "/"])
-def test_a_call_without_the_name_of_the_service_is_unimplemented(path: str):
+def test_rejects_a_call_without_the_service_name(path: str):
     with serving("uvloop") as site, grpc.insecure_channel(site.address) as channel:
         with pytest.raises(grpc.RpcError) as caught:
             channel.unary_unary(path)(b"", timeout=PATIENCE_S)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-        assert caught.value.details() == f"there is no call '/{path.removeprefix('/')}' here"
+        assert caught.value.details() == f"unknown call '/{path.removeprefix('/')}'"
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_calls_over_the_limit_are_told_to_come_again(kind: str):
+def test_rejects_calls_above_the_limit(kind: str):
     with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
         goes_on = threading.Event()
         calls = [channel.stream_unary(SERVICE + "RepositoryIndex").future(after(goes_on)) for _ in range(4)]
@@ -114,15 +114,15 @@ def test_calls_over_the_limit_are_told_to_come_again(kind: str):
         with pytest.raises(grpc.RpcError) as caught:
             site.ask("RepositoryIndex")
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        assert caught.value.details() == "4 calls wait already: try again later"
+        assert caught.value.details() == "4 calls are already queued: try again later"
         assert ("grpc-retry-pushback-ms", "1000") in caught.value.trailing_metadata()
-        assert site.ask("ServerLive") == TRUE  # whoever asks for that would restart the server, and not end the crowd
+        assert site.ask("ServerLive") == TRUE  # otherwise an orchestrator would restart the server
         goes_on.set()
         assert [call.result(PATIENCE_S) for call in calls] == [b""] * 4
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_health_is_answered_without_the_message(kind: str):
+def test_answers_health_without_the_message(kind: str):
     with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
         goes_on = threading.Event()
         ask = channel.stream_unary(SERVICE + "ServerLive")
@@ -135,7 +135,7 @@ def test_health_is_answered_without_the_message(kind: str):
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_a_server_that_stops_answers_what_it_has_or_says_that_it_has_not(kind: str):
+def test_stop_answers_pending_calls(kind: str):
     with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
         goes_on = threading.Event()
         call = channel.stream_unary(SERVICE + "RepositoryIndex").future(after(goes_on))
@@ -149,14 +149,14 @@ def test_a_server_that_stops_answers_what_it_has_or_says_that_it_has_not(kind: s
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-def test_a_message_that_was_refused_is_let_go_of():
+def test_releases_a_refused_message():
     def resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    message = b"\x3a\x80\x80\x80\x02" + bytes(4 << 20)  # one raw tensor, for no model
+    message = b"\x3a\x80\x80\x80\x02" + bytes(4 << 20)  # one raw tensor, without a model name
     with serving("uvloop") as site, ThreadPoolExecutor(1) as pool:
         site.service.start(pool)
-        gc.disable()  # what is held in a circle would stay
+        gc.disable()  # reference cycles would stay in memory
         try:
             before = resident_bytes()
             for _ in range(100):
@@ -167,7 +167,7 @@ def test_a_message_that_was_refused_is_let_go_of():
             gc.enable()
 
 
-def test_it_listens_at_every_kind_of_address():
+def test_listens_on_every_kind_of_address():
     hosts = ["127.0.0.1", "0.0.0.0"]
     with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
         hosts += ["::1", "::"]
@@ -177,7 +177,7 @@ def test_it_listens_at_every_kind_of_address():
             assert site.ask("ServerLive") == TRUE
 
 
-def test_an_address_that_is_taken_is_an_error():
+def test_reports_an_address_in_use():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
 
@@ -190,7 +190,7 @@ def test_an_address_that_is_taken_is_an_error():
             asyncio.run(start())
 
 
-def test_bounds_are_those_of_http():
+def test_uses_the_http_limits():
     limits = Limits(max_body_bytes=2048 << 20, max_header_bytes=7, idle_timeout_s=1.5)
     options = dict(options_of(limits))
     assert options["grpc.max_receive_message_length"] == 2**31 - 1
@@ -199,7 +199,7 @@ def test_bounds_are_those_of_http():
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_a_call_whose_name_is_no_text_ends_nothing(kind: str):
+def test_survives_a_call_name_that_is_not_utf_8(kind: str):
     with serving(kind) as site:
         for _ in range(3):
             exchange(site.address, call(b"/\xff"))

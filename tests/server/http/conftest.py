@@ -1,4 +1,4 @@
-"""A listener on each event loop, and silence."""
+"""Fixtures for HTTP tests: a listener on each event loop, and a check of the log."""
 
 import logging
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ def loop_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def site(loop_kind: str) -> Iterator[Site]:
-    """With the usual limits, on each loop."""
+    """Yield a listener with default limits, on each event loop."""
     with serving(loop_kind) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def _no_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No client, whatever it sends, makes the server log anything."""
+    """Check that no client input makes the server log a warning or an error."""
     yield
     assert [record for record in caplog.get_records("call") if record.levelno >= logging.WARNING] == []

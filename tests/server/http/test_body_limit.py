@@ -1,4 +1,4 @@
-"""Bodies that are too large, by what they say or by what they turn out to be."""
+"""Tests of the body limit, by announced length and by received bytes."""
 
 import resource
 import socket
@@ -21,7 +21,7 @@ def small(loop_kind: str):
 
 
 @pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])
-def test_a_length_above_the_limit_is_refused_before_the_body_is_read(small: Site, expect: tuple[str, ...]):
+def test_rejects_a_length_above_the_limit(small: Site, expect: tuple[str, ...]):
     with small.client() as sock:
         sock.sendall(post("/echo", bytes(LIMIT + 1), *expect)[: -LIMIT - 1])
         answer = read_answer(sock)
@@ -30,28 +30,28 @@ def test_a_length_above_the_limit_is_refused_before_the_body_is_read(small: Site
     assert (small.desk.admitted, small.desk.refusals) == ([], [413])
 
 
-def test_a_body_of_just_the_limit_is_served(small: Site):
+def test_accepts_a_body_at_the_limit(small: Site):
     assert small.one(post("/echo", bytes(LIMIT))).body == bytes(LIMIT)
     assert small.one(CHUNKED + b"%x\r\n" % LIMIT + bytes(LIMIT) + b"\r\n0\r\n\r\n").body == bytes(LIMIT)
 
 
-def test_a_client_that_sends_the_whole_body_first_reads_why_it_was_refused(small: Site):
+def test_sends_the_error_after_a_large_body(small: Site):
     with small.client() as sock:
         sock.sendall(post("/echo", bytes(16 * LIMIT)))
         assert read_answer(sock).status == 413
 
 
-def test_cuts_off_a_client_that_keeps_sending(small: Site):
+def test_disconnects_a_client_that_keeps_sending(small: Site):
     sent = 0
     with small.client() as sock:
         sock.sendall(post("/echo", bytes(LIMIT + 1))[: -LIMIT - 1])
         with suppress(ConnectionResetError, BrokenPipeError):
             while sent < 64 * LIMIT:
                 sent += sock.send(bytes(1 << 16))
-    assert sent < 64 * LIMIT  # the server reads 32 MiB; the rest is in the buffers of the sockets
+    assert sent < 64 * LIMIT  # the server reads 32 MiB; the remaining bytes are in socket buffers
 
 
-def test_a_chunked_body_is_refused_when_it_has_grown_too_large(small: Site):
+def test_rejects_a_large_chunked_body(small: Site):
     with small.client() as sock:
         sock.sendall(CHUNKED)
         before = peak_bytes()
@@ -71,17 +71,17 @@ def test_a_chunked_body_is_refused_when_it_has_grown_too_large(small: Site):
     assert peak_bytes() - before < 16 * LIMIT
 
 
-def test_a_million_chunks_of_a_byte_are_a_million_bytes(loop_kind: str):
+def test_joins_chunks_of_one_byte(loop_kind: str):
     chunks = b"1\r\nx\r\n" * 1_000_000 + b"0\r\n\r\n"
     with serving(loop_kind) as site, site.client() as sock:
         before = peak_bytes()
         sock.sendall(CHUNKED + chunks)
         assert read_answer(sock).body == b"x" * 1_000_000
-        # The body, the answer, the client's own copy of it: some megabytes. A list of the parts would be fifty.
+        # The body, the response and the client's copy take a few megabytes. A list of the parts would take fifty.
         assert peak_bytes() - before < 12 << 20
 
 
-def test_chunks_may_not_be_all_frame(small: Site):
+def test_rejects_chunks_with_too_much_framing(small: Site):
     with small.client() as sock:
         sock.sendall(CHUNKED + b"1;" + b"x" * 100_000)
         sock.shutdown(socket.SHUT_WR)

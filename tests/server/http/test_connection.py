@@ -1,4 +1,4 @@
-"""Requests that are well formed, and clients that leave."""
+"""Tests of valid requests, and of clients that disconnect."""
 
 import json
 import socket
@@ -11,7 +11,7 @@ from http_site import GET, Site, get, is_closed, post, read_all, read_answer, se
 from edgecnn.server.http.message import Response
 
 
-def test_a_connection_serves_one_request_after_another(site: Site):
+def test_serves_requests_in_sequence(site: Site):
     with site.client() as sock:
         for body in (b"one", b"", b"three" * 100_000):
             sock.sendall(post("/echo", body))
@@ -22,7 +22,7 @@ def test_a_connection_serves_one_request_after_another(site: Site):
     assert until(lambda: site.listener.open_connections == 0)
 
 
-def test_a_request_may_come_byte_by_byte(site: Site):
+def test_accepts_a_request_byte_by_byte(site: Site):
     with site.client() as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in post("/echo", b"body") + GET:
@@ -33,7 +33,7 @@ def test_a_request_may_come_byte_by_byte(site: Site):
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
-def test_the_empty_line_may_lie_across_two_packets(site: Site, cut: int):
+def test_accepts_an_empty_line_in_two_packets(site: Site, cut: int):
     with site.client() as sock:
         sock.sendall(GET[:-cut])
         time.sleep(0.05)
@@ -42,20 +42,20 @@ def test_the_empty_line_may_lie_across_two_packets(site: Site, cut: int):
         assert read_answer(sock).body == b"next"
 
 
-def test_what_the_application_sees_is_what_was_sent(site: Site):
+def test_passes_the_head_to_the_application(site: Site):
     site.one(get("/a%2Fb/c?d=e?f", "X-Many: 1", "Accept: */* ", "x-MANY: 2", "X-Empty:"))
     head = site.desk.admitted[0]
     assert (head.method, head.path, head.query) == ("GET", "/a%2Fb/c", "d=e?f")
     assert head.headers == {"host": "a", "x-many": "1, 2", "accept": "*/*", "x-empty": ""}
 
 
-def test_a_whole_address_has_the_last_word_on_the_host(site: Site):
+def test_host_of_a_url_replaces_the_header(site: Site):
     site.one(b"GET http://there:80/path?q HTTP/1.1\r\nHost: here\r\n\r\n")
     head = site.desk.admitted[0]
     assert (head.path, head.query, head.headers["host"]) == ("/path", "q", "there:80")
 
 
-def test_a_chunked_body_is_joined_and_its_trailers_are_dropped(site: Site):
+def test_joins_chunks_and_drops_trailers(site: Site):
     head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunks = b"4;why=not\r\n\r\n\r\n\r\n3\r\nabc\r\n0\r\nHost: evil\r\n\r\n"
     with site.client() as sock:
@@ -65,14 +65,14 @@ def test_a_chunked_body_is_joined_and_its_trailers_are_dropped(site: Site):
     assert site.desk.admitted[0].headers["host"] == "a"
 
 
-def test_an_answer_to_head_has_a_length_and_no_body(site: Site):
+def test_head_response_has_no_body(site: Site):
     with site.client() as sock:
         sock.sendall(b"HEAD /four HTTP/1.1\r\nHost: a\r\n\r\n" + GET)
         assert read_answer(sock, bodiless=True).headers["content-length"] == "5"
         assert read_answer(sock).body == b"/x"
 
 
-def test_the_client_decides_whether_the_connection_stays(site: Site):
+def test_obeys_the_connection_header(site: Site):
     answer = site.talk(get("/x", "Connection: close"))
     assert b"Connection: close\r\n" in answer
     assert b"Connection: close\r\n" in site.talk(b"GET /x HTTP/1.0\r\n\r\n")
@@ -82,7 +82,7 @@ def test_the_client_decides_whether_the_connection_stays(site: Site):
             assert read_answer(sock).headers["connection"] == "keep-alive"
 
 
-def test_a_body_is_asked_for_where_the_client_waits_for_that(site: Site):
+def test_sends_100_continue(site: Site):
     request = post("/echo", b"body", "Expect: 100-continue")
     with site.client() as sock:
         sock.sendall(request[:-4])
@@ -91,30 +91,30 @@ def test_a_body_is_asked_for_where_the_client_waits_for_that(site: Site):
         assert read_answer(sock).body == b"body"
 
 
-def test_a_request_is_refused_before_its_body_is_sent(site: Site):
+def test_refuses_before_the_body_is_sent(site: Site):
     with site.client() as sock:
         sock.sendall(post("/forbidden", b"x" * 100)[:-100])
         answer = read_answer(sock)
         assert (answer.status, answer.headers["connection"]) == (404, "close")
         assert is_closed(sock)
     assert site.desk.handled == []
-    assert site.desk.refusals == []  # the application knows
+    assert site.desk.refusals == []  # the application counts this refusal
 
 
-def test_a_refused_request_without_a_body_leaves_the_connection_open(site: Site):
+def test_stays_open_after_a_refusal_without_body(site: Site):
     with site.client() as sock:
         sock.sendall(get("/forbidden") + GET)
         assert read_answer(sock).status == 404
         assert read_answer(sock).body == b"/x"
 
 
-def test_a_refused_client_that_goes_on_sending_still_reads_why(site: Site):
+def test_sends_the_error_to_a_sending_client(site: Site):
     with site.client() as sock:
         sock.sendall(post("/forbidden", b"x" * (8 << 20)))
         assert read_answer(sock).status == 404
 
 
-def test_pipelined_requests_are_answered_in_order_one_at_a_time(site: Site):
+def test_answers_pipelined_requests_in_order(site: Site):
     with site.client() as sock:
         sock.sendall(get("/slow") + post("/echo", b"second") + get("/held") + get("/never"))
         assert read_answer(sock).body == b"slow"
@@ -124,7 +124,7 @@ def test_pipelined_requests_are_answered_in_order_one_at_a_time(site: Site):
     assert until(lambda: site.desk.gone == ["/held"])
 
 
-def test_a_client_that_pipelines_without_end_is_not_read_without_end(site: Site):
+def test_limits_the_pipelined_input(site: Site):
     with site.client() as sock:
         sock.sendall(get("/held"))
         sock.settimeout(1.0)
@@ -140,24 +140,24 @@ def test_a_client_that_pipelines_without_end_is_not_read_without_end(site: Site)
         assert read_answer(sock).body == b"/x"
 
 
-def test_garbage_behind_a_request_spoils_only_itself(site: Site):
+def test_answers_a_request_before_garbage(site: Site):
     answers = site.talk(get("/slow") + b"garbage\r\n\r\n")
     assert statuses(answers) == [200, 400]
     assert json.loads(answers[answers.rindex(b"{") :])["error"]
     assert site.desk.refusals == [400]
 
 
-def test_after_a_half_close_the_answers_are_still_delivered(site: Site):
+def test_delivers_responses_after_a_half_close(site: Site):
     with site.client() as sock:
         sock.sendall(get("/slow") + get("/big"))
         sock.shutdown(socket.SHUT_WR)
         answers = read_all(sock)
-    assert statuses(answers) == [100, 200, 200]  # the first only asks whether somebody reads
+    assert statuses(answers) == [100, 200, 200]  # the 100 checks whether the client still reads
     assert answers.endswith(site.desk.big)
     assert site.desk.gone == []
 
 
-def test_a_request_that_will_not_be_whole_is_let_go_of_once(site: Site):
+def test_releases_an_incomplete_request_once(site: Site):
     half = post("/echo", b"body")[:-1]
     with site.client() as sock:
         sock.sendall(half)
@@ -172,7 +172,7 @@ def test_a_request_that_will_not_be_whole_is_let_go_of_once(site: Site):
     assert site.desk.dropped == 2
 
 
-def test_a_request_that_ends_too_early_is_refused(site: Site):
+def test_rejects_an_incomplete_request(site: Site):
     for part in (b"GET / HT", post("/echo", b"body")[:-1]):
         with site.client() as sock:
             sock.sendall(part)
@@ -181,7 +181,7 @@ def test_a_request_that_ends_too_early_is_refused(site: Site):
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closes", "resets"])
-def test_a_client_that_leaves_while_its_request_waits_is_noticed_once(site: Site, reset: bool):
+def test_detects_a_disconnect_once(site: Site, reset: bool):
     with site.client() as sock:
         sock.sendall(get("/held"))
         assert until(lambda: site.listener.busy)
@@ -190,12 +190,12 @@ def test_a_client_that_leaves_while_its_request_waits_is_noticed_once(site: Site
     exchange = site.desk.handled[0]
     assert until(lambda: site.on_loop(exchange.is_gone))
     assert until(lambda: site.desk.gone)
-    site.on_loop(lambda: exchange.respond(Response(200, b"for nobody")))
+    site.on_loop(lambda: exchange.respond(Response(200, b"too late")))
     assert site.desk.gone == ["/held"]
     assert site.listener.busy == 0
 
 
-def test_a_client_that_leaves_with_more_in_the_pipe_than_is_read_is_noticed(site: Site):
+def test_detects_a_disconnect_with_unread_input(site: Site):
     with site.client() as sock:
         sock.sendall(get("/held") + GET * 10_000)
         assert until(lambda: site.listener.busy)
@@ -204,7 +204,7 @@ def test_a_client_that_leaves_with_more_in_the_pipe_than_is_read_is_noticed(site
     assert len(site.desk.handled) == 1
 
 
-def test_an_answer_is_given_once(site: Site):
+def test_sends_one_response(site: Site):
     with site.client() as sock:
         sock.sendall(get("/held") + get("/held"))
         assert until(lambda: site.listener.busy)
@@ -214,16 +214,16 @@ def test_an_answer_is_given_once(site: Site):
         assert site.listener.busy == 1
 
 
-def test_a_wish_for_another_protocol_is_ignored(site: Site):
+def test_ignores_an_upgrade(site: Site):
     wish = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: x")
     assert statuses(site.talk(get("/x", *wish))) == [200]
     assert site.talk(post("/echo", GET, *wish)).endswith(GET)
-    assert statuses(site.talk(b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n" + GET)) == [200]  # of the application
+    assert statuses(site.talk(b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n" + GET)) == [200]  # the application answers it
     chunked = get("/x", *wish, "Transfer-Encoding: chunked").replace(b"GET", b"POST")
     assert statuses(site.talk(chunked + b"0\r\n\r\n")) == [400]
 
 
-def test_a_line_break_in_a_header_of_an_answer_starts_no_header():
+def test_replaces_line_breaks_in_header_values():
     with serving() as site, site.client() as sock:
         sock.sendall(get("/held"))
         assert until(lambda: site.listener.busy)
@@ -232,7 +232,7 @@ def test_a_line_break_in_a_header_of_an_answer_starts_no_header():
         assert read_answer(sock).headers["x-request-id"] == "a  Set-Cookie: b"
 
 
-def test_a_client_that_resets_with_many_answers_to_come_leaves_no_word_in_the_log(site: Site):
+def test_logs_nothing_after_a_reset(site: Site):
     for _ in range(5):
         with site.client() as sock:
             sock.sendall(get("/slow") + GET * 1000)

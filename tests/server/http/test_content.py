@@ -1,4 +1,4 @@
-"""Bodies that are encoded, truly, falsely, or to do harm."""
+"""Tests of compressed bodies: valid, malformed and malicious."""
 
 import gzip
 import random
@@ -37,24 +37,24 @@ def reason(body: bytes, coding: str, limit: int = LIMIT) -> Refusal:
         (b"".join(gzip.compress(part, mtime=0) for part in (TEXT[:5], b"", TEXT[5:])), "gzip"),
     ],
 )
-def test_a_body_is_what_it_was_before_it_was_encoded(body: bytes, coding: str):
+def test_decodes_a_body(body: bytes, coding: str):
     assert decode(body, coding, limit=len(TEXT)) == TEXT
     assert reason(body, coding, len(TEXT) - 1).reason == "too_large"
 
 
-def test_every_level_and_strategy_of_both_deflates_is_read():
+def test_decodes_every_deflate_level():
     for level in range(10):
         assert decode(zlib.compress(TEXT, level), "deflate", limit=LIMIT) == TEXT
         assert decode(zlib.compress(TEXT, level, wbits=-15), "deflate", limit=LIMIT) == TEXT
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5, 12, -9, -8, -1])
-def test_a_body_that_is_cut_off_is_refused(cut: int):
+def test_rejects_a_truncated_body(cut: int):
     assert reason(gzip.compress(TEXT)[:cut], "gzip").reason == "invalid"
     assert reason(zlib.compress(TEXT)[:cut], "deflate").reason == "invalid"
 
 
-def test_what_is_not_encoded_or_goes_on_is_refused():
+def test_rejects_garbage_and_trailing_data():
     for coding in ("gzip", "deflate"):
         assert reason(b"garbage!" * 10, coding).reason == "invalid"
         assert reason(b"", coding).reason == "invalid"
@@ -63,7 +63,7 @@ def test_what_is_not_encoded_or_goes_on_is_refused():
     assert reason(zlib.compress(TEXT), "gzip").reason == "invalid"
 
 
-def test_a_bomb_is_not_inflated():
+def test_rejects_a_decompression_bomb():
     compressor = zlib.compressobj(9, wbits=31)
     bomb = b"".join(compressor.compress(bytes(1 << 22)) for _ in range(64)) + compressor.flush()
     tracemalloc.start()
@@ -74,7 +74,7 @@ def test_a_bomb_is_not_inflated():
         tracemalloc.stop()
 
 
-def test_a_body_of_empty_members_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_rejects_a_body_of_empty_members(monkeypatch: pytest.MonkeyPatch):
     fed: list[int] = []
 
     def decompressobj(bits: int) -> SimpleNamespace:
@@ -95,15 +95,15 @@ def test_a_body_of_empty_members_is_refused(monkeypatch: pytest.MonkeyPatch):
     )
     assert reason(gzip.compress(b"") * 500_000, "gzip").reason == "invalid"
     assert len(fed) <= 10_000  # members
-    assert max(fed) <= 16 << 10  # zlib copies what follows the end of a member
+    assert max(fed) <= 16 << 10  # zlib copies the input after the end of a member
 
 
-def test_gzip_within_gzip_is_unpacked_once():
+def test_decodes_nested_gzip_once():
     assert decode(gzip.compress(gzip.compress(TEXT)), "gzip", limit=LIMIT) == gzip.compress(TEXT)
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "gzip, identity", "rot13", "*"])
-def test_other_codings_are_refused_with_those_that_are_known(coding: str):
+def test_rejects_unsupported_codings(coding: str):
     refusal = reason(TEXT, coding)
     assert (refusal.status, refusal.headers) == (415, (("Accept-Encoding", "gzip, deflate"),))
 
@@ -127,13 +127,13 @@ def test_other_codings_are_refused_with_those_that_are_known(coding: str):
         (",;=,", None),
     ],
 )
-def test_an_answer_goes_in_a_coding_that_the_client_wants(accept: str, coding: str | None):
+def test_encodes_with_an_accepted_coding(accept: str, coding: str | None):
     body, chosen = encode(TEXT, accept)
     assert chosen == coding
     assert decode(body, chosen or "", limit=len(TEXT)) == TEXT
 
 
-def test_what_would_not_become_smaller_goes_as_it_is():
+def test_skips_compression_without_gain():
     assert encode(b"x" * 255, "gzip") == (b"x" * 255, None)
     noise = random.Random(0).randbytes(1000)
     assert encode(noise, "gzip") == (noise, None)

@@ -1,4 +1,4 @@
-"""Slow clients, with limits of fractions of a second."""
+"""Tests of timeouts with slow clients."""
 
 import socket
 import time
@@ -26,7 +26,7 @@ def taking(least_s: float) -> Iterator[None]:
     assert time.monotonic() - start >= least_s
 
 
-def test_slow_headers_are_given_up_however_steadily_they_come(hurried: Site):
+def test_times_out_slow_headers(hurried: Site):
     with hurried.client() as sock, taking(0.4):
         sock.settimeout(0.1)
         said = b""
@@ -44,14 +44,14 @@ def test_slow_headers_are_given_up_however_steadily_they_come(hurried: Site):
     assert until(lambda: hurried.desk.refusals == [408])
 
 
-def test_a_slow_body_is_given_up(hurried: Site):
+def test_times_out_a_slow_body(hurried: Site):
     with hurried.client() as sock, taking(0.4):
         sock.sendall(post("/echo", b"body")[:-1])
         assert statuses(read_all(sock)) == [408]
     assert hurried.desk.refusals == [408]
 
 
-def test_a_connection_without_a_request_is_closed_without_a_word(hurried: Site):
+def test_closes_an_idle_connection_silently(hurried: Site):
     with hurried.client() as sock, taking(0.4):
         assert is_closed(sock)
     with hurried.client() as sock:
@@ -62,7 +62,7 @@ def test_a_connection_without_a_request_is_closed_without_a_word(hurried: Site):
     assert hurried.desk.refusals == []
 
 
-def test_the_clock_of_the_next_request_starts_with_its_first_byte(loop_kind: str):
+def test_header_timeout_starts_at_the_first_byte(loop_kind: str):
     with serving(loop_kind, Limits(header_timeout_s=1.0)) as site, site.client() as sock:
         sock.sendall(GET)
         read_answer(sock)
@@ -75,7 +75,7 @@ def test_the_clock_of_the_next_request_starts_with_its_first_byte(loop_kind: str
         assert statuses(read_all(sock)) == [408]
 
 
-def test_a_request_may_be_worked_on_for_longer_than_any_deadline_of_the_connection(hurried: Site):
+def test_handling_has_no_timeout(hurried: Site):
     with hurried.client() as sock:
         sock.sendall(get("/held"))
         time.sleep(1.2)
@@ -83,7 +83,7 @@ def test_a_request_may_be_worked_on_for_longer_than_any_deadline_of_the_connecti
         assert not hurried.on_loop(hurried.desk.handled[0].is_gone)
 
 
-def test_an_answer_that_is_not_read_is_given_up(hurried: Site):
+def test_times_out_an_unread_response(hurried: Site):
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(10.0)
@@ -91,11 +91,11 @@ def test_an_answer_that_is_not_read_is_given_up(hurried: Site):
         sock.sendall(get("/big") + get("/after"))
         assert until(lambda: hurried.desk.handled)
         assert until(lambda: hurried.listener.open_connections == 0)
-        assert len(hurried.desk.handled) == 1  # nothing was added to what is not read
+        assert len(hurried.desk.handled) == 1  # the next request waits for the unread response
         assert len(read_all(sock)) < len(hurried.desk.big)
 
 
-def test_an_answer_that_is_read_late_but_in_time_is_whole(loop_kind: str):
+def test_completes_a_response_that_is_read_late(loop_kind: str):
     with serving(loop_kind) as site, site.client() as sock:
         sock.sendall(get("/big") + get("/after"))
         time.sleep(0.5)
@@ -113,7 +113,7 @@ def slow_clients(site: Site, stack: ExitStack) -> list[socket.socket]:
     return slow
 
 
-def test_serves_others_beside_500_slow_clients(loop_kind: str):
+def test_serves_during_500_slow_clients(loop_kind: str):
     with serving(loop_kind, Limits(header_timeout_s=3600.0)) as site, ExitStack() as stack:
         slow = slow_clients(site, stack)
         assert until(lambda: site.listener.open_connections == 500)

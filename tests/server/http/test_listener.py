@@ -1,4 +1,4 @@
-"""Accepting as much as there is room for, draining, and stopping."""
+"""Tests of connection limits, draining and stopping."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 from http_site import GET, read_answer, serving, until
 
 with serving(sys.argv[1]) as site:
-    # The clients are in another process: they must not share the descriptors.
+    # The clients run in another process, because they must not share the file descriptors.
     print(site.port, flush=True)
     sys.stdin.readline()
     full, before = site.listener.open_connections, time.process_time()
@@ -32,7 +32,7 @@ with serving(sys.argv[1]) as site:
 """
 
 
-def test_without_descriptors_accepting_pauses_and_recovers(loop_kind: str):
+def test_recovers_from_missing_descriptors(loop_kind: str):
     command = [sys.executable, "-c", FEW_DESCRIPTORS, loop_kind]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=child_environment()
@@ -51,7 +51,7 @@ def test_without_descriptors_accepting_pauses_and_recovers(loop_kind: str):
             open_connections, used_s = child.stdout.readline().split()
             assert 30 < int(open_connections) < 64
             assert float(used_s) < 0.3  # of one second: no busy loop
-            socks[0].sendall(GET)  # who is in is served all the while
+            socks[0].sendall(GET)  # open connections are served
             assert read_answer(socks[0]).status == 200
             for sock in socks[:60]:
                 sock.close()
@@ -61,7 +61,7 @@ def test_without_descriptors_accepting_pauses_and_recovers(loop_kind: str):
         assert child.wait(30) == 0
 
 
-def test_at_the_most_connections_others_wait_for_one_to_close(loop_kind: str):
+def test_waits_for_a_close_at_the_limit(loop_kind: str):
     with serving(loop_kind, Limits(max_connections=3)) as site, ExitStack() as stack:
         socks = [stack.enter_context(site.client()) for _ in range(5)]
         for sock in socks:
@@ -79,7 +79,7 @@ def test_at_the_most_connections_others_wait_for_one_to_close(loop_kind: str):
             sock.close()
 
 
-def test_at_the_most_connections_the_one_that_has_rested_longest_makes_room(loop_kind: str):
+def test_closes_the_longest_idle_at_the_limit(loop_kind: str):
     with serving(loop_kind, Limits(max_connections=3)) as site, ExitStack() as stack:
         held, first, second = [stack.enter_context(site.client()) for _ in range(3)]
         held.sendall(get("/held"))
@@ -97,7 +97,7 @@ def test_at_the_most_connections_the_one_that_has_rested_longest_makes_room(loop
         assert read_answer(held).body == b"at last"
 
 
-def test_at_the_most_connections_others_are_let_in_as_soon_as_one_rests(loop_kind: str):
+def test_accepts_after_one_becomes_idle(loop_kind: str):
     with serving(loop_kind, Limits(max_connections=2)) as site, ExitStack() as stack:
         busy = [stack.enter_context(site.client()) for _ in range(2)]
         for sock in busy:
@@ -126,7 +126,7 @@ def test_two_listeners_share_a_socket(loop_kind: str):
         second._socket.close()
 
 
-def test_while_draining_every_answer_is_the_last_of_its_connection(site: Site):
+def test_drain_closes_after_each_response(site: Site):
     with site.client() as idle, site.client() as late, site.client() as busy:
         for sock in (idle, late):
             sock.sendall(GET)
@@ -142,10 +142,10 @@ def test_while_draining_every_answer_is_the_last_of_its_connection(site: Site):
         assert (answer.body, answer.headers["connection"]) == (b"slow", "close")
         assert is_closed(idle)
         assert time.monotonic() - start > 0.4
-        assert b"Connection: close" in site.talk(GET)  # new ones are told, not left alone
+        assert b"Connection: close" in site.talk(GET)  # new connections get a response too
 
 
-def test_stopping_waits_for_the_answers(site: Site):
+def test_stop_waits_for_pending_requests(site: Site):
     with site.client() as busy, site.client() as sending, site.client():
         busy.sendall(get("/slow"))
         body = post("/echo", b"body")
@@ -158,7 +158,7 @@ def test_stopping_waits_for_the_answers(site: Site):
         assert site.listener.open_connections == 0
 
 
-def test_stopping_waits_for_the_first_request_of_a_connection(site: Site):
+def test_stop_waits_for_a_first_request(site: Site):
     with site.client() as new:
         assert until(lambda: site.listener.open_connections == 1)
         site.loop.call_soon_threadsafe(site.loop.call_later, 0.1, new.sendall, GET)
@@ -166,17 +166,17 @@ def test_stopping_waits_for_the_first_request_of_a_connection(site: Site):
         assert read_answer(new).headers["connection"] == "close"
 
 
-def test_stopping_does_not_wait_longer_than_the_grace(site: Site):
+def test_stop_ends_after_the_grace_period(site: Site):
     with site.client() as busy:
         busy.sendall(get("/held"))
         assert until(lambda: site.listener.busy == 1)
-        assert not site.stop(0.3)  # while the engine holds the request
+        assert not site.stop(0.3)  # the request is still handled
         assert statuses(read_all(busy)) == []
     assert site.desk.gone == ["/held"]
     site.on_loop(lambda: site.desk.handled[0].respond(Response(200, b"")))
 
 
-def test_after_a_stop_nothing_is_accepted(site: Site):
+def test_accepts_nothing_after_a_stop(site: Site):
     assert site.stop(0.0)
     with site.client() as sock:
         sock.sendall(GET)

@@ -1,4 +1,4 @@
-"""What is not an HTTP request, or not certainly one: 400 and close, and not a word in the log."""
+"""Tests of malformed and ambiguous requests: 400, a closed connection, and no log line."""
 
 import json
 
@@ -55,14 +55,14 @@ def refused(site: Site, request: bytes, status: int = 400) -> str:
         ": z",
     ],
 )
-def test_a_body_that_could_end_in_two_places_is_refused(site: Site, framing: str):
+def test_rejects_ambiguous_framing(site: Site, framing: str):
     refused(site, f"{LINE}{framing}\r\n\r\n".encode("latin-1") + b"0\r\n\r\n")
 
 
 @pytest.mark.parametrize(
     "chunks", [b"-1\r\n", b"0x3\r\nabc\r\n", b"3\nabc\n0\n\n", b"3\r\nabcd\r\n", b"g\r\n", b"1" * 17 + b"\r\n"]
 )
-def test_chunks_that_are_none_are_refused(site: Site, chunks: bytes):
+def test_rejects_malformed_chunks(site: Site, chunks: bytes):
     refused(site, f"{LINE}Transfer-Encoding: chunked\r\n\r\n".encode() + chunks)
 
 
@@ -84,16 +84,16 @@ def test_chunks_that_are_none_are_refused(site: Site, chunks: bytes):
     ],
     ids=lambda text: repr(text[:20]),
 )
-def test_what_is_not_http_1_is_refused(site: Site, request_bytes: bytes):
+def test_rejects_other_protocols(site: Site, request_bytes: bytes):
     refused(site, request_bytes)
 
 
 @pytest.mark.parametrize(
     "host", [None, "", "a b", "a,b", "a/b", "a@b", "a:b", "http://a", "[::1", "a:123456", "ä", "a\r\nHost: a"]
 )
-def test_a_request_names_one_host(site: Site, host: str | None):
+def test_requires_one_host(site: Site, host: str | None):
     line = "" if host is None else f"Host: {host}\r\n"
-    if host == "a,b":  # a comma may stand in a name
+    if host == "a,b":  # a name may contain a comma
         assert site.one(f"GET / HTTP/1.1\r\n{line}\r\n".encode()).status == 200
     else:
         assert "ost" in refused(site, f"GET / HTTP/1.1\r\n{line}\r\n".encode("latin-1"))
@@ -102,24 +102,24 @@ def test_a_request_names_one_host(site: Site, host: str | None):
 @pytest.mark.parametrize(
     "host", ["example.org", "a:8000", "127.0.0.1:80", "[::1]:8000", "a_b", "xn--bcher-kva.example"]
 )
-def test_hosts_as_clients_name_them_are_read(host: str):
+def test_accepts_valid_hosts(host: str):
     assert read_head("GET", "/x", {"host": host}, version="1.1").headers == {"host": host}
 
 
-def test_headers_are_bounded_in_bytes(site: Site):
+def test_limits_the_size_of_headers(site: Site):
     refused(site, get("/", "X: " + "y" * (1 << 20)), 431)
 
 
-def test_headers_are_bounded_in_number(site: Site):
+def test_limits_the_number_of_headers(site: Site):
     refused(site, get("/", *["X: y"] * 1000), 431)
 
 
-def test_trailers_are_bounded(site: Site):
+def test_limits_trailers(site: Site):
     chunks = b"1\r\nx\r\n0\r\n" + b"X: y\r\n" * 20_000
     refused(site, f"{LINE}Transfer-Encoding: chunked\r\n\r\n".encode() + chunks, 431)
 
 
-def test_a_length_is_read_or_refused_never_guessed():
+def test_rejects_a_malformed_length():
     assert body_length({}, version="1.1") == 0
     assert body_length({"content-length": "007"}, version="1.1") == 7
     for length in ("", " 7", "+7", "7_0", "\u0667", "1" * 19):

@@ -1,4 +1,4 @@
-"""TLS: certificates that do not serve, handshakes that do not end, and requests that do not notice."""
+"""Tests of TLS: faulty certificates, incomplete handshakes, and requests."""
 
 import socket
 import ssl
@@ -34,13 +34,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("none.pem", "key.pem", "expected the certificate in PEM at .*none.pem, found: No such file"),
         ("cert.pem", "none.pem", "expected the private key in PEM at .*none.pem"),
-        ("cert.pem", "other.pem", "other.pem is not that of the certificate .*cert.pem"),
+        ("cert.pem", "other.pem", "other.pem does not match the certificate .*cert.pem"),
         ("cert.pem", "encrypted.pem", "encrypted.pem is encrypted"),
         ("text.pem", "key.pem", "in PEM, found"),
         ("cert.pem", "text.pem", "in PEM, found"),
     ],
 )
-def test_what_is_wrong_with_a_certificate_is_said_in_a_line(folder: Path, cert: str, key: str, says: str):
+def test_reports_a_faulty_certificate(folder: Path, cert: str, key: str, says: str):
     with pytest.raises(UsageError, match=says) as caught:
         server_context(folder / cert, folder / key)
     assert "\n" not in str(caught.value)
@@ -53,7 +53,7 @@ def trusting(folder: Path) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_requests_are_served_over_tls_as_without(folder: Path, kind: str):
+def test_serves_over_tls(folder: Path, kind: str):
     context = server_context(folder / "cert.pem", folder / "key.pem")
     with serving(kind, ssl_context=context) as site, site.client() as plain:
         with trusting(folder).wrap_socket(plain) as sock:
@@ -71,7 +71,7 @@ def test_requests_are_served_over_tls_as_without(folder: Path, kind: str):
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_a_client_that_leaves_while_its_request_waits_is_noticed_over_tls(folder: Path, kind: str):
+def test_detects_a_disconnect_over_tls(folder: Path, kind: str):
     context = server_context(folder / "cert.pem", folder / "key.pem")
     with serving(kind, ssl_context=context) as site:
         with site.client() as plain, trusting(folder).wrap_socket(plain) as sock:
@@ -81,7 +81,7 @@ def test_a_client_that_leaves_while_its_request_waits_is_noticed_over_tls(folder
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_who_speaks_no_tls_or_nothing_is_let_go(folder: Path, kind: str):
+def test_disconnects_clients_without_tls(folder: Path, kind: str):
     context = server_context(folder / "cert.pem", folder / "key.pem")
     with serving(kind, Limits(header_timeout_s=0.5, idle_timeout_s=0.5), ssl_context=context) as site:
         with site.client() as plain:
@@ -105,7 +105,7 @@ def test_who_speaks_no_tls_or_nothing_is_let_go(folder: Path, kind: str):
         assert until(lambda: site.listener.open_connections == 0)
 
 
-def test_a_listener_that_stops_ends_handshakes(folder: Path):
+def test_stop_ends_handshakes(folder: Path):
     context = server_context(folder / "cert.pem", folder / "key.pem")
     with serving(ssl_context=context) as site, socket.create_connection(("127.0.0.1", site.port)):
         assert until(lambda: site.listener.open_connections == 1)

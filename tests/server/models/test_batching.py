@@ -1,4 +1,4 @@
-"""The queue before an engine: what goes together, what is never run, and what fails alone."""
+"""The queue of an engine: how jobs are batched, dropped and fail."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ from edgecnn.server.models.instances import InlineRunner, ThreadRunner
 
 
 class Engine:
-    """Answers each image with its own first pixel, when it is allowed to."""
+    """Returns the first pixel of each image; waits while `may_run` is cleared."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -35,7 +35,7 @@ class Engine:
 
 
 class Bench:
-    """A batcher with an engine, and what became of its jobs."""
+    """A batcher with an engine, and the outcomes of its jobs."""
 
     def __init__(self, *, instances: int = 1, **settings: Any) -> None:
         self.engine = Engine()
@@ -59,18 +59,18 @@ class Bench:
         return job
 
     async def block(self) -> None:
-        """Let the engine run nothing before `unblock`; one job is inside of it then."""
+        """Block the engine until `unblock`, with one job in it."""
         self.engine.may_run.clear()
         self.submit(100)
         await self.entered()
 
     async def entered(self) -> None:
-        """Wait until a run has begun."""
+        """Wait until a run starts."""
         for _ in range(1000):
             if self.engine.entered.acquire(blocking=False):
                 return
             await asyncio.sleep(0.01)
-        pytest.fail("no run has begun")
+        pytest.fail("no run has started")
 
     async def outcome(self, value: int) -> None:
         """Wait for the outcome of a job."""
@@ -81,7 +81,7 @@ class Bench:
         pytest.fail("the job has no outcome")
 
     async def unblock(self, jobs: int) -> None:
-        """Let it run, until so many jobs have their outcome."""
+        """Unblock the engine, and wait for the outcomes of a number of jobs."""
         self.engine.may_run.set()
         for _ in range(1000):
             if len(self.outcomes) >= jobs:
@@ -106,7 +106,7 @@ def logits(outcome: Outcome) -> list[float]:
 
 
 @in_a_loop
-async def test_what_queues_while_the_engine_is_busy_goes_together():
+async def test_joins_jobs_queued_during_a_run():
     bench = Bench()
     await bench.block()
     for value in range(5):
@@ -119,7 +119,7 @@ async def test_what_queues_while_the_engine_is_busy_goes_together():
 
 
 @in_a_loop
-async def test_a_run_never_has_more_images_than_the_largest_batch():
+async def test_limits_a_run_to_the_largest_batch():
     bench = Bench(max_batch=4)
     await bench.block()
     for value in range(4):
@@ -131,7 +131,7 @@ async def test_a_run_never_has_more_images_than_the_largest_batch():
 
 
 @in_a_loop
-async def test_what_waits_is_shared_among_the_instances_that_are_idle():
+async def test_shares_jobs_among_idle_instances():
     bench = Bench(instances=2)
     bench.engine.may_run.clear()
     for value in (1, 2, 3):
@@ -144,7 +144,7 @@ async def test_what_waits_is_shared_among_the_instances_that_are_idle():
 
 
 @in_a_loop
-async def test_a_job_whose_time_has_passed_is_refused_while_it_queues_and_never_run():
+async def test_refuses_a_queued_job_at_its_deadline():
     bench = Bench()
     await bench.block()
     bench.submit(7, timeout_s=0.05)
@@ -158,7 +158,7 @@ async def test_a_job_whose_time_has_passed_is_refused_while_it_queues_and_never_
 
 
 @in_a_loop
-async def test_a_job_whose_client_has_gone_or_that_was_withdrawn_is_never_run():
+async def test_does_not_run_abandoned_jobs():
     bench = Bench()
     await bench.block()
     bench.submit(1, gone=True)
@@ -172,7 +172,7 @@ async def test_a_job_whose_client_has_gone_or_that_was_withdrawn_is_never_run():
 
 
 @in_a_loop
-async def test_a_job_that_is_withdrawn_while_it_runs_is_answered_to_nobody():
+async def test_drops_the_outcome_of_a_withdrawn_job():
     bench = Bench()
     bench.engine.may_run.clear()
     job = bench.submit(1)
@@ -185,7 +185,7 @@ async def test_a_job_that_is_withdrawn_while_it_runs_is_answered_to_nobody():
 
 
 @in_a_loop
-async def test_no_job_fails_for_its_neighbours_sake():
+async def test_only_the_faulty_job_of_a_batch_fails():
     bench = Bench()
     await bench.block()
     for value in (1, 255, 2):
@@ -201,7 +201,7 @@ async def test_no_job_fails_for_its_neighbours_sake():
 
 
 @in_a_loop
-async def test_a_delay_lets_others_join():
+async def test_a_delay_lets_jobs_join():
     bench = Bench(max_delay_s=1.0, max_batch=3)
     bench.submit(1)
     await asyncio.sleep(0.05)
@@ -223,7 +223,7 @@ async def test_a_full_batch_does_not_wait():
 
 
 @in_a_loop
-async def test_the_oldest_run_tells_how_long_the_engine_has_not_come_back():
+async def test_reports_the_time_of_the_longest_run():
     bench = Bench()
     assert bench.batcher.longest_run_s() == 0
     await bench.block()
@@ -235,7 +235,7 @@ async def test_the_oldest_run_tells_how_long_the_engine_has_not_come_back():
 
 
 @in_a_loop
-async def test_jobs_that_wait_when_the_queue_is_closed_are_refused():
+async def test_close_refuses_waiting_jobs():
     bench = Bench()
     await bench.block()
     bench.submit(1)
@@ -248,7 +248,7 @@ async def test_jobs_that_wait_when_the_queue_is_closed_are_refused():
 
 
 @in_a_loop
-async def test_a_run_that_is_over_soon_takes_no_thread_and_what_came_together_goes_together():
+async def test_short_runs_use_no_thread():
     bench = Bench()
     threads = threading.active_count()
     bench.batcher = Batcher(
@@ -256,7 +256,7 @@ async def test_a_run_that_is_over_soon_takes_no_thread_and_what_came_together_go
     )
     for value in (1, 255, 3):
         bench.submit(value)
-    assert not bench.outcomes  # nothing happens before the loop has read what else there is
+    assert not bench.outcomes  # the run starts after the loop has read other requests
     await bench.unblock(3)
     assert threading.active_count() == threads
     assert bench.runs == [2, 1]
@@ -265,7 +265,7 @@ async def test_a_run_that_is_over_soon_takes_no_thread_and_what_came_together_go
 
 
 @in_a_loop
-async def test_a_batch_that_becomes_full_while_it_waits_for_company_waits_no_longer():
+async def test_a_full_batch_ends_the_delay():
     bench = Bench(max_delay_s=30.0, max_batch=2)
     bench.submit(1)
     await asyncio.sleep(0.05)
@@ -277,7 +277,7 @@ async def test_a_batch_that_becomes_full_while_it_waits_for_company_waits_no_lon
 
 
 @in_a_loop
-async def test_nothing_waits_for_company_until_it_is_too_late():
+async def test_the_delay_never_exceeds_a_deadline():
     bench = Bench(max_delay_s=30.0)
     bench.submit(1)
     bench.submit(2, timeout_s=5.0)
@@ -287,7 +287,7 @@ async def test_nothing_waits_for_company_until_it_is_too_late():
 
 
 @in_a_loop
-async def test_what_a_job_holds_is_let_go_of_as_soon_as_it_ends():
+async def test_releases_images_when_a_job_ends():
     bench = Bench()
     await bench.block()
     left = bench.submit(1)

@@ -1,4 +1,4 @@
-"""Orders to load and unload: bounded, one where they ask for the same, and dropped when nobody waits for them."""
+"""Orders to load and unload models: limited in number, merged if equal, dropped without clients."""
 
 import contextlib
 import socket
@@ -19,10 +19,10 @@ from edgecnn.server.models.load_queue import MOST_WAITING, LoadQueue
 
 
 class Client:
-    """Notes what it is told."""
+    """Records the results of its orders."""
 
     def __init__(self) -> None:
-        self.told: list[Refusal | None] = []
+        self.results: list[Refusal | None] = []
 
 
 def taken(orders: LoadQueue) -> list[tuple[str, str]]:
@@ -33,62 +33,62 @@ def taken(orders: LoadQueue) -> list[tuple[str, str]]:
     return found
 
 
-def test_orders_that_wait_and_ask_for_the_same_are_one():
+def test_merges_equal_waiting_orders():
     orders, clients = LoadQueue(), [Client() for _ in range(3)]
     for client in clients:
-        orders.put("load", "a", client.told.append)
-    orders.put("load", "b", Client().told.append)
+        orders.put("load", "a", client.results.append)
+    orders.put("load", "b", Client().results.append)
     assert taken(orders) == [("load", "a"), ("load", "b")]
-    assert [client.told for client in clients] == [[None]] * 3
+    assert [client.results for client in clients] == [[None]] * 3
 
 
-def test_the_last_order_for_a_model_has_the_last_word():
+def test_runs_different_orders_in_sequence():
     orders = LoadQueue()
     for action in ("load", "unload", "load"):
-        orders.put(action, "a", Client().told.append)
+        orders.put(action, "a", Client().results.append)
     assert taken(orders) == [("load", "a"), ("unload", "a"), ("load", "a")]
 
 
-def test_an_order_that_has_begun_is_not_one_with_what_comes_then():
+def test_does_not_merge_with_a_started_order():
     orders = LoadQueue()
-    orders.put("load", "a", Client().told.append)
-    begun = orders.take(0)
-    assert begun is not None
-    orders.put("load", "a", Client().told.append)
+    orders.put("load", "a", Client().results.append)
+    started = orders.take(0)
+    assert started is not None
+    orders.put("load", "a", Client().results.append)
     assert taken(orders) == [("load", "a")]
 
 
-def test_what_nobody_waits_for_is_not_carried_out():
+def test_drops_an_order_without_clients():
     orders, first, second = LoadQueue(), Client(), Client()
-    leave_first, leave_second = (orders.put("unload", "a", client.told.append) for client in (first, second))
+    leave_first, leave_second = (orders.put("unload", "a", client.results.append) for client in (first, second))
     leave_first()
     leave_first()
     assert taken(orders) == [("unload", "a")]
-    assert (first.told, second.told) == ([], [None])
-    leave_second()  # it is too late for that
-    leave = orders.put("unload", "a", second.told.append)
+    assert (first.results, second.results) == ([], [None])
+    leave_second()  # too late: the order has run
+    leave = orders.put("unload", "a", second.results.append)
     leave()
     assert taken(orders) == []
 
 
-def test_when_the_server_ends_everybody_is_told_and_nothing_more_begins():
+def test_end_reports_to_all_clients():
     orders, clients = LoadQueue(), [Client(), Client()]
-    orders.put("load", "a", clients[0].told.append)
-    begun = orders.take(0)
-    orders.put("load", "b", clients[1].told.append)
-    ending = Refusal("unready", "the server is about to end")
+    orders.put("load", "a", clients[0].results.append)
+    started = orders.take(0)
+    orders.put("load", "b", clients[1].results.append)
+    ending = Refusal("unready", "the server is shutting down")
     orders.end(ending)
-    assert begun is not None
-    begun.end(None)
-    assert [client.told for client in clients] == [[ending], [ending]]
+    assert started is not None
+    started.end(None)
+    assert [client.results for client in clients] == [[ending], [ending]]
     assert orders.take(0) is None
 
 
 @contextlib.contextmanager
-def _holding_a_trial(folder: Path, *options: object) -> Iterator[tuple[Server, Engine, Callable[[], None]]]:
-    """Serve a model whose second version has come, and whose trial takes until the engine is told otherwise.
+def _blocked_preflight(folder: Path, *options: object) -> Iterator[tuple[Server, Engine, Callable[[], None]]]:
+    """Serve a model with a new second version, whose preflight is blocked in the engine.
 
-    Yields the server, its engine, and what waits until the trial has begun.
+    Yields the server, its engine, and a function that waits until the preflight has started.
     """
     put(folder, 1)
     home = folder.parent / "engine"
@@ -109,28 +109,28 @@ def _send(server: Server, action: str, name: str) -> socket.socket:
     return sock
 
 
-def _asked(server: Server, name: str) -> Reply | None:
-    """Ask for a model, and give up soon: None where the order waits."""
+def _ordered(server: Server, name: str) -> Reply | None:
+    """Order a model to be loaded; return None without a response within a second."""
     with contextlib.suppress(TimeoutError):
         return server.request("POST", f"/v2/repository/models/{name}/load", b"", timeout_s=1.0)
     return None
 
 
 @pytest.mark.slow
-def test_as_many_wait_as_may_and_who_leaves_makes_room(folder: Path):
-    with _holding_a_trial(folder) as (server, engine, wait_for_trial), contextlib.ExitStack() as clients:
+def test_limits_the_orders_that_wait(folder: Path):
+    with _blocked_preflight(folder) as (server, engine, wait_for_preflight), contextlib.ExitStack() as clients:
         loading = clients.enter_context(_send(server, "load", NAME))
-        wait_for_trial()
+        wait_for_preflight()
         leaving = _send(server, "unload", NAME)
         waiting = [clients.enter_context(_send(server, "load", f"m{each}")) for each in range(MOST_WAITING - 1)]
-        wait_for(lambda: _asked(server, "more") is not None)
-        refused = _asked(server, "more")
+        wait_for(lambda: _ordered(server, "more") is not None)
+        refused = _ordered(server, "more")
         assert refused is not None
-        assert refusal(refused, 503) == f"{MOST_WAITING} orders wait already: try again later"
+        assert refusal(refused, 503) == f"{MOST_WAITING} orders are already queued: try again later"
         assert refused.headers["retry-after"] == "1"
-        assert _asked(server, "m0") is None  # it waits already
+        assert _ordered(server, "m0") is None  # merged with a waiting order
         leaving.close()
-        wait_for(lambda: _asked(server, "more") is None)
+        wait_for(lambda: _ordered(server, "more") is None)
         engine.untell("hold-2")
         assert read_all(loading).startswith(b"HTTP/1.1 200")
         assert all(read_all(each).startswith(b"HTTP/1.1 404") for each in waiting)
@@ -139,11 +139,11 @@ def test_as_many_wait_as_may_and_who_leaves_makes_room(folder: Path):
 
 
 @pytest.mark.slow
-def test_an_order_over_grpc_whose_deadline_passes_before_it_begins_is_not_carried_out(folder: Path):
+def test_drops_a_grpc_order_at_its_deadline(folder: Path):
     options = ("--grpc-port", 0, "--access-log")
-    with _holding_a_trial(folder, *options) as (server, engine, wait_for_trial), asking(server) as asker:
+    with _blocked_preflight(folder, *options) as (server, engine, wait_for_preflight), asking(server) as asker:
         loading = asker.begin("RepositoryModelLoad", service_pb2.RepositoryModelLoadRequest(model_name=NAME))
-        wait_for_trial()
+        wait_for_preflight()
         unload = service_pb2.RepositoryModelUnloadRequest(model_name=NAME)
         with pytest.raises(grpc.RpcError) as caught:
             asker.ask("RepositoryModelUnload", unload, timeout_s=0.5)

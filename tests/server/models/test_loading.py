@@ -1,4 +1,4 @@
-"""How a bundle is opened for serving: on which engine, on how many threads; what clients learn where it cannot be."""
+"""Opening a bundle for serving: choice of engine and threads, and the reasons for clients."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from edgecnn.server.options import ServeOptions
 
 @pytest.fixture
 def tuned(committed: Bundle) -> Bundle:
-    """The committed bundle, for which tuning has found two runs at once on OpenVINO to be the best."""
+    """The committed bundle, with a profile for two instances on OpenVINO."""
     chosen = Chosen(committed.digest, Setting("openvino", threads=1, streams=2), Estimate(1.0, 0.9, 1.1))
     profile = Profile(
         format=FORMAT,
@@ -49,23 +49,23 @@ def planned(bundle: Bundle, options: ServeOptions, cores: int) -> tuple[str, int
     return backend, session.threads, session.concurrency
 
 
-def test_without_a_profile_one_run_takes_all_cores_of_the_worker(committed: Bundle):
+def test_one_run_uses_all_cores_by_default(committed: Bundle):
     assert planned(committed, ServeOptions(), 4) == ("auto", 4, 1)
     assert planned(committed, ServeOptions(instances=2), 4) == ("auto", 2, 2)
     assert planned(committed, ServeOptions(threads=1), 4) == ("auto", 1, 1)
 
 
-def test_the_profile_for_throughput_is_followed(tuned: Bundle):
+def test_follows_the_profile_for_throughput(tuned: Bundle):
     assert planned(tuned, ServeOptions(), 2) == ("openvino", 1, 2)
 
 
-def test_what_was_asked_for_goes_before_the_profile(tuned: Bundle):
+def test_options_override_the_profile(tuned: Bundle):
     assert planned(tuned, ServeOptions(backend="onnxruntime"), 2) == ("onnxruntime", 2, 1)
     assert planned(tuned, ServeOptions(instances=1), 2) == ("openvino", 2, 1)
     assert planned(tuned, ServeOptions(threads=2), 2) == ("openvino", 2, 1)
 
 
-def test_a_profile_that_wants_more_cores_than_the_worker_has_gives_the_engine_only(tuned: Bundle):
+def test_a_profile_for_more_cores_sets_the_engine(tuned: Bundle):
     assert planned(tuned, ServeOptions(), 1) == ("openvino", 1, 1)
 
 
@@ -79,7 +79,7 @@ def test_opens_a_bundle_with_its_profile(tuned: Bundle):
     session.close()
 
 
-def test_a_bundle_that_is_damaged_is_not_opened(bundle_copy: Path):
+def test_rejects_a_damaged_bundle(bundle_copy: Path):
     (bundle_copy / "model.onnx").write_bytes(b"something else")
     with pytest.raises(BundleError, match=r"model\.onnx"):
         load(bundle_copy, ServeOptions(), 1)
@@ -88,13 +88,13 @@ def test_a_bundle_that_is_damaged_is_not_opened(bundle_copy: Path):
 @pytest.mark.parametrize(
     ("cls", "reason"),
     [
-        (EngineCrashed, "the engine crashed on it, or did not come back"),
-        (EngineMissing, "the engine refused it"),
-        (EngineError, "the engine refused it"),
-        (ProofFailed, "its proof does not hold on this machine"),
+        (EngineCrashed, "the engine crashed or timed out"),
+        (EngineMissing, "the engine rejected it"),
+        (EngineError, "the engine rejected it"),
+        (ProofFailed, "its self-test failed on this machine"),
         (DigestMismatch, "it is not an intact bundle"),
         (EdgecnnError, "it cannot be opened"),
     ],
 )
-def test_clients_learn_why_without_a_path(cls: type[EdgecnnError], reason: str):
+def test_public_reasons_contain_no_path(cls: type[EdgecnnError], reason: str):
     assert public_reason(cls("/srv/secret/model.onnx is broken")) == reason

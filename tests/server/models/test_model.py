@@ -1,4 +1,4 @@
-"""A model and its engine: what it lets in, how it tells its death from a request's fault, how versions change."""
+"""A model and its engine: accepted requests, dead engines, and changes of version."""
 
 import asyncio
 import threading
@@ -22,11 +22,11 @@ def model() -> Model:
     return Model("lenet", BOUNDS, Metrics().of("lenet"))
 
 
-async def asked(model: Model, count: int) -> Outcome:
+async def infer(model: Model, count: int) -> Outcome:
     done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
     model.version.batcher.submit(Job(np.zeros((count, 32, 32, 1), np.uint8), done.set_result, is_gone=lambda: False))
     outcome = await asyncio.wait_for(done, 10)
-    await asyncio.sleep(0)  # what the engine's thread has said besides comes first
+    await asyncio.sleep(0)  # handle other callbacks of the engine's thread first
     return outcome
 
 
@@ -35,21 +35,19 @@ async def until(condition: Any) -> None:
         if condition():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen in time")
+    raise AssertionError("the condition was not met in time")
 
 
-@pytest.mark.parametrize("run_ms", [0.01, 10.0], ids=["here", "in a thread"])
-def test_a_request_that_fails_does_not_harm_the_model_and_an_engine_that_fails_always_does(
-    run_ms: float, committed: Bundle
-):
+@pytest.mark.parametrize("run_ms", [0.01, 10.0], ids=["inline", "thread"])
+def test_detects_a_dead_engine(run_ms: float, committed: Bundle):
     async def test() -> None:
         lenet, engine = model(), Fragile()
         lenet.start(loaded(committed, engine, run_ms=run_ms), asyncio.get_running_loop(), number="1")
-        assert isinstance(await asked(lenet, 1), np.ndarray)
-        assert isinstance(await asked(lenet, 3), Refusal)
+        assert isinstance(await infer(lenet, 1), np.ndarray)
+        assert isinstance(await infer(lenet, 3), Refusal)
         assert (lenet.state, lenet.has_died) == ("ready", False)
         engine.is_dead = True
-        refusal = await asked(lenet, 1)
+        refusal = await infer(lenet, 1)
         assert isinstance(refusal, Refusal)
         assert refusal.status == 500
         assert (lenet.state, lenet.has_died) == ("unavailable", True)
@@ -57,31 +55,31 @@ def test_a_request_that_fails_does_not_harm_the_model_and_an_engine_that_fails_a
     asyncio.run(test())
 
 
-def test_before_it_is_ready_a_model_lets_nothing_in_and_says_why():
+def test_refuses_requests_before_it_is_ready():
     lenet = model()
     with pytest.raises(Refusal, match="loading") as caught:
         lenet.enter()
     assert (caught.value.status, caught.value.retry_after_s) == (503, 1)
-    lenet.refuse("the engine refused it")
-    with pytest.raises(Refusal, match="unavailable: the engine refused it"):
+    lenet.refuse("the engine rejected it")
+    with pytest.raises(Refusal, match="unavailable: the engine rejected it"):
         lenet.enter()
 
 
-def test_more_requests_than_may_wait_are_refused_at_once(committed: Bundle):
+def test_refuses_more_requests_than_may_wait(committed: Bundle):
     async def test() -> None:
         lenet = model()
         lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
-        lenet.pending = BOUNDS.max_pending  # the one that asks is counted already
+        lenet.pending = BOUNDS.max_pending  # includes the current request
         lenet.enter().leave()
         lenet.pending = BOUNDS.max_pending + 1
-        with pytest.raises(Refusal, match="2 requests wait already") as caught:
+        with pytest.raises(Refusal, match="2 requests are already queued") as caught:
             lenet.enter()
         assert caught.value.reason == "busy"
 
     asyncio.run(test())
 
 
-def test_json_is_bounded_by_what_the_largest_batch_can_need(committed: Bundle):
+def test_limits_json_by_the_largest_batch(committed: Bundle):
     async def test() -> None:
         lenet = model()
         lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
@@ -91,8 +89,8 @@ def test_json_is_bounded_by_what_the_largest_batch_can_need(committed: Bundle):
     asyncio.run(test())
 
 
-@pytest.mark.parametrize("run_ms", [0.01, 10.0], ids=["here", "in a thread"])
-def test_a_version_is_closed_when_the_last_request_that_began_with_it_is_answered(run_ms: float, committed: Bundle):
+@pytest.mark.parametrize("run_ms", [0.01, 10.0], ids=["inline", "thread"])
+def test_closes_a_version_after_its_last_request(run_ms: float, committed: Bundle):
     async def test() -> None:
         lenet, old, new = model(), Fragile(), Fragile()
         loop = asyncio.get_running_loop()
@@ -107,38 +105,38 @@ def test_a_version_is_closed_when_the_last_request_that_began_with_it_is_answere
         assert isinstance(await asyncio.wait_for(done, 10), np.ndarray)
         await until(lambda: old.is_closed)
         assert not new.is_closed
-        assert isinstance(await asked(lenet, 1), np.ndarray)
+        assert isinstance(await infer(lenet, 1), np.ndarray)
 
     asyncio.run(test())
 
 
-class Clinging(Fragile):
-    """An engine that is not closed before it is let go."""
+class SlowToClose(Fragile):
+    """An engine whose `close` waits for an event."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_let_go = threading.Event()
+        self.may_close = threading.Event()
 
     def close(self) -> None:
-        self.is_let_go.wait()
+        self.may_close.wait()
         super().close()
 
 
-def test_requests_are_answered_while_an_old_engine_is_being_closed(committed: Bundle):
+def test_answers_while_an_old_engine_closes(committed: Bundle):
     async def test() -> None:
-        lenet, old = model(), Clinging()
+        lenet, old = model(), SlowToClose()
         lenet.start(loaded(committed, old), asyncio.get_running_loop(), number="1")
         lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="2")
         await until(lambda: "edgecnn-close" in {thread.name for thread in threading.enumerate()})
-        assert isinstance(await asked(lenet, 1), np.ndarray)
+        assert isinstance(await infer(lenet, 1), np.ndarray)
         assert not old.is_closed
-        old.is_let_go.set()
+        old.may_close.set()
         await until(lambda: old.is_closed)
 
     asyncio.run(test())
 
 
-def test_a_new_version_that_was_refused_leaves_the_old_one_and_its_reason(committed: Bundle):
+def test_a_rejected_version_keeps_the_old_one(committed: Bundle):
     async def test() -> None:
         lenet = model()
         lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
@@ -149,7 +147,7 @@ def test_a_new_version_that_was_refused_leaves_the_old_one_and_its_reason(commit
     asyncio.run(test())
 
 
-def test_an_unloaded_model_answers_nothing_until_it_is_loaded_again(committed: Bundle):
+def test_refuses_requests_while_unloaded(committed: Bundle):
     async def test() -> None:
         lenet, engine = model(), Fragile()
         loop = asyncio.get_running_loop()

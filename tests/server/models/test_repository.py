@@ -1,4 +1,4 @@
-"""What loads models, and what they answer at, after a bug in either: no model is loading for ever."""
+"""The repository and the models after a bug: no model stays in the state loading."""
 
 import asyncio
 import queue
@@ -24,31 +24,31 @@ from edgecnn.server.options import ServeOptions
 PATIENCE_S = 30.0
 
 
-class NotingHost:
-    """Notes what it is told, and breaks on one model."""
+class RecordingHost:
+    """Records the calls, and raises for one model."""
 
     def __init__(self) -> None:
-        self.said: queue.SimpleQueue[tuple[str, ...]] = queue.SimpleQueue()
+        self.calls: queue.SimpleQueue[tuple[str, ...]] = queue.SimpleQueue()
 
     def serve(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
         if name == "broken":
             raise AssertionError("a bug")
-        self.said.put(("serve", name, number))
+        self.calls.put(("serve", name, number))
 
     def refuse(self, name: str, reason: str) -> None:
-        self.said.put(("refuse", name, reason))
+        self.calls.put(("refuse", name, reason))
 
     def unload(self, name: str) -> None:
-        self.said.put(("unload", name))
+        self.calls.put(("unload", name))
 
     def loaded(self) -> None:
-        self.said.put(("loaded",))
+        self.calls.put(("loaded",))
 
     def end(self, order: LoadOrder, refusal: Refusal | None) -> None:
-        self.said.put(("end", order.name, str(refusal)))
+        self.calls.put(("end", order.name, str(refusal)))
 
 
-def begin(host: NotingHost, names: tuple[str, ...], open_bundle: Callable[[Path], Loaded]) -> LoadQueue:
+def begin(host: RecordingHost, names: tuple[str, ...], open_bundle: Callable[[Path], Loaded]) -> LoadQueue:
     orders = LoadQueue()
     repository = Repository(
         [Source(name, COMMITTED) for name in names],
@@ -64,10 +64,10 @@ def begin(host: NotingHost, names: tuple[str, ...], open_bundle: Callable[[Path]
     return orders
 
 
-def test_after_a_bug_the_model_is_refused_and_the_others_are_loaded(committed: Bundle):
-    host = NotingHost()
+def test_a_bug_affects_only_its_model(committed: Bundle):
+    host = RecordingHost()
     begin(host, ("a", "broken", "asleep", "b"), lambda path: loaded(committed, Fragile()))
-    assert [host.said.get(timeout=PATIENCE_S) for _ in range(5)] == [
+    assert [host.calls.get(timeout=PATIENCE_S) for _ in range(5)] == [
         ("serve", "a", "1"),
         ("refuse", "broken", FAILED),
         ("unload", "asleep"),
@@ -77,14 +77,14 @@ def test_after_a_bug_the_model_is_refused_and_the_others_are_loaded(committed: B
 
 
 class Unusable(Fragile):
-    """An engine that cannot say what it is."""
+    """An engine whose `concurrency` raises."""
 
     @property
     def concurrency(self) -> int:  # type: ignore[override]
         raise AssertionError("a bug")
 
 
-def test_after_a_bug_the_version_that_answers_goes_on(committed: Bundle):
+def test_a_bug_keeps_the_current_version(committed: Bundle):
     async def scenario() -> None:
         metrics, options = Metrics(), ServeOptions()
         models = models_of(("a", "b"), options, metrics)

@@ -21,7 +21,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     def start(worker: str, **options: object) -> Server:
         (tmp_path / "fake_worker.py").write_text(worker)
         chosen = {"port": 0, "grace_s": 10.0} | options
-        # Whoever runs the tests may have been told to ignore it, and a server then ignores it too.
+        # The test process may ignore SIGHUP, and the server would inherit that.
         code = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         code += "import sys\nfrom pathlib import Path\nfrom edgecnn.server.options import ServeOptions\n"
         code += "from edgecnn.server.supervisor.supervisor import supervise\n"
@@ -40,5 +40,5 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         server.process.kill()
         server.process.wait()
         for pid in server.pids():
-            assert gone(pid), f"worker {pid} lives on"
+            assert gone(pid), f"worker {pid} still runs"
         assert "Traceback" not in server.log.read_text(), server.log.read_text()

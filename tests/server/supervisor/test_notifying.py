@@ -1,4 +1,4 @@
-"""What a service manager is told: real datagrams of real supervisors, and of a real server."""
+"""Messages to the service manager: real datagrams of real supervisors, and of a real server."""
 
 import contextlib
 import dataclasses
@@ -26,35 +26,35 @@ MICRO = 1_000_000
 
 @dataclasses.dataclass
 class Manager:
-    """The side of the service manager: what it has been told, and when."""
+    """A service manager; records each message and its time."""
 
     socket: socket.socket
-    told: list[tuple[float, str]] = dataclasses.field(default_factory=list)
+    received: list[tuple[float, str]] = dataclasses.field(default_factory=list)
 
     def listen(self) -> None:
-        """Take down each datagram until the socket is shut."""
+        """Record each datagram until the socket is shut down."""
         while content := self.socket.recv(65536):
-            self.told.append((time.monotonic(), content.decode()))
+            self.received.append((time.monotonic(), content.decode()))
 
     def messages(self) -> list[str]:
-        """All but the signs of life, in their order."""
-        return [message for _, message in self.told if message != "WATCHDOG=1"]
+        """Return all messages except the watchdog's, in order."""
+        return [message for _, message in self.received if message != "WATCHDOG=1"]
 
-    def signs_of_life(self) -> list[float]:
-        return [when for when, message in self.told if message == "WATCHDOG=1"]
+    def watchdog_times(self) -> list[float]:
+        return [when for when, message in self.received if message == "WATCHDOG=1"]
 
     def wait_for(self, condition: Callable[[], object], *, patience_s: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + patience_s
         while not condition():
-            assert time.monotonic() < deadline, self.told
+            assert time.monotonic() < deadline, self.received
             time.sleep(0.02)
 
-    def wait_until_told(self, text: str) -> None:
+    def wait_until_received(self, text: str) -> None:
         self.wait_for(lambda: any(text in message for message in self.messages()))
 
-    def falls_silent(self) -> None:
-        """Wait until no sign of life has come for longer than the watchdog waits."""
-        self.wait_for(lambda: time.monotonic() - max([0.0, *self.signs_of_life()]) > 2 * WATCHDOG_S)
+    def wait_for_silence(self) -> None:
+        """Wait until no watchdog message arrived for longer than the watchdog timeout."""
+        self.wait_for(lambda: time.monotonic() - max([0.0, *self.watchdog_times()]) > 2 * WATCHDOG_S)
 
 
 @contextlib.contextmanager
@@ -73,47 +73,47 @@ def managing(name: str) -> Iterator[Manager]:
 
 @pytest.fixture
 def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
-    """One that watches whoever is started from here; its name is a path, or abstract where that is asked for."""
+    """A service manager for servers that the test starts; its socket is a path, or abstract by parameter."""
     is_abstract = getattr(request, "param", "path") == "abstract"
     name = f"@edgecnn-test-{os.getpid()}" if is_abstract else str(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", name)
     monkeypatch.setenv("WATCHDOG_USEC", str(int(WATCHDOG_S * MICRO)))
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
-    with managing(name) as there:
-        yield there
+    with managing(name) as found:
+        yield found
 
 
 @pytest.mark.parametrize("manager", ["path", "abstract"], indirect=True)
-def test_a_real_server_says_that_it_loads_is_ready_what_it_serves_and_that_it_ends(manager: Manager, tmp_path: Path):
+def test_a_server_reports_its_states(manager: Manager, tmp_path: Path):
     damaged = Path(shutil.copytree(COMMITTED, tmp_path / "damaged" / "1"))
     (damaged / "model.onnx").write_bytes(b"no graph")
     process, lines = start(bundles=(COMMITTED, tmp_path / "damaged"))
     try:
-        manager.wait_until_told("STATUS=serves")
-        manager.wait_for(lambda: len(manager.signs_of_life()) > 3)
+        manager.wait_until_received("STATUS=serves")
+        manager.wait_for(lambda: len(manager.watchdog_times()) > 3)
         process.terminate()
         assert process.wait(PATIENCE_S) == 0, lines
     finally:
         process.kill()
     url = next(line for line in lines if "edgecnn listens on " in line).split(" on ")[1].split()[0]
     assert manager.messages() == [
-        f"STATUS=loads what it will serve on {url}",
+        f"STATUS=loading models for {url}",
         "READY=1",
-        f"STATUS=serves lenet-digits-int8 on {url}; could not be served when it started: damaged",
+        f"STATUS=serves lenet-digits-int8 on {url}; failed to load at the start: damaged",
         "STOPPING=1",
-        "STATUS=answers what it has accepted, and ends",
+        "STATUS=draining",
     ]
 
 
-def test_signs_of_life_repeat(manager: Manager, serve: Callable[..., Server]):
+def test_repeats_watchdog_messages(manager: Manager, serve: Callable[..., Server]):
     server = serve(SERVING)
-    manager.wait_for(lambda: len(manager.signs_of_life()) > 5)
-    times = manager.signs_of_life()
-    assert times[-1] - times[0] >= 0.9 * (len(times) - 1) * WATCHDOG_S / 2  # no oftener than twice a watchdog time
+    manager.wait_for(lambda: len(manager.watchdog_times()) > 5)
+    times = manager.watchdog_times()
+    assert times[-1] - times[0] >= 0.9 * (len(times) - 1) * WATCHDOG_S / 2  # at most two per watchdog timeout
     assert server.end() == 0
 
 
-def test_two_signs_of_life_in_a_watchdog_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_sends_two_messages_per_watchdog_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     clock = SimpleNamespace(monotonic=lambda: now)
     monkeypatch.setattr("edgecnn.server.supervisor.notifying.time", clock)
     with managing(str(tmp_path / "notify")) as manager:
@@ -123,78 +123,72 @@ def test_two_signs_of_life_in_a_watchdog_time(tmp_path: Path, monkeypatch: pytes
             assert notifier.due_at() == now
             notifier.do_what_is_due(is_well=True)
             notifier.do_what_is_due(is_well=True)
-            manager.wait_for(lambda count=count: len(manager.signs_of_life()) >= count)
+            manager.wait_for(lambda count=count: len(manager.watchdog_times()) >= count)
             now += 1.5
         notifier.close()
-    assert len(manager.signs_of_life()) == 5
+    assert len(manager.watchdog_times()) == 5
 
 
 @pytest.mark.slow
-def test_a_supervisor_that_stands_still_gives_no_sign_of_life(manager: Manager, serve: Callable[..., Server]):
+def test_a_stopped_supervisor_is_silent(manager: Manager, serve: Callable[..., Server]):
     server = serve(SERVING)
-    manager.wait_until_told("READY=1")
+    manager.wait_until_received("READY=1")
     server.process.send_signal(signal.SIGSTOP)
-    manager.falls_silent()
+    manager.wait_for_silence()
     server.process.send_signal(signal.SIGCONT)
-    count = len(manager.signs_of_life())
-    manager.wait_for(lambda: len(manager.signs_of_life()) > count)
+    count = len(manager.watchdog_times())
+    manager.wait_for(lambda: len(manager.watchdog_times()) > count)
     assert server.end() == 0
 
 
 @pytest.mark.slow
-def test_a_worker_that_never_comes_to_serve_costs_the_sign_of_life(manager: Manager, serve: Callable[..., Server]):
-    server = serve(LOADING, load_timeout_s=1.0)  # for one model, and once more for all else
-    manager.wait_for(lambda: len(manager.signs_of_life()) > 2)
-    manager.falls_silent()
+def test_is_silent_if_a_worker_never_serves(manager: Manager, serve: Callable[..., Server]):
+    server = serve(LOADING, load_timeout_s=1.0)  # for one model, and again for everything else
+    manager.wait_for(lambda: len(manager.watchdog_times()) > 2)
+    manager.wait_for_silence()
     assert "READY=1" not in manager.messages()
     assert server.process.poll() is None
 
 
-def test_a_worker_that_is_started_again_is_told_and_no_reason_for_silence(
-    manager: Manager, serve: Callable[..., Server]
-):
+def test_reports_a_restarted_worker(manager: Manager, serve: Callable[..., Server]):
     server = serve(SERVING)
-    manager.wait_until_told("STATUS=serves lenet, resnet on ")
+    manager.wait_until_received("STATUS=serves lenet, resnet on ")
     os.kill(server.pids()[0], signal.SIGKILL)
-    manager.wait_until_told("STATUS=the worker ended by SIGKILL and is started again, crash 1 in a row")
+    manager.wait_until_received("STATUS=the worker ended by SIGKILL and is restarted, crash 1 in a row")
     manager.wait_for(lambda: manager.messages()[-1].startswith("STATUS=serves lenet, resnet on "))
     assert manager.messages().count("READY=1") == 1
     assert server.end() == 0
 
 
-def test_workers_that_crash_again_and_again_are_told_and_the_end_too_but_never_ready(
-    manager: Manager, serve: Callable[..., Server]
-):
+def test_reports_repeated_crashes(manager: Manager, serve: Callable[..., Server]):
     assert serve(CRASHING).process.wait(PATIENCE_S) == 1
-    manager.wait_until_told("STATUS=answers")
+    manager.wait_until_received("STATUS=draining")
     said = manager.messages()
     assert [message[-8:] for message in said[1:4]] == [f"{number} in a row"[-8:] for number in (1, 2, 3)]
-    assert said[4:] == ["STOPPING=1", "STATUS=answers what it has accepted, and ends"]
+    assert said[4:] == ["STOPPING=1", "STATUS=draining"]
 
 
 @pytest.mark.slow
-def test_signs_of_life_go_on_while_a_server_ends(manager: Manager, serve: Callable[..., Server]):
+def test_watchdog_continues_during_drain(manager: Manager, serve: Callable[..., Server]):
     server = serve(DEAF, grace_s=2.0)
-    manager.wait_until_told("READY=1")
+    manager.wait_until_received("READY=1")
     server.process.send_signal(signal.SIGTERM)
-    manager.wait_until_told("STOPPING=1")
-    count = len(manager.signs_of_life())
-    manager.wait_for(lambda: len(manager.signs_of_life()) > count + 2)
+    manager.wait_until_received("STOPPING=1")
+    count = len(manager.watchdog_times())
+    manager.wait_for(lambda: len(manager.watchdog_times()) > count + 2)
     assert server.process.wait(PATIENCE_S) == 1
 
 
-def test_no_child_can_speak_for_the_server(manager: Manager, serve: Callable[..., Server]):
+def test_children_cannot_notify(manager: Manager, serve: Callable[..., Server]):
     server = serve(NOTING_ENVIRONMENT)
-    manager.wait_until_told("READY=1")
+    manager.wait_until_received("READY=1")
     names = (server.notes / "names").read_text().split()
     assert "NOTES" in names
     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} & set(names)
 
 
 @pytest.mark.parametrize("name", ["/nowhere/at/all", "relative", "@" + "n" * 200, "vsock:2:1", "/" + "n" * 200])
-def test_a_manager_that_cannot_be_reached_harms_nothing(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, name: str
-):
+def test_ignores_an_unreachable_manager(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.setenv("NOTIFY_SOCKET", name)
     monkeypatch.setenv("WATCHDOG_USEC", "100000")
     server = serve(SERVING)
@@ -202,7 +196,7 @@ def test_a_manager_that_cannot_be_reached_harms_nothing(
     assert server.end() == 0
 
 
-def test_a_manager_that_does_not_listen_is_told_the_latest_when_it_does(tmp_path: Path):
+def test_resends_the_latest_state(tmp_path: Path):
     name = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(name)
@@ -224,12 +218,12 @@ def test_a_manager_that_does_not_listen_is_told_the_latest_when_it_does(tmp_path
         notifier.close()
 
 
-def test_a_status_is_one_line_of_bounded_length(tmp_path: Path):
+def test_a_status_is_one_short_line(tmp_path: Path):
     with managing(str(tmp_path / "notify")) as manager:
         notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
         notifier.status("first\nREADY=1\x1b[1m" + "x" * 1000)
         notifier.close()
-        manager.wait_until_told("STATUS=first?READY=1?[1mxxx")
+        manager.wait_until_received("STATUS=first?READY=1?[1mxxx")
         assert len(manager.messages()[0]) == len("STATUS=") + 500
 
 
@@ -245,20 +239,18 @@ def test_a_status_is_one_line_of_bounded_length(tmp_path: Path):
         ({}, None),
     ],
 )
-def test_only_a_watchdog_that_means_this_process_is_heeded(
-    tmp_path: Path, watchdog: dict[str, str], seconds: float | None
-):
+def test_ignores_another_process_s_watchdog(tmp_path: Path, watchdog: dict[str, str], seconds: float | None):
     with managing(str(tmp_path / "notify")) as manager:
         notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")} | watchdog)
         assert notifier.watchdog_s == seconds
         notifier.do_what_is_due(is_well=True)
         notifier.ready()
         notifier.close()
-        manager.wait_until_told("READY=1")
-        assert len(manager.signs_of_life()) == (seconds is not None)
+        manager.wait_until_received("READY=1")
+        assert len(manager.watchdog_times()) == (seconds is not None)
 
 
-def test_without_a_manager_nothing_is_ever_due():
+def test_nothing_is_due_without_a_manager():
     notifier = Notifier({"WATCHDOG_USEC": "1000"})
     notifier.ready()
     notifier.do_what_is_due(is_well=True)

@@ -36,13 +36,13 @@ def test_logs_what_it_serves_once_ready(serve: Callable[..., Server]):
     assert server.end() == 0
 
 
-def test_it_stays_silent_while_a_worker_loads(serve: Callable[..., Server]):
+def test_does_not_announce_while_loading(serve: Callable[..., Server]):
     server = serve(LOADING)
     server.wait_for_worker()
     assert "edgecnn serves" not in server.log.read_text()
 
 
-def test_every_line_is_json_where_that_is_wanted(serve: Callable[..., Server]):
+def test_logs_json(serve: Callable[..., Server]):
     server = serve(SERVING, log_format="json")
     server.logged("edgecnn serves")
     assert server.end() == 0
@@ -52,9 +52,7 @@ def test_every_line_is_json_where_that_is_wanted(serve: Callable[..., Server]):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_is_passed_on_once_and_what_was_accepted_is_answered(
-    serve: Callable[..., Server], number: signal.Signals
-):
+def test_drains_after_a_signal(serve: Callable[..., Server], number: signal.Signals):
     server = serve(SERVING)
     server.logged("edgecnn serves")
     host, port = server.url.removeprefix("http://").split(":")
@@ -69,7 +67,7 @@ def test_a_signal_is_passed_on_once_and_what_was_accepted_is_answered(
     assert_free(host, int(port))
 
 
-def test_ctrl_c_of_a_terminal_reaches_a_worker_once(serve: Callable[..., Server]):
+def test_a_worker_has_its_own_process_group(serve: Callable[..., Server]):
     server = serve(SERVING)
     server.logged("edgecnn serves")
     (worker,) = server.pids()
@@ -85,15 +83,15 @@ def test_a_loading_worker_gets_no_grace_period(serve: Callable[..., Server], wor
 
 
 @pytest.mark.slow
-def test_a_worker_that_serves_one_model_while_another_loads_is_let_finish(serve: Callable[..., Server]):
+def test_a_partly_loaded_worker_drains(serve: Callable[..., Server]):
     server = serve(SERVING_WHILE_LOADING)
     server.wait_for_note("accepting")
-    time.sleep(0.5)  # the supervisor reads it
+    time.sleep(0.5)  # for the supervisor to read the notice
     assert server.end() == 0
     assert (server.notes / "answered").exists()
 
 
-def test_a_signal_at_once_leaves_no_traceback(serve: Callable[..., Server]):
+def test_an_early_signal_leaves_no_traceback(serve: Callable[..., Server]):
     server = serve(LOADING)
     server.logged("edgecnn listens")
     assert server.end() == 0
@@ -104,25 +102,25 @@ def test_a_second_signal_kills(serve: Callable[..., Server]):
         server = serve(DEAF, grace_s=60.0)
         server.logged("edgecnn serves")
         server.process.send_signal(number)
-        server.logged(f"{number.name}: nothing more is accepted")
+        server.logged(f"{number.name}: draining")
         assert server.end(number) == code
 
 
 @pytest.mark.slow
-def test_a_worker_that_does_not_end_in_its_grace_time_is_killed(serve: Callable[..., Server]):
+def test_kills_a_worker_after_the_grace_time(serve: Callable[..., Server]):
     server = serve(DEAF, grace_s=0.1)
     server.logged("edgecnn serves")
     assert server.end() == 1
-    assert "ended by SIGKILL before it had answered everything" in server.log.read_text()
+    assert "ended by SIGKILL before all requests were answered" in server.log.read_text()
 
 
-def test_a_killed_worker_is_started_again_and_the_port_stays(serve: Callable[..., Server]):
+def test_restarts_a_killed_worker_on_its_port(serve: Callable[..., Server]):
     server = serve(SERVING)
     server.logged("edgecnn serves")
     first = server.ask()
     os.kill(first, signal.SIGKILL)
-    server.logged("the worker ended by SIGKILL and is started again in")
-    second = server.ask()  # accepted by the system while there was no worker, answered by the next
+    server.logged("the worker ended by SIGKILL and is restarted in")
+    second = server.ask()  # the system accepts the connection; the next worker answers
     assert second != first
     server.logged("the worker is ready again")
     assert gone(first)
@@ -141,18 +139,18 @@ def test_worker_keeps_its_metrics_in_memory(serve: Callable[..., Server], monkey
     [
         (CRASHING, "ended by SIGSEGV"),
         (STALLING, "ended with exit code 70"),
-        (LEAVING, "ended with exit code 0"),  # unasked
+        (LEAVING, "ended with exit code 0"),  # without a signal
     ],
 )
-def test_crash_after_crash_ends_the_server_and_says_how(serve: Callable[..., Server], worker: str, how: str):
+def test_repeated_crashes_end_the_server(serve: Callable[..., Server], worker: str, how: str):
     server = serve(worker)
     assert server.process.wait(PATIENCE_S) == 1
     assert len(server.pids()) == 4
     last = server.log.read_text().splitlines()[-1]
-    assert last.endswith(f"ERROR the worker {how}, its crash number 4 in a row: the server ends")
+    assert last.endswith(f"ERROR the worker {how}: 4 crashes in a row, the server exits")
 
 
-def test_crashes_are_spaced_ever_wider_up_to_a_limit():
+def test_restart_delays_double_up_to_a_limit():
     restarts = Restarts()
     delays = [restarts.delay_s(crashes) for crashes in range(1, 10)]
     assert delays[:4] == [0.1, 0.2, 0.4, 0.8]
@@ -160,9 +158,7 @@ def test_crashes_are_spaced_ever_wider_up_to_a_limit():
 
 
 @pytest.mark.parametrize("code", [1, 2, 3])
-def test_a_worker_that_cannot_serve_is_not_started_again(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, code: int
-):
+def test_does_not_restart_after_a_refusal(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, code: int):
     monkeypatch.setenv("CODE", str(code))
     server = serve(REFUSING)
     assert server.process.wait(PATIENCE_S) == code
@@ -170,7 +166,7 @@ def test_a_worker_that_cannot_serve_is_not_started_again(
     assert "the worker says why" in server.log.read_text()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the lifeline alone ends workers, and not deaf ones")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends workers that ignore the lifeline")
 @pytest.mark.parametrize("worker", [SERVING, DEAF, LOADING])
 def test_worker_dies_with_a_killed_supervisor(serve: Callable[..., Server], worker: str):
     server = serve(worker)
@@ -182,7 +178,7 @@ def test_worker_dies_with_a_killed_supervisor(serve: Callable[..., Server], work
     assert_free(host, int(port))
 
 
-def test_a_lifeline_that_ends_takes_the_worker_along():
+def test_a_closed_lifeline_ends_the_worker():
     code = "import os, time\nfrom edgecnn.host.lifeline import die_with_parent\n"
     code += "die_with_parent(os.getppid())\nprint('alive', flush=True)\ntime.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -194,7 +190,7 @@ def test_a_lifeline_that_ends_takes_the_worker_along():
         assert child.wait(PATIENCE_S) == 1
 
 
-def test_a_child_whose_parent_has_gone_already_ends_at_once():
+def test_a_child_of_a_dead_parent_exits():
     code = "from edgecnn.host.lifeline import die_with_parent\ndie_with_parent(1 << 22)\nprint('lives')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=PATIENCE_S)
     assert (done.returncode, done.stdout) == (1, b"")
@@ -214,31 +210,31 @@ def assert_free(host: str, port: int) -> None:
 def test_rejects_a_taken_port():
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 is taken: .* --port"):
+        with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 is already in use: .* --port"):
             listen("127.0.0.1", port)
 
 
-def test_an_address_of_another_machine_is_told():
-    with pytest.raises(UsageError, match=r"192\.0\.2\.1 is no address of this machine"):
+def test_rejects_an_address_of_another_machine():
+    with pytest.raises(UsageError, match=r"192\.0\.2\.1 is not an address of this machine"):
         listen("192.0.2.1", 0)
 
 
 @pytest.mark.parametrize("host", ["a" * 70 + "é", "::g"])
-def test_what_is_no_address_is_told(host: str):
+def test_rejects_an_invalid_address(host: str):
     with pytest.raises(UsageError, match="cannot listen on"):
         listen(host, 0)
 
 
-def test_a_reserved_port_is_told(monkeypatch: pytest.MonkeyPatch):
+def test_rejects_a_privileged_port(monkeypatch: pytest.MonkeyPatch):
     def refuse(self: socket.socket, address: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
-    with pytest.raises(UsageError, match=r"port 80 of 127\.0\.0\.1 is reserved: choose one from 1024"):
+    with pytest.raises(UsageError, match=r"port 80 of 127\.0\.0\.1 needs more privileges: choose a port from 1024"):
         listen("127.0.0.1", 80)
 
 
-def test_an_ipv6_address_is_written_in_brackets():
+def test_writes_ipv6_addresses_in_brackets():
     try:
         listener = listen("::1", 0)
     except UsageError:
@@ -247,7 +243,7 @@ def test_an_ipv6_address_is_written_in_brackets():
         assert url(listener, "https") == f"https://[::1]:{listener.getsockname()[1]}"
 
 
-def test_the_supervisor_loads_no_engine_and_no_array_library():
+def test_imports_no_engine_and_no_numpy():
     code = "import edgecnn.cli.main, edgecnn.server.supervisor.supervisor, edgecnn.server.models.catalogue, sys\n"
     code += "print(*{module.partition('.')[0] for module in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

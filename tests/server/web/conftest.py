@@ -1,4 +1,4 @@
-"""One browser for the tests of a file, and visits in it that are watched to their end."""
+"""One browser per test file, and visits of the page that are checked at the end."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Chromium, for one file: tests of others need their own event loops."""
+    """Chromium, for one file: tests of other files need their own event loops."""
     with chromium() as running:
         yield running
 

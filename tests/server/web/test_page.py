@@ -1,4 +1,4 @@
-"""The page in a browser: images in, answers out."""
+"""The page in a browser: classification of images, the card and the traffic."""
 
 import json
 import re
@@ -19,7 +19,7 @@ Visiting = Callable[..., Visit]
 
 
 def file_of(server: Server, file_format: str) -> tuple[bytes, str]:
-    """An image of the self-test as a file, and the label that the reference gives it."""
+    """Return an image of the self-test as a file, and its label according to the reference."""
     self_test = server.bundle.self_test()
     return encoded(Image.fromarray(self_test.images[0, :, :, 0]), file_format), server.bundle.manifest.labels[
         int(self_test.logits[0].argmax())
@@ -28,7 +28,7 @@ def file_of(server: Server, file_format: str) -> tuple[bytes, str]:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the committed bundle and of a copy that says it is FP32: two of one reference."""
+    """A server of the committed bundle and a copy that is marked as FP32, with one reference."""
     other = Path(shutil.copytree(COMMITTED, tmp_path_factory.mktemp("pair") / "lenet-digits-fp32"))
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["name"] = other.name
@@ -38,7 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_digits_that_are_drawn_with_the_mouse_are_recognised(server: Server, visiting: Visiting):
+def test_recognises_drawn_digits(server: Server, visiting: Visiting):
     visit = visiting(server)
     for digit, lines in DIGITS.items():
         visit.draw(lines)
@@ -49,15 +49,13 @@ def test_digits_that_are_drawn_with_the_mouse_are_recognised(server: Server, vis
 
 
 @pytest.mark.parametrize(("digit", "x", "y"), [(3, 0.0, 0.0), (5, 0.6, 0.1), (2, 0.3, 0.6)])
-def test_a_digit_is_recognised_wherever_it_is_drawn_however_small(
-    digit: int, x: float, y: float, server: Server, visiting: Visiting
-):
+def test_recognises_small_digits_anywhere(digit: int, x: float, y: float, server: Server, visiting: Visiting):
     visit = visiting(server)
     visit.draw(smaller(digit, factor=0.35, x=x, y=y))
     expect(visit.answers()).to_have_text([str(digit)])
 
 
-def test_a_finger_draws_too(server: Server, visiting: Visiting):
+def test_draws_by_touch(server: Server, visiting: Visiting):
     visit = visiting(server, has_touch=True, viewport={"width": 390, "height": 844})
     box = visit.page.locator("#pad").bounding_box()
     assert box is not None
@@ -72,9 +70,7 @@ def test_a_finger_draws_too(server: Server, visiting: Visiting):
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "BMP"])
-def test_a_photograph_that_is_dropped_is_sent_as_it_is_and_classified(
-    file_format: str, server: Server, visiting: Visiting
-):
+def test_sends_a_dropped_photo_unchanged(file_format: str, server: Server, visiting: Visiting):
     visit = visiting(server)
     content, label = file_of(server, file_format)
     with visit.page.expect_request("**/infer") as asked:
@@ -87,7 +83,7 @@ def test_a_photograph_that_is_dropped_is_sent_as_it_is_and_classified(
     assert headers["content-length"] == str(len(content))
 
 
-def test_a_photograph_can_be_pasted(server: Server, visiting: Visiting):
+def test_classifies_a_pasted_photo(server: Server, visiting: Visiting):
     visit = visiting(server)
     content, label = file_of(server, "PNG")
     visit.page.evaluate(
@@ -101,7 +97,7 @@ def test_a_photograph_can_be_pasted(server: Server, visiting: Visiting):
     expect(visit.answers()).to_have_text([label])
 
 
-def test_the_camera_takes_a_picture_and_is_off_when_it_is_out_of_sight(server: Server, visiting: Visiting):
+def test_turns_a_hidden_camera_off(server: Server, visiting: Visiting):
     visit = visiting(server)
     visit.page.click("#tab-camera")
     visit.page.click("#shoot")
@@ -114,7 +110,7 @@ def test_the_camera_takes_a_picture_and_is_off_when_it_is_out_of_sight(server: S
     assert visit.page.evaluate("document.getElementById('video').srcObject") is None
 
 
-def test_the_five_most_probable_labels_are_shown_and_where_the_time_went(server: Server, visiting: Visiting):
+def test_shows_five_labels_and_the_times(server: Server, visiting: Visiting):
     visit = visiting(server)
     with visit.page.expect_response("**/infer") as answered:
         visit.draw(DIGITS[7])
@@ -125,16 +121,16 @@ def test_the_five_most_probable_labels_are_shown_and_where_the_time_went(server:
     expect(visit.page.locator(".five .label")).to_have_text([server.bundle.manifest.labels[each] for each in order])
     expect(visit.page.locator(".five .value")).to_have_text([f"{100 * probabilities[each]:.1f} %" for each in order])
     header = answered.value.header_value("server-timing")
-    told = dict(re.findall(r"(\w+);dur=([\d.]+)", header or ""))
+    reported = dict(re.findall(r"(\w+);dur=([\d.]+)", header or ""))
     for name in ("decode", "queue", "inference"):
         shown = visit.page.locator(f".times .{name} dd").inner_text()
-        assert float(shown.removesuffix(" ms")) == pytest.approx(float(told[name]), rel=0.05, abs=0.01)
+        assert float(shown.removesuffix(" ms")) == pytest.approx(float(reported[name]), rel=0.05, abs=0.01)
     parts = [float(text.removesuffix(" ms")) for text in visit.page.locator(".times dd").all_inner_texts()]
     total = float(visit.page.locator(".total strong").inner_text().removesuffix(" ms"))
     assert sum(parts) == pytest.approx(total, rel=0.05, abs=0.1)
 
 
-def test_two_bundles_of_one_reference_answer_side_by_side(pair: Server, visiting: Visiting):
+def test_compares_two_bundles_of_one_reference(pair: Server, visiting: Visiting):
     visit = visiting(pair)
     visit.draw(DIGITS[3])
     expect(visit.answers()).to_have_text(["3", "3"])
@@ -142,7 +138,7 @@ def test_two_bundles_of_one_reference_answer_side_by_side(pair: Server, visiting
     expect(visit.page.locator(".verdict")).to_contain_text("Both answer 3.")
 
 
-def test_another_model_answers_to_the_same_image(pair: Server, visiting: Visiting):
+def test_classifies_again_with_another_model(pair: Server, visiting: Visiting):
     visit = visiting(pair)
     visit.draw(DIGITS[3])
     expect(visit.answers()).to_have_count(2)
@@ -151,7 +147,7 @@ def test_another_model_answers_to_the_same_image(pair: Server, visiting: Visitin
     expect(visit.page.locator("#card .name")).to_have_text("lenet-digits-fp32")
 
 
-def test_the_card_tells_what_was_proven_here_and_when_it_was_built(server: Server, visiting: Visiting):
+def test_shows_the_card_and_copies_the_digest(server: Server, visiting: Visiting):
     visit = visiting(server, permissions=["clipboard-read", "clipboard-write"])
     card = visit.page.locator("#card")
     for fact in ("lenet", "32 × 32, grey", "101 KiB", "417 thousand", "Proven on this machine", "99.74 %"):
@@ -162,7 +158,7 @@ def test_the_card_tells_what_was_proven_here_and_when_it_was_built(server: Serve
 
 
 @pytest.mark.slow
-def test_throughput_is_counted_while_others_ask(server: Server, visiting: Visiting):
+def test_shows_the_traffic_of_other_clients(server: Server, visiting: Visiting):
     visit = visiting(server)
     answered = visit.page.locator("#traffic td:last-child")
     before = int(answered.inner_text().replace(",", ""))
@@ -173,7 +169,7 @@ def test_throughput_is_counted_while_others_ask(server: Server, visiting: Visiti
 
 
 @pytest.mark.slow
-def test_a_page_that_nobody_sees_asks_nothing(server: Server, visiting: Visiting):
+def test_a_hidden_page_sends_no_requests(server: Server, visiting: Visiting):
     visit = visiting(server, stands_still=True)
     visit.page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.isAway ?? true })")
     asked: list[str] = []

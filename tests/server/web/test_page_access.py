@@ -1,4 +1,4 @@
-"""The page for everybody: by keyboard, by ear, in the dark, on a phone."""
+"""Accessibility of the page: keyboard, screen readers, dark mode, phones."""
 
 from collections.abc import Callable
 
@@ -14,28 +14,28 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobil
 
 
 def violations(visit: Visit) -> list[str]:
-    """What axe-core finds: WCAG 2.2 A and AA, and its best practices."""
+    """Return the violations that axe-core finds: WCAG 2.2 A and AA, and best practices."""
     from axe_playwright_python.sync_playwright import Axe
 
-    # Evaluated by the debugger, so the page's own policy stays as it is.
+    # The debugger evaluates it, so the page's security policy need not change.
     found = Axe().run(visit.page).response["violations"]
     return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
 
 
 def tab_to(visit: Visit, selector: str) -> None:
-    """Press Tab until something has the focus, and see that it shows."""
+    """Press Tab until an element has the focus, and check that the focus is visible."""
     for _ in range(20):
         visit.page.keyboard.press("Tab")
         if visit.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
             style = visit.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-            assert style != "none", f"nobody sees that {selector} has the focus"
+            assert style != "none", f"the focus of {selector} is not visible"
             return
     raise AssertionError(f"{selector} cannot be reached by keyboard")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "settings"), [("light", {}), ("dark", PHONE)], ids=["desktop", "phone"])
-def test_axe_finds_nothing_in_any_state(scheme: str, settings: dict, server: Server, visiting: Visiting):
+def test_axe_finds_no_violation(scheme: str, settings: dict, server: Server, visiting: Visiting):
     visit = visiting(server, color_scheme=scheme, reduced_motion="reduce", **settings)
     assert violations(visit) == []
     visit.draw(DIGITS[2])
@@ -48,7 +48,7 @@ def test_axe_finds_nothing_in_any_state(scheme: str, settings: dict, server: Ser
     assert violations(visit) == []
 
 
-def test_everything_can_be_done_by_keyboard(server: Server, visiting: Visiting):
+def test_works_by_keyboard(server: Server, visiting: Visiting):
     visit = visiting(server)
     self_test = server.bundle.self_test()
     content = encoded(Image.fromarray(self_test.images[0, :, :, 0]), "PNG")
@@ -77,7 +77,7 @@ def test_everything_can_be_done_by_keyboard(server: Server, visiting: Visiting):
     tab_to(visit, "#card button")
 
 
-def test_the_page_is_dark_where_the_system_is_and_where_somebody_wants_it(server: Server, visiting: Visiting):
+def test_follows_the_colour_scheme(server: Server, visiting: Visiting):
     visit = visiting(server)
     light = "rgb(245, 246, 248)"
     dark = "rgb(14, 17, 22)"
@@ -95,7 +95,7 @@ def test_the_page_is_dark_where_the_system_is_and_where_somebody_wants_it(server
 
 
 @pytest.mark.parametrize("width", [320, 360, 768])
-def test_nothing_is_wider_than_a_phone(width: int, server: Server, visiting: Visiting):
+def test_fits_a_phone(width: int, server: Server, visiting: Visiting):
     visit = visiting(server, **PHONE | {"viewport": {"width": width, "height": 740}})
     visit.draw(DIGITS[2])
     visit.answers().wait_for()
@@ -108,7 +108,7 @@ def test_nothing_is_wider_than_a_phone(width: int, server: Server, visiting: Vis
 
 
 @pytest.mark.slow
-def test_nothing_moves_where_somebody_wants_it_so(server: Server, visiting: Visiting):
+def test_respects_reduced_motion(server: Server, visiting: Visiting):
     visit = visiting(server, reduced_motion="reduce")
     visit.draw(DIGITS[2])
     visit.answers().wait_for()

@@ -1,4 +1,4 @@
-"""The page in a browser when something is wrong: with an image, a model, a label, the key or the server."""
+"""The page in a browser with faulty images, models and labels, a wrong key, or without a server."""
 
 import json
 import re
@@ -33,7 +33,7 @@ KEY = "sesame-sesame-sesame-sesame"
 
 
 def altered(folder: Path, name: str, **changes: object) -> Path:
-    """A copy of the committed bundle with another name and other entries of its manifest."""
+    """Return a copy of the committed bundle with another name and changed entries of its manifest."""
     path = Path(shutil.copytree(COMMITTED, folder / name))
     manifest = json.loads((path / "manifest.json").read_text()) | {"name": name} | changes
     (path / "manifest.json").write_text(json.dumps(manifest))
@@ -42,18 +42,18 @@ def altered(folder: Path, name: str, **changes: object) -> Path:
 
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[Server]:
-    """A server that asks for a key."""
+    """A server that requires an API key."""
     (tmp_path / "key.txt").write_text(KEY)
     with serving("--api-key-file", tmp_path / "key.txt", headers={"Authorization": f"Bearer {KEY}"}) as server:
         yield server
 
 
-def test_a_text_that_says_it_is_a_jpeg_is_refused_in_words(server: Server, visiting: Visiting):
+def test_reports_a_text_named_jpeg(server: Server, visiting: Visiting):
     visit = visiting(server)
     visit.drop("notes.jpg", "image/jpeg", b"milk, bread, butter")
     failure = visit.page.get_by_role("alert").filter(has_text="Cannot decode")
     expect(failure).to_have_text("Cannot decode: the image is not a JPEG, PNG or BMP image.")
-    expect(failure.get_by_role("button")).to_have_count(0)  # the same again would get the same answer
+    expect(failure.get_by_role("button")).to_have_count(0)  # a repeated request would fail again
     expect(visit.page.locator("#preview")).to_be_hidden()
     assert visit.bad == [(400, f"v2/models/{server.name}/infer")]
     visit.page.click("#tab-draw")
@@ -62,15 +62,15 @@ def test_a_text_that_says_it_is_a_jpeg_is_refused_in_words(server: Server, visit
     expect(failure).to_have_count(0)
 
 
-def test_a_format_that_is_not_decoded_is_named(server: Server, visiting: Visiting):
+def test_reports_an_unsupported_format(server: Server, visiting: Visiting):
     visit = visiting(server)
     visit.drop("moving.gif", "image/gif", b"GIF89a" + bytes(64))
-    expect(visit.page.locator("#failure")).to_have_text("The image is GIF: JPEG, PNG, BMP are decoded here.")
+    expect(visit.page.locator("#failure")).to_have_text("Expected an image in JPEG, PNG, BMP, found GIF.")
     assert visit.bad == [(415, f"v2/models/{server.name}/infer")]
 
 
 @pytest.mark.slow
-def test_an_image_that_is_too_large_is_refused_in_words(visiting: Visiting):
+def test_reports_an_image_that_is_too_large(visiting: Visiting):
     with serving("--max-body-mb", 1) as server:
         visit = visiting(server)
         visit.drop("large.jpg", "image/jpeg", b"", zeros=3 << 20)
@@ -81,7 +81,7 @@ def test_an_image_that_is_too_large_is_refused_in_words(visiting: Visiting):
 
 
 @pytest.mark.slow
-def test_labels_stay_text_whatever_stands_in_them(tmp_path: Path, visiting: Visiting):
+def test_shows_any_label_as_text(tmp_path: Path, visiting: Visiting):
     with serving(bundles=[altered(tmp_path, "hostile", labels=HOSTILE)]) as server:
         visit = visiting(server)
         shown: set[str] = set()
@@ -96,7 +96,7 @@ def test_labels_stay_text_whatever_stands_in_them(tmp_path: Path, visiting: Visi
 
 
 @pytest.mark.slow
-def test_two_models_that_differ_are_said_to(tmp_path: Path, visiting: Visiting):
+def test_reports_models_that_differ(tmp_path: Path, visiting: Visiting):
     labels = [f"<b>{digit}</b>" for digit in range(10)]
     with serving(bundles=[altered(tmp_path, "one"), altered(tmp_path, "other", labels=labels)]) as server:
         visit = visiting(server)
@@ -106,7 +106,7 @@ def test_two_models_that_differ_are_said_to(tmp_path: Path, visiting: Visiting):
         )
 
 
-def test_a_model_that_cannot_be_served_says_why(tmp_path: Path, visiting: Visiting):
+def test_shows_why_a_model_is_unavailable(tmp_path: Path, visiting: Visiting):
     broken = altered(tmp_path, "broken")
     (broken / "model.onnx").write_bytes(b"xx")
     with serving(bundles=[COMMITTED, broken]) as server:
@@ -116,7 +116,7 @@ def test_a_model_that_cannot_be_served_says_why(tmp_path: Path, visiting: Visiti
 
 
 @pytest.mark.slow
-def test_a_server_without_a_model_that_is_ready_says_so_until_there_is_one(visiting: Visiting):
+def test_reports_that_no_model_is_ready(visiting: Visiting):
     with serving("--model-control") as server:
         visit = visiting(server)
         card = visit.page.locator("#card")
@@ -129,7 +129,7 @@ def test_a_server_without_a_model_that_is_ready_says_so_until_there_is_one(visit
 
 
 @pytest.mark.slow
-def test_a_server_that_ends_is_missed_and_one_that_comes_back_answers_by_itself(visiting: Visiting):
+def test_reconnects_to_a_restarted_server(visiting: Visiting):
     with serving() as server:
         port = server.port
         visit = visiting(server)
@@ -146,7 +146,7 @@ def test_a_server_that_ends_is_missed_and_one_that_comes_back_answers_by_itself(
 
 
 @pytest.mark.slow
-def test_a_server_that_has_no_room_says_so_and_can_be_asked_again(tmp_path: Path, visiting: Visiting):
+def test_retries_after_a_full_queue(tmp_path: Path, visiting: Visiting):
     with holding(tmp_path, "--max-batch", 3, "--max-queue", 2) as held:
         visit = visiting(held.server)
         with held.engine.held():
@@ -154,7 +154,7 @@ def test_a_server_that_has_no_room_says_so_and_can_be_asked_again(tmp_path: Path
             held.queue(1)
             visit.draw(DIGITS[5])
             failure = visit.page.locator("#failure")
-            expect(failure).to_contain_text("2 requests wait already: try again later.")
+            expect(failure).to_contain_text("2 requests are already queued: try again later.")
             assert visit.bad == [(503, f"v2/models/{held.server.name}/infer")]
         wait_for(lambda: held.server.metrics()["in_flight"] == 0)
         failure.get_by_role("button", name="Try again").click()
@@ -162,13 +162,13 @@ def test_a_server_that_has_no_room_says_so_and_can_be_asked_again(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_the_key_is_asked_for_and_kept_for_the_tab_only(locked: Server, visiting: Visiting):
+def test_keeps_the_api_key_in_the_tab(locked: Server, visiting: Visiting):
     visit = visiting(locked, wait=False)
     dialog = visit.page.get_by_role("dialog", name="This server asks for an API key")
     field = dialog.get_by_label("API key")
     expect(field).to_be_focused()
     expect(field).to_have_attribute("type", "password")
-    expect(visit.page.locator("body")).not_to_contain_text("No model is ready")  # nobody knows yet
+    expect(visit.page.locator("body")).not_to_contain_text("No model is ready")  # unknown without a key
     visit.page.keyboard.press("Escape")
     field.fill("not-the-key-at-all")
     field.press("Enter")

@@ -1,4 +1,4 @@
-"""The web page's files as clients get them."""
+"""The files of the web page over HTTP."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ KEY = "sesame-sesame-sesame-sesame"
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that asks for a key."""
+    """A server that requires an API key."""
     file = tmp_path_factory.mktemp("key") / "key.txt"
     file.write_text(KEY)
     with serving("--api-key-file", file, headers={"Authorization": f"Bearer {KEY}"}) as server:
@@ -24,7 +24,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("path", sorted(PAGES))
-def test_a_file_is_there_for_everybody_and_may_load_nothing_from_elsewhere(path: str, locked: Server):
+def test_serves_a_file_without_a_key(path: str, locked: Server):
     reply = locked.get(path)
     assert (reply.status, reply.body) == (200, PAGES[path].content)
     policy = reply.headers["content-security-policy"]
@@ -36,22 +36,22 @@ def test_a_file_is_there_for_everybody_and_may_load_nothing_from_elsewhere(path:
 
 
 @pytest.mark.parametrize("path", ["/v2", "/metrics", "/web/", "/web/other.js", "/web/../web/app.js", "/index.html"])
-def test_everything_else_needs_the_key_as_ever(path: str, locked: Server):
+def test_other_paths_need_the_key(path: str, locked: Server):
     assert locked.get(path).status == 401
 
 
 @pytest.mark.parametrize("path", ["/web", "/web/", "/web/pages.py", "/web/..%2fpages.py", "/web/../pages.py"])
-def test_only_the_page_s_own_files_are_there(path: str, server: Server):
+def test_serves_only_the_page_s_files(path: str, server: Server):
     assert server.get(path).status == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_the_page_can_be_got_only(method: str, server: Server):
+def test_allows_only_get_and_head(method: str, server: Server):
     reply = server.request(method, "/")
     assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
 
 
-def test_head_tells_the_size_and_no_content(server: Server):
+def test_head_returns_the_size_only(server: Server):
     reply = server.request("HEAD", "/")
     assert (reply.status, reply.body) == (200, b"")
     assert int(reply.headers["content-length"]) == len(PAGES["/"].content)
@@ -59,24 +59,24 @@ def test_head_tells_the_size_and_no_content(server: Server):
 
 
 @pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}', "*"])
-def test_who_has_a_file_already_is_told_so(known: str, server: Server):
+def test_returns_304_for_a_known_tag(known: str, server: Server):
     tag = server.get("/web/app.js").headers["etag"]
     reply = server.request("GET", "/web/app.js", headers={"If-None-Match": known.format(tag)})
     assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", tag)
     assert reply.headers["cache-control"] == "no-cache"
 
 
-def test_who_has_another_one_gets_it(server: Server):
+def test_returns_the_file_for_another_tag(server: Server):
     reply = server.request("GET", "/web/app.js", headers={"If-None-Match": '"other"'})
     assert (reply.status, reply.body) == (200, PAGES["/web/app.js"].content)
 
 
-def test_the_page_can_be_left_out():
+def test_no_page_disables_the_page():
     with serving("--no-page") as server:
         assert [server.get(path).status for path in ("/", "/web/app.js", "/favicon.ico")] == [404] * 3
 
 
-def test_every_file_that_the_page_names_is_there():
+def test_references_exactly_the_served_files():
     named = set(re.findall(r'(?:href|src)="(web/[^"]+)"', PAGES["/"].content.decode()))
     for path, page in PAGES.items():
         if path.endswith(".js"):
@@ -84,18 +84,18 @@ def test_every_file_that_the_page_names_is_there():
     assert {f"/{name}" for name in named} | {"/", "/favicon.ico", "/web/index.html"} == set(PAGES)
 
 
-def test_the_page_names_no_other_host_and_holds_nothing_that_its_policy_forbids():
+def test_pages_follow_the_security_policy():
     for path, page in PAGES.items():
         text = page.content.decode().replace("http://www.w3.org/2000/svg", "")
         assert "://" not in text, path
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|<style|style=", text), path
 
 
-def test_the_page_takes_some_tens_of_kilobytes():
+def test_the_page_is_small():
     assert sum(len(page.content) for page in {id(page): page for page in PAGES.values()}.values()) < 80_000
 
 
-def test_its_files_stay_readable():
+def test_files_are_short():
     folder = Path(__file__).parents[3] / "edgecnn" / "server" / "web" / "static"
     for file in folder.iterdir():
         assert len(file.read_text().splitlines()) <= 250, file.name

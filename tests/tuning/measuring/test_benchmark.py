@@ -1,4 +1,4 @@
-"""A benchmark of real bundles, its record, and what is said of two of them."""
+"""Benchmarks of real bundles, their files, and comparisons."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ def measured(fp32_bundle: Bundle, int8_bundle: Bundle) -> Benchmark:
     return quick(fp32_bundle, int8_bundle, candidates=settings(installed(), threads=[1], streams=STREAMS))
 
 
-def test_every_combination_is_measured(measured: Benchmark):
+def test_measures_every_combination(measured: Benchmark):
     assert not measured.failed
     found = {(each.bundle, each.setting.backend, each.setting.streams) for each in measured.results}
     assert len(found) == len(measured.results) == 4 * len(STREAMS)
@@ -40,7 +40,7 @@ def test_every_combination_is_measured(measured: Benchmark):
         assert len(each.speed.turns_ms) == 4
 
 
-def test_the_share_of_the_peak(measured: Benchmark, int8_bundle: Bundle):
+def test_computes_the_share_of_the_peak(measured: Benchmark, int8_bundle: Bundle):
     assert int8_bundle.manifest.macs
     for each in measured.results:
         expected = 2 * int8_bundle.manifest.macs * each.speed.images_per_s.value / 1e12
@@ -49,46 +49,46 @@ def test_the_share_of_the_peak(measured: Benchmark, int8_bundle: Bundle):
     assert set(measured.peaks) == {f"{precision}, {number}" for precision in ("fp32", "int8") for number in threads}
 
 
-def test_what_does_not_run_here_is_told_and_the_others_go_on(committed: Bundle):
+def test_reports_a_setting_that_does_not_run(committed: Bundle):
     found = quick(committed, candidates=[Setting("onnxruntime", precision="bf16"), Setting("onnxruntime")])
     assert [each.setting for each in found.results] == [Setting("onnxruntime")]
     assert "bf16" in found.failed[0].reason
 
 
-def test_an_engine_that_crashes_is_told_and_the_others_go_on(committed: Bundle, fake_openvino: Callable[[str], None]):
+def test_continues_after_an_engine_crash(committed: Bundle, fake_openvino: Callable[[str], None]):
     fake_openvino("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
     found = quick(committed, candidates=settings(["openvino", "onnxruntime"], threads=[usable_cores()]))
     assert [each.setting.backend for each in found.results] == ["onnxruntime"]
     assert found.failed[0].reason == "openvino crashed: SIGSEGV"
 
 
-def test_a_record_is_read_back_as_it_was_written(measured: Benchmark, tmp_path: Path):
+def test_reads_back_a_benchmark(measured: Benchmark, tmp_path: Path):
     (tmp_path / "old.json").write_text(schema.dump(measured))
     assert read_benchmark(tmp_path / "old.json") == measured
 
 
-def test_the_peak_is_measured_apart_and_a_precision_that_nothing_computes_in_has_none():
+def test_measures_the_peak_in_a_child():
     found = peak_apart("int8", 1)
     assert found is not None
     assert found > 1e8
 
 
-def test_a_record_without_rounds_is_refused(measured: Benchmark, tmp_path: Path):
+def test_rejects_a_benchmark_without_rounds(measured: Benchmark, tmp_path: Path):
     document = schema.plain(measured) | {"yardstick_ms": []}
     (tmp_path / "old.json").write_text(json.dumps(document))
-    with pytest.raises(EdgecnnError, match="one positive time a round"):
+    with pytest.raises(EdgecnnError, match="one positive time per round"):
         read_benchmark(tmp_path / "old.json")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"results": 3}'])
-def test_what_is_no_record_is_refused_in_one_line(content: str, tmp_path: Path):
+def test_rejects_other_files(content: str, tmp_path: Path):
     (tmp_path / "old.json").write_text(content)
-    with pytest.raises(EdgecnnError, match="is no benchmark"):
+    with pytest.raises(EdgecnnError, match="is not a benchmark"):
         read_benchmark(tmp_path / "old.json")
 
 
 def slowed(benchmark: Benchmark, factor: float, *, machine: float = 1.0) -> Benchmark:
-    """The same benchmark of another day: every candidate so many times as slow, and the machine itself."""
+    """Return the benchmark with times multiplied by `factor`, on a machine that is `machine` times as slow."""
     results = tuple(
         dataclasses.replace(
             each,
@@ -101,7 +101,7 @@ def slowed(benchmark: Benchmark, factor: float, *, machine: float = 1.0) -> Benc
 
 
 def steady(benchmark: Benchmark) -> Benchmark:
-    """The same benchmark on a machine without moods."""
+    """Return the benchmark with constant times of the machine."""
     results = tuple(
         dataclasses.replace(each, speed=dataclasses.replace(each.speed, turns_ms=(1.0, 1.01, 0.99, 1.0)))
         for each in benchmark.results
@@ -109,7 +109,7 @@ def steady(benchmark: Benchmark) -> Benchmark:
     return dataclasses.replace(benchmark, results=results, yardstick_ms=(1.0,) * 4)
 
 
-def test_what_takes_twice_as_long_is_slower_and_what_takes_as_long_is_not(measured: Benchmark):
+def test_detects_slower_and_faster_results(measured: Benchmark):
     before = steady(measured)
     found = compare(before, slowed(before, 2.0))
     assert [each.verdict for each in found.changes] == ["slower"] * len(before.results)
@@ -119,12 +119,12 @@ def test_what_takes_twice_as_long_is_slower_and_what_takes_as_long_is_not(measur
     assert {each.verdict for each in compare(before, slowed(before, 0.5)).changes} == {"faster"}
 
 
-def test_a_machine_that_has_become_slower_as_a_whole_is_not_the_engines_fault(measured: Benchmark):
+def test_ignores_a_slower_machine(measured: Benchmark):
     before = steady(measured)
     assert {each.verdict for each in compare(before, slowed(before, 1.0, machine=1.5)).changes} == {"the same"}
 
 
-def test_what_only_one_of_them_has_measured_is_not_compared(measured: Benchmark):
+def test_compares_only_common_results(measured: Benchmark):
     fewer = dataclasses.replace(measured, results=measured.results[1:])
     assert len(compare(measured, fewer).changes) == len(measured.results) - 1
     assert len(compare(measured, fewer).missing) == 1

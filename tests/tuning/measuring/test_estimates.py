@@ -1,4 +1,4 @@
-"""Intervals hold what they promise."""
+"""Estimates: coverage of the intervals, and the values."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from edgecnn.tuning.measuring.turn import Turn
 
 
 def turns(draw: np.random.Generator, median_ms: float) -> list[Turn]:
-    """Twelve turns whose machine is slower or faster as a whole, and whose runs scatter besides."""
+    """Return twelve turns with random variation between turns and between runs."""
     found = []
     for _ in range(12):
         times = median_ms * np.exp(draw.normal(0, 0.05)) * np.exp(draw.normal(0, 0.02, 20))
@@ -17,7 +17,7 @@ def turns(draw: np.random.Generator, median_ms: float) -> list[Turn]:
 
 
 @pytest.mark.slow
-def test_the_interval_of_a_median_holds_the_truth():
+def test_interval_of_a_median_covers_the_truth():
     draw = np.random.default_rng(0)
     held = 0
     for _ in range(60):
@@ -26,7 +26,7 @@ def test_the_interval_of_a_median_holds_the_truth():
     assert held >= 50  # a bootstrap of twelve turns is a little too narrow
 
 
-def test_percentiles_and_throughput_are_those_of_all_runs():
+def test_percentiles_and_throughput_use_all_runs():
     found = speed([Turn((1.0, 2.0, 3.0), 6, 0.006), Turn((4.0, 5.0, 6.0), 6, 0.015)])
     assert found.p50_ms.value == 3.5
     assert found.p90_ms.value == pytest.approx(5.5)
@@ -36,12 +36,12 @@ def test_percentiles_and_throughput_are_those_of_all_runs():
     assert found.turns_ms == (2.0, 5.0)
 
 
-def test_the_same_turns_give_the_same_interval():
+def test_intervals_are_reproducible():
     same = turns(np.random.default_rng(0), 10.0)
     assert speed(same) == speed(same)
 
 
-def test_a_ratio_is_sure_although_the_machine_drifts_because_the_drift_hits_both():
+def test_ratios_cancel_drifts_of_the_machine():
     draw = np.random.default_rng(0)
     moods = np.exp(draw.normal(0, 0.5, 12))
     slow = list(20 * moods * np.exp(draw.normal(0, 0.01, 12)))
@@ -56,7 +56,7 @@ def rounds(draw: np.random.Generator, median_ms: float, *, machine: float = 1.0)
     return Rounds(tuple(times), tuple(machine * np.exp(draw.normal(0, 0.02, 12))))
 
 
-def test_a_change_is_relative_and_its_interval_excludes_zero_only_where_it_is_real():
+def test_change_is_corrected_by_the_yardstick():
     draw = np.random.default_rng(0)
     before = rounds(draw, 10)
     slower = change(before, rounds(draw, 12))

@@ -1,4 +1,4 @@
-"""The peak of a machine: the packaged graphs compute what is counted, in the precision that is named."""
+"""The machine's peak: number of operations and precision of the packaged graphs."""
 
 import math
 import sys
@@ -32,7 +32,7 @@ def packaged(precision: PeakPrecision) -> Path:
 
 
 def expected(images: np.ndarray) -> np.ndarray:
-    """The chain in float64: all taps of a window weigh the same, and channels are mixed by the pattern."""
+    """Return the result in float64. All taps of a window have the same weight; `PATTERN` mixes the channels."""
     rows = np.array([np.roll(peak_graph.PATTERN, row) for row in range(8)]) / sum(peak_graph.PATTERN)
     mixing = np.tile(rows, (SHAPE[-1] // 8, SHAPE[-1] // 8)) / (SHAPE[-1] // 8)
     maps = images / 255
@@ -43,21 +43,21 @@ def expected(images: np.ndarray) -> np.ndarray:
 
 
 def uneven() -> np.ndarray:
-    """Images whose channels differ, so that weights in the wrong order give other numbers."""
+    """Return images whose channels differ, so that a wrong order of the weights changes the result."""
     levels = np.array([250, 10, 200, 30, 90, 220, 60, 140]).repeat(SHAPE[-1] // 8).reshape(8, -1).T.ravel()
     noise = np.random.default_rng(0).integers(-10, 6, SHAPE)
     return (levels + noise).astype(np.uint8)
 
 
 @GRAPHS
-def test_the_script_writes_what_is_packaged_and_that_is_small(precision: PeakPrecision):
+def test_packaged_graph_is_reproducible_and_small(precision: PeakPrecision):
     content = packaged(precision).read_bytes()
     assert peak_graph.graph(precision).SerializeToString(deterministic=True) == content
     assert len(content) < 10_000
 
 
 @GRAPHS
-def test_the_operations_that_are_counted_are_those_of_the_graph(precision: PeakPrecision):
+def test_counts_the_operations_of_the_graph(precision: PeakPrecision):
     model = onnx.shape_inference.infer_shapes(peak_graph.graph(precision), strict_mode=True, data_prop=True)
     shapes = {
         info.name: [dimension.dim_value for dimension in info.type.tensor_type.shape.dim]
@@ -69,23 +69,23 @@ def test_the_operations_that_are_counted_are_those_of_the_graph(precision: PeakP
     assert shapes["image"][1:] == list(peak._SHAPE)
 
 
-def test_the_weights_are_portable():
+def test_weights_are_portable():
     assert max(peak_graph.PATTERN) == PORTABLE_RANGE
     assert min(peak_graph.PATTERN) > 0
 
 
 @ENGINES
 @GRAPHS
-def test_every_engine_gives_the_right_numbers(engine: str, precision: PeakPrecision):
+def test_engines_compute_the_correct_result(engine: str, precision: PeakPrecision):
     images = uneven()
     session = get_backend(engine).open(packaged(precision), SessionOptions(threads=1))
     found, right = session.run(images), expected(images)
     assert np.ptp(right) > 0.05
-    # Each layer is rounded to a level: half a level at most, and what follows averages it.
+    # Each layer rounds by at most half a level, and the later layers average it.
     assert np.abs(found - right).max() < (1e-5 if precision == "fp32" else 4 * 0.5 / 255)
 
 
-def test_onnx_runtime_computes_the_int8_graph_in_int8(tmp_path: Path):
+def test_onnx_runtime_runs_int8_in_int8(tmp_path: Path):
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -97,7 +97,7 @@ def test_onnx_runtime_computes_the_int8_graph_in_int8(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("precision", "integers"), [("int8", peak_graph.LAYERS), ("fp32", 0)])
-def test_openvino_computes_each_graph_in_its_own_precision(precision: PeakPrecision, integers: int):
+def test_openvino_runs_each_graph_in_its_precision(precision: PeakPrecision, integers: int):
     import openvino
 
     compiled = openvino.Core().compile_model(str(packaged(precision)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -109,40 +109,40 @@ def test_openvino_computes_each_graph_in_its_own_precision(precision: PeakPrecis
 
 @ENGINES
 @GRAPHS
-def test_a_peak_is_positive_and_finite(engine: str, precision: PeakPrecision):
+def test_peak_is_positive_and_finite(engine: str, precision: PeakPrecision):
     found = measure_peak(get_backend(engine), precision=precision, threads=1, seconds=0.01)
     assert 0 < found < math.inf
 
 
-def test_the_machines_peak_is_the_higher_engines_and_names_it():
+def test_machine_peak_names_the_fastest_engine():
     found = machine_peak("int8", 2, seconds=0.01)
     assert found.engine in installed()
     assert 0 < found.ops_per_s < math.inf
 
 
-def test_an_engine_without_the_precision_says_so_and_is_left_out():
+def test_skips_engines_without_the_precision():
     with pytest.raises(PrecisionUnavailable):
         measure_peak(get_backend("onnxruntime"), precision="bf16", threads=1, seconds=0.01)
     try:
         assert machine_peak("bf16", 1, seconds=0.01).engine == "openvino"
-    except EngineError as error:  # this processor has none
+    except EngineError as error:  # no BF16 on this processor
         assert isinstance(error, PrecisionUnavailable)  # noqa: PT017
 
 
-def test_without_an_engine_there_is_no_peak(monkeypatch: pytest.MonkeyPatch):
+def test_peak_requires_an_engine(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(peak, "installed", lambda: ())
     with pytest.raises(EngineMissing, match="no engine is installed"):
         machine_peak("fp32", 1)
 
 
 @pytest.mark.parametrize("threads", [0, -1])
-def test_no_threads_is_a_usage_error(threads: int):
+def test_rejects_threads_below_one(threads: int):
     with pytest.raises(UsageError, match=f"found {threads}"):
         measure_peak(Counting(), precision="fp32", threads=threads)
 
 
 class Counting:
-    """An engine that notes what it is asked, and answers at once."""
+    """An engine that records its calls, and returns at once."""
 
     name = "counting"
     symmetric_int8_only: frozenset[str] = frozenset()
@@ -183,9 +183,9 @@ class Answers:
         ("int8", "peak_int8.onnx", "fp32"),
     ],
 )
-def test_each_precision_has_its_graph_and_each_thread_its_image(precision: PeakPrecision, graph: str, floats: str):
+def test_runs_one_image_per_thread(precision: PeakPrecision, graph: str, floats: str):
     engine = Counting()
     measure_peak(engine, precision=precision, threads=3, seconds=0)
     ((name, options),) = engine.asked
     assert (name, options.precision, options.threads, options.device) == (graph, floats, 3, "cpu")
-    assert engine.batches == [3] * (1 + peak._LEAST_RUNS) + [0]  # one to prepare; closed at the end
+    assert engine.batches == [3] * (1 + peak._LEAST_RUNS) + [0]  # the first run is the warm-up; 0 is `close`

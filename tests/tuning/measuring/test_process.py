@@ -1,4 +1,4 @@
-"""A candidate in a process of its own: what it tells, and how it may end."""
+"""A candidate in its own process: its answers, and its failures."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ ENGINES = pytest.mark.parametrize("engine", installed())
 
 
 @ENGINES
-def test_a_worker_runs_what_it_was_told_to(engine: str):
+def test_worker_runs_the_setting(engine: str):
     with Worker(COMMITTED, Setting(engine, threads=1, batch=3)) as worker:
         assert worker.opened.session.engine == engine
         assert worker.opened.session.threads == 1
@@ -35,73 +35,71 @@ def test_a_worker_runs_what_it_was_told_to(engine: str):
 
 
 @pytest.mark.slow
-def test_the_pytorch_reference_is_a_worker_too():
+def test_worker_runs_pytorch():
     with Worker(COMMITTED, Setting("pytorch", threads=2), modules={"pytorch": "edgecnn.pipeline.measured"}) as worker:
         assert worker.opened.session.engine == "pytorch"
         assert worker.turn(0.05).images > 0
 
 
-def test_a_setting_that_the_engine_refuses_is_an_engine_error():
+def test_raises_if_the_engine_rejects_a_setting():
     with pytest.raises(EngineError, match="bf16"):
         Worker(COMMITTED, Setting("onnxruntime", precision="bf16"))
 
 
-def test_a_bundle_that_is_not_there_is_told_by_its_name(tmp_path: Path):
+def test_names_a_missing_bundle(tmp_path: Path):
     with pytest.raises(EngineError, match="nowhere"):
         Worker(tmp_path / "nowhere", Setting("onnxruntime"))
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGILL", "SIGABRT", "SIGKILL"])
-def test_an_engine_that_crashes_is_named_with_its_signal(fake_openvino: Callable[[str], None], name: str):
+def test_names_the_signal_of_a_crash(fake_openvino: Callable[[str], None], name: str):
     fake_openvino(f"import os, signal\nos.kill(os.getpid(), signal.{name})")
     with pytest.raises(EngineCrashed, match=f"openvino crashed: {name}"):
         Worker(COMMITTED, Setting("openvino"))
 
 
-def test_an_engine_that_ends_the_process_is_told(fake_openvino: Callable[[str], None]):
+def test_reports_the_exit_code(fake_openvino: Callable[[str], None]):
     fake_openvino("import os, sys\nprint('no licence', file=sys.stderr, flush=True)\nos._exit(42)")
     with pytest.raises(EngineCrashed, match="exit code 42, no licence"):
         Worker(COMMITTED, Setting("openvino"))
 
 
-def test_an_engine_that_hangs_is_ended(fake_openvino: Callable[[str], None]):
+def test_ends_an_engine_that_hangs(fake_openvino: Callable[[str], None]):
     fake_openvino("import time\ntime.sleep(600)")
     with pytest.raises(EngineCrashed, match="did not answer"):
         Worker(COMMITTED, Setting("openvino"), timeout_s=1)
 
 
-def test_what_an_engine_prints_disturbs_nobody(fake_openvino: Callable[[str], None]):
+def test_ignores_output_of_the_engine(fake_openvino: Callable[[str], None]):
     fake_openvino("import os\nprint('hello')\nos.write(1, b'hello\\n')\nraise ImportError('broken')")
     with pytest.raises(EngineError, match="broken"):
         Worker(COMMITTED, Setting("openvino"))
 
 
 @pytest.mark.parametrize("answer", ["{half", "[1, 2]", "\\xff\\xfe", "{}"])
-def test_an_answer_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str):
+def test_rejects_an_invalid_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str):
     (tmp_path / "babbler.py").write_text(f"import sys\nsys.stdout.buffer.write(b'{answer}\\n')")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    with pytest.raises(EngineCrashed, match="cannot be read"):
+    with pytest.raises(EngineCrashed, match="sent an invalid answer"):
         Worker(COMMITTED, Setting("x"), modules={"x": "babbler"})
 
 
 @pytest.mark.slow
-def test_a_child_that_closes_its_pipe_and_stays_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_ends_a_child_that_closed_its_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "sitter.py").write_text("import os, time\nos.close(1)\ntime.sleep(600)")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    with pytest.raises(EngineCrashed, match="hung while it ended"):
+    with pytest.raises(EngineCrashed, match="hung while exiting"):
         Worker(COMMITTED, Setting("x"), modules={"x": "sitter"})
 
 
-def test_a_namesake_in_the_working_directory_is_not_taken_for_a_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_ignores_modules_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "queue.py").write_text("raise RuntimeError('not the library')")
     monkeypatch.chdir(tmp_path)
     with Worker(COMMITTED, Setting("onnxruntime")) as worker:
         assert worker.turn(0.01).images > 0
 
 
-def test_a_worker_that_dies_in_a_turn_fails_and_the_candidate_says_how(committed: Bundle):
+def test_candidate_reports_a_killed_worker(committed: Bundle):
     with Candidate(committed, Setting("onnxruntime")) as candidate:
         assert candidate.open(warm_up_s=0.2)
         assert candidate._worker is not None
@@ -112,7 +110,7 @@ def test_a_worker_that_dies_in_a_turn_fails_and_the_candidate_says_how(committed
         assert not candidate.open()
 
 
-def test_a_worker_ends_when_its_parent_is_killed():
+def test_worker_ends_with_its_parent():
     code = f"""
 import os, signal
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""An engine that does as a test says, and computes with ONNX Runtime; in front of the real package of this name.
+"""A controllable engine that computes with ONNX Runtime and shadows the package `openvino`.
 
-The folder `HELD_ENGINE` holds what it is told, each a file: `hold` (runs wait until it is gone), `hold-NAME` (those of
-that bundle), `pace` (seconds that each run takes at least), `crash` (the next run ends the process with this signal),
-`memory` (each run asks for so many X
+Files in the folder `HELD_ENGINE` control it: `hold` (runs wait until it is deleted), `hold-NAME` (the same for one
+bundle), `pace` (minimum seconds per run), `crash` (the next run ends the process with this signal), `crash-NAME`
+(loading that bundle does), `memory` (bytes that each run allocates). It appends the images of each run to `runs`.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import onnxruntime
 __version__ = "2026.0.0"
 _FOLDER = Path(os.environ["HELD_ENGINE"])
 _PACE_S = 0.002
-"""No run is so short that the server does it between two requests: while it is held, the server is not."""
+"""Minimum time of a run: long enough that the server cannot finish one between two requests."""
 _PROPERTIES = {"EXECUTION_DEVICES": ["CPU"], "INFERENCE_PRECISION_HINT": "f32"}
 
 

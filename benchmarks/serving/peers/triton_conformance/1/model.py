@@ -1,4 +1,4 @@
-"""A model of Triton's Python backend as its guide shows one; the server imports it as `model.py`."""
+"""A model for Triton's Python backend as in its guide; the server imports it as `model.py`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from onnx_model import Model
 
 
 class TritonPythonModel:
-    """Our graph behind it."""
+    """A model with edgecnn's graph."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Open the session."""
