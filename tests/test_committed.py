@@ -29,4 +29,4 @@ def test_committed_bundle_can_be_rebuilt():
         [sys.executable, "scripts/bundle.py", "--check"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "gives its answers" in done.stdout
+    assert "agrees with it" in done.stdout

@@ -10,6 +10,7 @@ from PIL import Image
 from repository import COMMITTED
 
 QUICK = ("--rounds", "4", "--turn", "0.02")
+STEADY = (*QUICK, "--rounds", "12")  # the median is robust against a few disturbed rounds
 ORT = ("--backend", "onnxruntime")
 
 
@@ -50,7 +51,7 @@ def test_combines_repeated_options(edgecnn: Callable, tmp_path: Path):
 @pytest.fixture
 def old(edgecnn: Callable, known_peak: None, tmp_path: Path) -> Callable[[float], Path]:
     """Run a benchmark and return a function that writes its record with scaled times."""
-    record = json.loads(edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--json").out)
+    record = json.loads(edgecnn("benchmark", COMMITTED, *STEADY, *ORT, "--json").out)
 
     def write(factor: float) -> Path:
         changed = json.loads(json.dumps(record))
@@ -65,11 +66,11 @@ def old(edgecnn: Callable, known_peak: None, tmp_path: Path) -> Callable[[float]
 
 @pytest.mark.slow
 def test_exits_with_3_if_slower(edgecnn: Callable, old: Callable[[float], Path], tmp_path: Path):
-    slower = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", old(0.05))
+    slower = edgecnn("benchmark", COMMITTED, *STEADY, *ORT, "--compare", old(0.05))
     assert slower.code == 3
     assert "1 of 1 are slower" in slower.error
     assert "slower" in slower.out
-    faster = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", old(20), "--json")
+    faster = edgecnn("benchmark", COMMITTED, *STEADY, *ORT, "--compare", old(20), "--json")
     assert faster.code == 0, faster.err
     assert json.loads(faster.out)["comparison"]["changes"][0]["verdict"] == "faster"
     (tmp_path / "next.json").write_text(faster.out)  # this output is the record of the next comparison

@@ -155,7 +155,7 @@ def test_warns_if_max_batch_exceeds_max_body():
         assert "a batch of --max-batch 1024 images has 1048576 bytes, more than --max-body-mb 1 allows" in line
     process, lines = start(*options, "--strict")
     assert process.wait(TIMEOUT_S) == 1
-    wait_for(lambda: any("--max-body-mb 1 admits" in line for line in lines))
+    wait_for(lambda: any("--max-body-mb 1 allows" in line for line in lines))
 
 
 def test_rejects_metadata_over_the_limit(asker: Asker):
