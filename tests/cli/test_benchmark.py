@@ -68,7 +68,7 @@ def old(edgecnn: Callable, known_peak: None, tmp_path: Path) -> Callable[[float]
 def test_exits_with_3_if_slower(edgecnn: Callable, old: Callable[[float], Path], tmp_path: Path):
     slower = edgecnn("benchmark", COMMITTED, *STEADY, *ORT, "--compare", old(0.05))
     assert slower.code == 3
-    assert "1 of 1 are slower" in slower.error
+    assert "1 of 1 results are slower" in slower.error
     assert "slower" in slower.out
     faster = edgecnn("benchmark", COMMITTED, *STEADY, *ORT, "--compare", old(20), "--json")
     assert faster.code == 0, faster.err
