@@ -235,6 +235,7 @@ def test_crashed_unpack_leaves_old_or_new(
         assert [path.name for path in place.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "how", "ending"), ways("new", "replaced", quick="replaced"), indirect=["ending"])
 def test_crashed_pack_leaves_old_or_new(kind: str, how: str, archive: Path, ending: Ending, tmp_path: Path):
     base = tmp_path / "place"

@@ -168,6 +168,7 @@ def test_labels_follow_each_server(bundle_copy: Path):
         assert worded.label == f"number {plain.label}"
 
 
+@pytest.mark.slow
 def test_labels_follow_a_new_version(bundle_copy: Path, tmp_path: Path):
     versions = tmp_path / "served" / "digits"
     shutil.copytree(COMMITTED, versions / "1")

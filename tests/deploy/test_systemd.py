@@ -89,6 +89,7 @@ def test_unit_command_serves_with_the_credential_key(tmp_path: Path):
         assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_service_follows_install_and_rollback(edgecnn, tmp_path: Path):
     models, archive = tmp_path / "models", tmp_path / f"{COMMITTED.name}.tar"
     put(tmp_path, 2)

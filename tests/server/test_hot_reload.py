@@ -206,6 +206,7 @@ def test_keeps_the_old_version_if_the_new_is_bad(folder: Path, fault: str):  # 7
         assert entry(server)["reason"] == ""
 
 
+@pytest.mark.slow
 def test_serves_a_version_once_it_is_complete(folder: Path):  # 78
     put(folder, 1)
     with serving(*QUICK, bundles=[folder], name=NAME) as server:
@@ -217,6 +218,7 @@ def test_serves_a_version_once_it_is_complete(folder: Path):  # 78
         assert entry(server)["version"] == "2"
 
 
+@pytest.mark.slow
 def test_keeps_the_old_version_if_the_engine_crashes(folder: Path, tmp_path: Path):  # 78
     put(folder, 1)
     (tmp_path / "engine").mkdir()

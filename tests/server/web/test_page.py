@@ -130,6 +130,7 @@ def test_shows_five_labels_and_the_times(server: Server, visiting: Visiting):
     assert sum(parts) == pytest.approx(total, rel=0.05, abs=0.1)
 
 
+@pytest.mark.slow
 def test_compares_two_bundles_of_one_reference(pair: Server, visiting: Visiting):
     visit = visiting(pair)
     visit.draw(DIGITS[3])

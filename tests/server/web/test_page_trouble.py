@@ -48,6 +48,7 @@ def locked(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 def test_reports_a_text_named_jpeg(server: Server, visiting: Visiting):
     visit = visiting(server)
     visit.drop("notes.jpg", "image/jpeg", b"milk, bread, butter")
