@@ -54,9 +54,12 @@ devices-quick: install  ## the same for the committed bundle on a Raspberry Pi 4
 bundle: install  ## rebuild exported/lenet-digits-int8 and hold it against the committed one
 	$(BIN)/python scripts/bundle.py
 
-docs: install  ## build the documentation in build/site; offline once its packages are installed
+.venv/docs: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
-	$(BIN)/python scripts/docs.py
+	@touch $@
+
+docs: .venv/docs  ## build the documentation in build/site; offline once its packages are installed
+	$(BIN)/python -m scripts.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean:  ## delete what was built, .venv too

@@ -8,18 +8,26 @@ import re
 import shutil
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[1]
-PAGES = ("*.md", "docs/**/*.md", "*/README.md", "deploy/*/README.md", "benchmarks/results/*.md")
+from benchmarks.common.results import REPOSITORY
+
+FOLDERS = (".", "docs/**", "exported", "calibration", "deploy/**", "benchmarks", "oip-conformance")
+"""Folders with pages that people write."""
+RESULTS = "benchmarks/results"
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
+
+
+def pages(*folders: str) -> list[Path]:
+    """Return the pages in some folders, sorted."""
+    return sorted(path for folder in folders for path in REPOSITORY.glob(f"{folder}/*.md"))
 
 
 def main() -> None:
     """Copy every page, and every file that a page links to."""
     target = REPOSITORY / "build" / "docs"
     shutil.rmtree(target, ignore_errors=True)
-    pages = {path for pattern in PAGES for path in REPOSITORY.glob(pattern)}
-    linked = {(page.parent / link).resolve() for page in pages for link in LINK.findall(page.read_text())}
-    for source in pages | {path for path in linked if path.is_file()}:
+    found = set(pages(*FOLDERS, RESULTS))
+    linked = {(page.parent / link).resolve() for page in found for link in LINK.findall(page.read_text())}
+    for source in found | {path for path in linked if path.is_file()}:
         copy = target / source.relative_to(REPOSITORY)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)

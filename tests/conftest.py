@@ -74,7 +74,7 @@ def int8_bundle(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def both_bundles(fp32_bundle: Bundle, int8_bundle: Bundle, tmp_path: Path) -> Path:
-    """A folder with both bundles of one reference, and a folder that is not a bundle."""
+    """Return a folder with both bundles of one reference, and a folder that is not a bundle."""
     folder = tmp_path / "both"
     (folder / "notes").mkdir(parents=True)
     for bundle in (fp32_bundle, int8_bundle):

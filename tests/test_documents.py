@@ -6,19 +6,9 @@ import pytest
 from deployment import edgecnn_commands, parsed
 from repository import REPOSITORY
 
-DOCUMENTS = sorted(
-    path
-    for pattern in (
-        "*.md",
-        "docs/**/*.md",
-        "exported/*.md",
-        "calibration/*.md",
-        "deploy/**/*.md",
-        "benchmarks/*.md",
-        "oip-conformance/*.md",
-    )
-    for path in REPOSITORY.glob(pattern)
-)
+from scripts.docs import FOLDERS, pages
+
+DOCUMENTS = pages(*FOLDERS)
 MAKEFILE = (REPOSITORY / "Makefile").read_text()
 
 

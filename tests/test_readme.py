@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from repository import REPOSITORY
+from snippets import run_snippet
 
 from edgecnn.host.child import child_environment
 
@@ -26,12 +27,7 @@ def test_has_at_most_900_words():
 
 
 def test_python_example_runs():
-    command = [sys.executable, "-W", "error", "-c", example("In Python", "python")]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=child_environment(), capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "\n7 " in done.stdout
+    assert "\n7 " in run_snippet(example("In Python", "python"))
 
 
 @pytest.mark.slow

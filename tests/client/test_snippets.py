@@ -1,14 +1,11 @@
 """The Python snippets of docs/serving.md that use HTTP run unchanged in a clone."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 from repository import REPOSITORY
 from server_process import Server
-
-from edgecnn.host.child import child_environment
+from snippets import run_snippet
 
 PAGE = (REPOSITORY / "docs" / "serving.md").read_text()
 SNIPPETS = [block for block in re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S) if "127.0.0.1:8080" in block]
@@ -20,10 +17,4 @@ def test_finds_snippets():
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=map(str, range(len(SNIPPETS))))
 def test_runs_each_snippet(snippet: str, server: Server):
-    code = snippet.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
-    command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=child_environment(), capture_output=True, text=True, timeout=600, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+    assert run_snippet(snippet.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}"))
