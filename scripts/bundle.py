@@ -15,8 +15,8 @@ import onnx
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.exporting import export
+from edgecnn.pipeline.quantization.calibration_config import open_calibration
 from edgecnn.pipeline.quantization.quantizing import quantize
-from edgecnn.pipeline.quantization.recipe import open_calibration
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.training.loop import train
 from edgecnn.pipeline.training.recipes import recipe

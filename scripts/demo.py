@@ -16,8 +16,8 @@ from edgecnn.bundle.store import open_bundle
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.torch_session import TorchSession
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
-from edgecnn.runtime.engines.backend import Session
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.engine import Session
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.rates import Estimate
 from edgecnn.tuning.measuring.estimates import median_ms
@@ -38,7 +38,7 @@ def main() -> None:
     compare = f"--data digits --reference {CHECKPOINT}"
     records = {
         (bundle, engine): edgecnn(
-            f"verify {bundle} --backend {engine} {compare} --record {record_file(bundle, engine)} --json"
+            f"verify {bundle} --engine {engine} {compare} --record {record_file(bundle, engine)} --json"
         )
         for bundle in (FP32, INT8)
         for engine in installed()
@@ -84,7 +84,7 @@ def latencies() -> dict[str, Estimate]:
     sessions: dict[str, Session] = {"pytorch": TorchSession(read_checkpoint(CHECKPOINT).reference)}
     for bundle in (FP32, INT8):
         for engine in installed():
-            sessions[f"{bundle}{engine}"] = open_session(open_bundle(bundle), backend=engine)
+            sessions[f"{bundle}{engine}"] = open_session(open_bundle(bundle), engine=engine)
     return median_ms(sessions, open_bundle(FP32).self_test().images[:1])
 
 

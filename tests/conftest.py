@@ -91,9 +91,9 @@ def full_range(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) ->
 def _quantized(
     parent: Bundle, name: str, factory: pytest.TempPathFactory, calibration: str | Path, *, full_range: bool = False
 ) -> Bundle:
+    from edgecnn.pipeline.quantization.calibration_config import open_calibration
     from edgecnn.pipeline.quantization.options import QuantizationOptions
     from edgecnn.pipeline.quantization.quantizing import quantize
-    from edgecnn.pipeline.quantization.recipe import open_calibration
 
     def build(out: Path) -> None:
         quantize(parent, open_calibration(str(calibration)), out, options=QuantizationOptions(full_range=full_range))

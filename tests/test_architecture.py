@@ -264,7 +264,7 @@ def test_packing_and_installing_load_no_engine():
 
 def test_runtime_loads_one_engine_and_no_pipeline():
     bundle = PACKAGE.parent / "exported" / "lenet-digits-int8"
-    code = f"import edgecnn\nc = edgecnn.load({str(bundle)!r}, backend='onnxruntime')\n"
+    code = f"import edgecnn\nc = edgecnn.load({str(bundle)!r}, engine='onnxruntime')\n"
     code += "c.predict(c.bundle.self_test().images[0])"
     assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL", "onnxruntime"}
 
@@ -284,7 +284,7 @@ def test_supervisor_loads_no_signature_library(tmp_path: Path):
 def test_worker_loads_one_engine_and_no_pipeline():
     code = "from pathlib import Path\nfrom edgecnn.server.models.loading import load\n"
     code += "from edgecnn.server.options import ServeOptions\nimport edgecnn.server.worker\n"
-    code += f"load(Path({str(COMMITTED)!r}), ServeOptions(backend='onnxruntime'), 1).session.close()"
+    code += f"load(Path({str(COMMITTED)!r}), ServeOptions(engine='onnxruntime'), 1).session.close()"
     assert loaded_by(code) & set(HEAVY) == {"numpy", "PIL", "onnxruntime"}
 
 
@@ -297,7 +297,7 @@ def test_quantization_and_data_load_no_torch():
 def test_verify_with_recorded_logits_loads_one_engine(
     on_a_device: OnADevice,
 ):
-    arguments = ["verify", COMMITTED, "--backend", "onnxruntime", "--data", on_a_device.folder]
+    arguments = ["verify", COMMITTED, "--engine", "onnxruntime", "--data", on_a_device.folder]
     arguments += ["--reference", on_a_device.reference]
     code = f"import sys; sys.argv = {['edgecnn', *map(str, arguments)]}\nfrom edgecnn.cli.main import main\n"
     code += "try: main()\nexcept SystemExit as done: assert not done.code"

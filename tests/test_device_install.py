@@ -121,12 +121,12 @@ def test_tunes_a_bundle_and_uses_its_profile(device: Path, tmp_path: Path):
         device, "-m", "edgecnn", "benchmark", str(BUNDLE), "--rounds", "4", "--turn", "0.02", "--json", cwd=tmp_path
     )
     assert measured.returncode == 0, measured.stderr
-    assert [each["setting"]["backend"] for each in json.loads(measured.stdout)["results"]] == ["onnxruntime"]
+    assert [each["setting"]["engine"] for each in json.loads(measured.stdout)["results"]] == ["onnxruntime"]
     tuned = run(device, "-m", "edgecnn", "tune", str(BUNDLE.parent), "--budget", "1", "--json", cwd=tmp_path)
     assert tuned.returncode == 0, tuned.stderr
     profile = json.loads(tuned.stdout)["profile"]
     assert profile["site"]["engines"].keys() == {"onnxruntime"}
-    assert "PyTorch" not in profile["verdict"]
+    assert "PyTorch" not in profile["conclusion"]
     answer = run(device, "-m", "edgecnn", "predict", str(BUNDLE.parent), str(DIGIT), "--json", cwd=tmp_path)
     assert json.loads(answer.stdout)["session"]["threads"] == profile["choice"]["setting"]["threads"]
     plot = run(device, "-m", "edgecnn", "benchmark", str(BUNDLE), "--plot", str(tmp_path / "b.png"), cwd=tmp_path)
@@ -204,6 +204,6 @@ def test_remote_prediction_names_the_missing_extra(device: Path, tmp_path: Path)
 
 
 def test_missing_engine_names_the_extra(device: Path, tmp_path: Path):
-    done = run(device, "-m", "edgecnn", "verify", str(BUNDLE), "--backend", "openvino", cwd=tmp_path)
+    done = run(device, "-m", "edgecnn", "verify", str(BUNDLE), "--engine", "openvino", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "error: the engine openvino is not installed: pip install 'edgecnn[openvino]'\n"

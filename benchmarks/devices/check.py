@@ -195,9 +195,9 @@ def measured(device: Processor, *, subject: Subject, engine: str, kept: Path, re
 def full_range(subject: Subject, cells: Sequence[Cell]) -> FullRange:
     """Check on Haswell that a saturating bundle is detected, and that exact INT8 corrects it."""
     bundle = subject.bundle
-    image = ["predict", str(bundle.path), str(DIGIT), "--backend", "openvino"]
+    image = ["predict", str(bundle.path), str(DIGIT), "--engine", "openvino"]
     verified, loaded = verify(HASWELL, bundle, engine="openvino"), edgecnn(HASWELL, *image)
-    strictly = edgecnn(HASWELL, "verify", str(bundle.path), "--backend", "openvino", "--strict")
+    strictly = edgecnn(HASWELL, "verify", str(bundle.path), "--engine", "openvino", "--strict")
     refused = edgecnn(HASWELL, *image, "--strict")
     there = {cell.engine: cell for cell in cells if (cell.device, cell.digest) == (HASWELL.name, bundle.digest)}
     cured, openvino = (there[engine] for engine in ENGINES)

@@ -180,10 +180,10 @@ _DEVICE = """
 import sys
 from pathlib import Path
 import numpy as np
-from edgecnn.runtime.engines.backend import SessionOptions
-from edgecnn.runtime.engines.backends import get_backend
+from edgecnn.runtime.engines.engine import SessionOptions
+from edgecnn.runtime.engines.registry import get_engine
 model, images, logits, engine = sys.argv[1:]
-session = get_backend(engine).open(Path(model), SessionOptions(threads=1))
+session = get_engine(engine).open(Path(model), SessionOptions(threads=1))
 images = np.load(images)
 np.save(logits, np.concatenate([session.run(images[start : start + 8]) for start in range(0, len(images), 8)]))
 """

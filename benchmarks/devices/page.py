@@ -35,7 +35,7 @@ _NOTES = {
         "gives wrong answers for others, including symmetric ones. `verify` and `serve` detect this with the",
         "self-test. FP32 is correct on the Cortex-A53 and A72. On QEMU's `max` it is wrong, but with",
         "`-cpu max,sve=off` it is correct: the cause is either the SVE kernels or QEMU 7.2's emulation of SVE.",
-        "Only a real processor with SVE can show which. `--backend auto` uses ONNX Runtime if it is installed.",
+        "Only a real processor with SVE can show which. `--engine auto` uses ONNX Runtime if it is installed.",
         "",
     )
 }

@@ -25,7 +25,7 @@ import numpy as np
 import edgecnn
 bundle, engine, images, logits = sys.argv[1:5]
 images = np.load(images)
-with edgecnn.load(bundle, backend=engine) as classifier:
+with edgecnn.load(bundle, engine=engine) as classifier:
     classifier.logits(images[:1])
     started = time.time() - begun
     np.save(logits, np.concatenate([classifier.logits(images[at : at + 8]) for at in range(0, len(images), 8)]))
@@ -86,7 +86,7 @@ def verify(device: Processor, bundle: Bundle, *, engine: str) -> Said:
     """Run `edgecnn verify` and write its record."""
     with tempfile.TemporaryDirectory() as folder:
         record = str(Path(folder) / "record.json")
-        return edgecnn(device, "verify", str(bundle.path), "--backend", engine, "--record", record)
+        return edgecnn(device, "verify", str(bundle.path), "--engine", engine, "--record", record)
 
 
 def answers(device: Processor, bundle: Bundle, *, images: np.ndarray, engine: str) -> Answers | None:

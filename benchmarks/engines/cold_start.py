@@ -22,7 +22,7 @@ def start(folder: str, engine: str, *, cached: bool, begun: float) -> dict[str, 
     marks["open_bundle_s"] = time.monotonic()
     importlib.import_module(f"edgecnn.runtime.engines.{engine}")
     marks["import_engine_s"] = time.monotonic()
-    session = opening.open_session(bundle, backend=engine, cache=cached)
+    session = opening.open_session(bundle, engine=engine, cache=cached)
     marks["open_session_s"] = time.monotonic()
     session.run(np.full((1, *bundle.manifest.image_shape), 128, np.uint8))
     marks["first_run_s"] = time.monotonic()

@@ -31,7 +31,7 @@ from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.site import this_site
 from edgecnn.tuning.measuring.estimates import ratio, speed
 from edgecnn.tuning.measuring.peak import machine_peak
-from edgecnn.tuning.measuring.process import Worker
+from edgecnn.tuning.measuring.process import MeasuringProcess
 from edgecnn.tuning.measuring.steady import WarmUp
 from edgecnn.tuning.measuring.turn import Turn, interleave
 
@@ -94,11 +94,11 @@ def build(folder: Path) -> None:
 
 def measure(folder: Path) -> Result:
     """Measure one network in every way."""
-    bundle, setting, verdict = tuned([open_bundle(bundle_path(folder, each)) for each in ("fp32", "int8")])
-    print(f"{folder.name}: {verdict}", flush=True)
+    bundle, setting, conclusion = tuned([open_bundle(bundle_path(folder, each)) for each in ("fp32", "int8")])
+    print(f"{folder.name}: {conclusion}", flush=True)
     failed: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
-        workers = {OURS: stack.enter_context(Worker(bundle.path, setting))}
+        workers = {OURS: stack.enter_context(MeasuringProcess(bundle.path, setting))}
         for name in PEERS:
             try:
                 workers[name] = stack.enter_context(_open(folder, name))
@@ -114,16 +114,16 @@ def measure(folder: Path) -> Result:
             _way(name, worker, warmed=warm, resident=bytes_, turns=taken)
             for (name, worker), warm, bytes_, taken in zip(workers.items(), warmed, memory, turns, strict=True)
         ]
-    return _result(folder.name, bundle, setting, verdict=verdict, ways=ways, failed=failed, peak=max(peaks))
+    return _result(folder.name, bundle, setting, conclusion=conclusion, ways=ways, failed=failed, peak=max(peaks))
 
 
 def tuned(bundles: Sequence[Bundle]) -> tuple[Bundle, Setting, str]:
-    """Tune edgecnn's bundles; return the choice and the verdict."""
+    """Tune edgecnn's bundles; return the choice and the conclusion."""
     from edgecnn.tuning.tune import tune
 
     profile = tune(bundles, purpose="latency", budget_s=TUNING_S).profile
     chosen = next(bundle for bundle in bundles if bundle.digest == profile.choice.bundle)
-    return chosen, profile.choice.setting, profile.verdict
+    return chosen, profile.choice.setting, profile.conclusion
 
 
 def write(result: Result, out: Output) -> None:
@@ -134,10 +134,10 @@ def write(result: Result, out: Output) -> None:
     out.write(schema.plain(results), page(results, title=TITLE))
 
 
-def _open(folder: Path, name: str) -> Worker:
+def _open(folder: Path, name: str) -> MeasuringProcess:
     kind, file = PEERS[name]
     path = folder / file if file else bundle_path(folder, "fp32")
-    return Worker(path, Setting(kind), modules=dict.fromkeys(KINDS, MODULE), timeout_s=_TIMEOUT_S)
+    return MeasuringProcess(path, Setting(kind), modules=dict.fromkeys(KINDS, MODULE), timeout_s=_TIMEOUT_S)
 
 
 def _check_memory(resident: Sequence[int]) -> None:
@@ -153,7 +153,7 @@ def _peaks() -> list[float]:
     return [machine_peak("int8", usable_cores()).ops_per_s for _ in range(_PEAKS)]
 
 
-def _way(name: str, worker: Worker, *, warmed: WarmUp, resident: int, turns: Sequence[Turn]) -> Way:
+def _way(name: str, worker: MeasuringProcess, *, warmed: WarmUp, resident: int, turns: Sequence[Turn]) -> Way:
     found, opened = speed(turns), worker.opened
     return Way(
         name=name,
@@ -173,7 +173,7 @@ def _result(
     bundle: Bundle,
     setting: Setting,
     *,
-    verdict: str,
+    conclusion: str,
     ways: Sequence[Way],
     failed: dict[str, str],
     peak: float,
@@ -195,7 +195,7 @@ def _result(
         peak_ops_per_s=peak,
         bundle=bundle.manifest.precision,
         setting=setting,
-        verdict=verdict,
+        conclusion=conclusion,
         ways=tuple(ways),
         failed=failed,
         best_peer=best.name,

@@ -22,8 +22,8 @@ from benchmarks.common.random_networks import IMAGENET
 from benchmarks.engines.bundles import PREPROCESSING, RUNTIME, prepared
 from edgecnn.host.resources import usable_cores
 from edgecnn.runtime.classifier import Classifier
-from edgecnn.runtime.engines.backend import Session, SessionOptions
-from edgecnn.runtime.engines.choices import BACKENDS
+from edgecnn.runtime.engines.choices import ENGINES
+from edgecnn.runtime.engines.engine import Session, SessionOptions
 from edgecnn.runtime.opening import open_session
 from edgecnn.tuning.measuring.estimates import ratio, speed
 from edgecnn.tuning.measuring.turn import Turn, interleave
@@ -60,7 +60,7 @@ def predict() -> list[dict[str, Any]]:
     for file in files:
         np.testing.assert_array_equal(PREPROCESSING.image(file), pixels_of(file))
     with contextlib.ExitStack() as stack:
-        ways = {(engine, *way): answer for engine in BACKENDS for way, answer in _ways(engine, stack).items()}
+        ways = {(engine, *way): answer for engine in ENGINES for way, answer in _ways(engine, stack).items()}
         answers = {way: answer(files) for way, answer in ways.items()}
         for way, found in answers.items():
             assert found == answers[way[0], BYTES, usable_cores(), 1], way
@@ -68,9 +68,9 @@ def predict() -> list[dict[str, Any]]:
             zip(ways, interleave([Pass(w, files) for w in ways.values()], rounds=_ROUNDS, seconds=0), strict=True)
         )
     rows = []
-    for (engine, name, threads, streams), taken in turns.items():
+    for (engine, name, threads, instances), taken in turns.items():
         seconds = [turn.seconds for turn in taken]
-        row: dict[str, Any] = {"engine": engine, "way": name, "threads": threads, "streams": streams}
+        row: dict[str, Any] = {"engine": engine, "way": name, "threads": threads, "instances": instances}
         row["images_per_s"] = asdict(speed(taken).images_per_s)
         for peer in (BYTES, NORMALISED):
             theirs = turns[engine, peer, usable_cores(), 1]
@@ -81,17 +81,17 @@ def predict() -> list[dict[str, Any]]:
 
 
 def _ways(engine: str, stack: contextlib.ExitStack) -> dict[tuple[str, int, int], Answer]:
-    """Return the candidates of an engine, by name, threads and streams."""
+    """Return the candidates of an engine, by name, threads and instances."""
     bundle, cores = prepared("resnet18", "int8"), usable_cores()
 
-    def opened(threads: int, streams: int) -> Session:
-        session = open_session(bundle, backend=engine, options=SessionOptions(threads=threads, concurrency=streams))
+    def opened(threads: int, instances: int) -> Session:
+        session = open_session(bundle, engine=engine, options=SessionOptions(threads=threads, instances=instances))
         stack.callback(session.close)
         return session
 
     ways: dict[tuple[str, int, int], Answer] = {
-        ("edgecnn", threads, streams): _ours(Classifier(bundle, opened(threads, streams)))
-        for threads, streams in ((cores, 1), (1, cores))
+        ("edgecnn", threads, instances): _ours(Classifier(bundle, opened(threads, instances)))
+        for threads, instances in ((cores, 1), (1, cores))
     }
     session = opened(cores, 1)
     ways[BYTES, cores, 1] = lambda files: [int(session.run(pixels_of(file)[None]).argmax()) for file in files]

@@ -27,9 +27,9 @@ from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.exporting import export
 from edgecnn.pipeline.models.registry import build, get_architecture
+from edgecnn.pipeline.quantization.calibration_config import CalibrationImages, choose
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.quantizing import quantize
-from edgecnn.pipeline.quantization.recipe import CalibrationImages, choose
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.transforms import network_input
 

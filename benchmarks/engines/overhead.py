@@ -16,7 +16,7 @@ import openvino
 
 import edgecnn
 from benchmarks.engines.bundles import prepared
-from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.rates import Estimate
 from edgecnn.tuning.measuring.estimates import HIGH, LOW, RESAMPLES
 from edgecnn.tuning.measuring.turn import Turn, interleave
@@ -67,7 +67,7 @@ def overhead() -> list[dict[str, Any]]:
     for network in ("lenet", "resnet18"):
         bundle = prepared(network, "int8")
         for engine, own_call in OWN_CALLS.items():
-            with edgecnn.load(bundle, backend=engine, threads=1) as classifier:
+            with edgecnn.load(bundle, engine=engine, threads=1) as classifier:
                 for batch in (1, 8):
                     images = self_test_batch(bundle, batch)
                     own = own_call(classifier._session, images, bundle.classes)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from benchmarks.common.tables import interval, named, ratio, table
-from edgecnn.runtime.engines.backend import Precision
+from edgecnn.runtime.engines.engine import Precision
 from edgecnn.runtime.rates import Estimate
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.measuring.estimates import HIGH, LOW, RESAMPLES
@@ -56,7 +56,7 @@ class Result:
         peak_ops_per_s: highest measured INT8 throughput, with two operations per multiply-accumulate.
         bundle: precision of the bundle that tuning chose.
         setting: that tuning chose.
-        verdict: of tuning.
+        conclusion: of tuning.
         ways: edgecnn first, the peers' normalisation last.
         failed: candidates that do not run here, with the reason.
         best_peer: the fastest peer.
@@ -74,7 +74,7 @@ class Result:
     peak_ops_per_s: float
     bundle: str
     setting: Setting
-    verdict: str
+    conclusion: str
     ways: tuple[Way, ...]
     failed: dict[str, str]
     best_peer: str
@@ -206,8 +206,8 @@ def _ratios(results: Results) -> str:
 
 
 def _choices(results: Results) -> str:
-    rows = [[each.network, each.bundle.upper(), str(each.setting), each.verdict] for each in results.networks]
-    return table(["network", "bundle", "setting", "verdict"], rows)
+    rows = [[each.network, each.bundle.upper(), str(each.setting), each.conclusion] for each in results.networks]
+    return table(["network", "bundle", "setting", "conclusion"], rows)
 
 
 def _details(results: Results) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EngineError
-from edgecnn.runtime.engines.backend import SessionInfo, deliver
+from edgecnn.runtime.engines.engine import SessionInfo, deliver
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.measuring.worker import Subject, serve
 
@@ -50,7 +50,7 @@ class Peer:
 
     info: SessionInfo
     call: Callable[[Any], Any]
-    concurrency: int = 1
+    instances: int = 1
 
     def run(self, images: Any, *, out: np.ndarray | None = None) -> Any:
         """See `Session.run`; the result has the tool's type and is not read."""
@@ -62,17 +62,17 @@ class Peer:
 
 
 def peer_of(path: Path, setting: Setting) -> Subject:
-    """Open a path with the peer that `setting.backend` names.
+    """Open a path with the peer that `setting.engine` names.
 
     Raises:
         EngineError: the peer rejected it.
     """
     image = np.load(path.parent / INPUT)
     try:
-        peer, images = _OPENERS[setting.backend](path, image)
+        peer, images = _OPENERS[setting.engine](path, image)
         peer.run(images)  # some peers compile until the first run
     except Exception as error:  # the page shows the error text of any tool
-        raise EngineError(f"{setting.backend}: {' '.join(str(error).split())[:300]}") from error
+        raise EngineError(f"{setting.engine}: {' '.join(str(error).split())[:300]}") from error
     return Subject(peer, images)
 
 
@@ -168,7 +168,7 @@ _OPENERS: dict[str, Opener] = {
     "openvino-f32": _openvino_f32,
     "normalizing": _normalizing,
 }
-"""Name in the place of the backend -> its opener."""
+"""Name in the place of the engine -> its opener."""
 
 KINDS = tuple(_OPENERS)
 

@@ -73,7 +73,7 @@ def predict_cells(row: dict[str, Any]) -> list[str]:
     """Return a row of the predict table."""
     ratios = (ratio(**row[f"over {peer}"]) for peer in (BYTES, NORMALISED))
     speed = interval(**row["images_per_s"], show="{:.0f}".format)
-    return [row["engine"], row["way"], f"{row['threads']} × {row['streams']}", speed, *ratios]
+    return [row["engine"], row["way"], f"{row['threads']} × {row['instances']}", speed, *ratios]
 
 
 def startup_cells(row: dict[str, Any]) -> list[str]:
@@ -103,7 +103,7 @@ TABLES: dict[str, tuple[str, str, Sequence[str], Cells]] = {
         "Predict: JPEG files of 500 × 375, ResNet-18 INT8 at 224",
         f"Claim: on two cores {CLAIM} times the images per second of the loop over torchvision's bytes, with the "
         "better engine and setting. All candidates give the engine the same pixels and get the same answers.",
-        ("engine", "way", "threads × streams", "images/s", f"over {BYTES}", f"over {NORMALISED}"),
+        ("engine", "way", "threads × instances", "images/s", f"over {BYTES}", f"over {NORMALISED}"),
         predict_cells,
     ),
     "startup": (

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.common.results import REPOSITORY
 from benchmarks.engines.bundles import RUNTIME, prepared
 from edgecnn.bundle.store import Bundle
-from edgecnn.runtime.engines.choices import BACKENDS
+from edgecnn.runtime.engines.choices import ENGINES
 from edgecnn.tuning.measuring.estimates import ratio
 
 CLAIM = 2.0
@@ -34,7 +34,7 @@ _CACHE = RUNTIME / "cache"
 def startup() -> list[dict[str, Any]]:
     """Start every case in turns, in a different order each round."""
     bundles = {case: prepared(*case) for case in NETWORKS}
-    cases = [(*case, engine) for case in NETWORKS for engine in BACKENDS]
+    cases = [(*case, engine) for case in NETWORKS for engine in ENGINES]
     found: dict[tuple[str, str, str], list[dict[str, dict[str, float]]]] = {case: [] for case in cases}
     shuffle = random.Random(0).shuffle  # noqa: S311  # no secret: an order that can be repeated
     for turn in range(_ROUNDS + 1):

@@ -24,8 +24,8 @@ from benchmarks.quantization.zoo import EMULATED, ENGINES, fidelity, processors
 from edgecnn.host.processor import processor
 from edgecnn.pipeline.proving import temporary_graph
 from edgecnn.pipeline.versions import versions
-from edgecnn.runtime.engines.backend import Session, SessionOptions
-from edgecnn.runtime.engines.backends import get_backend
+from edgecnn.runtime.engines.engine import Session, SessionOptions
+from edgecnn.runtime.engines.registry import get_engine
 from edgecnn.tuning.measuring.turn import InProcess, interleave
 
 NETWORKS = ("alexnet", "vgg16", "googlenet", "resnet18", "resnet50")
@@ -44,7 +44,7 @@ def latency() -> list[dict[str, Any]]:
             sessions: dict[str, Session] = {}
             for quantizer, graph in graphs.items():
                 with temporary_graph(graph.SerializeToString()) as path:
-                    sessions[quantizer] = get_backend(engine).open(path, SessionOptions())
+                    sessions[quantizer] = get_engine(engine).open(path, SessionOptions())
             found = quartiles(sessions, pixels[:1])
             best = min(found[peer]["median_ms"] for peer in found if peer not in ("fp32", "edgecnn"))
             for quantizer, times in found.items():

@@ -20,13 +20,13 @@ from benchmarks.quantization.quantizers import QUANTIZERS, ours
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.exporting import export
 from edgecnn.pipeline.proving import temporary_graph
-from edgecnn.pipeline.quantization.recipe import choose
+from edgecnn.pipeline.quantization.calibration_config import choose
 from edgecnn.pipeline.quantization.simulation import SimulatedSession
 from edgecnn.pipeline.quantization.trial import trial_logits
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.engines.backend import SessionOptions
-from edgecnn.runtime.engines.backends import get_backend
+from edgecnn.runtime.engines.engine import SessionOptions
+from edgecnn.runtime.engines.registry import get_engine
 from edgecnn.runtime.verification.paired import paired_drop
 
 ZOO = Path("zoo")
@@ -192,7 +192,7 @@ def graph_elsewhere(network: Trained, graph: onnx.ModelProto, *, weights: str) -
 def logits_on(engine: str, graph: onnx.ModelProto, *, pixels: np.ndarray) -> np.ndarray:
     """Run a graph on an engine with its defaults, without exact INT8."""
     with temporary_graph(graph.SerializeToString()) as path:
-        session = get_backend(engine).open(path, SessionOptions())
+        session = get_engine(engine).open(path, SessionOptions())
         try:
             return run_batches(session, pixels, classes=10)
         finally:

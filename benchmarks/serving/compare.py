@@ -24,7 +24,7 @@ from benchmarks.serving.ways import Taken, Way, bundle_of, expected, fastest, me
 from edgecnn.files.schema import plain
 from edgecnn.host.resources import usable_cores
 from edgecnn.pipeline.versions import versions
-from edgecnn.tuning.measuring.process import Worker
+from edgecnn.tuning.measuring.process import MeasuringProcess
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def lenet(rounds: int, seconds: float) -> dict[str, Any]:
         "uvicorn": peer("uvicorn", path, threads=1),
         "granian RSGI": peer("granian RSGI", path, threads=1),
         "granian ASGI": peer("granian ASGI", path, threads=1),
-        "edgecnn": edgecnn(path, "--backend", "onnxruntime", "--threads", "1"),
+        "edgecnn": edgecnn(path, "--engine", "onnxruntime", "--threads", "1"),
         "mlserver": peer("mlserver", path, threads=1),
         "litserve": peer("litserve", path, threads=1),
         "bentoml": peer("bentoml", path, threads=1),
@@ -91,9 +91,9 @@ def resnet(network: str, rounds: int, seconds: float) -> dict[str, Any]:
     setting = fastest(bundle.path)
     name, self_test, path, cores = bundle.manifest.name, bundle.self_test(), bundle.path, usable_cores()
     image, jpeg = self_test.images[:1], photograph()
-    division = ("--threads", str(setting.threads), "--instances", str(setting.streams))
+    division = ("--threads", str(setting.threads), "--instances", str(setting.instances))
     recipes = {
-        "edgecnn": edgecnn(path, *division, "--backend", setting.backend, "--max-batch", str(setting.batch)),
+        "edgecnn": edgecnn(path, *division, "--engine", setting.engine, "--max-batch", str(setting.batch)),
         "uvicorn": peer("uvicorn", path, threads=cores),
         "mlserver": peer("mlserver", path, threads=cores),
         "litserve": peer("litserve", path, threads=cores),
@@ -113,8 +113,8 @@ def resnet(network: str, rounds: int, seconds: float) -> dict[str, Any]:
         ("LitServe, JPEG", "litserve", requests.litserve_picture(content)),
         ("BentoML, JPEG", "bentoml", requests.bentoml_picture(content)),
     ]
-    if setting.backend != "onnxruntime":  # on the peers' engine, to separate the server's effect from the engine's
-        recipes["edgecnn ORT"] = edgecnn(path, "--threads", str(cores), "--backend", "onnxruntime")
+    if setting.engine != "onnxruntime":  # on the peers' engine, to separate the server's effect from the engine's
+        recipes["edgecnn ORT"] = edgecnn(path, "--threads", str(cores), "--engine", "onnxruntime")
         pixels.append(("edgecnn on ONNX Runtime, binary", "edgecnn ORT", requests.v2_binary(name, image)))
         pictures.append(("edgecnn on ONNX Runtime, JPEG", "edgecnn ORT", requests.v2_picture(name, content)))
     logits = expected(bundle, image), expected(bundle, bundle.manifest.preprocessing.image(jpeg)[None])
@@ -123,7 +123,7 @@ def resnet(network: str, rounds: int, seconds: float) -> dict[str, Any]:
         for forms, wanted in zip((pixels, pictures), logits, strict=True)
         for form in forms
     ]
-    with Worker(path, setting) as engine:
+    with MeasuringProcess(path, setting) as engine:
         taken, failed = measure(recipes, ways, engine=engine, rounds=rounds, seconds=seconds)
     rows = _rows(taken, ways, references={"over_engine": ENGINE, "over_reference": REFERENCE})
     claims = resnet_claims(network, taken.turns)

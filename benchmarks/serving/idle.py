@@ -16,7 +16,7 @@ _PEERS = ("uvicorn", "granian RSGI", "mlserver", "litserve", "bentoml")
 def idle(rounds: int, _: float) -> dict[str, Any]:
     """Start, measure and stop every server, in turns."""
     path = bundle_of("lenet", "fp32").path
-    recipes = {"edgecnn": edgecnn(path, "--backend", "onnxruntime", "--threads", "1")}
+    recipes = {"edgecnn": edgecnn(path, "--engine", "onnxruntime", "--threads", "1")}
     recipes |= {name: peer(name, path, threads=1) for name in _PEERS}
     seen: dict[str, list[tuple[float, float, float]]] = {name: [] for name in recipes}
     failed: dict[str, str] = {}

@@ -27,7 +27,7 @@ def overload(rounds: int, seconds: float) -> dict[str, Any]:
     """Measure the peak, and the throughput under overload, in turns, on one server."""
     bundle = bundle_of("resnet50", "int8")
     setting, image = fastest(bundle.path), bundle.self_test().images[:1]
-    options = ("--threads", str(setting.threads), "--instances", str(setting.streams), "--backend", setting.backend)
+    options = ("--threads", str(setting.threads), "--instances", str(setting.instances), "--engine", setting.engine)
     recipe = edgecnn(bundle.path, *options, "--max-batch", str(setting.batch), "--max-queue", str(_QUEUE))
     request = requests.v2_binary(bundle.manifest.name, image)
     peaks: list[Turn] = []
@@ -55,7 +55,7 @@ def overload(rounds: int, seconds: float) -> dict[str, Any]:
     rows += [_row(f"{factor} × the peak", taken, peaks) for factor, taken in outcomes.items()]
     # An accepted request waits for a full queue, including itself, and for the current runs, at the lowest permitted
     # speed.
-    images = _QUEUE + setting.batch * setting.streams
+    images = _QUEUE + setting.batch * setting.instances
     bounds_ms = [images / (LEAST_OF_PEAK * each.per_s) * 1e3 for each in wrk.loads]
     return {
         "setting": plain(setting),

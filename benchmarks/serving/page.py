@@ -133,8 +133,8 @@ def _how(found: Mapping[str, Any]) -> str:
     if setting is None:
         return f"{rounds}."
     return (
-        f"The engine alone, and behind edgecnn: {setting['backend']}, threads {setting['threads']}, instances "
-        f"{setting['streams']}, batch up to {setting['batch']}, the fastest of all tested settings. {rounds}."
+        f"The engine alone, and behind edgecnn: {setting['engine']}, threads {setting['threads']}, instances "
+        f"{setting['instances']}, batch up to {setting['batch']}, the fastest of all tested settings. {rounds}."
     )
 
 

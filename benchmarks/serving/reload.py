@@ -89,7 +89,7 @@ def measure(network: str, swaps: int) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     put(bundle, folder, 1)
-    recipe = edgecnn(folder, "--backend", "onnxruntime", "--watch-s", "0.1", "--cache")
+    recipe = edgecnn(folder, "--engine", "onnxruntime", "--watch-s", "0.1", "--cache")
     with Server(recipe, SERVING / "logs" / "reload.log") as server:
         request = requests.v2_binary(network, bundle.self_test().images[:1])
         expected = request.send(server.port)

@@ -111,7 +111,7 @@ def one(seed: int) -> dict[str, Any]:
     """Start a server, load it, stop it at a random moment, and count the outcomes."""
     bundle = bundle_of("lenet", "fp32")
     request = requests.v2_binary(bundle.manifest.name, bundle.self_test().images[:1])
-    options = ("--backend", "onnxruntime", "--threads", "1", "--access-log", "--log-format", "json")
+    options = ("--engine", "onnxruntime", "--threads", "1", "--access-log", "--log-format", "json")
     recipe = edgecnn(bundle.path, *options)
     log = SERVING / "logs" / "sigterm.log"
     with Server(recipe, log) as server:

@@ -41,7 +41,7 @@ _COUNTER = re.compile(r"^edgecnn_requests_(?P<name>\w+?)(?:_total)?\{(?P<labels>
 def soak(minutes: float) -> dict[str, Any]:
     """Run the soak, and return all measurements."""
     bundle = bundle_of("lenet", "fp32")
-    recipe = edgecnn(bundle.path, "--backend", "onnxruntime", "--threads", "1", *_TIMEOUTS)
+    recipe = edgecnn(bundle.path, "--engine", "onnxruntime", "--threads", "1", *_TIMEOUTS)
     with Server(recipe, SERVING / "logs" / "soak.log") as server:
         started = look(server, 0.0)
         crowd = Crowd(server.port, bundle.manifest.name, bundle.self_test())

@@ -17,11 +17,11 @@ from benchmarks.serving.server import Server
 from benchmarks.serving.wrk import Wrk
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.host.resources import usable_cores
-from edgecnn.runtime.engines.backend import SessionOptions
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.engine import SessionOptions
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.setting import Setting
-from edgecnn.tuning.measuring.process import Worker
+from edgecnn.tuning.measuring.process import MeasuringProcess
 from edgecnn.tuning.measuring.turn import Turn, interleave
 
 MODELS = SERVING.parent / "engines"
@@ -67,7 +67,7 @@ class Taken:
 
 
 def measure(
-    recipes: dict[str, Recipe], ways: list[Way], *, engine: Worker | None, rounds: int, seconds: float
+    recipes: dict[str, Recipe], ways: list[Way], *, engine: MeasuringProcess | None, rounds: int, seconds: float
 ) -> tuple[Taken, dict[str, str]]:
     """Start all servers, check their answers, and load them one after the other, round by round.
 
@@ -92,7 +92,7 @@ def measure(
                 except (RuntimeError, OSError, ValueError) as error:
                     failed[way.name] = str(error)
         noisy = _noisy(servers, seen)
-        runners: dict[str, Worker | _Loaded] = {
+        runners: dict[str, MeasuringProcess | _Loaded] = {
             way.name: _Loaded(wrks[way.name], servers[way.server], is_noisy=way.server in noisy)
             for way in ways
             if way.name in wrks
@@ -165,7 +165,7 @@ def _say(stage: str, done: int, total: int, _: str = "", /) -> None:
 
 def expected(bundle: Bundle, images: np.ndarray) -> np.ndarray:
     """Return the logits of ONNX Runtime: float32 [K]."""
-    session = open_session(bundle, backend="onnxruntime", options=SessionOptions(threads=1))
+    session = open_session(bundle, engine="onnxruntime", options=SessionOptions(threads=1))
     try:
         logits: np.ndarray = session.run(images)[0]
     finally:
@@ -189,16 +189,16 @@ def fastest(bundle: Path) -> Setting:
 def _speeds(bundle: Path, settings: list[Setting], *, rounds: int) -> list[float]:
     """Return images per second of each setting: the median of its turns."""
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(Worker(bundle, setting)) for setting in settings]
+        workers = [stack.enter_context(MeasuringProcess(bundle, setting)) for setting in settings]
         taken = interleave(workers, rounds=rounds, seconds=_PROBE_S)
     return [float(np.median([turn.images / turn.seconds for turn in turns])) for turns in taken]
 
 
 def _settings(cores: int) -> Iterator[Setting]:
-    for backend in installed():
-        for threads, streams in dict.fromkeys([(cores, 1), (1, cores)]):
+    for engine in installed():
+        for threads, instances in dict.fromkeys([(cores, 1), (1, cores)]):
             for batch in _BATCHES:
-                yield Setting(backend, threads=threads, streams=streams, batch=batch)
+                yield Setting(engine, threads=threads, instances=instances, batch=batch)
 
 
 def photograph() -> Path:

@@ -70,10 +70,10 @@ def read_graph(model: np.ndarray) -> Iterator[Node | Tensor]:
     Raises:
         ValueError: the bytes are not a graph.
     """
-    return _Reader().parts("model", model.data, 0, None)
+    return _GraphReader().parts("model", model.data, 0, None)
 
 
-class _Reader:
+class _GraphReader:
     """Reads one file and limits the number of its fields."""
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
-class TensorSpec:
+class GraphTensor:
     """Name, element type and shape of the graph's input or output. None in a shape means any size."""
 
     name: str
@@ -158,7 +158,7 @@ class CalibrationRecord:
         method: how the ranges of activations were chosen.
         images: the calibration images.
         seed: seed that selected the images.
-        rounding: how weights were rounded: each to the `nearest` step, or all of a layer `together` (GPTQ).
+        rounding: how weights were rounded: each to the `nearest` step, or all of a layer with `gptq`.
     """
 
     parent: str
@@ -211,8 +211,8 @@ class Manifest:
     network: Network | None
     graphs: tuple[Graph, ...]
     labels: tuple[str, ...]
-    input: TensorSpec
-    output: TensorSpec
+    input: GraphTensor
+    output: GraphTensor
     preprocessing: Preprocessing
     provenance: Provenance
     scores: Scores = field(default_factory=Scores)
@@ -258,11 +258,11 @@ class Manifest:
         return height, width, channels
 
 
-def tensor_specs(image_shape: tuple[int, int, int], classes: int) -> tuple[TensorSpec, TensorSpec]:
+def tensor_specs(image_shape: tuple[int, int, int], classes: int) -> tuple[GraphTensor, GraphTensor]:
     """Return the input and output of a graph, which have the same names in all bundles."""
     return (
-        TensorSpec(INPUT_NAME, "uint8", (None, *image_shape)),
-        TensorSpec(OUTPUT_NAME, "float32", (None, classes)),
+        GraphTensor(INPUT_NAME, "uint8", (None, *image_shape)),
+        GraphTensor(OUTPUT_NAME, "float32", (None, classes)),
     )
 
 

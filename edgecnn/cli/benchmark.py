@@ -13,12 +13,12 @@ from edgecnn.cli.output import columns, counted, emit, progress_bar, warn
 if TYPE_CHECKING:
     from edgecnn.runtime.rates import Estimate
     from edgecnn.tuning.measuring.benchmark import Benchmark, Measured
-    from edgecnn.tuning.measuring.comparison import Comparison
+    from edgecnn.tuning.measuring.comparison import BenchmarkComparison
 
 
 @click.command()
 @click.argument("bundles", metavar="BUNDLE|FOLDER...", nargs=-1, required=True, type=PATH)
-@click.option("--backend", "backends", multiple=True, help="onnxruntime, openvino or pytorch. [default: all installed]")
+@click.option("--engine", "engines", multiple=True, help="onnxruntime, openvino or pytorch. [default: all installed]")
 @click.option(
     "--precision",
     "precisions",
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     help="Precision of float layers. [default: fp32]",
 )
 @click.option("--threads", multiple=True, type=POSITIVE, help="Threads of one run. [default: the usable cores]")
-@click.option("--streams", multiple=True, type=POSITIVE, default=[1], help="Runs at the same time. [default: 1]")
+@click.option("--instances", multiple=True, type=POSITIVE, default=[1], help="Runs at the same time. [default: 1]")
 @click.option(
     "--batch", "batches", multiple=True, type=click.IntRange(1, 1024), default=[1], help="Batch size. [default: 1]"
 )
@@ -46,8 +46,8 @@ def benchmark(bundles: tuple[Path, ...], csv: Path | None, plot: Path | None, as
     """Measure latency, throughput and memory of BUNDLEs. All combinations of repeated options are measured.
 
     Each candidate runs in a separate process, in turns with all other candidates, after its times are steady.
-    Intervals are 95 %, bootstrapped over the turns. With several streams a time includes waiting in the engine's queue,
-    which differs between engines: compare images/s.
+    Intervals are 95 %, bootstrapped over the turns. With several instances a time includes the wait in the engine's
+    queue, which differs between engines: compare images/s.
     --compare reads an earlier --json output. A difference is significant if its interval excludes zero.
     """
     from edgecnn.files.file import write_file
@@ -102,7 +102,7 @@ def _table(benchmark: "Benchmark") -> str:
     return "\n".join([*lines, "", columns([header, *rows], right=range(3, 9))])
 
 
-def _comparison(comparison: "Comparison") -> str:
+def _comparison(comparison: "BenchmarkComparison") -> str:
     """Return the comparison as text, the largest slowdown first."""
     rows = [
         (

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from edgecnn.bundle.proof import GateRecord, LayerReport
     from edgecnn.bundle.store import Bundle
     from edgecnn.pipeline.quantization.quantizing import Quantized
+    from edgecnn.pipeline.quantization.speed_comparison import SpeedComparison
     from edgecnn.pipeline.quantization.spread import SeedResult
-    from edgecnn.pipeline.quantization.verdict import Verdict
 
 
 def bundle_summary(bundle: "Bundle") -> dict[str, Any]:
@@ -52,7 +52,7 @@ def quantized_text(quantized: "Quantized", *, analyze: bool) -> str:
         lines.append(_gate_text(proof.gate, gated))
     if quantized.seeds:
         lines.append(_seeds_text(quantized.seeds))
-    return "\n".join([*lines, _verdict_text(quantized.verdict)])
+    return "\n".join([*lines, _comparison_text(quantized.speed_comparison)])
 
 
 def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) -> str:
@@ -74,14 +74,14 @@ def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) 
     return columns([header, *rows], right=(1, 2, 3, 4, 5, 6))
 
 
-def _verdict_text(verdict: "Verdict") -> str:
+def _comparison_text(comparison: "SpeedComparison") -> str:
     """Return the drop and the speedup on each engine, and the conclusion."""
     lines = [
         f"  {each.engine}: top-1 drop {points(each.drop)}, agreement {percent(each.agreement)}; one image "
         f"{each.int8_ms.value:.3g} ms, FP32 {each.fp32_ms.value:.3g} ms ({each.faster:.2f} × as fast)"
-        for each in verdict.engines
+        for each in comparison.engines
     ]
-    return "\n".join([*lines, verdict.conclusion])
+    return "\n".join([*lines, comparison.conclusion])
 
 
 def _gate_text(gate: "GateRecord", left: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from edgecnn.cli.output import columns, emit
 
 if TYPE_CHECKING:
     from edgecnn.doctor.diagnosis import Diagnosis
-    from edgecnn.doctor.examination import Examination, Trial
+    from edgecnn.doctor.examination import Examination, PrecisionTrial
     from edgecnn.host.machine import Machine
 
 
@@ -82,7 +82,7 @@ def _engine(engine: "Examination") -> str:
     return "\n".join([title, columns(rows), *reasons, f"  {_int8(engine)}"])
 
 
-def _runs_as(trial: "Trial", device: str) -> str:
+def _runs_as(trial: "PrecisionTrial", device: str) -> str:
     if trial.session is None:
         return "unsupported"
     elsewhere = f" on {trial.session.device}" if trial.session.device != device else ""

@@ -55,7 +55,7 @@ def session_options(command: Command) -> Command:
         click.option(
             "--device", default="cpu", show_default=True, help="One of cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto."
         ),
-        click.option("--backend", default="auto", show_default=True, help="auto, onnxruntime or openvino."),
+        click.option("--engine", default="auto", show_default=True, help="auto, onnxruntime or openvino."),
     ):
         command = option(command)
     return command
@@ -63,7 +63,7 @@ def session_options(command: Command) -> Command:
 
 def session_arguments(device: str, precision: Any, threads: int | None, **others: Any) -> dict[str, Any]:
     """Return a command's options, with the options of `session_options` combined in one `SessionOptions`."""
-    from edgecnn.runtime.engines.backend import SessionOptions
+    from edgecnn.runtime.engines.engine import SessionOptions
 
     return others | {"options": SessionOptions(device, precision, threads)}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgecnn.prediction import Prediction
 
 _OF_A_SERVER = ("model", "api_key_file", "ca", "timeout_s")
-_OF_A_SESSION = ("backend", "device", "precision", "threads", "strict")
+_OF_A_SESSION = ("engine", "device", "precision", "threads", "strict")
 
 
 @click.command()

@@ -62,8 +62,8 @@ def quantize(
     """
     from edgecnn.bundle.store import open_bundle
     from edgecnn.pipeline.data.sources import open_source
+    from edgecnn.pipeline.quantization.calibration_config import open_calibration
     from edgecnn.pipeline.quantization.quantizing import quantize as run
-    from edgecnn.pipeline.quantization.recipe import open_calibration
 
     try:
         chosen = QuantizationOptions(**take_fields(QuantizationOptions, options))
@@ -86,7 +86,10 @@ def quantize(
     except GateFailed as error:  # the table shows which layers cause the drop
         emit({"layers": error.layers, "drop": error.drop}, layers_text(error.layers, {}), as_json=as_json)
         raise
-    summary = bundle_summary(quantized.bundle) | {"verdict": quantized.verdict, "seeds": quantized.seeds}
+    summary = bundle_summary(quantized.bundle) | {
+        "speed_comparison": quantized.speed_comparison,
+        "seeds": quantized.seeds,
+    }
     emit(summary, quantized_text(quantized, analyze=analyze), as_json=as_json)
     for warning in quantized.warnings:
         warn(warning)

@@ -66,7 +66,7 @@ def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool
             out,
             source_name=source,
             options=chosen,
-            on_complaint=partial(warn, strict=strict),
+            on_warning=partial(warn, strict=strict),
             progress=progress,
             on_epoch=lambda number, epoch: click.echo(_line(number, chosen.epochs, epoch), err=True),
             **options,

@@ -9,8 +9,8 @@ from edgecnn.cli.options import PATH, json_option
 from edgecnn.cli.output import columns, emit, progress_bar, warn
 
 if TYPE_CHECKING:
+    from edgecnn.tuning.conclusion import Tuned
     from edgecnn.tuning.contest import Trial
-    from edgecnn.tuning.verdict import Tuned
 
 
 @click.command()
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def tune(bundles: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Measure the bundles of one reference on every engine of this machine, and save the best setting as a profile.
 
-    A FOLDER contains several bundles. The profile selects the engine and threads of `--backend auto`, and the bundle of
+    A FOLDER contains several bundles. The profile selects the engine and threads of `--engine auto`, and the bundle of
     a folder. It is valid for this processor, these cores and these engine versions. After a change it is stale and is
     not used.
     """
@@ -61,7 +61,7 @@ def tune(bundles: tuple[Path, ...], as_json: bool, **options: Any) -> None:
 def _text(found: "Tuned") -> str:
     header = ("bundle", "setting", "p50 ms", "images/s", "runs", "")
     rows = [_row(trial, found) for trial in sorted(found.trials, key=_order)]
-    return "\n".join([columns([header, *rows], right=(2, 3, 4)), "", found.profile.verdict])
+    return "\n".join([columns([header, *rows], right=(2, 3, 4)), "", found.profile.conclusion])
 
 
 def _row(trial: "Trial", found: "Tuned") -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from edgecnn.client.connections import Request, one_line
 from edgecnn.client.description import describe, path_of
 from edgecnn.client.failover import Failover
 from edgecnn.client.images import MAX_REQUEST_BYTES, Picture, chunks
-from edgecnn.client.inference import Answered, Inference
+from edgecnn.client.inference import ImageResult, Inference
 from edgecnn.client.options import TIMEOUT_S, Options, Retries, check_model, parse_urls
 from edgecnn.errors import EdgecnnError, ImageError, ServerUnavailable, UsageError
 from edgecnn.prediction import Prediction, answered, check_several, check_top, wrong_images
@@ -97,7 +97,7 @@ class Client:
         """
         return (each.prediction for each in self.answers(images, top=top))
 
-    def answers(self, images: Iterable[ImageLike], *, top: int = 5) -> Iterator[Answered]:
+    def answers(self, images: Iterable[ImageLike], *, top: int = 5) -> Iterator[ImageResult]:
         """Classify images as `predictions` does; each result includes the server and the bundle."""
         check_top(top)
         check_several(images)
@@ -182,7 +182,7 @@ class Client:
             inference = self._inference = Inference(self._servers, describe(self._servers, self.model))
         return inference
 
-    def _answers(self, images: Iterable[ImageLike], top: int) -> Iterator[Answered]:
+    def _answers(self, images: Iterable[ImageLike], top: int) -> Iterator[ImageResult]:
         rest = iter(images)
         for first in rest:  # without images no request is sent
             inference = self._get_inference()
@@ -190,9 +190,9 @@ class Client:
                 yield from _classify(inference, chunk, top)
 
 
-def _classify(inference: Inference, chunk: list[Picture | ImageError], top: int) -> list[Answered]:
+def _classify(inference: Inference, chunk: list[Picture | ImageError], top: int) -> list[ImageResult]:
     """Classify the images of a chunk; files and pixels are separate requests."""
-    found = {index: Answered(each) for index, each in enumerate(chunk) if isinstance(each, ImageError)}
+    found = {index: ImageResult(each) for index, each in enumerate(chunk) if isinstance(each, ImageError)}
     for kind in (bytes, np.ndarray):
         group = {n: each for n, each in enumerate(chunk) if isinstance(each, Picture) and type(each.content) is kind}
         if group:

@@ -70,7 +70,7 @@ class NoResponse(Exception):
 
 
 @dataclass(frozen=True)
-class Response:
+class ServerResponse:
     """A response of the server at `url`; names of headers are in lower case."""
 
     url: str
@@ -83,7 +83,7 @@ class Response:
         """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
-    def checked(self) -> "Response":
+    def checked(self) -> "ServerResponse":
         """Return this response, or raise `ServerError` if its status is not 2xx."""
         if not self.is_success:
             hint = "; pass its API key: api_key, or --api-key-file" if self.status == 401 else ""
@@ -133,7 +133,7 @@ class Connections:
             for url in urls
         }
 
-    def send(self, url: str, request: Request, *, timeout_s: float) -> Response:
+    def send(self, url: str, request: Request, *, timeout_s: float) -> ServerResponse:
         """Send a request to a server, once.
 
         Raises:
@@ -162,7 +162,9 @@ class Connections:
         except (HTTPError, OSError) as error:
             raise NoResponse(f"{url}: {_reason(error, url, timeout_s)}") from None
         response.release_conn()
-        return Response(url, response.status, {name.lower(): value for name, value in response.headers.items()}, body)
+        return ServerResponse(
+            url, response.status, {name.lower(): value for name, value in response.headers.items()}, body
+        )
 
     def close(self) -> None:
         """Close idle connections; those in use are closed after their response."""

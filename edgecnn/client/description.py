@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.client.connections import Request, Response, one_line
+from edgecnn.client.connections import Request, ServerResponse, one_line
 from edgecnn.client.failover import Failover
 from edgecnn.errors import ServerError, UsageError
 from edgecnn.files.schema import SchemaError, read
@@ -86,7 +86,7 @@ def describe(servers: Failover, name: str) -> Description:
     return Description(name, *names, (sizes[1], sizes[2], sizes[3]), classes, max_batch, card)
 
 
-def parse_card(response: Response) -> Card | None:
+def parse_card(response: ServerResponse) -> Card | None:
     """Read the response to a request for a card; return None if the server has no cards.
 
     Raises:
@@ -107,7 +107,7 @@ def parse_card(response: Response) -> Card | None:
         raise response.protocol_error("expected digest, labels and image in the model's card") from None
 
 
-def _max_batch(response: Response) -> int:
+def _max_batch(response: ServerResponse) -> int:
     """Return how many images a request may contain; 0 means that the server sets no limit."""
     try:
         found = response.checked().json()["max_batch_size"]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from edgecnn import __version__
-from edgecnn.client.connections import Connections, NoResponse, Request, Response, tls_context
+from edgecnn.client.connections import Connections, NoResponse, Request, ServerResponse, tls_context
 from edgecnn.client.options import Options, Retries
 from edgecnn.errors import ServerUnavailable, UsageError
 
@@ -131,7 +131,7 @@ class Failover:
         self._inherited: list[_ProcessState] = []
         self._state = self._new_state()
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> ServerResponse:
         """Send a request until a server answers; the response may be an error other than 502 and 503.
 
         A 404 is returned only if no other server has the model either.
@@ -145,7 +145,7 @@ class Failover:
         deadline = began + self._timeout_s
         unusable: set[Server] = set()
         reasons: dict[Server, str] = {}
-        missing: Response | None = None
+        missing: ServerResponse | None = None
         attempts = 0
         while attempts < self._options.retries.attempts and len(unusable) < len(servers):
             server = state.rotation.wait(deadline, exclude=unusable)
@@ -176,7 +176,7 @@ class Failover:
         found = list(reasons.values()) or [state.rotation.last_reason()]
         raise self._unavailable(found, attempts, time.monotonic() - began)
 
-    def send_to(self, url: str, request: Request) -> Response:
+    def send_to(self, url: str, request: Request) -> ServerResponse:
         """Send a request to one server, once, or raise `ServerUnavailable`; the result does not affect back-off."""
         try:
             timeout_s = self._timeout_s / len(self._options.urls)
@@ -220,7 +220,7 @@ class Failover:
         return ServerUnavailable(f"gave up{servers} after {times}: {reason}", urls=urls, reason=reasons[-1])
 
 
-def _send_once(connections: Connections, url: str, request: Request, timeout_s: float) -> Response:
+def _send_once(connections: Connections, url: str, request: Request, timeout_s: float) -> ServerResponse:
     """Send a request to a server, once; raises `NoResponse` also if the server is busy."""
     response = connections.send(url, request, timeout_s=timeout_s)
     if response.status in _RETRIED:

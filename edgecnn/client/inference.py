@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.client.connections import Request, Response
+from edgecnn.client.connections import Request, ServerResponse
 from edgecnn.client.description import Card, Description, parse_card, path_of
 from edgecnn.client.failover import Failover
 from edgecnn.client.images import Picture
@@ -28,7 +28,7 @@ _REFUSED = (400, 413, 415)
 
 
 @dataclass(frozen=True)
-class Answered:
+class ImageResult:
     """The result for one image.
 
     Attributes:
@@ -65,7 +65,7 @@ class Inference:
                 raise
         return np.concatenate([self.logits(image[None]) for image in images])
 
-    def answers(self, pictures: Sequence[Picture], *, top: int) -> list[Answered]:
+    def answers(self, pictures: Sequence[Picture], *, top: int) -> list[ImageResult]:
         """Return the result for each picture; all are files, or all are pixels.
 
         Raises `ServerError` only for an error that no single image causes.
@@ -77,10 +77,10 @@ class Inference:
             if error.status not in _REFUSED or (len(pictures) == 1 and not is_file):
                 raise
             if len(pictures) == 1:
-                return [Answered(pictures[0].refused(error))]
+                return [ImageResult(pictures[0].refused(error))]
         return [answer for picture in pictures for answer in self.answers([picture], top=top)]
 
-    def _answers(self, contents: Sequence[bytes | np.ndarray], top: int) -> list[Answered]:
+    def _answers(self, contents: Sequence[bytes | np.ndarray], top: int) -> list[ImageResult]:
         """Send images until the labels of the bundle that answered are known."""
         images = np.stack(contents) if isinstance(contents[0], np.ndarray) else contents
         for _ in range(_MAX_TRIES):
@@ -88,10 +88,10 @@ class Inference:
             digest = response.headers.get(BUNDLE_DIGEST.lower(), "")
             labels = self._labels(response, digest, classes=logits.shape[1])
             if labels is not None:
-                return [Answered(prediction_of(row, labels, top=top), response.url, digest) for row in logits]
+                return [ImageResult(prediction_of(row, labels, top=top), response.url, digest) for row in logits]
         raise response.error(f"replaced its bundle {_MAX_TRIES} times before the labels could be read")
 
-    def _infer(self, images: np.ndarray | Sequence[bytes]) -> tuple[Response, np.ndarray]:
+    def _infer(self, images: np.ndarray | Sequence[bytes]) -> tuple[ServerResponse, np.ndarray]:
         model = self.model
         body, header_length = encode_request(images, input_name=model.input_name, output_name=model.output_name)
         headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(header_length)}
@@ -106,7 +106,7 @@ class Inference:
             raise response.error("returned logits that are not finite: verify the bundle on the server")
         return response, logits
 
-    def _labels(self, response: Response, digest: str, *, classes: int) -> Sequence[str] | None:
+    def _labels(self, response: ServerResponse, digest: str, *, classes: int) -> Sequence[str] | None:
         """Return the labels of the bundle that answered; None if they are no longer available."""
         if self.model.card is None:
             return tuple(map(str, range(classes)))
@@ -117,7 +117,7 @@ class Inference:
             raise response.error(f"has a bundle with {len(labels)} labels and returned {classes} logits")
         return labels
 
-    def _fetch_labels(self, response: Response, digest: str, described: Card) -> Sequence[str] | None:
+    def _fetch_labels(self, response: ServerResponse, digest: str, described: Card) -> Sequence[str] | None:
         """Read the labels of a new bundle from the server that answered; None if either is no longer available."""
         try:
             card = parse_card(self._servers.send_to(response.url, Request("GET", f"{path_of(self.model.name)}/card")))

@@ -11,8 +11,8 @@ from edgecnn.doctor.examination import Examination, examine_apart
 from edgecnn.doctor.hazards import Hazard, hazards
 from edgecnn.errors import EngineError, EngineMissing
 from edgecnn.host.machine import Machine, machine
-from edgecnn.runtime.engines.backends import NONE_INSTALLED, installed
-from edgecnn.runtime.engines.choices import BACKENDS
+from edgecnn.runtime.engines.choices import ENGINES
+from edgecnn.runtime.engines.registry import NONE_INSTALLED, installed
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def diagnose(*, root: Path = Path("/"), examine: Callable[[str], Examination] = 
     here = machine(root)
     owners = importlib.metadata.packages_distributions()
     engines = []
-    for name in BACKENDS:
+    for name in ENGINES:
         if name in installed():
             packages = tuple(
                 f"{owner} {importlib.metadata.version(owner)}" for owner in sorted(set(owners.get(name, ())))

@@ -15,15 +15,15 @@ import numpy as np
 from edgecnn.errors import EngineError
 from edgecnn.files.schema import SchemaError, dump, parse
 from edgecnn.host.child import child_command, child_environment, last_line, signal_name
-from edgecnn.runtime.engines.backend import PRECISIONS, Backend, Device, Precision, SessionInfo, SessionOptions
-from edgecnn.runtime.engines.backends import get_backend
+from edgecnn.runtime.engines.engine import PRECISIONS, Device, Engine, Precision, SessionInfo, SessionOptions
+from edgecnn.runtime.engines.registry import get_engine
 from edgecnn.runtime.engines.saturation import GRAPH, SHAPE, saturating
 
 TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
-class Trial:
+class PrecisionTrial:
     """The result of one precision on one device: the session that ran, or the reason why none could be opened."""
 
     precision: Precision
@@ -41,7 +41,7 @@ class ExaminedDevice:
     name: str
     description: str
     default_precision: Precision | None
-    trials: tuple[Trial, ...]
+    trials: tuple[PrecisionTrial, ...]
 
     @property
     def runs(self) -> bool:
@@ -54,7 +54,7 @@ class Examination:
     """The result of examining one engine on this machine.
 
     Attributes:
-        engine: name, as in `--backend`.
+        engine: name, as in `--engine`.
         problem: why the engine could not be examined (not installed, broken, crashed), or None.
         version: version of the engine.
         packages: installed packages, with versions, that provide the engine's module.
@@ -77,19 +77,19 @@ class Examination:
         return any(device.runs for device in self.devices)
 
 
-def examine(engine: str) -> Examination:
+def examine(name: str) -> Examination:
     """Examine an engine in this process: run a small graph on each device, in each precision."""
     try:
-        backend = get_backend(engine)
+        engine = get_engine(name)
     except EngineError as error:
-        return Examination(engine, problem=str(error))
-    devices = tuple(_examined(backend, device) for device in backend.devices())
+        return Examination(name, problem=str(error))
+    devices = tuple(_examined(engine, device) for device in engine.devices())
     return Examination(
-        engine,
+        name,
         version=next((trial.session.version for device in devices for trial in device.trials if trial.session), None),
         devices=devices,
-        saturates=_saturating(backend, SessionOptions()),
-        saturates_anyway=_saturating(backend, SessionOptions(exact_int8=True)),
+        saturates=_saturating(engine, SessionOptions()),
+        saturates_anyway=_saturating(engine, SessionOptions(exact_int8=True)),
     )
 
 
@@ -112,31 +112,31 @@ def examine_apart(engine: str, *, command: Sequence[str] | None = None, timeout_
         return Examination(engine, problem=f"invalid output from the examination process: {error}")
 
 
-def _examined(backend: Backend, device: Device) -> ExaminedDevice:
-    trials = tuple(_trial(backend, device.name, precision) for precision in PRECISIONS)
+def _examined(engine: Engine, device: Device) -> ExaminedDevice:
+    trials = tuple(_trial(engine, device.name, precision) for precision in PRECISIONS)
     try:
-        default = backend.default_precision(GRAPH, device.name)
+        default = engine.default_precision(GRAPH, device.name)
     except EngineError:  # the trials contain the reason
         default = None
     return ExaminedDevice(device.name, device.description, default, trials)
 
 
-def _trial(backend: Backend, device: str, precision: Precision) -> Trial:
+def _trial(engine: Engine, device: str, precision: Precision) -> PrecisionTrial:
     """Open the graph and run it once: some devices can open a graph but cannot run it."""
     try:
-        session = backend.open(GRAPH, SessionOptions(device=device, precision=precision))
+        session = engine.open(GRAPH, SessionOptions(device=device, precision=precision))
         try:
             session.run(np.zeros(SHAPE, np.uint8))
         finally:
             session.close()
     except EngineError as error:
-        return Trial(precision, refusal=str(error))
-    return Trial(precision, session.info)
+        return PrecisionTrial(precision, refusal=str(error))
+    return PrecisionTrial(precision, session.info)
 
 
-def _saturating(backend: Backend, options: SessionOptions) -> tuple[str, ...] | None:
+def _saturating(engine: Engine, options: SessionOptions) -> tuple[str, ...] | None:
     try:
-        return saturating(backend, options)
+        return saturating(engine, options)
     except EngineError:
         return None
 

@@ -1,4 +1,4 @@
-"""Worker process that times the PyTorch reference: `python -m edgecnn.pipeline.measured`.
+"""Process that times the PyTorch reference: `python -m edgecnn.pipeline.measured`.
 
 A bundle does not contain the reference's weights, and the time does not depend on them. The network is built from the
 manifest with random weights, so no checkpoint is needed. Its logits are ignored.
@@ -26,7 +26,7 @@ def reference_of(path: Path, setting: Setting) -> Subject:
         PrecisionUnavailable: the setting has another precision or device, or several streams.
         EngineError: the bundle was not exported from a registered network.
     """
-    if (setting.device, setting.precision, setting.streams) != ("cpu", "fp32", 1):
+    if (setting.device, setting.precision, setting.instances) != ("cpu", "fp32", 1):
         raise PrecisionUnavailable("the PyTorch reference is timed in FP32 on the CPU, one run at a time")
     from edgecnn.pipeline.models.registry import build
     from edgecnn.pipeline.reference import Reference

@@ -20,9 +20,9 @@ from edgecnn.bundle.self_test import IMAGES, EncodedImage, SelfTest, spread, tol
 from edgecnn.errors import EdgecnnError, EngineMissing, ProofFailed
 from edgecnn.pipeline.data.source import Split
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.engines.backend import Session, SessionOptions
-from edgecnn.runtime.engines.backends import get_backend, installed
-from edgecnn.runtime.engines.choices import BACKENDS
+from edgecnn.runtime.engines.choices import ENGINES
+from edgecnn.runtime.engines.engine import Session, SessionOptions
+from edgecnn.runtime.engines.registry import get_engine, installed
 from edgecnn.runtime.engines.saturation import without_saturation
 from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.replay import compare
@@ -65,13 +65,13 @@ def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[s
     names = installed()
     if not names:
         raise EngineMissing(
-            f"proving the graph needs an engine, and none is installed: pip install 'edgecnn[{BACKENDS[0]}]'"
+            f"proving the graph needs an engine, and none is installed: pip install 'edgecnn[{ENGINES[0]}]'"
         )
     with contextlib.ExitStack() as stack:
         sessions: dict[str, Session] = {}
         for name in names:
-            backend, options = get_backend(name), SessionOptions()
-            sessions[name] = backend.open(model, without_saturation(backend, options) if full_range else options)
+            engine, options = get_engine(name), SessionOptions()
+            sessions[name] = engine.open(model, without_saturation(engine, options) if full_range else options)
             stack.callback(sessions[name].close)
         yield sessions
 

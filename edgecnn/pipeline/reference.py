@@ -63,10 +63,10 @@ def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, t
         for key, value in found.items()
         if key in expected and value.shape != expected[key].shape
     ]
-    complaints = [
+    problems = [
         f"{what} {', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
         for what, keys in (("missing", missing), ("extra", extra), ("other shapes:", shapes))
         if keys
     ]
-    if complaints:
-        raise CheckpointError(f"the weights do not match {name}: {'; '.join(complaints)}")
+    if problems:
+        raise CheckpointError(f"the weights do not match {name}: {'; '.join(problems)}")

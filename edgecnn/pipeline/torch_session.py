@@ -13,7 +13,7 @@ from edgecnn.bundle.decoding import ImageLike, decode
 from edgecnn.errors import EngineError
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.transforms import network_input, torchvision_transform
-from edgecnn.runtime.engines.backend import SessionInfo, deliver
+from edgecnn.runtime.engines.engine import SessionInfo, deliver
 
 
 class TorchSession:
@@ -23,7 +23,7 @@ class TorchSession:
         if threads is not None:
             torch.set_num_threads(threads)
         self.info = SessionInfo("pytorch", torch.__version__, "cpu", "fp32", torch.get_num_threads())
-        self.concurrency = 1
+        self.instances = 1
         self.classes = len(reference.labels)
         self._preprocessing = reference.preprocessing
         self._network: torch.nn.Module | None = reference.module()

@@ -15,7 +15,7 @@ from edgecnn.errors import EngineError, ImageError
 from edgecnn.host.resources import usable_cores
 from edgecnn.prediction import Prediction, answered, check_several, check_top, prediction_of, wrong_images
 from edgecnn.runtime.choosing import choose
-from edgecnn.runtime.engines.backend import Precision, Session, SessionInfo, SessionOptions, check_logits, deliver
+from edgecnn.runtime.engines.engine import Precision, Session, SessionInfo, SessionOptions, check_logits, deliver
 from edgecnn.runtime.images import run_images
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.profile import Purpose
@@ -123,7 +123,7 @@ class Classifier:
         self.close()
 
     def _predictions(self, images: Iterable[ImageLike], top: int) -> Iterator[Prediction | ImageError]:
-        workers = max(usable_cores(), self._session.concurrency)
+        workers = max(usable_cores(), self._session.instances)
         preprocessing = self.bundle.manifest.preprocessing
         for chunk in run_images(self._session, images, preprocessing, workers=workers):
             if len(chunk.logits):
@@ -144,7 +144,7 @@ class Classifier:
 def load(
     bundle: str | Path | Bundle,
     *,
-    backend: str = "auto",
+    engine: str = "auto",
     device: str = "cpu",
     precision: Precision = "fp32",
     threads: int | None = None,
@@ -156,7 +156,7 @@ def load(
 
     Args:
         bundle: a bundle's folder, or a folder that contains bundles of one reference.
-        backend: `auto`, `onnxruntime` or `openvino`; `auto` uses this machine's profile, if there is one.
+        engine: `auto`, `onnxruntime` or `openvino`; `auto` uses this machine's profile, if there is one.
         device: `cpu`, `cuda`, `tensorrt`, `gpu`, `npu` or `auto`.
         precision: precision of float operators.
         threads: threads of one run; None for the profile's number, or else the usable cores.
@@ -171,7 +171,7 @@ def load(
     """
     opened = _resolve(bundle, purpose)
     options = SessionOptions(device=device, precision=precision, threads=threads)
-    session = open_session(opened, backend=backend, options=options, purpose=purpose, strict=strict, cache=cache)
+    session = open_session(opened, engine=engine, options=options, purpose=purpose, strict=strict, cache=cache)
     return Classifier(opened, session)
 
 
@@ -189,7 +189,7 @@ def run_batches(session: Session, images: np.ndarray, *, classes: int, batch: in
     """Run uint8 [N, H, W, C] in batches, as many at once as the session allows. Return float32 [N, classes]."""
     logits = np.empty((len(images), classes), dtype=np.float32)
     starts = range(0, len(images), batch)
-    if session.concurrency == 1:
+    if session.instances == 1:
         for start in starts:
             session.run(images[start : start + batch], out=logits[start : start + batch])
     else:

@@ -15,7 +15,7 @@ import numpy as np
 from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import ImageError
-from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.streaming import in_order
 
 CHUNK = 8
@@ -23,7 +23,7 @@ CHUNK = 8
 
 
 @dataclass(frozen=True)
-class Answered:
+class BatchResult:
     """Logits, float32 [M, K], of the decoded images; and for each image its error, or None."""
 
     logits: np.ndarray
@@ -32,7 +32,7 @@ class Answered:
 
 def run_images(
     session: Session, images: Iterable[ImageLike], preprocessing: Preprocessing, *, workers: int
-) -> Iterator[Answered]:
+) -> Iterator[BatchResult]:
     """Decode, preprocess and run images. Yield the answers in order, a few images at a time.
 
     Images are read in the caller's thread, a few batches ahead; `workers` threads decode them.
@@ -40,14 +40,14 @@ def run_images(
     Raises:
         EngineError: the engine failed.
     """
-    room = threading.Semaphore(session.concurrency)
+    room = threading.Semaphore(session.instances)
 
-    def answer(chunk: list[ImageLike]) -> Answered:
+    def answer(chunk: list[ImageLike]) -> BatchResult:
         pixels, errors = _decode(chunk, preprocessing)
         if not len(pixels):
-            return Answered(np.empty((0, 0), np.float32), errors)
+            return BatchResult(np.empty((0, 0), np.float32), errors)
         with room:
-            return Answered(session.run(pixels), errors)
+            return BatchResult(session.run(pixels), errors)
 
     return in_order(answer, _chunks(images, workers), threads=workers, ahead=2 * workers)
 

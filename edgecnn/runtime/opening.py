@@ -7,9 +7,9 @@ from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import CacheWarning, EdgecnnError, EngineError, SaturationWarning, UsageError
 from edgecnn.host.resources import usable_cores
-from edgecnn.runtime.engines.backend import Backend, Session, SessionOptions, device_kind
-from edgecnn.runtime.engines.backends import choose_backend
 from edgecnn.runtime.engines.cache import CacheSlot, cache_key
+from edgecnn.runtime.engines.engine import Engine, Session, SessionOptions, device_kind
+from edgecnn.runtime.engines.registry import choose_engine
 from edgecnn.runtime.engines.saturation import saturating, without_saturation
 from edgecnn.runtime.profile import Purpose, tuned_setting
 
@@ -17,7 +17,7 @@ from edgecnn.runtime.profile import Purpose, tuned_setting
 def open_session(
     bundle: Bundle,
     *,
-    backend: str = "auto",
+    engine: str = "auto",
     options: SessionOptions | None = None,
     purpose: Purpose = "latency",
     strict: bool = False,
@@ -25,8 +25,8 @@ def open_session(
 ) -> Session:
     """Open a bundle's graph on an engine.
 
-    If backend, device, precision and concurrency have their defaults, this machine's profile for the purpose sets the
-    engine, its threads and the concurrency. A stale profile is ignored with a `ProfileWarning`.
+    If engine, device, precision and instances have their defaults, this machine's profile for the purpose sets the
+    engine, its threads and the instances. A stale profile is ignored with a `ProfileWarning`.
 
     Weights beyond ±64 saturate on some processors. If they do here, exact INT8 is requested. If the engine has no exact
     INT8, a `SaturationWarning` is issued, or with `strict` an `EngineError` is raised.
@@ -35,43 +35,43 @@ def open_session(
     `CacheWarning` is issued.
 
     Raises:
-        UsageError: the engine or device name is unknown, or threads or concurrency are below 1.
+        UsageError: the engine or device name is unknown, or threads or instances are below 1.
         EngineError: the engine, device or precision is not available, the device does not support this bundle's
             quantization, or the engine rejected the graph.
     """
     options = options or SessionOptions()
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"threads must be at least 1, found {options.threads}")
-    if options.concurrency < 1:
-        raise UsageError(f"concurrency must be at least 1, found {options.concurrency}")
-    if backend == "auto" and (options.device, options.precision, options.concurrency) == ("cpu", "fp32", 1):
-        backend, options = _as_tuned(bundle, options, purpose)
-    engine = choose_backend(backend, options.device)
+    if options.instances < 1:
+        raise UsageError(f"instances must be at least 1, found {options.instances}")
+    if engine == "auto" and (options.device, options.precision, options.instances) == ("cpu", "fp32", 1):
+        engine, options = _as_tuned(bundle, options, purpose)
+    chosen = choose_engine(engine, options.device)
     quantization = bundle.manifest.quantization
-    if quantization and not quantization.symmetric and device_kind(options.device) in engine.symmetric_int8_only:
+    if quantization and not quantization.symmetric and device_kind(options.device) in chosen.symmetric_int8_only:
         raise EngineError(
             f"{options.device} supports only symmetric INT8, and {bundle.path} has asymmetric activations: "
             f"run its FP32 bundle on this device"
         )
     if quantization and quantization.weight_limit > PORTABLE_RANGE:
-        options = _guarded(bundle, engine, options, strict)
+        options = _guarded(bundle, chosen, options, strict)
     if cache:
-        options = dataclasses.replace(options, cache=_slot(bundle, engine, options))
-    return engine.open(bundle.model, options)
+        options = dataclasses.replace(options, cache=_slot(bundle, chosen, options))
+    return chosen.open(bundle.model, options)
 
 
 def _as_tuned(bundle: Bundle, options: SessionOptions, purpose: Purpose) -> tuple[str, SessionOptions]:
-    """Return the backend and options of this machine's profile for a bundle; `auto` without a profile."""
+    """Return the engine and options of this machine's profile for a bundle; `auto` without a profile."""
     setting = tuned_setting(bundle, purpose)
     if setting is None:
         return "auto", options
-    return setting.backend, dataclasses.replace(setting.options, threads=options.threads or setting.threads)
+    return setting.engine, dataclasses.replace(setting.options, threads=options.threads or setting.threads)
 
 
-def _slot(bundle: Bundle, engine: Backend, options: SessionOptions) -> CacheSlot | None:
+def _slot(bundle: Bundle, engine: Engine, options: SessionOptions) -> CacheSlot | None:
     """Return the cache slot of a graph on this engine with these options; None without a cache folder."""
     threads = options.threads or usable_cores()
-    text = f"{options.device} {options.precision} {threads} × {options.concurrency} exact={options.exact_int8} "
+    text = f"{options.device} {options.precision} {threads} × {options.instances} exact={options.exact_int8} "
     text += f"one={options.one_by_one}"
     try:
         return CacheSlot(
@@ -82,7 +82,7 @@ def _slot(bundle: Bundle, engine: Backend, options: SessionOptions) -> CacheSlot
         return None
 
 
-def _guarded(bundle: Bundle, engine: Backend, options: SessionOptions, strict: bool) -> SessionOptions:
+def _guarded(bundle: Bundle, engine: Engine, options: SessionOptions, strict: bool) -> SessionOptions:
     """Return options that avoid saturation of full-range weights. If there are none, warn, or raise if `strict`."""
     exact = without_saturation(engine, options)
     operators = saturating(engine, exact)

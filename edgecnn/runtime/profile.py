@@ -49,7 +49,7 @@ class Profile:
         bundles: digest to name, for all bundles that were considered.
         choice: the best bundle and setting.
         best: digest to the best setting, for each bundle whose self-test passes with it.
-        verdict: the choice in one sentence.
+        conclusion: the choice in one sentence.
     """
 
     format: int
@@ -61,7 +61,7 @@ class Profile:
     bundles: dict[str, str]
     choice: Chosen
     best: dict[str, Chosen]
-    verdict: str
+    conclusion: str
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
@@ -70,7 +70,7 @@ class Profile:
             setting = chosen.setting
             if chosen.bundle != digest or digest not in self.bundles:
                 raise ValueError(f"the chosen bundle was not measured: {chosen.bundle}")
-            if setting.backend not in self.site.engines or (setting.device, setting.precision) != ("cpu", "fp32"):
+            if setting.engine not in self.site.engines or (setting.device, setting.precision) != ("cpu", "fp32"):
                 raise ValueError(f"the chosen setting was not measured: {setting}")
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from edgecnn.runtime.engines.backend import Precision, SessionOptions
+from edgecnn.runtime.engines.engine import Precision, SessionOptions
 
 PYTORCH = "pytorch"
-"""Backend name of the reference in PyTorch, for comparisons."""
+"""Engine name of the reference in PyTorch, for comparisons."""
 
 
 @dataclass(frozen=True)
@@ -13,24 +13,24 @@ class Setting:
     """One way to run a bundle.
 
     Attributes:
-        backend: engine, or `pytorch`.
+        engine: engine, or `pytorch`.
         device: as in `SessionOptions`.
         precision: precision of float operators.
         threads: threads of one run.
-        streams: runs at the same time.
+        instances: runs at the same time.
         batch: images of one run.
     """
 
-    backend: str
+    engine: str
     device: str = "cpu"
     precision: Precision = "fp32"
     threads: int = 1
-    streams: int = 1
+    instances: int = 1
     batch: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.threads, self.streams, self.batch) < 1:
-            raise ValueError(f"threads, streams and batch must be at least 1, found {self}")
+        if min(self.threads, self.instances, self.batch) < 1:
+            raise ValueError(f"threads, instances and batch must be at least 1, found {self}")
 
     @property
     def options(self) -> SessionOptions:
@@ -39,15 +39,15 @@ class Setting:
             device=self.device,
             precision=self.precision,
             threads=self.threads,
-            concurrency=self.streams,
-            one_by_one=self.batch == self.streams == 1,
+            instances=self.instances,
+            one_by_one=self.batch == self.instances == 1,
         )
 
     def __str__(self) -> str:
         """Return a short description without default values."""
         device = "" if self.device == "cpu" else f" on {self.device}"
         precision = "" if self.precision == "fp32" else f", {self.precision}"
-        streams = "" if self.streams == 1 else f", {self.streams} streams"
+        instances = "" if self.instances == 1 else f", {self.instances} instances"
         batch = "" if self.batch == 1 else f", batch {self.batch}"
         threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{self.backend}{device}{precision}{threads}{streams}{batch}"
+        return f"{self.engine}{device}{precision}{threads}{instances}{batch}"

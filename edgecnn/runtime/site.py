@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgecnn.host.processor import emulator, processor
 from edgecnn.host.resources import usable_cores
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.registry import installed
 
 _PACKAGES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("openvino",)}
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgecnn.runtime.engines.backend import Session, StreamingSession
+from edgecnn.runtime.engines.engine import Session, StreamingSession
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,11 +25,11 @@ def stream(session: Session, batches: Iterable[np.ndarray]) -> Iterator[np.ndarr
     Raises:
         EngineError: the engine failed, or a batch has another shape or dtype.
     """
-    if isinstance(session, StreamingSession) and session.concurrency > 1:
+    if isinstance(session, StreamingSession) and session.instances > 1:
         return session.stream(batches)
-    if session.concurrency == 1:
+    if session.instances == 1:
         return map(session.run, batches)
-    return in_order(session.run, batches, threads=session.concurrency, ahead=session.concurrency)
+    return in_order(session.run, batches, threads=session.instances, ahead=session.instances)
 
 
 def in_order(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.errors import UsageError
 from edgecnn.host.resources import usable_cores
-from edgecnn.runtime.engines.choices import check_backend, check_device
+from edgecnn.runtime.engines.choices import check_device, check_engine
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -32,7 +32,7 @@ class ServeOptions:
     grpc_port: int | None = _option(
         None, "Port for gRPC; 0 selects a free one. Without it, gRPC is disabled.", (0, 65535)
     )
-    backend: str = _option("auto", "Engine: auto, onnxruntime or openvino.")
+    engine: str = _option("auto", "Engine: auto, onnxruntime or openvino.")
     device: str = _option("cpu", "Device: cpu, cuda[:N], tensorrt[:N], gpu[:N], npu or auto.")
     threads: int | None = _option(
         None, "Threads per run. [default: from the profile, else one per usable core]", (1, 1024)
@@ -92,7 +92,7 @@ class ServeOptions:
                 f"--host must be a host name or an address, such as 127.0.0.1, found {self.host!r}: set the "
                 f"port with --port, and use --tls-cert for https"
             )
-        check_backend(self.backend)
+        check_engine(self.engine)
         check_device(self.device)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError(

@@ -8,13 +8,13 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError, SlowerThanBefore, UsageError
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.backend import Precision
-from edgecnn.runtime.engines.backends import NONE_INSTALLED, installed
-from edgecnn.runtime.engines.choices import BACKENDS
+from edgecnn.runtime.engines.choices import ENGINES
+from edgecnn.runtime.engines.engine import Precision
+from edgecnn.runtime.engines.registry import NONE_INSTALLED, installed
 from edgecnn.runtime.setting import PYTORCH, Setting
 from edgecnn.tuning.measuring.benchmark import ROUNDS, TURN_S, Benchmark, settings
 from edgecnn.tuning.measuring.benchmark import benchmark as measure
-from edgecnn.tuning.measuring.comparison import Comparison, compare, read_benchmark
+from edgecnn.tuning.measuring.comparison import BenchmarkComparison, compare, read_benchmark
 from edgecnn.tuning.measuring.peak import peak_apart
 
 
@@ -23,7 +23,7 @@ class Benchmarked:
     """The result of a benchmark, and its comparison with an earlier benchmark if one was given."""
 
     benchmark: Benchmark
-    comparison: Comparison | None = None
+    comparison: BenchmarkComparison | None = None
     earlier: Path | None = None
 
     @property
@@ -64,10 +64,10 @@ class Benchmarked:
 def benchmark(
     bundles: Sequence[Bundle],
     *,
-    backends: Sequence[str] = (),
+    engines: Sequence[str] = (),
     precisions: Iterable[Precision] = ("fp32",),
     threads: Iterable[int] = (),
-    streams: Iterable[int] = (1,),
+    instances: Iterable[int] = (1,),
     batches: Iterable[int] = (1,),
     rounds: int = ROUNDS,
     turn_s: float = TURN_S,
@@ -81,29 +81,29 @@ def benchmark(
 
     Args:
         bundles: bundles to measure.
-        backends: engines, or `pytorch` if `modules` contains it; empty for all that are installed.
+        engines: engines, or `pytorch` if `modules` contains it; empty for all that are installed.
         precisions: precisions of float operators.
         threads: threads of one run; empty for the usable cores.
-        streams: runs at the same time.
+        instances: runs at the same time.
         batches: images of one run.
         rounds: turns of each candidate.
         turn_s: seconds of one turn.
         earlier: file of an earlier benchmark to compare with, written by `edgecnn benchmark --json`.
-        modules: backend to the module that runs it, for backends that are not engines.
+        modules: engine to the module that runs it, for engines that are not engines.
         progress: called after each step.
 
     Raises:
-        UsageError: a backend is unknown or not installed.
+        UsageError: a engine is unknown or not installed.
         EdgecnnError: no engine is installed, or the earlier file is not a benchmark.
     """
     before = None if earlier is None else read_benchmark(earlier)
-    names = _backends(backends, modules or {})
+    names = _engines(engines, modules or {})
     counts = tuple(threads) or (usable_cores(),)
     engines = [name for name in names if name != PYTORCH]
     candidates: list[Setting] = settings(
-        engines, precisions=precisions, threads=counts, streams=streams, batches=batches
+        engines, precisions=precisions, threads=counts, instances=instances, batches=batches
     )
-    if PYTORCH in names:  # PyTorch runs without streams, and only in FP32
+    if PYTORCH in names:  # PyTorch runs without instances, and only in FP32
         candidates += settings([PYTORCH], threads=counts, batches=batches)
     found = measure(
         bundles, candidates, rounds=rounds, turn_s=turn_s, modules=modules, peak=peak_apart, progress=progress
@@ -111,12 +111,12 @@ def benchmark(
     return Benchmarked(found, None if before is None else compare(before, found), earlier)
 
 
-def _backends(named: Sequence[str], modules: Mapping[str, str]) -> Sequence[str]:
-    """Return the backends to measure, after checking the named ones."""
+def _engines(named: Sequence[str], modules: Mapping[str, str]) -> Sequence[str]:
+    """Return the engines to measure, after checking the named ones."""
     available = (*installed(), *modules)
     for name in named:
-        if name not in (*BACKENDS, PYTORCH):
-            raise UsageError(f"unknown backend {name!r}: choose {', '.join(BACKENDS)} or {PYTORCH}")
+        if name not in (*ENGINES, PYTORCH):
+            raise UsageError(f"unknown engine {name!r}: choose {', '.join(ENGINES)} or {PYTORCH}")
         if name not in available:
             extra = "pipeline" if name == PYTORCH else name
             raise UsageError(f"{name} is not installed: pip install 'edgecnn[{extra}]'")

@@ -2,7 +2,7 @@
 
 First, each candidate runs briefly on its own. The fastest ones then take turns, and after each stage the slower half is
 dropped (Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, 2016). The best
-FP32 candidate and the PyTorch reference stay until the end, so that the ratios in the verdict come from the same
+FP32 candidate and the PyTorch reference stay until the end, so that the ratios in the conclusion come from the same
 rounds.
 """
 
@@ -42,7 +42,7 @@ class Halving:
         crashed: set[tuple[str, str]] = set()
         for number, contestant in enumerate(self._field):
             self._progress("trying", number, len(self._field), str(contestant.candidate))
-            digest, engine = contestant.candidate.bundle.digest, contestant.candidate.setting.backend
+            digest, engine = contestant.candidate.bundle.digest, contestant.candidate.setting.engine
             if contestant.out is None and (digest, engine) in crashed:
                 contestant.out = f"not tried: {engine} crashed on this bundle before"
             if contestant.out is None and digest in seen and self._clock() > until:

@@ -10,14 +10,14 @@ from edgecnn.errors import EngineMissing, UsageError
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.choosing import check_one_reference
-from edgecnn.runtime.engines.backends import NONE_INSTALLED, installed
+from edgecnn.runtime.engines.registry import NONE_INSTALLED, installed
 from edgecnn.runtime.profile import FORMAT, Chosen, Profile, Purpose, profile_path
 from edgecnn.runtime.setting import PYTORCH, Setting
 from edgecnn.runtime.site import this_site
+from edgecnn.tuning.conclusion import Tuned, decide, say
 from edgecnn.tuning.contest import Contestant
 from edgecnn.tuning.halving import FIRST_WARM_UP_S, Halving
 from edgecnn.tuning.measuring.candidate import Candidate
-from edgecnn.tuning.verdict import Tuned, decide, say
 
 MAX_DROP = 0.1
 BUDGET_S = 60.0
@@ -38,14 +38,14 @@ def tune(
     progress: Progress = silent,
     clock: Callable[[], float] = time.monotonic,
 ) -> Tuned:
-    """Choose bundle, engine, threads, streams and batch size among the bundles of one reference.
+    """Choose bundle, engine, threads, instances and batch size among the bundles of one reference.
 
     Args:
         bundles: bundles of one reference.
         purpose: `latency` of one image, or `throughput` of many.
         max_drop: largest allowed drop by a bundle's proof, in percentage points of top-1.
         budget_s: approximate time limit in seconds.
-        modules: backend to the module that runs it; with `pytorch`, the verdict compares with the reference.
+        modules: engine to the module that runs it; with `pytorch`, the conclusion compares with the reference.
         progress: called after each step.
         clock: returns monotonic seconds.
 
@@ -66,14 +66,14 @@ def tune(
     patience_s = max(_PATIENCE_S, budget_s)
     field = [Contestant(Candidate(bundle, setting, timeout_s=patience_s), purpose) for bundle, setting in space]
     for contestant in field:
-        contestant.judge(drop_points(contestant.candidate.bundle, contestant.candidate.setting.backend), max_drop)
+        contestant.judge(drop_points(contestant.candidate.bundle, contestant.candidate.setting.engine), max_drop)
     search = Halving(field, clock, progress)
     search.try_each(end - (1 - _FIRST_SHARE) * budget_s)
     with contextlib.ExitStack() as stack:
         baseline = _baseline(bundles[0], purpose, modules, stack)
         winner, gain = decide(search.compare(baseline, end, stack))
     text = say(winner, gain, field, baseline)
-    kept = profile_of(winner, field, bundles, max_drop=max_drop, verdict=text)
+    kept = profile_of(winner, field, bundles, max_drop=max_drop, conclusion=text)
     return Tuned(kept, tuple(contestant.trial() for contestant in field))
 
 
@@ -82,8 +82,8 @@ def search_space(
 ) -> list[tuple[Bundle, Setting]]:
     """Return the candidates, the most promising first, because the last ones may run out of time.
 
-    For latency: batch 1, on all cores, on one thread, and on the powers of two between. For throughput: streams in the
-    same steps, which share the cores.
+    For latency: batch 1, on all cores, on one thread, and on the powers of two between. For throughput: instances in
+    the same steps, which share the cores.
     """
     order = sorted(bundles, key=lambda bundle: bundle.manifest.precision != "int8")
     return [(bundle, setting) for setting in _settings(engines, cores, purpose) for bundle in order]
@@ -93,8 +93,8 @@ def _settings(engines: Sequence[str], cores: int, purpose: Purpose) -> list[Sett
     if purpose == "latency":
         return [Setting(engine, threads=threads) for threads in _steps(cores) for engine in engines]
     return [
-        Setting(engine, threads=max(1, cores // streams), streams=streams, batch=batch)
-        for streams in _steps(cores)
+        Setting(engine, threads=max(1, cores // instances), instances=instances, batch=batch)
+        for instances in _steps(cores)
         for batch in _BATCHES
         for engine in engines
     ]
@@ -135,7 +135,7 @@ def _baseline(
 
 
 def profile_of(
-    winner: Contestant, field: Sequence[Contestant], bundles: Sequence[Bundle], *, max_drop: float, verdict: str
+    winner: Contestant, field: Sequence[Contestant], bundles: Sequence[Bundle], *, max_drop: float, conclusion: str
 ) -> Profile:
     """Return the profile: the winner, and for each bundle the fastest setting whose self-test passes."""
     best: dict[str, Chosen] = {}
@@ -152,5 +152,5 @@ def profile_of(
         bundles={bundle.digest: bundle.manifest.name for bundle in bundles},
         choice=winner.chosen(),
         best=best,
-        verdict=verdict,
+        conclusion=conclusion,
     )

@@ -19,8 +19,8 @@ from edgecnn.bundle.external_data import check_no_external_data
 from edgecnn.bundle.graph import MOST_FIELDS
 from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
 from edgecnn.errors import BundleError, ExternalData
-from edgecnn.runtime.engines.backend import SessionOptions
-from edgecnn.runtime.engines.backends import get_backend
+from edgecnn.runtime.engines.engine import SessionOptions
+from edgecnn.runtime.engines.registry import get_engine
 
 MODEL = Path("bundle/model.onnx")
 OUTSIDE = external("../outside.bin", name="w")
@@ -194,7 +194,7 @@ def test_engines_open_external_data(tmp_path: Path):
     outside = sentinel(tmp_path)
     (tmp_path / "model.onnx").write_bytes(linear(external("sentinel.bin")))
     with watching(outside) as was_opened:
-        get_backend("onnxruntime").open(tmp_path / "model.onnx", SessionOptions(threads=1)).close()
+        get_engine("onnxruntime").open(tmp_path / "model.onnx", SessionOptions(threads=1)).close()
         assert was_opened()
 
 

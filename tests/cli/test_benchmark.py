@@ -11,7 +11,7 @@ from repository import COMMITTED
 
 QUICK = ("--rounds", "4", "--turn", "0.02")
 STEADY = (*QUICK, "--rounds", "12")  # the median is robust against a few disturbed rounds
-ORT = ("--backend", "onnxruntime")
+ORT = ("--engine", "onnxruntime")
 
 
 @pytest.fixture
@@ -33,12 +33,12 @@ def test_prints_all_engines_and_the_reference(edgecnn: Callable):
 @pytest.mark.usefixtures("known_peak")
 def test_combines_repeated_options(edgecnn: Callable, tmp_path: Path):
     result = edgecnn(
-        "benchmark", COMMITTED, *QUICK, *ORT, "--threads", "1", "--batch", "1", "--batch", "4", "--streams", "1",
-        "--streams", "2", "--csv", tmp_path / "b.csv", "--plot", tmp_path / "b.png", "--json",
+        "benchmark", COMMITTED, *QUICK, *ORT, "--threads", "1", "--batch", "1", "--batch", "4", "--instances", "1",
+        "--instances", "2", "--csv", tmp_path / "b.csv", "--plot", tmp_path / "b.png", "--json",
     )  # fmt: skip
     assert result.code == 0, result.err
     found = json.loads(result.out)["results"]
-    combinations = {(each["setting"]["batch"], each["setting"]["streams"]) for each in found}
+    combinations = {(each["setting"]["batch"], each["setting"]["instances"]) for each in found}
     assert combinations == {(1, 1), (1, 2), (4, 1), (4, 2)}
     with (tmp_path / "b.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -86,7 +86,7 @@ def test_rejects_a_malformed_record(edgecnn: Callable, tmp_path: Path):
 
 
 MISTAKES = {
-    "unknown engine": (("--backend", "tflite"), 2, "unknown backend 'tflite'"),
+    "unknown engine": (("--engine", "tflite"), 2, "unknown engine 'tflite'"),
     "plot not PNG": (("--plot", "b.jpg"), 2, "expected a name that ends in .png"),
     "table not CSV": (("--csv", "b.xls"), 2, "expected a name that ends in .csv"),
     "file inside the bundle": (("--csv", COMMITTED / "b.csv"), 2, "is sealed"),

@@ -66,7 +66,7 @@ def test_saved_logits_replace_the_checkpoint(
     [
         (["--plot", "x.jpg"], 2, "ends in .png"),
         (["--save-logits", "x.json"], 2, "ends in .npz"),
-        (["--backend", "openvino"], 2, "a checkpoint runs in PyTorch"),
+        (["--engine", "openvino"], 2, "a checkpoint runs in PyTorch"),
         (["--data", "nowhere"], 1, "unknown data source"),
     ],
 )

@@ -104,7 +104,7 @@ def test_rejects_a_bundle_with_a_failed_self_test(edgecnn, site: Path, bundle_co
 
 
 def test_runs_the_self_test_on_the_given_engine(edgecnn, site: Path):
-    result = edgecnn("install", COMMITTED, "--to", site, "--device", "cuda:9", "--backend", "onnxruntime")
+    result = edgecnn("install", COMMITTED, "--to", site, "--device", "cuda:9", "--engine", "onnxruntime")
     assert result.code in {1, 2}
     assert "cuda" in result.error
     assert not (site / "current").exists()

@@ -25,7 +25,7 @@ def test_classifies_a_digit(edgecnn, committed: Bundle, digit: Path):
 
 
 def test_json_contains_the_session(edgecnn, committed: Bundle, digit: Path):
-    found = json.loads(edgecnn("predict", committed.path, digit, digit, "--backend", "openvino", "--json").out)
+    found = json.loads(edgecnn("predict", committed.path, digit, digit, "--engine", "openvino", "--json").out)
     assert found["session"]["engine"] == "openvino"
     assert found["session"]["precision"] == "fp32"
     assert len(found["predictions"]) == 2

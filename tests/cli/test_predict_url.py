@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from repository import COMMITTED, REPOSITORY
-from scripted_server import Asked, Model, Said, nobody, reply, site
+from scripted_server import Asked, Model, Said, reply, site, unused_url
 from server_process import Server, serving
 
 SAMPLES = sorted((REPOSITORY / "calibration" / "digits-sample").rglob("*.png"))[:5]
@@ -63,7 +63,7 @@ def test_classifies_good_images_after_bad_ones(edgecnn, asked: list[object], tmp
 
 
 def test_uses_any_reachable_server(edgecnn, asked: list[object]):
-    result = edgecnn("predict", "--url", nobody(), *asked, *SAMPLES)
+    result = edgecnn("predict", "--url", unused_url(), *asked, *SAMPLES)
     assert result.code == 0, result.err
     assert len(result.out.splitlines()) == 5
 
@@ -75,7 +75,7 @@ def test_reports_a_missing_key(edgecnn, asked: list[object]):
 
 
 def test_exit_code_without_an_answer(edgecnn):
-    url = nobody()
+    url = unused_url()
     result = edgecnn("predict", "--url", url, "--timeout-s", 0.5, SAMPLES[0])
     assert result.code == 1
     assert result.error.endswith(f"{url}: Connection refused")
@@ -95,10 +95,10 @@ def test_requires_a_name_for_several_models(edgecnn):
 
 @pytest.mark.parametrize(
     "option",
-    [("--backend", "openvino"), ("--device", "cpu"), ("--precision", "fp32"), ("--threads", "1"), ("--strict",)],
+    [("--engine", "openvino"), ("--device", "cpu"), ("--precision", "fp32"), ("--threads", "1"), ("--strict",)],
 )
 def test_rejects_engine_options_with_url(edgecnn, option: tuple[str, ...]):
-    result = edgecnn("predict", "--url", nobody(), *option, SAMPLES[0])
+    result = edgecnn("predict", "--url", unused_url(), *option, SAMPLES[0])
     assert result.code == 2
     assert f"{option[0]} cannot be used with --url" in result.err
 
@@ -120,26 +120,26 @@ def test_rejects_wrong_urls(edgecnn, url: str):
 
 
 def test_requires_an_image(edgecnn):
-    result = edgecnn("predict", "--url", nobody())
+    result = edgecnn("predict", "--url", unused_url())
     assert result.code == 2
     assert "expected at least one image, found none: edgecnn predict --url URL IMAGE..." in result.error
 
 
 def test_rejects_a_url_as_bundle(edgecnn):
-    result = edgecnn("predict", nobody(), SAMPLES[0])
+    result = edgecnn("predict", unused_url(), SAMPLES[0])
     assert result.code == 2
     assert "expected a bundle, found the URL" in result.error
 
 
 def test_rejects_a_bundle_with_url(edgecnn):
-    result = edgecnn("predict", "--url", nobody(), COMMITTED, SAMPLES[0])
+    result = edgecnn("predict", "--url", unused_url(), COMMITTED, SAMPLES[0])
     assert result.code == 2
     assert "expected image files with --url, found the folder" in result.error
 
 
 def test_rejects_a_malformed_key_file(edgecnn, tmp_path: Path):
     (tmp_path / "key").write_text("two words")
-    result = edgecnn("predict", "--url", nobody(), "--api-key-file", tmp_path / "key", SAMPLES[0])
+    result = edgecnn("predict", "--url", unused_url(), "--api-key-file", tmp_path / "key", SAMPLES[0])
     assert result.code == 2
     assert "must contain one line of printable ASCII characters" in result.error
     assert "words" not in result.error

@@ -36,8 +36,8 @@ def test_json_contains_the_result(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     command = ("quantize", fp32_bundle.path, "--calibration", RECIPE, "--out", tmp_path / "q", "--seeds", 2, "--json")
     found = json.loads(edgecnn(*command).out)
     assert {seed["seed"] for seed in found["seeds"]} == {0, 1}
-    assert found["verdict"]["conclusion"]
-    for engine in found["verdict"]["engines"]:
+    assert found["speed_comparison"]["conclusion"]
+    for engine in found["speed_comparison"]["engines"]:
         assert engine["drop"]["low"] <= engine["drop"]["drop"] <= engine["drop"]["high"]
         assert engine["int8_ms"]["value"] > 0
     assert found["proof"]["gate"]["after"]["drop"] <= 0.001

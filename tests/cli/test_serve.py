@@ -102,7 +102,7 @@ def test_reports_a_used_port_before_loading(edgecnn: Callable, bundle_copy: Path
         (("--host", ""), "--host must not be empty"),
         (("--host", "http://127.0.0.1"), "--host must be a host name or an address, such as 127.0.0.1, found 'http://"),
         (("--host", "127.0.0.1:9000"), "found '127.0.0.1:9000': set the port with --port"),
-        (("--backend", "tensorflow"), "unknown backend 'tensorflow': choose auto, onnxruntime or openvino"),
+        (("--engine", "tensorflow"), "unknown engine 'tensorflow': choose auto, onnxruntime or openvino"),
         (("--device", "tpu"), "unknown device 'tpu': choose cpu, "),
     ],
 )

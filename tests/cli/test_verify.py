@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.registry import installed
 
 
 @pytest.mark.parametrize("engine", installed())
 def test_verifies_on_every_engine(edgecnn, committed: Bundle, engine: str):
-    result = edgecnn("verify", committed.path, "--backend", engine)
+    result = edgecnn("verify", committed.path, "--engine", engine)
     assert result.code == 0
     assert f"on {engine}" in result.out
     assert "the proof holds" in result.out
@@ -26,7 +26,7 @@ def test_exits_with_3_if_the_proof_fails(edgecnn, lying_bundle: Bundle):
 
 
 def test_writes_the_record_to_the_state_folder(edgecnn, committed: Bundle, tmp_path: Path):
-    edgecnn("verify", committed.path, "--backend", "onnxruntime")
+    edgecnn("verify", committed.path, "--engine", "onnxruntime")
     record = tmp_path / "state" / "edgecnn" / "verifications" / "lenet-digits-int8.onnxruntime.json"
     assert json.loads(record.read_text())["bundle"] == committed.digest
 
@@ -84,9 +84,9 @@ def test_rejects_a_damaged_bundle(edgecnn, bundle_copy: Path):
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        (["--backend", "tflite"], 2, "choose auto, onnxruntime or openvino"),
+        (["--engine", "tflite"], 2, "choose auto, onnxruntime or openvino"),
         (["--device", "quantum"], 2, "choose cpu"),
-        (["--backend", "onnxruntime", "--precision", "bf16"], 1, "not bf16"),
+        (["--engine", "onnxruntime", "--precision", "bf16"], 1, "not bf16"),
         (["--device", "tensorrt"], 1, "FP32 bundle"),
     ],
 )
@@ -149,7 +149,7 @@ def test_simulation_passes_for_portable_weights(edgecnn, committed: Bundle):
     ("options", "message"),
     [
         (("--record", "here.json"), "--record cannot be used with --simulate"),
-        (("--backend", "openvino"), "does not use an engine"),
+        (("--engine", "openvino"), "does not use an engine"),
         (("--threads", "1"), "does not use an engine"),
         (("--simulate", "nehalem"), "is not"),
     ],

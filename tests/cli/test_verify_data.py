@@ -13,7 +13,7 @@ from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.host.resources import usable_cores
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.record import read_record
 from edgecnn.runtime.verification.recorded import RecordedLogits, read_recorded
@@ -24,7 +24,7 @@ def sociable(fp32_bundle: Bundle, tmp_path: Path) -> tuple[Bundle, Path]:
     """An intact bundle whose logits depend on the batch, and its logits for the test digits in order."""
     model = subtract_batch_mean(fp32_bundle.model)
     (tmp_path / "model.onnx").write_bytes(model)
-    session = open_session(dataclasses.replace(fp32_bundle, path=tmp_path), backend="onnxruntime")
+    session = open_session(dataclasses.replace(fp32_bundle, path=tmp_path), engine="onnxruntime")
     self_test = fp32_bundle.self_test()
     logits = run_batches(session, self_test.images, classes=10)
     bundle = create_bundle(
@@ -46,7 +46,7 @@ def compared(edgecnn, bundle: Bundle, given: OnADevice, *options: object):
 
 @pytest.mark.parametrize("engine", installed())
 def test_prints_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, engine: str):
-    result = compared(edgecnn, committed, on_a_device, "--backend", engine)
+    result = compared(edgecnn, committed, on_a_device, "--engine", engine)
     assert result.code == 0, result.err
     for line in (
         "handwriting test, 385 images:",
@@ -63,7 +63,7 @@ def test_prints_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, e
 
 
 def test_json_contains_every_figure(edgecnn, committed: Bundle, on_a_device: OnADevice):
-    found = json.loads(compared(edgecnn, committed, on_a_device, "--backend", "onnxruntime", "--json").out)
+    found = json.loads(compared(edgecnn, committed, on_a_device, "--engine", "onnxruntime", "--json").out)
     agreement, mates = found["agreement"], found["batch_mates"]
     assert agreement["agreement"]["right"] == 384
     assert (agreement["drop"]["lost"], agreement["drop"]["won"], agreement["mcnemar_p"]) == (0, 1, 1)
@@ -95,7 +95,7 @@ def test_json_contains_all_flips(edgecnn, committed: Bundle, on_a_device: OnADev
 
 def test_exits_with_3_if_answers_depend_on_the_batch(edgecnn, sociable: tuple[Bundle, Path]):
     bundle, reference = sociable
-    command = ("verify", bundle.path, "--backend", "onnxruntime")
+    command = ("verify", bundle.path, "--engine", "onnxruntime")
     assert edgecnn(*command).code == 0  # the self-test uses the batches of the proof
     result = edgecnn(*command, "--data", "digits", "--reference", reference)
     assert result.code == 3
@@ -117,7 +117,7 @@ def test_exits_with_3_if_logits_are_not_finite(
         return logits
 
     monkeypatch.setattr(OnnxRuntimeSession, "run", broken)
-    result = compared(edgecnn, committed, on_a_device, "--backend", "onnxruntime")
+    result = compared(edgecnn, committed, on_a_device, "--engine", "onnxruntime")
     assert (result.code, "not finite" in result.error) == (3, True)
     assert "    the logits are not finite\n" in result.out
     assert "a logit is not finite (allowed" in result.out

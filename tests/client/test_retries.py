@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scripted_server import BUSY, CLOSED, CUT, HELD, RESET, Asked, Model, Said, Site, images, nobody, reply, site
+from scripted_server import BUSY, CLOSED, CUT, HELD, RESET, Asked, Model, Said, Site, images, reply, site, unused_url
 
 from edgecnn import Client, Retries
 from edgecnn.errors import EdgecnnError, ServerError, ServerUnavailable, UsageError
@@ -64,7 +64,7 @@ def test_bounds_the_attempts():
 
 
 def test_reports_a_refused_connection():
-    url = nobody()
+    url = unused_url()
     with asking(url) as (client, _), pytest.raises(ServerUnavailable) as caught:
         client.predict(images(1)[0])
     assert re.fullmatch(rf"gave up after \d+ attempts in \d\.\d s: {url}: Connection refused", str(caught.value))
@@ -118,7 +118,7 @@ def test_servers_take_turns():
 
 
 def test_skips_unreachable_servers():
-    with asking(nobody(), Model(), nobody()) as (client, (found,)):
+    with asking(unused_url(), Model(), unused_url()) as (client, (found,)):
         labels = [client.predict(images(index % 3)[0]).label for index in range(30)]
         assert labels == ["a", "b", "c"] * 10
         assert inferences(found) == 30

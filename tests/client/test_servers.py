@@ -126,7 +126,7 @@ def test_repeats_when_the_queue_is_full(tmp_path: Path):
             refused = held.server.samples
             asked = pool.submit(client.logits, held.server.images[:1])
             wait_for(lambda: any(s.labels.get("reason") == "busy" and s.value for s in refused()))
-            held.engine.untell("hold")
+            held.engine.clear("hold")
             assert asked.result(60).shape == (1, 10)
         assert waiting.result(60).status == 200
 

@@ -33,7 +33,7 @@ def test_server_accepts_the_arguments_of_a_board(board: Path, tmp_path: Path):
     assert (options.host, options.port) == ("0.0.0.0", 8080)
     engine = "openvino" if "intel" in board.stem else "auto" if "generic" in board.stem else "onnxruntime"
     device = next((name for name in ("gpu", "npu") if board.stem.endswith(name)), "cpu")
-    assert (options.backend, options.device) == (engine, "cuda" if "jetson" in board.stem else device)
+    assert (options.engine, options.device) == (engine, "cuda" if "jetson" in board.stem else device)
 
 
 @BY_NAME

@@ -60,5 +60,5 @@ def test_finds_commands_in_shell_scripts():
         ["edgecnn", "models"],
         ["edgecnn", "verify", "/srv/edgecnn/models/a"],
         ["edgecnn", "serve", "/models"],
-        ["edgecnn", "serve", "--backend", "auto", "--device", "cpu"],
+        ["edgecnn", "serve", "--engine", "auto", "--device", "cpu"],
     ]

@@ -120,10 +120,10 @@ def replaced(word: str, places: dict[str, str]) -> str:
     return word
 
 
-def served_under(prefix: list[str], backend: str, folder: Path) -> str:
+def served_under(prefix: list[str], engine: str, folder: Path) -> str:
     """Serve and stop in a process that a prefix starts; skip if this machine cannot run it."""
     said = folder / "said"
-    served = [sys.executable, "-m", "edgecnn", "serve", str(COMMITTED), "--backend", backend, "--port", "0"]
+    served = [sys.executable, "-m", "edgecnn", "serve", str(COMMITTED), "--engine", engine, "--port", "0"]
     with said.open("w") as file:
         process = subprocess.Popen([*prefix, *served], stderr=file, env=child_environment())
     try:
@@ -171,10 +171,10 @@ def allowed_calls() -> set[str]:
 @pytest.mark.slow
 @systemd
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_server_makes_only_allowed_system_calls(tmp_path: Path, backend: str):
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_server_makes_only_allowed_system_calls(tmp_path: Path, engine: str):
     counted = tmp_path / "counted"
-    served_under(["strace", "-f", "-c", "-S", "name", "-o", str(counted)], backend, tmp_path)
+    served_under(["strace", "-f", "-c", "-S", "name", "-o", str(counted)], engine, tmp_path)
     lines = [line.split() for line in counted.read_text().splitlines()]
     made = {line[-1] for line in lines if line and line[0][0].isdigit() and line[-1] != "total"}
     assert {"execve", "epoll_ctl", "listen", "mmap"} <= made

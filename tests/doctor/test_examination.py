@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgecnn.doctor.examination import examine, examine_apart
-from edgecnn.runtime.engines.backend import PRECISIONS
-from edgecnn.runtime.engines.backends import get_backend, installed
+from edgecnn.runtime.engines.engine import PRECISIONS
+from edgecnn.runtime.engines.registry import get_engine, installed
 
 ENGINES = pytest.mark.parametrize("engine", installed())
 
@@ -21,7 +21,7 @@ def child(code: str) -> list[str]:
 def test_examines_each_device(engine: str):
     found = examine(engine)
     assert (found.engine, found.problem, found.runs) == (engine, None, True)
-    assert [device.name for device in found.devices] == [device.name for device in get_backend(engine).devices()]
+    assert [device.name for device in found.devices] == [device.name for device in get_engine(engine).devices()]
     for device in found.devices:
         assert tuple(trial.precision for trial in device.trials) == PRECISIONS
         for trial in device.trials:

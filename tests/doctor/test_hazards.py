@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from edgecnn.doctor.examination import Examination, ExaminedDevice, Trial
+from edgecnn.doctor.examination import Examination, ExaminedDevice, PrecisionTrial
 from edgecnn.doctor.hazards import hazards
 from edgecnn.host.machine import Machine
 from edgecnn.host.processor import Processor
-from edgecnn.runtime.engines.backend import SessionInfo
+from edgecnn.runtime.engines.engine import SessionInfo
 
 XEON = Processor("Intel Xeon", "x86_64", ("SSE4.2", "AVX2", "AVX-512", "VNNI"))
 MACHINE = Machine(
@@ -24,7 +24,7 @@ MACHINE = Machine(
     physical_memory_bytes=2**34,
 )
 SESSION = SessionInfo("onnxruntime", "1.32.0", "cpu", "fp32", 8)
-CPU = ExaminedDevice("cpu", "a CPU", "fp32", (Trial("fp32", SESSION), Trial("bf16", refusal="no")))
+CPU = ExaminedDevice("cpu", "a CPU", "fp32", (PrecisionTrial("fp32", SESSION), PrecisionTrial("bf16", refusal="no")))
 ENGINE = Examination(
     "onnxruntime",
     version="1.32.0",

@@ -16,8 +16,8 @@ from edgecnn.errors import EngineError, ImageError, UsageError
 from edgecnn.host.resources import usable_cores
 from edgecnn.prediction import Prediction, softmax
 from edgecnn.runtime.classifier import Classifier
-from edgecnn.runtime.engines.backend import SessionInfo, SessionOptions
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.engine import SessionInfo, SessionOptions
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.images import CHUNK
 from edgecnn.runtime.opening import open_session
 
@@ -26,7 +26,7 @@ BUNDLE = Path(__file__).parents[2] / "exported" / "lenet-digits-int8"
 
 @pytest.fixture(params=installed())
 def classifier(request: pytest.FixtureRequest) -> Classifier:
-    return edgecnn.load(BUNDLE, backend=request.param)
+    return edgecnn.load(BUNDLE, engine=request.param)
 
 
 @pytest.fixture
@@ -134,8 +134,8 @@ def test_several_threads_share_a_classifier(classifier: Classifier):
 @pytest.mark.parametrize("engine", installed())
 def test_streams_do_not_change_logits(engine: str, committed: Bundle):
     images = np.tile(committed.self_test().images, (5, 1, 1, 1))
-    session = open_session(committed, backend=engine, options=SessionOptions(threads=1, concurrency=2))
-    with Classifier(committed, session) as several, edgecnn.load(committed, backend=engine, threads=1) as one:
+    session = open_session(committed, engine=engine, options=SessionOptions(threads=1, instances=2))
+    with Classifier(committed, session) as several, edgecnn.load(committed, engine=engine, threads=1) as one:
         np.testing.assert_array_equal(several.logits(images), one.logits(images))
         assert several.predict(list(images)) == one.predict(list(images))
 
@@ -161,7 +161,7 @@ def test_accepts_any_buffer(kind: type, classifier: Classifier):
 def test_rejects_logits_that_are_not_finite(committed: Bundle):
     class Broken:
         info = SessionInfo("fake", "1", "cpu", "fp32", 1)
-        concurrency = 1
+        instances = 1
 
         def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
             return np.full((len(images), 10), np.nan, np.float32)

@@ -41,7 +41,7 @@ def profile(*bundles: Bundle, setting: Setting, purpose: Purpose = "latency") ->
         bundles={bundle.digest: bundle.manifest.name for bundle in bundles},
         choice=chosen[bundles[0].digest],
         best=chosen,
-        verdict="FP32 is faster",
+        conclusion="FP32 is faster",
     )
 
 
@@ -60,15 +60,15 @@ def test_auto_uses_the_profile(committed: Bundle):
     write_profile(profile(committed, setting=OPENVINO))
     assert open_session(committed).info.engine == "openvino"
     assert open_session(committed).info.threads == 1
-    assert open_session(committed, backend="onnxruntime").info.engine == "onnxruntime"
+    assert open_session(committed, engine="onnxruntime").info.engine == "onnxruntime"
     assert edgecnn.load(committed.path).info.engine == "openvino"
     assert edgecnn.load(committed.path, threads=usable_cores()).info.threads == usable_cores()
 
 
 def test_throughput_profile_opens_streams(committed: Bundle):
-    write_profile(profile(committed, setting=dataclasses.replace(OPENVINO, streams=2), purpose="throughput"))
-    assert edgecnn.load(committed.path, purpose="throughput")._session.concurrency == 2
-    assert edgecnn.load(committed.path)._session.concurrency == 1
+    write_profile(profile(committed, setting=dataclasses.replace(OPENVINO, instances=2), purpose="throughput"))
+    assert edgecnn.load(committed.path, purpose="throughput")._session.instances == 2
+    assert edgecnn.load(committed.path)._session.instances == 1
 
 
 SITES = {
@@ -114,11 +114,11 @@ def test_ignores_a_damaged_profile(committed: Bundle, content: bytes):
 
 
 WRONG = {
-    "unknown-engine": {"backend": "foo"},
-    "missing-engine": {"backend": "pytorch"},
+    "unknown-engine": {"engine": "foo"},
+    "missing-engine": {"engine": "pytorch"},
     "zero-threads": {"threads": 0},
     "negative-threads": {"threads": -1},
-    "zero-streams": {"streams": 0},
+    "zero-instances": {"instances": 0},
     "other-precision": {"precision": "bf16"},
     "other-device": {"device": "npu"},
 }

@@ -7,16 +7,16 @@ import pytest
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError
-from edgecnn.runtime.engines.backend import Session, SessionOptions
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.engine import Session, SessionOptions
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.streaming import stream
 
 
-@pytest.fixture(params=[(engine, streams) for engine in installed() for streams in (1, 2)], ids=str)
+@pytest.fixture(params=[(engine, instances) for engine in installed() for instances in (1, 2)], ids=str)
 def session(request: pytest.FixtureRequest, committed: Bundle) -> Session:
-    engine, streams = request.param
-    return open_session(committed, backend=engine, options=SessionOptions(threads=1, concurrency=streams))
+    engine, instances = request.param
+    return open_session(committed, engine=engine, options=SessionOptions(threads=1, instances=instances))
 
 
 def test_yields_answers_in_order(session: Session, committed: Bundle):

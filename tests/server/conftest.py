@@ -50,7 +50,7 @@ def holding_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
 def held(holding_server: Held) -> Iterator[Held]:
     """Yield the held server and check after each test that it is unharmed."""
     yield holding_server
-    holding_server.engine.untell("hold")
+    holding_server.engine.clear("hold")
     holding_server.server.unharmed()
 
 

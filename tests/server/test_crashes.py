@@ -18,7 +18,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from grpc_asking import Asker, asking, refused
+from grpc_asking import Asker, asking, error_of
 from held_engine import holding
 from server_process import Server, read_all, serving, wait_for
 
@@ -47,7 +47,7 @@ def test_restarts_a_killed_worker_under_load():  # 71
             half.sendall(b"POST /v2/repository/index HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
             (worker,) = server.worker_pids()
             os.kill(worker, signal.SIGKILL)
-            assert refused(lambda: asker.ask("ServerReady"))[0] == "UNAVAILABLE"
+            assert error_of(lambda: asker.ask("ServerReady"))[0] == "UNAVAILABLE"
             outcomes.append(0 if read_all(half) == b"" else -1)  # all other clients may be between two requests
             seen: list[int] = []
             while 200 not in seen:
@@ -105,7 +105,7 @@ def test_restarts_after_an_engine_crash(tmp_path: Path, name: str):  # 71
     with holding(tmp_path) as held:
         with held.engine.held():
             lost = [held.occupy(), *held.queue(3)]
-            held.engine.tell("crash", name)
+            held.engine.set("crash", name)
         for answer in lost:
             with pytest.raises(ConnectionError):
                 answer.result(PATIENCE_S)
@@ -168,11 +168,11 @@ def _room(server: Server, size: int) -> Iterator[None]:
 def test_recovers_when_the_engine_lacks_memory(tmp_path: Path):  # 74
     with holding(tmp_path) as held:
         with _room(held.server, 64 * MIB):
-            held.engine.tell("memory", 512 * MIB)
+            held.engine.set("memory", 512 * MIB)
             failed = held.ask().result(PATIENCE_S)
             assert failed.status == 500
             assert failed.error.startswith("the engine failed on this ")
-            held.engine.untell("memory")
+            held.engine.clear("memory")
             wait_for(lambda: held.ask().result(PATIENCE_S).status == 200)
         held.server.unharmed(despite=" failed model=")
 

@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from grpc_asking import Asker, asking, counted, refused
+from grpc_asking import Asker, asking, counted, error_of
 from infer_requests import Request, Tensor
 from server_process import Server, serving
 from transports import Transport
 from tritonclient.grpc import service_pb2
 
 from edgecnn.host.child import child_environment
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.registry import installed
 
 PATIENCE_S = 60.0
 
@@ -98,12 +98,12 @@ def _send_nasty_grpc(server: Server, asker: Asker) -> None:
         assert asker.ask("ModelInfer", asker.request(server.images[:1], id=text[:256]))
         for changes in ({"model_name": text}, {"model_version": text or "é"}, {"inputs": [{"name": text}]}):
             message = asker.request(server.images[:1], **changes)
-            assert refused(lambda message=message: asker.ask("ModelInfer", message))[1].isprintable()
-        refused(lambda text=text: asker.ask("ModelMetadata", service_pb2.ModelMetadataRequest(name=text)))
+            assert error_of(lambda message=message: asker.ask("ModelInfer", message))[1].isprintable()
+        error_of(lambda text=text: asker.ask("ModelMetadata", service_pb2.ModelMetadataRequest(name=text)))
     for text in ('a" code=OK admin="yes', "x" * 5000, "a\\u000ab", " "):
         asker.ask("ServerLive", metadata=(("x-request-id", text),))
     for call in ('/x" admin="yes', "/\x1b[31mred", "/é", "/" + "x" * 5000):
-        refused(lambda call=call: asker.ask(call))
+        error_of(lambda call=call: asker.ask(call))
 
 
 def test_clients_cannot_create_time_series(server: Server, transport: Transport):
@@ -128,8 +128,8 @@ def test_counts_rejections_by_status(server: Server):
     with asking(server) as asker:
         for number in range(10):
             message = asker.request(server.images[:1], model_name=f"made-up-{number}")
-            assert refused(lambda message=message: asker.ask("ModelInfer", message))[0] == "NOT_FOUND"
-            assert refused(lambda number=number: asker.ask(f"Made{number}"))[0] == "UNIMPLEMENTED"
+            assert error_of(lambda message=message: asker.ask("ModelInfer", message))[0] == "NOT_FOUND"
+            assert error_of(lambda number=number: asker.ask(f"Made{number}"))[0] == "UNIMPLEMENTED"
     after = counted(server)
     grown = {code: after[code] - before.get(code, 0) for code in after if after[code] != before.get(code)}
     assert grown == {"NOT_FOUND": 10, "UNIMPLEMENTED": 10}
@@ -138,7 +138,7 @@ def test_counts_rejections_by_status(server: Server):
 ALONE = """
 import socket
 from server_process import serving
-with serving("--backend", {engine!r}) as server:
+with serving("--engine", {engine!r}) as server:
     try:
         socket.create_connection(("192.0.2.1", 80), timeout=1)
         raise SystemExit("the network is reachable: expected an isolated namespace")
@@ -188,7 +188,7 @@ def test_serves_without_a_network(engine: str):
 @pytest.mark.parametrize("engine", installed())
 def test_opens_no_connection(engine: str, tmp_path: Path):
     program = "from server_process import start, wait_for\n"
-    program += f"process, lines = start('--backend', {engine!r})\n"
+    program += f"process, lines = start('--engine', {engine!r})\n"
     program += "wait_for(lambda: any('edgecnn serves' in line for line in lines))\n"
     program += "process.terminate()\nassert process.wait() == 0\n"
     log = tmp_path / "calls"

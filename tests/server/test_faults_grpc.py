@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import grpc
 import numpy as np
 import pytest
-from grpc_asking import Asker, asking, counted, refused
+from grpc_asking import Asker, asking, counted, error_of
 from server_process import TIMEOUT_S, Server, serving, start, wait_for
 from tritonclient.grpc import service_pb2
 
@@ -42,7 +42,7 @@ def test_every_reason_has_a_code():
 
 def test_rejects_a_message_over_the_limit(asker: Asker, server: Server):
     before = counted(server).get("CANCELLED", 0.0)
-    code, text = refused(lambda: asker.ask("ModelInfer", bytes(3 * MIB)))
+    code, text = error_of(lambda: asker.ask("ModelInfer", bytes(3 * MIB)))
     assert code == "RESOURCE_EXHAUSTED"
     assert str(3 * MIB) in text
     assert str(MIB) in text
@@ -51,7 +51,7 @@ def test_rejects_a_message_over_the_limit(asker: Asker, server: Server):
 
 def test_rejects_a_message_that_inflates_too_far(server: Server):
     with asking(server, grpc__default_compression_algorithm=grpc.Compression.Gzip) as asker:
-        code, text = refused(lambda: asker.ask("ModelInfer", bytes(64 * MIB)))
+        code, text = error_of(lambda: asker.ask("ModelInfer", bytes(64 * MIB)))
         assert code == "RESOURCE_EXHAUSTED"
         assert "larger than max" in text
         assert np.array_equal(asker.infer(server.images[:1]), server.logits(server.images[:1]))
@@ -59,7 +59,7 @@ def test_rejects_a_message_that_inflates_too_far(server: Server):
 
 def test_rejects_a_large_message_to_a_small_call(asker: Asker):
     message = service_pb2.ModelReadyRequest(name="x" * 100_000)
-    code, text = refused(lambda: asker.ask("ModelReady", message))
+    code, text = error_of(lambda: asker.ask("ModelReady", message))
     assert code == "RESOURCE_EXHAUSTED"
     assert text == "expected at most 65536 bytes, found 100004"
 
@@ -67,7 +67,7 @@ def test_rejects_a_large_message_to_a_small_call(asker: Asker):
 @pytest.mark.parametrize("call", ["Nothing", "ModelStreamInfer", "modelinfer", "/grpc.Unknown/Nothing", "/x"])
 def test_rejects_an_unknown_call(call: str, asker: Asker, server: Server):
     before = counted(server).get("UNIMPLEMENTED", 0.0)
-    code, text = refused(lambda: asker.ask(call))
+    code, text = error_of(lambda: asker.ask(call))
     assert code == "UNIMPLEMENTED"
     assert text.startswith("unknown call '/")
     assert counted(server)["UNIMPLEMENTED"] == before + 1
@@ -75,18 +75,18 @@ def test_rejects_an_unknown_call(call: str, asker: Asker, server: Server):
 
 @pytest.mark.parametrize("call", ["ModelInfer", "ModelReady", "RepositoryIndex", "ServerMetadata"])
 def test_rejects_a_malformed_message(call: str, asker: Asker):
-    code, text = refused(lambda: asker.ask(call, b"\xff\xff\xff"))
+    code, text = error_of(lambda: asker.ask(call, b"\xff\xff\xff"))
     assert code == "INVALID_ARGUMENT"
     assert "damaged" in text or f"expected a {call}Request" in text
 
 
 def test_rejects_an_empty_inference_request(asker: Asker):
-    assert refused(lambda: asker.ask("ModelInfer")) == ("NOT_FOUND", "model '' is not found")
+    assert error_of(lambda: asker.ask("ModelInfer")) == ("NOT_FOUND", "model '' is not found")
 
 
 def test_rejects_a_call_without_a_message(asker: Asker):
-    assert refused(lambda: asker.send("ModelInfer", [])) == ("INVALID_ARGUMENT", "expected a message, found none")
-    assert refused(lambda: asker.send("ServerMetadata", [])) == ("INVALID_ARGUMENT", "expected a message, found none")
+    assert error_of(lambda: asker.send("ModelInfer", [])) == ("INVALID_ARGUMENT", "expected a message, found none")
+    assert error_of(lambda: asker.send("ServerMetadata", [])) == ("INVALID_ARGUMENT", "expected a message, found none")
 
 
 def test_reads_only_the_first_message(asker: Asker, server: Server):
@@ -101,7 +101,7 @@ def test_times_out_on_a_missing_message(call: str, asker: Asker):
         time.sleep(3)
         yield b""
 
-    code, text = refused(lambda: asker.send(call, never()))
+    code, text = error_of(lambda: asker.send(call, never()))
     assert code == "DEADLINE_EXCEEDED"
     assert text == "the message took longer than 1 s"
 
@@ -119,7 +119,7 @@ def test_times_out_on_a_missing_message(call: str, asker: Asker):
 )
 def test_counts_raw_tensors_against_inputs(changes: dict[str, object], message: str, asker: Asker, server: Server):
     before = server.metrics()["failed"]
-    code, text = refused(lambda: asker.ask("ModelInfer", asker.request(server.images[:1], **changes)))
+    code, text = error_of(lambda: asker.ask("ModelInfer", asker.request(server.images[:1], **changes)))
     assert code == "INVALID_ARGUMENT"
     assert message in text
     assert server.metrics()["failed"] == before + 1
@@ -128,7 +128,7 @@ def test_counts_raw_tensors_against_inputs(changes: dict[str, object], message: 
 def test_rejects_contents_with_raw_contents(asker: Asker, server: Server):
     mixed = asker.request(server.images[:1])
     mixed.inputs[0].contents.uint_contents.extend([7] * 1024)
-    code, text = refused(lambda: asker.ask("ModelInfer", mixed))
+    code, text = error_of(lambda: asker.ask("ModelInfer", mixed))
     assert (code, text) == ("INVALID_ARGUMENT", "input 'image': expected raw_input_contents or contents, found both")
 
 
@@ -141,7 +141,7 @@ def test_accepts_pixels_as_numbers(count: int, asker: Asker, server: Server):
     (raw,) = service_pb2.ModelInferResponse.FromString(content).raw_output_contents
     assert raw == server.logits(images).tobytes()
     message.inputs[0].contents.uint_contents[7] = 256
-    assert refused(lambda: asker.ask("ModelInfer", message)) == (
+    assert error_of(lambda: asker.ask("ModelInfer", message)) == (
         "INVALID_ARGUMENT",
         "input 'image': 256 is out of range for UINT8",
     )
@@ -159,7 +159,7 @@ def test_warns_if_max_batch_exceeds_max_body():
 
 
 def test_rejects_metadata_over_the_limit(asker: Asker):
-    code, text = refused(lambda: asker.ask("ServerLive", metadata=(("x", "a" * 40_000),)))
+    code, text = error_of(lambda: asker.ask("ServerLive", metadata=(("x", "a" * 40_000),)))
     assert code == "RESOURCE_EXHAUSTED"
     assert "metadata" in text
     asker.ask("ServerLive", metadata=(("x", "a" * 20_000),))

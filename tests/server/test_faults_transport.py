@@ -203,7 +203,7 @@ def test_answers_a_half_closed_connection(held: Held):  # 54
         wait_for(lambda: held.server.metrics()["in_flight"] == 1)
         sock.shutdown(socket.SHUT_WR)
         time.sleep(0.5)  # the server checks twice for clients that left
-        held.engine.untell("hold")
+        held.engine.clear("hold")
         answer = read_all(sock)
     assert statuses(answer)[-1] == 200
     assert answer.endswith(held.server.golden[-120:])

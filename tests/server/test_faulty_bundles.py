@@ -167,7 +167,7 @@ def test_isolates_crashing_and_endless_models(tmp_path: Path):  # 76
     engine = Engine(control)
     bundles = [*(folder / name for name in names), COMMITTED]
     process, lines = start(
-        "--backend", "openvino", "--load-timeout-s", 4, bundles=bundles, environment=engine.environment
+        "--engine", "openvino", "--load-timeout-s", 4, bundles=bundles, environment=engine.environment
     )
     try:
         wait_for(lambda: any("edgecnn serves" in line for line in lines))

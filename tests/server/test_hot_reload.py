@@ -102,9 +102,9 @@ def test_finishes_a_run_on_its_version(folder: Path, tmp_path: Path):
     first = put(folder, 1)
     (tmp_path / "engine").mkdir()
     engine = Engine(tmp_path / "engine")
-    options = (*QUICK, "--backend", "openvino")
+    options = (*QUICK, "--engine", "openvino")
     with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
-        engine.tell("hold-1")
+        engine.set("hold-1")
         replies: list[Any] = []
         thread = threading.Thread(target=lambda: replies.append(server.infer(server.images[:3])))
         before = len(engine.runs())
@@ -114,7 +114,7 @@ def test_finishes_a_run_on_its_version(folder: Path, tmp_path: Path):
         wait_for(lambda: entry(server)["version"] == "2")
         assert digest(server) == second
         assert not replies
-        engine.untell("hold-1")
+        engine.clear("hold-1")
         thread.join()
         assert replies[0].body == server.golden
         assert replies[0].headers[BUNDLE] == first
@@ -223,9 +223,9 @@ def test_keeps_the_old_version_if_the_engine_crashes(folder: Path, tmp_path: Pat
     put(folder, 1)
     (tmp_path / "engine").mkdir()
     engine = Engine(tmp_path / "engine")
-    options = (*QUICK, "--backend", "openvino")
+    options = (*QUICK, "--engine", "openvino")
     with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
-        engine.tell("crash-2", "SIGSEGV")
+        engine.set("crash-2", "SIGSEGV")
         with server.good_neighbour():
             put(folder, 2)
             wait_for_reason(server, "version 2 was refused: the engine crashed or timed out")
@@ -263,15 +263,15 @@ def test_any_version_of_a_loading_model_is_503(folder: Path, tmp_path: Path):
     put(folder, 1)
     (tmp_path / "engine").mkdir()
     engine = Engine(tmp_path / "engine")
-    options = (*QUICK, "--backend", "openvino")
+    options = (*QUICK, "--engine", "openvino")
     with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
-        engine.tell("hold")  # blocks the next worker while it loads
+        engine.set("hold")  # blocks the next worker while it loads
         (worker,) = server.worker_pids()
         os.kill(worker, signal.SIGKILL)
         wait_for(lambda: _status(server, f"/v2/models/{NAME}/versions/1/ready") == 503)
         assert _status(server, f"/v2/models/{NAME}/versions/1") == 503
         assert _status(server, f"/v2/models/{NAME}/versions/one") == 404
-        engine.untell("hold")
+        engine.clear("hold")
         wait_for(lambda: _status(server, f"/v2/models/{NAME}/versions/1/ready") == 200)
         assert _status(server, f"/v2/models/{NAME}/versions/2/ready") == 404
 
@@ -287,13 +287,13 @@ def _status(server: Server, path: str) -> int | None:
 def test_warns_about_folders_that_are_not_versions(folder: Path):
     first = put(folder, 1)
     shutil.copytree(folder / "1", folder / "backup")
-    doubt = f"{folder} is a folder of versions: backup is ignored: its name is not a number"
+    warning = f"{folder} is a folder of versions: backup is ignored: its name is not a number"
     with serving(bundles=[folder], name=NAME) as server:
         assert digest(server) == first
-        assert [line for line in server.lines if "WARNING" in line and line.rstrip().endswith(doubt)]
+        assert [line for line in server.lines if "WARNING" in line and line.rstrip().endswith(warning)]
     process, lines = start("--strict", bundles=[folder])
     assert process.wait(TIMEOUT_S) == 2
-    wait_for(lambda: any(doubt in line for line in lines))
+    wait_for(lambda: any(warning in line for line in lines))
 
 
 @pytest.mark.slow

@@ -44,12 +44,12 @@ def test_rejects_requests_over_the_queue_limit(held: Held, transport: Transport)
 
 @pytest.mark.slow
 def test_overload_does_not_reduce_throughput(held: Held):  # 66
-    held.engine.tell("pace", 0.02)  # 150 images/s on every machine
+    held.engine.set("pace", 0.02)  # 150 images/s on every machine
     try:
         calm, _ = _goodput(held.server, clients=4)
         crowded, refusals = _goodput(held.server, clients=40)
     finally:
-        held.engine.untell("pace")
+        held.engine.clear("pace")
     assert crowded > 0.5 * calm
     assert refusals  # test_rejects_requests_over_the_queue_limit checks that rejections do not wait for a run
 
@@ -238,7 +238,7 @@ def test_exits_with_code_1_after_the_grace_period(tmp_path: Path):  # 69
 def test_exits_at_once_while_loading(tmp_path: Path, number: signal.Signals):  # 70
     engine = Engine(tmp_path)
     with engine.held():
-        process, lines = start("--backend", "openvino", "--grace-s", 3600, environment=engine.environment)
+        process, lines = start("--engine", "openvino", "--grace-s", 3600, environment=engine.environment)
         wait_for(engine.runs)  # the preflight runs in a separate process
         family = _descendants(process.pid)
         assert len(family) == 2
@@ -274,7 +274,7 @@ def test_reports_an_unusable_address_before_loading(server: Server, tmp_path: Pa
         grpc_ports = (other_port, *(address.rpartition(":")[2] for address in (server.grpc_address, reserved.address)))
         cases = [("--port", port), ("--host", "192.0.2.1"), ("--host", "no such host")]
         cases += [("--grpc-port", each) for each in grpc_ports]
-        begun = [(option, start("--backend", "openvino", *option, environment=engine.environment)) for option in cases]
+        begun = [(option, start("--engine", "openvino", *option, environment=engine.environment)) for option in cases]
         for (option, value), (process, lines) in begun:
             assert process.wait(PATIENCE_S) == 2
             wait_for(lambda lines=lines: lines)

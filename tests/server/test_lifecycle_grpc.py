@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from grpc_asking import Asker, asking, counted, refused
+from grpc_asking import Asker, asking, counted, error_of
 from held_engine import Held
 from server_process import wait_for
 
@@ -32,7 +32,7 @@ def test_never_runs_a_call_after_its_deadline(held: Held, asker: Asker):  # 67
         running = held.occupy()
         for timeout_s in (0.05, 0.3):
             message = asker.request(server.images[:2])
-            code, _ = refused(lambda m=message, t=timeout_s: asker.ask("ModelInfer", m, timeout_s=t))
+            code, _ = error_of(lambda m=message, t=timeout_s: asker.ask("ModelInfer", m, timeout_s=t))
             assert code == "DEADLINE_EXCEEDED"
         wait_for(lambda: late(held) == before[0] + 2)
         assert server.metrics()["in_flight"] == 1
@@ -52,7 +52,7 @@ def test_full_queue_rejects_before_the_message(held: Held, asker: Asker):  # 66
 
     with held.engine.held():
         accepted = [held.occupy(), *held.queue(15)]
-        answer = refused(lambda: asker.send("ModelInfer", withheld()))
+        answer = error_of(lambda: asker.send("ModelInfer", withheld()))
         assert answer == ("UNAVAILABLE", "16 requests are already queued: try again later")
         arrives.set()
     assert {answer.result().status for answer in accepted} == {200}

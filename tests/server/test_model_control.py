@@ -14,7 +14,7 @@ from held_engine import Engine
 from model_versions import NAME, put, put_with_another_class
 from repository import COMMITTED
 from server_process import Reply, Server, serving, wait_for
-from triton_client import Triton, refused
+from triton_client import Triton, error_of
 
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.api.control_requests import check_control
@@ -211,13 +211,13 @@ def test_tritonclient_loads_and_unloads(controlled: Server, protocol: str):
     with triton.client as client:
         client.unload_model(NAME)
         assert not client.is_model_ready(NAME)
-        assert refused(lambda: triton.infer(controlled.images[:1]))[0] == "unavailable"
+        assert error_of(lambda: triton.infer(controlled.images[:1]))[0] == "unavailable"
         (entry,) = triton.index()
         assert (entry["state"], entry["reason"]) == ("UNAVAILABLE", "it was unloaded")
         client.load_model(NAME)
         assert client.is_model_ready(NAME)
-        assert refused(lambda: client.load_model("other"))[0] == "not found"
-        kind, text = refused(lambda: client.load_model(NAME, config="{}"))
+        assert error_of(lambda: client.load_model("other"))[0] == "not found"
+        kind, text = error_of(lambda: client.load_model(NAME, config="{}"))
         assert kind == "invalid"
         assert "parameter 'config'" in text
         assert "the server loads its own bundles only" in text
@@ -228,9 +228,9 @@ def test_tritonclient_loads_and_unloads(controlled: Server, protocol: str):
 def test_a_shutdown_answers_a_waiting_load(one_version: Path, tmp_path: Path):
     (tmp_path / "engine").mkdir()
     engine = Engine(tmp_path / "engine")
-    options = ("--model-control", "--watch-s", 0, "--backend", "openvino")
+    options = ("--model-control", "--watch-s", 0, "--engine", "openvino")
     with serving(*options, bundles=[one_version], name=NAME, environment=engine.environment) as server:
-        engine.tell("hold-2")  # blocks the preflight
+        engine.set("hold-2")  # blocks the preflight
         put(one_version, 2)
         before = len(engine.runs())
         replies: list[Reply] = []

@@ -64,7 +64,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_survives_faulty_bundles_and_a_lost_folder(folders: tuple[Path, Path]):
     versions, others = folders
     names = {faulty(others, fault): reason for fault, reason in REASONS.items()}
-    options = ("--backend", "onnxruntime", "--watch-s", 0.5, "--load-timeout-s", LOADING_S)
+    options = ("--engine", "onnxruntime", "--watch-s", 0.5, "--load-timeout-s", LOADING_S)
     with serving(
         *options, bundles=[versions, others], name=NAME, processor=CORTEX_A72, patience_s=PATIENCE_S
     ) as server:

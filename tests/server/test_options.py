@@ -9,7 +9,7 @@ import pytest
 from edgecnn.errors import UsageError
 from edgecnn.files.schema import dump, parse
 from edgecnn.protocol.api_key import read_api_key
-from edgecnn.server.models.catalogue import Held, Source
+from edgecnn.server.models.catalogue import Handoff, Source
 from edgecnn.server.options import ServeOptions
 from edgecnn.server.supervisor.job import WorkerJob
 
@@ -80,7 +80,7 @@ def test_serializes_a_worker_job():
         socket_fd=3,
         grpc_address="[::1]:9",
         ready_fd=4,
-        held=(Held("a", ("image uint8 [-1,32,32,1]", "logits float32 [-1,10]")), Held("b", is_unloaded=True)),
+        handoffs=(Handoff("a", ("image uint8 [-1,32,32,1]", "logits float32 [-1,10]")), Handoff("b", is_unloaded=True)),
         supervisor_pid=7,
     )
     assert parse(WorkerJob, dump(job)) == job

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_asking import asking, refused
+from grpc_asking import asking, error_of
 from server_process import Server, read_all, serving
 from transports import Transport
 from tritonclient.grpc import service_pb2
 
-from edgecnn.server.api.application import Application
+from edgecnn.server.api.application import HttpApplication
 from edgecnn.server.api.service import Service
 from edgecnn.server.http.message import Exchange, Head, Response
 from edgecnn.server.metrics import Metrics
@@ -98,7 +98,7 @@ def test_every_grpc_call_needs_the_key(locked: Server, shown: tuple[tuple[str, s
     calls = [method.name for method in service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods]
     with asking(locked) as asker:
         for call in {*calls, "Nothing", "/grpc.Unknown/Nothing"} - {"ServerLive", "ServerReady"}:
-            code, text = refused(lambda call=call: asker.ask(call, b"\xff" * 1000, metadata=shown))
+            code, text = error_of(lambda call=call: asker.ask(call, b"\xff" * 1000, metadata=shown))
             assert code == "UNAUTHENTICATED"
             assert text.startswith(WITHOUT_KEY)
 
@@ -129,7 +129,7 @@ def test_compares_keys_in_constant_time(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
     service = Service({}, api_key=KEY.encode())
-    application = Application(service, Metrics(), max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
+    application = HttpApplication(service, Metrics(), max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
     for headers in ({"authorization": f"Bearer {KEY}"}, {"x-api-key": "0"}, {}):
         answer = application.admit(
             Exchange(None, Head("GET", "/v2", "", headers), keep_alive=False, http_version="1.1")
@@ -185,7 +185,7 @@ def test_http_client_rejects_an_unknown_certificate(tls: Server):
 
 def test_grpc_client_rejects_an_unknown_certificate(tls: Server):
     with asking(tls, credentials=grpc.ssl_channel_credentials()) as asker:
-        assert refused(lambda: asker.ask("ServerLive", timeout_s=5))[0] == "UNAVAILABLE"
+        assert error_of(lambda: asker.ask("ServerLive", timeout_s=5))[0] == "UNAVAILABLE"
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

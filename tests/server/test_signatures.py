@@ -22,7 +22,7 @@ from edgecnn.server.models import loading
 from edgecnn.server.models.catalogue import Source, candidates
 from edgecnn.server.options import ServeOptions
 from edgecnn.server.preflight.signature_check import check_signature
-from edgecnn.server.preflight.trial import Trial, try_bundle
+from edgecnn.server.preflight.trial import Preflight, try_bundle
 
 QUICK = ("--watch-s", 0.1)
 PATIENCE_S = 60.0
@@ -235,7 +235,7 @@ def test_rejects_a_model_replaced_in_preflight(tmp_path: Path, keys: Keys, monke
     bundle = named(tmp_path, "bundle")
     keys.sign(bundle)
 
-    def try_and_lose(path: Path, **options: Any) -> Trial:
+    def try_and_lose(path: Path, **options: Any) -> Preflight:
         trial = try_bundle(path, **options)
         (path / "model.onnx").write_bytes(b"evil")
         return trial

@@ -11,7 +11,7 @@ import tritonclient.grpc
 import tritonclient.http
 from PIL import Image
 from server_process import TIMEOUT_S, Server
-from triton_client import Triton, files, refused
+from triton_client import Triton, error_of, files
 
 LEAST = np.zeros((1, 32, 32, 1), np.uint8)
 
@@ -143,7 +143,7 @@ def test_sends_image_files(triton: Triton):
 
 @pytest.mark.parametrize(("file", "text"), [(b"hello", "is not a JPEG, PNG or BMP image"), (b"GIF89a", "found GIF")])
 def test_rejects_a_file_that_is_not_an_image(triton: Triton, file: bytes, text: str):
-    kind, message = refused(lambda: triton.infer(files(file)))
+    kind, message = error_of(lambda: triton.infer(files(file)))
     assert kind == "invalid"
     assert text in message
 
@@ -153,7 +153,7 @@ def test_rejects_a_file_that_json_cannot_hold(http: Triton):
     Image.new("L", (32, 32), 128).save(file, "JPEG")
     text = np.array([file.getvalue().decode("latin-1")], np.object_)  # the client writes BYTES into JSON as text
     given = http.given(text, "BYTES", binary_data=False)
-    kind, message = refused(lambda: http.client.infer(http.server.name, given))
+    kind, message = error_of(lambda: http.client.infer(http.server.name, given))
     assert kind == "invalid"
     assert "is not a JPEG, PNG or BMP image" in message
 
@@ -197,7 +197,7 @@ def test_infers_within_its_timeout(triton: Triton):
 
 
 def test_never_runs_a_request_after_its_timeout(triton: Triton):
-    kind, text = refused(lambda: triton.infer(triton.server.images[:1], timeout=1))
+    kind, text = error_of(lambda: triton.infer(triton.server.images[:1], timeout=1))
     assert kind == "late"
     assert "was not executed" in text
 
@@ -217,7 +217,7 @@ def test_never_runs_a_request_after_its_timeout(triton: Triton):
 def test_reads_error_messages(
     triton: Triton, name: str | None, version: str, images: np.ndarray, kind: str, message: str
 ):
-    found, text = refused(lambda: triton.infer(images, name=name, model_version=version))
+    found, text = error_of(lambda: triton.infer(images, name=name, model_version=version))
     assert found == kind
     assert message in text
 
@@ -226,7 +226,7 @@ def test_reads_error_messages(
 def test_reports_a_missing_model(triton: Triton, call: str):
     name, get = triton.server.name, getattr(triton.client, call)
     for arguments, text in ((("nope",), "model 'nope' is not found"), ((name, "2"), "is not found in version '2'")):
-        kind, message = refused(lambda arguments=arguments: get(*arguments))
+        kind, message = error_of(lambda arguments=arguments: get(*arguments))
         assert kind == "not found"
         assert text in message
 
@@ -235,7 +235,7 @@ def test_reports_a_missing_model(triton: Triton, call: str):
 @pytest.mark.parametrize("action", ["load_model", "unload_model"])
 def test_cannot_control_models_by_default(triton: Triton, action: str, name: str):
     own = triton.server.name
-    kind, text = refused(lambda: getattr(triton.client, action)(own if name == "itself" else name))
+    kind, text = error_of(lambda: getattr(triton.client, action)(own if name == "itself" else name))
     assert kind == "forbidden"
     assert text == "models cannot be loaded or unloaded here: start the server with --model-control"
     assert triton.client.is_model_ready(own)
@@ -245,7 +245,7 @@ def test_cannot_control_models_by_default(triton: Triton, action: str, name: str
     "extension", ["trace_settings", "log_settings", "system_shared_memory_status", "cuda_shared_memory_status"]
 )
 def test_reports_a_missing_extension(triton: Triton, extension: str):
-    kind, text = refused(getattr(triton.client, f"get_{extension}"))
+    kind, text = error_of(getattr(triton.client, f"get_{extension}"))
     if triton.is_http:
         assert kind == "not found"
     else:

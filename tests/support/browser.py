@@ -79,7 +79,7 @@ class Visit:
         self.bad: list[tuple[int, str]] = []
         self._hosts: set[str] = set()
         self._home = f"http://127.0.0.1:{server.port}/"
-        self._complaints: list[str] = []
+        self._problems: list[str] = []
         self._context.on("request", self._requested)
         self.page.on("response", self._answered)
         self.page.on("console", lambda message: self._complained(f"{message.type}: {message.text}"))
@@ -127,7 +127,7 @@ class Visit:
     def end(self) -> None:
         """Close the tab; check that it logged no errors and sent no requests to other hosts."""
         self._context.close()
-        assert self._complaints == []
+        assert self._problems == []
         assert self._hosts <= {self._home}, "the page sent requests to other hosts"
 
     def _requested(self, request: "Request") -> None:
@@ -142,4 +142,4 @@ class Visit:
     def _complained(self, text: str) -> None:
         # Chromium logs every error answer. `bad` records them with their path.
         if not text.startswith("error: Failed to load resource: "):
-            self._complaints.append(text)
+            self._problems.append(text)

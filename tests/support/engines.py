@@ -4,7 +4,7 @@ import numpy as np
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError
-from edgecnn.runtime.engines.backend import SessionInfo
+from edgecnn.runtime.engines.engine import SessionInfo
 from edgecnn.runtime.verification.replay import SelfTestResult
 from edgecnn.server.models.loading import Loaded
 
@@ -15,7 +15,7 @@ class Fragile:
     """An engine with memory for two images per run; `is_dead` makes every run fail."""
 
     info = SessionInfo("fragile", "1", "cpu", "fp32", 1)
-    concurrency = 1
+    instances = 1
 
     def __init__(self) -> None:
         self.is_dead = False

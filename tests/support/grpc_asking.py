@@ -65,7 +65,7 @@ def asking(server: Server, *, credentials: grpc.ChannelCredentials | None = None
         yield Asker(channel, server)
 
 
-def refused(call: Any) -> tuple[str, str]:
+def error_of(call: Any) -> tuple[str, str]:
     """Check that a call fails with a short message; return the code's name and the message."""
     try:
         call()

@@ -21,13 +21,13 @@ class Engine:
         paths = [str(_PACKAGE), child_environment()["PYTHONPATH"]]
         self.environment = {"HELD_ENGINE": str(folder), "PYTHONPATH": os.pathsep.join(paths)}
 
-    def tell(self, name: str, value: object = "") -> None:
+    def set(self, name: str, value: object = "") -> None:
         """Create a control file."""
         ready = self._folder / f".{name}"
         ready.write_text(str(value))
         ready.rename(self._folder / name)  # renamed in one step: the engine may read at any time
 
-    def untell(self, name: str) -> None:
+    def clear(self, name: str) -> None:
         """Delete a control file."""
         (self._folder / name).unlink(missing_ok=True)
 
@@ -39,11 +39,11 @@ class Engine:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Keep every run from finishing."""
-        self.tell("hold")
+        self.set("hold")
         try:
             yield
         finally:
-            self.untell("hold")
+            self.clear("hold")
 
 
 class Held:
@@ -80,9 +80,9 @@ def holding(folder: Path, *options: object, environment: dict[str, str] | None =
     variables = engine.environment | (environment or {})
     with (
         ThreadPoolExecutor(64) as clients,
-        serving("--backend", "openvino", *options, environment=variables) as server,
+        serving("--engine", "openvino", *options, environment=variables) as server,
     ):
         try:
             yield Held(server, engine, clients)
         finally:
-            engine.untell("hold")  # otherwise neither the server nor the clients would end
+            engine.clear("hold")  # otherwise neither the server nor the clients would end

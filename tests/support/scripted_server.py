@@ -206,7 +206,7 @@ def site(answer: Callable[[Asked], Said]) -> Iterator[Site]:
         found.close()
 
 
-def nobody() -> str:
+def unused_url() -> str:
     """Return the URL of a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"

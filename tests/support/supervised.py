@@ -65,7 +65,7 @@ class Server:
         return self.process.wait(PATIENCE_S)
 
 
-def gone(pid: int) -> bool:
+def has_exited(pid: int) -> bool:
     """Return whether a process has ended."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:

@@ -53,7 +53,7 @@ def files(*contents: bytes) -> np.ndarray:
     return np.array(contents, np.object_)
 
 
-def refused(call: Callable[[], Any]) -> tuple[str, str]:
+def error_of(call: Callable[[], Any]) -> tuple[str, str]:
     """Check that the client raises an error; return its kind and text."""
     try:
         call()

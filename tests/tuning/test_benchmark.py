@@ -17,7 +17,7 @@ from edgecnn.tuning.measuring.comparison import compare
 @pytest.fixture(scope="module")
 def measured() -> Benchmarked:
     found = benchmark(
-        [open_bundle(COMMITTED)], backends=["onnxruntime"], precisions=["fp32", "bf16"], rounds=4, turn_s=0.02
+        [open_bundle(COMMITTED)], engines=["onnxruntime"], precisions=["fp32", "bf16"], rounds=4, turn_s=0.02
     )
     found.raise_for_failures()
     return found
@@ -67,10 +67,10 @@ def test_reads_the_earlier_file_first(measured: Benchmarked, tmp_path: Path):
     with pytest.raises(EdgecnnError, match="cannot read"):
         benchmark([], earlier=tmp_path / "nowhere.json")
     (tmp_path / "old.json").write_text(schema.dump(measured.benchmark))
-    with pytest.raises(UsageError, match="unknown backend 'tflite'"):
-        benchmark([], earlier=tmp_path / "old.json", backends=["tflite"])
+    with pytest.raises(UsageError, match="unknown engine 'tflite'"):
+        benchmark([], earlier=tmp_path / "old.json", engines=["tflite"])
 
 
 def test_requires_a_module_for_pytorch():
     with pytest.raises(UsageError, match=r"pytorch is not installed: pip install 'edgecnn\[pipeline\]'"):
-        benchmark([], backends=["pytorch"])
+        benchmark([], engines=["pytorch"])

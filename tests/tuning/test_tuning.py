@@ -11,31 +11,31 @@ from edgecnn.errors import EngineError, UsageError
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import silent
 from edgecnn.runtime.setting import Setting
+from edgecnn.tuning.conclusion import decide, say
 from edgecnn.tuning.contest import Contestant
 from edgecnn.tuning.halving import Halving
 from edgecnn.tuning.tune import drop_points, profile_of, search_space, tune
-from edgecnn.tuning.verdict import decide, say
 
 
 def test_chooses_one_bundle_of_a_reference(fp32_bundle: Bundle, int8_bundle: Bundle):
     found = tune([fp32_bundle, int8_bundle], budget_s=4)
     assert found.profile.choice.bundle in (fp32_bundle.digest, int8_bundle.digest)
     assert set(found.profile.best) == set(found.profile.bundles) == {fp32_bundle.digest, int8_bundle.digest}
-    assert {(trial.bundle, trial.setting.backend) for trial in found.trials} == {
+    assert {(trial.bundle, trial.setting.engine) for trial in found.trials} == {
         (bundle, engine)
         for bundle in ("lenet-digits-fp32", "lenet-digits-int8")
         for engine in ("onnxruntime", "openvino")
     }
-    assert found.profile.choice.setting.streams == found.profile.choice.setting.batch == 1
-    assert found.profile.verdict
+    assert found.profile.choice.setting.instances == found.profile.choice.setting.batch == 1
+    assert found.profile.conclusion
 
 
 @pytest.mark.slow
 def test_tries_streams_and_batches_for_throughput(int8_bundle: Bundle):
     found = tune([int8_bundle], purpose="throughput", budget_s=4)
-    tried = {(trial.setting.threads, trial.setting.streams, trial.setting.batch) for trial in found.trials}
+    tried = {(trial.setting.threads, trial.setting.instances, trial.setting.batch) for trial in found.trials}
     assert {batch for _, _, batch in tried} == {1, 8}
-    assert all(threads * streams <= usable_cores() for threads, streams, _ in tried)
+    assert all(threads * instances <= usable_cores() for threads, instances, _ in tried)
     best = max(trial.speed.images_per_s.value for trial in found.trials if trial.speed and trial.out is None)
     assert found.profile.choice.figure.value == best
 
@@ -44,8 +44,8 @@ def test_tries_streams_and_batches_for_throughput(int8_bundle: Bundle):
 def test_reports_a_crashed_engine(int8_bundle: Bundle, fake_openvino: Callable[[str], None]):
     fake_openvino("import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
     found = tune([int8_bundle], budget_s=4)
-    assert found.profile.choice.setting.backend == "onnxruntime"
-    first, *others = [trial.out for trial in found.trials if trial.setting.backend == "openvino"]
+    assert found.profile.choice.setting.engine == "onnxruntime"
+    first, *others = [trial.out for trial in found.trials if trial.setting.engine == "openvino"]
     assert first == "failed: openvino crashed: SIGILL"
     assert set(others) <= {"not tried: openvino crashed on this bundle before"}
 
@@ -77,7 +77,7 @@ def test_orders_candidates_by_promise(fp32_bundle: Bundle, int8_bundle: Bundle):
     assert [setting.threads for _, setting in space] == [4] * 4 + [1] * 4 + [2] * 4
     assert [bundle.manifest.precision for bundle, _ in space[:2]] == ["int8", "fp32"]
     space = search_space([int8_bundle], ["a"], cores=6, purpose="throughput")
-    assert {(s.threads, s.streams) for _, s in space} == {(1, 6), (6, 1), (3, 2), (1, 4)}
+    assert {(s.threads, s.instances) for _, s in space} == {(1, 6), (6, 1), (3, 2), (1, 4)}
 
 
 def test_one_core_has_one_setting(int8_bundle: Bundle):
@@ -131,7 +131,7 @@ def test_best_settings_have_a_passed_self_test(fp32_bundle: Bundle, int8_bundle:
     assert (wrong.proven, right.proven, other.proven) == (False, True, True)
     for each in (wrong, right, other):  # a profile accepts only installed engines
         each.candidate.setting = Setting("onnxruntime")
-    found = profile_of(right, [wrong, right, other], [fp32_bundle, int8_bundle], max_drop=0.1, verdict="")
+    found = profile_of(right, [wrong, right, other], [fp32_bundle, int8_bundle], max_drop=0.1, conclusion="")
     assert found.best[int8_bundle.digest].figure.value == 3
     assert set(found.best) == {fp32_bundle.digest, int8_bundle.digest}
 

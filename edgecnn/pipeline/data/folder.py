@@ -36,7 +36,7 @@ class ImageFolder:
         self.labels = tuple(_classes(first))
         if not self.labels:
             raise SourceError(f"{first} has no class folders: expected one subfolder per class, with images in it")
-        self.mode, self.complaints = _mode(first, self.labels)
+        self.mode, self.warnings = _mode(first, self.labels)
 
     def split(self, name: str) -> Split:
         """See `DataSource.split`."""

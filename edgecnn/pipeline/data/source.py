@@ -235,9 +235,9 @@ def check_split(source: object, name: str) -> None:
         raise SourceError(f"{source} has the splits train and test, found {name!r}")
 
 
-def complaints(source: DataSource, training: Split, test: Split) -> list[str]:
+def dataset_warnings(source: DataSource, training: Split, test: Split) -> list[str]:
     """Return warnings about a source, one line each: reasons why a result may look too good."""
-    found = [*_shared(training, test), *getattr(source, "complaints", ())]
+    found = [*_shared(training, test), *getattr(source, "warnings", ())]
     counts = Counter(test.known_targets().tolist())
     missing = [label for target, label in enumerate(source.labels) if not counts[target]]
     if missing:

@@ -15,10 +15,10 @@ from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.files.file import write_file
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.data.sources import open_source
-from edgecnn.pipeline.evaluation.metrics import Metrics, measure
-from edgecnn.pipeline.quantization.recipe import check_unseen
+from edgecnn.pipeline.evaluation.metrics import ClassificationMetrics, measure
+from edgecnn.pipeline.quantization.calibration_config import check_unseen
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.backend import Session, SessionInfo, SessionOptions
+from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.evaluation import evaluate as run_images
 from edgecnn.runtime.verification.recorded import RecordedLogits
@@ -31,7 +31,7 @@ class Evaluated:
     subject: str
     data: DataReference
     session: SessionInfo
-    metrics: Metrics
+    metrics: ClassificationMetrics
 
 
 def evaluate(
@@ -39,7 +39,7 @@ def evaluate(
     data: str,
     *,
     split: str = "test",
-    backend: str = "auto",
+    engine: str = "auto",
     options: SessionOptions | None = None,
     plot: Path | None = None,
     save_logits: Path | None = None,
@@ -54,7 +54,7 @@ def evaluate(
         subject: a checkpoint folder or a bundle.
         data: a data source's name or an image folder. It must have the subject's classes.
         split: `test` or `train`.
-        backend: engine of a bundle: `auto`, `onnxruntime` or `openvino`.
+        engine: engine of a bundle: `auto`, `onnxruntime` or `openvino`.
         options: session options. A checkpoint accepts `threads` only.
         plot: PNG file to write with the confusion matrix and the calibration.
         save_logits: `.npz` file to write with a checkpoint's logits, float32 [N, K]; see `RecordedLogits`.
@@ -83,7 +83,7 @@ def evaluate(
         from edgecnn.pipeline.evaluation.plot import draw
     source = open_source(data)
     images = source.split(split)
-    opened = _bundle(subject, images, backend, options, strict) if bundled else _checkpoint(subject, backend, options)
+    opened = _bundle(subject, images, engine, options, strict) if bundled else _checkpoint(subject, engine, options)
     with opened as model:
         _check_classes(source, subject, model.labels)
         run = run_images(
@@ -114,22 +114,22 @@ class _Model:
 
 
 @contextlib.contextmanager
-def _checkpoint(path: Path, backend: str, options: SessionOptions) -> Iterator[_Model]:
+def _checkpoint(path: Path, engine: str, options: SessionOptions) -> Iterator[_Model]:
     from edgecnn.pipeline.torch_session import TorchSession
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
-    if (backend, options) != ("auto", SessionOptions(threads=options.threads)):
-        raise UsageError("a checkpoint runs in PyTorch, in FP32 on the CPU: --backend and --device are for bundles")
+    if (engine, options) != ("auto", SessionOptions(threads=options.threads)):
+        raise UsageError("a checkpoint runs in PyTorch, in FP32 on the CPU: --engine and --device are for bundles")
     found = read_checkpoint(path).reference
     with contextlib.closing(TorchSession(found, threads=options.threads)) as session:
         yield _Model(session, found.labels, found.preprocessing, found.identity, found.digest)
 
 
 @contextlib.contextmanager
-def _bundle(path: Path, images: Split, backend: str, options: SessionOptions, strict: bool) -> Iterator[_Model]:
+def _bundle(path: Path, images: Split, engine: str, options: SessionOptions, strict: bool) -> Iterator[_Model]:
     bundle = open_bundle(path)
     check_unseen(bundle, images, strict=strict)
-    with contextlib.closing(open_session(bundle, backend=backend, options=options, strict=strict)) as session:
+    with contextlib.closing(open_session(bundle, engine=engine, options=options, strict=strict)) as session:
         yield _Model(session, bundle.manifest.labels, bundle.manifest.preprocessing)
 
 

@@ -24,7 +24,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Metrics:
+class ClassificationMetrics:
     """The metrics of a classifier on a split.
 
     Attributes:
@@ -46,7 +46,7 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...]
 
 
-def measure(logits: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) -> Metrics:
+def measure(logits: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) -> ClassificationMetrics:
     """Return all metrics.
 
     Calibration error: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, 2017.
@@ -65,7 +65,7 @@ def measure(logits: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) ->
     bins = _bins(probabilities.max(axis=1), right)
     gaps = [each.images * abs((each.confidence or 0.0) - (each.accuracy or 0.0)) for each in bins]
     own = probabilities[np.arange(len(targets)), targets]
-    return Metrics(
+    return ClassificationMetrics(
         top1=rate(int(right.sum()), len(right)),
         top5=None if classes <= 5 else rate(_among_five(logits, targets), len(right)),
         loss=float(-np.log(np.maximum(own, np.finfo(np.float64).tiny)).mean()),

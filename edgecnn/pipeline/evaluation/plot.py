@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from edgecnn.pipeline.evaluation.metrics import Metrics
+from edgecnn.pipeline.evaluation.metrics import ClassificationMetrics
 
 _MOST_NAMES = 40
 """Above this number of classes, their names would overlap."""
@@ -14,7 +14,7 @@ _MOST_NAMES = 40
 _MOST_NUMBERS = 12
 
 
-def draw(metrics: Metrics, title: str) -> bytes:
+def draw(metrics: ClassificationMetrics, title: str) -> bytes:
     """Return the plot as PNG."""
     figure = Figure(figsize=(13, 6.5), layout="constrained")
     figure.suptitle(title)
@@ -26,7 +26,7 @@ def draw(metrics: Metrics, title: str) -> bytes:
     return buffer.getvalue()
 
 
-def _confusion(axes: Any, metrics: Metrics) -> None:
+def _confusion(axes: Any, metrics: ClassificationMetrics) -> None:
     counts = np.asarray(metrics.confusion, dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     labels = list(metrics.per_class)
@@ -42,7 +42,7 @@ def _confusion(axes: Any, metrics: Metrics) -> None:
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
 
 
-def _reliability(axes: Any, metrics: Metrics) -> None:
+def _reliability(axes: Any, metrics: ClassificationMetrics) -> None:
     width = 1 / len(metrics.bins)
     filled = [(number, each) for number, each in enumerate(metrics.bins) if each.images]
     places = [(number + 0.5) * width for number, _ in filled]

@@ -27,7 +27,7 @@ def draw(benchmark: Benchmark) -> bytes:
 
 
 def _bars(axes: Any, results: list[Measured], figures: list[Estimate], label: str) -> None:
-    colours = [_COLOURS.get(each.setting.backend, _COLOURS[each.model_precision]) for each in results]
+    colours = [_COLOURS.get(each.setting.engine, _COLOURS[each.model_precision]) for each in results]
     ends = [[f.value - f.low for f in figures], [f.high - f.value for f in figures]]
     axes.barh(range(len(figures)), [f.value for f in figures], color=colours, xerr=ends, capsize=3)
     for place, figure in enumerate(figures):

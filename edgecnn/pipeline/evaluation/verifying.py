@@ -7,9 +7,9 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.errors import UsageError
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
-from edgecnn.pipeline.quantization.recipe import check_unseen
+from edgecnn.pipeline.quantization.calibration_config import check_unseen
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.backend import Session, SessionOptions
+from edgecnn.runtime.engines.engine import Session, SessionOptions
 from edgecnn.runtime.verification.comparing import ReferenceSession
 from edgecnn.runtime.verification.verify import Verification
 from edgecnn.runtime.verification.verify import verify as verify_on_device
@@ -21,7 +21,7 @@ def verify(
     data: str | None = None,
     reference: Path | None = None,
     simulate: bool = False,
-    backend: str = "auto",
+    engine: str = "auto",
     options: SessionOptions | None = None,
     record: Path | None = None,
     strict: bool = False,
@@ -36,7 +36,7 @@ def verify(
         data: a data source's name or an image folder with the bundle's classes. Its test split is compared.
         reference: a checkpoint folder, or a `.npz` file with its logits.
         simulate: predict the logits of an x86 CPU without VNNI, whose INT8 sums saturate. Writes no record.
-        backend: see `runtime.verification.verify.verify`.
+        engine: see `runtime.verification.verify.verify`.
         options: session options.
         record: file to write the verification record to.
         strict: turn warnings into errors.
@@ -55,7 +55,7 @@ def verify(
     with contextlib.ExitStack() as stack:
         simulation = None
         if simulate:
-            simulation = stack.enter_context(contextlib.closing(_simulation(bundle, backend, options)))
+            simulation = stack.enter_context(contextlib.closing(_simulation(bundle, engine, options)))
         images, compared = None, None
         if data is not None and reference is not None:
             compared = reference if reference.suffix == ".npz" else _reference_session(reference)
@@ -66,7 +66,7 @@ def verify(
             raise UsageError("--data and --reference must be used together: images, and a checkpoint to compare with")
         return verify_on_device(
             bundle,
-            backend=backend,
+            engine=engine,
             options=options,
             images=images,
             reference=compared,
@@ -77,8 +77,8 @@ def verify(
         )
 
 
-def _simulation(bundle: Bundle, backend: str, options: SessionOptions | None) -> Session:
-    if backend != "auto" or options not in (None, SessionOptions()):
+def _simulation(bundle: Bundle, engine: str, options: SessionOptions | None) -> Session:
+    if engine != "auto" or options not in (None, SessionOptions()):
         raise UsageError("--simulate does not use an engine: remove the engine options")
     if bundle.manifest.quantization is None:
         raise UsageError(f"{bundle.path} is FP32: --simulate predicts how INT8 sums saturate")

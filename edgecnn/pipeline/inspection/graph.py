@@ -46,11 +46,11 @@ def count_macs(model: onnx.ModelProto) -> int:
 
 def _layers(model: onnx.ModelProto) -> list[Layer]:
     graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    walk = _Walk(graph)
+    walk = _GraphWalk(graph)
     return [layer for node in graph.node if (layer := walk.node(node)) is not None]
 
 
-class _Walk:
+class _GraphWalk:
     """Visits the nodes in order and tracks each tensor's receptive field, precision and shape."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:

@@ -27,13 +27,13 @@ def inspect_network(network: Network, subject: str | None = None) -> Inspection:
     with torch.device("meta"):
         module = build(network).eval()
         image = torch.zeros(1, network.in_channels, *network.image_size)
-    walk = _Walk(fx.symbolic_trace(module), module)
+    walk = _ModuleWalk(fx.symbolic_trace(module), module)
     walk.run(image)
     shape = (*network.image_size, network.in_channels)
     return summed(subject or network.architecture, shape, [*walk.layers, *_unused(module, walk.seen)])
 
 
-class _Walk(fx.Interpreter):
+class _ModuleWalk(fx.Interpreter):
     """A forward pass that records each layer."""
 
     def __init__(self, traced: fx.GraphModule, module: nn.Module) -> None:

@@ -68,7 +68,7 @@ def build(
     if calibration.blank:
         raise UsageError("the calibration images are blank: each has one colour only; pass real images")
     plan = plan_from(model, placement, histograms, options)
-    if options.rounding == "together":
+    if options.rounding == "gptq":
         plan = round_weights(model, placement, plan, calibration, options)
     layers = report_layers(model, placement, plan, histograms)
     if analyze:

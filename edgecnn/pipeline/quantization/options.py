@@ -24,8 +24,8 @@ class QuantizationOptions:
     full_range: bool = _option(
         False, "Weights up to ±127: sums saturate on x86 CPUs without VNNI, unless exact INT8 is enabled."
     )
-    rounding: Literal["nearest", "together"] = _option(
-        "together", "together: a layer's weights compensate each other's errors, and its bias the remaining error."
+    rounding: Literal["nearest", "gptq"] = _option(
+        "gptq", "gptq: a layer's weights compensate each other's errors, and its bias the remaining error."
     )
     max_drop: float = _option(
         0.1, "Largest drop on held-out images, in points; layers return to float until it is met. 100: no limit."

@@ -12,7 +12,7 @@ from edgecnn.pipeline.quantization.moments import BLOCK, Moments
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.placement import Placement, attribute
 from edgecnn.pipeline.quantization.plan import QuantizationPlan, activation_quantization, nearest, weight_scales
-from edgecnn.pipeline.quantization.rounding import round_together
+from edgecnn.pipeline.quantization.rounding import gptq
 from edgecnn.pipeline.quantization.thresholds import threshold
 
 _MOMENTS_MIB = 48
@@ -68,9 +68,7 @@ def round_weights(
         calibration.observe(observers, "rounding")
         for name, seen in moments.items():
             values = onnx.numpy_helper.to_array(constants[name])
-            weights[name], correction = round_together(
-                values, plan.weights[name].scales, options.weight_limit, seen.means()
-            )
+            weights[name], correction = gptq(values, plan.weights[name].scales, options.weight_limit, seen.means())
             if name in bias_of:
                 bias = onnx.numpy_helper.to_array(constants[bias_of[name]])
                 moved = values.reshape(len(values), -1).astype(np.float64) @ seen.shift()

@@ -24,12 +24,17 @@ from edgecnn.errors import ProofFailed, SourceError, UsageError
 from edgecnn.pipeline.data.source import DataSource, LazyPixels, Split
 from edgecnn.pipeline.proving import engine_sessions, make_proof, make_self_test, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
-from edgecnn.pipeline.quantization.doubts import agreement_doubts, check_overlap, machine_doubts, saturation_doubts
+from edgecnn.pipeline.quantization.calibration_config import CalibrationImages, held_out, short_digests
+from edgecnn.pipeline.quantization.checks import (
+    agreement_warnings,
+    check_overlap,
+    machine_warnings,
+    saturation_warnings,
+)
 from edgecnn.pipeline.quantization.gate import Gate
 from edgecnn.pipeline.quantization.options import QuantizationOptions
-from edgecnn.pipeline.quantization.recipe import CalibrationImages, held_out, short_digests
+from edgecnn.pipeline.quantization.speed_comparison import SpeedComparison, conclude, judge_engines
 from edgecnn.pipeline.quantization.spread import SeedResult, spread_over_seeds
-from edgecnn.pipeline.quantization.verdict import Verdict, conclude, judge_engines
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.verification.evaluation import evaluate
@@ -40,11 +45,11 @@ _UNGATED = "calibration uses all training images, so no images remain for the ga
 
 @dataclass(frozen=True)
 class Quantized:
-    """The INT8 bundle, its warnings, its verdict on this machine, and the spread over seeds if measured."""
+    """The INT8 bundle, its warnings, its speed_comparison on this machine, and the spread over seeds if measured."""
 
     bundle: Bundle
     warnings: tuple[str, ...]
-    verdict: Verdict
+    speed_comparison: SpeedComparison
     seeds: tuple[SeedResult, ...] | None = None
 
 
@@ -123,9 +128,9 @@ def quantize(
         self_test = make_self_test(sessions, self_test.images, self_test.logits, self_test.encoded)
         preprocessing, full_range = manifest.preprocessing, options.full_range
         warnings = (
-            *agreement_doubts(proof),
-            *machine_doubts(self_test, sessions, preprocessing=preprocessing, full_range=full_range),
-            *(saturation_doubts(built.model, self_test, preprocessing=preprocessing) if full_range else ()),
+            *agreement_warnings(proof),
+            *machine_warnings(self_test, sessions, preprocessing=preprocessing, full_range=full_range),
+            *(saturation_warnings(built.model, self_test, preprocessing=preprocessing) if full_range else ()),
             *overlap,
             *(() if gate is not None or options.max_drop >= _NO_GATE else (_UNGATED,)),
         )

@@ -13,7 +13,7 @@ _DAMPING = 0.01  # fraction of the mean second moment: keeps weights in directio
 _PANEL = 64  # columns per panel: errors are spread within a panel first, then to the remaining columns
 
 
-def round_together(
+def gptq(
     weights: np.ndarray, scales: np.ndarray, limit: int, moments: list[np.ndarray]
 ) -> tuple[WeightQuantization, np.ndarray]:
     """Round a layer's weights with the second moments of its inputs.

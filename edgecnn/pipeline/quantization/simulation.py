@@ -20,7 +20,7 @@ from edgecnn.errors import BundleError, UsageError
 from edgecnn.pipeline.quantization.placement import attribute, readers_of
 from edgecnn.pipeline.quantization.saturation_loss import IntegerLayer, Loss, saturating_pairs
 from edgecnn.pipeline.quantization.trial import open_trial
-from edgecnn.runtime.engines.backend import deliver
+from edgecnn.runtime.engines.engine import deliver
 
 PAIRING = "ONNX Runtime's AVX2 kernels, which by default add the products of neighbouring channels in 16 bits"
 
@@ -30,7 +30,7 @@ _BATCH = 4  # small, because pairs need extra memory
 class SimulatedSession:
     """A graph as on a CPU with saturation, computed by ONNX Runtime in float."""
 
-    concurrency = 1
+    instances = 1
 
     def __init__(self, model: onnx.ModelProto) -> None:
         """Rewrite an INT8 graph with `saturated` and load it."""
@@ -70,7 +70,7 @@ def saturated(model: onnx.ModelProto) -> onnx.ModelProto:
         UsageError: the kernel of a layer that could saturate is not supported.
     """
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
-    reader = _Reader(inferred.graph)
+    reader = _LayerFinder(inferred.graph)
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
     for node in inferred.graph.node:
@@ -105,7 +105,7 @@ def _check_known(node: onnx.NodeProto, layer: IntegerLayer) -> None:
         )
 
 
-class _Reader:
+class _LayerFinder:
     """Finds the INT8 layers of a graph."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:

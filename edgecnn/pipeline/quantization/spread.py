@@ -8,8 +8,8 @@ import onnx
 from edgecnn.bundle.store import Bundle
 from edgecnn.pipeline.data.source import DataSource, LazyPixels
 from edgecnn.pipeline.quantization.building import build
+from edgecnn.pipeline.quantization.calibration_config import CalibrationImages, choose
 from edgecnn.pipeline.quantization.options import QuantizationOptions
-from edgecnn.pipeline.quantization.recipe import CalibrationImages, choose
 from edgecnn.pipeline.quantization.trial import trial_logits
 from edgecnn.progress import Progress, silent
 

@@ -5,8 +5,8 @@ from typing import Protocol
 import numpy as np
 import onnx
 
-from edgecnn.runtime.engines.backend import SessionOptions
-from edgecnn.runtime.engines.onnxruntime import OnnxRuntimeBackend, OnnxRuntimeSession
+from edgecnn.runtime.engines.engine import SessionOptions
+from edgecnn.runtime.engines.onnxruntime import OnnxRuntimeEngine, OnnxRuntimeSession
 
 _BATCH = 32
 
@@ -37,4 +37,4 @@ def open_trial(model: onnx.ModelProto) -> OnnxRuntimeSession:
     Raises:
         EngineError: ONNX Runtime cannot load the graph.
     """
-    return OnnxRuntimeBackend().open(model.SerializeToString(), SessionOptions(exact_int8=True))
+    return OnnxRuntimeEngine().open(model.SerializeToString(), SessionOptions(exact_int8=True))

@@ -17,8 +17,8 @@ from edgecnn.errors import TrainingError
 
 
 @dataclass(frozen=True)
-class Job:
-    """Rank of this process, from 0, among `world` processes. `Job()` is single-process training."""
+class ProcessRank:
+    """Rank of this process, from 0, among `world` processes. `ProcessRank()` is single-process training."""
 
     rank: int = 0
     world: int = 1
@@ -54,21 +54,21 @@ def local_rank() -> int:
 
 
 @contextlib.contextmanager
-def join(device: torch.device) -> Iterator[Job]:
+def join(device: torch.device) -> Iterator[ProcessRank]:
     """Join the processes started by `torchrun`. Without `torchrun`, yield a single-process job.
 
     Raises:
         TrainingError: another process has exited or cannot be reached.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        yield Job()
+        yield ProcessRank()
         return
     try:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"cannot join the other processes: {_first_line(error)}") from None
     try:
-        yield Job(distributed.get_rank(), distributed.get_world_size())
+        yield ProcessRank(distributed.get_rank(), distributed.get_world_size())
     except RuntimeError as error:
         if not any(word in str(error) for word in ("gloo", "Gloo", "NCCL", "Connection closed", "Connection reset")):
             raise

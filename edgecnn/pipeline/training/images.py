@@ -24,7 +24,7 @@ _LEAST_STD = 1e-3
 _EVALUATION_BATCH = 256
 
 
-class Images:
+class TrainingImages:
     """A split's images as pixels, uint8 [N, H, W, C], from memory or, if they do not fit, from files.
 
     `levels` counts the pixels of each value, int64 [C, 256].
@@ -69,7 +69,7 @@ class Images:
         return self.split.pixels(indices, self._preprocessing) if self._kept is None else self._kept[indices]
 
 
-def with_statistics(plain: Preprocessing, images: Images) -> Preprocessing:
+def with_statistics(plain: Preprocessing, images: TrainingImages) -> Preprocessing:
     """Return the preprocessing with the mean and standard deviation of the pixels, per channel, scaled to [0, 1].
 
     Raises:
@@ -113,7 +113,7 @@ class Batches:
 
     def __init__(
         self,
-        images: Images,
+        images: TrainingImages,
         preprocessing: Preprocessing,
         options: TrainingOptions,
         *,
@@ -155,7 +155,7 @@ class Batches:
         return Batch(moved, self._images.targets[torch.from_numpy(mine)], len(indices))
 
 
-def plain_batches(images: Images, preprocessing: Preprocessing) -> Iterator[Batch]:
+def plain_batches(images: TrainingImages, preprocessing: Preprocessing) -> Iterator[Batch]:
     """Yield all images in order, without augmentation."""
     for start in range(0, len(images), _EVALUATION_BATCH):
         indices = np.arange(start, min(start + _EVALUATION_BATCH, len(images)))

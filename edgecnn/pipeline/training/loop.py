@@ -24,8 +24,8 @@ from edgecnn.pipeline.training.checkpoint import (
     unfinished,
     write_checkpoint,
 )
-from edgecnn.pipeline.training.distributed import Job, join, local_rank, writes_results
-from edgecnn.pipeline.training.images import Batches, Images, plain_batches, with_statistics
+from edgecnn.pipeline.training.distributed import ProcessRank, join, local_rank, writes_results
+from edgecnn.pipeline.training.images import Batches, TrainingImages, plain_batches, with_statistics
 from edgecnn.pipeline.training.optimization import choose_device
 from edgecnn.pipeline.training.planning import Plan, plan_training
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
@@ -66,7 +66,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     cache_mib: int = CACHE_MIB,
-    on_complaint: Callable[[str], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
     progress: Progress = silent,
     on_epoch: OnEpoch = lambda number, epoch: None,
     tensorboard: Path | None = None,
@@ -74,7 +74,7 @@ def train(
     """Train a network and write its checkpoint folder.
 
     After each epoch, `OUT.unfinished` has the best weights so far and the state to resume from. `out` is written
-    atomically after the last epoch. With several processes, only one writes files and calls `on_complaint` and
+    atomically after the last epoch. With several processes, only one writes files and calls `on_warning` and
     `on_epoch`.
 
     Args:
@@ -87,7 +87,7 @@ def train(
         resume: continue an interrupted run with the same options. A finished run is returned unchanged.
         force: replace an existing checkpoint and discard an unfinished one.
         cache_mib: keep images in memory up to this size, else read them in each epoch.
-        on_complaint: called before training with each problem of the images. None disables the checks.
+        on_warning: called before training with each problem of the images. None disables the checks.
         progress: called after each step.
         on_epoch: called after each epoch with its metrics.
         tensorboard: folder for TensorBoard scalars of each epoch.
@@ -110,7 +110,7 @@ def train(
         weights=weights,
         resume=resume,
         force=force,
-        on_complaint=on_complaint,
+        on_warning=on_warning,
     )
     if plan.begun is not None and plan.begun.record.test_top1 is not None:
         return replace(_trained(plan.begun.record, plan.begun.digest), writes=writes_results())
@@ -135,9 +135,9 @@ def train(
 class _Pictures:
     """All images of a training, and their preprocessing."""
 
-    training: Images
-    validation: Images | None
-    test: Images
+    training: TrainingImages
+    validation: TrainingImages | None
+    test: TrainingImages
     preprocessing: Preprocessing
 
 
@@ -146,7 +146,7 @@ def _read_images(plan: Plan, cache_mib: int, progress: Progress) -> _Pictures:
     channels = plan.network.in_channels
     mode: Mode = "L" if channels == 1 else "RGB"
     plain = Preprocessing(mode, Resize(plan.network.image_size), None, (0.0,) * channels, (1.0,) * channels)
-    read = partial(Images, preprocessing=plain, cache_mib=cache_mib, progress=progress)
+    read = partial(TrainingImages, preprocessing=plain, cache_mib=cache_mib, progress=progress)
     training = read(plan.training, stage="reading training")
     validation = read(plan.validation, stage="reading validation") if len(plan.validation) else None
     test = read(plan.test, stage="reading test")
@@ -217,7 +217,7 @@ def _epochs(
     return best, replace(record, history=tuple(history), best_epoch=best_epoch)
 
 
-def _run(plan: Plan, *, device: torch.device, job: Job) -> Run:
+def _run(plan: Plan, *, device: torch.device, job: ProcessRank) -> Run:
     torch.manual_seed(plan.options.seed)
     module = build(plan.network)
     if plan.beginning is not None:

@@ -10,7 +10,7 @@ from edgecnn.bundle.finding import check_outside_bundles
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import OutputExists, SourceError, UsageError
 from edgecnn.files.folder import check_output
-from edgecnn.pipeline.data.source import DataSource, Split, complaints
+from edgecnn.pipeline.data.source import DataSource, Split, dataset_warnings
 from edgecnn.pipeline.models.registry import check_network, get_architecture
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.training.checkpoint import RECORD, Checkpoint, read_checkpoint, unfinished
@@ -48,7 +48,7 @@ def plan_training(
     weights: str | None,
     resume: bool,
     force: bool,
-    on_complaint: Callable[[str], None] | None,
+    on_warning: Callable[[str], None] | None,
 ) -> Plan:
     """Check all inputs before training and return the plan. See `train` for the arguments and errors."""
     beginning = None if weights is None else open_beginning(architecture, weights, options)
@@ -59,9 +59,9 @@ def plan_training(
     if len(source.labels) < 2:
         raise SourceError(f"{source_name} has {len(source.labels)} class: expected at least two")
     everything, test = source.split("train"), source.split("test")
-    if on_complaint is not None:
-        for complaint in complaints(source, everything, test):
-            on_complaint(complaint)
+    if on_warning is not None:
+        for warning in dataset_warnings(source, everything, test):
+            on_warning(warning)
     training, validation = everything.parted(options.validation)
     _check_classes(training, source.labels)
     plan = Plan(

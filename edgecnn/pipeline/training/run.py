@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edgecnn.errors import CheckpointError, TrainingError
 from edgecnn.pipeline.training.checkpoint import Compute, Epoch
-from edgecnn.pipeline.training.distributed import Job, synchronize_batch_norm
+from edgecnn.pipeline.training.distributed import ProcessRank, synchronize_batch_norm
 from edgecnn.pipeline.training.images import Batch, Batches, derived_seed
 from edgecnn.pipeline.training.objective import Objective
 from edgecnn.pipeline.training.optimization import choose_precision, learning_rate, make_optimizer
@@ -40,7 +40,7 @@ class _Sums:
         self.right += int((logits.argmax(dim=1) == targets).sum())
         self.images += len(targets)
 
-    def over(self, job: Job) -> tuple[float, float]:
+    def over(self, job: ProcessRank) -> tuple[float, float]:
         """Return mean loss and accuracy over all processes."""
         loss, right, images = job.sum([self.loss, float(self.right), float(self.images)])
         return loss / images, right / images
@@ -53,7 +53,7 @@ class Run:
     bit, as an uninterrupted one, on the same machine, build and number of threads.
     """
 
-    def __init__(self, network: nn.Module, options: TrainingOptions, *, device: torch.device, job: Job) -> None:
+    def __init__(self, network: nn.Module, options: TrainingOptions, *, device: torch.device, job: ProcessRank) -> None:
         self.options, self.device, self.job = options, device, job
         if device.type == "cpu":
             _keep_freed_memory()
@@ -85,15 +85,15 @@ class Run:
         torch.manual_seed(derived_seed(self.options.seed, number, self.job.rank))  # dropout
         self._objective.train()
         total = batches.steps * self.options.epochs
-        sums, start, told = _Sums(), time.monotonic(), 0.0
+        sums, start, reported = _Sums(), time.monotonic(), 0.0
         for step, batch in enumerate(batches.epoch(number), number * batches.steps):
             rate = learning_rate(self.options, step / total)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self._step(batch, sums, epoch=number)
             now = time.monotonic()
-            if now - told > _NOTE_EVERY_S:
-                told = now
+            if now - reported > _NOTE_EVERY_S:
+                reported = now
                 speed = sums.images * self.job.world / max(now - start, 1e-9)
                 on_step(step + 1, f"epoch {number + 1}, loss {sums.loss / sums.images:.3f}, {speed:.0f} images/s")
         return sums.over(self.job)

@@ -1,10 +1,10 @@
-"""Valid names for `--backend` and `--device`. Imports neither engines nor NumPy: the supervisor uses it."""
+"""Valid names for `--engine` and `--device`. Imports neither engines nor NumPy: the supervisor uses it."""
 
 import re
 
 from edgecnn.errors import UsageError
 
-BACKENDS = ("onnxruntime", "openvino")
+ENGINES = ("onnxruntime", "openvino")
 """Engines, in the order in which `auto` tries them."""
 
 DEVICES = ("cpu", "cuda", "tensorrt", "gpu", "npu", "auto")
@@ -13,14 +13,14 @@ DEVICES = ("cpu", "cuda", "tensorrt", "gpu", "npu", "auto")
 _DEVICE = re.compile(rf"({'|'.join(DEVICES)})|(cuda|tensorrt|gpu):\d{{1,3}}")
 
 
-def check_backend(name: str) -> None:
+def check_engine(name: str) -> None:
     """Check that a name is an engine or `auto`.
 
     Raises:
         UsageError: the name is unknown.
     """
-    if name not in (*BACKENDS, "auto"):
-        raise UsageError(f"unknown backend {name!r}: choose auto, {' or '.join(BACKENDS)}")
+    if name not in (*ENGINES, "auto"):
+        raise UsageError(f"unknown engine {name!r}: choose auto, {' or '.join(ENGINES)}")
 
 
 def check_device(name: str) -> None:

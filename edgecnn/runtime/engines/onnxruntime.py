@@ -1,4 +1,4 @@
-"""The ONNX Runtime backend: CPU, CUDA, TensorRT. The only module that imports `onnxruntime`.
+"""The ONNX Runtime engine: CPU, CUDA, TensorRT. The only module that imports `onnxruntime`.
 
 Quantization uses it too: to open graphs from bytes, and to read outputs other than the logits.
 """
@@ -13,7 +13,8 @@ import onnxruntime
 
 from edgecnn.errors import DeviceUnavailable, EngineError, PrecisionUnavailable
 from edgecnn.host.resources import usable_cores
-from edgecnn.runtime.engines.backend import (
+from edgecnn.runtime.engines.cache import CacheSlot
+from edgecnn.runtime.engines.engine import (
     Device,
     Precision,
     SessionInfo,
@@ -23,7 +24,6 @@ from edgecnn.runtime.engines.backend import (
     device_index,
     device_kind,
 )
-from edgecnn.runtime.engines.cache import CacheSlot
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -42,7 +42,7 @@ _OPTIMIZED, _PACKED = "model.onnx", "weights.bin"
 """Files of a compiled graph. The weights are stored in the kernels' layout, which makes loading fast."""
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeEngine:
     """ONNX Runtime."""
 
     name = "onnxruntime"
@@ -56,11 +56,11 @@ class OnnxRuntimeBackend:
         return tuple(Device(kind, provider) for kind, provider in _PROVIDERS.items() if provider in available)
 
     def default_precision(self, model: Path, device: str) -> Precision | None:
-        """See `Backend.default_precision`. On GPUs the engine does not report it."""
+        """See `Engine.default_precision`. On GPUs the engine does not report it."""
         return "fp32" if device_kind(device) == "cpu" else None
 
     def open(self, model: Path | bytes, options: SessionOptions) -> "OnnxRuntimeSession":
-        """Open a graph from a file or from bytes; see `Backend.open`."""
+        """Open a graph from a file or from bytes; see `Engine.open`."""
         kind = device_kind(options.device)
         self._check(kind, options)
         cache = options.cache if _HAS_CACHE and kind == "cpu" else None
@@ -74,7 +74,7 @@ class OnnxRuntimeBackend:
             )
         threads = session.get_session_options().intra_op_num_threads
         info = SessionInfo(self.name, self.version, options.device, options.precision, threads)
-        return OnnxRuntimeSession(session, info, options.concurrency)
+        return OnnxRuntimeSession(session, info, options.instances)
 
     def _check(self, kind: str, options: SessionOptions) -> None:
         found = [device.name for device in self.devices()]
@@ -93,9 +93,9 @@ class OnnxRuntimeBackend:
 class OnnxRuntimeSession:
     """A graph opened in ONNX Runtime. Any number of threads can run it at once."""
 
-    def __init__(self, session: Any, info: SessionInfo, concurrency: int) -> None:
+    def __init__(self, session: Any, info: SessionInfo, instances: int) -> None:
         self.info = info
-        self.concurrency = concurrency
+        self.instances = instances
         self._session = session
         self._process = os.getpid()
         self._input = session.get_inputs()[0].name

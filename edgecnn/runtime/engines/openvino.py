@@ -1,4 +1,4 @@
-"""The OpenVINO backend: CPU, GPU, NPU, AUTO. `openvino_session` runs the opened graph."""
+"""The OpenVINO engine: CPU, GPU, NPU, AUTO. `openvino_session` runs the opened graph."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from edgecnn.errors import DeviceUnavailable, EngineError, PrecisionUnavailable
 from edgecnn.host.resources import usable_cores
-from edgecnn.runtime.engines.backend import Device, Precision, SessionInfo, SessionOptions, device_kind
+from edgecnn.runtime.engines.engine import Device, Precision, SessionInfo, SessionOptions, device_kind
 from edgecnn.runtime.engines.openvino_module import openvino
 from edgecnn.runtime.engines.openvino_session import OpenVinoSession, reason
 
@@ -19,7 +19,7 @@ _COMPILED = "model.blob"
 _PRECISIONS: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
 
-class OpenVinoBackend:
+class OpenVinoEngine:
     """OpenVINO."""
 
     name = "openvino"
@@ -39,7 +39,7 @@ class OpenVinoBackend:
         return (*found, Device("auto", "the engine's choice"))
 
     def default_precision(self, model: Path, device: str) -> Precision | None:
-        """See `Backend.default_precision`. AUTO does not report it."""
+        """See `Engine.default_precision`. AUTO does not report it."""
         if device_kind(device) == "auto":
             return None
         try:
@@ -49,7 +49,7 @@ class OpenVinoBackend:
         return _PRECISIONS.get(_precision_hint(compiled))
 
     def open(self, model: Path, options: SessionOptions) -> "OpenVinoSession":
-        """Open a graph; see `Backend.open`."""
+        """Open a graph; see `Engine.open`."""
         kind = device_kind(options.device)
         self._check(kind, options)
         device = options.device
@@ -62,7 +62,7 @@ class OpenVinoBackend:
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load {model} for {device}: {reason(error)}") from None
         info = _check_opened(compiled, device, options)
-        return OpenVinoSession(compiled, info, options.concurrency, one_by_one=options.one_by_one, weights=content)
+        return OpenVinoSession(compiled, info, options.instances, one_by_one=options.one_by_one, weights=content)
 
     def _compile(self, model: Path, device: str, options: SessionOptions) -> Any:
         settings = _settings(device_kind(device), options)
@@ -109,8 +109,8 @@ def _settings(kind: str, options: SessionOptions) -> dict[str, Any]:
     # By default OpenVINO runs FP32 models in bfloat16 on CPUs that support it, and in float16 on GPUs.
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[options.precision]}
     if kind == "cpu":
-        settings["INFERENCE_NUM_THREADS"] = (options.threads or usable_cores()) * options.concurrency
-        settings["NUM_STREAMS"] = options.concurrency
+        settings["INFERENCE_NUM_THREADS"] = (options.threads or usable_cores()) * options.instances
+        settings["NUM_STREAMS"] = options.instances
     return settings
 
 
@@ -126,7 +126,7 @@ def _check_opened(compiled: Any, device: str, options: SessionOptions) -> Sessio
             f"{device} computes in {precision or found} here, not in {options.precision}: "
             f"use --precision {precision or 'fp32'}"
         )
-    threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) // options.concurrency if kind == "cpu" else 1
+    threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) // options.instances if kind == "cpu" else 1
     return SessionInfo("openvino", openvino.__version__, opened[0], options.precision, threads)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import EngineError
-from edgecnn.runtime.engines.backend import SessionInfo, check_process, deliver
+from edgecnn.runtime.engines.engine import SessionInfo, check_process, deliver
 from edgecnn.runtime.engines.openvino_module import openvino
 
 _CLOSED = "this session is closed: open the bundle again"
@@ -25,7 +25,7 @@ class OpenVinoSession:
         self,
         compiled: Any,
         info: SessionInfo,
-        concurrency: int,
+        instances: int,
         *,
         one_by_one: bool = False,
         weights: np.ndarray | None = None,
@@ -33,12 +33,12 @@ class OpenVinoSession:
         """Args: `one_by_one`: the graph takes one image; `weights`: memory that a graph from the cache refers to."""
         self.info = info
         self._weights = weights
-        self.concurrency = concurrency
+        self.instances = instances
         self._one_by_one = one_by_one
         self._process = os.getpid()
         self._compiled = compiled
         self._requests: queue.SimpleQueue[_Request] | None = queue.SimpleQueue()
-        for _ in range(concurrency):
+        for _ in range(instances):
             self._requests.put(_Request(compiled.create_infer_request(), weights))
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
@@ -73,7 +73,7 @@ class OpenVinoSession:
             yield from map(self.run, batches)
             return
         weights = self._weights  # as in `_Request`
-        jobs = openvino.AsyncInferQueue(self._compiled, 2 * self.concurrency)
+        jobs = openvino.AsyncInferQueue(self._compiled, 2 * self.instances)
         jobs.set_callback(_finish)
         waiting: deque[_Job] = deque()
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.runtime.engines.backend import Backend, SessionOptions, device_kind
+from edgecnn.runtime.engines.engine import Engine, SessionOptions, device_kind
 
 GRAPH = Path(__file__).with_name("saturation.onnx")
 """Written by scripts/saturation_graph.py. Its outputs, of a convolution and of a matrix product, are all 1."""
@@ -20,14 +20,14 @@ SHAPE = (1, 4, 4, 64)
 _EXACT = 0.99
 
 
-def without_saturation(backend: Backend, options: SessionOptions) -> SessionOptions:
+def without_saturation(engine: Engine, options: SessionOptions) -> SessionOptions:
     """Return the options, with exact INT8 if sums saturate on this machine and the engine supports it."""
-    if not backend.has_exact_int8 or not saturating(backend, options):
+    if not engine.has_exact_int8 or not saturating(engine, options):
         return options
     return dataclasses.replace(options, exact_int8=True)
 
 
-def saturating(backend: Backend, options: SessionOptions) -> tuple[str, ...]:
+def saturating(engine: Engine, options: SessionOptions) -> tuple[str, ...]:
     """Return the INT8 operators that saturate on an engine and device: `convolution`, `matrix product`, or none.
 
     Sums saturate only on CPUs. The result is cached for the process.
@@ -37,11 +37,11 @@ def saturating(backend: Backend, options: SessionOptions) -> tuple[str, ...]:
     """
     if device_kind(options.device) != "cpu":
         return ()
-    return _saturating(type(backend), backend.name, options.device, options.exact_int8)
+    return _saturating(type(engine), engine.name, options.device, options.exact_int8)
 
 
 @cache
-def _saturating(kind: type[Backend], name: str, device: str, exact: bool) -> tuple[str, ...]:
+def _saturating(kind: type[Engine], name: str, device: str, exact: bool) -> tuple[str, ...]:
     session = kind().open(GRAPH, SessionOptions(device=device, threads=1, exact_int8=exact))
     try:
         sums = session.run(np.full(SHAPE, 255, np.uint8))[0]

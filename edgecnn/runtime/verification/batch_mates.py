@@ -12,7 +12,7 @@ import numpy as np
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.engines.backend import Session, SessionInfo, device_kind
+from edgecnn.runtime.engines.engine import Session, SessionInfo, device_kind
 from edgecnn.runtime.verification.replay import margins
 
 IMAGES = 64

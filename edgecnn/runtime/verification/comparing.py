@@ -12,11 +12,11 @@ from edgecnn.bundle.proof import Comparison
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import SaturationWarning, UsageError
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.backend import Session, SessionInfo, SessionOptions
+from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.agreement import Agreement, agree
 from edgecnn.runtime.verification.batch_mates import BatchMates, check_batch_mates, choose_images, thread_counts
-from edgecnn.runtime.verification.evaluation import Images, evaluate
+from edgecnn.runtime.verification.evaluation import EvaluationImages, evaluate
 from edgecnn.runtime.verification.recorded import read_recorded
 from edgecnn.runtime.verification.replay import compare
 
@@ -51,7 +51,7 @@ class Compared:
 def compare_with_reference(
     bundle: Bundle,
     session: Session,
-    images: Images,
+    images: EvaluationImages,
     reference: Path | ReferenceSession,
     *,
     progress: Progress = silent,
@@ -95,7 +95,7 @@ def compare_with_reference(
 
 def compare_batch_mates(
     bundle: Bundle,
-    images: Images,
+    images: EvaluationImages,
     logits: np.ndarray,
     info: SessionInfo,
     options: SessionOptions,
@@ -114,7 +114,7 @@ def compare_batch_mates(
         again = dataclasses.replace(options, device=info.device, threads=threads)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SaturationWarning)  # the first session already issued it
-            return open_session(bundle, backend=info.engine, options=again)
+            return open_session(bundle, engine=info.engine, options=again)
 
     chosen = choose_images(len(images))
     return check_batch_mates(

@@ -10,12 +10,12 @@ from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.engines.engine import Session
 
 _CHUNK = 256
 
 
-class Images(Protocol):
+class EvaluationImages(Protocol):
     """Images in a fixed order, with or without targets, such as a split of a data source."""
 
     @property
@@ -55,7 +55,7 @@ class Evaluation:
 
 def evaluate(
     sessions: Mapping[str, Session],
-    images: Images,
+    images: EvaluationImages,
     preprocessing: Preprocessing,
     *,
     classes: int,

@@ -16,7 +16,7 @@ from edgecnn.errors import EdgecnnError
 from edgecnn.files import schema
 from edgecnn.files.file import write_file
 from edgecnn.files.places import state_folder
-from edgecnn.runtime.engines.backend import SessionInfo
+from edgecnn.runtime.engines.engine import SessionInfo
 from edgecnn.runtime.verification.agreement import Agreement
 from edgecnn.runtime.verification.batch_mates import BatchMates
 from edgecnn.runtime.verification.replay import SelfTestResult

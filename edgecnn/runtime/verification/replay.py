@@ -10,7 +10,7 @@ from edgecnn.bundle.self_test import PIXEL_TOLERANCE, EncodedImage, SelfTest, sp
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import ImageError, ProofFailed
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.engines.engine import Session
 
 _AGREEMENT_SLACK = 0.005
 

@@ -11,12 +11,12 @@ from edgecnn.bundle.manifest import utc_now
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.backend import Session, SessionOptions
-from edgecnn.runtime.engines.backends import get_backend
+from edgecnn.runtime.engines.engine import Session, SessionOptions
+from edgecnn.runtime.engines.registry import get_engine
 from edgecnn.runtime.engines.saturation import without_saturation
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.comparing import ReferenceSession, compare_batch_mates, compare_with_reference
-from edgecnn.runtime.verification.evaluation import Images
+from edgecnn.runtime.verification.evaluation import EvaluationImages
 from edgecnn.runtime.verification.record import VerificationRecord, default_path, read_record, write_record
 from edgecnn.runtime.verification.replay import SelfTestResult, check_proof, data_failures, proof_failed, replay
 
@@ -60,9 +60,9 @@ class Verification:
 def verify(
     bundle: Bundle,
     *,
-    backend: str = "auto",
+    engine: str = "auto",
     options: SessionOptions | None = None,
-    images: Images | None = None,
+    images: EvaluationImages | None = None,
     reference: Path | ReferenceSession | None = None,
     simulation: Session | None = None,
     record: Path | None = None,
@@ -75,7 +75,7 @@ def verify(
 
     Args:
         bundle: the bundle.
-        backend: `auto`, `onnxruntime` or `openvino`.
+        engine: `auto`, `onnxruntime` or `openvino`.
         options: options of the session.
         images: N images, with or without targets, to compare on. Some of them run again in other batches and with
             other numbers of threads, which must not change the answers.
@@ -104,7 +104,7 @@ def verify(
         return Verification(bundle, found, failures, "a CPU whose INT8 sums saturate")
     if record is not None:
         check_outside_bundles(record)
-    with contextlib.closing(open_session(bundle, backend=backend, options=options, strict=strict)) as session:
+    with contextlib.closing(open_session(bundle, engine=engine, options=options, strict=strict)) as session:
         found, failures = measure(session, again=options)
     problem, is_written = _keep(found, bundle, record)
     is_fatal = not failures and (strict or (record is not None and not is_written))
@@ -120,18 +120,18 @@ def verify(
 
 
 def prove(
-    bundle: Bundle, *, backend: str = "auto", options: SessionOptions | None = None, strict: bool = False
+    bundle: Bundle, *, engine: str = "auto", options: SessionOptions | None = None, strict: bool = False
 ) -> SelfTestResult:
     """Check that a bundle's self-test passes on an engine. No record is written.
 
-    `install` takes `functools.partial(prove, backend=...)` to check a bundle.
+    `install` takes `functools.partial(prove, engine=...)` to check a bundle.
 
     Raises:
         ProofFailed: the answers differ from the reference's.
         UsageError: the engine or device name is unknown.
         EngineError: see `open_session`; or the engine failed.
     """
-    with contextlib.closing(open_session(bundle, backend=backend, options=options, strict=strict)) as session:
+    with contextlib.closing(open_session(bundle, engine=engine, options=options, strict=strict)) as session:
         return check_proof(bundle, session)[1]
 
 
@@ -139,7 +139,7 @@ def _measure(
     bundle: Bundle,
     session: Session,
     *,
-    images: Images | None,
+    images: EvaluationImages | None,
     reference: Path | ReferenceSession | None,
     again: SessionOptions | None,
     progress: Progress,
@@ -180,7 +180,7 @@ def _needs_exact_sums(bundle: Bundle, engine: str, options: SessionOptions) -> b
     quantization = bundle.manifest.quantization
     if quantization is None or quantization.weight_limit <= PORTABLE_RANGE:
         return False
-    return without_saturation(get_backend(engine), options).exact_int8
+    return without_saturation(get_engine(engine), options).exact_int8
 
 
 def _keep(found: VerificationRecord, bundle: Bundle, named: Path | None) -> tuple[str | None, bool]:

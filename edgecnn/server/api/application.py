@@ -22,7 +22,7 @@ _SMALL_BODY = 64 << 10
 logger = logging.getLogger(__name__)
 
 
-class Application:
+class HttpApplication:
     """The HTTP application of the server; see `http.message.Application`.
 
     `max_body_bytes` limits a decompressed body. Control calls may name one of `trusted_hosts` (lower case) as host. The
@@ -115,7 +115,7 @@ class Application:
 
     def _control(self, name: str, action: Action, exchange: Exchange) -> None:
         """Load or unload a model, and respond when the order is complete."""
-        orders = self._service.orders()
+        queue = self._service.require_load_queue()
         check_control(exchange.head, exchange.body, trusted_hosts=self._trusted_hosts)
 
         def done(refusal: Refusal | None) -> None:
@@ -125,7 +125,7 @@ class Application:
                 self._metrics.refused(refusal.status)
                 self.reply(exchange, refused(refusal))
 
-        exchange.on_gone = orders.put(action, name, done)
+        exchange.on_gone = queue.put(action, name, done)
 
 
 def _check_small(head: Head) -> None:

@@ -16,7 +16,7 @@ def metadata(model: Model) -> dict[str, Any]:
     version = model.version
     return {
         "name": model.name,
-        "versions": [version.number],
+        "versions": [str(version.number)],
         "platform": "onnx_onnxv1",
         "inputs": [_tensor(specs[0]) for specs in version.accepted.values()],
         "outputs": [_tensor(spec) for spec in version.outputs.values()],
@@ -54,7 +54,7 @@ def card(model: Model) -> dict[str, Any]:
     manifest, info = version.bundle.manifest, version.info
     return {
         "name": model.name,
-        "version": version.number,
+        "version": str(version.number),
         "architecture": manifest.network.architecture if manifest.network else None,
         "precision": manifest.precision,
         "labels": manifest.labels,

@@ -87,7 +87,7 @@ class HttpCall:
             result.request,
             {output: result.logits},
             model_name=name,
-            model_version=result.version.number,
+            model_version=str(result.version.number),
             labels=result.version.bundle.manifest.labels,
         )
         headers = [("Content-Type", "application/json" if header_length is None else "application/octet-stream")]

@@ -98,7 +98,7 @@ class Call(Protocol):
         ...
 
 
-class Inference:
+class InferenceTask:
     """One inference request. Every path calls `_end`; only the first call has an effect."""
 
     def __init__(self, model: Model, call: Call, pool: ThreadPoolExecutor, *, version: Version | None = None) -> None:

@@ -48,7 +48,7 @@ def document(service: Service, *, max_body_bytes: int, small_body_bytes: int) ->
         "max_id": MAX_ID,
         "names": names,
         "name_examples": {name: {"value": name} for name in names},
-        "numbers": sorted({model.number for model in models if model.number}, key=int),
+        "numbers": [str(number) for number in sorted({model.number for model in models if model.number})],
     }
     of_models = [(model, values | _model_values(model)) for model in models]
     components = template["components"]
@@ -148,7 +148,7 @@ def _model_values(model: Model) -> Values:
     example = {"name": pixels.name, "datatype": pixels.datatype, "shape": [1, *sizes]}
     return {
         "name": model.name,
-        "number": version.number,
+        "number": str(version.number),
         "input": pixels.name,
         "datatype": pixels.datatype,
         "pixels": pixels,

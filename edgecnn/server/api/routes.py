@@ -55,7 +55,7 @@ class InferenceRoute:
         """
         self._service.check_serving()
         exchange.handler = self
-        if self._number and self._number == self._model.number:
+        if self._number and self._number == str(self._model.number):
             version = self._model.version
             version.enter()
             exchange.on_gone = version.leave
@@ -124,7 +124,7 @@ class Routes:
 
     def _of(self, model: Model) -> dict[str, Route]:
         """Return the routes of a model, without a version and with its current one."""
-        numbers = ("", model.number) if model.number else ("",)
+        numbers = ("", str(model.number)) if model.number else ("",)
         return {path: route for number in numbers for path, route in self._of_version(model, number).items()}
 
     def _of_version(self, model: Model, number: str) -> dict[str, Route]:
@@ -212,7 +212,7 @@ def _not_found(path: str, models: Mapping[str, Model]) -> Refusal:
         hint = "POST /v2/repository/index lists the models"
         return Refusal("not_found", f"model {quoted(name)} is not found: {hint}")
     if rest[:1] == ["versions"] and len(rest) > 1:
-        if model.number and rest[1] != model.number:
+        if model.number and rest[1] != str(model.number):
             is_not = f"is not found in version {quoted(rest[1])}"
             return Refusal("not_found", f"model {quoted(name)} {is_not}: {model.number} is served")
         rest = rest[2:]

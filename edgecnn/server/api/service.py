@@ -10,7 +10,7 @@ from typing import Any
 from edgecnn import __version__
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
-from edgecnn.server.api.inference import Call, Inference
+from edgecnn.server.api.inference import Call, InferenceTask
 from edgecnn.server.models.load_queue import LoadQueue
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
@@ -119,7 +119,7 @@ class Service:
         """
         model = self.models.get(name)
         # A model without a loaded version matches any number: the caller reports its state.
-        if model is None or (number and model.number and number != model.number):
+        if model is None or (number and model.number and number != str(model.number)):
             version = f" in version {quoted(number)}" if number else ""
             raise Refusal("not_found", f"model {quoted(name)} is not found{version}")
         return model
@@ -141,9 +141,9 @@ class Service:
         """
         self.check_serving()
         assert self._pool is not None
-        Inference(model, call, self._pool, version=version).begin()
+        InferenceTask(model, call, self._pool, version=version).begin()
 
-    def orders(self) -> LoadQueue:
+    def require_load_queue(self) -> LoadQueue:
         """Return the load queue.
 
         Raises:
@@ -177,7 +177,12 @@ class Service:
 
     def entry(self, model: Model) -> dict[str, str]:
         """Return a model's entry in the index."""
-        return {"name": model.name, "version": model.number, "state": model.state.upper(), "reason": model.reason}
+        return {
+            "name": model.name,
+            "version": "" if model.number is None else str(model.number),
+            "state": model.state.upper(),
+            "reason": model.reason,
+        }
 
 
 def _ending() -> Refusal:

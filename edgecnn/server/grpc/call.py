@@ -69,7 +69,7 @@ class GrpcCall:
             result.request,
             {output: result.logits},
             model_name=name,
-            model_version=result.version.number,
+            model_version=str(result.version.number),
             labels=result.version.bundle.manifest.labels,
         )
 

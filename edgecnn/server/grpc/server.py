@@ -241,15 +241,15 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         Raises:
             Refusal: clients may not load models, or the order failed.
         """
-        orders = self._service.orders()
+        queue = self._service.require_load_queue()
         check_parameters(message.parameters)
         done: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
 
-        def tell(refusal: Refusal | None) -> None:
+        def finish(refusal: Refusal | None) -> None:
             if not done.done():  # the client may have disconnected
                 done.set_result(refusal)
 
-        leave = orders.put("load" if name == _LOAD else "unload", message.model_name, tell)
+        leave = queue.put("load" if name == _LOAD else "unload", message.model_name, finish)
         try:
             refusal = await done
         except asyncio.CancelledError:

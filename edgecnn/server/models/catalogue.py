@@ -23,7 +23,7 @@ from edgecnn.errors import UsageError
 DEFAULT = Path("exported")
 """The folder that is served by default."""
 
-ONLY_VERSION = "1"
+ONLY_VERSION = 1
 """The version of a bundle whose path has no number."""
 
 
@@ -34,11 +34,11 @@ class Source:
     name: str
     path: Path  # of its bundle, or of the folder of its versions
     has_versions: bool = False
-    doubt: str = ""  # a warning if the path is ambiguous
+    warning: str = ""  # set if the path is ambiguous
 
 
 @dataclass(frozen=True)
-class Held:
+class Handoff:
     """The state of a model for a restarted worker."""
 
     name: str
@@ -47,17 +47,17 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class StoredVersion:
     """One version of a model on the disk; `signed` includes the bundle's signature file in `signature`."""
 
-    number: str
+    number: int
     path: Path
     signed: bool
 
     @functools.cached_property
     def signature(self) -> tuple[str, ...]:
         """Number of the version and a line per file; differs for another or an incomplete bundle. Cached."""
-        return self.number, *_signature(self.path, self.signed)
+        return str(self.number), *_signature(self.path, self.signed)
 
 
 def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
@@ -76,14 +76,14 @@ def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
     return tuple(found.values())
 
 
-def candidates(source: Source, *, signed: bool = False) -> list[Candidate]:
+def candidates(source: Source, *, signed: bool = False) -> list[StoredVersion]:
     """Return the versions of a model on the disk now, the highest number first."""
     if not source.has_versions:
         # Resolved first: `current` may change while the bundle is being opened.
         bundle = source.path.resolve()
-        return [Candidate(ONLY_VERSION, bundle, signed)] if _stands(bundle) else []
+        return [StoredVersion(ONLY_VERSION, bundle, signed)] if _stands(bundle) else []
     numbered = sorted(((int(path.name), path) for path in _versions(source.path)), reverse=True)
-    return [Candidate(str(number), path, signed) for number, path in numbered]
+    return [StoredVersion(number, path, signed) for number, path in numbered]
 
 
 def served_name(bundle: Path) -> str:
@@ -113,8 +113,8 @@ def _sources(path: Path, hint: str) -> Iterator[Source]:
     numbered = [place for place, source in enumerate(found) if is_version(source.path.name)]
     if not own and numbered and not found[numbered[0]].has_versions:
         first = found[numbered[0]]
-        doubt = f"{path} is served as a folder of bundles, not as versions of one model: some have no number"
-        found[numbered[0]] = replace(first, doubt=first.doubt or doubt)
+        warning = f"{path} is served as a folder of bundles, not as versions of one model: some have no number"
+        found[numbered[0]] = replace(first, warning=first.warning or warning)
     if not found:
         raise UsageError(
             f"{path} is neither a bundle nor a folder of bundles: expected folders with {MANIFEST}, "
@@ -147,8 +147,8 @@ def _source(path: Path, *, is_named: bool = False) -> Source | None:
     if not numbered or (others and is_named and not _are_versions(numbered, bundles)):
         return None
     left_out = ", ".join(child.name for child in others)
-    doubt = f"{path} is a folder of versions: {left_out} is ignored: its name is not a number" if others else ""
-    return Source(_nameable(path), path, has_versions=True, doubt=doubt)
+    warning = f"{path} is a folder of versions: {left_out} is ignored: its name is not a number" if others else ""
+    return Source(_nameable(path), path, has_versions=True, warning=warning)
 
 
 def _are_versions(numbered: Sequence[Path], bundles: Sequence[Path]) -> bool:

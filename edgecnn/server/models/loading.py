@@ -22,7 +22,7 @@ from edgecnn.errors import (
     SignatureInvalid,
     SignatureMissing,
 )
-from edgecnn.runtime.engines.backend import Session, SessionOptions
+from edgecnn.runtime.engines.engine import Session, SessionOptions
 from edgecnn.runtime.profile import tuned_setting
 from edgecnn.runtime.verification.replay import SelfTestResult
 from edgecnn.server.options import ServeOptions
@@ -66,11 +66,11 @@ def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
     key = options.require_signature
     signed = None if key is None else check_signature(path, key=key, timeout_s=options.load_timeout_s)
     bundle = open_bundle(path, digest=signed)
-    backend, session_options = plan_of(bundle, options, cores)
+    engine, session_options = plan_of(bundle, options, cores)
     trial = try_bundle(
         path,
         digest=bundle.digest,
-        backend=backend,
+        engine=engine,
         options=session_options,
         strict=options.strict,
         cache=options.cache,
@@ -82,7 +82,7 @@ def load(path: Path, options: ServeOptions, cores: int) -> Loaded:
         bundle = open_bundle(path, digest=signed)
     proof = bundle.proof()
     session, self_test, shown = open_proven(
-        bundle, backend=backend, options=session_options, strict=options.strict, cache=options.cache
+        bundle, engine=engine, options=session_options, strict=options.strict, cache=options.cache
     )
     return Loaded(bundle, session, proof, shown, self_test.images[:1].copy(), trial.run_ms)
 
@@ -92,14 +92,14 @@ def plan_of(bundle: Bundle, options: ServeOptions, cores: int) -> tuple[str, Ses
 
     By default, all instances together use at most one thread per core.
     """
-    tuned = tuned_setting(bundle, "throughput") if (options.backend, options.device) == ("auto", "cpu") else None
-    fits = tuned is not None and tuned.streams * tuned.threads <= cores
-    instances = options.instances or (tuned.streams if tuned and fits and options.threads is None else 1)
+    tuned = tuned_setting(bundle, "throughput") if (options.engine, options.device) == ("auto", "cpu") else None
+    fits = tuned is not None and tuned.instances * tuned.threads <= cores
+    instances = options.instances or (tuned.instances if tuned and fits and options.threads is None else 1)
     threads = options.threads
     if threads is None:
         threads = tuned.threads if tuned and fits and options.instances is None else max(1, cores // instances)
-    session = SessionOptions(device=options.device, threads=threads, concurrency=instances)
-    return (tuned.backend if tuned else options.backend), session
+    session = SessionOptions(device=options.device, threads=threads, instances=instances)
+    return (tuned.engine if tuned else options.engine), session
 
 
 def public_reason(error: EdgecnnError) -> str:

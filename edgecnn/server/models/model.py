@@ -51,16 +51,16 @@ class Model:
         return self._version
 
     @property
-    def number(self) -> str:
-        """The number of the current version; empty without one."""
-        return self._version.number if self._version else ""
+    def number(self) -> int | None:
+        """The number of the current version; None without one."""
+        return self._version.number if self._version else None
 
     @property
     def statistics(self) -> Statistics:
         """The statistics of the current version; without one, of the refused requests."""
         return self._version.statistics if self._version else self._refused
 
-    def start(self, loaded: Loaded, loop: asyncio.AbstractEventLoop, *, number: str) -> None:
+    def start(self, loaded: Loaded, loop: asyncio.AbstractEventLoop, *, number: int) -> None:
         """Serve this version; the previous one still answers its pending requests."""
         version = Version(loaded, loop, number=number, bounds=self.bounds, metrics=self.metrics, died=self._died)
         self._retire()

@@ -65,7 +65,7 @@ class ModelHost:
         self._serves = serves
         self._loaded = loaded
 
-    def serve(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
+    def serve(self, name: str, number: int, loaded: Loaded, seconds: float) -> None:
         """Serve a version from now on."""
         self._loop.call_soon_threadsafe(self._start, name, number, loaded, seconds)
 
@@ -92,7 +92,7 @@ class ModelHost:
             self._lay_out()
         return self.models[name]
 
-    def _start(self, name: str, number: str, loaded: Loaded, seconds: float) -> None:
+    def _start(self, name: str, number: int, loaded: Loaded, seconds: float) -> None:
         self._serves()
         try:
             self._model(name).start(loaded, self._loop, number=number)
@@ -102,9 +102,13 @@ class ModelHost:
             return
         self._lay_out()
         info = loaded.session.info
-        fields = {"version": number, "digest": loaded.bundle.digest[:12], "engine": f"{info.engine} {info.version}"}
+        fields = {
+            "version": str(number),
+            "digest": loaded.bundle.digest[:12],
+            "engine": f"{info.engine} {info.version}",
+        }
         fields |= {"device": info.device, "precision": info.precision, "threads": str(info.threads)}
-        fields |= {"instances": str(loaded.session.concurrency), "seconds": f"{seconds:.2f}"}
+        fields |= {"instances": str(loaded.session.instances), "seconds": f"{seconds:.2f}"}
         logger.info("ready", extra={"model": name} | fields)
         self._check_room(name, loaded)
 

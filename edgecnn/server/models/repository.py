@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.bundle.manifest import Manifest, TensorSpec
+from edgecnn.bundle.manifest import GraphTensor, Manifest
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
-from edgecnn.server.models.catalogue import Candidate, Held, Source, candidates, find_sources
+from edgecnn.server.models.catalogue import Handoff, Source, StoredVersion, candidates, find_sources
 from edgecnn.server.models.load_queue import LoadOrder, LoadQueue
 from edgecnn.server.models.loading import Loaded, public_reason
 from edgecnn.server.models.model_host import FAILED, ModelHost
@@ -30,7 +30,7 @@ class _Place:
     """The state of one model."""
 
     source: Source
-    held: Held
+    handoff: Handoff
     serving: tuple[str, ...] | None = None  # signature of the current version
     tried: tuple[str, ...] = ()  # signature of the best candidate at the last attempt to load
     seen: tuple[str, ...] = ()  # signature of the best candidate at the last check
@@ -47,18 +47,18 @@ class Repository:
         load_queue: LoadQueue,
         *,
         open_bundle: Callable[[Path], Loaded],
-        held: Sequence[Held],
-        remember: Callable[[Held], object],
+        handoffs: Sequence[Handoff],
+        remember: Callable[[Handoff], object],
         watch_s: float,
         signed: bool = False,
     ) -> None:
         """Create a repository of the sources; later, models may also be found in the roots.
 
-        `open_bundle` opens and tests a bundle, or raises EdgecnnError. `held` is the state of models from the previous
-        worker, and `remember` saves a state for the next one. `watch_s` is the time between checks for new versions;
-        0 disables them. With `signed`, a version also counts as new after its signature was added or changed.
+        `open_bundle` opens and tests a bundle, or raises EdgecnnError. `handoffs` are the states of models from the
+        previous worker, and `remember` saves a state for the next one. `watch_s` is the time between checks for new
+        versions; 0 disables them. With `signed`, a version also counts as new after its signature was added or changed.
         """
-        self._held = {each.name: each for each in held}
+        self._handoffs = {each.name: each for each in handoffs}
         self._places = {source.name: self._place(source) for source in sources}
         self._roots = roots
         self._host = host
@@ -70,7 +70,7 @@ class Repository:
 
     def run(self) -> None:
         """Load all models, then load changes and run orders, forever."""
-        for name in self._held:
+        for name in self._handoffs:
             if name not in self._places and self._found_again(name) is None:
                 self._host.refuse(name, _NOTHING)
         for name in self._places:
@@ -89,7 +89,7 @@ class Repository:
         """Load the highest loadable version, unless the previous worker unloaded the model."""
         place = self._places[name]
         try:
-            if place.held.is_unloaded:
+            if place.handoff.is_unloaded:
                 self._host.unload(name)
                 return
             found = candidates(place.source, signed=self._signed)
@@ -104,7 +104,7 @@ class Repository:
         """Load new versions that have not changed since the last check, and so are completely copied."""
         for name, place in self._places.items():
             try:
-                reason = None if place.held.is_unloaded else self._looked(place)
+                reason = None if place.handoff.is_unloaded else self._looked(place)
             except Exception:
                 logger.exception("a bug: the check for new versions failed", extra={"model": name})
             else:
@@ -134,7 +134,7 @@ class Repository:
             if place is None:
                 return Refusal("not_found", f"model {quoted(order.name)} was not loaded")
             place.serving = None
-            self._hold(place, Held(order.name, is_unloaded=True))
+            self._hand_off(place, Handoff(order.name, is_unloaded=True))
             self._host.unload(order.name)
             return None
         place = self._found_again(order.name) or place
@@ -143,8 +143,8 @@ class Repository:
         found = candidates(place.source, signed=self._signed)
         if not found:
             return Refusal("invalid", f"model '{order.name}' has no bundle on disk: the current version stays")
-        if place.held.is_unloaded:
-            self._hold(place, Held(order.name))
+        if place.handoff.is_unloaded:
+            self._hand_off(place, Handoff(order.name))
         reason = self._change(place, found)
         self._host.refuse(order.name, reason or "")
         return Refusal("invalid", f"failed to load '{order.name}': {reason}") if reason else None
@@ -165,20 +165,20 @@ class Repository:
             place.source = found
         else:
             return place
-        if found.doubt:
-            logger.warning("%s", found.doubt, extra={"model": name})
+        if found.warning:
+            logger.warning("%s", found.warning, extra={"model": name})
         return place
 
     def _place(self, source: Source) -> _Place:
-        return _Place(source, self._held.get(source.name, Held(source.name)))
+        return _Place(source, self._handoffs.get(source.name, Handoff(source.name)))
 
-    def _hold(self, place: _Place, held: Held) -> None:
+    def _hand_off(self, place: _Place, handoff: Handoff) -> None:
         """Record the state of a model, also for the next worker."""
-        if held != place.held:
-            place.held = held
-            self._remember(held)
+        if handoff != place.handoff:
+            place.handoff = handoff
+            self._remember(handoff)
 
-    def _change(self, place: _Place, found: Sequence[Candidate]) -> str | None:
+    def _change(self, place: _Place, found: Sequence[StoredVersion]) -> str | None:
         """Serve the best candidate that can be loaded; return the errors of better ones."""
         place.tried = place.seen = found[0].signature
         refusals = []
@@ -189,7 +189,7 @@ class Repository:
             refusals.append(reason)
         return "; ".join(refusals) or None
 
-    def _try(self, place: _Place, candidate: Candidate) -> str | None:
+    def _try(self, place: _Place, candidate: StoredVersion) -> str | None:
         """Open a bundle and serve it; return an error without paths if that fails."""
         name, start = place.source.name, time.monotonic()
         what = f"version {candidate.number}" if place.source.has_versions else "the bundle"
@@ -202,19 +202,19 @@ class Repository:
             logger.exception("a bug: the bundle could not be loaded", extra={"model": name})
             return _refused(what, "it cannot be opened", place)
         tensors = _tensors(loaded.bundle.manifest)
-        if place.held.tensors and (difference := _difference(place.held.tensors, tensors)):
+        if place.handoff.tensors and (difference := _difference(place.handoff.tensors, tensors)):
             loaded.session.close()
             logger.error("%s: %s%s", candidate.path, difference, _meanwhile(place), extra={"model": name})
             return _refused(what, difference, place)
         place.serving = candidate.signature
-        self._hold(place, Held(name, tensors))
+        self._hand_off(place, Handoff(name, tensors))
         self._host.serve(name, candidate.number, loaded, time.monotonic() - start)
         return None
 
 
 def _refused(what: str, reason: str, place: _Place) -> str:
     """Return the reason, with the version if the model can have several."""
-    return f"{what} was refused: {reason}" if place.held.tensors or place.source.has_versions else reason
+    return f"{what} was refused: {reason}" if place.handoff.tensors or place.source.has_versions else reason
 
 
 def _meanwhile(place: _Place) -> str:
@@ -235,6 +235,6 @@ def _tensors(manifest: Manifest) -> tuple[str, ...]:
     return _shown(manifest.input), _shown(manifest.output)
 
 
-def _shown(spec: TensorSpec) -> str:
+def _shown(spec: GraphTensor) -> str:
     sizes = ",".join("-1" if size is None else str(size) for size in spec.shape)
     return f"{spec.name} {spec.datatype} [{sizes}]"

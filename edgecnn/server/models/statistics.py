@@ -54,11 +54,11 @@ class Statistics:
         self._run_seconds[images] += seconds
         self._last_s = time.time()
 
-    def plain(self, name: str, version: str) -> dict[str, Any]:
+    def plain(self, name: str, version: int | None) -> dict[str, Any]:
         """Return the entry of a model in `model_stats`."""
         return {
             "name": name,
-            "version": version,
+            "version": "" if version is None else str(version),
             "last_inference": round(self._last_s * 1000),
             "inference_count": self._images,
             "execution_count": sum(self._runs.values()),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.protocol.datatypes import TensorSpec
-from edgecnn.runtime.engines.backend import Session, check_logits
+from edgecnn.runtime.engines.engine import Session, check_logits
 from edgecnn.server.metrics import ModelMetrics
 from edgecnn.server.models.batching import Batcher
 from edgecnn.server.models.instances import InlineRunner, ThreadRunner, is_short
@@ -60,7 +60,7 @@ class Version:
         loaded: Loaded,
         loop: asyncio.AbstractEventLoop,
         *,
-        number: str,
+        number: int,
         bounds: Bounds,
         metrics: ModelMetrics,
         died: Callable[["Version"], object],
@@ -71,7 +71,7 @@ class Version:
         self.proof = loaded.proof
         self.self_test = loaded.self_test
         self.info = loaded.session.info
-        self.instances = loaded.session.concurrency
+        self.instances = loaded.session.instances
         self.bounds = bounds
         self.statistics = Statistics()
         self._metrics = metrics

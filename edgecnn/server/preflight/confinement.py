@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from edgecnn.host.resources import host_cores, memory_limit
-from edgecnn.runtime.engines.backend import device_kind
+from edgecnn.runtime.engines.engine import device_kind
 
 try:
     import resource

@@ -17,11 +17,11 @@ from edgecnn.host.child_call import ask_child, told_error
 from edgecnn.host.lifeline import die_with_parent
 
 _KEY_TIMEOUT_S = 60.0
-_TOLD = (BundleError, SignatureError, UsageError)
+_EXPECTED_ERRORS = (BundleError, SignatureError, UsageError)
 
 
 @dataclass(frozen=True)
-class _Question:
+class _CheckRequest:
     """The bundle and key to check; without a path, only the key."""
 
     path: Path | None
@@ -31,7 +31,7 @@ class _Question:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _CheckResult:
     """The signed digest, or the name of an error class and its message."""
 
     digest: str = ""
@@ -45,7 +45,7 @@ def check_key(key: Path) -> None:
     Raises:
         UsageError: the file cannot be read or contains no such key.
     """
-    _ask(_Question(None, key, _KEY_TIMEOUT_S, os.getpid()))
+    _ask(_CheckRequest(None, key, _KEY_TIMEOUT_S, os.getpid()))
 
 
 def check_signature(path: Path, *, key: Path, timeout_s: float) -> str:
@@ -56,43 +56,43 @@ def check_signature(path: Path, *, key: Path, timeout_s: float) -> str:
         SignatureError: the key did not sign the bundle, the bundle changed, or the key cannot be read.
     """
     try:
-        return _ask(_Question(path, key, timeout_s, os.getpid()))
+        return _ask(_CheckRequest(path, key, timeout_s, os.getpid()))
     except UsageError as error:  # the key was valid when the server started
         raise SignatureError(f"the signature of {path} cannot be checked: {error}") from None
 
 
-def _ask(question: _Question) -> str:
+def _ask(question: _CheckRequest) -> str:
     what = f"the signature of {question.path}" if question.path else f"the key {question.key}"
     ended = ask_child("edgecnn.server.preflight.signature_check", question, question.timeout_s)
     if ended is None:
         raise SignatureError(f"timeout: {what} was not checked within {question.timeout_s:g} s")
     try:
-        answer = parse(_Answer, ended.stdout)
+        answer = parse(_CheckResult, ended.stdout)
     except SchemaError:
         said = last_line(ended.stderr) or f"its process ended with exit code {ended.code}"
         raise SignatureError(f"{what} could not be checked: {said}") from None
     if answer.error:
-        raise told_error(answer.error, answer.message, _TOLD)
+        raise told_error(answer.error, answer.message, _EXPECTED_ERRORS)
     return answer.digest
 
 
-def _answered(question: _Question) -> _Answer:
+def _answered(question: _CheckRequest) -> _CheckResult:
     from edgecnn.archive.keys import read_public_key
 
     try:
         if question.path is None:
             read_public_key(question.key)
-            return _Answer()
+            return _CheckResult()
         from edgecnn.archive.openssf import verify_signature
 
-        return _Answer(verify_signature(question.path, key=question.key))
+        return _CheckResult(verify_signature(question.path, key=question.key))
     except EdgecnnError as error:
-        return _Answer(error=type(error).__name__, message=" ".join(str(error).split()))
+        return _CheckResult(error=type(error).__name__, message=" ".join(str(error).split()))
 
 
 def main() -> None:
     """Run the check from the command line, and write the answer to stdout."""
-    question = parse(_Question, sys.argv[1])
+    question = parse(_CheckRequest, sys.argv[1])
     die_with_parent(question.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops this process
     from edgecnn.server.preflight.confinement import confine  # imports NumPy, which the supervisor does not need

@@ -24,32 +24,32 @@ from edgecnn.files.schema import SchemaError, dump, parse
 from edgecnn.host.child import last_line, signal_name
 from edgecnn.host.child_call import ask_child, told_error
 from edgecnn.host.lifeline import die_with_parent
-from edgecnn.runtime.engines.backend import Session, SessionInfo, SessionOptions
+from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.replay import SelfTestResult, check_proof
 from edgecnn.server.preflight.confinement import confine
 
 TIMEOUT_S = 120.0
 _RUNS = 3
-_TOLD = (BundleError, EngineError, UsageError, ProofFailed)
+_EXPECTED_ERRORS = (BundleError, EngineError, UsageError, ProofFailed)
 
 
 @dataclass(frozen=True)
-class Trial:
+class Preflight:
     """The result for a bundle that opens and passes its self-test on this machine."""
 
     self_test: SelfTestResult
     session: SessionInfo
-    concurrency: int  # maximum parallel runs of the session
+    instances: int  # maximum parallel runs of the session
     seconds: float  # time to open and verify the bundle, without the process start
     run_ms: float  # time of one image
 
 
 @dataclass(frozen=True)
-class _Question:
+class _TrialRequest:
     path: Path
     digest: str | None
-    backend: str
+    engine: str
     options: SessionOptions
     strict: bool
     cache: bool
@@ -59,10 +59,10 @@ class _Question:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _TrialResult:
     """A trial, or the name of an error class and its message."""
 
-    trial: Trial | None = None
+    trial: Preflight | None = None
     error: str = ""
     message: str = ""
 
@@ -71,13 +71,13 @@ def try_bundle(
     path: Path,
     *,
     digest: str | None = None,
-    backend: str = "auto",
+    engine: str = "auto",
     options: SessionOptions | None = None,
     strict: bool = False,
     cache: bool = False,
     max_batch: int = 1,
     timeout_s: float = TIMEOUT_S,
-) -> Trial:
+) -> Preflight:
     """Open a bundle in a child process, replay its self-test, and run its largest batch; see also `open_session`.
 
     The child ends with the calling thread. With `digest`, a bundle with another digest is refused.
@@ -90,7 +90,7 @@ def try_bundle(
         ProofFailed: the logits differ from the reference's.
     """
     options = options or SessionOptions()
-    question = _Question(path, digest, backend, options, strict, cache, max_batch, timeout_s, os.getpid())
+    question = _TrialRequest(path, digest, engine, options, strict, cache, max_batch, timeout_s, os.getpid())
     ended = ask_child("edgecnn.server.preflight.trial", question, timeout_s)
     if ended is None:
         raise EngineCrashed(f"timeout: the engine did not open and verify {path} within {timeout_s:g} s")
@@ -101,16 +101,16 @@ def try_bundle(
         said = last_line(ended.stderr) or "no error output"
         raise EngineCrashed(f"the engine exited with code {ended.code} while opening {path}: {said}")
     try:
-        answer = parse(_Answer, ended.stdout)
+        answer = parse(_TrialResult, ended.stdout)
     except SchemaError as error:
         raise EngineCrashed(f"cannot parse the result of the trial of {path}: {error}") from None
     if answer.trial is None:
-        raise told_error(answer.error, answer.message, _TOLD)
+        raise told_error(answer.error, answer.message, _EXPECTED_ERRORS)
     return answer.trial
 
 
 def open_proven(
-    bundle: Bundle, *, backend: str, options: SessionOptions, strict: bool, cache: bool
+    bundle: Bundle, *, engine: str, options: SessionOptions, strict: bool, cache: bool
 ) -> tuple[Session, SelfTest, SelfTestResult]:
     """Open a bundle for throughput and replay its self-test; see `open_session` for the arguments.
 
@@ -121,7 +121,7 @@ def open_proven(
         EngineError: the engine, device or precision is not available, or the engine refused the graph or failed.
         ProofFailed: the logits differ from the reference's.
     """
-    session = open_session(bundle, backend=backend, options=options, purpose="throughput", strict=strict, cache=cache)
+    session = open_session(bundle, engine=engine, options=options, purpose="throughput", strict=strict, cache=cache)
     try:
         self_test, result = check_proof(bundle, session)
     except BaseException:
@@ -130,14 +130,14 @@ def open_proven(
     return session, self_test, result
 
 
-def _tried(question: _Question) -> Trial:
+def _tried(question: _TrialRequest) -> Preflight:
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", errors.EdgecnnWarning)  # the server repeats the warning
         bundle = open_bundle(question.path, digest=question.digest)
         session, _, self_test = open_proven(
             bundle,
-            backend=question.backend,
+            engine=question.engine,
             options=question.options,
             strict=question.strict,
             cache=question.cache,
@@ -145,7 +145,7 @@ def _tried(question: _Question) -> Trial:
     with contextlib.closing(session):
         session.run(np.zeros((question.max_batch, *bundle.manifest.image_shape), np.uint8))
         seconds = time.perf_counter() - start
-        return Trial(self_test, session.info, session.concurrency, seconds, _run_ms(bundle, session))
+        return Preflight(self_test, session.info, session.instances, seconds, _run_ms(bundle, session))
 
 
 def _run_ms(bundle: Bundle, session: Session) -> float:
@@ -155,21 +155,21 @@ def _run_ms(bundle: Bundle, session: Session) -> float:
     return 1000 * statistics.median(timeit.repeat(lambda: session.run(image), repeat=_RUNS, number=1))
 
 
-def _answered(question: _Question) -> _Answer:
+def _answered(question: _TrialRequest) -> _TrialResult:
     try:
-        return _Answer(_tried(question))
+        return _TrialResult(_tried(question))
     except MemoryError:
-        return _Answer(None, EngineError.__name__, f"{question.path} needs more memory than is available")
+        return _TrialResult(None, EngineError.__name__, f"{question.path} needs more memory than is available")
     except EdgecnnError as error:
         message = " ".join(str(error).split())
         if isinstance(error, EngineError) and str(question.path) not in message:  # from a run
             message = f"{question.path}: {message}"
-        return _Answer(None, type(error).__name__, message)
+        return _TrialResult(None, type(error).__name__, message)
 
 
 def main() -> None:
     """Run the trial from the command line, and write the answer to stdout."""
-    question = parse(_Question, sys.argv[1])
+    question = parse(_TrialRequest, sys.argv[1])
     die_with_parent(question.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops this process
     confine(device=question.options.device, timeout_s=question.timeout_s)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.files import schema
-from edgecnn.server.models.catalogue import Held, Source
+from edgecnn.server.models.catalogue import Handoff, Source
 from edgecnn.server.options import ServeOptions
 
 STALLED = 70
@@ -29,7 +29,7 @@ _WRITING = threading.Lock()
 class Notice:
     """A notice of the worker to the supervisor. Without a field: the worker accepts requests."""
 
-    held: Held | None = None  # the state of one model for the next worker; such a notice has no other field
+    handoff: Handoff | None = None  # the state of one model for the next worker; such a notice has no other field
     served: tuple[str, ...] | None = None  # names, after all models have been tried
     refused: tuple[str, ...] = ()  # names of the models that could not be served
 
@@ -45,7 +45,7 @@ class WorkerJob:
     grpc_address: str | None  # with its port; None without gRPC
     supervisor_pid: int
     ready_fd: int = -1  # for `say`
-    held: tuple[Held, ...] = ()  # what earlier workers have reported
+    handoffs: tuple[Handoff, ...] = ()  # what earlier workers have reported
 
 
 def read_job() -> WorkerJob:

@@ -67,10 +67,10 @@ def supervise(
             `strict`, a source is ambiguous.
     """
     configure(options.log_format, options.log_level)
-    for doubt in filter(None, (source.doubt for source in sources)):
+    for warning in filter(None, (source.warning for source in sources)):
         if options.strict:
-            raise UsageError(doubt)
-        log.warning("%s", doubt)
+            raise UsageError(warning)
+        log.warning("%s", warning)
     options.check_cores()
     if options.api_key_file is not None:
         read_api_key(options.api_key_file)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from edgecnn.files import schema
 from edgecnn.host.child import child_command, child_environment
-from edgecnn.server.models.catalogue import Held
+from edgecnn.server.models.catalogue import Handoff
 from edgecnn.server.supervisor.job import Notice, WorkerJob
 from edgecnn.server.supervisor.notifying import OWN_VARIABLES
 
@@ -57,7 +57,7 @@ class WorkerProcess:
     """
 
     def __init__(self, module: str, job: WorkerJob, restarts: Restarts) -> None:
-        """Describe the worker, which runs a module. Each start sets the job's `ready_fd` and `held`."""
+        """Describe the worker, which runs a module. Each start sets the job's `ready_fd` and `handoffs`."""
         self.process: subprocess.Popen[bytes] | None = None
         self.is_accepting = False
         self.is_ready = False
@@ -68,7 +68,7 @@ class WorkerProcess:
         self._module, self._job, self._restarts = module, job, restarts
         self._environment = {k: v for k, v in child_environment().items() if k not in _NOT_INHERITED}
         self._loading_s = job.options.load_timeout_s * (len(job.sources) + 1)
-        self._held: dict[str, Held] = {}
+        self._handoffs: dict[str, Handoff] = {}
         self._started_at = float("-inf")
         self._ready_at: float | None = None
         self._received = b""
@@ -85,7 +85,7 @@ class WorkerProcess:
         self._started_at = time.monotonic()
         self.notice_fd, ready_fd = os.pipe()
         os.set_blocking(self.notice_fd, False)
-        job = replace(self._job, ready_fd=ready_fd, held=tuple(self._held.values()))
+        job = replace(self._job, ready_fd=ready_fd, handoffs=tuple(self._handoffs.values()))
         try:
             self.process = subprocess.Popen(
                 child_command(self._module, json.dumps(schema.plain(job))),
@@ -118,8 +118,8 @@ class WorkerProcess:
         return self.is_ready and not was_ready
 
     def _take(self, notice: Notice) -> None:
-        if notice.held is not None:
-            self._held[notice.held.name] = notice.held
+        if notice.handoff is not None:
+            self._handoffs[notice.handoff.name] = notice.handoff
             return
         self.is_accepting = True
         if notice.served is not None:

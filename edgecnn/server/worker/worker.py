@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgecnn.host.resources import usable_cores
 from edgecnn.protocol.api_key import read_api_key
-from edgecnn.server.api.application import Application
+from edgecnn.server.api.application import HttpApplication
 from edgecnn.server.api.service import Service
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.listener import Listener
@@ -44,11 +44,11 @@ class Worker:
         self._options = options = job.options
         self._cores = usable_cores()
         self._metrics = Metrics()
-        names = [*(source.name for source in job.sources), *(held.name for held in job.held)]
+        names = [*(source.name for source in job.sources), *(handoff.name for handoff in job.handoffs)]
         models = models_of(dict.fromkeys(names), options, self._metrics)
         key = options.api_key_file
         self._service = Service(models, api_key=None if key is None else read_api_key(key))
-        self._application = Application(
+        self._application = HttpApplication(
             self._service,
             self._metrics,
             max_body_bytes=options.max_body_mb << 20,
@@ -57,9 +57,9 @@ class Worker:
             pages={} if options.no_page else read_pages(),
         )
         self._is_accepting = False
-        orders = LoadQueue()
+        queue = LoadQueue()
         if options.model_control:
-            self._service.load_queue = orders
+            self._service.load_queue = queue
         self._model_host = ModelHost(
             loop,
             models,
@@ -73,10 +73,10 @@ class Worker:
             job.sources,
             job.roots,
             self._model_host,
-            orders,
+            queue,
             open_bundle=lambda path: load(path, options, self._cores),
-            held=job.held,
-            remember=lambda held: say(job, Notice(held)),
+            handoffs=job.handoffs,
+            remember=lambda handoff: say(job, Notice(handoff)),
             watch_s=options.watch_s,
             signed=options.require_signature is not None,
         )
@@ -129,7 +129,7 @@ class Worker:
         `strict` does not apply to a restarted worker, because new versions may have been refused since the start.
         """
         models = self._model_host.models.values()
-        is_strict = self._options.strict and not self._job.held
+        is_strict = self._options.strict and not self._job.handoffs
         if not any(model.state == "ready" or model.is_unloaded for model in models):
             logger.error("no model to serve: no bundle could be loaded")
             self._end(1)

@@ -13,7 +13,7 @@ from edgecnn.bundle.manifest import utc_now
 from edgecnn.bundle.store import Bundle
 from edgecnn.host.resources import memory_limit, usable_cores
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.backend import device_kind
+from edgecnn.runtime.engines.engine import device_kind
 from edgecnn.runtime.setting import PYTORCH, Setting
 from edgecnn.runtime.site import Site, this_site
 from edgecnn.tuning.measuring.candidate import Candidate
@@ -124,18 +124,18 @@ PeakOf = Callable[[PeakPrecision, int], float | None]
 
 
 def settings(
-    backends: Iterable[str],
+    engines: Iterable[str],
     *,
     precisions: Iterable[str] = ("fp32",),
     threads: Iterable[int],
-    streams: Iterable[int] = (1,),
+    instances: Iterable[int] = (1,),
     batches: Iterable[int] = (1,),
 ) -> list[Setting]:
     """Return all combinations."""
-    combinations = itertools.product(backends, precisions, threads, streams, batches)
+    combinations = itertools.product(engines, precisions, threads, instances, batches)
     return [
-        Setting(backend, precision=precision, threads=count, streams=streams_, batch=batch)  # type: ignore[arg-type]
-        for backend, precision, count, streams_, batch in combinations
+        Setting(engine, precision=precision, threads=count, instances=runs, batch=batch)  # type: ignore[arg-type]
+        for engine, precision, count, runs, batch in combinations
     ]
 
 
@@ -151,7 +151,7 @@ def benchmark(
 ) -> Benchmark:
     """Measure every bundle under every setting in a separate process, in turns of `turn_s` seconds.
 
-    `modules` maps a backend that is not an engine to the module that runs it. `peak` returns this machine's peak for a
+    `modules` maps a engine that is not an engine to the module that runs it. `peak` returns this machine's peak for a
     precision and a number of threads.
     """
     entered = [
@@ -200,8 +200,8 @@ def _peak_key(candidate: Candidate) -> _PeakKey | None:
     setting, manifest = candidate.setting, candidate.bundle.manifest
     if manifest.macs is None or device_kind(setting.device) != "cpu":
         return None
-    threads = min(setting.threads * setting.streams, usable_cores())
-    if manifest.precision == "int8" and setting.backend != PYTORCH:
+    threads = min(setting.threads * setting.instances, usable_cores())
+    if manifest.precision == "int8" and setting.engine != PYTORCH:
         return "int8", threads
     return ("bf16" if setting.precision == "bf16" else "fp32"), threads
 

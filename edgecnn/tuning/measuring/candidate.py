@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineCrashed, EngineError
-from edgecnn.runtime.engines.backend import SessionInfo
+from edgecnn.runtime.engines.engine import SessionInfo
 from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.verification.replay import SelfTestResult
-from edgecnn.tuning.measuring.process import TIMEOUT_S, Worker
+from edgecnn.tuning.measuring.process import TIMEOUT_S, MeasuringProcess
 from edgecnn.tuning.measuring.steady import LIMIT_S, WarmUp
 from edgecnn.tuning.measuring.turn import Turn
 
@@ -34,7 +34,7 @@ class Candidate:
         modules: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        """Args: `modules` and `timeout_s` are as in `Worker`."""
+        """Args: `modules` and `timeout_s` are as in `MeasuringProcess`."""
         self.bundle = bundle
         self.setting = setting
         self.failure: str | None = None
@@ -45,7 +45,7 @@ class Candidate:
         self.notes: tuple[str, ...] = ()
         self._modules = modules
         self._timeout_s = timeout_s
-        self._worker: Worker | None = None
+        self._worker: MeasuringProcess | None = None
 
     def __str__(self) -> str:
         return f"{self.bundle.manifest.name} ({self.bundle.manifest.precision}) on {self.setting}"
@@ -56,7 +56,9 @@ class Candidate:
             return False
         if self._worker is None:
             try:
-                self._worker = Worker(self.bundle.path, self.setting, modules=self._modules, timeout_s=self._timeout_s)
+                self._worker = MeasuringProcess(
+                    self.bundle.path, self.setting, modules=self._modules, timeout_s=self._timeout_s
+                )
                 opened = self._worker.opened
                 self.session, self.open_s, self.notes = opened.session, opened.seconds, opened.notes
                 self.warmed = self._worker.warm_up(warm_up_s)
@@ -71,11 +73,11 @@ class Candidate:
 
     def replay(self) -> SelfTestResult | None:
         """Run the bundle's self-test. Return None if the engine fails."""
-        return self._ask(Worker.replay)
+        return self._ask(MeasuringProcess.replay)
 
     def resident_bytes(self) -> int | None:
         """Return the memory of the process, or None if it does not run."""
-        return self._ask(Worker.resident_bytes)
+        return self._ask(MeasuringProcess.resident_bytes)
 
     def close(self) -> None:
         """End the process. It can be opened again."""
@@ -89,7 +91,7 @@ class Candidate:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, question: Callable[[Worker], Answer]) -> Answer | None:
+    def _ask(self, question: Callable[[MeasuringProcess], Answer]) -> Answer | None:
         """Send a request to the process. Return None if it does not run, or fails."""
         try:
             return None if self._worker is None else question(self._worker)

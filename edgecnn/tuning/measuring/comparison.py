@@ -36,7 +36,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BenchmarkComparison:
     """The comparison with an earlier benchmark.
 
     Attributes:
@@ -59,7 +59,7 @@ class Comparison:
         return tuple(change for change in self.changes if change.verdict == "slower")
 
 
-def compare(before: Benchmark, after: Benchmark) -> Comparison:
+def compare(before: Benchmark, after: Benchmark) -> BenchmarkComparison:
     """Compare a benchmark with an earlier one.
 
     The yardstick, which both benchmarks timed in every round, corrects for changes of the machine's overall speed.
@@ -69,7 +69,7 @@ def compare(before: Benchmark, after: Benchmark) -> Comparison:
     found = [id(old) for old, _ in pairs]
     failures = {(each.bundle, each.setting): each.reason for each in after.failed}
     gone = [old for old in before.results if id(old) not in found]
-    return Comparison(
+    return BenchmarkComparison(
         measured_at=before.measured_at,
         site=after.site.difference(before.site),
         changes=tuple(_change(before, old, after, new) for old, new in pairs),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.rates import Estimate
 from edgecnn.tuning.measuring.turn import InProcess, Turn, interleave
 

@@ -19,8 +19,8 @@ import numpy as np
 from edgecnn.errors import EdgecnnError, EngineError, EngineMissing, UsageError
 from edgecnn.files import schema
 from edgecnn.host.child import child_command, child_environment
-from edgecnn.runtime.engines.backend import Backend, Session, SessionOptions
-from edgecnn.runtime.engines.backends import get_backend, installed
+from edgecnn.runtime.engines.engine import Engine, Session, SessionOptions
+from edgecnn.runtime.engines.registry import get_engine, installed
 
 PeakPrecision = Literal["fp32", "bf16", "int8"]
 
@@ -70,7 +70,7 @@ def machine_peak(precision: PeakPrecision, threads: int, *, seconds: float = 0.5
     refusal: EngineError = EngineMissing("no engine is installed: install one to measure the peak")
     for name in installed():
         try:
-            peak = measure_peak(get_backend(name), precision=precision, threads=threads, seconds=seconds)
+            peak = measure_peak(get_engine(name), precision=precision, threads=threads, seconds=seconds)
         except EngineError as error:
             refusal = error
         else:
@@ -80,7 +80,7 @@ def machine_peak(precision: PeakPrecision, threads: int, *, seconds: float = 0.5
     return max(peaks, key=lambda peak: peak.ops_per_s)
 
 
-def measure_peak(backend: Backend, *, precision: PeakPrecision, threads: int, seconds: float = 0.5) -> float:
+def measure_peak(engine: Engine, *, precision: PeakPrecision, threads: int, seconds: float = 0.5) -> float:
     """Measure the operations per second that an engine reaches on the CPU, two for each multiply-accumulate.
 
     The result is the best of at least three short runs, because disturbances only make a run slower. Each thread gets
@@ -95,7 +95,7 @@ def measure_peak(backend: Backend, *, precision: PeakPrecision, threads: int, se
         raise UsageError(f"threads must be at least 1, found {threads}")
     graph = _GRAPHS / ("peak_int8.onnx" if precision == "int8" else "peak_fp32.onnx")
     options = SessionOptions(precision="fp32" if precision == "int8" else precision, threads=threads)
-    session = backend.open(graph, options)
+    session = engine.open(graph, options)
     try:
         return 2 * _MACS * threads / _fastest(session, _images(threads), seconds)
     finally:

@@ -29,7 +29,7 @@ _END_S = 5.0
 T = TypeVar("T")
 
 
-class Worker:
+class MeasuringProcess:
     """A candidate in a separate process. Close it, or use it in a `with` block."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Worker:
         modules: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        """Start the process, which opens the path: a bundle, or the input of the backend's module in `modules`.
+        """Start the process, which opens the path: a bundle, or the input of the engine's module in `modules`.
 
         An answer may take `timeout_s` longer than the requested duration.
 
@@ -50,15 +50,15 @@ class Worker:
         """
         self.setting = setting
         self._timeout_s = timeout_s
-        module = (modules or {}).get(setting.backend, WORKER)
+        module = (modules or {}).get(setting.engine, WORKER)
         arguments = [str(path), json.dumps(schema.plain(setting))]
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # until `close`
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # until `close`
         self._process = subprocess.Popen(
             child_command(module, *arguments),
             env=child_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._complaints,
+            stderr=self._stderr,
             text=True,
             errors="replace",
         )
@@ -96,9 +96,9 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._complaints.close()
+        self._stderr.close()
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> "MeasuringProcess":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -116,9 +116,9 @@ class Worker:
             line = self._answers.get(timeout=timeout_s)
         except queue.Empty:
             self._process.kill()
-            raise EngineCrashed(f"{self.setting.backend} did not answer within {timeout_s:.0f} s") from None
+            raise EngineCrashed(f"{self.setting.engine} did not answer within {timeout_s:.0f} s") from None
         if not line:
-            raise EngineCrashed(f"{self.setting.backend} crashed: {self._how_it_ended()}")
+            raise EngineCrashed(f"{self.setting.engine} crashed: {self._how_it_ended()}")
         try:
             document = json.loads(line)
             if isinstance(document, dict) and "error" in document:
@@ -126,7 +126,7 @@ class Worker:
             return schema.read(cls, document)
         except ValueError as error:  # the process died while writing, or another library wrote to the pipe
             self._process.kill()
-            raise EngineCrashed(f"{self.setting.backend} sent an invalid answer: {error}") from None
+            raise EngineCrashed(f"{self.setting.engine} sent an invalid answer: {error}") from None
 
     def _read(self) -> None:
         """Put answers into the queue, and an empty one when the pipe closes."""
@@ -147,6 +147,6 @@ class Worker:
         name = signal_name(code)
         if name is not None:
             return name
-        self._complaints.seek(0)
-        said = last_line(self._complaints.read())
+        self._stderr.seek(0)
+        said = last_line(self._stderr.read())
         return f"exit code {code}, {said}" if said else f"exit code {code}"

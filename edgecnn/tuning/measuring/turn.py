@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.streaming import stream
 
 _UNTIMED = 0.2
@@ -26,7 +26,7 @@ class Turn:
     """The measurements of one turn.
 
     Attributes:
-        times_ms: time of each run of a batch; with several streams including the wait in the engine's queue.
+        times_ms: time of each run of a batch; with several instances including the wait in the engine's queue.
         images: number of answered images.
         seconds: duration.
     """
@@ -64,7 +64,7 @@ class InProcess:
         self.run()
         while clock() < end:
             self.run()
-        times, elapsed = self._one_by_one(seconds) if self._session.concurrency == 1 else self._streamed(seconds)
+        times, elapsed = self._one_by_one(seconds) if self._session.instances == 1 else self._streamed(seconds)
         return Turn(tuple(time * 1e3 for time in times), len(times) * len(self._images), elapsed)
 
     def _one_by_one(self, seconds: float) -> tuple[list[float], float]:
@@ -79,7 +79,7 @@ class InProcess:
 
     def _streamed(self, seconds: float) -> tuple[list[float], float]:
         clock = self._clock
-        least = _LEAST_RUNS * self._session.concurrency
+        least = _LEAST_RUNS * self._session.instances
         started: deque[float] = deque()
         begun = 0
 

@@ -20,7 +20,7 @@ import numpy as np
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import EdgecnnError
 from edgecnn.files import schema
-from edgecnn.runtime.engines.backend import Session, SessionInfo
+from edgecnn.runtime.engines.engine import Session, SessionInfo
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.verification.replay import replay
@@ -113,7 +113,7 @@ def _say(answers: TextIO, answer: Any) -> None:
 
 def _bundle(path: Path, setting: Setting) -> Subject:
     bundle = open_bundle(path)
-    session = open_session(bundle, backend=setting.backend, options=setting.options)
+    session = open_session(bundle, engine=setting.engine, options=setting.options)
     return Subject(session, self_test_batch(bundle, setting.batch), bundle)
 
 

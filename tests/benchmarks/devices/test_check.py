@@ -151,7 +151,7 @@ def flipped(bundle: Path) -> Path:
 )
 def test_rejects_a_damaged_bundle_on_a_raspberry_pi(damage: Callable[[Path], Path], tmp_path: Path):
     bad = damage(Path(shutil.copytree(COMMITTED, tmp_path / "bad")))
-    done = CORTEX_A72.run("-m", "edgecnn", "verify", str(bad), "--backend", "onnxruntime")
+    done = CORTEX_A72.run("-m", "edgecnn", "verify", str(bad), "--engine", "onnxruntime")
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("qemu-")]

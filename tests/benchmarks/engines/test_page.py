@@ -25,7 +25,7 @@ def result(network: str, *, ours: float, peer: float, eager: float) -> Result:
         peak_ops_per_s=1e12,
         bundle="int8",
         setting=Setting("openvino", threads=2),
-        verdict="INT8 on openvino",
+        conclusion="INT8 on openvino",
         ways=tuple(ways),
         failed={"Broken": "it crashed"},
         best_peer="Peer",

@@ -93,7 +93,7 @@ def test_resnet_claims_compare_with_the_engine():
 def test_page_lists_losses_and_failures():
     ours, engine = turns(40, 40), turns(100, 100)
     rows = [row(OURS, ours, loads=[load(40), load(40)], seen={}), row(ENGINE, engine, loads=[], seen={})]
-    setting = {"backend": "openvino", "threads": 2, "streams": 1, "batch": 4}
+    setting = {"engine": "openvino", "threads": 2, "instances": 1, "batch": 4}
     claims = resnet_claims("resnet50", {OURS: ours, ENGINE: engine})
     failed = {"LitServe, JPEG": "it\nended"}
     text = page({"resnet50": part(rows=rows, claims=claims, failed=failed, setting=setting)})

@@ -8,7 +8,7 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError, OverlapWarning, UsageError
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.evaluation.evaluating import evaluate
-from edgecnn.runtime.engines.backend import SessionOptions
+from edgecnn.runtime.engines.engine import SessionOptions
 from edgecnn.runtime.verification.recorded import read_recorded
 
 

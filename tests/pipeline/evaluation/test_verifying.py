@@ -11,8 +11,8 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.errors import OverlapWarning, UsageError
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.evaluation.verifying import verify
-from edgecnn.pipeline.quantization.recipe import check_unseen
-from edgecnn.runtime.engines.backend import SessionOptions
+from edgecnn.pipeline.quantization.calibration_config import check_unseen
+from edgecnn.runtime.engines.engine import SessionOptions
 
 
 def test_compares_with_a_checkpoint(int8_bundle: Bundle, checkpoint_path: Path):

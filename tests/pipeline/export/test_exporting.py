@@ -21,7 +21,7 @@ from edgecnn.pipeline.proving import PARITY_BATCHES, PARITY_TOLERANCE
 from edgecnn.pipeline.torch_session import TorchSession
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
 
 
@@ -31,7 +31,7 @@ def test_bundle_matches_pytorch_at_every_batch(engine: str, fp32_bundle: Bundle,
     test = open_source("digits").split("test")
     pixels = test.all_pixels(fp32_bundle.manifest.preprocessing)
     expected = torch_session.logits_of(test.images[i] for i in range(len(test)))
-    session = open_session(fp32_bundle, backend=engine)
+    session = open_session(fp32_bundle, engine=engine)
     for batch in PARITY_BATCHES:
         logits = run_batches(session, pixels, classes=10, batch=batch)
         spread = np.sqrt(np.mean((expected - expected.mean(axis=0)) ** 2))

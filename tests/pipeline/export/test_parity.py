@@ -9,7 +9,7 @@ import pytest
 from benchmarks.engines.parity import cases, measure
 from edgecnn.pipeline.models.registry import architectures, get_architecture
 from edgecnn.pipeline.proving import PARITY_BATCHES, PARITY_TOLERANCE
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.registry import installed
 
 QUICK = {("lenet", 32), ("resnet18", 32)}
 LARGE = {"alexnet", "vgg11", "vgg16_bn", "googlenet", "resnet18", "resnet50"}

@@ -12,10 +12,10 @@ from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import GateFailed, UsageError
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.quantization.building import Built, build
+from edgecnn.pipeline.quantization.calibration_config import held_out, open_calibration
 from edgecnn.pipeline.quantization.gate import Gate
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.quantizing import quantize
-from edgecnn.pipeline.quantization.recipe import held_out, open_calibration
 from edgecnn.pipeline.quantization.trial import trial_logits
 
 FACTOR = 1000.0

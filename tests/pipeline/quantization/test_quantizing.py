@@ -16,13 +16,18 @@ from edgecnn.pipeline.data.folder import ImageFolder
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.quantization.building import Built, build
+from edgecnn.pipeline.quantization.calibration_config import (
+    CalibrationImages,
+    held_out,
+    open_calibration,
+    short_digests,
+)
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.placement import place
 from edgecnn.pipeline.quantization.quantizing import quantize
-from edgecnn.pipeline.quantization.recipe import CalibrationImages, held_out, open_calibration, short_digests
 from edgecnn.pipeline.quantization.trial import trial_logits
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.replay import replay
 
@@ -39,7 +44,7 @@ def test_lenet_loses_at_most_one_test_image(engine: str, int8_bundle: Bundle, fp
     test = open_source("digits").split("test")
     pixels = test.all_pixels(int8_bundle.manifest.preprocessing)
     right = [
-        int((run_batches(open_session(bundle, backend=engine), pixels, classes=10).argmax(1) == test.targets).sum())
+        int((run_batches(open_session(bundle, engine=engine), pixels, classes=10).argmax(1) == test.targets).sum())
         for bundle in (fp32_bundle, int8_bundle)
     ]
     assert right[0] - right[1] <= 1
@@ -73,7 +78,7 @@ def test_bundle_records_proof_and_parent(int8_bundle: Bundle, fp32_bundle: Bundl
     assert int8_bundle.manifest.reference.digest == fp32_bundle.manifest.reference.digest
     assert fp32_bundle.digest in int8_bundle.proof().reference
     for engine in installed():
-        session = open_session(int8_bundle, backend=engine)
+        session = open_session(int8_bundle, engine=engine)
         assert replay(int8_bundle.self_test(), session, int8_bundle.manifest.preprocessing).holds
 
 
@@ -92,7 +97,7 @@ def test_warns_if_the_full_range_fails(fp32_bundle: Bundle, tmp_path: Path):
         engine
         for engine in installed()
         if not replay(
-            made.bundle.self_test(), open_session(made.bundle, backend=engine), made.bundle.manifest.preprocessing
+            made.bundle.self_test(), open_session(made.bundle, engine=engine), made.bundle.manifest.preprocessing
         ).holds
     }
     assert {engine for engine in installed() if any(f"on {engine} " in line for line in made.warnings)} == failing
@@ -103,7 +108,7 @@ def built(bundle: Bundle, **options: Any) -> Built:
     return build(model, bundle.self_test().images, options=QuantizationOptions(**options))
 
 
-@pytest.mark.parametrize("rounding", ["nearest", pytest.param("together", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounding", ["nearest", pytest.param("gptq", marks=pytest.mark.slow)])
 def test_graph_ignores_the_batch_size(fp32_bundle: Bundle, rounding: str):
     def integers(found: Built) -> np.ndarray:
         weights = [t for t in found.model.graph.initializer if t.name.endswith(".weight/quantized")]
@@ -136,9 +141,9 @@ def test_rounding_together_reduces_the_error(fp32_bundle: Bundle):
     expected = trial_logits(onnx.load(str(fp32_bundle.model)), test)
     errors = {
         rounding: np.std(trial_logits(built(fp32_bundle, rounding=rounding).model, test) - expected)
-        for rounding in ("nearest", "together")
+        for rounding in ("nearest", "gptq")
     }
-    assert errors["together"] < 0.8 * errors["nearest"]
+    assert errors["gptq"] < 0.8 * errors["nearest"]
 
 
 @pytest.mark.slow
@@ -240,8 +245,8 @@ def test_pooling_and_reshape_keep_the_scale(fp32_bundle: Bundle):
 
 
 def test_committed_configs_match_their_images():
-    for recipe in ("digits.json", "digits-sample.json"):
-        assert len(open_calibration(str(CALIBRATION / recipe)).chosen) in (300, 30)
+    for config in ("digits.json", "digits-sample.json"):
+        assert len(open_calibration(str(CALIBRATION / config)).chosen) in (300, 30)
 
 
 def test_the_seed_determines_the_images():
@@ -249,26 +254,26 @@ def test_the_seed_determines_the_images():
     assert first == again != other
 
 
-def write_recipe(folder: Path, **changes: object) -> str:
-    recipe = json.loads((CALIBRATION / "digits.json").read_text()) | changes
-    (folder / "recipe.json").write_text(json.dumps(recipe))
-    return str(folder / "recipe.json")
+def write_config(folder: Path, **changes: object) -> str:
+    config = json.loads((CALIBRATION / "digits.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+    return str(folder / "config.json")
 
 
 def test_rejects_a_config_with_the_test_split(tmp_path: Path):
     with pytest.raises(TestSplitRefused, match="calibration must not use test images"):
-        open_calibration(write_recipe(tmp_path, split="test"))
+        open_calibration(write_config(tmp_path, split="test"))
 
 
 def test_rejects_a_config_with_changed_images(tmp_path: Path):
     with pytest.raises(SourceError, match="has changed"):
-        open_calibration(write_recipe(tmp_path, digest="0" * 64))
+        open_calibration(write_config(tmp_path, digest="0" * 64))
 
 
 @pytest.mark.parametrize("changes", [{"count": 0}, {"surprise": 1}, {"count": "many"}])
 def test_rejects_an_invalid_config(tmp_path: Path, changes: dict[str, object]):
-    with pytest.raises(UsageError, match=r"recipe\.json"):
-        open_calibration(write_recipe(tmp_path, **changes))
+    with pytest.raises(UsageError, match=r"config\.json"):
+        open_calibration(write_config(tmp_path, **changes))
 
 
 def test_rejects_a_missing_config():
@@ -334,8 +339,8 @@ def copied_test(test: Split, place: Path) -> Path:
 
 @pytest.mark.slow
 def test_strict_keeps_the_existing_bundle(fp32_bundle: Bundle, tmp_path: Path):
-    recipe = open_calibration(str(CALIBRATION / "digits.json"))
-    good = quantize(fp32_bundle, recipe, tmp_path / "b", options=QuantizationOptions(rounding="nearest")).bundle
+    config = open_calibration(str(CALIBRATION / "digits.json"))
+    good = quantize(fp32_bundle, config, tmp_path / "b", options=QuantizationOptions(rounding="nearest")).bundle
     doubtful = open_calibration(str(black_and_white(tmp_path / "empty")))
     with pytest.raises(UsageError, match="blank"):
         quantize(fp32_bundle, doubtful, tmp_path / "b", data=open_source("digits"), force=True, strict=True)

@@ -8,7 +8,7 @@ from onnx import helper
 
 from edgecnn.pipeline.quantization.moments import BLOCK, Moments
 from edgecnn.pipeline.quantization.plan import Range, activation_quantization, nearest, weight_scales
-from edgecnn.pipeline.quantization.rounding import round_together
+from edgecnn.pipeline.quantization.rounding import gptq
 
 FINE = activation_quantization(Range(-8.0, 8.0))
 
@@ -31,7 +31,7 @@ def test_reduces_the_error_on_new_images(width: int):
     weights = np.random.default_rng(1).normal(size=(16, width)).astype(np.float32)
     scales = weight_scales(weights, 64)
     seen, fresh = np.split(correlated(5000, width), [4000])
-    rounded, correction = round_together(weights, scales, 64, moments_of(seen).means())
+    rounded, correction = gptq(weights, scales, 64, moments_of(seen).means())
     wanted = fresh @ weights.T
     separately = np.mean((fresh @ nearest(weights, scales, 64).rounded().T - wanted) ** 2)
     together = np.mean((fresh @ rounded.rounded().T + correction - wanted) ** 2)
@@ -43,7 +43,7 @@ def test_keeps_the_mean_of_the_output():
     inputs = correlated(4000, 40)
     weights = np.random.default_rng(1).normal(size=(16, 40)).astype(np.float32)
     moments = moments_of(inputs)
-    rounded, correction = round_together(weights, weight_scales(weights, 8), 8, moments.means())
+    rounded, correction = gptq(weights, weight_scales(weights, 8), 8, moments.means())
     seen = FINE.rounded(inputs)
     error = (seen @ rounded.rounded().T + correction - seen @ weights.T).mean(axis=0)
     plain = (seen @ nearest(weights, weight_scales(weights, 8), 8).rounded().T - seen @ weights.T).mean(axis=0)
@@ -52,7 +52,7 @@ def test_keeps_the_mean_of_the_output():
 
 def test_zero_inputs_give_finite_weights():
     weights = np.random.default_rng(1).normal(size=(4, 10)).astype(np.float32)
-    rounded, correction = round_together(
+    rounded, correction = gptq(
         weights, weight_scales(weights, 64), 64, moments_of(np.zeros((8, 10), np.float32)).means()
     )
     assert (rounded.integers == nearest(weights, weight_scales(weights, 64), 64).integers).all()

@@ -14,8 +14,8 @@ from edgecnn.errors import CacheWarning, EdgecnnError
 from edgecnn.files.digest import digest_file
 from edgecnn.files.places import cache_folder
 from edgecnn.runtime.engines import cache as engine_cache
-from edgecnn.runtime.engines.backends import installed
 from edgecnn.runtime.engines.cache import CacheKey, CacheSlot
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
 
 ENGINES = pytest.mark.parametrize("engine", installed())
@@ -26,7 +26,7 @@ def entries() -> list[Path]:
 
 
 def logits(bundle: Bundle, engine: str, *, cache: bool = True) -> np.ndarray:
-    session = open_session(bundle, backend=engine, cache=cache)
+    session = open_session(bundle, engine=engine, cache=cache)
     try:
         return session.run(bundle.self_test().images)
     finally:
@@ -137,7 +137,7 @@ def test_processes_share_the_cache(engine: str, committed: Bundle):
 import edgecnn, numpy as np
 from edgecnn.runtime.opening import open_session
 bundle = edgecnn.open_bundle({str(COMMITTED)!r})
-session = open_session(bundle, backend={engine!r}, cache=True)
+session = open_session(bundle, engine={engine!r}, cache=True)
 assert np.abs(session.run(bundle.self_test().images) - bundle.self_test().logits).max() <= bundle.self_test().tolerance
 """
     running = [subprocess.Popen([sys.executable, "-W", "error", "-c", code]) for _ in range(4)]
@@ -150,9 +150,9 @@ def test_closing_does_not_crash_running_threads(engine: str):
     code = f"""
 import threading, time, edgecnn
 from edgecnn.errors import EngineError
-edgecnn.load({str(COMMITTED)!r}, backend={engine!r}, cache=True).close()
+edgecnn.load({str(COMMITTED)!r}, engine={engine!r}, cache=True).close()
 for _ in range(5):
-    classifier = edgecnn.load({str(COMMITTED)!r}, backend={engine!r}, cache=True)
+    classifier = edgecnn.load({str(COMMITTED)!r}, engine={engine!r}, cache=True)
     images = classifier.bundle.self_test().images
     def run():
         try:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from edgecnn.host.child import child_environment
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.registry import installed
 
 CODE = """
 import importlib.util, sys

@@ -10,8 +10,8 @@ from marks import emulated
 from benchmarks.devices.emulation import HASWELL, NEHALEM, Processor, emulated_logits
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError, SaturationWarning
-from edgecnn.runtime.engines.backend import Device, SessionInfo, SessionOptions
-from edgecnn.runtime.engines.backends import get_backend, installed
+from edgecnn.runtime.engines.engine import Device, SessionInfo, SessionOptions
+from edgecnn.runtime.engines.registry import get_engine, installed
 from edgecnn.runtime.engines.saturation import saturating, without_saturation
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.replay import replay
@@ -41,7 +41,7 @@ class Curable(Saturating):
 
 
 class Sums:
-    concurrency = 1
+    instances = 1
     info = SessionInfo("fake", "0", "cpu", "fp32", 1)
 
     def __init__(self, *, exact: bool) -> None:
@@ -71,28 +71,28 @@ def test_requests_exact_sums_if_they_help():
 
 
 def test_onnx_runtime_has_exact_int8():
-    assert saturating(get_backend("onnxruntime"), SessionOptions(exact_int8=True)) == ()
+    assert saturating(get_engine("onnxruntime"), SessionOptions(exact_int8=True)) == ()
 
 
 def test_full_range_proof_holds_on_onnx_runtime(full_range: Bundle):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        session = open_session(full_range, backend="onnxruntime", strict=True)
+        session = open_session(full_range, engine="onnxruntime", strict=True)
     assert replay(full_range.self_test(), session, full_range.manifest.preprocessing).holds
 
 
 @ENGINES
 def test_warns_without_exact_int8(engine: str, full_range: Bundle):
-    backend = get_backend(engine)
-    if saturating(backend, without_saturation(backend, SessionOptions())):
+    opened = get_engine(engine)
+    if saturating(opened, without_saturation(opened, SessionOptions())):
         with pytest.warns(SaturationWarning, match=f"full-range weights saturate on {engine} here"):
-            open_session(full_range, backend=engine)
+            open_session(full_range, engine=engine)
         with pytest.raises(EngineError, match="quantize without --full-range"):
-            open_session(full_range, backend=engine, strict=True)
+            open_session(full_range, engine=engine, strict=True)
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            open_session(full_range, backend=engine, strict=True)
+            open_session(full_range, engine=engine, strict=True)
 
 
 def emulated_command(processor: Processor, *arguments: object) -> tuple[int, str, str]:
@@ -102,7 +102,7 @@ def emulated_command(processor: Processor, *arguments: object) -> tuple[int, str
 
 
 def emulated_verify(processor: Processor, bundle: Bundle, engine: str) -> tuple[int, str, str]:
-    return emulated_command(processor, "verify", bundle.path, "--backend", engine)
+    return emulated_command(processor, "verify", bundle.path, "--engine", engine)
 
 
 @emulated
@@ -110,10 +110,10 @@ def emulated_verify(processor: Processor, bundle: Bundle, engine: str) -> tuple[
     ("processor", "expected"), [(HASWELL, "('convolution', 'matrix product')"), (NEHALEM, "()")], ids=["avx2", "sse4"]
 )
 def test_detects_saturation_on_an_emulated_cpu(processor: Processor, expected: str):
-    code = "from edgecnn.runtime.engines.backends import get_backend\n"
-    code += "from edgecnn.runtime.engines.backend import SessionOptions\n"
+    code = "from edgecnn.runtime.engines.registry import get_engine\n"
+    code += "from edgecnn.runtime.engines.engine import SessionOptions\n"
     code += "from edgecnn.runtime.engines.saturation import saturating\n"
-    code += "print(saturating(get_backend('onnxruntime'), SessionOptions()))"
+    code += "print(saturating(get_engine('onnxruntime'), SessionOptions()))"
     assert processor.run("-c", code).stdout.strip() == expected
 
 
@@ -122,7 +122,7 @@ def test_simulation_matches_an_emulated_cpu(full_range: Bundle):
     from edgecnn.pipeline.quantization.simulation import simulate
 
     images = full_range.self_test().images
-    exact = get_backend("onnxruntime").open(full_range.model, SessionOptions(exact_int8=True)).run(images)
+    exact = get_engine("onnxruntime").open(full_range.model, SessionOptions(exact_int8=True)).run(images)
     found = emulated_logits(HASWELL, full_range.model, images=images)
     predicted = simulate(full_range.model).run(images)
     assert np.abs(found - exact).max() > 0.1
@@ -148,7 +148,7 @@ def test_verify_warns_without_vnni(full_range: Bundle):
 def test_strict_rejects_full_range_without_vnni(command: tuple[str, ...], full_range: Bundle):
     pytest.importorskip("openvino")
     name, *rest = command
-    code, out, err = emulated_command(HASWELL, name, full_range.path, *rest, "--backend", "openvino", "--strict")
+    code, out, err = emulated_command(HASWELL, name, full_range.path, *rest, "--engine", "openvino", "--strict")
     assert (code, out) == (1, "")
     assert "full-range weights saturate on openvino here (convolution, matrix product)" in err
     assert "quantize without --full-range, or use another engine" in err
@@ -181,15 +181,15 @@ def test_portable_proof_holds_on_old_processors(processor: Processor, engine: st
 def test_opens_a_portable_bundle_without_warnings(engine: str, committed: Bundle):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        open_session(committed, backend=engine, strict=True)
+        open_session(committed, engine=engine, strict=True)
 
 
 def test_cli_warns_in_one_line(edgecnn, full_range: Bundle):
-    found = edgecnn("predict", full_range.path, "calibration/digits-sample/train/7/1.png", "--backend", "openvino")
-    expected = bool(saturating(get_backend("openvino"), SessionOptions()))
+    found = edgecnn("predict", full_range.path, "calibration/digits-sample/train/7/1.png", "--engine", "openvino")
+    expected = bool(saturating(get_engine("openvino"), SessionOptions()))
     assert found.code == 0
     assert found.err.startswith("warning: full-range weights") == expected
     strict = edgecnn(
-        "predict", full_range.path, "calibration/digits-sample/train/7/1.png", "--backend", "openvino", "--strict"
+        "predict", full_range.path, "calibration/digits-sample/train/7/1.png", "--engine", "openvino", "--strict"
     )
     assert strict.code == (1 if expected else 0)

@@ -11,8 +11,8 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.host.resources import usable_cores
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.engines.backend import Session, SessionInfo, SessionOptions
-from edgecnn.runtime.engines.backends import get_backend, installed
+from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions
+from edgecnn.runtime.engines.registry import get_engine, installed
 from edgecnn.runtime.verification.batch_mates import (
     BATCHES,
     IMAGES,
@@ -33,7 +33,7 @@ def held(model: Path, engine: str, images: np.ndarray, tolerance: float) -> Batc
     """Run a graph once as a comparison does, then with other batch mates, with one thread and with two."""
 
     def open_with(threads: int) -> Session:
-        return get_backend(engine).open(model, SessionOptions(threads=threads))
+        return get_engine(engine).open(model, SessionOptions(threads=threads))
 
     logits = run_batches(open_with(2), images, classes=10)
     return check_batch_mates(images, logits, open_with=open_with, threads=(1, 2), tolerance=tolerance)
@@ -74,7 +74,7 @@ def test_detects_scales_from_the_batch(fp32_bundle: Bundle, int8_bundle: Bundle,
 class Drifting:
     """A session whose logits are the pixel and its negative, plus a drift that depends on the batch size."""
 
-    concurrency = 1
+    instances = 1
 
     def __init__(self, drift: Callable[[int], object], threads: int = 1) -> None:
         self.info = SessionInfo("fake", "0", "cpu", "fp32", threads)

@@ -9,7 +9,7 @@ import pytest
 
 from edgecnn.bundle.manifest import DataReference
 from edgecnn.errors import EdgecnnError
-from edgecnn.runtime.engines.backend import SessionInfo
+from edgecnn.runtime.engines.engine import SessionInfo
 from edgecnn.runtime.verification.agreement import agree
 from edgecnn.runtime.verification.batch_mates import BatchMates, BatchRun
 from edgecnn.runtime.verification.record import FLIPS, VerificationRecord, read_record, write_record

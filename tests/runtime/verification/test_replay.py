@@ -7,8 +7,8 @@ import pytest
 
 from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.store import Bundle
-from edgecnn.runtime.engines.backend import SessionInfo
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.engine import SessionInfo
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.replay import SelfTestResult, compare, data_failures, margins, replay
 
@@ -16,7 +16,7 @@ from edgecnn.runtime.verification.replay import SelfTestResult, compare, data_fa
 class Tampering:
     """A session that changes the logits of a real session."""
 
-    concurrency = 1
+    instances = 1
 
     def __init__(self, bundle: Bundle, change) -> None:
         self._session = open_session(bundle)
@@ -40,7 +40,7 @@ def replayed(bundle: Bundle, change, self_test: SelfTest | None = None) -> SelfT
 
 @pytest.mark.parametrize("engine", installed())
 def test_the_committed_bundle_passes(engine: str, committed: Bundle):
-    result = replay(committed.self_test(), open_session(committed, backend=engine), committed.manifest.preprocessing)
+    result = replay(committed.self_test(), open_session(committed, engine=engine), committed.manifest.preprocessing)
     assert result.holds, result.failures
     assert (result.images, result.encoded) == (32, 4)
     assert result.decided >= 25

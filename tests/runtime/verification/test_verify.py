@@ -23,7 +23,7 @@ def images(on_a_device: OnADevice) -> Split:
 
 
 def test_records_a_proof_that_holds(committed: Bundle):
-    found = verify(committed, backend="onnxruntime")
+    found = verify(committed, engine="onnxruntime")
     found.raise_for_failures()
     assert (found.failures, found.record.holds) == ((), True)
     assert read_record(default_path(committed, "onnxruntime")) == found.record

@@ -13,7 +13,7 @@ import pytest
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.api import http_call, inference
 from edgecnn.server.api.http_call import HttpCall
-from edgecnn.server.api.inference import Inference
+from edgecnn.server.api.inference import InferenceTask
 from edgecnn.server.http.message import Head, Response
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.model import Model
@@ -68,7 +68,7 @@ def infer(model: Model, headers: dict[str, str]) -> "weakref.ref[Asked]":
         asked = Asked(headers)
         with ThreadPoolExecutor(1) as pool:
             call = HttpCall(asked, Asked.respond, max_body_bytes=1 << 20)
-            Inference(model, call, pool).begin()
+            InferenceTask(model, call, pool).begin()
             del call
             for _ in range(500):
                 if asked.answers:

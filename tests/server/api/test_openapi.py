@@ -18,7 +18,7 @@ from server_process import Server, serving
 
 from edgecnn.bundle.decoding import FORMATS
 from edgecnn.host.child import child_environment
-from edgecnn.server.api.application import Application
+from edgecnn.server.api.application import HttpApplication
 from edgecnn.server.api.openapi import document
 from edgecnn.server.api.service import Service
 from edgecnn.server.metrics import Metrics
@@ -45,7 +45,7 @@ def service(loaded: Loaded, *, ready: tuple[str, ...], loading: tuple[str, ...] 
     bounds = Bounds(max_batch=8, max_pending=2, max_delay_s=0.0, max_pixels=1000)
     models = {name: Model(name, bounds, Metrics().of(name)) for name in (*ready, *loading)}
     for name in ready:
-        models[name].start(loaded, asyncio.get_running_loop(), number="1")
+        models[name].start(loaded, asyncio.get_running_loop(), number=1)
     return Service(models, **({"api_key": None} | options))
 
 
@@ -72,7 +72,7 @@ def test_is_valid_openapi(ready: tuple[str, ...], loading: tuple[str, ...], key:
 def test_has_exactly_the_served_paths(loaded: Loaded):
     async def tables() -> tuple[dict[str, Any], dict[str, Any]]:
         served = service(loaded, ready=("a", "b"))
-        application = Application(
+        application = HttpApplication(
             served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False, pages={}
         )
         return application._routes.table, document(served, max_body_bytes=1 << 20, small_body_bytes=1 << 10)
@@ -102,12 +102,12 @@ def test_describes_the_running_server(server: Server):
 
 
 def test_is_rebuilt_after_a_model_is_added(loaded: Loaded):
-    def asked(application: Application) -> list[str]:
+    def asked(application: HttpApplication) -> list[str]:
         return orjson.loads(application._described())["components"]["parameters"]["Model"]["schema"]["enum"]
 
     async def before_and_after() -> tuple[list[str], list[str]]:
         served = service(loaded, ready=("a",))
-        application = Application(
+        application = HttpApplication(
             served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False, pages={}
         )
         before = asked(application)

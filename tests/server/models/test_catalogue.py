@@ -29,7 +29,7 @@ def test_a_bundle_is_a_model_of_its_name(make: Callable[..., Path]):
     bundle = make("any-folder", name="photos")
     assert find_sources([bundle]) == (Source("photos", bundle),)
     (candidate,) = candidates(Source("photos", bundle))
-    assert (candidate.number, candidate.path) == ("1", bundle)
+    assert (candidate.number, candidate.path) == (1, bundle)
 
 
 def test_numbered_bundles_are_versions(make: Callable[..., Path], tmp_path: Path):
@@ -37,7 +37,7 @@ def test_numbered_bundles_are_versions(make: Callable[..., Path], tmp_path: Path
         make("photos", number, name="whatever")
     expected = Source("photos", tmp_path / "photos", has_versions=True)
     assert find_sources([tmp_path / "photos"]) == find_sources([tmp_path]) == (expected,)
-    assert [candidate.number for candidate in candidates(expected)] == ["10", "2", "1"]
+    assert [candidate.number for candidate in candidates(expected)] == [10, 2, 1]
 
 
 def test_a_folder_mixes_bundles_and_versions(make: Callable[..., Path], tmp_path: Path):
@@ -52,8 +52,8 @@ def test_warns_about_numbers_as_names(make: Callable[..., Path], tmp_path: Path)
     make("other", name="other")
     two, other = find_sources([tmp_path])
     assert (two.name, other.name) == ("two", "other")
-    doubt = f"{tmp_path} is served as a folder of bundles, not as versions of one model: some have no number"
-    assert (two.doubt, other.doubt) == (doubt, "")
+    warning = f"{tmp_path} is served as a folder of bundles, not as versions of one model: some have no number"
+    assert (two.warning, other.warning) == (warning, "")
 
 
 @pytest.mark.parametrize("odd", ["backup", "03"])
@@ -65,8 +65,8 @@ def test_warns_about_a_bundle_without_a_number(odd: str, make: Callable[..., Pat
         (source,) = find_sources([where])
         assert (source.name, source.has_versions) == ("photos", True)
         expected = f"{tmp_path / 'photos'} is a folder of versions: {odd} is ignored: its name is not a number"
-        assert source.doubt == expected
-        assert [candidate.number for candidate in candidates(source)] == ["2", "1"]
+        assert source.warning == expected
+        assert [candidate.number for candidate in candidates(source)] == [2, 1]
 
 
 def test_a_number_in_a_subfolder_means_versions(make: Callable[..., Path], tmp_path: Path):
@@ -74,7 +74,7 @@ def test_a_number_in_a_subfolder_means_versions(make: Callable[..., Path], tmp_p
     make("photos", "large", name="large")
     (source,) = find_sources([tmp_path])
     assert (source.name, source.has_versions) == ("photos", True)
-    assert "large is ignored" in source.doubt
+    assert "large is ignored" in source.warning
 
 
 def test_an_unreadable_version_still_counts(make: Callable[..., Path], tmp_path: Path):
@@ -84,7 +84,7 @@ def test_an_unreadable_version_still_counts(make: Callable[..., Path], tmp_path:
     (hidden / "manifest.json").symlink_to("x" * 300)  # resolving the link is an error, also for root
     source = Source("photos", tmp_path / "photos", has_versions=True)
     assert find_sources([source.path]) == (source,)
-    assert [candidate.number for candidate in candidates(source)] == ["2", "1"]
+    assert [candidate.number for candidate in candidates(source)] == [2, 1]
 
 
 def test_versions_have_the_name_in_the_path(make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -105,7 +105,7 @@ def test_ignores_invalid_version_numbers(name: str, make: Callable[..., Path], t
     make("photos", "2")
     make("photos", name)
     source = Source("photos", tmp_path / "photos", has_versions=True)
-    assert [candidate.number for candidate in candidates(source)] == ["2"]
+    assert [candidate.number for candidate in candidates(source)] == [2]
 
 
 def test_ignores_a_version_without_a_manifest(make: Callable[..., Path], tmp_path: Path):
@@ -113,7 +113,7 @@ def test_ignores_a_version_without_a_manifest(make: Callable[..., Path], tmp_pat
     (tmp_path / "photos" / "2").mkdir()
     (tmp_path / "photos" / "2" / "model.onnx").touch()
     source = Source("photos", tmp_path / "photos", has_versions=True)
-    assert [candidate.number for candidate in candidates(source)] == ["1"]
+    assert [candidate.number for candidate in candidates(source)] == [1]
 
 
 def test_a_signature_changes_with_the_files(make: Callable[..., Path], tmp_path: Path):

@@ -25,63 +25,63 @@ class Client:
         self.results: list[Refusal | None] = []
 
 
-def taken(orders: LoadQueue) -> list[tuple[str, str]]:
+def taken(queue: LoadQueue) -> list[tuple[str, str]]:
     found = []
-    while order := orders.take(0):
+    while order := queue.take(0):
         found.append((order.action, order.name))
         order.end(None)
     return found
 
 
 def test_merges_equal_waiting_orders():
-    orders, clients = LoadQueue(), [Client() for _ in range(3)]
+    queue, clients = LoadQueue(), [Client() for _ in range(3)]
     for client in clients:
-        orders.put("load", "a", client.results.append)
-    orders.put("load", "b", Client().results.append)
-    assert taken(orders) == [("load", "a"), ("load", "b")]
+        queue.put("load", "a", client.results.append)
+    queue.put("load", "b", Client().results.append)
+    assert taken(queue) == [("load", "a"), ("load", "b")]
     assert [client.results for client in clients] == [[None]] * 3
 
 
 def test_runs_different_orders_in_sequence():
-    orders = LoadQueue()
+    queue = LoadQueue()
     for action in ("load", "unload", "load"):
-        orders.put(action, "a", Client().results.append)
-    assert taken(orders) == [("load", "a"), ("unload", "a"), ("load", "a")]
+        queue.put(action, "a", Client().results.append)
+    assert taken(queue) == [("load", "a"), ("unload", "a"), ("load", "a")]
 
 
 def test_does_not_merge_with_a_started_order():
-    orders = LoadQueue()
-    orders.put("load", "a", Client().results.append)
-    started = orders.take(0)
+    queue = LoadQueue()
+    queue.put("load", "a", Client().results.append)
+    started = queue.take(0)
     assert started is not None
-    orders.put("load", "a", Client().results.append)
-    assert taken(orders) == [("load", "a")]
+    queue.put("load", "a", Client().results.append)
+    assert taken(queue) == [("load", "a")]
 
 
 def test_drops_an_order_without_clients():
-    orders, first, second = LoadQueue(), Client(), Client()
-    leave_first, leave_second = (orders.put("unload", "a", client.results.append) for client in (first, second))
+    queue, first, second = LoadQueue(), Client(), Client()
+    leave_first, leave_second = (queue.put("unload", "a", client.results.append) for client in (first, second))
     leave_first()
     leave_first()
-    assert taken(orders) == [("unload", "a")]
+    assert taken(queue) == [("unload", "a")]
     assert (first.results, second.results) == ([], [None])
     leave_second()  # too late: the order has run
-    leave = orders.put("unload", "a", second.results.append)
+    leave = queue.put("unload", "a", second.results.append)
     leave()
-    assert taken(orders) == []
+    assert taken(queue) == []
 
 
 def test_end_reports_to_all_clients():
-    orders, clients = LoadQueue(), [Client(), Client()]
-    orders.put("load", "a", clients[0].results.append)
-    started = orders.take(0)
-    orders.put("load", "b", clients[1].results.append)
+    queue, clients = LoadQueue(), [Client(), Client()]
+    queue.put("load", "a", clients[0].results.append)
+    started = queue.take(0)
+    queue.put("load", "b", clients[1].results.append)
     ending = Refusal("unready", "the server is shutting down")
-    orders.end(ending)
+    queue.end(ending)
     assert started is not None
     started.end(None)
     assert [client.results for client in clients] == [[ending], [ending]]
-    assert orders.take(0) is None
+    assert queue.take(0) is None
 
 
 @contextlib.contextmanager
@@ -94,9 +94,9 @@ def _blocked_preflight(folder: Path, *options: object) -> Iterator[tuple[Server,
     home = folder.parent / "engine"
     home.mkdir()
     engine = Engine(home)
-    options = ("--model-control", "--watch-s", 0, "--backend", "openvino", *options)
+    options = ("--model-control", "--watch-s", 0, "--engine", "openvino", *options)
     with serving(*options, bundles=[folder], name=NAME, environment=engine.environment) as server:
-        engine.tell("hold-2")
+        engine.set("hold-2")
         put(folder, 2)
         before = len(engine.runs())
         yield server, engine, lambda: wait_for(lambda: len(engine.runs()) > before)
@@ -131,7 +131,7 @@ def test_limits_the_orders_that_wait(folder: Path):
         assert _ordered(server, "m0") is None  # merged with a waiting order
         leaving.close()
         wait_for(lambda: _ordered(server, "more") is None)
-        engine.untell("hold-2")
+        engine.clear("hold-2")
         assert read_all(loading).startswith(b"HTTP/1.1 200")
         assert all(read_all(each).startswith(b"HTTP/1.1 404") for each in waiting)
         assert server.get(f"/v2/models/{NAME}/versions/2/ready").status == 200  # it was not unloaded
@@ -149,6 +149,6 @@ def test_drops_a_grpc_order_at_its_deadline(folder: Path):
             asker.ask("RepositoryModelUnload", unload, timeout_s=0.5)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         wait_for(lambda: any("RepositoryModelUnload" in line and "CANCELLED" in line for line in server.lines))
-        engine.untell("hold-2")
+        engine.clear("hold-2")
         loading.result()
         assert server.get(f"/v2/models/{NAME}/versions/2/ready").status == 200

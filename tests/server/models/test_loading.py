@@ -27,7 +27,7 @@ from edgecnn.server.options import ServeOptions
 @pytest.fixture
 def tuned(committed: Bundle) -> Bundle:
     """The committed bundle, with a profile for two instances on OpenVINO."""
-    chosen = Chosen(committed.digest, Setting("openvino", threads=1, streams=2), Estimate(1.0, 0.9, 1.1))
+    chosen = Chosen(committed.digest, Setting("openvino", threads=1, instances=2), Estimate(1.0, 0.9, 1.1))
     profile = Profile(
         format=FORMAT,
         site=this_site(),
@@ -38,15 +38,15 @@ def tuned(committed: Bundle) -> Bundle:
         bundles={committed.digest: committed.manifest.name},
         choice=chosen,
         best={committed.digest: chosen},
-        verdict="it is so",
+        conclusion="it is so",
     )
     write_profile(profile)
     return committed
 
 
 def planned(bundle: Bundle, options: ServeOptions, cores: int) -> tuple[str, int | None, int]:
-    backend, session = plan_of(bundle, options, cores)
-    return backend, session.threads, session.concurrency
+    engine, session = plan_of(bundle, options, cores)
+    return engine, session.threads, session.instances
 
 
 def test_one_run_uses_all_cores_by_default(committed: Bundle):
@@ -60,7 +60,7 @@ def test_follows_the_profile_for_throughput(tuned: Bundle):
 
 
 def test_options_override_the_profile(tuned: Bundle):
-    assert planned(tuned, ServeOptions(backend="onnxruntime"), 2) == ("onnxruntime", 2, 1)
+    assert planned(tuned, ServeOptions(engine="onnxruntime"), 2) == ("onnxruntime", 2, 1)
     assert planned(tuned, ServeOptions(instances=1), 2) == ("openvino", 2, 1)
     assert planned(tuned, ServeOptions(threads=2), 2) == ("openvino", 2, 1)
 
@@ -73,7 +73,7 @@ def test_opens_a_bundle_with_its_profile(tuned: Bundle):
     loaded = load(tuned.path, ServeOptions(), usable_cores())
     bundle, session = loaded.bundle, loaded.session
     assert loaded.run_ms > 0
-    assert (session.info.engine, session.info.threads, session.concurrency) == ("openvino", 1, min(2, usable_cores()))
+    assert (session.info.engine, session.info.threads, session.instances) == ("openvino", 1, min(2, usable_cores()))
     self_test = bundle.self_test()
     assert np.abs(session.run(self_test.images) - self_test.logits).max() <= self_test.tolerance
     session.close()

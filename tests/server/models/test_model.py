@@ -42,7 +42,7 @@ async def until(condition: Any) -> None:
 def test_detects_a_dead_engine(run_ms: float, committed: Bundle):
     async def test() -> None:
         lenet, engine = model(), Fragile()
-        lenet.start(loaded(committed, engine, run_ms=run_ms), asyncio.get_running_loop(), number="1")
+        lenet.start(loaded(committed, engine, run_ms=run_ms), asyncio.get_running_loop(), number=1)
         assert isinstance(await infer(lenet, 1), np.ndarray)
         assert isinstance(await infer(lenet, 3), Refusal)
         assert (lenet.state, lenet.has_died) == ("ready", False)
@@ -68,7 +68,7 @@ def test_refuses_requests_before_it_is_ready():
 def test_refuses_more_requests_than_may_wait(committed: Bundle):
     async def test() -> None:
         lenet = model()
-        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number=1)
         lenet.pending = BOUNDS.max_pending  # includes the current request
         lenet.enter().leave()
         lenet.pending = BOUNDS.max_pending + 1
@@ -82,7 +82,7 @@ def test_refuses_more_requests_than_may_wait(committed: Bundle):
 def test_limits_json_by_the_largest_batch(committed: Bundle):
     async def test() -> None:
         lenet = model()
-        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number=1)
         largest: Any = [[[[255] for _ in range(32)] for _ in range(32)] for _ in range(BOUNDS.max_batch)]
         assert len(str(largest)) < lenet.version.max_json_bytes < 8 << 20
 
@@ -94,10 +94,10 @@ def test_closes_a_version_after_its_last_request(run_ms: float, committed: Bundl
     async def test() -> None:
         lenet, old, new = model(), Fragile(), Fragile()
         loop = asyncio.get_running_loop()
-        lenet.start(loaded(committed, old, run_ms=run_ms), loop, number="1")
+        lenet.start(loaded(committed, old, run_ms=run_ms), loop, number=1)
         first = lenet.enter()
-        lenet.start(loaded(committed, new, run_ms=run_ms), loop, number="2")
-        assert (lenet.number, lenet.enter().number) == ("2", "2")
+        lenet.start(loaded(committed, new, run_ms=run_ms), loop, number=2)
+        assert (lenet.number, lenet.enter().number) == (2, 2)
         await asyncio.sleep(0.2)
         done: asyncio.Future[Outcome] = loop.create_future()
         first.batcher.submit(Job(KNOWN, done.set_result, is_gone=lambda: False))
@@ -125,8 +125,8 @@ class SlowToClose(Fragile):
 def test_answers_while_an_old_engine_closes(committed: Bundle):
     async def test() -> None:
         lenet, old = model(), SlowToClose()
-        lenet.start(loaded(committed, old), asyncio.get_running_loop(), number="1")
-        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="2")
+        lenet.start(loaded(committed, old), asyncio.get_running_loop(), number=1)
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number=2)
         await until(lambda: "edgecnn-close" in {thread.name for thread in threading.enumerate()})
         assert isinstance(await infer(lenet, 1), np.ndarray)
         assert not old.is_closed
@@ -139,9 +139,9 @@ def test_answers_while_an_old_engine_closes(committed: Bundle):
 def test_a_rejected_version_keeps_the_old_one(committed: Bundle):
     async def test() -> None:
         lenet = model()
-        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number="1")
+        lenet.start(loaded(committed, Fragile()), asyncio.get_running_loop(), number=1)
         lenet.refuse("version 2 was refused: it is not an intact bundle")
-        assert (lenet.state, lenet.number) == ("ready", "1")
+        assert (lenet.state, lenet.number) == ("ready", 1)
         assert "version 2" in lenet.reason
 
     asyncio.run(test())
@@ -151,13 +151,13 @@ def test_refuses_requests_while_unloaded(committed: Bundle):
     async def test() -> None:
         lenet, engine = model(), Fragile()
         loop = asyncio.get_running_loop()
-        lenet.start(loaded(committed, engine), loop, number="1")
+        lenet.start(loaded(committed, engine), loop, number=1)
         lenet.unload()
-        assert (lenet.state, lenet.number) == ("unavailable", "")
+        assert (lenet.state, lenet.number) == ("unavailable", None)
         await until(lambda: engine.is_closed)
         with pytest.raises(Refusal, match="unavailable: it was unloaded"):
             lenet.enter()
-        lenet.start(loaded(committed, Fragile()), loop, number="1")
+        lenet.start(loaded(committed, Fragile()), loop, number=1)
         assert lenet.state == "ready"
 
     asyncio.run(test())

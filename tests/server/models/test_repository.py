@@ -11,10 +11,10 @@ from repository import COMMITTED
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.server.api.application import Application
+from edgecnn.server.api.application import HttpApplication
 from edgecnn.server.api.service import Service
 from edgecnn.server.metrics import Metrics
-from edgecnn.server.models.catalogue import Held, Source
+from edgecnn.server.models.catalogue import Handoff, Source
 from edgecnn.server.models.load_queue import LoadOrder, LoadQueue
 from edgecnn.server.models.loading import Loaded
 from edgecnn.server.models.model_host import FAILED, ModelHost, models_of
@@ -49,38 +49,38 @@ class RecordingHost:
 
 
 def begin(host: RecordingHost, names: tuple[str, ...], open_bundle: Callable[[Path], Loaded]) -> LoadQueue:
-    orders = LoadQueue()
+    queue = LoadQueue()
     repository = Repository(
         [Source(name, COMMITTED) for name in names],
         [COMMITTED],
         host,
-        orders,
+        queue,
         open_bundle=open_bundle,
-        held=[Held("asleep", is_unloaded=True)],
-        remember=lambda held: None,
+        handoffs=[Handoff("asleep", is_unloaded=True)],
+        remember=lambda handoff: None,
         watch_s=0,
     )
     threading.Thread(target=repository.run, daemon=True).start()
-    return orders
+    return queue
 
 
 def test_a_bug_affects_only_its_model(committed: Bundle):
     host = RecordingHost()
     begin(host, ("a", "broken", "asleep", "b"), lambda path: loaded(committed, Fragile()))
     assert [host.calls.get(timeout=PATIENCE_S) for _ in range(5)] == [
-        ("serve", "a", "1"),
+        ("serve", "a", 1),
         ("refuse", "broken", FAILED),
         ("unload", "asleep"),
-        ("serve", "b", "1"),
+        ("serve", "b", 1),
         ("loaded",),
     ]
 
 
 class Unusable(Fragile):
-    """An engine whose `concurrency` raises."""
+    """An engine whose `instances` raises."""
 
     @property
-    def concurrency(self) -> int:  # type: ignore[override]
+    def instances(self) -> int:  # type: ignore[override]
         raise AssertionError("a bug")
 
 
@@ -89,7 +89,7 @@ def test_a_bug_keeps_the_current_version(committed: Bundle):
         metrics, options = Metrics(), ServeOptions()
         models = models_of(("a", "b"), options, metrics)
         service = Service(models, api_key=None)
-        application = Application(service, metrics, max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
+        application = HttpApplication(service, metrics, max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
         done = asyncio.Event()
         host = ModelHost(
             asyncio.get_running_loop(),
@@ -100,14 +100,14 @@ def test_a_bug_keeps_the_current_version(committed: Bundle):
             serves=lambda: None,
             loaded=done.set,
         )
-        host.serve("a", "1", loaded(committed, Fragile()), 0.0)
+        host.serve("a", 1, loaded(committed, Fragile()), 0.0)
         for name in ("a", "b"):
-            host.serve(name, "2", loaded(committed, Unusable()), 0.0)
+            host.serve(name, 2, loaded(committed, Unusable()), 0.0)
         host.loaded()
         await asyncio.wait_for(done.wait(), PATIENCE_S)
         assert [(model.state, model.number, model.reason) for model in models.values()] == [
-            ("ready", "1", FAILED),
-            ("unavailable", "", FAILED),
+            ("ready", 1, FAILED),
+            ("unavailable", None, FAILED),
         ]
 
     asyncio.run(scenario())

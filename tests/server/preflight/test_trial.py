@@ -25,8 +25,8 @@ from edgecnn.errors import (
     UsageError,
 )
 from edgecnn.host.child import child_environment
-from edgecnn.runtime.engines.backend import SessionOptions
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.engine import SessionOptions
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.server.preflight.trial import try_bundle
 
 ENGINES = pytest.mark.parametrize("engine", installed())
@@ -34,8 +34,8 @@ ENGINES = pytest.mark.parametrize("engine", installed())
 
 @ENGINES
 def test_reports_engine_and_speed(engine: str, bundle_copy: Path):
-    trial = try_bundle(bundle_copy, backend=engine, options=SessionOptions(threads=1))
-    assert (trial.session.engine, trial.session.threads, trial.concurrency) == (engine, 1, 1)
+    trial = try_bundle(bundle_copy, engine=engine, options=SessionOptions(threads=1))
+    assert (trial.session.engine, trial.session.threads, trial.instances) == (engine, 1, 1)
     assert (trial.self_test.images, trial.self_test.failures) == (32, ())
     assert 0 < trial.run_ms < 1000 * trial.seconds
 
@@ -45,7 +45,7 @@ def test_reports_engine_and_speed(engine: str, bundle_copy: Path):
 def test_reports_a_faulty_graph(engine: str, fault: str, bundle_copy: Path):
     reseal(bundle_copy, MODELS[fault]((bundle_copy / "model.onnx").read_bytes()))
     with pytest.raises(BundleError if fault in NO_GRAPHS else EngineError) as raised:
-        try_bundle(bundle_copy, backend=engine, timeout_s=60.0)
+        try_bundle(bundle_copy, engine=engine, timeout_s=60.0)
     message = str(raised.value)
     assert str(bundle_copy) in message
     assert "\n" not in message
@@ -56,7 +56,7 @@ def test_reports_a_faulty_graph(engine: str, fault: str, bundle_copy: Path):
 def test_times_out_an_endless_graph(bundle_copy: Path):
     reseal(bundle_copy, endless_loop())
     with pytest.raises(EngineCrashed, match=r"did not open and verify .* within 4 s"):
-        try_bundle(bundle_copy, backend="onnxruntime", timeout_s=4.0)
+        try_bundle(bundle_copy, engine="onnxruntime", timeout_s=4.0)
 
 
 def test_reports_a_missing_or_altered_bundle(bundle_copy: Path, tmp_path: Path):
@@ -79,8 +79,8 @@ def test_reports_wrong_logits(bundle_copy: Path):
 
 
 def test_rejects_an_unknown_engine_or_device(bundle_copy: Path):
-    with pytest.raises(UsageError, match="unknown backend 'tvm'"):
-        try_bundle(bundle_copy, backend="tvm")
+    with pytest.raises(UsageError, match="unknown engine 'tvm'"):
+        try_bundle(bundle_copy, engine="tvm")
     with pytest.raises(UsageError, match="unknown device 'tpu'"):
         try_bundle(bundle_copy, options=SessionOptions(device="tpu"))
 
@@ -89,7 +89,7 @@ def test_rejects_an_unknown_engine_or_device(bundle_copy: Path):
 def test_survives_a_crashing_engine(fake_openvino: Callable[[str], None], bundle_copy: Path, name: str):
     fake_openvino(f"import os, signal; os.kill(os.getpid(), signal.{name})")
     with pytest.raises(EngineCrashed, match=f"the engine crashed with {name} while opening {bundle_copy}"):
-        try_bundle(bundle_copy, backend="openvino")
+        try_bundle(bundle_copy, engine="openvino")
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_kills_a_hanging_engine_and_its_children(
     fake_openvino(code)
     for timeout_s in (4.0, 16.0, 64.0):
         with pytest.raises(EngineCrashed, match="did not open and verify"):
-            try_bundle(bundle_copy, backend="openvino", timeout_s=timeout_s)
+            try_bundle(bundle_copy, engine="openvino", timeout_s=timeout_s)
         if (tmp_path / "pids").exists():
             break  # on a busy machine, the timeout may pass before the import of the engine
     for pid in map(int, (tmp_path / "pids").read_text().split()):
@@ -113,14 +113,14 @@ def test_limits_the_engine_output(fake_openvino: Callable[[str], None], bundle_c
     fake_openvino(code)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(EngineMissing, match="the last words"):
-        try_bundle(bundle_copy, backend="openvino")
+        try_bundle(bundle_copy, engine="openvino")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # of 100 MB
 
 
 def test_reports_the_last_line_of_an_exit(fake_openvino: Callable[[str], None], bundle_copy: Path):
     fake_openvino("import os\nos.write(2, b'no licence\\n')\nos._exit(3)")
     with pytest.raises(EngineCrashed, match=r"exited with code 3 while opening .*: no licence"):
-        try_bundle(bundle_copy, backend="openvino")
+        try_bundle(bundle_copy, engine="openvino")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux limits")
@@ -130,7 +130,7 @@ def test_limits_the_child_process(fake_openvino: Callable[[str], None], bundle_c
     code += "raise ImportError(f'{limits} {open(\"/proc/self/oom_score_adj\").read()}')"
     fake_openvino(code)
     with pytest.raises(EngineMissing) as raised:
-        try_bundle(bundle_copy, backend="openvino", timeout_s=10.0)
+        try_bundle(bundle_copy, engine="openvino", timeout_s=10.0)
     core, cpu, data = json.loads(str(raised.value).partition("imported: ")[2].rpartition(" ")[0])
     assert core == 0
     assert 10 < cpu <= 10 * (os.cpu_count() or 1) + 1
@@ -141,7 +141,7 @@ def test_limits_the_child_process(fake_openvino: Callable[[str], None], bundle_c
 def test_reports_too_little_memory(fake_openvino: Callable[[str], None], bundle_copy: Path):
     fake_openvino("held = bytearray(1 << 44)")
     with pytest.raises(EngineError, match="needs more memory than is available"):
-        try_bundle(bundle_copy, backend="openvino")
+        try_bundle(bundle_copy, engine="openvino")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems end the child with its stdin")
@@ -149,7 +149,7 @@ def test_child_ends_with_the_server(fake_openvino: Callable[[str], None], bundle
     code = f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
     fake_openvino(code)
     code = "import sys\nfrom pathlib import Path\nfrom edgecnn.server.preflight.trial import try_bundle\n"
-    code += "try_bundle(Path(sys.argv[1]), backend='openvino')"
+    code += "try_bundle(Path(sys.argv[1]), engine='openvino')"
     server = subprocess.Popen([sys.executable, "-c", code, str(bundle_copy)], env=child_environment())
     deadline = time.monotonic() + 60
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from repository import COMMITTED, REPOSITORY
-from supervised import QUICK, Server, gone
+from supervised import QUICK, Server, has_exited
 
 
 @pytest.fixture
@@ -40,5 +40,5 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         server.process.kill()
         server.process.wait()
         for pid in server.pids():
-            assert gone(pid), f"worker {pid} still runs"
+            assert has_exited(pid), f"worker {pid} still runs"
         assert "Traceback" not in server.log.read_text(), server.log.read_text()

@@ -22,7 +22,7 @@ from fake_workers import (
     SERVING_WHILE_LOADING,
     STALLING,
 )
-from supervised import PATIENCE_S, Server, gone
+from supervised import PATIENCE_S, Server, has_exited
 
 from edgecnn.errors import UsageError
 from edgecnn.server.supervisor.listening import listen, url
@@ -123,7 +123,7 @@ def test_restarts_a_killed_worker_on_its_port(serve: Callable[..., Server]):
     second = server.ask()  # the system accepts the connection; the next worker answers
     assert second != first
     server.logged("the worker is ready again")
-    assert gone(first)
+    assert has_exited(first)
     assert server.end() == 0
 
 
@@ -174,7 +174,7 @@ def test_worker_dies_with_a_killed_supervisor(serve: Callable[..., Server], work
     host, port = server.url.removeprefix("http://").split(":")
     server.process.kill()
     server.process.wait()
-    assert all(gone(pid) for pid in server.pids())
+    assert all(has_exited(pid) for pid in server.pids())
     assert_free(host, int(port))
 
 

@@ -11,13 +11,13 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError
 from edgecnn.files import schema
 from edgecnn.host.resources import usable_cores
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.measuring.benchmark import Benchmark, benchmark, settings
 from edgecnn.tuning.measuring.comparison import compare, read_benchmark
 from edgecnn.tuning.measuring.peak import peak_apart
 
-STREAMS = [1, 2][: usable_cores()]
+INSTANCES = [1, 2][: usable_cores()]
 
 
 def quick(*bundles: Bundle, candidates: list[Setting]) -> Benchmark:
@@ -26,13 +26,13 @@ def quick(*bundles: Bundle, candidates: list[Setting]) -> Benchmark:
 
 @pytest.fixture(scope="module")
 def measured(fp32_bundle: Bundle, int8_bundle: Bundle) -> Benchmark:
-    return quick(fp32_bundle, int8_bundle, candidates=settings(installed(), threads=[1], streams=STREAMS))
+    return quick(fp32_bundle, int8_bundle, candidates=settings(installed(), threads=[1], instances=INSTANCES))
 
 
 def test_measures_every_combination(measured: Benchmark):
     assert not measured.failed
-    found = {(each.bundle, each.setting.backend, each.setting.streams) for each in measured.results}
-    assert len(found) == len(measured.results) == 4 * len(STREAMS)
+    found = {(each.bundle, each.setting.engine, each.setting.instances) for each in measured.results}
+    assert len(found) == len(measured.results) == 4 * len(INSTANCES)
     for each in measured.results:
         assert 0 < each.speed.p50_ms.low <= each.speed.p50_ms.value <= each.speed.p50_ms.high
         assert each.speed.p50_ms.value <= each.speed.p90_ms.value <= each.speed.p99_ms.value
@@ -45,7 +45,7 @@ def test_computes_the_share_of_the_peak(measured: Benchmark, int8_bundle: Bundle
     for each in measured.results:
         expected = 2 * int8_bundle.manifest.macs * each.speed.images_per_s.value / 1e12
         assert each.peak_share == pytest.approx(expected)
-    threads = ("1 thread", "2 threads")[: len(STREAMS)]
+    threads = ("1 thread", "2 threads")[: len(INSTANCES)]
     assert set(measured.peaks) == {f"{precision}, {number}" for precision in ("fp32", "int8") for number in threads}
 
 
@@ -58,7 +58,7 @@ def test_reports_a_setting_that_does_not_run(committed: Bundle):
 def test_continues_after_an_engine_crash(committed: Bundle, fake_openvino: Callable[[str], None]):
     fake_openvino("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
     found = quick(committed, candidates=settings(["openvino", "onnxruntime"], threads=[usable_cores()]))
-    assert [each.setting.backend for each in found.results] == ["onnxruntime"]
+    assert [each.setting.engine for each in found.results] == ["onnxruntime"]
     assert found.failed[0].reason == "openvino crashed: SIGSEGV"
 
 

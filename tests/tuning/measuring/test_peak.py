@@ -12,8 +12,8 @@ from repository import REPOSITORY
 
 from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.errors import EngineError, EngineMissing, PrecisionUnavailable, UsageError
-from edgecnn.runtime.engines.backend import Device, SessionInfo, SessionOptions
-from edgecnn.runtime.engines.backends import get_backend, installed
+from edgecnn.runtime.engines.engine import Device, SessionInfo, SessionOptions
+from edgecnn.runtime.engines.registry import get_engine, installed
 from edgecnn.tuning.measuring import peak
 from edgecnn.tuning.measuring.peak import PeakPrecision, machine_peak, measure_peak
 
@@ -78,7 +78,7 @@ def test_weights_are_portable():
 @GRAPHS
 def test_engines_compute_the_correct_result(engine: str, precision: PeakPrecision):
     images = uneven()
-    session = get_backend(engine).open(packaged(precision), SessionOptions(threads=1))
+    session = get_engine(engine).open(packaged(precision), SessionOptions(threads=1))
     found, right = session.run(images), expected(images)
     assert np.ptp(right) > 0.05
     # Each layer rounds by at most half a level, and the later layers average it.
@@ -110,7 +110,7 @@ def test_openvino_runs_each_graph_in_its_precision(precision: PeakPrecision, int
 @ENGINES
 @GRAPHS
 def test_peak_is_positive_and_finite(engine: str, precision: PeakPrecision):
-    found = measure_peak(get_backend(engine), precision=precision, threads=1, seconds=0.01)
+    found = measure_peak(get_engine(engine), precision=precision, threads=1, seconds=0.01)
     assert 0 < found < math.inf
 
 
@@ -122,7 +122,7 @@ def test_machine_peak_names_the_fastest_engine():
 
 def test_skips_engines_without_the_precision():
     with pytest.raises(PrecisionUnavailable):
-        measure_peak(get_backend("onnxruntime"), precision="bf16", threads=1, seconds=0.01)
+        measure_peak(get_engine("onnxruntime"), precision="bf16", threads=1, seconds=0.01)
     try:
         assert machine_peak("bf16", 1, seconds=0.01).engine == "openvino"
     except EngineError as error:  # no BF16 on this processor
@@ -161,7 +161,7 @@ class Counting:
 
 
 class Answers:
-    concurrency = 1
+    instances = 1
     info = SessionInfo("counting", "0", "cpu", "fp32", 1)
 
     def __init__(self, batches: list[int]) -> None:

@@ -13,17 +13,17 @@ from repository import COMMITTED
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineCrashed, EngineError
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.measuring.candidate import Candidate
-from edgecnn.tuning.measuring.process import Worker
+from edgecnn.tuning.measuring.process import MeasuringProcess
 
 ENGINES = pytest.mark.parametrize("engine", installed())
 
 
 @ENGINES
 def test_worker_runs_the_setting(engine: str):
-    with Worker(COMMITTED, Setting(engine, threads=1, batch=3)) as worker:
+    with MeasuringProcess(COMMITTED, Setting(engine, threads=1, batch=3)) as worker:
         assert worker.opened.session.engine == engine
         assert worker.opened.session.threads == 1
         assert worker.opened.seconds > 0
@@ -36,44 +36,46 @@ def test_worker_runs_the_setting(engine: str):
 
 @pytest.mark.slow
 def test_worker_runs_pytorch():
-    with Worker(COMMITTED, Setting("pytorch", threads=2), modules={"pytorch": "edgecnn.pipeline.measured"}) as worker:
+    with MeasuringProcess(
+        COMMITTED, Setting("pytorch", threads=2), modules={"pytorch": "edgecnn.pipeline.measured"}
+    ) as worker:
         assert worker.opened.session.engine == "pytorch"
         assert worker.turn(0.05).images > 0
 
 
 def test_raises_if_the_engine_rejects_a_setting():
     with pytest.raises(EngineError, match="bf16"):
-        Worker(COMMITTED, Setting("onnxruntime", precision="bf16"))
+        MeasuringProcess(COMMITTED, Setting("onnxruntime", precision="bf16"))
 
 
 def test_names_a_missing_bundle(tmp_path: Path):
     with pytest.raises(EngineError, match="nowhere"):
-        Worker(tmp_path / "nowhere", Setting("onnxruntime"))
+        MeasuringProcess(tmp_path / "nowhere", Setting("onnxruntime"))
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGILL", "SIGABRT", "SIGKILL"])
 def test_names_the_signal_of_a_crash(fake_openvino: Callable[[str], None], name: str):
     fake_openvino(f"import os, signal\nos.kill(os.getpid(), signal.{name})")
     with pytest.raises(EngineCrashed, match=f"openvino crashed: {name}"):
-        Worker(COMMITTED, Setting("openvino"))
+        MeasuringProcess(COMMITTED, Setting("openvino"))
 
 
 def test_reports_the_exit_code(fake_openvino: Callable[[str], None]):
     fake_openvino("import os, sys\nprint('no licence', file=sys.stderr, flush=True)\nos._exit(42)")
     with pytest.raises(EngineCrashed, match="exit code 42, no licence"):
-        Worker(COMMITTED, Setting("openvino"))
+        MeasuringProcess(COMMITTED, Setting("openvino"))
 
 
 def test_ends_an_engine_that_hangs(fake_openvino: Callable[[str], None]):
     fake_openvino("import time\ntime.sleep(600)")
     with pytest.raises(EngineCrashed, match="did not answer"):
-        Worker(COMMITTED, Setting("openvino"), timeout_s=1)
+        MeasuringProcess(COMMITTED, Setting("openvino"), timeout_s=1)
 
 
 def test_ignores_output_of_the_engine(fake_openvino: Callable[[str], None]):
     fake_openvino("import os\nprint('hello')\nos.write(1, b'hello\\n')\nraise ImportError('broken')")
     with pytest.raises(EngineError, match="broken"):
-        Worker(COMMITTED, Setting("openvino"))
+        MeasuringProcess(COMMITTED, Setting("openvino"))
 
 
 @pytest.mark.parametrize("answer", ["{half", "[1, 2]", "\\xff\\xfe", "{}"])
@@ -81,7 +83,7 @@ def test_rejects_an_invalid_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "babbler.py").write_text(f"import sys\nsys.stdout.buffer.write(b'{answer}\\n')")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     with pytest.raises(EngineCrashed, match="sent an invalid answer"):
-        Worker(COMMITTED, Setting("x"), modules={"x": "babbler"})
+        MeasuringProcess(COMMITTED, Setting("x"), modules={"x": "babbler"})
 
 
 @pytest.mark.slow
@@ -89,13 +91,13 @@ def test_ends_a_child_that_closed_its_pipe(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "sitter.py").write_text("import os, time\nos.close(1)\ntime.sleep(600)")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     with pytest.raises(EngineCrashed, match="hung while exiting"):
-        Worker(COMMITTED, Setting("x"), modules={"x": "sitter"})
+        MeasuringProcess(COMMITTED, Setting("x"), modules={"x": "sitter"})
 
 
 def test_ignores_modules_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "queue.py").write_text("raise RuntimeError('not the library')")
     monkeypatch.chdir(tmp_path)
-    with Worker(COMMITTED, Setting("onnxruntime")) as worker:
+    with MeasuringProcess(COMMITTED, Setting("onnxruntime")) as worker:
         assert worker.turn(0.01).images > 0
 
 
@@ -114,9 +116,9 @@ def test_worker_ends_with_its_parent():
     code = f"""
 import os, signal
 from pathlib import Path
-from edgecnn.tuning.measuring.process import Worker
+from edgecnn.tuning.measuring.process import MeasuringProcess
 from edgecnn.runtime.setting import Setting
-worker = Worker(Path({str(COMMITTED)!r}), Setting("onnxruntime"))
+worker = MeasuringProcess(Path({str(COMMITTED)!r}), Setting("onnxruntime"))
 print(worker._process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """

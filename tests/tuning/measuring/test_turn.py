@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.runtime.engines.backend import SessionInfo, SessionOptions
-from edgecnn.runtime.engines.backends import installed
+from edgecnn.runtime.engines.engine import SessionInfo, SessionOptions
+from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.tuning.measuring.turn import InProcess, Turn, interleave
 
@@ -14,7 +14,7 @@ class Fake:
     """A session whose runs take ten milliseconds of a fake clock, plus optional jumps."""
 
     info = SessionInfo("fake", "1", "cpu", "fp32", 1)
-    concurrency = 1
+    instances = 1
 
     def __init__(self, *jumps: float) -> None:
         self.now = 0.0
@@ -52,9 +52,9 @@ def test_a_clock_jump_affects_only_one_run():
 
 
 @pytest.mark.parametrize("engine", installed())
-@pytest.mark.parametrize("streams", [1, 2])
-def test_times_every_batch_of_a_real_session(engine: str, streams: int, committed: Bundle):
-    session = open_session(committed, backend=engine, options=SessionOptions(threads=1, concurrency=streams))
+@pytest.mark.parametrize("instances", [1, 2])
+def test_times_every_batch_of_a_real_session(engine: str, instances: int, committed: Bundle):
+    session = open_session(committed, engine=engine, options=SessionOptions(threads=1, instances=instances))
     turn = InProcess(session, committed.self_test().images[:2]).turn(0.05)
     assert turn.images == 2 * len(turn.times_ms)
     assert min(turn.times_ms) > 0

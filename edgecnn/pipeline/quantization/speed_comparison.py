@@ -1,4 +1,4 @@
-"""Verdict on an INT8 bundle: its drop, and its gain in size and speed on this machine."""
+"""SpeedComparison on an INT8 bundle: its drop, and its gain in size and speed on this machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.bundle.proof import PairedDrop
-from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.rates import Estimate
 from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.paired import paired_drop
@@ -17,7 +17,7 @@ _WORTH = 0.95
 
 
 @dataclass(frozen=True)
-class EngineVerdict:
+class EngineComparison:
     """FP32 and INT8 on one engine, with the median times of one image. INT8 is `faster` times as fast.
 
     `drop` is the paired drop from the reference, or None if the targets are unknown. `agreement` is the agreement with
@@ -33,10 +33,10 @@ class EngineVerdict:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SpeedComparison:
     """The costs and gains of INT8 on each engine and in bundle size, with a one-sentence `conclusion`."""
 
-    engines: tuple[EngineVerdict, ...]
+    engines: tuple[EngineComparison, ...]
     fp32_bytes: int
     int8_bytes: int
     conclusion: str
@@ -44,20 +44,20 @@ class Verdict:
 
 def judge_engines(
     sessions: Mapping[str, Session], references: Mapping[str, Session], evaluation: Evaluation, image: np.ndarray
-) -> tuple[EngineVerdict, ...]:
+) -> tuple[EngineComparison, ...]:
     """Compare FP32 and INT8 on every engine. The latencies of an image, uint8 [1, H, W, C], are measured in turns.
 
     `sessions` and `references` map an engine to its INT8 and FP32 session. `evaluation` contains the logits of
     `sessions` and of `reference`.
     """
     expected = evaluation.logits["reference"].argmax(axis=1)
-    verdicts = []
+    comparisons = []
     for name, session in sessions.items():
         latencies = median_ms({"fp32": references[name], "int8": session}, image)
         answers = evaluation.logits[name].argmax(axis=1)
         targets = evaluation.targets
-        verdicts.append(
-            EngineVerdict(
+        comparisons.append(
+            EngineComparison(
                 engine=name,
                 drop=None if targets is None else paired_drop(expected == targets, answers == targets),
                 agreement=float((answers == expected).mean()),
@@ -66,10 +66,10 @@ def judge_engines(
                 faster=latencies["fp32"].value / latencies["int8"].value,
             )
         )
-    return tuple(verdicts)
+    return tuple(comparisons)
 
 
-def conclude(engines: tuple[EngineVerdict, ...], fp32_bytes: int, int8_bytes: int) -> Verdict:
+def conclude(engines: tuple[EngineComparison, ...], fp32_bytes: int, int8_bytes: int) -> SpeedComparison:
     """Return the verdict for this machine: the fastest INT8 compared with the fastest FP32."""
     fp32 = min(engines, key=lambda each: each.fp32_ms.value)
     int8 = min(engines, key=lambda each: each.int8_ms.value)
@@ -84,4 +84,4 @@ def conclude(engines: tuple[EngineVerdict, ...], fp32_bytes: int, int8_bytes: in
         text = f"INT8 is not faster than FP32 on this machine; it is {smaller}"
     else:
         text = f"keep FP32 on this machine: INT8 is {ratio:.1f} × slower ({int8.engine}); it is {smaller}"
-    return Verdict(engines, fp32_bytes, int8_bytes, text)
+    return SpeedComparison(engines, fp32_bytes, int8_bytes, text)

@@ -7,13 +7,12 @@ import numpy as np
 from PIL import Image
 
 from edgecnn.pipeline.data.folder import ImageFolder
-from edgecnn.pipeline.data.source import DataSource
-from edgecnn.pipeline.data.source import complaints as complaints_of
+from edgecnn.pipeline.data.source import DataSource, dataset_warnings
 from edgecnn.pipeline.data.sources import open_source
 
 
-def complaints(source: DataSource) -> list[str]:
-    return complaints_of(source, source.split("train"), source.split("test"))
+def warnings_of(source: DataSource) -> list[str]:
+    return dataset_warnings(source, source.split("train"), source.split("test"))
 
 
 def pictures(folder: Path, count: int, *, grey: bool = False, seed: int = 0) -> None:
@@ -32,15 +31,15 @@ def pets(root: Path) -> Path:
 
 
 def test_a_clean_source_has_no_warnings(tmp_path: Path):
-    assert complaints(ImageFolder(pets(tmp_path))) == []
-    assert complaints(open_source("digits")) == []
+    assert warnings_of(ImageFolder(pets(tmp_path))) == []
+    assert warnings_of(open_source("digits")) == []
 
 
 def test_names_images_in_both_splits(tmp_path: Path):
     root = pets(tmp_path)
     for index in range(4):
         shutil.copy(root / "train" / "cat" / f"c{index}.png", root / "test" / "dog" / f"copy{index}.png")
-    (found,) = complaints(ImageFolder(root))
+    (found,) = warnings_of(ImageFolder(root))
     assert found.startswith("4 of 12 test images")
     assert "train/cat/c0.png = test/dog/copy0.png" in found
     assert "and 1 more" in found
@@ -51,7 +50,7 @@ def test_warns_of_grey_and_colour_files(tmp_path: Path):
     pictures(root / "train" / "cat", 3, grey=True)
     source = ImageFolder(root)
     assert source.mode == "RGB"
-    (found,) = complaints(source)
+    (found,) = warnings_of(source)
     assert "3 of 11 training images" in found
 
 
@@ -73,4 +72,4 @@ def test_warns_of_a_class_without_test_images(tmp_path: Path):
             wanted = np.flatnonzero(targets <= (1 if name == "train" else 0))
             return split.subset([int(i) for i in wanted])
 
-    assert complaints(Half()) == ["half has no test images of b: top-1 does not cover these classes"]
+    assert warnings_of(Half()) == ["half has no test images of b: top-1 does not cover these classes"]

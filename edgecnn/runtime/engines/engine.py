@@ -1,7 +1,7 @@
-"""The interface between edgecnn and the engines: backends and sessions.
+"""The interface between edgecnn and the engines: engines and sessions.
 
 These are protocols, not base classes, so that the PyTorch reference in `pipeline/` and fakes in tests can implement
-them. Each backend translates its engine's errors into edgecnn's errors.
+them. Each engine translates its engine's errors into edgecnn's errors.
 """
 
 import os
@@ -35,7 +35,7 @@ class SessionOptions:
         device: `cpu`, `cuda[:N]`, `tensorrt[:N]`, `gpu[:N]`, `npu` or `auto`.
         precision: precision of float operators; INT8 operators stay INT8.
         threads: threads of one run; None for the usable cores.
-        concurrency: number of threads that call `run` at the same time.
+        instances: number of threads that call `run` at the same time.
         exact_int8: sum 8-bit products exactly, even if the processor's fastest instructions would saturate.
         one_by_one: optimize for runs of one image; larger batches then run image by image on some engines.
         cache: where to keep the compiled graph, or None; some engines ignore it.
@@ -44,7 +44,7 @@ class SessionOptions:
     device: str = "cpu"
     precision: Precision = "fp32"
     threads: int | None = None
-    concurrency: int = 1
+    instances: int = 1
     exact_int8: bool = False
     one_by_one: bool = False
     cache: CacheSlot | None = None
@@ -55,7 +55,7 @@ class SessionInfo:
     """Properties of an open session, as the engine reports them.
 
     Attributes:
-        engine: name, as in `--backend`.
+        engine: name, as in `--engine`.
         version: version of the engine.
         device: name of the opened device.
         precision: precision of float operators.
@@ -73,7 +73,7 @@ class Session(Protocol):
     """An opened graph: takes a uint8 batch, and returns a float32 batch of logits."""
 
     info: SessionInfo
-    concurrency: int
+    instances: int
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """Return the logits of uint8 [N, H, W, C] as float32 [N, K], written to `out` if it is given.
@@ -97,11 +97,11 @@ class StreamingSession(Session, Protocol):
         ...
 
 
-class Backend(Protocol):
+class Engine(Protocol):
     """An engine.
 
     Attributes:
-        name: as in `--backend`.
+        name: as in `--engine`.
         version: version of the installed package.
         symmetric_int8_only: kinds of device that support INT8 only without zero points.
         has_exact_int8: whether exact INT8 is available on every CPU; if not, `open` ignores `exact_int8`.

@@ -7,12 +7,12 @@ import importlib
 import importlib.util
 
 from edgecnn.errors import EngineMissing
-from edgecnn.runtime.engines.backend import Backend, device_kind
-from edgecnn.runtime.engines.choices import BACKENDS, check_backend, check_device
+from edgecnn.runtime.engines.choices import ENGINES, check_device, check_engine
+from edgecnn.runtime.engines.engine import Engine, device_kind
 
-_BACKENDS = {
-    "onnxruntime": ("edgecnn.runtime.engines.onnxruntime", "OnnxRuntimeBackend"),
-    "openvino": ("edgecnn.runtime.engines.openvino", "OpenVinoBackend"),
+_ENGINES = {
+    "onnxruntime": ("edgecnn.runtime.engines.onnxruntime", "OnnxRuntimeEngine"),
+    "openvino": ("edgecnn.runtime.engines.openvino", "OpenVinoEngine"),
 }
 
 _OWNERS = {"cuda": "onnxruntime", "tensorrt": "onnxruntime", "gpu": "openvino", "npu": "openvino", "auto": "openvino"}
@@ -23,31 +23,31 @@ NONE_INSTALLED = "no engine is installed: pip install 'edgecnn[onnxruntime]' or 
 
 def installed() -> tuple[str, ...]:
     """Return the names of the engines whose package is installed."""
-    specs = {name: importlib.util.find_spec(name) for name in BACKENDS}
+    specs = {name: importlib.util.find_spec(name) for name in ENGINES}
     # An uninstalled package can leave a folder, which is found as a namespace package without an origin.
     return tuple(name for name, spec in specs.items() if spec is not None and spec.origin is not None)
 
 
-def get_backend(name: str) -> Backend:
-    """Import an engine and return its backend.
+def get_engine(name: str) -> Engine:
+    """Import an engine and return it.
 
     Raises:
         UsageError: the name is unknown.
         EngineMissing: the engine's package is not installed, or broken.
     """
-    check_backend(name)
+    check_engine(name)
     if name not in installed():
         raise EngineMissing(f"the engine {name} is not installed: pip install 'edgecnn[{name}]'")
-    module, cls = _BACKENDS[name]
+    module, cls = _ENGINES[name]
     try:
-        backend: Backend = getattr(importlib.import_module(module), cls)()
+        engine: Engine = getattr(importlib.import_module(module), cls)()
     except ImportError as error:  # for example, a system library is missing or too old
         raise EngineMissing(f"the engine {name} is installed but cannot be imported: {error}") from None
-    return backend
+    return engine
 
 
-def choose_backend(name: str, device: str) -> Backend:
-    """Return the named backend, or for `auto` an installed one that supports the device.
+def choose_engine(name: str, device: str) -> Engine:
+    """Return the named engine, or for `auto` an installed one that supports the device.
 
     Raises:
         UsageError: the name of the engine or device is unknown.
@@ -55,10 +55,10 @@ def choose_backend(name: str, device: str) -> Backend:
     """
     check_device(device)
     if name != "auto":
-        return get_backend(name)
+        return get_engine(name)
     if device_kind(device) in _OWNERS:
-        return get_backend(_OWNERS[device_kind(device)])
+        return get_engine(_OWNERS[device_kind(device)])
     names = installed()
     if not names:
         raise EngineMissing(NONE_INSTALLED)
-    return get_backend(names[0])
+    return get_engine(names[0])

@@ -1,4 +1,4 @@
-"""One contract for all backends and all devices of this machine, and rejected requests."""
+"""One contract for all engines and all devices of this machine, and rejected requests."""
 
 import os
 import subprocess
@@ -11,20 +11,20 @@ import pytest
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import DeviceUnavailable, EngineError, EngineMissing, PrecisionUnavailable, UsageError
-from edgecnn.runtime.engines import backends
-from edgecnn.runtime.engines.backend import PRECISIONS, Session, SessionOptions
-from edgecnn.runtime.engines.backends import choose_backend, get_backend, installed
+from edgecnn.runtime.engines import registry
+from edgecnn.runtime.engines.engine import PRECISIONS, Session, SessionOptions
+from edgecnn.runtime.engines.registry import choose_engine, get_engine, installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.streaming import stream
 
-PAIRS = [(name, device.name) for name in installed() for device in get_backend(name).devices()]
+PAIRS = [(name, device.name) for name in installed() for device in get_engine(name).devices()]
 ENGINES = pytest.mark.parametrize("engine", installed())
 
 
 @pytest.fixture(params=PAIRS, ids=[f"{engine}-{device}" for engine, device in PAIRS])
 def session(request: pytest.FixtureRequest, committed: Bundle) -> Session:
     engine, device = request.param
-    return open_session(committed, backend=engine, options=SessionOptions(device=device))
+    return open_session(committed, engine=engine, options=SessionOptions(device=device))
 
 
 def test_both_engines_are_installed():
@@ -101,8 +101,8 @@ def test_info_describes_the_session(session: Session):
 
 @ENGINES
 def test_several_threads_share_a_session(engine: str, committed: Bundle):
-    session = open_session(committed, backend=engine, options=SessionOptions(threads=1, concurrency=2))
-    assert session.concurrency == 2
+    session = open_session(committed, engine=engine, options=SessionOptions(threads=1, instances=2))
+    assert session.instances == 2
     images, wrong = committed.self_test().images, []
     expected = session.run(images)
 
@@ -122,7 +122,7 @@ def test_several_threads_share_a_session(engine: str, committed: Bundle):
 @ENGINES
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_rejects_a_session_after_a_fork(engine: str, committed: Bundle):
-    session = open_session(committed, backend=engine)
+    session = open_session(committed, engine=engine)
     images = committed.self_test().images
     expected = session.run(images)
     child = os.fork()
@@ -143,7 +143,7 @@ import os, edgecnn
 edgecnn.open_bundle({str(committed.path)!r})
 child = os.fork()
 bundle = edgecnn.open_bundle({str(committed.path)!r})
-classifier = edgecnn.load(bundle, backend={engine!r})
+classifier = edgecnn.load(bundle, engine={engine!r})
 assert len(classifier.logits(bundle.self_test().images)) == 32
 if child:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -153,7 +153,7 @@ if child:
 
 @ENGINES
 def test_reads_images_changed_in_place(engine: str, committed: Bundle):
-    session = open_session(committed, backend=engine)
+    session = open_session(committed, engine=engine)
     for images in (committed.self_test().images[:1].copy(), np.tile(committed.self_test().images, (4, 1, 1, 1))):
         before = session.run(images)
         images[:] = 255 - images
@@ -166,10 +166,10 @@ def test_reads_images_changed_in_place(engine: str, committed: Bundle):
 @pytest.mark.parametrize("cache", [False, True])
 def test_single_image_sessions_accept_batches(engine: str, cache: bool, committed: Bundle):
     images = committed.self_test().images
-    expected = open_session(committed, backend=engine, options=SessionOptions(threads=1)).run(images)
+    expected = open_session(committed, engine=engine, options=SessionOptions(threads=1)).run(images)
     for _ in range(2):
         session = open_session(
-            committed, backend=engine, options=SessionOptions(threads=1, one_by_one=True), cache=cache
+            committed, engine=engine, options=SessionOptions(threads=1, one_by_one=True), cache=cache
         )
         for count in (1, 3, 32):
             np.testing.assert_allclose(session.run(images[:count]), expected[:count], atol=1e-5)
@@ -181,7 +181,7 @@ def test_single_image_sessions_accept_batches(engine: str, cache: bool, committe
 
 @ENGINES
 def test_uses_the_requested_threads(engine: str, committed: Bundle):
-    assert open_session(committed, backend=engine, options=SessionOptions(threads=1)).info.threads == 1
+    assert open_session(committed, engine=engine, options=SessionOptions(threads=1)).info.threads == 1
 
 
 @ENGINES
@@ -189,7 +189,7 @@ def test_uses_the_requested_threads(engine: str, committed: Bundle):
 def test_rejects_an_invalid_graph_in_one_line(engine: str, content: bytes, tmp_path: Path):
     (tmp_path / "model.onnx").write_bytes(content)
     with pytest.raises(EngineError, match=r"model\.onnx") as raised:
-        get_backend(engine).open(tmp_path / "model.onnx", SessionOptions())
+        get_engine(engine).open(tmp_path / "model.onnx", SessionOptions())
     assert "\n" not in str(raised.value)
 
 
@@ -204,7 +204,7 @@ ABSENT = [
 @pytest.mark.parametrize(("engine", "device"), ABSENT)
 def test_rejects_a_missing_device(engine: str, device: str, fp32_bundle: Bundle):
     with pytest.raises(DeviceUnavailable, match=device):
-        open_session(fp32_bundle, backend=engine, options=SessionOptions(device=device))
+        open_session(fp32_bundle, engine=engine, options=SessionOptions(device=device))
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt", "gpu", "npu"])
@@ -217,7 +217,7 @@ def test_auto_does_not_replace_a_named_device(device: str, fp32_bundle: Bundle):
 
 def test_onnx_runtime_rejects_bfloat16_on_the_cpu(committed: Bundle):
     with pytest.raises(PrecisionUnavailable, match="fp32"):
-        open_session(committed, backend="onnxruntime", options=SessionOptions(precision="bf16"))
+        open_session(committed, engine="onnxruntime", options=SessionOptions(precision="bf16"))
 
 
 def test_openvino_runs_bfloat16_if_supported(fp32_bundle: Bundle):
@@ -225,14 +225,14 @@ def test_openvino_runs_bfloat16_if_supported(fp32_bundle: Bundle):
 
     options = SessionOptions(precision="bf16")
     if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        assert open_session(fp32_bundle, backend="openvino", options=options).info.precision == "bf16"
+        assert open_session(fp32_bundle, engine="openvino", options=options).info.precision == "bf16"
     else:
         with pytest.raises(PrecisionUnavailable, match="not in bf16"):
-            open_session(fp32_bundle, backend="openvino", options=options)
+            open_session(fp32_bundle, engine="openvino", options=options)
 
 
 def test_openvino_runs_fp32_in_fp32(fp32_bundle: Bundle):
-    session = open_session(fp32_bundle, backend="openvino")
+    session = open_session(fp32_bundle, engine="openvino")
     self_test = fp32_bundle.self_test()
     assert (
         np.abs(session.run(self_test.images) - self_test.logits).max() < 1e-4
@@ -241,39 +241,39 @@ def test_openvino_runs_fp32_in_fp32(fp32_bundle: Bundle):
 
 def test_rejects_asymmetric_int8_on_tensorrt(committed: Bundle):
     with pytest.raises(EngineError, match="FP32 bundle"):
-        open_session(committed, backend="onnxruntime", options=SessionOptions(device="tensorrt"))
+        open_session(committed, engine="onnxruntime", options=SessionOptions(device="tensorrt"))
 
 
 @pytest.mark.parametrize(("engine", "device"), PAIRS)
 def test_reports_the_default_precision(engine: str, device: str, committed: Bundle):
-    found = get_backend(engine).default_precision(committed.model, device)
+    found = get_engine(engine).default_precision(committed.model, device)
     assert found in PRECISIONS if device == "cpu" else found in (None, *PRECISIONS)
 
 
 def test_a_missing_device_has_no_default_precision(committed: Bundle):
     with pytest.raises(EngineError, match="npu") as raised:
-        get_backend("openvino").default_precision(committed.model, "npu")
+        get_engine("openvino").default_precision(committed.model, "npu")
     assert "\n" not in str(raised.value)
 
 
 def test_names_the_extra_for_a_missing_engine(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(backends, "installed", lambda: ("onnxruntime",))
+    monkeypatch.setattr(registry, "installed", lambda: ("onnxruntime",))
     with pytest.raises(EngineMissing, match=r"pip install 'edgecnn\[openvino\]'"):
-        get_backend("openvino")
+        get_engine("openvino")
     with pytest.raises(EngineMissing, match="openvino"):
-        choose_backend("auto", "npu")
+        choose_engine("auto", "npu")
 
 
 def test_reports_a_failed_import(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "edgecnn.runtime.engines.openvino", None)  # its import raises ImportError
     with pytest.raises(EngineMissing, match="cannot be imported"):
-        get_backend("openvino")
+        get_engine("openvino")
 
 
 @pytest.mark.parametrize("device", ["cpu:7", "npu:1", "auto:0", "cuda:", "gpu:x"])
 def test_rejects_an_invalid_device_number(device: str):
     with pytest.raises(UsageError, match="unknown device"):
-        choose_backend("auto", device)
+        choose_engine("auto", device)
 
 
 @pytest.mark.parametrize("threads", [0, -1])
@@ -283,13 +283,13 @@ def test_rejects_threads_below_one(threads: int, committed: Bundle):
 
 
 def test_names_the_extras_without_any_engine(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(backends, "installed", lambda: ())
+    monkeypatch.setattr(registry, "installed", lambda: ())
     with pytest.raises(EngineMissing, match="pip install"):
-        choose_backend("auto", "cpu")
+        choose_engine("auto", "cpu")
 
 
 def test_unknown_names_list_the_choices():
     with pytest.raises(UsageError, match="onnxruntime or openvino"):
-        get_backend("tflite")
+        get_engine("tflite")
     with pytest.raises(UsageError, match="cpu, cuda"):
-        choose_backend("auto", "quantum")
+        choose_engine("auto", "quantum")

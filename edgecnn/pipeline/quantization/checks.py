@@ -11,7 +11,7 @@ from edgecnn.bundle.self_test import SelfTest
 from edgecnn.errors import ProofFailed, TestSplitRefused, UsageError
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.quantization.simulation import PAIRING, SimulatedSession
-from edgecnn.runtime.engines.backend import Session
+from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.verification.replay import replay
 
 WORTHY_AGREEMENT = 0.95
@@ -24,13 +24,13 @@ def check_overlap(chosen: Split, test: Split) -> tuple[str, ...]:
     """Check that calibration does not use test images. A few shared images, as in many public sets, cause a warning."""
     tested = {test.images.digest(i) for i in range(len(test))}
     shared = sum(chosen.images.digest(i) in tested for i in range(len(chosen)))
-    told = f"{shared} of the {len(chosen)} calibration images are also test images"
+    message = f"{shared} of the {len(chosen)} calibration images are also test images"
     if shared > _OVERLAP * len(chosen):
-        raise TestSplitRefused(f"{told}: the accuracy would be measured on them; pass training images")
-    return (told,) if shared else ()
+        raise TestSplitRefused(f"{message}: the accuracy would be measured on them; pass training images")
+    return (message,) if shared else ()
 
 
-def agreement_doubts(proof: Proof) -> tuple[str, ...]:
+def agreement_warnings(proof: Proof) -> tuple[str, ...]:
     """Return a warning if the agreement is too low even on the best engine, independent of the processor."""
     best = max(proof.engines, key=lambda engine: engine.comparison.agreement)
     agreement = best.comparison.agreement
@@ -42,7 +42,7 @@ def agreement_doubts(proof: Proof) -> tuple[str, ...]:
     )
 
 
-def machine_doubts(
+def machine_warnings(
     self_test: SelfTest, sessions: Mapping[str, Session], *, preprocessing: Preprocessing, full_range: bool
 ) -> tuple[str, ...]:
     """Return warnings about engines that fail the self-test on this processor. Other processors may not saturate.
@@ -65,7 +65,9 @@ def machine_doubts(
     )
 
 
-def saturation_doubts(model: onnx.ModelProto, self_test: SelfTest, *, preprocessing: Preprocessing) -> tuple[str, ...]:
+def saturation_warnings(
+    model: onnx.ModelProto, self_test: SelfTest, *, preprocessing: Preprocessing
+) -> tuple[str, ...]:
     """Return warnings about a full-range graph on processors where sums saturate. This processor does not matter."""
     where = "x86 processors with AVX2 or AVX-512 and no VNNI"
     cure = "edgecnn enables exact sums in ONNX Runtime there, other programs may not; without --full-range none need to"

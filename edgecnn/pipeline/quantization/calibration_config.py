@@ -21,7 +21,7 @@ COUNT = 300
 
 
 @dataclass(frozen=True)
-class CalibrationRecipe:
+class CalibrationConfig:
     """The calibration images: at most `count` of the source's training images, chosen at random by `seed`.
 
     `source` is a data source's name, or an image folder relative to the config file. If `digest` is given, the chosen
@@ -62,29 +62,29 @@ def open_calibration(text: str, *, count: int | None = None, seed: int | None = 
     """
     path = Path(text)
     if path.is_file():
-        recipe, folder = read_recipe(path), path.parent
+        config, folder = read_calibration_config(path), path.parent
     elif path.suffix == ".json":
         raise UsageError(f"calibration config {path} does not exist: pass a config file or a data source")
     else:
-        recipe, folder = CalibrationRecipe(text), Path()
+        config, folder = CalibrationConfig(text), Path()
     overridden = count is not None or seed is not None
     try:
-        recipe = dataclasses.replace(
-            recipe, count=recipe.count if count is None else count, seed=recipe.seed if seed is None else seed
+        config = dataclasses.replace(
+            config, count=config.count if count is None else count, seed=config.seed if seed is None else seed
         )
     except ValueError as error:
         raise UsageError(f"calibration options are not valid: {error}") from None
-    source = open_source(recipe.source, relative_to=folder)
-    chosen = choose(source.split("train"), recipe.count, recipe.seed)
-    if recipe.digest is not None and not overridden and chosen.digest != recipe.digest:
+    source = open_source(config.source, relative_to=folder)
+    chosen = choose(source.split("train"), config.count, config.seed)
+    if config.digest is not None and not overridden and chosen.digest != config.digest:
         raise SourceError(
-            f"the images of {recipe.source} do not match {path.name} (digest {chosen.digest[:12]}…, expected "
-            f"{recipe.digest[:12]}…): the source has changed; write a new calibration config"
+            f"the images of {config.source} do not match {path.name} (digest {chosen.digest[:12]}…, expected "
+            f"{config.digest[:12]}…): the source has changed; write a new calibration config"
         )
-    return CalibrationImages(source, chosen, recipe.seed)
+    return CalibrationImages(source, chosen, config.seed)
 
 
-def read_recipe(path: Path) -> CalibrationRecipe:
+def read_calibration_config(path: Path) -> CalibrationConfig:
     """Read a calibration config.
 
     Raises:
@@ -92,15 +92,15 @@ def read_recipe(path: Path) -> CalibrationRecipe:
         UsageError: it cannot be read or is not valid.
     """
     try:
-        recipe = schema.parse(CalibrationRecipe, path.read_bytes())
+        config = schema.parse(CalibrationConfig, path.read_bytes())
     except (OSError, schema.SchemaError) as error:
         raise UsageError(f"{path} is not a calibration config: {error}") from None
-    if recipe.split != "train":
+    if config.split != "train":
         raise TestSplitRefused(
-            f"{path} has the split {recipe.split!r}, expected train: calibration must not use test images, "
+            f"{path} has the split {config.split!r}, expected train: calibration must not use test images, "
             f'because the accuracy is measured on them; write "split": "train"'
         )
-    return recipe
+    return config
 
 
 def choose(split: Split, count: int, seed: int) -> Split:
