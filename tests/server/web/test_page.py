@@ -43,7 +43,7 @@ def test_recognises_drawn_digits(server: Server, visiting: Visiting):
     for digit, lines in DIGITS.items():
         visit.draw(lines)
         expect(visit.answers()).to_have_text([str(digit)])
-        expect(visit.page.locator("#spoken")).to_have_text(re.compile(rf"^{digit}, [\d.]+ %\.$"))
+        expect(visit.page.locator("#announcement")).to_have_text(re.compile(rf"^{digit}, [\d.]+ %\.$"))
         visit.page.click("#clear")
         expect(visit.answers()).to_have_count(0)
 
@@ -100,10 +100,10 @@ def test_classifies_a_pasted_photo(server: Server, visiting: Visiting):
 def test_turns_a_hidden_camera_off(server: Server, visiting: Visiting):
     visit = visiting(server)
     visit.page.click("#tab-camera")
-    visit.page.click("#shoot")
-    expect(visit.page.locator("#shoot")).to_have_text("Take the picture")
+    visit.page.click("#camera-button")
+    expect(visit.page.locator("#camera-button")).to_have_text("Take a photo")
     with visit.page.expect_request("**/infer") as asked:
-        visit.page.click("#shoot")
+        visit.page.click("#camera-button")
     assert asked.value.all_headers()["content-type"] == "image/jpeg"
     expect(visit.answers()).to_have_count(1)
     visit.page.click("#tab-draw")
@@ -114,12 +114,14 @@ def test_shows_five_labels_and_the_times(server: Server, visiting: Visiting):
     visit = visiting(server)
     with visit.page.expect_response("**/infer") as answered:
         visit.draw(DIGITS[7])
-    expect(visit.page.locator(".five li")).to_have_count(5)
+    expect(visit.page.locator(".top-five li")).to_have_count(5)
     logits = np.array(answered.value.json()["outputs"][0]["data"])
     probabilities = np.exp(logits) / np.exp(logits).sum()
     order = np.argsort(-probabilities)[:5]
-    expect(visit.page.locator(".five .label")).to_have_text([server.bundle.manifest.labels[each] for each in order])
-    expect(visit.page.locator(".five .value")).to_have_text([f"{100 * probabilities[each]:.1f} %" for each in order])
+    expect(visit.page.locator(".top-five .label")).to_have_text([server.bundle.manifest.labels[each] for each in order])
+    expect(visit.page.locator(".top-five .value")).to_have_text(
+        [f"{100 * probabilities[each]:.1f} %" for each in order]
+    )
     header = answered.value.header_value("server-timing")
     reported = dict(re.findall(r"(\w+);dur=([\d.]+)", header or ""))
     for name in ("decode", "queue", "inference"):
@@ -135,8 +137,8 @@ def test_compares_two_bundles_of_one_reference(pair: Server, visiting: Visiting)
     visit = visiting(pair)
     visit.draw(DIGITS[3])
     expect(visit.answers()).to_have_text(["3", "3"])
-    expect(visit.page.locator(".one .who")).to_have_text(["lenet-digits-fp32FP32", "lenet-digits-int8INT8"])
-    expect(visit.page.locator(".verdict")).to_contain_text("Both answer 3.")
+    expect(visit.page.locator(".column .model-title")).to_have_text(["lenet-digits-fp32FP32", "lenet-digits-int8INT8"])
+    expect(visit.page.locator(".agreement")).to_contain_text("Both models predict 3.")
 
 
 def test_classifies_again_with_another_model(pair: Server, visiting: Visiting):
@@ -151,7 +153,7 @@ def test_classifies_again_with_another_model(pair: Server, visiting: Visiting):
 def test_shows_the_card_and_copies_the_digest(server: Server, visiting: Visiting):
     visit = visiting(server, permissions=["clipboard-read", "clipboard-write"])
     card = visit.page.locator("#card")
-    for fact in ("lenet", "32 × 32, grey", "101 KiB", "417 thousand", "Proven on this machine", "99.74 %"):
+    for fact in ("lenet", "32 × 32, grey", "101 KiB", "417 thousand", "Self-test passed on this machine", "99.74 %"):
         expect(card).to_contain_text(fact)
     card.get_by_role("button", name="Copy").click()
     expect(card.get_by_text("Copied")).to_be_visible()

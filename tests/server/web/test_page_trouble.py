@@ -90,7 +90,7 @@ def test_shows_any_label_as_text(tmp_path: Path, visiting: Visiting):
         for image, target in zip(self_test.images[:, :, :, 0], self_test.logits.argmax(axis=1), strict=True):
             visit.drop("digit.png", "image/png", encoded(Image.fromarray(image), "PNG"))
             expect(visit.answers()).to_have_text([HOSTILE[target].strip()])
-            shown |= set(visit.page.locator(".five .label").all_text_contents())
+            shown |= set(visit.page.locator(".top-five .label").all_text_contents())
         assert shown == set(HOSTILE)
         for tag in ("iframe", "script:not([src])", "svg[onload]", "img[onerror]"):
             expect(visit.page.locator(tag)).to_have_count(0)
@@ -102,8 +102,9 @@ def test_reports_models_that_differ(tmp_path: Path, visiting: Visiting):
     with serving(bundles=[altered(tmp_path, "one"), altered(tmp_path, "other", labels=labels)]) as server:
         visit = visiting(server)
         visit.draw(DIGITS[6])
-        expect(visit.page.locator(".verdict")).to_contain_text(
-            "They differ: one answers 6, other answers <b>6</b>. Their probabilities are at most 0.05 points apart."
+        expect(visit.page.locator(".agreement")).to_contain_text(
+            "The models differ: one predicts 6, other predicts <b>6</b>. "
+            "Their probabilities differ by at most 0.05 percentage points."
         )
 
 
@@ -112,7 +113,9 @@ def test_shows_why_a_model_is_unavailable(tmp_path: Path, visiting: Visiting):
     (broken / "model.onnx").write_bytes(b"xx")
     with serving(bundles=[COMMITTED, broken]) as server:
         visit = visiting(server)
-        expect(visit.page.locator("#waiting li")).to_have_text("broken is unavailable: it is not an intact bundle")
+        expect(visit.page.locator("#model-problems li")).to_have_text(
+            "broken is unavailable: it is not an intact bundle"
+        )
         expect(visit.page.locator("#model option")).to_have_text([server.name])
 
 
@@ -135,14 +138,15 @@ def test_reconnects_to_a_restarted_server(visiting: Visiting):
         port = server.port
         visit = visiting(server)
         assert server.stop() == 0
-        expect(visit.page.locator("#gone")).to_have_text("The server does not answer. This page tries again by itself.")
+        banner = visit.page.locator("#disconnected")
+        expect(banner).to_have_text("The server does not respond. The page retries automatically.")
         expect(visit.page.locator("#connection")).to_have_text("Not connected")
         visit.draw(DIGITS[5])
-        expect(visit.page.locator("#failure")).to_contain_text("The server does not answer.")
+        expect(visit.page.locator("#failure")).to_contain_text("The server does not respond.")
         expect(visit.page.locator("#failure").get_by_role("button", name="Try again")).to_be_visible()
     with serving("--port", port):
         expect(visit.answers()).to_have_text(["5"])
-        expect(visit.page.locator("#gone")).to_be_hidden()
+        expect(banner).to_be_hidden()
         expect(visit.page.locator("#connection")).to_have_text("Ready")
 
 
@@ -165,7 +169,7 @@ def test_retries_after_a_full_queue(tmp_path: Path, visiting: Visiting):
 @pytest.mark.slow
 def test_keeps_the_api_key_in_the_tab(locked: Server, visiting: Visiting):
     visit = visiting(locked, wait=False)
-    dialog = visit.page.get_by_role("dialog", name="This server asks for an API key")
+    dialog = visit.page.get_by_role("dialog", name="This server requires an API key")
     field = dialog.get_by_label("API key")
     expect(field).to_be_focused()
     expect(field).to_have_attribute("type", "password")

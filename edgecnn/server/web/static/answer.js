@@ -1,18 +1,18 @@
-// An answer: the five most probable labels, and where the time went; two answers side by side where two models gave one.
+// The answer section: the five most probable labels and the times of one model, or of two models side by side.
 
 import { bar, make } from "./elements.js";
 import { milliseconds, percent } from "./wording.js";
 
-const SHOWN = 5;
-const LONG = 12; // characters of a label that is set smaller
-const PARTS = [
+const TOP = 5;
+const LONG_LABEL = 12; // Longer labels, in characters, use a smaller font.
+const STAGES = [
   ["decode", "Decode"],
   ["queue", "Queue"],
   ["inference", "Inference"],
   ["network", "Network"],
 ];
 
-/** The softmax over all logits, each 0 to 1. */
+/** Return the softmax over all logits, each value from 0 to 1. */
 export function softmax(logits) {
   const highest = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - highest));
@@ -20,48 +20,48 @@ export function softmax(logits) {
   return powers.map((power) => power / sum);
 }
 
-/** Return the most probable labels of a card's model, as [{label, probability}]. */
-export function ranked(card, logits) {
+/** Return the five most probable labels of a card's model, as [{label, probability}]. */
+export function topLabels(card, logits) {
   return softmax(logits)
     .map((probability, index) => ({ label: card.labels[index], probability }))
     .sort((one, other) => other.probability - one.probability)
-    .slice(0, SHOWN);
+    .slice(0, TOP);
 }
 
-/** Return the answers of one or two models as elements; each is {card, logits, timing}. */
-export function shownAnswers(answers) {
+/** Return elements that show the answers of one or two models. Each answer is {card, logits, timing}. */
+export function renderAnswers(answers) {
   const columns = make("div", { class: answers.length > 1 ? "pair" : "single" });
-  columns.append(...answers.map(shownAnswer));
-  return answers.length > 1 ? [verdict(answers), columns] : [columns];
+  columns.append(...answers.map(renderAnswer));
+  return answers.length > 1 ? [agreement(answers), columns] : [columns];
 }
 
-/** Return the answers in a sentence, for whoever listens. */
-export function spokenAnswers(answers) {
-  const said = answers.map(({ card, logits }) => {
-    const [first] = ranked(card, logits);
+/** Return one sentence with the answers, for screen readers. */
+export function describeAnswers(answers) {
+  const parts = answers.map(({ card, logits }) => {
+    const [first] = topLabels(card, logits);
     return `${answers.length > 1 ? `${card.name}: ` : ""}${first.label}, ${percent(first.probability)}`;
   });
-  return `${said.join("; ")}.`;
+  return `${parts.join("; ")}.`;
 }
 
-function shownAnswer({ card, logits, timing }) {
-  const top = ranked(card, logits);
+function renderAnswer({ card, logits, timing }) {
+  const top = topLabels(card, logits);
   return make(
     "article",
-    { class: "one", "aria-label": card.name },
-    make("p", { class: "who" }, make("span", { class: "name" }, card.name), chip(card.precision)),
+    { class: "column", "aria-label": card.name },
+    make("p", { class: "model-title" }, make("span", { class: "name" }, card.name), chip(card.precision)),
     make(
       "p",
       { class: "first" },
-      make("span", { class: top[0].label.length > LONG ? "label long" : "label" }, top[0].label),
+      make("span", { class: top[0].label.length > LONG_LABEL ? "label long" : "label" }, top[0].label),
       make("span", { class: "probability" }, percent(top[0].probability)),
     ),
-    make("ol", { class: "five", "aria-label": "Most probable labels" }, ...top.map(row)),
-    times(timing),
+    make("ol", { class: "top-five", "aria-label": "Most probable labels" }, ...top.map(row)),
+    renderTimes(timing),
   );
 }
 
-/** A precision as a small sign. */
+/** Return a small box with a precision. */
 export function chip(precision) {
   return make("span", { class: `chip ${precision}` }, precision.toUpperCase());
 }
@@ -76,33 +76,38 @@ function row({ label, probability }) {
   );
 }
 
-function times(timing) {
-  const whole = make("div", { class: "stack", "aria-hidden": "true" });
+function renderTimes(timing) {
+  const stack = make("div", { class: "stack", "aria-hidden": "true" });
   const list = make("dl", { class: "times" });
-  for (const [name, title] of PARTS) {
+  for (const [name, title] of STAGES) {
     const part = make("span", { class: name });
     part.style.flexGrow = timing[name] / timing.total;
-    whole.append(part);
+    stack.append(part);
     list.append(
       make("div", { class: name }, make("dt", {}, title), make("dd", {}, milliseconds(timing[name]))),
     );
   }
-  const total = make("p", { class: "total" }, "Time to the answer ", make("strong", {}, milliseconds(timing.total)));
-  return make("div", { class: "timing" }, total, whole, list);
+  const total = make("p", { class: "total" }, "Response time ", make("strong", {}, milliseconds(timing.total)));
+  return make("div", { class: "timing" }, total, stack, list);
 }
 
-function verdict(answers) {
-  const [one, other] = answers.map(({ card, logits }) => ({ card, all: softmax(logits), first: ranked(card, logits)[0] }));
-  const points = 100 * Math.max(...one.all.map((probability, index) => Math.abs(probability - other.all[index])));
+/** Return an element that says whether two models predict the same label, and how much their probabilities differ. */
+function agreement(answers) {
+  const [one, other] = answers.map(({ card, logits }) => {
+    return { card, probabilities: softmax(logits), first: topLabels(card, logits)[0] };
+  });
+  const differences = one.probabilities.map((value, index) => Math.abs(value - other.probabilities[index]));
+  const points = 100 * Math.max(...differences);
   const isSame = one.first.label === other.first.label;
-  const name = ({ card }, others) => (card.precision === others.card.precision ? card.name : card.precision.toUpperCase());
-  const said = isSame
-    ? `Both answer ${one.first.label}.`
-    : `They differ: ${name(one, other)} answers ${one.first.label}, ${name(other, one)} answers ${other.first.label}.`;
+  const hasSamePrecision = one.card.precision === other.card.precision;
+  const name = ({ card }) => (hasSamePrecision ? card.name : card.precision.toUpperCase());
+  const summary = isSame
+    ? `Both models predict ${one.first.label}.`
+    : `The models differ: ${name(one)} predicts ${one.first.label}, ${name(other)} predicts ${other.first.label}.`;
   return make(
     "p",
-    { class: `verdict ${isSame ? "agree" : "differ"}` },
-    make("strong", {}, said),
-    ` Their probabilities are at most ${points < 0.05 ? "0.05" : points.toFixed(1)} points apart.`,
+    { class: `agreement ${isSame ? "agree" : "differ"}` },
+    make("strong", {}, summary),
+    ` Their probabilities differ by at most ${points < 0.05 ? "0.05" : points.toFixed(1)} percentage points.`,
   );
 }

@@ -1,67 +1,66 @@
-// The page: which model, which image, and what is asked of the server when.
+// The entry point of the page: selects a model and an image, and shows the model's answer.
 
-import { shownAnswers, spokenAnswers } from "./answer.js";
-import { camera, hasCamera } from "./camera.js";
-import { shownCard } from "./card.js";
+import { describeAnswers, renderAnswers } from "./answer.js";
+import { hasCamera, setUpCamera } from "./camera.js";
+import { renderCard } from "./card.js";
 import { Pad } from "./drawing.js";
 import { byId, make } from "./elements.js";
-import { frameOf, framed } from "./framing.js";
-import { enterKey } from "./key.js";
+import { frameFor, renderDrawing } from "./framing.js";
+import { promptForKey } from "./key.js";
 import { Models } from "./models.js";
-import { photographs } from "./photo.js";
-import { Gone, Refused, infer, onKeyNeeded } from "./server.js";
-import { tabs } from "./tabs.js";
-import { theme } from "./theme.js";
-import { watch } from "./watching.js";
+import { setUpPhotos } from "./photo.js";
+import { ConnectionError, StatusError, infer, setKeyPrompt } from "./server.js";
+import { setUpTabs } from "./tabs.js";
+import { setUpTheme } from "./theme.js";
+import { poll } from "./watching.js";
 
-const STROKES_BELONG_TOGETHER_MS = 350;
+const STROKE_PAUSE_MS = 350; // A drawing is complete after this pause.
 
 const models = new Models();
 let selected = "";
-let picture = null; // what the answer is about: {kind: "drawing"}, or {kind: "file", file}
-let question = 0; // counts up, so that an answer to an older one is not shown
-let isUnanswered = false; // the server was gone when it was asked, or no model was ready
+let input = null; // The image to classify: {kind: "drawing"}, {kind: "file", file} or null.
+let latestRun = 0; // The number of the latest run. The page ignores the results of earlier runs.
+let needsRetry = false; // Whether to classify again, because the connection failed or no model was ready.
+let pauseTimer = 0;
 
-onKeyNeeded(enterKey);
-theme(byId("theme"));
+setKeyPrompt(promptForKey);
+setUpTheme(byId("theme"));
 
-const pad = new Pad(byId("pad"), drawn);
-const stopCamera = hasCamera() ? camera((file) => see({ kind: "file", file })) : () => {};
+const pad = new Pad(byId("pad"), onDrawingChange);
+const stopCamera = hasCamera() ? setUpCamera((file) => setInput({ kind: "file", file })) : () => {};
 byId("tab-camera").hidden = !hasCamera();
-const showPanel = tabs(byId("tabs"), (id) => id !== "camera" && stopCamera());
-photographs((file) => {
+const showPanel = setUpTabs(byId("tabs"), (id) => id !== "camera" && stopCamera());
+setUpPhotos((file) => {
   showPanel("photo");
-  see({ kind: "file", file });
+  setInput({ kind: "file", file });
 });
 byId("clear").addEventListener("click", () => pad.clear());
 byId("pad").addEventListener("pointerdown", () => {
   byId("paper-hint").hidden = true;
 });
 byId("model").addEventListener("change", (event) => select(event.target.value));
-showNothing();
-watch(models, { onModels: showModels, onThere: () => isUnanswered && answer() });
+showPlaceholder();
+poll(models, { onModelsChange: showModels, onConnected: () => needsRetry && classify() });
 
-let waiting = 0;
-
-function drawn() {
-  clearTimeout(waiting);
+function onDrawingChange() {
+  clearTimeout(pauseTimer);
   byId("clear").disabled = pad.strokes.length === 0;
   if (pad.strokes.length > 0) {
-    waiting = setTimeout(() => pad.isBusy || see({ kind: "drawing" }), STROKES_BELONG_TOGETHER_MS);
+    pauseTimer = setTimeout(() => pad.isDrawing || setInput({ kind: "drawing" }), STROKE_PAUSE_MS);
     return;
   }
-  byId("sent").hidden = true;
+  byId("model-input").hidden = true;
   byId("paper-hint").hidden = false;
-  if (picture?.kind === "drawing") {
-    picture = null;
-    question++;
-    showNothing();
+  if (input?.kind === "drawing") {
+    input = null;
+    latestRun++;
+    showPlaceholder();
   }
 }
 
-function see(next) {
-  picture = next;
-  answer();
+function setInput(next) {
+  input = next;
+  classify();
 }
 
 function showModels() {
@@ -71,20 +70,21 @@ function showModels() {
   list.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
   list.disabled = names.length === 0;
   if (names.length === 0) list.append(make("option", {}, "No model is ready"));
-  showTroubled();
+  showProblems();
   if (names.includes(selected)) list.value = selected;
   else if (names.length > 0) select(names[0]);
   if (names.length > 0) showCard();
   else byId("card").replaceChildren(make("p", { class: "hint" }, "No model is ready."));
 }
 
-function showTroubled() {
-  const troubled = models.troubled();
-  byId("waiting").hidden = troubled.length === 0;
-  byId("waiting").replaceChildren(
-    ...troubled.map(({ name, state, reason }) =>
-      make("li", {}, make("strong", {}, name), ` ${state === "READY" ? "answers" : `is ${state.toLowerCase()}`}: ${reason}`),
-    ),
+function showProblems() {
+  const problems = models.problems();
+  byId("model-problems").hidden = problems.length === 0;
+  byId("model-problems").replaceChildren(
+    ...problems.map(({ name, state, reason }) => {
+      const status = state === "READY" ? "is ready, with a problem" : `is ${state.toLowerCase()}`;
+      return make("li", {}, make("strong", {}, name), ` ${status}: ${reason}`);
+    }),
   );
 }
 
@@ -94,58 +94,60 @@ function select(name) {
   const card = models.card(name);
   if (isFirst && card !== null && card.image[2] !== 1) showPanel("photo");
   showCard();
-  if (picture !== null) answer();
+  if (input !== null) classify();
 }
 
 function showCard() {
   const card = models.card(selected);
-  if (card !== null) byId("card").replaceChildren(...shownCard(card));
+  if (card !== null) byId("card").replaceChildren(...renderCard(card));
 }
 
-function showNothing() {
+function showPlaceholder() {
+  const text = "Draw or choose an image. The answer appears automatically.";
   byId("failure").replaceChildren();
-  byId("spoken").textContent = "";
-  byId("answer").replaceChildren(make("p", { class: "empty" }, "Draw something, or show a photograph: the answer comes by itself."));
+  byId("announcement").textContent = "";
+  byId("answer").replaceChildren(make("p", { class: "empty" }, text));
 }
 
-/** Ask the model, and its sibling where there is one, one after the other, so that neither slows the other down. */
-async function answer() {
-  const mine = ++question;
-  const cards = models.together(selected);
-  isUnanswered = picture !== null && cards.length === 0; // until a model is ready
-  if (picture === null || cards.length === 0) return;
+/** Classify the image with the selected model and its sibling, one after the other so that they do not compete. */
+async function classify() {
+  const run = ++latestRun;
+  const cards = models.withSibling(selected);
+  needsRetry = input !== null && cards.length === 0; // No model is ready yet.
+  if (input === null || cards.length === 0) return;
   byId("answer").setAttribute("aria-busy", "true");
   try {
     const answers = [];
     for (const card of cards) answers.push({ card, ...(await infer(card.name, await imageFor(card))) });
-    if (mine !== question) return;
+    if (run !== latestRun) return;
     byId("failure").replaceChildren();
-    byId("answer").replaceChildren(...shownAnswers(answers));
-    byId("spoken").textContent = spokenAnswers(answers);
+    byId("answer").replaceChildren(...renderAnswers(answers));
+    byId("announcement").textContent = describeAnswers(answers);
   } catch (error) {
-    if (mine === question) showFailure(error);
+    if (run === latestRun) showFailure(error);
   } finally {
-    if (mine === question) byId("answer").setAttribute("aria-busy", "false");
+    if (run === latestRun) byId("answer").setAttribute("aria-busy", "false");
   }
 }
 
+/** Return the image file to send to a card's model. */
 async function imageFor(card) {
-  if (picture.kind === "file") return picture.file;
-  const image = await framed(pad.strokes, frameOf(card));
-  const sent = byId("sent");
-  URL.revokeObjectURL(sent.src);
-  sent.src = URL.createObjectURL(image);
-  sent.hidden = false;
+  if (input.kind === "file") return input.file;
+  const image = await renderDrawing(pad.strokes, frameFor(card));
+  const preview = byId("model-input");
+  URL.revokeObjectURL(preview.src);
+  preview.src = URL.createObjectURL(image);
+  preview.hidden = false;
   return image;
 }
 
 function showFailure(error) {
-  isUnanswered = error instanceof Gone;
+  needsRetry = error instanceof ConnectionError;
   byId("answer").replaceChildren();
-  byId("spoken").textContent = "";
+  byId("announcement").textContent = "";
   byId("failure").replaceChildren(make("p", {}, error.message));
-  if (error instanceof Refused && error.status < 500) return; // the same again would get the same answer
-  const again = make("button", { type: "button" }, "Try again");
-  again.addEventListener("click", answer);
-  byId("failure").append(again);
+  if (error instanceof StatusError && error.status < 500) return; // The same request would fail again.
+  const button = make("button", { type: "button" }, "Try again");
+  button.addEventListener("click", classify);
+  byId("failure").append(button);
 }

@@ -1,20 +1,22 @@
-// The camera: one picture at a time, and off whenever it is out of sight. Browsers offer it in secure contexts only.
+// The camera tab. It takes one photo at a time, and stops the camera when the tab or the page is hidden.
+//
+// Browsers allow the camera only in secure contexts.
 
 import { byId } from "./elements.js";
 
 const QUALITY = 0.92;
 const START = "Start the camera";
-const PRIVATE = "The picture goes to this server only.";
+const PRIVACY = "The page sends the photo to this server only.";
 
-/** Whether this browser may have a camera here. */
+/** Return whether the browser supports a camera on this page. */
 export function hasCamera() {
   return window.isSecureContext && typeof navigator.mediaDevices?.getUserMedia === "function";
 }
 
-/** Make the camera's panel work; `onPicture` gets each picture as a JPEG. Returns what switches the camera off. */
-export function camera(onPicture) {
+/** Set up the camera panel. Calls `onPhoto` with each photo, a JPEG file. Returns a function that stops the camera. */
+export function setUpCamera(onPhoto) {
   const video = byId("video");
-  const button = byId("shoot");
+  const button = byId("camera-button");
   const hint = byId("camera-hint");
   let stream = null;
 
@@ -24,20 +26,20 @@ export function camera(onPicture) {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       video.srcObject = stream;
       await video.play();
-      button.textContent = "Take the picture";
-      hint.textContent = PRIVATE;
+      button.textContent = "Take a photo";
+      hint.textContent = PRIVACY;
     } catch (error) {
       stop();
-      hint.textContent = REASONS[error.name] ?? "The camera cannot be started.";
+      hint.textContent = REASONS[error.name] ?? "The camera does not start.";
     }
     button.disabled = false;
   }
 
-  function shoot() {
+  function takePhoto() {
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
     canvas.getContext("2d").drawImage(video, 0, 0);
-    canvas.toBlob((blob) => blob && onPicture(blob), "image/jpeg", QUALITY);
+    canvas.toBlob((blob) => blob && onPhoto(blob), "image/jpeg", QUALITY);
   }
 
   function stop() {
@@ -46,13 +48,13 @@ export function camera(onPicture) {
     button.textContent = START;
   }
 
-  button.addEventListener("click", () => (stream === null ? start() : shoot()));
+  button.addEventListener("click", () => (stream === null ? start() : takePhoto()));
   document.addEventListener("visibilitychange", () => document.hidden && stop());
   return stop;
 }
 
 const REASONS = {
-  NotAllowedError: "The camera may not be used here: allow it in the browser's settings.",
-  NotFoundError: "There is no camera.",
-  NotReadableError: "The camera is in use elsewhere.",
+  NotAllowedError: "The browser blocks the camera. Allow it in the browser's settings.",
+  NotFoundError: "The browser found no camera.",
+  NotReadableError: "Another application uses the camera.",
 };

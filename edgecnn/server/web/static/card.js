@@ -1,17 +1,17 @@
-// A model's card: what it is, what runs it here, and what was proven of it.
+// The model card: the facts about a model, its engine, its self-test on this machine, and its proof.
 
 import { chip } from "./answer.js";
 import { bar, make } from "./elements.js";
 import { count, error, percent, size } from "./wording.js";
 
-const SHORT = 12; // characters of a digest
+const SHORT_DIGEST = 12; // characters
 
-/** Return a model's card as elements. */
-export function shownCard(card) {
+/** Return the elements of a model's card. */
+export function renderCard(card) {
   const [height, width, channels] = card.image;
   const { engine } = card;
   return [
-    make("p", { class: "who" }, make("span", { class: "name" }, card.name), chip(card.precision)),
+    make("p", { class: "model-title" }, make("span", { class: "name" }, card.name), chip(card.precision)),
     make(
       "dl",
       { class: "facts" },
@@ -20,12 +20,12 @@ export function shownCard(card) {
       ...fact("Classes", String(card.labels.length)),
       ...fact("Model size", size(card.size_bytes)),
       ...fact("Multiply-adds", card.macs === null ? "not counted" : count(card.macs)),
-      ...fact("Engine", `${engine.name} ${short(engine.version)}`),
+      ...fact("Engine", `${engine.name} ${shortVersion(engine.version)}`),
       ...fact("Runs on", runsOn(engine)),
-      ...fact("Made", card.created.slice(0, 10)),
+      ...fact("Created", card.created.slice(0, 10)),
     ),
-    make("div", { class: "proofs" }, selfTest(card.self_test), proof(card.proof)),
-    digest(card.digest),
+    make("div", { class: "proofs" }, renderSelfTest(card.self_test), renderProof(card.proof)),
+    renderDigest(card.digest),
   ];
 }
 
@@ -34,41 +34,47 @@ function fact(name, value) {
 }
 
 function runsOn({ device, threads, instances }) {
-  const together = instances > 1 ? `, ${instances} runs at once` : "";
-  return `${device}, ${threads} thread${threads === 1 ? "" : "s"}${together}`;
+  return `${device}, ${threads} thread${threads === 1 ? "" : "s"}${instances > 1 ? `, ${instances} instances` : ""}`;
 }
 
-function short(version) {
+function shortVersion(version) {
   return version.split("-")[0];
 }
 
-function selfTest(selfTest) {
-  const files = selfTest.encoded > 0 ? `, ${selfTest.encoded} of them decoded from files` : "";
+function renderSelfTest(selfTest) {
+  const { encoded } = selfTest;
+  const files = encoded > 0 ? ` and decoded ${encoded} image file${encoded === 1 ? "" : "s"}` : "";
   return make(
     "div",
-    { class: `self-test ${selfTest.holds ? "holds" : "fails"}` },
-    make("h3", {}, selfTest.holds ? "Proven on this machine" : "Not proven on this machine"),
-    make("p", {}, `${selfTest.images} images with known answers were run here before the first request${files}.`),
+    { class: `self-test ${selfTest.holds ? "passed" : "failed"}` },
+    make("h3", {}, `Self-test ${selfTest.holds ? "passed" : "failed"} on this machine`),
+    make("p", {}, `The server ran ${selfTest.images} images of the self-test${files} before the first request.`),
     bar(selfTest.tolerance > 0 ? selfTest.max_error / selfTest.tolerance : 0, "gauge"),
-    make("p", { class: "ends" }, "Largest error ", make("strong", {}, error(selfTest.max_error)), ` of ${error(selfTest.tolerance)} allowed`),
+    make(
+      "p",
+      {},
+      "Largest error ",
+      make("strong", {}, error(selfTest.max_error)),
+      `, tolerance ${error(selfTest.tolerance)}`,
+    ),
   );
 }
 
-function proof(proof) {
-  const head = ["Engine", "Original", "This model", "Same answer"];
+function renderProof(proof) {
+  const head = ["Engine", "Reference", "Bundle", "Agreement"];
   const rows = proof.engines.map((each) =>
     make(
       "tr",
       {},
-      make("th", { scope: "row" }, `${each.name} ${short(each.version)}`),
-      ...[each.reference_top1, each.top1, each.agreement].map((value) => make("td", {}, known(value))),
+      make("th", { scope: "row" }, `${each.name} ${shortVersion(each.version)}`),
+      ...[each.reference_top1, each.top1, each.agreement].map((value) => make("td", {}, percentOrDash(value))),
     ),
   );
   const { source, split, images } = proof.data;
   return make(
     "div",
     { class: "proof" },
-    make("h3", { id: "proof-title" }, "Proven when it was built"),
+    make("h3", { id: "proof-title" }, "Proof at build time"),
     make("p", {}, `Top-1 accuracy on ${images} images: ${source}, ${split}.`),
     make(
       "div",
@@ -83,28 +89,28 @@ function proof(proof) {
   );
 }
 
-function known(fraction) {
+function percentOrDash(fraction) {
   return fraction === null ? "–" : percent(fraction, 2);
 }
 
-function digest(whole) {
-  const shown = make("code", { title: whole }, `${whole.slice(0, SHORT)}…`);
-  const line = make("p", { class: "digest" }, make("span", { class: "hint" }, "Digest"), shown);
+function renderDigest(digest) {
+  const code = make("code", { title: digest }, `${digest.slice(0, SHORT_DIGEST)}…`);
+  const line = make("p", { class: "digest" }, make("span", { class: "hint" }, "Digest"), code);
   if (!navigator.clipboard) {
-    shown.textContent = whole; // outside secure contexts there is no clipboard: it can be marked and copied by hand
+    code.textContent = digest; // Insecure contexts have no clipboard API. Users select and copy the text.
     return line;
   }
-  const button = make("button", { type: "button", class: "quiet" }, "Copy");
+  const button = make("button", { type: "button", class: "secondary" }, "Copy");
   button.setAttribute("aria-label", "Copy the bundle's digest");
-  const said = make("span", { class: "hint", role: "status" });
+  const status = make("span", { class: "hint", role: "status" });
   button.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(whole);
-      said.textContent = "Copied";
+      await navigator.clipboard.writeText(digest);
+      status.textContent = "Copied";
     } catch {
-      said.textContent = whole;
+      status.textContent = digest;
     }
   });
-  line.append(button, said);
+  line.append(button, status);
   return line;
 }

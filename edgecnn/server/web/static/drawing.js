@@ -1,6 +1,6 @@
-// The drawing area: white strokes on black, kept as lines so that they can be drawn again at any size.
+// The drawing area. It shows white strokes on black, and stores them as lines to redraw them at any size.
 
-const STROKE = 0.075; // of the side: a felt pen
+const STROKE = 0.075; // stroke width, as a share of the side
 
 /** A square canvas to draw on with a mouse, a finger or a pen. */
 export class Pad {
@@ -9,27 +9,27 @@ export class Pad {
   #current = null;
   #onChange;
 
-  /** Take the pointer's strokes; `onChange` is called after each, and after clearing. */
+  /** Record the strokes on a canvas. Calls `onChange` after each stroke and after `clear`. */
   constructor(canvas, onChange) {
     this.#canvas = canvas;
     this.#onChange = onChange;
     canvas.addEventListener("pointerdown", (event) => this.#begin(event));
-    canvas.addEventListener("pointermove", (event) => this.#go(event));
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.#end());
+    canvas.addEventListener("pointermove", (event) => this.#extend(event));
+    for (const type of ["pointerup", "pointercancel"]) canvas.addEventListener(type, () => this.#end());
     new ResizeObserver(() => this.#paint()).observe(canvas);
   }
 
-  /** Lines of points {x, y}, 0 to 1. */
+  /** The strokes. Each is a list of points {x, y}, from 0 to 1. */
   get strokes() {
     return this.#strokes;
   }
 
-  /** Whether a stroke is being drawn. */
-  get isBusy() {
+  /** Whether the user is drawing a stroke. */
+  get isDrawing() {
     return this.#current !== null;
   }
 
-  /** Begin anew. */
+  /** Remove all strokes. */
   clear() {
     this.#strokes = [];
     this.#current = null;
@@ -45,7 +45,7 @@ export class Pad {
     this.#paint();
   }
 
-  #go(event) {
+  #extend(event) {
     if (this.#current?.id !== event.pointerId) return;
     for (const each of event.getCoalescedEvents?.() ?? []) this.#current.points.push(this.#point(each));
     this.#current.points.push(this.#point(event));
@@ -68,12 +68,12 @@ export class Pad {
     if (this.#canvas.width !== side) this.#canvas.width = this.#canvas.height = side;
     const context = this.#canvas.getContext("2d");
     context.clearRect(0, 0, side, side);
-    trace(context, this.#strokes, (point) => ({ x: point.x * side, y: point.y * side }), STROKE * side);
+    drawStrokes(context, this.#strokes, (point) => ({ x: point.x * side, y: point.y * side }), STROKE * side);
   }
 }
 
-/** Draw lines in white, each point where `place` puts it. */
-export function trace(context, strokes, place, width) {
+/** Draw strokes in white. `place` converts a point of a stroke to a point of the canvas. */
+export function drawStrokes(context, strokes, place, width) {
   context.strokeStyle = "#fff";
   context.lineWidth = width;
   context.lineCap = context.lineJoin = "round";

@@ -1,29 +1,29 @@
-// Elements of the page, made from values. Text becomes text and never markup: labels and errors come from elsewhere.
+// Functions that find and create elements. Strings become text, never markup: labels and errors are untrusted input.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Return the element with an id, which the page has. */
+/** Return the element with an id. */
 export function byId(id) {
   return document.getElementById(id);
 }
 
-/** Return a new element with attributes; strings among the children become text. */
+/** Return a new HTML element with attributes and children. String children become text. */
 export function make(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
+  return fill(document.createElement(tag), attributes, children);
 }
 
-/** Return a new element of a drawing. */
-export function draw(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, tag), attributes, children);
+/** Return a new SVG element with attributes and children. */
+export function makeSvg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-function filled(element, attributes, children) {
+function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...children);
   return element;
 }
 
-/** Return a bar of which a share, 0 to 1, is filled; for eyes only, the number stands beside it. */
+/** Return a bar that is filled to a share from 0 to 1. Screen readers skip it and read the number next to it. */
 export function bar(share, kind = "") {
   const inner = make("span", { class: "fill" });
   inner.style.setProperty("--share", Math.min(Math.max(share, 0), 1));

@@ -1,31 +1,32 @@
-// A drawing as the images are that a model has learned from: size, place and thickness of the digit.
+// Converts a drawing to the format of a model's training images: size, position and thickness of the digit.
 //
-// A network that has seen only digits of one size knows no other. MNIST's fill 20 of 28 pixels and are centred by their
-// mass (LeCun et al. 1998, section III.A). scikit-learn's fill their 8 pixels from top to bottom, and each has about the
-// same ink, 0.31 of the square, a 1 as much as an 8 (measured over all 1797): the thickness follows from that. Slightly
-// more ink than theirs was recognised best.
+// A network recognises only digits of the size in its training images. MNIST digits fill 20 of 28 pixels, and their
+// centre of mass is the centre of the image (LeCun et al. 1998, section III.A). scikit-learn digits fill their 8 pixels
+// from top to bottom. Their ink, the mean grey value as a share of white, is about 0.31 for every digit from 0 to 9
+// (measured on all 1797 images). The stroke width of a drawing follows from its ink. Slightly more ink gave the best
+// accuracy.
 
-import { trace } from "./drawing.js";
+import { drawStrokes } from "./drawing.js";
 
-const FINEST = 448; // pixels in each direction, about, before they are averaged to those of the image
+const CANVAS_SIDE = 448; // approximate side of the canvas, in pixels, before it is reduced to the image size
 
 const FRAMES = {
   digits: { side: 8, box: 8, ink: 0.33, isByMass: false },
   mnist: { side: 28, box: 20, stroke: 2.6, isByMass: true },
 };
 
-/** How drawings are framed for a model, by its card. */
-export function frameOf(card) {
-  const known = FRAMES[card.proof.data.source];
-  if (known !== undefined) return known;
+/** Return the format of drawings for a card's model. */
+export function frameFor(card) {
+  const frame = FRAMES[card.proof.data.source];
+  if (frame !== undefined) return frame;
   const side = Math.min(card.image[0], card.image[1]);
   const { mnist } = FRAMES;
   return { side, box: (mnist.box * side) / mnist.side, stroke: (mnist.stroke * side) / mnist.side, isByMass: true };
 }
 
-/** Return a drawing as a PNG file for a model. */
-export function framed(strokes, frame) {
-  const pixels = rendered(strokes, frame);
+/** Return a drawing as a PNG file in a frame's format. */
+export function renderDrawing(strokes, frame) {
+  const pixels = renderPixels(strokes, frame);
   const canvas = new OffscreenCanvas(frame.side, frame.side);
   const image = new ImageData(frame.side, frame.side);
   pixels.forEach((value, index) => image.data.set([value, value, value, 255], 4 * index));
@@ -33,59 +34,63 @@ export function framed(strokes, frame) {
   return canvas.convertToBlob({ type: "image/png" });
 }
 
-function rendered(strokes, frame) {
-  if (frame.stroke !== undefined) return averaged(strokes, frame, frame.stroke);
+/** Return grey values, row by row. Without a fixed stroke width, search for the one that gives the frame's ink. */
+function renderPixels(strokes, frame) {
+  if (frame.stroke !== undefined) return renderWithWidth(strokes, frame, frame.stroke);
   let [thin, thick] = [0.05 * frame.side, 0.5 * frame.side];
   for (let step = 0; step < 7; step++) {
-    const stroke = (thin + thick) / 2;
-    const pixels = averaged(strokes, frame, stroke);
+    const width = (thin + thick) / 2;
+    const pixels = renderWithWidth(strokes, frame, width);
     const ink = pixels.reduce((sum, value) => sum + value, 0) / (255 * pixels.length);
-    [thin, thick] = ink < frame.ink ? [stroke, thick] : [thin, stroke];
+    [thin, thick] = ink < frame.ink ? [width, thick] : [thin, width];
   }
-  return averaged(strokes, frame, (thin + thick) / 2);
+  return renderWithWidth(strokes, frame, (thin + thick) / 2);
 }
 
-/** Draw with one thickness, in pixels of the image; returns grey values, row by row. */
-function averaged(strokes, frame, stroke) {
-  const times = fineness(frame);
-  const fine = frame.side * times;
-  const canvas = new OffscreenCanvas(fine, fine);
+/** Return grey values, row by row, for a stroke width in pixels of the image. */
+function renderWithWidth(strokes, frame, width) {
+  const scale = canvasScale(frame);
+  const side = frame.side * scale;
+  const canvas = new OffscreenCanvas(side, side);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  const place = placing(strokes, frame, stroke);
-  trace(context, strokes, place({ x: 0, y: 0 }), stroke * times);
+  const placement = placementFor(strokes, frame, width);
+  drawStrokes(context, strokes, placement({ x: 0, y: 0 }), width * scale);
   if (frame.isByMass) {
-    const centre = centreOf(context.getImageData(0, 0, fine, fine));
-    context.clearRect(0, 0, fine, fine);
-    trace(context, strokes, place({ x: fine / 2 - centre.x, y: fine / 2 - centre.y }), stroke * times);
+    const centre = centreOfMass(context.getImageData(0, 0, side, side));
+    context.clearRect(0, 0, side, side);
+    drawStrokes(context, strokes, placement({ x: side / 2 - centre.x, y: side / 2 - centre.y }), width * scale);
   }
-  return shrunk(context.getImageData(0, 0, fine, fine), frame.side, times);
+  return reduce(context.getImageData(0, 0, side, side), frame.side, scale);
 }
 
-/** Return what puts the drawing's box into the middle, scaled to the frame, and then moves it, but not out of the image. */
-function placing(strokes, frame, stroke) {
+/**
+ * Return a function from a shift to a placement. The placement scales the drawing to the frame's box, centres it, and
+ * moves it by the shift. It limits the shift so that the drawing stays inside the image.
+ */
+function placementFor(strokes, frame, width) {
   const points = strokes.flat();
   const [xs, ys] = [points.map((point) => point.x), points.map((point) => point.y)];
   const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-  const times = fineness(frame);
-  const fine = frame.side * times;
-  const room = Math.max(1, (frame.box - stroke) * times);
+  const pixels = canvasScale(frame);
+  const side = frame.side * pixels;
+  const room = Math.max(1, (frame.box - width) * pixels);
   const scale = room / Math.max(right - left, bottom - top, 0.02);
-  const free = (extent) => Math.max(0, (fine - scale * extent - stroke * times) / 2);
-  const within = (value, limit) => Math.min(Math.max(value, -limit), limit);
+  const margin = (extent) => Math.max(0, (side - scale * extent - width * pixels) / 2);
+  const clamp = (value, limit) => Math.min(Math.max(value, -limit), limit);
   return (shift) => {
-    const dx = fine / 2 + within(shift.x, free(right - left));
-    const dy = fine / 2 + within(shift.y, free(bottom - top));
+    const dx = side / 2 + clamp(shift.x, margin(right - left));
+    const dy = side / 2 + clamp(shift.y, margin(bottom - top));
     const [cx, cy] = [(left + right) / 2, (top + bottom) / 2];
     return ({ x, y }) => ({ x: scale * (x - cx) + dx, y: scale * (y - cy) + dy });
   };
 }
 
-/** How many pixels are drawn for one of the image, in each direction. */
-function fineness(frame) {
-  return Math.max(2, Math.floor(FINEST / frame.side));
+/** Return the number of canvas pixels for one pixel of the image, in each direction. */
+function canvasScale(frame) {
+  return Math.max(2, Math.floor(CANVAS_SIDE / frame.side));
 }
 
-function centreOf({ data, width }) {
+function centreOfMass({ data, width }) {
   let [mass, x, y] = [0, 0, 0];
   for (let index = 3; index < data.length; index += 4) {
     if (data[index] === 0) continue;
@@ -97,12 +102,13 @@ function centreOf({ data, width }) {
   return mass === 0 ? { x: width / 2, y: width / 2 } : { x: x / mass, y: y / mass };
 }
 
-function shrunk({ data, width }, side, times) {
+/** Return the mean of each block of `scale` × `scale` pixels, row by row. */
+function reduce({ data, width }, side, scale) {
   const sums = new Float64Array(side * side);
   for (let index = 3; index < data.length; index += 4) {
     const pixel = (index - 3) / 4;
-    const row = Math.floor(pixel / width / times);
-    sums[row * side + Math.floor((pixel % width) / times)] += data[index];
+    const row = Math.floor(pixel / width / scale);
+    sums[row * side + Math.floor((pixel % width) / scale)] += data[index];
   }
-  return Array.from(sums, (sum) => Math.round(sum / (times * times)));
+  return Array.from(sums, (sum) => Math.round(sum / (scale * scale)));
 }

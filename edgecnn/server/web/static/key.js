@@ -1,25 +1,25 @@
-// The dialog that asks for the API key.
+// The dialog that requests the API key.
 
 import { byId } from "./elements.js";
 
-/** Ask until something is entered; says so where a key was refused before. */
-export function enterKey(wasRefused) {
+/** Open the dialog and return a promise of the key. Shows an error if the server rejected the previous key. */
+export function promptForKey(wasRejected) {
   const dialog = byId("key-dialog");
   const field = byId("key");
-  byId("key-error").textContent = wasRefused ? "The server does not accept this key." : "";
-  field.setAttribute("aria-invalid", String(wasRefused));
+  byId("key-error").textContent = wasRejected ? "The server does not accept this key." : "";
+  field.setAttribute("aria-invalid", String(wasRejected));
   field.value = "";
   if (!dialog.open) dialog.showModal();
   field.focus();
   return new Promise((resolve) => {
-    const entered = (event) => {
+    const onSubmit = (event) => {
       event.preventDefault();
-      byId("key-form").removeEventListener("submit", entered);
+      byId("key-form").removeEventListener("submit", onSubmit);
       dialog.close();
       resolve(field.value.trim());
       field.value = "";
     };
-    byId("key-form").addEventListener("submit", entered);
-    dialog.oncancel = (event) => event.preventDefault(); // without a key there is nothing to go back to
+    byId("key-form").addEventListener("submit", onSubmit);
+    dialog.oncancel = (event) => event.preventDefault(); // The page does not work without a key.
   });
 }

@@ -1,7 +1,7 @@
-// What the browser keeps for the page: it may be set to keep nothing, and the page works all the same.
+// Access to the browser's storage. The page also works if the browser blocks storage.
 
-/** Return what is kept in `localStorage` or `sessionStorage`, or null. */
-export function recall(storage, name) {
+/** Return a value from `localStorage` or `sessionStorage`, or null. */
+export function load(storage, name) {
   try {
     return window[storage].getItem(name);
   } catch {
@@ -9,11 +9,11 @@ export function recall(storage, name) {
   }
 }
 
-/** Keep something in `localStorage`, or in `sessionStorage` for this tab only. */
-export function keep(storage, name, value) {
+/** Save a value in `localStorage`, or in `sessionStorage` for this tab only. */
+export function save(storage, name, value) {
   try {
     window[storage].setItem(name, value);
   } catch {
-    // Then it is forgotten with the page.
+    // The browser blocks storage. The value is lost when the page closes.
   }
 }

@@ -1,46 +1,50 @@
-// The models of the server: which are ready, what their cards say, and which were made of one reference.
+// The models of the server: their states, their cards, and which models have the same reference.
 
-import { Refused, askJson } from "./server.js";
+import { StatusError, requestJson } from "./server.js";
 
-/** All models of the server, as it has last said. */
+/** The models of the server, as of the last refresh. */
 export class Models {
   #entries = [];
   #cards = new Map();
 
-  /** Ask again; returns whether anything has changed. */
+  /** Fetch the models and the cards of new versions. Returns whether the models changed. */
   async refresh() {
-    const entries = await askJson("v2/repository/index", { method: "POST" });
+    const entries = await requestJson("v2/repository/index", { method: "POST" });
     const hasChanged = JSON.stringify(entries) !== JSON.stringify(this.#entries);
     this.#entries = entries;
     for (const { name, version } of this.ready()) {
-      if (this.#cards.get(name)?.version !== version) await this.#read(name);
+      if (this.#cards.get(name)?.version !== version) await this.#fetchCard(name);
     }
     return hasChanged;
   }
 
-  /** Forget the cards: the server was away, and may have come back with other bundles. */
-  forget() {
+  /** Remove all models and cards. After a restart, the server may serve other bundles. */
+  clear() {
     this.#cards.clear();
     this.#entries = [];
   }
 
-  /** Those that answer. */
+  /** Return the models that are ready. */
   ready() {
     return this.#entries.filter((entry) => entry.state === "READY");
   }
 
-  /** Those that have something to say: they do not answer, or not with their newest version. */
-  troubled() {
+  /** Return the models that are not ready, or for which the server reports a reason. */
+  problems() {
     return this.#entries.filter((entry) => entry.state !== "READY" || entry.reason);
   }
 
-  /** A model's card, or null. */
+  /** Return a model's card, or null. */
   card(name) {
     return this.#cards.get(name) ?? null;
   }
 
-  /** The model itself and, where one is served, another of the same reference, of another precision if there is one. */
-  together(name) {
+  /**
+   * Return the card of a model, and of one ready model with the same reference if there is one.
+   *
+   * A model of another precision has priority. An FP32 model comes first.
+   */
+  withSibling(name) {
     const card = this.card(name);
     if (card === null) return [];
     const siblings = this.ready()
@@ -50,12 +54,12 @@ export class Models {
     return sibling === undefined ? [card] : [card, sibling].sort(byPrecision);
   }
 
-  async #read(name) {
+  async #fetchCard(name) {
     try {
-      this.#cards.set(name, await askJson(`v2/models/${encodeURIComponent(name)}/card`));
+      this.#cards.set(name, await requestJson(`v2/models/${encodeURIComponent(name)}/card`));
     } catch (error) {
-      if (!(error instanceof Refused)) throw error; // it was unloaded meanwhile: the next look says so
-      this.#cards.delete(name);
+      if (!(error instanceof StatusError)) throw error;
+      this.#cards.delete(name); // The server unloaded the model. The next refresh shows its new state.
     }
   }
 }

@@ -1,46 +1,46 @@
-// A photograph: chosen, dropped anywhere on the page, or pasted. It is sent as it is; the server decodes it.
+// Photos from a file, a drop anywhere on the page, or the clipboard. The page sends the file unchanged.
 
 import { byId } from "./elements.js";
 
-/** Take photographs; `onPhoto` gets each as a file. */
-export function photographs(onPhoto) {
+/** Set up the photo panel, drop and paste. Calls `onPhoto` with each file. */
+export function setUpPhotos(onPhoto) {
   const file = byId("file");
   const drop = byId("drop");
 
-  function take(files) {
+  function use(files) {
     if (files.length === 0) return;
-    show(files[0]);
+    showPreview(files[0]);
     onPhoto(files[0]);
   }
 
   byId("choose").addEventListener("click", () => file.click());
   file.addEventListener("change", () => {
-    take([...file.files]);
-    file.value = ""; // so that the same file can be chosen again
+    use([...file.files]);
+    file.value = ""; // Without this, choosing the same file again fires no event.
   });
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
-    drop.classList.add("over");
+    drop.classList.add("dragover");
   });
   document.addEventListener("dragleave", (event) => {
-    if (event.relatedTarget === null) drop.classList.remove("over");
+    if (event.relatedTarget === null) drop.classList.remove("dragover");
   });
   document.addEventListener("drop", (event) => {
-    event.preventDefault(); // else the browser opens the file in place of the page
-    drop.classList.remove("over");
-    take([...event.dataTransfer.files]);
+    event.preventDefault(); // Without this, the browser leaves the page and opens the file.
+    drop.classList.remove("dragover");
+    use([...event.dataTransfer.files]);
   });
-  document.addEventListener("paste", (event) => take([...event.clipboardData.files]));
+  document.addEventListener("paste", (event) => use([...event.clipboardData.files]));
 }
 
-function show(photo) {
+function showPreview(photo) {
   const preview = byId("preview");
   URL.revokeObjectURL(preview.src);
   preview.src = URL.createObjectURL(photo);
   preview.hidden = false;
-  byId("invitation").hidden = true;
+  byId("drop-hint").hidden = true;
   preview.onerror = () => {
     preview.hidden = true;
-    byId("invitation").hidden = false;
+    byId("drop-hint").hidden = false;
   };
 }

@@ -1,87 +1,87 @@
-// Requests to the server that this page came from. What goes wrong becomes one sentence.
+// Requests to the server of this page. Every error has a message of one or two sentences for the user.
 //
-// The API key is kept for this tab only, and never shown.
+// The page keeps the API key for this tab only, and never shows it.
 
-import { keep, recall } from "./memory.js";
+import { load, save } from "./memory.js";
 
-const KEY = "edgecnn-api-key";
+const STORAGE_KEY = "edgecnn-api-key";
 
-/** The server has answered that it cannot, and why. */
-export class Refused extends Error {
+/** The server returned an error status. The message contains the reason. */
+export class StatusError extends Error {
   constructor(message, status) {
     super(message);
     this.status = status;
   }
 }
 
-/** The server has not answered. */
-export class Gone extends Error {}
+/** The connection to the server failed. */
+export class ConnectionError extends Error {}
 
-let key = recall("sessionStorage", KEY) ?? "";
-let asking = null;
-let askForKey = null;
+let apiKey = load("sessionStorage", STORAGE_KEY) ?? "";
+let pendingPrompt = null;
+let keyPrompt = null;
 
-/** Say how a person is asked for the key: takes whether one was refused, returns a promise of the next. */
-export function onKeyNeeded(ask) {
-  askForKey = ask;
+/** Set the function that requests an API key from the user: (wasRejected: boolean) => Promise<string>. */
+export function setKeyPrompt(prompt) {
+  keyPrompt = prompt;
 }
 
-/** Ask, and return the response where it is good; asks for the key where one is needed. */
-export async function ask(path, options = {}) {
+/** Send a request and return the successful response. Prompts for the API key if the server requires one. */
+export async function request(path, options = {}) {
   for (;;) {
-    const used = key;
-    const response = await send(path, options, used);
+    const usedKey = apiKey;
+    const response = await send(path, options, usedKey);
     if (response.status !== 401) {
-      if (!response.ok) throw new Refused(await reasonOf(response), response.status);
+      if (!response.ok) throw new StatusError(await errorMessage(response), response.status);
       return response;
     }
-    if (used === key) await newKey();
+    if (usedKey === apiKey) await updateKey();
   }
 }
 
-/** Ask for JSON. */
-export async function askJson(path, options = {}) {
-  return read(await ask(path, options));
+/** Send a request and return the parsed JSON response. */
+export async function requestJson(path, options = {}) {
+  return parseJson(await request(path, options));
 }
 
-/** Return a model's answer to an image file: its logits, and where the time went, in milliseconds. */
+/** Return a model's answer for an image file: {logits, timing}, with times in milliseconds. */
 export async function infer(model, image) {
-  const began = performance.now();
+  const start = performance.now();
   const response = await upload(`v2/models/${encodeURIComponent(model)}/infer`, image);
-  const { outputs } = await read(response);
-  const total = performance.now() - began;
-  return { logits: outputs[0].data, timing: timingOf(response.headers.get("Server-Timing") ?? "", total) };
+  const { outputs } = await parseJson(response);
+  const total = performance.now() - start;
+  return { logits: outputs[0].data, timing: parseTiming(response.headers.get("Server-Timing") ?? "", total) };
 }
 
 async function upload(path, image) {
   const headers = { "Content-Type": image.type.startsWith("image/") ? image.type : "image/jpeg" };
   try {
-    return await ask(path, { method: "POST", headers, body: image });
+    return await request(path, { method: "POST", headers, body: image });
   } catch (error) {
-    if (!(error instanceof Gone && (await isThere()))) throw error;
+    if (!(error instanceof ConnectionError && (await isLive()))) throw error;
     const megabytes = (image.size / 1e6).toFixed(1);
-    throw new Refused(`The server broke off the upload: the file may be too large (${megabytes} MB).`, 413);
+    throw new StatusError(`The server aborted the upload. The file may be too large (${megabytes} MB).`, 413);
   }
 }
 
-async function read(response) {
+async function parseJson(response) {
   try {
     return await response.json();
   } catch {
-    throw new Gone("The connection to the server broke off.");
+    throw new ConnectionError("The connection to the server failed.");
   }
 }
 
-async function send(path, options, used) {
-  const headers = { ...options.headers, ...(used ? { Authorization: `Bearer ${used}` } : {}) };
+async function send(path, options, key) {
+  const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
   try {
     return await fetch(path, { ...options, headers, cache: "no-store", credentials: "same-origin" });
   } catch {
-    throw new Gone("The server does not answer.");
+    throw new ConnectionError("The server does not respond.");
   }
 }
 
-async function isThere() {
+async function isLive() {
   try {
     return (await fetch("v2/health/live", { cache: "no-store" })).ok;
   } catch {
@@ -89,38 +89,38 @@ async function isThere() {
   }
 }
 
-async function reasonOf(response) {
+async function errorMessage(response) {
   try {
     const { error } = await response.json();
-    if (typeof error === "string" && error) return sentence(error);
+    if (typeof error === "string" && error) return toSentence(error);
   } catch {
-    // It is no JSON: something between here and the server has answered.
+    // The body is not JSON. A proxy may have sent this response.
   }
-  return `The server answered with status ${response.status}.`;
+  return `The server returned status ${response.status}.`;
 }
 
-function sentence(text) {
-  const first = text[0].toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(first) ? first : `${first}.`;
+function toSentence(text) {
+  const capitalized = text[0].toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(capitalized) ? capitalized : `${capitalized}.`;
 }
 
-function newKey() {
-  asking ??= askForKey(key !== "")
+function updateKey() {
+  pendingPrompt ??= keyPrompt(apiKey !== "")
     .then((entered) => {
-      key = entered;
-      keep("sessionStorage", KEY, entered);
+      apiKey = entered;
+      save("sessionStorage", STORAGE_KEY, entered);
     })
     .finally(() => {
-      asking = null;
+      pendingPrompt = null;
     });
-  return asking;
+  return pendingPrompt;
 }
 
-function timingOf(header, total) {
-  const parts = { decode: 0, queue: 0, inference: 0 };
+function parseTiming(header, total) {
+  const stages = { decode: 0, queue: 0, inference: 0 };
   for (const [, name, duration] of header.matchAll(/(\w+);dur=([\d.]+)/g)) {
-    if (name in parts) parts[name] = Number(duration);
+    if (name in stages) stages[name] = Number(duration);
   }
-  const network = Math.max(0, total - parts.decode - parts.queue - parts.inference);
-  return { ...parts, network, total };
+  const network = Math.max(0, total - stages.decode - stages.queue - stages.inference);
+  return { ...stages, network, total };
 }

@@ -1,8 +1,8 @@
-// Tabs as the ARIA Authoring Practices have them: arrow keys go from one to the next, and show it.
+// Tabs as in the ARIA Authoring Practices: the arrow keys select the next or previous tab and show its panel.
 
-/** Make a list of tabs work; `onShow` gets the id of the panel that is shown. Returns what shows a panel by its id. */
-export function tabs(list, onShow) {
-  const all = () => [...list.querySelectorAll("[role=tab]")].filter((tab) => !tab.hidden);
+/** Set up a tab list. Calls `onShow` with the id of each shown panel. Returns a function that shows a panel by id. */
+export function setUpTabs(list, onShow) {
+  const visibleTabs = () => [...list.querySelectorAll("[role=tab]")].filter((tab) => !tab.hidden);
 
   function show(id) {
     for (const tab of list.querySelectorAll("[role=tab]")) {
@@ -19,13 +19,13 @@ export function tabs(list, onShow) {
     if (tab) show(tab.getAttribute("aria-controls"));
   });
   list.addEventListener("keydown", (event) => {
-    const tabsNow = all();
-    const here = tabsNow.indexOf(event.target);
-    const last = tabsNow.length - 1;
-    const next = { ArrowRight: (here + 1) % tabsNow.length, ArrowLeft: here > 0 ? here - 1 : last, Home: 0, End: last };
-    if (here < 0 || !(event.key in next)) return;
+    const all = visibleTabs();
+    const index = all.indexOf(event.target);
+    const last = all.length - 1;
+    const next = { ArrowRight: (index + 1) % all.length, ArrowLeft: index > 0 ? index - 1 : last, Home: 0, End: last };
+    if (index < 0 || !(event.key in next)) return;
     event.preventDefault();
-    const tab = tabsNow[next[event.key]];
+    const tab = all[next[event.key]];
     show(tab.getAttribute("aria-controls"));
     tab.focus();
   });

@@ -1,24 +1,24 @@
-// Light or dark: as the system has it, until somebody chooses.
+// Light and dark mode. The system setting applies until the user clicks the button.
 
-import { keep, recall } from "./memory.js";
+import { load, save } from "./memory.js";
 
-const KEY = "edgecnn-theme";
+const STORAGE_KEY = "edgecnn-theme";
 
-/** Make the button switch between light and dark; the choice is kept in this browser. */
-export function theme(button) {
+/** Set up the button that switches between light and dark mode. The browser stores the choice. */
+export function setUpTheme(button) {
   const system = matchMedia("(prefers-color-scheme: dark)");
-  let chosen = recall("localStorage", KEY);
-  const isDark = () => (chosen === null ? system.matches : chosen === "dark");
+  let choice = load("localStorage", STORAGE_KEY);
+  const isDark = () => (choice === null ? system.matches : choice === "dark");
 
   function apply() {
-    if (chosen === null) delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = chosen;
+    if (choice === null) delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = choice;
     button.setAttribute("aria-pressed", String(isDark()));
   }
 
   button.addEventListener("click", () => {
-    chosen = isDark() ? "light" : "dark";
-    keep("localStorage", KEY, chosen);
+    choice = isDark() ? "light" : "dark";
+    save("localStorage", STORAGE_KEY, choice);
     apply();
   });
   system.addEventListener("change", apply);

@@ -1,38 +1,38 @@
-// Looking at the server all the while the page is seen: its models, its metrics, and whether it is there at all.
+// Polls the server while the page is visible: the connection, the models and the metrics.
 
 import { byId } from "./elements.js";
-import { Gone, Refused, ask, askJson } from "./server.js";
+import { ConnectionError, StatusError, request, requestJson } from "./server.js";
 import { Traffic } from "./traffic.js";
 
-const EVERY_MS = 2000;
+const INTERVAL_MS = 2000;
 
-/** Look for ever; `onModels` is told of changes of the models, `onThere` each time that the server is there. */
-export async function watch(models, { onModels, onThere }) {
+/** Poll without end. Calls `onModelsChange` if the models changed, and `onConnected` after each successful poll. */
+export async function poll(models, { onModelsChange, onConnected }) {
   const traffic = new Traffic();
-  let wasGone = true;
+  let isConnected = false;
   for (;;) {
-    await seen();
+    await untilVisible();
     try {
-      if (wasGone) {
-        showVersion(await askJson("v2"));
-        models.forget();
+      if (!isConnected) {
+        showVersion(await requestJson("v2"));
+        models.clear();
       }
-      if (await models.refresh()) onModels();
-      const metrics = await (await ask("metrics")).text();
+      if (await models.refresh()) onModelsChange();
+      const metrics = await (await request("metrics")).text();
       traffic.add(metrics, performance.now());
-      byId("traffic").replaceChildren(traffic.shown(models.ready().map((entry) => entry.name)));
-      connected(models);
-      wasGone = false;
-      onThere();
+      byId("traffic").replaceChildren(traffic.renderTable(models.ready().map((entry) => entry.name)));
+      showConnected(models);
+      isConnected = true;
+      onConnected();
     } catch (error) {
-      wasGone = true;
-      away(error);
+      isConnected = false;
+      showDisconnected(error);
     }
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+    await new Promise((resolve) => setTimeout(resolve, INTERVAL_MS));
   }
 }
 
-function seen() {
+function untilVisible() {
   if (!document.hidden) return Promise.resolve();
   return new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
 }
@@ -41,22 +41,22 @@ function showVersion({ name, version }) {
   byId("server").textContent = `${name} ${version} · Open Inference Protocol v2`;
 }
 
-function connected(models) {
+function showConnected(models) {
   const ready = models.ready().length;
-  byId("gone").hidden = true;
-  state(ready > 0 ? "ready" : "waiting", ready > 0 ? "Ready" : "No model is ready");
+  byId("disconnected").hidden = true;
+  showState(ready > 0 ? "ready" : "waiting", ready > 0 ? "Ready" : "No model is ready");
 }
 
-function away(error) {
-  if (!(error instanceof Gone || error instanceof Refused)) throw error; // a bug of the page
-  state("gone", "Not connected");
-  byId("gone").textContent = `${error.message} This page tries again by itself.`;
-  byId("gone").hidden = false;
+function showDisconnected(error) {
+  if (!(error instanceof ConnectionError || error instanceof StatusError)) throw error; // a bug in the page
+  showState("disconnected", "Not connected");
+  byId("disconnected").textContent = `${error.message} The page retries automatically.`;
+  byId("disconnected").hidden = false;
 }
 
-function state(name, text) {
-  const shown = byId("connection");
-  if (shown.textContent === text) return;
-  shown.dataset.state = name;
-  shown.textContent = text;
+function showState(state, text) {
+  const connection = byId("connection");
+  if (connection.textContent === text) return;
+  connection.dataset.state = state;
+  connection.textContent = text;
 }
