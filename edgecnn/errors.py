@@ -33,6 +33,22 @@ class OverlapWarning(EdgecnnWarning):
     """An INT8 bundle is measured on its own calibration images."""
 
 
+class SourceWarning(EdgecnnWarning):
+    """Files of a data source are not used, or its classes differ from the model's."""
+
+
+class LabelsWarning(EdgecnnWarning):
+    """Two classes have the same name."""
+
+
+class WeightsNote(EdgecnnWarning):
+    """Weights were unwrapped or adapted, or a property that their file does not contain was assumed."""
+
+
+class UntrainedWarning(EdgecnnWarning):
+    """The reference of a new bundle is no better than chance on the images of its proof."""
+
+
 class UsageError(EdgecnnError):
     """The request is invalid on every machine."""
 
@@ -57,12 +73,20 @@ class ImageError(EdgecnnError):
     """An image cannot be decoded."""
 
 
+class UnknownFormat(ImageError):
+    """A file is not an image of a format that can be read here."""
+
+
 class ImageTooLarge(ImageError):
     """An image has more pixels than the limit. It is rejected before decoding."""
 
 
 class CheckpointError(EdgecnnError):
-    """A checkpoint folder is missing, incomplete or corrupt."""
+    """A checkpoint folder or a weights file is missing, corrupt, or of another network."""
+
+
+class LabelsError(EdgecnnError):
+    """A file does not contain class names."""
 
 
 class TrainingError(EdgecnnError):

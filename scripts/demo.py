@@ -20,12 +20,14 @@ from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.rates import Estimate
-from edgecnn.tuning.measuring.estimates import median_ms
+from edgecnn.tuning.measuring.estimates import percentile_ms
+from edgecnn.tuning.measuring.turn import InProcess, interleave, settle
 
 HERE = Path("build/demo")
 CHECKPOINT = HERE / "lenet-digits"
 FP32, INT8 = HERE / "lenet-digits-fp32", HERE / "lenet-digits-int8"
 DIGIT = HERE / "digit.png"
+ROUNDS, TURN_S = 12, 0.08
 
 
 def main() -> None:
@@ -85,7 +87,12 @@ def latencies() -> dict[str, Estimate]:
     for bundle in (FP32, INT8):
         for engine in installed():
             sessions[f"{bundle}{engine}"] = open_session(open_bundle(bundle), engine=engine)
-    return median_ms(sessions, open_bundle(FP32).self_test().images[:1])
+    image = open_bundle(FP32).self_test().images[:1]
+    runners = [InProcess(session, image) for session in sessions.values()]
+    rounds = settle(interleave(runners, rounds=ROUNDS, most=3 * ROUNDS, seconds=TURN_S), ROUNDS)
+    if rounds.is_busy:
+        print("this machine is busy: the latencies are too high")
+    return {name: percentile_ms(turns, 50) for name, turns in zip(sessions, rounds.turns, strict=True)}
 
 
 def print_table(records: dict[tuple[Path, str], Any], times: dict[str, Estimate]) -> None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -11,7 +11,9 @@ import pytest
 
 # `edgecnn` sets this at import. A test that imports an engine first must not send telemetry either.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it in its workers; `edgecnn` would fold its text
 
+from busy_machine import as_if_idle
 from command import Result
 from device import OnADevice
 from repository import COMMITTED, REPOSITORY
@@ -113,6 +115,13 @@ def fake_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
 
     return make
+
+
+@pytest.fixture
+def idle_machine() -> Iterator[None]:
+    """Ignore other work on this machine in a measurement."""
+    with as_if_idle():
+        yield
 
 
 @pytest.fixture

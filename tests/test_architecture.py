@@ -12,20 +12,21 @@ from repository import COMMITTED
 
 PACKAGE = Path(__file__).parent.parent / "edgecnn"
 
-BASE = {"errors", "progress", "files", "host", "bundle"}
+BASE = {"errors", "hints", "progress", "files", "host", "bundle"}
 DEVICE = BASE | {"prediction", "runtime"}
 OURS = {
     "errors": set(),
+    "hints": set(),
     "progress": set(),
     "files": {"errors", "files"},
     "host": {"errors", "files", "host"},
-    "bundle": {"errors", "files", "bundle"},
+    "bundle": {"errors", "hints", "files", "bundle"},
     "prediction": {"errors"},
     "archive": {"errors", "files", "bundle", "archive"},
-    "runtime/engines": {"errors", "files", "host", "bundle/manifest", "runtime/engines"},
+    "runtime/engines": {"errors", "hints", "files", "host", "bundle/manifest", "runtime/engines"},
     "runtime": DEVICE,
     "tuning": DEVICE | {"tuning"},
-    "doctor": {"errors", "files", "host", "runtime/engines", "doctor"},
+    "doctor": {"errors", "hints", "files", "host", "runtime/engines", "doctor"},
     "protocol": {"errors", "bundle/wire_format", "protocol"},
     "client": {
         "errors",
@@ -38,7 +39,7 @@ OURS = {
         "",
     },
     "server/http": {"errors", "protocol", "server/http"},
-    "server/web": {"server/http", "server/web"},
+    "server/web": {"bundle/formats", "server/http", "server/web"},
     "server/preflight": DEVICE | {"archive", "server/preflight", ""},
     "server/models": DEVICE | {"protocol", "server/preflight", "server/models", "server/metrics", "server/options"},
     "server/api": DEVICE
@@ -65,9 +66,17 @@ OURS = {
         "server/supervisor",
     },
     "server/worker": {"errors", "host", "protocol", "server"},
-    "server": {"errors", "host", "bundle/limits", "runtime/engines/choices", "protocol/refusal", "server/options"},
-    "pipeline/models": {"errors", "bundle", "pipeline/models"},
-    "pipeline/data": {"errors", "files", "bundle", "pipeline/data"},
+    "server": {
+        "errors",
+        "host",
+        "bundle/formats",
+        "bundle/limits",
+        "runtime/engines/choices",
+        "protocol/refusal",
+        "server/options",
+    },
+    "pipeline/models": {"errors", "hints", "bundle", "pipeline/models"},
+    "pipeline/data": {"errors", "hints", "files", "bundle", "pipeline/data"},
     "pipeline/importing": {"errors", "files", "bundle", "pipeline/models", "pipeline/reference", "pipeline/importing"},
     "pipeline/training": {
         "errors",
@@ -107,6 +116,7 @@ OURS = {
 }
 THIRD_PARTY = {
     "errors": set(),
+    "hints": set(),
     "progress": set(),
     "files": set(),
     "host": set(),
@@ -146,7 +156,7 @@ THIRD_PARTY = {
     "pipeline/quantization": {"numpy", "onnx"},
     "pipeline/reference": {"torch"},
     "pipeline/torch_session": {"numpy", "torch"},
-    "pipeline/transforms": {"numpy", "torch", "torchvision"},
+    "pipeline/transforms": {"numpy", "PIL", "torch", "torchvision"},
     "pipeline": {"numpy"},
     "cli": {"click", "rich"},
     "__main__": set(),

@@ -176,11 +176,13 @@ def test_wheel_contains_the_web_page(device: Path):
     "command",
     [
         ["train", "lenet", "--data", "digits", "--out", "x"],
-        ["export", "x", "--out", "y"],
+        ["export", "checkpoint", "--out", "y"],
         ["quantize", str(BUNDLE), "--calibration", "digits", "--out", "y"],
     ],
 )
 def test_workstation_command_names_the_missing_extra(device: Path, tmp_path: Path, command: list[str]):
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "checkpoint.json").touch()
     done = run(device, "-m", "edgecnn", *command, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -43,7 +43,7 @@ def _made(folder: Path, network: str, precision: str) -> Bundle:
         found = {name: session.run(images) for name, session in sessions.items()}
         expected = next(iter(found.values()))
         self_test = make_self_test(sessions, images, expected, ())
-        evaluation = Evaluation(photographs().subset(range(_SELF_TEST)).reference(), None, found)
+        evaluation = Evaluation(photographs().subset(range(_SELF_TEST)), found)
         proof = make_proof("none: the weights are random", evaluation, expected, sessions)
     manifest = _manifest(folder.name, model, network=network, classes=expected.shape[1])
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from edgecnn.archive.copying import Incoming, files_of, place
 from edgecnn.archive.layout import KEEP, Layout
 from edgecnn.archive.signature import Signature, read_signature
 from edgecnn.archive.unpacking import open_archive
-from edgecnn.bundle.finding import signature_beside
+from edgecnn.bundle.finding import other_than_bundle, signature_beside
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError, BundleNotFound, EdgecnnError
 
@@ -174,7 +174,7 @@ def _go_back(layout: Layout, current: int) -> None:
 def _opened(source: Path) -> Iterator[Incoming]:
     if not source.exists():
         raise BundleNotFound(f"expected a bundle or an archive, found nothing at {source}: check the path")
-    if source.is_dir():
+    if source.is_dir() or (source.suffix != ".tar" and other_than_bundle(source)):
         bundle = open_bundle(source)
         yield Incoming(bundle.path, bundle.digest, files_of(bundle))
     else:

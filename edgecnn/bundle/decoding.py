@@ -1,72 +1,100 @@
 """Decode an image file, bytes, a Pillow image or an array to pixels of one colour mode.
 
-Only JPEG, PNG and BMP are supported, to reduce the attack surface. Unusual images are converted in the same way in
-training and on the device:
+The formats are those of `formats`; no other parser of Pillow is opened. An animation or a file with several pages
+stands for its first picture. Unusual images are converted in the same way in training and on the device:
 
-* EXIF orientation is applied, then dropped;
+* EXIF and XMP orientation is applied, then dropped; an odd value in the metadata never costs an image;
 * alpha is dropped, not blended (as torchvision's loader does), except in mode RGBA; a palette is resolved;
 * CMYK becomes RGB as Pillow converts it, without colour management; ICC profiles are ignored;
-* 16-bit samples keep their upper byte.
+* 16-bit samples keep their upper byte; 12-bit samples of TIFF keep their upper 8 bits;
+* 32-bit integers in 0..255 are kept; if one is larger, all must be in 0..65535 and keep their upper byte;
+* 32-bit floats in 0..1 are multiplied by 255 and rounded; if one is larger, all must be in 0..255 and are truncated.
 """
 
 import contextlib
 import io
 import os
-import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile
 
+from edgecnn.bundle.formats import FORMATS
+from edgecnn.bundle.levels import in_mode
 from edgecnn.bundle.limits import MAX_PIXELS
-from edgecnn.errors import ImageError, ImageTooLarge
+from edgecnn.bundle.orientation import drop_unreadable, orientation_of, turned
+from edgecnn.bundle.parsing import check_scans, parsed, quiet, translated
+from edgecnn.errors import ImageError
 
 Mode = Literal["L", "RGB", "RGBA"]
 CHANNELS: dict[Mode, int] = {"L": 1, "RGB": 3, "RGBA": 4}
 ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
 
-FORMATS = ("JPEG", "PNG", "BMP")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
-# Errors of Pillow's parsers on damaged files; OSError is "image file is truncated".
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
-MAX_SCANS = 200
-"""Largest number of scans of a progressive JPEG. Encoders write about ten."""
-_MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
-"""Largest product of pixels and scans of a progressive JPEG: about a second of decoding."""
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of an image file says.
+
+    Attributes:
+        format: a name of `FORMATS`.
+        width: of the upright image, in pixels.
+        height: of the upright image, in pixels.
+        is_grey: whether it has one channel, besides alpha. A palette counts as colour.
+    """
+
+    format: str
+    width: int
+    height: int
+    is_grey: bool
 
 
-def decode(image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(
+    image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS
+) -> Image.Image:
     """Decode one image.
 
     Args:
         image: a path, an encoded file's bytes, a Pillow image, or an array: uint8 [H, W], [H, W, 1] or [H, W, 3],
             and [H, W, 4] for RGBA.
         mode: `L` for one channel (ITU-R 601-2 luma), `RGB` for three, `RGBA` for four.
-        max_pixels: largest number of pixels; it is checked in the header, before memory is allocated.
+        max_pixels: largest number of pixels of a file; it is checked in the header, before memory is allocated.
+        formats: formats of a file, names of `FORMATS`.
 
     Returns:
         A Pillow image of that mode, upright.
 
     Raises:
         ImageError: the image cannot be decoded; the message names the file.
-        ImageTooLarge: the image has more pixels than `max_pixels`.
+        UnknownFormat: the file is not an image of `formats`.
+        ImageTooLarge: the file has more pixels than `max_pixels`.
     """
     if isinstance(image, np.ndarray):
-        return _convert(_from_array(image, mode).copy(), mode)  # a grey image shares the array's memory
+        return _from_array(image, mode)
     if isinstance(image, Image.Image):
-        try:
-            return _convert(image.copy(), mode)
-        except _DAMAGED as error:  # Pillow decodes an opened file only when its pixels are used
-            raise ImageError(f"the image is damaged: {error}") from None
-    if isinstance(image, bytes | bytearray | memoryview):
-        return _decode_file(io.BytesIO(image), "the image", mode, max_pixels)
-    if not isinstance(image, str | os.PathLike):
-        raise ImageError(f"expected a path, bytes, a Pillow image or an array, found {type(image).__name__}")
-    with open_image(image) as file:
-        return _decode_file(file, str(Path(image)), mode, max_pixels)
+        return _from_picture(image, mode)
+    with _file_of(image) as (file, name):
+        return parsed(
+            file,
+            name,
+            max_pixels=max_pixels,
+            formats=formats,
+            use=lambda picture, found: _decoded(picture, found, mode, name),
+        )
+
+
+def read_header(image: str | os.PathLike[str] | bytes) -> ImageHeader:
+    """Read the header of an image file, given as a path or as bytes.
+
+    Raises:
+        UnknownFormat: the file is not an image of `FORMATS`.
+        ImageTooLarge: it has more than `MAX_PIXELS` pixels.
+        ImageError: it is damaged or cannot be read.
+    """
+    with _file_of(image) as (file, name):
+        return parsed(file, name, max_pixels=MAX_PIXELS, formats=FORMATS, use=_header_of)
 
 
 @contextlib.contextmanager
@@ -82,58 +110,53 @@ def open_image(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise ImageError(f"cannot read {str(path)!r}: {error}") from None
 
 
-def holds_grey(path: Path) -> bool:
-    """Return whether an image file has one channel. Only its header is read.
-
-    Raises:
-        ImageError: the file is not an image; the message names the file.
-    """
-    with _opened(path, str(path), MAX_PIXELS) as picture:
-        return picture.mode in ("1", "L", "LA", "F", "I") or picture.mode.startswith("I;16")
-
-
-def _decode_file(file: IO[bytes], name: str, mode: Mode, max_pixels: int) -> Image.Image:
-    with _opened(file, name, max_pixels) as picture:
-        width, height = picture.size
-        if width * height > max_pixels:
-            raise ImageTooLarge(_too_large(name, max_pixels, f"{width} × {height}"))
-        if picture.format in {"JPEG", "MPO"}:  # MPO is a JPEG with several pictures
-            _check_scans(file, name, width * height)
-        picture.load()
-        return _convert(picture, mode)
-
-
 @contextlib.contextmanager
-def _opened(file: IO[bytes] | Path, name: str, max_pixels: int) -> Iterator[Image.Image]:
-    """Open an image file and read its header. Convert Pillow's errors to `ImageError`, also inside the block."""
+def _file_of(image: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Iterator[tuple[IO[bytes], str]]:
+    """Return a file that can be read from any position, and its name for messages."""
+    if isinstance(image, bytes | bytearray | memoryview):
+        yield io.BytesIO(bytes(image)), "the image"
+    elif isinstance(image, str | os.PathLike):
+        with open_image(image) as file:
+            yield file if file.seekable() else io.BytesIO(file.read()), str(Path(image))
+    else:
+        raise ImageError(f"expected a path, bytes, a Pillow image or an array, found {type(image).__name__}")
+
+
+def _header_of(picture: ImageFile.ImageFile, found: str) -> ImageHeader:
+    width, height = picture.size
+    if found != "TIFF" and orientation_of(picture) >= 5:  # of a TIFF, Pillow gives the upright size
+        width, height = height, width
+    is_grey = picture.mode in {"1", "L", "LA", "La", "I", "F"} or picture.mode.startswith("I;16")
+    return ImageHeader(found, width, height, is_grey)
+
+
+def _decoded(picture: ImageFile.ImageFile, found: str, mode: Mode, name: str) -> Image.Image:
+    if found == "JPEG":
+        check_scans(picture, name)
+    return _finished(picture, mode, name)
+
+
+def _finished(picture: Image.Image, mode: Mode, name: str) -> Image.Image:
+    if picture.format == "TIFF":
+        drop_unreadable(picture)
+    picture.load()
+    return turned(in_mode(picture, mode, name), orientation_of(picture))
+
+
+def _from_picture(picture: Image.Image, mode: Mode) -> Image.Image:
+    if 0 in picture.size:
+        raise ImageError(f"an image must contain pixels, found {picture.width} × {picture.height}")
+    is_closed = isinstance(picture, ImageFile.ImageFile) and bool(picture.tile) and picture.fp is None
     try:
-        with Image.open(file, formats=FORMATS) as picture:
-            yield picture
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        # Pillow's limit is far above MAX_PIXELS, so the exact size does not matter here.
-        raise ImageTooLarge(_too_large(name, max_pixels, "more")) from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{name} is not a JPEG, PNG or BMP image") from None
-    except _DAMAGED as error:
-        raise ImageError(f"{name} is damaged: {error}") from None
-
-
-def _check_scans(file: IO[bytes], name: str, pixels: int) -> None:
-    """Reject a progressive JPEG with too many scans: a small file can take minutes to decode.
-
-    Compressed data never contains the bytes 0xFF 0xDA (ITU-T T.81, B.1.1.5), so each pair starts a scan.
-    """
-    place = file.tell()
-    file.seek(0)
-    scans = file.read().count(b"\xff\xda")
-    file.seek(place)
-    most = min(MAX_SCANS, max(_MAX_SCANNED_PIXELS // pixels, 20))
-    if scans > most:
-        raise ImageError(f"{name} has {scans} JPEG scans, expected at most {most} for its size: save it again")
-
-
-def _too_large(name: str, max_pixels: int, found: str) -> str:
-    return f"{name} is too large: expected at most {max_pixels:,} pixels, found {found}; scale it down"
+        with translated("the image"), quiet():  # Pillow decodes an opened file only when its pixels are used
+            result = _finished(picture, mode, "the image")
+            return result.copy() if result is picture else result
+    except ImageError as error:
+        if is_closed or "closed image" in str(error):
+            raise ImageError(
+                "the image is closed: decode it before, or call load() before its file is closed"
+            ) from None
+        raise
 
 
 def _from_array(array: np.ndarray, mode: Mode) -> Image.Image:
@@ -143,14 +166,5 @@ def _from_array(array: np.ndarray, mode: Mode) -> Image.Image:
         raise ImageError(f"an array image must be uint8 [H, W] or [H, W, C] with C in {channels}, found {found}")
     if 0 in array.shape:
         raise ImageError(f"an array image must contain pixels, found {list(array.shape)}")
-    return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
-
-
-def _convert(picture: Image.Image, mode: Mode) -> Image.Image:
-    """Return a picture upright and in `mode`. The input may be changed in place, to save a copy."""
-    ImageOps.exif_transpose(picture, in_place=True)
-    if mode != "RGBA":
-        picture.info.pop("transparency", None)  # otherwise Pillow warns about a palette with alpha
-    if picture.mode.startswith("I;16"):  # Pillow would clip at 255
-        picture = Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
-    return picture if picture.mode == mode else picture.convert(mode)
+    picture = Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+    return in_mode(picture.copy(), mode, "the image")  # a grey image shares the array's memory

@@ -6,3 +6,6 @@ MAX_PIXELS = 64_000_000
 FULL_RANGE = 127
 PORTABLE_RANGE = 64
 """Largest weight magnitude at which two products with uint8 cannot overflow 16 bits: 2 · 255 · 64 = 32,640."""
+
+MAX_BAD = 0.05
+"""Largest share of damaged images in a data set that are skipped. One is always allowed."""

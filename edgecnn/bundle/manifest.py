@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from edgecnn.bundle.preprocessing import Preprocessing
 
-MAJOR, MINOR = 2, 0
+MAJOR, MINOR = 2, 1
 """Version of the format. A reader rejects other major versions, and later minor versions that it cannot parse."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"

@@ -5,25 +5,29 @@ torchvision's transforms. Scaling to [0, 1], mean and standard deviation are rec
 """
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
+from edgecnn.bundle.choices import Fit, Interpolation
 from edgecnn.bundle.decoding import CHANNELS, ImageLike, Mode, decode
+from edgecnn.bundle.formats import FORMATS
 from edgecnn.bundle.limits import MAX_PIXELS
+from edgecnn.bundle.opencv import resize_area, resize_bilinear
 from edgecnn.errors import ImageTooLarge
+from edgecnn.files.schema import ADDED
 
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-
-_RESAMPLING = {
+_PILLOW = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
 }
+_OPENCV = {"opencv-bilinear": resize_bilinear, "opencv-area": resize_area}
 
 MAX_SIDE = 4096
 """Largest height and width of a network's input: an untrusted bundle must not exhaust a device's memory."""
@@ -31,34 +35,84 @@ MAX_SIDE = 4096
 
 @dataclass(frozen=True)
 class Resize:
-    """Scale an image: one number in `size` is the shorter side, two are height and width, in pixels."""
+    """Scale an image.
+
+    Attributes:
+        size: one number is the shorter side, two are height and width, in pixels; but see `fit`.
+        interpolation: Pillow's filter, as torchvision uses it on Pillow images, or OpenCV's.
+        fit: `longer`: one number is the longer side. `letterbox`: the image is scaled to fit into height and width, and
+            padded on both sides, as Ultralytics' `LetterBox` does. None: see `size`.
+        fill: level of the padding of `letterbox`: one for all channels, or one for each.
+    """
 
     size: tuple[int, ...]
     interpolation: Interpolation = "bilinear"
+    fit: Fit | None = field(default=None, metadata=ADDED)
+    fill: tuple[int, ...] = field(default=(0,), metadata=ADDED)
 
     def __post_init__(self) -> None:
         if len(self.size) not in (1, 2) or min(self.size) < 1:
             raise ValueError(f"size must contain one or two positive numbers, found {list(self.size)}")
         if max(self.size) > MAX_SIDE:
             raise ValueError(f"size must be at most {MAX_SIDE}, found {list(self.size)}")
+        if self.fit is not None and len(self.size) != (expected := {"longer": 1, "letterbox": 2}[self.fit]):
+            raise ValueError(f"size must contain {expected} numbers for {self.fit}, found {list(self.size)}")
+        if self.fill != (0,) and self.fit != "letterbox":
+            raise ValueError(f"fill is for letterbox only, found {list(self.fill)}")
+        if not self.fill or not all(0 <= level <= 255 for level in self.fill):
+            raise ValueError(f"fill must contain levels in 0..255, found {list(self.fill)}")
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """Resize with antialiasing, as torchvision's `Resize` does on Pillow images."""
-        width, height = image.size
-        if len(self.size) == 2:
-            new_height, new_width = self.size
-        elif width <= height:  # torchvision truncates the longer side
-            new_width, new_height = self.size[0], int(self.size[0] * height / width)
-        else:
-            new_width, new_height = int(self.size[0] * width / height), self.size[0]
-        if (new_width, new_height) == (width, height):
-            return image
-        if new_width * new_height > MAX_PIXELS:  # a very long and narrow image scales to a huge one
+        """Resize an image.
+
+        Raises:
+            ImageTooLarge: the image scales to more than 64 million pixels.
+        """
+        height, width = self._scaled(image.height, image.width)
+        if width * height > MAX_PIXELS:  # a very long and narrow image scales to a huge one
             raise ImageTooLarge(
-                f"an image of {width} × {height} pixels scales to {new_width} × {new_height}, "
+                f"an image of {image.width} × {image.height} pixels scales to {width} × {height}, "
                 f"expected at most {MAX_PIXELS:,} pixels: crop it"
             )
-        return image.resize((new_width, new_height), _RESAMPLING[self.interpolation])
+        if (width, height) != image.size:
+            image = scale(image, height, width, self.interpolation)
+        return self._padded(image) if self.fit == "letterbox" else image
+
+    def keeps(self, height: int, width: int) -> bool:
+        """Return whether an image of this size is not changed."""
+        return (height, width) == (self.size if len(self.size) == 2 else self._scaled(height, width))
+
+    def _scaled(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width to which an image is scaled."""
+        if self.fit == "letterbox":
+            ratio = min(self.size[0] / height, self.size[1] / width)
+            return max(1, round(height * ratio)), max(1, round(width * ratio))
+        if len(self.size) == 2:
+            return self.size[0], self.size[1]
+        (side,) = self.size
+        if self.fit == "longer":  # torchvision truncates the other side
+            longer = max(height, width)
+            return max(1, int(side * height / longer)), max(1, int(side * width / longer))
+        if width <= height:
+            return int(side * height / width), side
+        return side, int(side * width / height)
+
+    def _padded(self, image: Image.Image) -> Image.Image:
+        height, width = self.size
+        if image.size == (width, height):
+            return image
+        fill = self.fill * len(image.getbands()) if len(self.fill) == 1 else self.fill
+        padded = Image.new(image.mode, (width, height), fill[0] if len(fill) == 1 else fill)
+        padded.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
+        return padded
+
+
+def scale(image: Image.Image, height: int, width: int, interpolation: Interpolation) -> Image.Image:
+    """Scale an image to a height and width in pixels, with a filter of Pillow or OpenCV."""
+    if interpolation in _PILLOW:
+        return image.resize((width, height), _PILLOW[interpolation])
+    pixels = _OPENCV[interpolation](np.atleast_3d(np.asarray(image)), height, width)
+    return Image.fromarray(pixels[:, :, 0] if image.mode == "L" else pixels)
 
 
 @dataclass(frozen=True)
@@ -84,6 +138,10 @@ class Preprocessing:
             raise ValueError(f"mean and std must have {self.channels} numbers each for mode {self.mode}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, found {list(self.std)}")
+        if not np.isfinite((*self.mean, *self.std)).all():
+            raise ValueError(f"mean and std must be finite, found {list(self.mean)} and {list(self.std)}")
+        if self.resize is not None and len(self.resize.fill) not in (1, self.channels):
+            raise ValueError(f"fill must have 1 or {self.channels} numbers, found {list(self.resize.fill)}")
         if self.crop is not None and not 1 <= min(self.crop) <= max(self.crop) <= MAX_SIDE:
             raise ValueError(f"crop must be in 1..{MAX_SIDE}, found {list(self.crop)}")
 
@@ -92,13 +150,14 @@ class Preprocessing:
         """Number of channels: 1, 3 or 4."""
         return CHANNELS[self.mode]
 
-    def image(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-        """Decode and preprocess one image to uint8 [H, W, C].
+    def image(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS) -> np.ndarray:
+        """Decode and preprocess one image to uint8 [H, W, C]; see `decode`.
 
         Raises:
             ImageError: the image cannot be decoded, has more pixels than `max_pixels`, or scales to a too large size.
+            UnknownFormat: a file is not an image of `formats`.
         """
-        picture = decode(image, self.mode, max_pixels=max_pixels)
+        picture = decode(image, self.mode, max_pixels=max_pixels, formats=formats)
         if self.resize is not None:
             try:
                 picture = self.resize.apply(picture)
@@ -112,8 +171,7 @@ class Preprocessing:
 
     def keeps(self, height: int, width: int) -> bool:
         """Return whether preprocessing leaves an image of this size and mode unchanged."""
-        size = None if self.resize is None else self.resize.size
-        return size in (None, (height, width), (min(height, width),)) and self.crop in (None, (height, width))
+        return (self.resize is None or self.resize.keeps(height, width)) and self.crop in (None, (height, width))
 
     def images(self, images: Iterable[ImageLike]) -> np.ndarray:
         """Decode and preprocess several images to uint8 [N, H, W, C]. The results must have the same size."""

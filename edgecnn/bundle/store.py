@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle.external_data import check_no_external_data
-from edgecnn.bundle.finding import LARGEST_MANIFEST, MANIFEST, PROOF, SELF_TEST, check_outside_bundles, led_to
+from edgecnn.bundle.finding import (
+    LARGEST_MANIFEST,
+    MANIFEST,
+    PROOF,
+    SELF_TEST,
+    check_outside_bundles,
+    led_to,
+    why_not_a_bundle,
+)
 from edgecnn.bundle.manifest import FileEntry, Graph, Manifest
 from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import Proof
@@ -133,8 +141,7 @@ def create_bundle(
 def _read_manifest(path: Path) -> bytes:
     manifest = path / MANIFEST
     if not path.is_dir():
-        found = "found a file" if path.exists() else "found nothing"
-        raise BundleNotFound(f"{path} is not a bundle: expected a folder with {MANIFEST}, {found}")
+        raise BundleNotFound(why_not_a_bundle(path))
     if manifest.is_symlink():
         raise UnsafePath(f"{manifest} is a link: a bundle contains plain files only")
     if manifest.exists() and not manifest.is_file():  # reading a pipe would never end
@@ -144,9 +151,7 @@ def _read_manifest(path: Path) -> bytes:
             raise ManifestError(f"{manifest} is too large: expected at most {LARGEST_MANIFEST >> 20} MiB")
         return manifest.read_bytes()
     except FileNotFoundError:
-        inside = sorted(child.parent.name for child in path.glob(f"*/{MANIFEST}"))
-        hint = f"; it contains the bundles {', '.join(inside)}: choose one" if inside else ""
-        raise BundleNotFound(f"{path} is not a bundle: it contains no {MANIFEST}{hint}") from None
+        raise BundleNotFound(why_not_a_bundle(path)) from None
     except OSError as error:
         raise BundleError(f"cannot read {manifest}: {error.strerror}") from None
 

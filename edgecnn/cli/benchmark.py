@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecnn.cli.options import PATH, POSITIVE, PRECISION, file_option, json_option
-from edgecnn.cli.output import columns, counted, emit, progress_bar, warn
+from edgecnn.cli.output import columns, counted, emit, number, progress_bar, warn
+from edgecnn.runtime.engines.choices import ENGINES, PYTORCH, check_engine
 
 if TYPE_CHECKING:
     from edgecnn.runtime.rates import Estimate
@@ -16,9 +17,22 @@ if TYPE_CHECKING:
     from edgecnn.tuning.measuring.comparison import BenchmarkComparison
 
 
+def _known_engines(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Check the names of engines before the bundles are read."""
+    for name in names:
+        check_engine(name, names=(*ENGINES, PYTORCH))
+    return names
+
+
 @click.command()
 @click.argument("bundles", metavar="BUNDLE|FOLDER...", nargs=-1, required=True, type=PATH)
-@click.option("--engine", "engines", multiple=True, help="onnxruntime, openvino or pytorch. [default: all installed]")
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    callback=_known_engines,
+    help="onnxruntime, openvino or pytorch. [default: all installed]",
+)
 @click.option(
     "--precision",
     "precisions",
@@ -48,7 +62,8 @@ def benchmark(bundles: tuple[Path, ...], csv: Path | None, plot: Path | None, as
     Each candidate runs in a separate process, in turns with all other candidates, after its times are steady.
     Intervals are 95 %, bootstrapped over the turns. With several instances a time includes the wait in the engine's
     queue, which differs between engines: compare images/s.
-    --compare reads an earlier --json output. A difference is significant if its interval excludes zero.
+    --compare reads an earlier --json output. A difference is significant if the interval of the ratio excludes 1. If
+    other work disturbs a benchmark, there is no verdict.
     """
     from edgecnn.files.file import write_file
     from edgecnn.files.schema import plain
@@ -75,19 +90,18 @@ def benchmark(bundles: tuple[Path, ...], csv: Path | None, plot: Path | None, as
 
 
 def _table(benchmark: "Benchmark") -> str:
-    """Return the table, the fastest setting of each bundle first."""
-    header = ("bundle", "", "setting", "p50 ms", "p90 ms", "p99 ms", "images/s", "memory", "of the peak", "")
-    ordered = sorted(benchmark.results, key=lambda each: (each.bundle, -each.speed.images_per_s.value))
+    """Return the results of each bundle and of its PyTorch reference, the fastest setting first."""
+    header = ("  setting", "p50 ms", "p90 ms", "p99 ms", "images/s", "interval", "memory", "of the peak", "")
+    ordered = sorted(benchmark.results, key=lambda each: (_title(each), -each.speed.images_per_s.value))
     rows = [
         (
-            each.bundle,
-            each.model_precision,
-            str(each.setting),
+            f"  {each.setting}",
             _interval(each.speed.p50_ms),
             _interval(each.speed.p90_ms),
             _interval(each.speed.p99_ms),
-            _interval(each.speed.images_per_s),
-            f"{each.resident_bytes / 2**20:.0f} MiB",
+            number(each.speed.images_per_s.value),
+            _range(each.speed.images_per_s),
+            f"{each.resident_bytes / 2**20:,.0f} MiB",
             "" if each.peak_share is None else f"{each.peak_share:.0%}",
             "" if each.steady else "not steady",
         )
@@ -97,28 +111,44 @@ def _table(benchmark: "Benchmark") -> str:
     engines = ", ".join(f"{name} {version}" for name, version in site.engines.items())
     lines = [f"{site.processor}, {counted(site.cores, 'core')}; {engines}"]
     if benchmark.peaks:
-        peaks = (f"{name} {value / 1e9:.0f} GOP/s" for name, value in benchmark.peaks.items())
+        peaks = (f"{name} {number(value / 1e9)} GOP/s" for name, value in benchmark.peaks.items())
         lines.append(f"measured peak: {'; '.join(peaks)}")
-    return "\n".join([*lines, "", columns([header, *rows], right=range(3, 9))])
+    table = columns([header, *rows], right=range(1, 8), optional=(3, 2, 5, 7, 6)).split("\n")
+    titles = [_title(each) for each in ordered]
+    lines += ["", table[0]]
+    for title, line in zip(titles, table[1:], strict=False):
+        lines += [title] if title not in lines else []
+        lines.append(line)
+    return "\n".join([*lines, *table[1 + len(rows) :]])
+
+
+def _title(each: "Measured") -> str:
+    """Return the title of the results of a bundle, or of its reference: a network of the same layers in PyTorch."""
+    if each.setting.engine == PYTORCH:
+        return f"{each.bundle}: reference, PyTorch FP32"
+    return f"{each.bundle}: {each.model_precision.upper()}"
 
 
 def _comparison(comparison: "BenchmarkComparison") -> str:
     """Return the comparison as text, the largest slowdown first."""
+    from edgecnn.tuning.measuring.estimates import as_fast
+
+    header = ("bundle", "setting", "before -> after", "speed", "")
     rows = [
         (
             each.bundle,
-            str(each.setting),
-            f"{each.before_ms:.3g} -> {each.after_ms:.3g} ms",
-            f"{each.change.value:+.1%} [{each.change.low:+.1%}, {each.change.high:+.1%}]",
+            f"{each.setting}{' (reference)' if each.setting.engine == PYTORCH else ''}",
+            f"{number(each.before_ms)} -> {number(each.after_ms)} ms",
+            "" if each.ratio is None else as_fast(each.ratio),
             each.verdict + ("" if each.same_bundle else " (another bundle with this name)"),
         )
-        for each in sorted(comparison.changes, key=lambda each: -each.change.value)
+        for each in sorted(comparison.changes, key=lambda each: each.ratio.value if each.ratio else 0.0)
     ]
     lines = [f"against {comparison.measured_at}, adjusted for the machine's own change:"]
     if comparison.site:
         lines.append(f"  {comparison.site}")
     if rows:
-        lines.append(columns(rows, right=(2, 3)))
+        lines.append(columns([header, *rows], right=(2, 3), optional=(2,)))
     lines += [f"  no longer runs: {name}" for name in comparison.failed]
     lines += [f"  not measured this time: {name}" for name in comparison.missing]
     return "\n".join(lines)
@@ -146,4 +176,8 @@ def _flat(each: "Measured") -> dict[str, object]:
 
 
 def _interval(estimate: "Estimate") -> str:
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+    return f"{number(estimate.value)} {_range(estimate)}"
+
+
+def _range(estimate: "Estimate") -> str:
+    return f"[{number(estimate.low)}, {number(estimate.high)}]"

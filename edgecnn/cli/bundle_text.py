@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgecnn.cli.output import columns, number, percent, points
+from edgecnn.cli.output import columns, counted, number, percent, points
 
 if TYPE_CHECKING:
     from edgecnn.bundle.proof import GateRecord, LayerReport
@@ -57,30 +57,36 @@ def quantized_text(quantized: "Quantized", *, analyze: bool) -> str:
 
 def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) -> str:
     """Return a table with one line per layer; `left_in_float` comes from the manifest."""
-    header = ("layer", "weights dB", "input dB", "input from", "to", "clipped", "float wins", "")
+    header = ("layer", "weights dB", "input dB", "input", "clipped", "float wins", "")
     rows = [
         (
             layer.layer,
             _decibels(layer.weight_snr_db),
             _decibels(layer.input_snr_db),
-            f"{layer.input_low:.3g}",
-            f"{layer.input_high:.3g}",
+            f"{number(layer.input_low)} to {number(layer.input_high)}",
             f"{layer.clipped:.3%}",
             "" if layer.float_wins is None else f"{layer.float_wins:+.3g}",
             "float" if f"{layer.layer}.weight" in left_in_float else "",
         )
         for layer in layers
     ]
-    return columns([header, *rows], right=(1, 2, 3, 4, 5, 6))
+    return columns([header, *rows], right=(1, 2, 3, 4, 5), optional=(3,))
 
 
 def _comparison_text(comparison: "SpeedComparison") -> str:
-    """Return the drop and the speedup on each engine, and the conclusion."""
-    lines = [
-        f"  {each.engine}: top-1 drop {points(each.drop)}, agreement {percent(each.agreement)}; one image "
-        f"{each.int8_ms.value:.3g} ms, FP32 {each.fp32_ms.value:.3g} ms ({each.faster:.2f} × as fast)"
-        for each in comparison.engines
-    ]
+    """Return the drop and the speed on each engine, and the conclusion."""
+    from edgecnn.tuning.measuring.estimates import as_fast
+
+    lines = []
+    for each in comparison.engines:
+        lines.append(f"  {each.engine}: top-1 drop {points(each.drop)}, agreement {percent(each.agreement)}")
+        if each.fp32_ms and each.int8_ms and each.ratio:
+            lines.append(
+                f"    one image, {counted(comparison.threads, 'thread')}: INT8 {number(each.int8_ms.value)} ms, "
+                f"FP32 {number(each.fp32_ms.value)} ms, {as_fast(each.ratio)}"
+            )
+        elif each.failure is not None:
+            lines.append(f"    no speed comparison: {each.failure}")
     return "\n".join([*lines, comparison.conclusion])
 
 

@@ -79,7 +79,8 @@ def _engine(engine: "Examination") -> str:
     reasons = [
         f"  {device.name} does not run: {device.trials[0].refusal}" for device in engine.devices if not device.runs
     ]
-    return "\n".join([title, columns(rows), *reasons, f"  {_int8(engine)}"])
+    table = columns(rows, optional=(len(rows[0]) - 1, len(rows[0]) - 2))
+    return "\n".join([title, table, *reasons, f"  {_int8(engine)}"])
 
 
 def _runs_as(trial: "PrecisionTrial", device: str) -> str:

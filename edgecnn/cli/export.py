@@ -6,46 +6,29 @@ from typing import Any
 import click
 
 from edgecnn.cli.bundle_text import bundle_summary, bundle_text
-from edgecnn.cli.options import PATH, POSITIVE, command_line, force_option, json_option, out_option
+from edgecnn.cli.completion import complete_architecture_or_path, complete_source
+from edgecnn.cli.options import command_line, force_option, json_option, out_option
 from edgecnn.cli.output import emit, progress_bar
+from edgecnn.cli.subjects import check_export, possible_export
+from edgecnn.cli.weights import take_weights_options, weights_options
 from edgecnn.errors import UsageError
 
 
-def _numbers(context: click.Context, option: click.Parameter, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(
-            f"{option.opts[0]} expects comma-separated numbers such as 0.485,0.456,0.406, found {text!r}"
-        ) from None
-
-
 @click.command()
-@click.argument("checkpoint", metavar="CHECKPOINT|ARCH")
+@click.argument(
+    "checkpoint", metavar="CHECKPOINT|ARCH", callback=possible_export, shell_complete=complete_architecture_or_path
+)
 @out_option("The bundle to write. The folder's name becomes the bundle's name.")
-@click.option("--data", metavar="SOURCE", help="Images for the proof. [default: the training source, or photographs]")
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    shell_complete=complete_source,
+    help="Images for the proof. [default: the training source, or photographs]",
+)
 @click.option(
     "--weights", metavar="FILE|NAME", help="A state dict (.pth, .safetensors), or the name of torchvision weights."
 )
-@click.option("--image-size", type=POSITIVE, help="With --weights: height and width. [default: 224]")
-@click.option("--resize", type=POSITIVE, help="With --weights: shorter side before the crop. [default: 256/224]")
-@click.option(
-    "--mean", callback=_numbers, metavar="M[,M,M]", help="With --weights: mean of pixels in [0, 1]. [default: ImageNet]"
-)
-@click.option(
-    "--std",
-    callback=_numbers,
-    metavar="S[,S,S]",
-    help="With --weights: standard deviation of pixels in [0, 1]. [default: ImageNet]",
-)
-@click.option("--labels", type=PATH, help="With --weights: a file with one class name per line.")
-@click.option(
-    "--stem",
-    type=click.Choice(["standard", "small"]),
-    help="With --weights: the stem they were trained with. [default: standard]",
-)
+@weights_options("--key", "--weights-key", prefix="With --weights")
 @force_option
 @json_option
 def export(
@@ -56,18 +39,17 @@ def export(
     Before the bundle is written, every installed engine runs the graph at batch 1, 3 and 8 and compares it with the
     PyTorch reference. If a logit differs by more than 1e-4 of the logits' spread, or a label differs, no bundle is
     written (exit code 3).
+
+    A weights file does not say how images are prepared: a note names what is assumed. Resize and crop equal
+    torchvision's, OpenCV's or Ultralytics' pixel for pixel.
     """
-    names = ("image_size", "resize", "mean", "std", "labels", "stem")
-    given = [f"--{name.replace('_', '-')}" for name in names if described[name] is not None]
-    if weights is None and given:
-        raise UsageError(f"{', '.join(given)} require --weights, which is missing: add --weights FILE|NAME")
+    options = take_weights_options(described)
+    if weights is None and options is not None:
+        raise UsageError(f"{options.given} require --weights, which is missing: add --weights FILE|NAME")
+    check_export(checkpoint, out, weights=weights, force=force)
     from edgecnn.pipeline.export.exporting import export as run
     from edgecnn.pipeline.export.exporting import open_reference
-    from edgecnn.pipeline.importing.weights import WeightsOptions, read_labels
 
-    if described["labels"] is not None:
-        described["labels"] = read_labels(described["labels"])
-    options = WeightsOptions(**{name: value for name, value in described.items() if value is not None})
     with progress_bar() as progress:
         reference = open_reference(checkpoint, weights=weights, options=options)
         bundle = run(reference, out, data=data, command=command_line(), force=force, progress=progress)

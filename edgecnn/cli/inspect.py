@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecnn.cli.bundle_text import layers_text
+from edgecnn.cli.completion import complete_architecture_or_path
 from edgecnn.cli.options import POSITIVE, json_option
 from edgecnn.cli.output import columns, emit
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("subject", metavar="ARCH|CHECKPOINT|BUNDLE")
+@click.argument("subject", metavar="ARCH|CHECKPOINT|BUNDLE", shell_complete=complete_architecture_or_path)
 @click.option("--image-size", type=POSITIVE, help="Image size of an architecture. [default: its usual size]")
 @click.option("--stem", type=click.Choice(["standard", "small"]), help="Stem of an architecture. [default: standard]")
 @json_option
@@ -78,7 +79,7 @@ def _table(found: "Inspection") -> str:
     rows = [_row(layer) for layer in found.layers]
     total = ("", "total", "", f"{found.parameters:,}", f"{found.macs:,}", "", "")
     title = f"{found.subject}, image {height} × {width} × {channels}"
-    return f"{title}\n\n{columns([header, *rows, total], right=(3, 4, 5))}"
+    return f"{title}\n\n{columns([header, *rows, total], right=(3, 4, 5), optional=(5,))}"
 
 
 def _row(layer: "Layer") -> tuple[str, ...]:

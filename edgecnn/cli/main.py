@@ -10,12 +10,13 @@ import click
 
 from edgecnn import __version__
 from edgecnn.cli.benchmark import benchmark
+from edgecnn.cli.completion import completion
 from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
 from edgecnn.cli.inspect import inspect, models
 from edgecnn.cli.install import install, rollback
-from edgecnn.cli.output import warn
+from edgecnn.cli.output import printable, warn
 from edgecnn.cli.pack import pack, unpack
 from edgecnn.cli.predict import predict
 from edgecnn.cli.quantize import quantize
@@ -23,8 +24,10 @@ from edgecnn.cli.serve import serve
 from edgecnn.cli.sign import sign
 from edgecnn.cli.train import train
 from edgecnn.cli.tune import tune
+from edgecnn.cli.usage import Commands, usage_line
 from edgecnn.cli.verify import verify
-from edgecnn.errors import EdgecnnError, EdgecnnWarning
+from edgecnn.errors import EdgecnnError, EdgecnnWarning, WeightsNote
+from edgecnn.hints import install_command
 
 _EXTRA_OF = (
     dict.fromkeys(
@@ -58,20 +61,39 @@ _HELP = """Deploy a convolutional network from PyTorch to an edge device, with p
     models                                -> architectures, their cost
     inspect    network, or bundle         -> layers
     doctor     this machine               -> hardware, engines, hazards
+    completion shell                      -> script for its configuration
+    help       command                    -> its options
 
 Exit codes: 0 success, 1 failure, 2 usage error, 3 failed proof or signature, or slower than before.
 """  # after \b click keeps line breaks
 
 
-@click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Commands,
+    help=_HELP,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="edgecnn")
-def cli() -> None:
-    """Run a command."""
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Run a command, or show the help."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@click.command("help")
+@click.argument("command", required=False)
+@click.pass_context
+def show_help(context: click.Context, command: str | None) -> None:
+    """Show the help of COMMAND, or of edgecnn."""
+    words = ["--help"] if command is None else [command, "--help"]
+    cli.main(words, prog_name="edgecnn", standalone_mode=False)
 
 
 for command in (
     *(models, train, evaluate, export, quantize, verify, sign, predict, benchmark, tune, serve),
-    *(pack, unpack, install, rollback, inspect, doctor),
+    *(pack, unpack, install, rollback, inspect, doctor, completion, show_help),
 ):
     cli.add_command(command)
 
@@ -89,6 +111,8 @@ def main() -> NoReturn:
         code = cli.main(prog_name="edgecnn", standalone_mode=False)
         if sys.stdout is not None:  # it may be closed
             sys.stdout.flush()
+    except click.UsageError as error:
+        _fail(usage_line(error), error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -101,7 +125,7 @@ def main() -> NoReturn:
         extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
-        _fail(f"this command needs {error.name}, which is not installed: pip install 'edgecnn[{extra}]'", 1)
+        _fail(f"this command needs {error.name}, which is not installed: {install_command(extra)}", 1)
     except BrokenPipeError:  # the reader has closed the pipe, as in `edgecnn … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -120,12 +144,14 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Print warnings of edgecnn on one line, and others in Python's format."""
-    if issubclass(category, EdgecnnWarning):
+    if issubclass(category, WeightsNote):
+        click.echo(f"note: {printable(str(message))}", err=True)
+    elif issubclass(category, EdgecnnWarning):
         warn(str(message))
     else:
         click.echo(warnings.formatwarning(message, category, filename, lineno, line), file=file, err=True, nl=False)
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {printable(' '.join(message.split()))}", err=True)
     sys.exit(code)

@@ -11,6 +11,7 @@ import click
 
 from edgecnn.bundle.finding import check_outside_bundles
 from edgecnn.errors import UsageError
+from edgecnn.runtime.engines.choices import check_device, check_engine
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -45,6 +46,16 @@ def file_option(name: str, metavar: str, *, help: str) -> Callable[[Command], Co
     return click.option(name, type=PATH, metavar=metavar, help=help, callback=check)
 
 
+def _checked(check: Callable[[str], None]) -> Callable[[click.Context, click.Parameter, str], str]:
+    """Return a callback that checks an option's value before anything is read."""
+
+    def callback(context: click.Context, option: click.Parameter, value: str) -> str:
+        check(value)
+        return value
+
+    return callback
+
+
 def session_options(command: Command) -> Command:
     """Add the options that select the engine, device, precision and threads of a bundle."""
     for option in (
@@ -53,9 +64,19 @@ def session_options(command: Command) -> Command:
             "--precision", type=PRECISION, default="fp32", show_default=True, help="Precision of float layers."
         ),
         click.option(
-            "--device", default="cpu", show_default=True, help="One of cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto."
+            "--device",
+            default="cpu",
+            show_default=True,
+            callback=_checked(check_device),
+            help="One of cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto.",
         ),
-        click.option("--engine", default="auto", show_default=True, help="auto, onnxruntime or openvino."),
+        click.option(
+            "--engine",
+            default="auto",
+            show_default=True,
+            callback=_checked(check_engine),
+            help="auto, onnxruntime or openvino.",
+        ),
     ):
         command = option(command)
     return command

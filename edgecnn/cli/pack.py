@@ -6,10 +6,11 @@ import click
 
 from edgecnn.cli.options import PATH, force_option, json_option, out_option
 from edgecnn.cli.output import emit
+from edgecnn.cli.subjects import possible_bundle
 
 
 @click.command()
-@click.argument("bundle", type=PATH)
+@click.argument("bundle", type=PATH, callback=possible_bundle)
 @out_option("The archive, such as NAME.tar.")
 @force_option
 @json_option

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from edgecnn.cli.options import PATH, POSITIVE, json_option, session_options, strict_option
-from edgecnn.cli.output import emit
+from edgecnn.cli.output import emit, printable
 from edgecnn.client.options import TIMEOUT_S
 from edgecnn.errors import EdgecnnError, ImageError, UsageError
 
@@ -51,7 +51,7 @@ def predict(
     as_json: bool,
     **session: Any,
 ) -> None:
-    """Classify image files (JPEG, PNG, BMP) with BUNDLE, or with the bundle in FOLDER that `tune` has chosen.
+    """Classify image files with BUNDLE, or with the bundle in FOLDER that `tune` has chosen.
 
     With --url, every argument is an IMAGE, and a server classifies it. Several servers are used in turns, and a failed
     server is skipped. Use --model, --api-key-file, --ca and --timeout-s with --url; engine options are not allowed.
@@ -148,7 +148,7 @@ def _answers(
     answers = []
     for image, (prediction, source) in zip(images, found, strict=True):
         if isinstance(prediction, ImageError):
-            click.echo(f"error: {prediction}", err=True)
+            click.echo(f"error: {printable(str(prediction))}", err=True)
             continue
         ranked = [{"label": label, "probability": probability} for label, probability in prediction.top]
         answer = {"image": str(image), "label": prediction.label, "index": prediction.index, "top": ranked}
@@ -158,5 +158,4 @@ def _answers(
 
 def _line(answer: dict[str, Any]) -> str:
     others = ", ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in answer["top"])
-    # A server's labels are untrusted: replace control characters, which the terminal would interpret.
-    return f"{answer['image']}: {''.join(each if each.isprintable() else '�' for each in others)}"
+    return printable(f"{answer['image']}: {others}")

@@ -18,12 +18,13 @@ from edgecnn.cli.options import (
     take_fields,
 )
 from edgecnn.cli.output import emit, progress_bar, warn
+from edgecnn.cli.subjects import possible_bundle
 from edgecnn.errors import GateFailed, UsageError
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 
 
 @click.command()
-@click.argument("bundle", type=PATH)
+@click.argument("bundle", type=PATH, callback=possible_bundle)
 @click.option(
     "--calibration", required=True, metavar="CONFIG|SOURCE", help="Calibration config, or source of training images."
 )
@@ -51,6 +52,7 @@ def quantize(
     count: int | None,
     seed: int | None,
     analyze: bool,
+    strict: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -73,12 +75,13 @@ def quantize(
         with progress_bar() as progress:
             quantized = run(
                 open_bundle(bundle),
-                open_calibration(calibration, count=count, seed=seed),
+                open_calibration(calibration, count=count, seed=seed, strict=strict),
                 out,
-                data=None if data is None else open_source(data),
-                gate_data=None if gate_data is None else open_source(gate_data),
+                data=None if data is None else open_source(data, needs_classes=False, strict=strict),
+                gate_data=None if gate_data is None else open_source(gate_data, needs_classes=False, strict=strict),
                 options=chosen,
                 analyze=analyze,
+                strict=strict,
                 command=command_line(),
                 progress=progress,
                 **options,

@@ -6,10 +6,11 @@ import click
 
 from edgecnn.cli.options import PATH, force_option, json_option
 from edgecnn.cli.output import emit
+from edgecnn.cli.subjects import possible_bundle
 
 
 @click.command()
-@click.argument("bundle", type=PATH)
+@click.argument("bundle", type=PATH, callback=possible_bundle)
 @click.option("--key", required=True, type=PATH, help="PEM file with a private key, on P-256, P-384 or P-521.")
 @click.option("--out", type=PATH, help="Signature file. [default: BUNDLE.sig, next to the bundle]")
 @force_option

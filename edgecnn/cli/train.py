@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgecnn.bundle.finding import CHECKPOINT
+from edgecnn.bundle.limits import MAX_BAD
+from edgecnn.cli.completion import complete_architecture, complete_source
 from edgecnn.cli.options import (
     PATH,
     dataclass_options,
@@ -16,6 +19,7 @@ from edgecnn.cli.options import (
     take_fields,
 )
 from edgecnn.cli.output import emit, percent, progress_bar, warn
+from edgecnn.cli.subjects import known_architecture
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions, recipe
 
 if TYPE_CHECKING:
@@ -23,16 +27,18 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("architecture", metavar="ARCH")
+@click.argument("architecture", metavar="ARCH", callback=known_architecture, shell_complete=complete_architecture)
 @click.option(
     "--data",
     "source",
     required=True,
     metavar="SOURCE",
+    shell_complete=complete_source,
     help="digits, fashion-mnist, mnist, cifar10, or an image folder.",
 )
 @out_option("The checkpoint folder to write.")
 @click.option("--weights", metavar="FILE|NAME", help="Fine-tune a checkpoint, a state dict, or torchvision weights.")
+@click.option("--key", "weights_key", metavar="NAME", help="The entry of a --weights file, such as model_ema.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run with the same options.")
 @click.option("--tensorboard", type=PATH, metavar="DIR", help="Write scalars for TensorBoard.")
 @click.option(
@@ -41,6 +47,13 @@ if TYPE_CHECKING:
     default=CACHE_MIB,
     show_default=True,
     help="Cache images in memory up to this size. Larger data is read again in each epoch.",
+)
+@click.option(
+    "--max-bad",
+    type=click.FloatRange(0, 1),
+    default=MAX_BAD,
+    show_default=True,
+    help="Largest share of damaged images that are skipped. At least one is, unless 0.",
 )
 @dataclass_options(TrainingOptions, defaults=False)
 @force_option
@@ -53,12 +66,17 @@ def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool
     training split. Top-1 is measured once, on the test split. To train with several processes or machines, use
     `torchrun --nproc-per-node 2 -m edgecnn train ...`.
     """
+    from edgecnn.files.folder import check_output
     from edgecnn.pipeline.data.sources import open_source
+
+    if not options["resume"]:
+        check_output(out, marker=CHECKPOINT, force=options["force"])
+    images = open_source(source, strict=strict)
+    chosen = recipe(architecture, images.name, **take_fields(TrainingOptions, options))
+    # PyTorch is imported after these checks, because that takes seconds.
     from edgecnn.pipeline.training.distributed import writes_results
     from edgecnn.pipeline.training.loop import train as run
 
-    images = open_source(source)
-    chosen = recipe(architecture, images.name, **take_fields(TrainingOptions, options))
     with progress_bar(hidden=not writes_results()) as progress:
         trained = run(
             architecture,
@@ -67,6 +85,7 @@ def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool
             source_name=source,
             options=chosen,
             on_warning=partial(warn, strict=strict),
+            on_note=partial(click.echo, err=True),
             progress=progress,
             on_epoch=lambda number, epoch: click.echo(_line(number, chosen.epochs, epoch), err=True),
             **options,

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import PATH, json_option
-from edgecnn.cli.output import columns, emit, progress_bar, warn
+from edgecnn.cli.options import PATH, json_option, strict_option
+from edgecnn.cli.output import columns, emit, number, progress_bar, warn
 
 if TYPE_CHECKING:
     from edgecnn.tuning.conclusion import Tuned
@@ -38,13 +38,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="Approximate time limit in seconds.",
 )
+@strict_option
 @json_option
-def tune(bundles: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+def tune(bundles: tuple[Path, ...], strict: bool, as_json: bool, **options: Any) -> None:
     """Measure the bundles of one reference on every engine of this machine, and save the best setting as a profile.
 
     A FOLDER contains several bundles. The profile selects the engine and threads of `--engine auto`, and the bundle of
     a folder. It is valid for this processor, these cores and these engine versions. After a change it is stale and is
-    not used.
+    not used. If other work on this machine disturbs the measurement, a warning says so; with --strict no profile is
+    saved then.
     """
     from edgecnn.pipeline.measured import reference_modules
     from edgecnn.runtime.choosing import open_bundles
@@ -54,29 +56,31 @@ def tune(bundles: tuple[Path, ...], as_json: bool, **options: Any) -> None:
         found = run(open_bundles(bundles), modules=reference_modules(), progress=progress, **options)
     emit(found, _text(found), as_json=as_json)
     for each in found.warnings:
-        warn(each)
+        warn(each, strict=strict)
     click.echo(f"saved in {found.keep()}", err=True)
 
 
 def _text(found: "Tuned") -> str:
     header = ("bundle", "setting", "p50 ms", "images/s", "runs", "")
-    rows = [_row(trial, found) for trial in sorted(found.trials, key=_order)]
-    return "\n".join([columns([header, *rows], right=(2, 3, 4)), "", found.profile.conclusion])
+    trials = sorted(found.trials, key=_order)
+    table = columns([header, *(_row(trial, found) for trial in trials)], right=(2, 3, 4), optional=(4, 3))
+    reasons = [f"{each.bundle} on {each.setting}: {each.out}" for each in trials if each.out not in (None, "slower")]
+    return "\n".join([table, *reasons, "", found.profile.conclusion])
 
 
 def _row(trial: "Trial", found: "Tuned") -> tuple[str, ...]:
     choice = found.profile.choice
     is_choice = (trial.digest, trial.setting) == (choice.bundle, choice.setting)
-    end = "chosen" if is_choice else trial.out or "slower"
+    end = "chosen" if is_choice else (trial.out or "slower").partition(":")[0].partition(" of ")[0]
     if trial.speed is None:
         return trial.bundle, str(trial.setting), "", "", "", end
     speed = trial.speed
     return (
         trial.bundle,
         str(trial.setting),
-        f"{speed.p50_ms.value:.3g} [{speed.p50_ms.low:.3g}, {speed.p50_ms.high:.3g}]",
-        f"{speed.images_per_s.value:.4g}",
-        str(speed.runs),
+        f"{number(speed.p50_ms.value)} [{number(speed.p50_ms.low)}, {number(speed.p50_ms.high)}]",
+        number(speed.images_per_s.value),
+        f"{speed.runs:,}",
         end,
     )
 

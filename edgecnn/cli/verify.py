@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgecnn.cli.completion import complete_architecture, complete_source
 from edgecnn.cli.options import PATH, json_option, public_key_option, session_arguments, session_options, strict_option
 from edgecnn.cli.output import columns, emit, number, points, progress_bar, rate, warn
+from edgecnn.cli.subjects import known_architecture
+from edgecnn.cli.weights import take_weights_options, weights_options
 from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,12 +28,18 @@ _MOST_FLIPS = 10
 @click.argument("bundle", type=PATH)
 @public_key_option
 @click.option("--signature", type=PATH, help="Signature file. [default: BUNDLE.sig, next to the bundle]")
-@click.option("--data", metavar="SOURCE", help="Also compare on these images. Requires --reference.")
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    shell_complete=complete_source,
+    help="Also compare on these images. Requires --reference.",
+)
 @click.option(
     "--reference",
-    metavar="CHECKPOINT|FILE.npz",
+    metavar="CHECKPOINT|FILE",
     type=PATH,
-    help="The PyTorch reference, or its logits from `evaluate --save-logits`, which need no PyTorch.",
+    help="The PyTorch reference: a checkpoint or a weights file; or its logits from `evaluate --save-logits` (.npz), "
+    "which need no PyTorch.",
 )
 @click.option(
     "--record", type=PATH, help="Verification record to write. [default: in $XDG_STATE_HOME/edgecnn/verifications]"
@@ -40,6 +49,15 @@ _MOST_FLIPS = 10
     type=click.Choice(["avx2"]),
     help="Simulate an x86 CPU without VNNI, on which INT8 sums saturate. No record is written.",
 )
+@click.option(
+    "--arch",
+    "architecture",
+    metavar="ARCH",
+    callback=known_architecture,
+    shell_complete=complete_architecture,
+    help="The architecture of a weights file. [default: BUNDLE's]",
+)
+@weights_options("--weights-key", prefix="Weights", has_bundle=True)
 @session_options
 @strict_option
 @json_option
@@ -50,6 +68,7 @@ def verify(
     data: str | None,
     reference: Path | None,
     simulate: str | None,
+    architecture: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -57,14 +76,16 @@ def verify(
 
     With --data and --reference, also compare with the PyTorch reference on a whole test split. The report contains
     intervals and every image with a different label. Some images run again with other batch sizes and threads, which
-    must not change the logits. With --key, the signature of BUNDLE is verified first. The exit code is 3 if the answers
-    differ from the reference's or the signature is invalid. The bundle is not changed.
+    must not change the logits. Weights of other tools need the options of their export. With --key, the signature of
+    BUNDLE is verified first. The exit code is 3 if the answers differ from the reference's or the signature is invalid.
+    The bundle is not changed.
     """
     if signature is not None and key is None:
         raise UsageError("--signature requires --key, which is missing: add the public key of the signer")
+    weights = take_weights_options(options)
     opened = _open(bundle, key, signature)
     with progress_bar() as progress:
-        run = _verifying(data, reference, simulate)
+        run = _verifying(data, reference, simulate, architecture=architecture, weights=weights)
         found = run(opened, progress=progress, **session_arguments(**options))
     emit(found.record, _text(found, signed_by=key, simulate=simulate is not None), as_json=as_json)
     if found.record_warning is not None:
@@ -82,15 +103,17 @@ def _open(bundle: Path, key: Path | None, signature: Path | None) -> "Bundle":
     return open_signed(bundle, key=key, signature=signature)
 
 
-def _verifying(data: str | None, reference: Path | None, simulate: str | None) -> "Callable[..., Verification]":
+def _verifying(
+    data: str | None, reference: Path | None, simulate: str | None, **weights: Any
+) -> "Callable[..., Verification]":
     """Return the pipeline's verification if one of its options was given, else the runtime's."""
-    if data is None and reference is None and simulate is None:
+    if all(option is None for option in (data, reference, simulate, *weights.values())):
         from edgecnn.runtime.verification.verify import verify
 
         return verify
     from edgecnn.pipeline.evaluation.verifying import verify as verify_on_data
 
-    return partial(verify_on_data, data=data, reference=reference, simulate=simulate is not None)
+    return partial(verify_on_data, data=data, reference=reference, simulate=simulate is not None, **weights)
 
 
 def _text(verification: "Verification", *, signed_by: Path | None, simulate: bool) -> str:
@@ -101,7 +124,7 @@ def _text(verification: "Verification", *, signed_by: Path | None, simulate: boo
         f"{found.name} ({precision}) on {session.engine} {session.version}, {session.device}: float layers in "
         f"{session.precision}, {session.threads} threads",
         f"  self-test: {self_test.images} images and {self_test.encoded} image files, "
-        f"largest logit error {number(self_test.max_error)} (allowed {self_test.tolerance:.3g}); "
+        f"largest logit error {number(self_test.max_error)} (allowed {number(self_test.tolerance)}); "
         f"{self_test.decided} answers have a larger margin",
     ]
     if found.data and found.comparison and found.agreement:
@@ -133,7 +156,9 @@ def _agreement(found: "Agreement", comparison: "Comparison") -> list[str]:
     if found.flips:
         differ = "1 answer differs" if found.flipped == 1 else f"{found.flipped} answers differ"
         lines.append(f"{differ}; with margins, the largest margin of the reference first:")
-        lines += [f"  {line}" for line in columns([_flip(flip) for flip in found.flips[:_MOST_FLIPS]]).splitlines()]
+        lines += [
+            f"  {line}" for line in columns([_flip(flip) for flip in found.flips[:_MOST_FLIPS]], margin=6).splitlines()
+        ]
     if found.flipped > _MOST_FLIPS:
         lines.append(f"  and {found.flipped - _MOST_FLIPS} more (--json lists them)")
     return lines
@@ -144,7 +169,7 @@ def _error(found: "Agreement", comparison: "Comparison") -> str:
         return "the logits are not finite"
     return (
         f"logit error {number(comparison.max_error)} at most, {number(comparison.rms_error)} RMS, "
-        f"logits spread by {number(comparison.spread)}; KL divergence {found.kl_nats:.3g} nats"
+        f"logits spread by {number(comparison.spread)}; KL divergence {number(found.kl_nats)} nats"
     )
 
 
@@ -164,7 +189,7 @@ def _batch_mates(found: "BatchMates") -> str:
     worst = "a logit is not finite" if moved is None else f"a logit moves by {number(moved)} at most"
     return (
         f"batch mates: {found.images} images shuffled, at batch {batches}, with {threads} threads: "
-        f"{worst} (allowed {found.limit:.3g})"
+        f"{worst} (allowed {number(found.limit)})"
     )
 
 

@@ -1,6 +1,7 @@
 """Converts images for sending: the bytes of a file unchanged, or pixels without loss.
 
-Files are decoded and resized on the server, as the bundle's manifest specifies. Nothing is resized here.
+Files are decoded and resized on the server, as the bundle's manifest specifies. Nothing is resized here. A server may
+accept fewer formats than this package reads; it refuses the others (UnknownFormat).
 """
 
 import io
@@ -12,7 +13,7 @@ import numpy as np
 
 from edgecnn.bundle.decoding import ImageLike, decode, open_image
 from edgecnn.client.description import Description
-from edgecnn.errors import ImageError, ImageTooLarge, ServerError
+from edgecnn.errors import ImageError, ImageTooLarge, ServerError, UnknownFormat
 
 MAX_REQUEST_BYTES = 16 << 20
 """Maximum bytes of images in a request, unless one image is larger: a quarter of the server's default limit."""
@@ -43,7 +44,7 @@ class Picture:
         text = error.text.removeprefix("cannot decode: ")
         if text.startswith("the image "):
             text = f"{self.name}{text.removeprefix('the image')}"
-        kind = ImageTooLarge if error.status == 413 else ImageError
+        kind = {413: ImageTooLarge, 415: UnknownFormat}.get(error.status, ImageError)
         return kind(text if self.name in text else f"{self.name}: {text}")
 
 

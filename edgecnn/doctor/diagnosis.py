@@ -10,9 +10,10 @@ from pathlib import Path
 from edgecnn.doctor.examination import Examination, examine_apart
 from edgecnn.doctor.hazards import Hazard, hazards
 from edgecnn.errors import EngineError, EngineMissing
+from edgecnn.hints import install_command
 from edgecnn.host.machine import Machine, machine
 from edgecnn.runtime.engines.choices import ENGINES
-from edgecnn.runtime.engines.registry import NONE_INSTALLED, installed
+from edgecnn.runtime.engines.registry import installed, none_installed
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def diagnose(*, root: Path = Path("/"), examine: Callable[[str], Examination] = 
             )
             found = dataclasses.replace(examine(name), packages=packages)
         else:
-            found = Examination(name, problem=f"not installed: pip install 'edgecnn[{name}]'")
+            found = Examination(name, problem=f"not installed: {install_command(name)}")
         engines.append(found)
     telemetry = os.environ.get("ORT_DISABLE_TELEMETRY")
     return Diagnosis(here, tuple(engines), hazards(here, engines, telemetry=telemetry))
@@ -52,6 +53,6 @@ def require_engine(diagnosis: Diagnosis) -> None:
     if any(engine.runs for engine in diagnosis.engines):
         return
     if not installed():
-        raise EngineMissing(NONE_INSTALLED)
+        raise EngineMissing(none_installed())
     reasons = (f"{engine.engine}: {engine.problem or 'no device runs a graph'}" for engine in diagnosis.engines)
     raise EngineError(f"no engine runs a graph on this machine: {'; '.join(reasons)}")

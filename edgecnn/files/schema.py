@@ -13,6 +13,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 
+ADDED = {"added": True}
+"""Metadata of a field that a later minor version of a format added. It is not written if it has its default."""
+
 
 class SchemaError(ValueError):
     """JSON does not follow the schema. The message contains the location in the document."""
@@ -26,7 +29,12 @@ def dump(value: Any) -> str:
 def plain(value: Any) -> Any:
     """Convert dataclasses, tuples and paths to types that `json` supports."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        fields = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {
+            field.name: plain(content)
+            for field, content in fields
+            if not field.metadata.get("added") or content != field.default
+        }
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, Path):

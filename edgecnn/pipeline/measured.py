@@ -9,7 +9,8 @@ from pathlib import Path
 
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EngineError, PrecisionUnavailable
-from edgecnn.runtime.setting import PYTORCH, Setting
+from edgecnn.runtime.engines.choices import PYTORCH
+from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.measuring.worker import Subject, self_test_batch, serve
 
 

@@ -20,9 +20,8 @@ from edgecnn.bundle.self_test import IMAGES, EncodedImage, SelfTest, spread, tol
 from edgecnn.errors import EdgecnnError, EngineMissing, ProofFailed
 from edgecnn.pipeline.data.source import Split
 from edgecnn.runtime.classifier import run_batches
-from edgecnn.runtime.engines.choices import ENGINES
 from edgecnn.runtime.engines.engine import Session, SessionOptions
-from edgecnn.runtime.engines.registry import get_engine, installed
+from edgecnn.runtime.engines.registry import get_engine, installed, none_installed
 from edgecnn.runtime.engines.saturation import without_saturation
 from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.replay import compare
@@ -64,9 +63,7 @@ def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[s
     """
     names = installed()
     if not names:
-        raise EngineMissing(
-            f"proving the graph needs an engine, and none is installed: pip install 'edgecnn[{ENGINES[0]}]'"
-        )
+        raise EngineMissing(f"proving the graph needs an engine, but {none_installed()}")
     with contextlib.ExitStack() as stack:
         sessions: dict[str, Session] = {}
         for name in names:
@@ -79,11 +76,11 @@ def engine_sessions(model: Path, *, full_range: bool = False) -> Iterator[dict[s
 def choose_self_test(split: Split) -> Split:
     """Choose the images of a self-test: the first image of each class, then the second of each, and so on."""
     if split.targets is None:
-        return split.subset(range(min(IMAGES, len(split))))
+        return split.take(range(len(split)), IMAGES)
     by_class = [list(np.flatnonzero(split.targets == target)) for target in np.unique(split.targets)]
     longest = max(map(len, by_class))
     turns = [int(members[turn]) for turn in range(longest) for members in by_class if turn < len(members)]
-    return split.subset(turns[:IMAGES])
+    return split.take(turns, IMAGES)
 
 
 def encode_images(split: Split, preprocessing: Preprocessing) -> list[tuple[Literal["png", "jpeg"], bytes]]:
@@ -108,9 +105,11 @@ def check_parity(sessions: Mapping[str, Session], images: np.ndarray, expected: 
         expected: float32 [N, K], the reference's logits.
 
     Raises:
-        ProofFailed: a logit error exceeds `PARITY_TOLERANCE` of the spread, or a top-1 label differs.
+        ProofFailed: a logit error exceeds `PARITY_TOLERANCE` of the spread, a top-1 label differs, or the reference
+            itself does not depend on its image.
         EngineError: an engine failed, for example because the graph's batch size is fixed.
     """
+    _check_reference(images, expected)
     allowed = PARITY_TOLERANCE * spread(expected)
     turns = np.arange(max(len(images), *PARITY_BATCHES)) % len(images)  # repeat images to fill a batch
     images, expected = images[turns], expected[turns]
@@ -125,6 +124,23 @@ def check_parity(sessions: Mapping[str, Session], images: np.ndarray, expected: 
                     f"{error:.3g} (allowed {allowed:.3g}) and {different} of {len(images)} top-1 labels differ; "
                     f"no bundle was written"
                 )
+
+
+def _check_reference(images: np.ndarray, expected: np.ndarray) -> None:
+    """Check that the reference's logits, float32 [N, K], are finite and depend on the images.
+
+    The allowed error must be larger than the distance between two neighbouring float32 numbers of their size.
+    """
+    if not np.isfinite(expected).all():
+        raise ProofFailed("PyTorch's own logits are not finite: the weights are damaged; no bundle was written")
+    if (images == images[0]).all():
+        raise ProofFailed(f"all {len(images)} images of the proof are equal: pass other images with --data")
+    largest = float(np.abs(expected).max())
+    if PARITY_TOLERANCE * spread(expected) <= np.finfo(np.float32).eps * largest:
+        raise ProofFailed(
+            f"the logits of this network hardly depend on the image (spread {spread(expected):.2g}, largest "
+            f"{largest:.2g}): it is not trained, or its weights are wrong; no bundle was written"
+        )
 
 
 def make_self_test(

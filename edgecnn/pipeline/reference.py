@@ -59,14 +59,18 @@ def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, t
     missing = [key for key in absent if not key.endswith("num_batches_tracked")]
     extra = [key for key in found if key not in expected]
     shapes = [
-        f"{key} {list(value.shape)}, expected {list(expected[key].shape)}"
+        f"{_shown(key)} {list(value.shape)}, expected {list(expected[key].shape)}"
         for key, value in found.items()
         if key in expected and value.shape != expected[key].shape
     ]
     problems = [
         f"{what} {', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
-        for what, keys in (("missing", missing), ("extra", extra), ("other shapes:", shapes))
+        for what, keys in (("missing", missing), ("extra", list(map(_shown, extra))), ("other shapes:", shapes))
         if keys
     ]
     if problems:
         raise CheckpointError(f"the weights do not match {name}: {'; '.join(problems)}")
+
+
+def _shown(key: str) -> str:
+    return key if key and key.isprintable() else repr(key)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 Z_95 = 1.959963984540054
 """95 % of the standard normal distribution lie within this number of standard deviations."""
 
+_SMALLEST = -4  # exponent of the smallest number that is written without one
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -52,3 +54,13 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+def three_digits(value: float) -> str:
+    """Format a number with three digits: `0.0123`, `1.50`, `4,130`. Below 0.0001 it has an exponent."""
+    if not math.isfinite(value):
+        return "not finite"
+    exponent = int(f"{value:.2e}".partition("e")[2])
+    if value == 0 or exponent < _SMALLEST:
+        return f"{value:.3g}"
+    return f"{round(value, 2 - exponent):,.{max(0, 2 - exponent)}f}"

@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 from edgecnn.runtime.engines.engine import Precision, SessionOptions
 
-PYTORCH = "pytorch"
-"""Engine name of the reference in PyTorch, for comparisons."""
-
 
 @dataclass(frozen=True)
 class Setting:

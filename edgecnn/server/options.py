@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from edgecnn.bundle.formats import FORMATS, SERVED, can_read, listed, needed
 from edgecnn.bundle.limits import MAX_PIXELS
-from edgecnn.errors import UsageError
+from edgecnn.errors import MissingExtra, UsageError
 from edgecnn.host.resources import usable_cores
 from edgecnn.runtime.engines.choices import check_device, check_engine
 
@@ -16,6 +17,7 @@ LogFormat = Literal["text", "json"]
 
 _DAY_S = 86400.0
 _SHORTEST_WATCH_S = 0.1
+_FORMATS = listed(FORMATS).lower()
 
 
 def _option(default: Any, text: str, bounds: tuple[float, float] | None = None) -> Any:
@@ -44,6 +46,9 @@ class ServeOptions:
     max_body_mb: int = _option(64, "Maximum MiB of a request body, compressed and decompressed.", (1, 2048))
     max_connections: int = _option(
         1000, "Maximum open connections; a new one replaces an idle one, or waits.", (1, 1_000_000)
+    )
+    formats: str = _option(
+        ",".join(SERVED).lower(), f"Comma-separated formats of image files that clients may send: {_FORMATS}."
     )
     max_pixels: int = _option(MAX_PIXELS, "Maximum width × height of an encoded image.", (1, math.inf))
     header_timeout_s: float = _option(10.0, "Timeout in seconds for receiving the headers of a request.", (0.1, _DAY_S))
@@ -100,11 +105,24 @@ class ServeOptions:
             )
         if self.max_pixels > MAX_PIXELS:
             raise UsageError(f"--max-pixels must be at most {MAX_PIXELS}, found {self.max_pixels}")
+        for name in self._format_names() - {each.lower() for each in FORMATS}:
+            raise UsageError(f"--formats must contain {_FORMATS}, separated by commas, found {name!r}")
+        for name in self.image_formats:
+            if not can_read(name):
+                raise MissingExtra(f"--formats {name.lower()} needs {needed(name)}")
 
     @property
     def tls(self) -> tuple[Path, Path] | None:
         """The files of the certificate and its private key; None for a server without TLS."""
         return (self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+
+    @property
+    def image_formats(self) -> tuple[str, ...]:
+        """Formats of image files that clients may send: names of `FORMATS`, in their order."""
+        return tuple(each for each in FORMATS if each.lower() in self._format_names())
+
+    def _format_names(self) -> set[str]:
+        return {name.strip().lower() for name in self.formats.split(",")}
 
     @property
     def scheme(self) -> str:

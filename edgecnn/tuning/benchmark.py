@@ -6,15 +6,17 @@ from pathlib import Path
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError, SlowerThanBefore, UsageError
+from edgecnn.hints import install_command
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.choices import ENGINES
+from edgecnn.runtime.engines.choices import ENGINES, PYTORCH, check_engine
 from edgecnn.runtime.engines.engine import Precision
-from edgecnn.runtime.engines.registry import NONE_INSTALLED, installed
-from edgecnn.runtime.setting import PYTORCH, Setting
+from edgecnn.runtime.engines.registry import installed, none_installed
+from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.measuring.benchmark import ROUNDS, TURN_S, Benchmark, settings
 from edgecnn.tuning.measuring.benchmark import benchmark as measure
 from edgecnn.tuning.measuring.comparison import BenchmarkComparison, compare, read_benchmark
+from edgecnn.tuning.measuring.estimates import as_fast
 from edgecnn.tuning.measuring.peak import peak_apart
 
 
@@ -28,9 +30,13 @@ class Benchmarked:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the sessions and the settings that did not run, each once."""
+        """The warnings of the sessions, the settings that did not run, and one if the machine is busy, each once."""
         notes = [note for each in self.benchmark.results for note in each.notes]
         notes += [f"{each.bundle} does not run on {each.setting}: {each.reason}" for each in self.benchmark.failed]
+        if self.benchmark.is_busy:
+            notes.append("this machine is busy: the times are too high; run `edgecnn benchmark` again when it is idle")
+        elif self.comparison is not None and any(each.verdict == "unknown" for each in self.comparison.changes):
+            notes.append(f"this machine was busy during the benchmark in {self.earlier}: no comparison")
         return tuple(dict.fromkeys(notes))
 
     def raise_for_failures(self) -> None:
@@ -53,11 +59,11 @@ class Benchmarked:
                 f"{self.earlier} has no result for these bundles and settings: use the same bundles and settings"
             )
         if slower:
-            worst = max(slower, key=lambda each: each.change.low)
+            ratios = [(each, each.ratio) for each in slower if each.ratio is not None]
+            worst, ratio = min(ratios, key=lambda pair: pair[1].high)
             raise SlowerThanBefore(
                 f"{len(slower)} of {len(changes)} results are slower than in {self.earlier}; the worst: "
-                f"{worst.bundle} on {worst.setting}, {worst.change.value:+.1%} "
-                f"[{worst.change.low:+.1%}, {worst.change.high:+.1%}]"
+                f"{worst.bundle} on {worst.setting} is {as_fast(ratio)}"
             )
 
 
@@ -115,11 +121,9 @@ def _engines(named: Sequence[str], modules: Mapping[str, str]) -> Sequence[str]:
     """Return the engines to measure, after checking the named ones."""
     available = (*installed(), *modules)
     for name in named:
-        if name not in (*ENGINES, PYTORCH):
-            raise UsageError(f"unknown engine {name!r}: choose {', '.join(ENGINES)} or {PYTORCH}")
+        check_engine(name, names=(*ENGINES, PYTORCH))
         if name not in available:
-            extra = "pipeline" if name == PYTORCH else name
-            raise UsageError(f"{name} is not installed: pip install 'edgecnn[{extra}]'")
+            raise UsageError(f"{name} is not installed: {install_command('pipeline' if name == PYTORCH else name)}")
     if not named and not available:
-        raise EdgecnnError(NONE_INSTALLED)
+        raise EdgecnnError(none_installed())
     return named or available

@@ -1,5 +1,6 @@
 """A candidate in tuning: its turns, and the reason for its rejection."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -36,7 +37,8 @@ class Contestant:
         drop: drop of the bundle, in percentage points of top-1.
         proven: whether its self-test passed.
         out: reason for its rejection; None while it is in the search.
-        turns: turns since the last `restart`; candidates that were opened together have turns of the same rounds.
+        taken: all turns since the last `restart`; candidates that were opened together have turns of the same rounds.
+        turns: the turns of the rounds that count; see `settle`.
     """
 
     def __init__(self, candidate: Candidate, purpose: Purpose) -> None:
@@ -45,9 +47,10 @@ class Contestant:
         self.drop = 0.0
         self.out: str | None = None
         self.proven = False
+        self.taken: list[Turn] = []
         self.turns: list[Turn] = []
         self._earlier: list[Turn] = []
-        self._speed: tuple[int, Speed] | None = None  # cached: computing it takes a second
+        self._speed: Speed | None = None  # cached: computing it takes a second
 
     @property
     def ran(self) -> bool:
@@ -61,12 +64,17 @@ class Contestant:
             self.out = f"drop of {drop:.2f} points, {allowed:g} allowed"
 
     def note(self, *turns: Turn | None) -> None:
-        """Add turns. Reject the candidate if it failed."""
-        self.turns += [turn for turn in turns if turn is not None]
+        """Add turns, which all count for now. Reject the candidate if it failed."""
+        self.taken += [turn for turn in turns if turn is not None]
+        self.count(self.taken)
         if self.candidate.failure is not None:
             self.out = f"failed: {self.candidate.failure}"
         elif not self.ran:
             self.out = "failed: it did not run"
+
+    def count(self, turns: Sequence[Turn]) -> None:
+        """Set the turns that count."""
+        self.turns, self._speed = list(turns), None
 
     def prove(self) -> bool:
         """Run the self-test. Reject the candidate if it fails."""
@@ -80,7 +88,8 @@ class Contestant:
 
     def restart(self) -> None:
         """Begin the interleaved rounds. Earlier turns count only until the first of them."""
-        self._earlier, self.turns, self._speed = self.turns, [], None
+        self._earlier, self.taken = self.turns, []
+        self.count(self.taken)
 
     def cost(self) -> float:
         """Return the value to minimize: milliseconds of a run, or seconds per image."""
@@ -97,10 +106,9 @@ class Contestant:
 
     def speed(self) -> Speed:
         """Return the speed in the latest turns."""
-        turns = self.turns or self._earlier
-        if self._speed is None or self._speed[0] != len(turns):
-            self._speed = len(turns), speed(turns)
-        return self._speed[1]
+        if self._speed is None:
+            self._speed = speed(self.turns or self._earlier)
+        return self._speed
 
     def seconds_of_turn(self) -> float:
         """Return the duration of the last turn in seconds."""

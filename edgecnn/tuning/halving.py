@@ -3,7 +3,7 @@
 First, each candidate runs briefly on its own. The fastest ones then take turns, and after each stage the slower half is
 dropped (Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, 2016). The best
 FP32 candidate and the PyTorch reference stay until the end, so that the ratios in the conclusion come from the same
-rounds.
+rounds. Turns and rounds that other work disturbs are measured again, a limited number of times.
 """
 
 import contextlib
@@ -14,24 +14,32 @@ from edgecnn.errors import EngineError
 from edgecnn.host.resources import memory_limit
 from edgecnn.progress import Progress
 from edgecnn.tuning.contest import Contestant
-from edgecnn.tuning.measuring.turn import interleave
+from edgecnn.tuning.measuring.candidate import Candidate
+from edgecnn.tuning.measuring.turn import Turn, interleave, is_disturbed, settle
 
 FIRST_WARM_UP_S = 1.0
 _FIRST_TURN_S = 0.15
 _TURN_S = 0.2
 _FINALISTS = 6
 _ROUNDS = (3, 3, 6)
-"""Rounds of each comparing stage. A finalist has taken 12 turns at the end."""
+"""Undisturbed rounds of each comparing stage. A finalist has taken 12 turns at the end."""
+_TRIES = 3
+"""A stage takes at most this many times its rounds, and a first turn is repeated at most this many times."""
 _MEMORY_SHARE = 0.5
 
 
 class Halving:
-    """One search. Args: `clock` returns monotonic seconds, `progress` is called after each step."""
+    """One search. Args: `clock` returns monotonic seconds, `progress` is called after each step.
+
+    Attributes:
+        rounds: the rounds that count after the last comparing stage.
+    """
 
     def __init__(self, field: Sequence[Contestant], clock: Callable[[], float], progress: Progress) -> None:
         self._field = field
         self._clock = clock
         self._progress = progress
+        self.rounds = settle([], 0)
 
     def try_each(self, until: float) -> None:
         """Run each candidate briefly on its own. After `until`, only untested bundles run.
@@ -50,7 +58,7 @@ class Halving:
             if contestant.out is not None:
                 continue
             with contestant.candidate as candidate:
-                contestant.note(candidate.turn(_FIRST_TURN_S) if candidate.open(warm_up_s=FIRST_WARM_UP_S) else None)
+                contestant.note(_first_turn(candidate) if candidate.open(warm_up_s=FIRST_WARM_UP_S) else None)
             if contestant.ran:
                 seen.add(digest)
             elif contestant.candidate.crashed:
@@ -60,8 +68,8 @@ class Halving:
     def compare(self, baseline: Contestant | None, until: float, stack: contextlib.ExitStack) -> list[Contestant]:
         """Run the best candidates in turns, drop half of them after each stage, and return the finalists, best first.
 
-        The first stage always runs. Another one runs only if it ends before `until`. The baseline runs in every stage.
-        `stack` closes the opened candidates.
+        The first stage always runs. Another one runs only if it ends before `until`, as do rounds that replace
+        disturbed ones. The baseline runs in every stage. `stack` closes the opened candidates.
 
         Raises:
             EngineError: no candidate is left.
@@ -70,20 +78,34 @@ class Halving:
         for stage, rounds in enumerate(_ROUNDS):
             beside = [baseline] if baseline is not None and baseline.out is None else []
             everyone = [*running, *beside]
-            if stage and self._clock() + rounds * sum(map(Contestant.seconds_of_turn, everyone)) > until:
+            possible = self._rounds_until(until, everyone)
+            if stage and possible < rounds:
                 break
-            self._take_turns(everyone, rounds, seed=stage)
+            self._take_turns(everyone, rounds, most=max(rounds, min(_TRIES * rounds, possible)), seed=stage)
+            self._settle([each for each in everyone if each.out is None], sum(_ROUNDS[: stage + 1]))
             running = _better_half(ranked(running))
         if not running:
             reasons = dict.fromkeys(str(contestant.out) for contestant in self._field)
             raise EngineError(f"no setting runs here with the required accuracy: {'; '.join(reasons)}")
         return running
 
-    def _take_turns(self, contestants: Sequence[Contestant], rounds: int, *, seed: int) -> None:
+    def _rounds_until(self, until: float, contestants: Sequence[Contestant]) -> int:
+        """Return the number of rounds that end before a time."""
+        seconds = sum(map(Contestant.seconds_of_turn, contestants))
+        return int((until - self._clock()) / seconds) if seconds else 0
+
+    def _settle(self, contestants: Sequence[Contestant], rounds: int) -> None:
+        """Choose the rounds that count; `rounds` were wanted."""
+        self.rounds = settle([contestant.taken for contestant in contestants], rounds)
+        for contestant, turns in zip(contestants, self.rounds.turns, strict=True):
+            contestant.count(turns)
+
+    def _take_turns(self, contestants: Sequence[Contestant], rounds: int, *, most: int, seed: int) -> None:
         candidates = [contestant.candidate for contestant in contestants]
         turns = interleave(
             candidates,
             rounds=rounds,
+            most=most,
             seconds=_TURN_S,
             seed=seed,
             stage=f"comparing {seed + 1}",
@@ -118,6 +140,15 @@ class Halving:
             if contestant.out is None and contestant not in running:
                 contestant.out = "slower"
         return running
+
+
+def _first_turn(candidate: Candidate) -> Turn | None:
+    """Return one turn of a candidate, undisturbed if possible; None if it failed."""
+    for _ in range(_TRIES):
+        turn = candidate.turn(_FIRST_TURN_S)
+        if turn is None or not is_disturbed(turn, [turn]):
+            break
+    return turn
 
 
 def ranked(contestants: Sequence[Contestant]) -> list[Contestant]:

@@ -10,9 +10,10 @@ from edgecnn.errors import EngineMissing, UsageError
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.choosing import check_one_reference
-from edgecnn.runtime.engines.registry import NONE_INSTALLED, installed
+from edgecnn.runtime.engines.choices import PYTORCH
+from edgecnn.runtime.engines.registry import installed, none_installed
 from edgecnn.runtime.profile import FORMAT, Chosen, Profile, Purpose, profile_path
-from edgecnn.runtime.setting import PYTORCH, Setting
+from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.site import this_site
 from edgecnn.tuning.conclusion import Tuned, decide, say
 from edgecnn.tuning.contest import Contestant
@@ -59,7 +60,7 @@ def tune(
     check_one_reference(bundles)
     engines = installed()
     if not engines:
-        raise EngineMissing(NONE_INSTALLED)
+        raise EngineMissing(none_installed())
     profile_path(bundles[0].manifest.reference.digest, purpose)  # fail early without a home folder
     end = clock() + budget_s
     space = search_space(bundles, engines, cores=usable_cores(), purpose=purpose)
@@ -71,10 +72,10 @@ def tune(
     search.try_each(end - (1 - _FIRST_SHARE) * budget_s)
     with contextlib.ExitStack() as stack:
         baseline = _baseline(bundles[0], purpose, modules, stack)
-        winner, gain = decide(search.compare(baseline, end, stack))
-    text = say(winner, gain, field, baseline)
-    kept = profile_of(winner, field, bundles, max_drop=max_drop, conclusion=text)
-    return Tuned(kept, tuple(contestant.trial() for contestant in field))
+        finalists = search.compare(baseline, end, stack)
+    decision = decide(finalists, baseline, search.rounds)
+    kept = profile_of(decision.winner, field, bundles, max_drop=max_drop, conclusion=say(decision, field))
+    return Tuned(kept, tuple(contestant.trial() for contestant in field), is_busy=decision.doubt is not None)
 
 
 def search_space(

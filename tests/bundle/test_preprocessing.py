@@ -14,9 +14,11 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torchvision.transforms import v2
 
+from edgecnn.bundle.choices import Fit, Interpolation
 from edgecnn.bundle.decoding import Mode, decode
-from edgecnn.bundle.preprocessing import Interpolation, Preprocessing, Resize
+from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.errors import ImageTooLarge
+from edgecnn.files import schema
 from edgecnn.pipeline.transforms import network_input, torchvision_transform
 
 INTERPOLATIONS: dict[Interpolation, v2.InterpolationMode] = {
@@ -24,6 +26,8 @@ INTERPOLATIONS: dict[Interpolation, v2.InterpolationMode] = {
     "bilinear": v2.InterpolationMode.BILINEAR,
     "bicubic": v2.InterpolationMode.BICUBIC,
     "lanczos": v2.InterpolationMode.LANCZOS,
+    "box": v2.InterpolationMode.BOX,
+    "hamming": v2.InterpolationMode.HAMMING,
 }
 SIZES = [(1, 1), (1, 37), (61, 1), (2, 3), (31, 31), (33, 32), (47, 101), (199, 97), (224, 225), (427, 640)]
 RESIZES = [None, (1,), (17,), (64,), (33, 50), (64, 64)]
@@ -117,6 +121,86 @@ def test_matches_torchvision_for_any_size(
     check(photograph(height, width, mode=mode, number=1), built(mode, resize, crop, interpolation))
 
 
+def fitted(
+    fit: Fit, size: tuple[int, ...], interpolation: Interpolation = "bilinear", fill: tuple[int, ...] = (0,)
+) -> Preprocessing:
+    return Preprocessing("RGB", Resize(size, interpolation, fit, fill), None, (0.5,) * 3, (0.25,) * 3)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("side", [1, 32, 65])
+def test_longer_matches_torchvision(side: int, interpolation: Interpolation):
+    resize = v2.Resize(None, INTERPOLATIONS[interpolation], max_size=side)
+    for height, width in SIZES:
+        picture = photograph(height, width)
+        if side * min(height, width) < max(height, width):
+            continue  # torchvision fails where a side would be empty
+        expected = np.asarray(resize(picture))
+        assert np.array_equal(fitted("longer", (side,), interpolation).image(picture), expected)
+
+
+@given(
+    height=sides,
+    width=sides,
+    size=st.tuples(st.integers(8, 90), st.integers(8, 90)),
+    interpolation=st.sampled_from(["bilinear", "box", "opencv-bilinear", "opencv-area"]),
+    fill=st.sampled_from([(0,), (114,), (124, 116, 104)]),
+)
+def test_letterbox_matches_the_reference(
+    height: int, width: int, size: tuple[int, int], interpolation: Interpolation, fill: tuple[int, ...]
+):
+    preprocessing = fitted("letterbox", size, interpolation, fill)
+    picture = photograph(height, width)
+    pixels = preprocessing.image(picture)
+    assert pixels.shape == (*size, 3)
+    expected = torchvision_transform(preprocessing)(picture)
+    torch.testing.assert_close(network_input(pixels[None], preprocessing)[0], expected, rtol=0, atol=1e-6)
+
+
+def test_letterbox_centres_and_fills():
+    pixels = fitted("letterbox", (6, 4), "nearest", (114,)).image(np.full((3, 4, 3), 200, np.uint8))
+    assert pixels[:, 0, 0].tolist() == [114, 200, 200, 200, 114, 114]
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1)])
+@pytest.mark.parametrize("fit", ["longer", "letterbox"])
+def test_thin_images_keep_a_pixel(fit: Fit, size: tuple[int, int]):
+    preprocessing = fitted(fit, (32,) if fit == "longer" else (32, 32))
+    pixels = preprocessing.image(np.full((*size, 3), 200, np.uint8))
+    assert pixels.max() == 200
+    expected = torchvision_transform(preprocessing)(Image.new("RGB", size[::-1], (200, 200, 200)))
+    assert expected.shape[1:] == pixels.shape[:2]
+
+
+@pytest.mark.parametrize(
+    ("resize", "added"),
+    [
+        (Resize((32,)), {}),
+        (Resize((32,), fit="longer"), {"fit": "longer"}),
+        (Resize((32, 48), fit="letterbox", fill=(114,)), {"fit": "letterbox", "fill": [114]}),
+    ],
+)
+def test_writes_new_fields_only_if_used(resize: Resize, added: dict[str, object]):
+    written = schema.plain(resize)
+    assert written == {"size": list(resize.size), "interpolation": "bilinear"} | added
+    assert schema.read(Resize, written) == resize
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (((32, 32), "bilinear", "longer"), "size must contain 1"),
+        (((32,), "bilinear", "letterbox"), "size must contain 2"),
+        (((32,), "bilinear", None, (1,)), "fill is for letterbox only"),
+        (((32, 32), "bilinear", "letterbox", (256,)), "levels in 0..255"),
+        (((32, 32), "bilinear", "letterbox", ()), "levels in 0..255"),
+    ],
+)
+def test_rejects_values_that_do_not_fit(arguments: tuple, named: str):
+    with pytest.raises(ValueError, match=named):
+        Resize(*arguments)
+
+
 def test_accepts_every_kind_of_image(tmp_path: Path):
     picture = photograph(97, 61)
     picture.save(tmp_path / "photo.png")
@@ -197,6 +281,8 @@ def test_rejects_an_invalid_size(size: tuple[int, ...]):
         ("RGB", None, (0.5,) * 3, (0.5,) * 4, "3 numbers each for mode RGB"),
         ("L", None, (0.5,), (0.0,), "std must be positive"),
         ("RGB", None, (0.5,) * 3, (0.5, -0.5, 0.5), "std must be positive"),
+        ("L", None, (float("nan"),), (0.5,), "must be finite"),
+        ("L", None, (0.5,), (float("inf"),), "must be finite"),
         ("L", (0, 32), (0.5,), (0.5,), "crop must be in"),
         ("L", (32, -1), (0.5,), (0.5,), "crop must be in"),
         ("L", (32, 4097), (0.5,), (0.5,), "crop must be in"),
@@ -224,3 +310,12 @@ def test_keeps_detects_unchanged_sizes(resize: tuple[int, ...] | None, crop: tup
         found = preprocessing.image(pixels)
         same = found.shape == pixels.shape and np.array_equal(found, pixels)
         assert preprocessing.keeps(*size) == same, size
+
+
+@pytest.mark.parametrize("resize", [Resize((64,), fit="longer"), Resize((48, 64), fit="letterbox", fill=(9,))])
+def test_keeps_detects_fitting_sizes(resize: Resize):
+    preprocessing = Preprocessing("RGB", resize, None, (0.5,) * 3, (0.5,) * 3)
+    for size in ((48, 64), (64, 48), (64, 64), (24, 32), (64, 10)):
+        pixels = np.asarray(photograph(*size))
+        found = preprocessing.image(pixels)
+        assert preprocessing.keeps(*size) == (found.shape == pixels.shape and np.array_equal(found, pixels)), size

@@ -65,6 +65,7 @@ def old(edgecnn: Callable, known_peak: None, tmp_path: Path) -> Callable[[float]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("idle_machine")
 def test_exits_with_3_if_slower(edgecnn: Callable, old: Callable[[float], Path], tmp_path: Path):
     slower = edgecnn("benchmark", COMMITTED, *STEADY, *ORT, "--compare", old(0.05))
     assert slower.code == 3
@@ -75,6 +76,17 @@ def test_exits_with_3_if_slower(edgecnn: Callable, old: Callable[[float], Path],
     assert json.loads(faster.out)["comparison"]["changes"][0]["verdict"] == "faster"
     (tmp_path / "next.json").write_text(faster.out)  # this output is the record of the next comparison
     assert edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", tmp_path / "next.json").code in (0, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("known_peak")
+def test_a_busy_machine_gives_no_verdict(edgecnn: Callable, old: Callable[[float], Path], monkeypatch):
+    monkeypatch.setattr("edgecnn.tuning.measuring.turn._MOST_HELD_UP", -1.0)  # every turn is disturbed
+    found = edgecnn("benchmark", COMMITTED, *QUICK, *ORT, "--compare", old(0.05))
+    assert found.code == 0
+    assert "warning: this machine is busy" in found.err
+    assert "unknown" in found.out
+    assert "as fast" not in found.out
 
 
 def test_rejects_a_malformed_record(edgecnn: Callable, tmp_path: Path):

@@ -83,8 +83,8 @@ def test_rejects_data_with_other_classes(edgecnn: Callable, committed: Bundle, t
         for part in ("train", "test"):
             Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / part / label / "1.png")
     result = edgecnn("evaluate", committed.path, "--data", tmp_path)
-    assert result.code == 2
-    assert "has the classes a, b" in result.error
+    assert result.code == 1
+    assert "has images of a, b, which" in result.error
 
 
 def test_rejects_a_missing_subject(edgecnn: Callable, tmp_path: Path):

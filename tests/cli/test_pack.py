@@ -54,4 +54,4 @@ def test_rejects_a_bundle_as_archive_and_vice_versa(edgecnn, committed: Bundle, 
     edgecnn("pack", committed.path, "--out", tmp_path / "digits.tar")
     result = edgecnn("pack", tmp_path / "digits.tar", "--out", tmp_path / "twice.tar")
     assert result.code == 1
-    assert "found a file" in result.error
+    assert "it is an archive: unpack it first" in result.error

@@ -59,5 +59,11 @@ def test_classifies_images_in_every_mode(edgecnn, committed: Bundle, tmp_path: P
         assert result.out.startswith(f"{path}: {label} ")
 
 
+def test_a_checkpoint_is_exported_first(edgecnn, checkpoint_path: Path, digit: Path):
+    result = edgecnn("predict", checkpoint_path, digit)
+    assert result.code == 1
+    assert f"it is a checkpoint: export it first: edgecnn export {checkpoint_path} --out " in result.error
+
+
 def test_requires_an_image(edgecnn, committed: Bundle):
     assert edgecnn("predict", committed.path).code == 2

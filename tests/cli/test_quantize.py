@@ -15,6 +15,7 @@ RECIPE = ROOT / "calibration" / "digits.json"
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("idle_machine")
 def test_prints_costs_and_gains(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     found = edgecnn(
         "quantize", fp32_bundle.path, "--calibration", RECIPE, "--out", tmp_path / "q", "--analyze", "--seeds", 2
@@ -23,15 +24,18 @@ def test_prints_costs_and_gains(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     assert "float wins" in found.out
     assert "gate: drop +0.00 points" in found.out
     assert "2 calibration sets: agreement" in found.out
-    assert "× as fast" in found.out
+    assert "] as fast" in found.out
     conclusion = found.out.splitlines()[-1]
     assert "FP32" in conclusion
-    assert "× smaller" in conclusion
+    assert "as fast as FP32" in conclusion
+    assert "INT8 is 0." in conclusion
+    assert conclusion.endswith(" × as large as FP32")
     wins = [layer.float_wins for layer in open_bundle(tmp_path / "q").proof().layers]
     assert wins == sorted(wins, reverse=True)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("idle_machine")
 def test_json_contains_the_result(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     command = ("quantize", fp32_bundle.path, "--calibration", RECIPE, "--out", tmp_path / "q", "--seeds", 2, "--json")
     found = json.loads(edgecnn(*command).out)
@@ -40,7 +44,24 @@ def test_json_contains_the_result(edgecnn, fp32_bundle: Bundle, tmp_path: Path):
     for engine in found["speed_comparison"]["engines"]:
         assert engine["drop"]["low"] <= engine["drop"]["drop"] <= engine["drop"]["high"]
         assert engine["int8_ms"]["value"] > 0
+        assert engine["ratio"]["low"] <= engine["ratio"]["value"] <= engine["ratio"]["high"]
+    assert found["speed_comparison"]["ratio"]["value"] > 0
+    assert found["speed_comparison"]["is_busy"] is False
     assert found["proof"]["gate"]["after"]["drop"] <= 0.001
+
+
+@pytest.mark.slow
+def test_compares_no_speeds_on_a_busy_machine(edgecnn, fp32_bundle: Bundle, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("edgecnn.tuning.measuring.turn._MOST_HELD_UP", -1.0)  # every turn is disturbed
+    command = ("quantize", fp32_bundle.path, "--calibration", RECIPE, "--out", tmp_path / "q", "--json")
+    result = edgecnn(*command)
+    assert result.code == 0, result.err
+    found = json.loads(result.out)["speed_comparison"]
+    assert found["is_busy"] is True
+    assert found["ratio"] is None
+    assert all(engine["ratio"] is engine["fp32_ms"] is None for engine in found["engines"])
+    assert found["conclusion"].startswith("this machine is busy: no speed comparison")
+    assert open_bundle(tmp_path / "q").manifest.precision == "int8"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgecnn.bundle.store import Bundle, open_bundle
+from edgecnn.hints import install_command
 
 RECIPE = Path(__file__).parents[2] / "calibration" / "digits.json"
 
@@ -152,7 +153,7 @@ def test_reports_a_missing_extra(tmp_path: Path):
     script = "import sys; sys.modules['torch'] = None; from edgecnn.cli.main import main; main()"
     arguments = ["train", "lenet", "--data", "digits", "--out", str(tmp_path / "x")]
     result = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
-    assert (result.returncode, "pip install 'edgecnn[pipeline]'" in result.stderr) == (1, True)
+    assert (result.returncode, install_command("pipeline") in result.stderr) == (1, True)
 
 
 def test_survives_a_closed_pipe():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from repository import COMMITTED
 
+from edgecnn.hints import install_command
 from edgecnn.server.models.catalogue import Source
 from edgecnn.server.options import ServeOptions
 from edgecnn.server.supervisor.listening import listen
@@ -119,7 +120,7 @@ def test_reports_a_missing_extra(edgecnn: Callable, bundle_copy: Path, monkeypat
     )
     result = edgecnn("serve", bundle_copy)
     assert result.code == 1
-    assert result.error.endswith("orjson, which is not installed: pip install 'edgecnn[serve]'")
+    assert result.error.endswith(f"orjson, which is not installed: {install_command('serve')}")
 
 
 def test_uses_the_name_in_the_manifest(bundle_copy: Path):
@@ -141,4 +142,4 @@ def test_signatures_require_the_signing_extra(
     assert edgecnn("serve", bundle_copy).code == 0
     result = edgecnn("serve", bundle_copy, "--require-signature", "public.pem")
     assert result.code == 1
-    assert result.error.endswith("model_signing, which is not installed: pip install 'edgecnn[signing]'")
+    assert result.error.endswith(f"model_signing, which is not installed: {install_command('signing')}")

@@ -10,6 +10,7 @@ import pytest
 from signing_keys import Keys, make_keys
 
 from edgecnn.bundle.store import open_bundle
+from edgecnn.hints import install_command
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_reports_a_missing_extra(edgecnn: Callable, bundle_copy: Path, keys: Key
     for command, key in (("sign", keys.private), ("verify", keys.public)):
         result = edgecnn(command, bundle_copy, "--key", key)
         assert result.code == 1
-        assert result.error.endswith("model_signing, which is not installed: pip install 'edgecnn[signing]'")
+        assert result.error.endswith(f"model_signing, which is not installed: {install_command('signing')}")
 
 
 def test_signs_the_working_directory(

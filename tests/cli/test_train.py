@@ -90,7 +90,7 @@ def test_rejects_different_classes_in_test_split(edgecnn: Callable, pets: Path, 
     (pets / "test" / "dog").rename(pets / "test" / "bird")
     result = edgecnn("train", "resnet18", "--data", pets, "--out", tmp_path / "x")
     assert result.code == 1
-    assert "has the classes bird, cat, expected cat, dog" in result.error
+    assert "has the classes bird, which" in result.error
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from edgecnn.doctor import diagnosis as module
 from edgecnn.doctor.diagnosis import diagnose, require_engine
 from edgecnn.doctor.examination import Examination, examine_apart
 from edgecnn.errors import EngineError, EngineMissing
+from edgecnn.hints import install_command
 
 
 def crash_openvino(engine: str) -> Examination:
@@ -45,10 +46,8 @@ def test_requires_a_device_that_runs():
 def test_names_the_extra_for_a_missing_engine(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "installed", lambda: ())
     found = diagnose()
-    assert [engine.problem for engine in found.engines] == [
-        "not installed: pip install 'edgecnn[onnxruntime]'",
-        "not installed: pip install 'edgecnn[openvino]'",
-    ]
+    expected = [f"not installed: {install_command(name)}" for name in ("onnxruntime", "openvino")]
+    assert [engine.problem for engine in found.engines] == expected
     with pytest.raises(EngineMissing, match="no engine is installed"):
         require_engine(found)
 

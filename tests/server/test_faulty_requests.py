@@ -67,7 +67,7 @@ FAULTS: list[tuple[int, Request, str]] = [
     (38, with_files(b"", 0), WANTED + "BYTES [0]"),
     (38, with_files(bytes(8), 2**40), BATCH),
     (38, with_files(bytes(8), 1, 1), WANTED + "BYTES [1,1]"),
-    (38, with_files(elements(b""), 1), "expected a JPEG or PNG or BMP image, found an empty file"),
+    (38, with_files(elements(b""), 1), "expected a JPEG, PNG or BMP image, found an empty file"),
     (59, with_files(elements(b"<html>"), 1), "cannot decode: the image is not a JPEG, PNG or BMP image"),
     (21, Request([GOOD], [("other", {})]), "unexpected output 'other'; model returns 'logits'"),
     (21, Request([GOOD], [("logits", {})] * 2), "output 'logits' is requested twice"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.errors import UsageError
+from edgecnn.errors import MissingExtra, UsageError
 from edgecnn.files.schema import dump, parse
 from edgecnn.protocol.api_key import read_api_key
 from edgecnn.server.models.catalogue import Handoff, Source
@@ -67,6 +67,35 @@ def test_rejects_a_watch_interval_that_is_too_short():
 def test_rejects_a_higher_pixel_limit():
     with pytest.raises(UsageError, match="--max-pixels must be at most 64000000, found"):
         ServeOptions(max_pixels=64_000_001)
+
+
+@pytest.mark.parametrize(
+    ("text", "formats"),
+    [
+        ("jpeg,png,bmp", ("JPEG", "PNG", "BMP")),
+        (" WebP , jpeg,", None),
+        ("webp, JPEG", ("JPEG", "WebP")),
+        ("gif,gif", ("GIF",)),
+        ("jpg", None),
+        ("", None),
+    ],
+)
+def test_takes_the_formats_of_images(text: str, formats: tuple[str, ...] | None):
+    if formats is not None:
+        assert ServeOptions(formats=text).image_formats == formats
+        return
+    unknown = "jpg" if text == "jpg" else ""
+    with pytest.raises(UsageError) as raised:
+        ServeOptions(formats=text)
+    assert str(raised.value) == (
+        f"--formats must contain jpeg, png, bmp, webp, tiff, gif, avif or heif, separated by commas, found {unknown!r}"
+    )
+
+
+def test_says_what_a_format_needs(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("edgecnn.server.options.can_read", lambda name: name != "HEIF")
+    with pytest.raises(MissingExtra, match=r"^--formats heif needs pillow-heif \(pip install .*heif\]'?\)$"):
+        ServeOptions(formats="jpeg,heif")
 
 
 def test_serializes_a_worker_job():

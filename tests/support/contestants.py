@@ -1,5 +1,7 @@
 """Contestants with fixed times."""
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from edgecnn.bundle.store import Bundle
@@ -17,13 +19,16 @@ def times(ms: float, count: int) -> list[Turn]:
 class FakeCandidate:
     """A `Candidate` without a process."""
 
-    def __init__(self, name: str, bundle: Bundle, ms: float, dies_after: int, answers: bool) -> None:
+    def __init__(
+        self, name: str, bundle: Bundle, ms: float, dies_after: int, answers: bool, delays_ms: Sequence[float]
+    ) -> None:
         self.bundle = bundle
         self.setting = Setting("engine")
         self.failure: str | None = None
         self.crashed = False
         self.notes: tuple[str, ...] = ()
         self._name, self._ms, self._left, self._answers = name, ms, dies_after, answers
+        self._delays_ms = iter(delays_ms)
 
     def __str__(self) -> str:
         return self._name
@@ -42,7 +47,8 @@ class FakeCandidate:
             self.failure = "it is dead"
             return None
         self._left -= 1
-        return times(self._ms, 1)[0]
+        delay = next(self._delays_ms, 0.0)
+        return dataclasses.replace(times(self._ms + delay, 1)[0], held_up_s=delay / 1e3)
 
     def replay(self) -> SelfTestResult:
         failures = () if self._answers else ("another answer",)
@@ -55,7 +61,15 @@ class FakeCandidate:
         """Release nothing."""
 
 
-def contestant(name: str, bundle: Bundle, ms: float, *, dies_after: int = 1000, answers: bool = True) -> Contestant:
-    """Return a contestant for latency whose runs take `ms` milliseconds."""
-    candidate: Any = FakeCandidate(name, bundle, ms, dies_after, answers)
+def contestant(
+    name: str,
+    bundle: Bundle,
+    ms: float,
+    *,
+    dies_after: int = 1000,
+    answers: bool = True,
+    delays_ms: Sequence[float] = (),
+) -> Contestant:
+    """Return a contestant for latency whose runs take `ms` milliseconds; other work delays its first turns."""
+    candidate: Any = FakeCandidate(name, bundle, ms, dies_after, answers, delays_ms)
     return Contestant(candidate, "latency")

@@ -1,14 +1,17 @@
 """`benchmark` as a function: validation, and the evaluation of a comparison."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
+from busy_machine import as_if_idle
 from repository import COMMITTED
 
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EdgecnnError, SlowerThanBefore, UsageError
 from edgecnn.files import schema
+from edgecnn.hints import install_command
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.benchmark import Benchmarked, benchmark
 from edgecnn.tuning.measuring.comparison import compare
@@ -16,9 +19,10 @@ from edgecnn.tuning.measuring.comparison import compare
 
 @pytest.fixture(scope="module")
 def measured() -> Benchmarked:
-    found = benchmark(
-        [open_bundle(COMMITTED)], engines=["onnxruntime"], precisions=["fp32", "bf16"], rounds=4, turn_s=0.02
-    )
+    with as_if_idle():
+        found = benchmark(
+            [open_bundle(COMMITTED)], engines=["onnxruntime"], precisions=["fp32", "bf16"], rounds=4, turn_s=0.02
+        )
     found.raise_for_failures()
     return found
 
@@ -41,9 +45,20 @@ def test_warns_about_settings_that_do_not_run(measured: Benchmarked):
 
 
 def test_rejects_a_slowdown(measured: Benchmarked):
-    with pytest.raises(SlowerThanBefore, match=r"1 of 1 results are slower than in old\.json; the worst: lenet-.* on"):
-        against(measured, factor=0.05).raise_for_failures()
+    slower = against(measured, factor=0.05)
+    with pytest.raises(SlowerThanBefore, match=r"in old\.json; the worst: lenet-.* on .* is 0\.0\d+ × \[.*\] as fast"):
+        slower.raise_for_failures()
     against(measured, factor=20).raise_for_failures()
+
+
+@pytest.mark.parametrize("is_busy", [(True, False), (False, True)], ids=["before", "now"])
+def test_a_busy_machine_gives_no_verdict(measured: Benchmarked, is_busy: tuple[bool, bool]):
+    before, now = (dataclasses.replace(measured.benchmark, is_busy=each) for each in is_busy)
+    found = Benchmarked(now, compare(before, now), Path("old.json"))
+    assert found.comparison is not None
+    assert [(each.verdict, each.ratio) for each in found.comparison.changes] == [("unknown", None)]
+    assert "this machine " + ("is" if now.is_busy else "was") + " busy" in found.warnings[-1]
+    found.raise_for_failures()
 
 
 def test_rejects_a_result_that_no_longer_runs(measured: Benchmarked):
@@ -72,5 +87,5 @@ def test_reads_the_earlier_file_first(measured: Benchmarked, tmp_path: Path):
 
 
 def test_requires_a_module_for_pytorch():
-    with pytest.raises(UsageError, match=r"pytorch is not installed: pip install 'edgecnn\[pipeline\]'"):
+    with pytest.raises(UsageError, match=re.escape(f"pytorch is not installed: {install_command('pipeline')}")):
         benchmark([], engines=["pytorch"])

@@ -1,6 +1,8 @@
 """Tuning of real bundles on real engines, and decisions with fake timings."""
 
+import contextlib
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -11,9 +13,10 @@ from edgecnn.errors import EngineError, UsageError
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import silent
 from edgecnn.runtime.setting import Setting
-from edgecnn.tuning.conclusion import decide, say
+from edgecnn.tuning.conclusion import Tuned, decide, say
 from edgecnn.tuning.contest import Contestant
 from edgecnn.tuning.halving import Halving
+from edgecnn.tuning.measuring.turn import Settled
 from edgecnn.tuning.tune import drop_points, profile_of, search_space, tune
 
 
@@ -84,14 +87,25 @@ def test_one_core_has_one_setting(int8_bundle: Bundle):
     assert [s for _, s in search_space([int8_bundle], ["a"], cores=1, purpose="latency")] == [Setting("a")]
 
 
-def halve(field: Sequence[Contestant], *, until: float = 1e9, now: Callable[[], float] = lambda: 0.0) -> list[str]:
-    """Run a search over candidates with fake timings. Return the names of the finalists."""
-    import contextlib
+@dataclasses.dataclass
+class Halved:
+    """A search that has ended, and its finalists."""
 
-    search = Halving(field, now, silent)
+    search: Halving
+    finalists: list[Contestant]
+
+
+def halved(field: Sequence[Contestant], *, until: float = 1e9) -> Halved:
+    """Run a search over candidates with fake timings."""
+    search = Halving(field, lambda: 0.0, silent)
     search.try_each(until)
     with contextlib.ExitStack() as stack:
-        return [str(each.candidate) for each in search.compare(None, until, stack)]
+        return Halved(search, search.compare(None, until, stack))
+
+
+def halve(field: Sequence[Contestant], *, until: float = 1e9) -> list[str]:
+    """Return the names of the finalists of a search."""
+    return [str(each.candidate) for each in halved(field, until=until).finalists]
 
 
 def test_keeps_the_fastest_and_the_best_fp32(fp32_bundle: Bundle, int8_bundle: Bundle):
@@ -150,45 +164,110 @@ def raced(bundle: Bundle, ms: float, *, name: str = "x", drop: float = 0.0) -> C
     return found
 
 
+IDLE, BUSY = Settled([], 12, 0, is_busy=False), Settled([], 9, 8, is_busy=True)
+
+
+def conclusion(
+    *finalists: Contestant,
+    field: Sequence[Contestant] | None = None,
+    pytorch: Contestant | None = None,
+    rounds: Settled = IDLE,
+) -> str:
+    return say(decide(finalists, pytorch, rounds), field or finalists)
+
+
 def test_chooses_int8_if_it_is_faster(fp32_bundle: Bundle, int8_bundle: Bundle):
     int8, fp32, pytorch = raced(int8_bundle, 2, drop=0.02), raced(fp32_bundle, 5), raced(fp32_bundle, 10.4)
-    winner, gain = decide([int8, fp32])
-    assert winner is int8
-    text = say(winner, gain, [int8, fp32], pytorch)
-    assert text == "INT8 on engine, 1 thread: 5.2 × [5.2, 5.2] faster than PyTorch, -0.02 points"
-    assert "2.5 × [2.5, 2.5] faster than FP32" in say(winner, gain, [int8, fp32], None)
-
-
-def test_keeps_fp32_if_int8_is_slower(fp32_bundle: Bundle, int8_bundle: Bundle):
-    int8, fp32 = raced(int8_bundle, 8), raced(fp32_bundle, 5)
-    winner, gain = decide([fp32, int8])
-    assert winner is fp32
-    text = say(winner, gain, [int8, fp32], raced(fp32_bundle, 40))
-    assert text == (
-        "keep FP32 on engine, 1 thread: INT8 is 1.60 × [1.60, 1.60] slower here; 8.0 × [8.0, 8.0] faster than PyTorch"
+    assert conclusion(int8, fp32, pytorch=pytorch) == (
+        "INT8 on engine, 1 thread: 2.5 × [2.5, 2.5] as fast as FP32 on engine, 1 thread; "
+        "5.2 × [5.2, 5.2] as fast as PyTorch; -0.02 points"
     )
 
 
+def test_keeps_fp32_if_int8_is_slower(fp32_bundle: Bundle, int8_bundle: Bundle):
+    int8, fp32, pytorch = raced(int8_bundle, 8), raced(fp32_bundle, 5), raced(fp32_bundle, 40)
+    assert conclusion(fp32, int8, pytorch=pytorch) == (
+        "keep FP32 on engine, 1 thread: 8.0 × [8.0, 8.0] as fast as PyTorch; "
+        "INT8 on engine, 1 thread is 0.62 × [0.62, 0.62] as fast"
+    )
+
+
+def varying(bundle: Bundle, low_ms: float, high_ms: float) -> Contestant:
+    """Return a candidate with two times by turns."""
+    found = contestant("x", bundle, low_ms)
+    found.note(*(turn for _ in range(6) for ms in (low_ms, high_ms) for turn in times(ms, 1)))
+    return found
+
+
 def test_keeps_fp32_if_int8_is_not_clearly_faster(fp32_bundle: Bundle, int8_bundle: Bundle):
-    fp32, int8 = contestant("fp32", fp32_bundle, 5), contestant("int8", int8_bundle, 5)
-    fp32.note(*times(5, 12))
-    int8.note(*(dataclasses.replace(turn, times_ms=(5 + (-1) ** n * 0.5,)) for n, turn in enumerate(times(5, 12))))
-    winner, gain = decide([int8, fp32])
-    assert winner is fp32
-    assert "INT8 is not faster here" in say(winner, gain, [int8, fp32], None)
+    assert conclusion(varying(int8_bundle, 4.9, 5.1), raced(fp32_bundle, 5)) == (
+        "keep FP32 on engine, 1 thread: INT8 on engine, 1 thread is 1.000 × [0.980, 1.020] as fast"
+    )
 
 
 def test_verdict_for_a_single_precision(int8_bundle: Bundle):
-    only = raced(int8_bundle, 2)
-    winner, gain = decide([only])
-    assert say(winner, gain, [only], None) == "INT8 on engine, 1 thread: 2 [2, 2] ms an image, +0.00 points"
+    assert conclusion(raced(int8_bundle, 2)) == (
+        "INT8 on engine, 1 thread: 2.00 [2.00, 2.00] ms an image; +0.00 points"
+    )
 
 
 def test_verdict_says_why_int8_was_rejected(fp32_bundle: Bundle, int8_bundle: Bundle):
     int8, fp32 = contestant("int8", int8_bundle, 2), raced(fp32_bundle, 5)
     int8.judge(0.31, 0.1)
-    winner, gain = decide([fp32])
-    text = say(winner, gain, [int8, fp32], None)
-    assert text == (
-        "keep FP32 on engine, 1 thread: INT8 was rejected: drop of 0.31 points, 0.1 allowed; 5 [5, 5] ms an image"
+    assert conclusion(fp32, field=[int8, fp32]) == (
+        "keep FP32 on engine, 1 thread: 5.00 [5.00, 5.00] ms an image; "
+        "INT8 was rejected: drop of 0.31 points, 0.1 allowed"
     )
+
+
+def test_gives_no_ratio_on_a_busy_machine(fp32_bundle: Bundle, int8_bundle: Bundle):
+    int8, fp32, pytorch = raced(int8_bundle, 2), raced(fp32_bundle, 5), raced(fp32_bundle, 10.4)
+    assert conclusion(int8, fp32, pytorch=pytorch, rounds=BUSY) == (
+        "INT8 on engine, 1 thread: this machine is busy: no speed comparison (other work disturbed 8 of 9 rounds); "
+        "+0.00 points"
+    )
+    assert conclusion(fp32, rounds=BUSY).startswith("FP32 on engine, 1 thread: this machine is busy: no speed")
+
+
+def test_an_uncertain_ratio_is_not_reported(fp32_bundle: Bundle, int8_bundle: Bundle):
+    fp32, pytorch = raced(fp32_bundle, 5), raced(fp32_bundle, 10)
+    for finalists, beside in (((fp32, varying(int8_bundle, 4, 8)), pytorch), ((fp32,), varying(fp32_bundle, 9, 20))):
+        text = conclusion(*finalists, pytorch=beside)
+        assert re.search(
+            r"this machine is busy: no speed comparison \(a ratio varies from \d\.\d\d to \d\.\d\d\)", text
+        )
+        assert "as fast" not in text
+
+
+def test_measures_disturbed_rounds_again(fp32_bundle: Bundle, int8_bundle: Bundle):
+    """Other work delays FP32 in two turns on its own, and in one round, by 35 ms a run."""
+    fp32 = contestant("fp32", fp32_bundle, 2, delays_ms=(35, 35, 0, 0, 35))
+    int8 = contestant("int8", int8_bundle, 1.25)
+    found = halved([fp32, int8])
+    assert not found.search.rounds.is_busy
+    assert found.search.rounds.disturbed == 1
+    assert len(fp32.turns) == len(int8.turns) == 12
+    assert "INT8 on engine, 1 thread: 1.60 × [1.60, 1.60] as fast as FP32" in conclusion(*found.finalists)
+
+
+def test_says_that_the_machine_is_busy(fp32_bundle: Bundle, int8_bundle: Bundle):
+    fp32 = contestant("fp32", fp32_bundle, 2, delays_ms=(35,) * 1000)
+    found = halved([fp32, contestant("int8", int8_bundle, 1.25)])
+    assert found.search.rounds.is_busy
+    assert found.search.rounds.disturbed == found.search.rounds.rounds == 12
+
+
+def test_takes_no_additional_rounds_without_time(fp32_bundle: Bundle, int8_bundle: Bundle):
+    fp32 = contestant("fp32", fp32_bundle, 2, delays_ms=(0, 35) * 100)
+    assert halved([fp32, contestant("int8", int8_bundle, 1.25)], until=0.0).search.rounds.rounds == 3
+    assert halved([fp32, contestant("int8", int8_bundle, 1.25)]).search.rounds.rounds > 12
+
+
+def test_warns_of_a_busy_machine(int8_bundle: Bundle):
+    found = raced(int8_bundle, 2)
+    found.candidate.setting = Setting("onnxruntime")
+    profile = profile_of(found, [found], [int8_bundle], max_drop=0.1, conclusion="")
+    tuned = Tuned(profile, (found.trial(),), is_busy=True)
+    (warning,) = tuned.warnings
+    assert warning == "this machine is busy, and the choice may be wrong: run `edgecnn tune` again when it is idle"
+    assert dataclasses.replace(tuned, is_busy=False).warnings == ()

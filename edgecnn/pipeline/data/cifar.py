@@ -12,8 +12,9 @@ import numpy as np
 
 from edgecnn.bundle.decoding import Mode
 from edgecnn.errors import SourceError
+from edgecnn.pipeline.data.images import ArrayImages
 from edgecnn.pipeline.data.public_sets import find, places
-from edgecnn.pipeline.data.source import ArrayImages, Split, check_split
+from edgecnn.pipeline.data.source import Split, check_split
 
 _PICKLED, _BINARY = "cifar-10-batches-py", "cifar-10-batches-bin"
 _FILES = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}

@@ -8,7 +8,9 @@ import numpy as np
 
 from edgecnn.bundle.decoding import Mode
 from edgecnn.errors import MissingExtra
-from edgecnn.pipeline.data.source import ArrayImages, Split, check_split
+from edgecnn.hints import install_command
+from edgecnn.pipeline.data.images import ArrayImages
+from edgecnn.pipeline.data.source import Split, check_split
 
 
 class Digits:
@@ -24,7 +26,7 @@ class Digits:
         try:
             from sklearn.datasets import load_digits
         except ImportError:
-            raise MissingExtra("the digits data set needs scikit-learn: pip install 'edgecnn[pipeline]'") from None
+            raise MissingExtra(f"the digits data set needs scikit-learn: {install_command('pipeline')}") from None
         levels, targets = load_digits(return_X_y=True)
         pixels = np.rint(levels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
         return Split(self.name, name, ArrayImages(pixels), targets.astype(np.int64)).by_content(name)

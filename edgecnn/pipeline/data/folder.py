@@ -1,109 +1,130 @@
-"""Image folders with one subfolder per class, under `train/` and `test/` (or `val/`), or without a split.
+"""Image folders with one subfolder per class, under a folder for each split, or without splits.
 
-A folder without a split is split by image content. A folder with `train/` only has no test images.
+A folder without splits is split by image content.
 """
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from edgecnn.bundle.decoding import SUFFIXES, Mode, decode, holds_grey
-from edgecnn.errors import ImageError, SourceError
-from edgecnn.pipeline.data.source import FileImages, Split, check_split
-
-_LOOKED_AT = 32
+from edgecnn.bundle.decoding import Mode
+from edgecnn.errors import SourceError
+from edgecnn.pipeline.data.images import FileImages
+from edgecnn.pipeline.data.layout import class_folders, files_in, find_layout
+from edgecnn.pipeline.data.matching import listed
+from edgecnn.pipeline.data.scanning import Scan, colour_mode, report_others, report_unused, scan
+from edgecnn.pipeline.data.source import Split, check_split
 
 
 class ImageFolder:
     """Images on disk, one subfolder per class. The labels are the sorted class names."""
 
-    def __init__(self, root: Path) -> None:
-        """Check the layout of the folder `root`.
+    def __init__(self, root: Path, *, strict: bool = False) -> None:
+        """Find the splits and the classes of the folder `root`.
+
+        Warns:
+            SourceWarning: files are left out.
 
         Raises:
-            SourceError: the folder is missing, or has no class folders with images.
+            SourceError: the folder is missing, has no class folders or an ambiguous layout; or files are left out, and
+                `strict` is set.
         """
-        if not root.is_dir():
-            raise SourceError(
-                f"{root} is not a folder: expected one subfolder per class, under train/ and test/ or at the top level"
-            )
+        self._layout = find_layout(root)
+        self._root, self._strict = root, strict
+        self._scans: dict[Path, dict[str, Scan]] = {}
+        self._training = self._layout.train or root
         self.name = root.resolve().name
-        self._root = root
-        self._divided = (root / "train").is_dir()
-        if not self._divided and ((root / "test").is_dir() or (root / "val").is_dir()):
-            raise SourceError(f"{root} has test/ or val/, but no train/: put the training images there")
-        first = root / "train" if self._divided else root
-        self.labels = tuple(_classes(first))
+        self.labels = tuple(class_folders(self._training))
         if not self.labels:
-            raise SourceError(f"{first} has no class folders: expected one subfolder per class, with images in it")
-        self.mode, self.warnings = _mode(first, self.labels)
+            raise SourceError(
+                f"{self._training} has no class folders: expected one subfolder per class, with images in it"
+            )
+        for folders, reason in (
+            (self._layout.unlabelled, "has no class folders"),
+            (self._layout.unused, "is not a split"),
+        ):
+            for folder in folders:
+                report_unused(list(files_in(folder)), root, f"{folder.name}/ {reason}", strict=strict)
+
+    @cached_property
+    def mode(self) -> Mode:
+        """The colour mode of the training images."""
+        scans = self._scan(self._training).values()
+        images = tuple(image for found in scans for image in found.images)
+        return colour_mode(Scan(images, ()), self._training, strict=self._strict)
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """The folder of each split, relative to the root."""
+        if self._layout.train is None:
+            return dict.fromkeys(("train", "test"), ".")
+        test, validation = self._layout.test or self._layout.validation, self._layout.test and self._layout.validation
+        found = {"train": self._layout.train, "validation": validation, "test": test}
+        return {split: folder.name for split, folder in found.items() if folder is not None}
+
+    @cached_property
+    def sides(self) -> np.ndarray:
+        """The shorter side of each training image whose header is intact, in pixels, int64 [N]."""
+        scans = self._scan(self._training).values()
+        headers = [header for found in scans for _, header in found.images if header is not None]
+        return np.array([min(header.width, header.height) for header in headers], np.int64)
 
     def split(self, name: str) -> Split:
-        """See `DataSource.split`."""
+        """See `DataSource.split`. `val/` is the test split of a folder without `test/`."""
         check_split(self._root, name)
-        if self._divided:
-            folders = ("train",) if name == "train" else ("test", "val")
-            found = next((self._root / each for each in folders if (self._root / each).is_dir()), None)
-            if found is None:
-                raise SourceError(f"{self._root} has train/, but no test images: add test/ or val/")
-            return self._read(found, name)
-        undivided = self._read(self._root, name)
-        chosen = undivided.by_content(name)
-        if not len(chosen):
-            raise SourceError(
-                f"{self._root} has {len(undivided)} images, too few for a {name} split: divide it into train/ and test/"
-            )
-        return chosen
+        if self._layout.train is None:
+            undivided = self._read(self._root, name)
+            chosen = undivided.by_content(name)
+            if not len(chosen):
+                raise SourceError(
+                    f"{self._root} has {len(undivided)} images, too few for a {name} split: "
+                    f"divide it into train/ and test/"
+                )
+            return chosen
+        if name not in self.folders:
+            raise SourceError(f"{self._root} has train/, but no test images: add test/ or val/ with class folders")
+        return self._read(self._root / self.folders[name], name)
+
+    def validation(self) -> Split | None:
+        """Return the images of `val/` next to `test/`; None if there are none."""
+        folder = self.folders.get("validation")
+        return None if folder is None else self._read(self._root / folder, "validation")
 
     def _read(self, folder: Path, name: str) -> Split:
-        found = _classes(folder)
-        if tuple(found) != self.labels:
-            raise SourceError(f"{folder} has the classes {', '.join(found)}, expected {', '.join(self.labels)}")
+        found = self._scan(folder)
+        unknown = [label for label in found if label not in self.labels]
+        if unknown:
+            raise SourceError(
+                f"{folder} has the classes {listed(unknown)}, which {self._training} does not have: "
+                f"expected {listed(self.labels)}"
+            )
         paths: list[Path] = []
         targets: list[int] = []
         for target, label in enumerate(self.labels):
-            images = _images(folder / label)
-            if not images:
-                raise SourceError(f"{folder / label} has no images (JPEG, PNG or BMP): add some or remove the folder")
+            images = found[label].paths if label in found else []
+            if not images and folder == self._training:
+                raise SourceError(f"{folder / label} has no images: add some or remove the folder")
             paths += images
             targets += [target] * len(images)
-        return Split(self.name, name, FileImages(paths), np.asarray(targets, dtype=np.int64), self._root)
+        if not paths:
+            raise SourceError(f"{folder} has no images in its class folders: add some or remove the folder")
+        return Split(
+            self.name, name, FileImages(paths), np.asarray(targets, dtype=np.int64), self._root, strict=self._strict
+        )
 
-
-def _classes(folder: Path) -> list[str]:
-    return sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-
-
-def _mode(folder: Path, labels: tuple[str, ...]) -> tuple[Mode, tuple[str, ...]]:
-    """Return the colour mode, and warnings about it.
-
-    Files with one channel are grey. Some files with three channels, evenly spread, are decoded to check. If a folder
-    has both kinds, all images are read as RGB, which loses nothing.
-    """
-    paths = [path for label in labels for path in _images(folder / label)]
-    if not paths:
-        raise SourceError(f"{folder} has no images (JPEG, PNG or BMP) in its class folders: add some")
-    try:
-        coloured = [path for path in paths if not holds_grey(path)]
-        grey = len(paths) - len(coloured)
-        if not coloured:
-            return "L", ()
-        looked = coloured[:: max(1, len(coloured) // _LOOKED_AT)]
-        if not grey and all(_is_grey(path) for path in looked):
-            return "L", ()
-    except ImageError as error:
-        raise SourceError(f"{folder.name}: {error}; repair or remove that file") from None
-    if not grey:
-        return "RGB", ()
-    return "RGB", (
-        f"{grey} of {len(paths)} training images in {folder} are grey, others are colour: all are read as RGB",
-    )
-
-
-def _is_grey(path: Path) -> bool:
-    pixels = np.asarray(decode(path, "RGB"))
-    return bool((pixels == pixels[:, :, :1]).all())
+    def _scan(self, folder: Path) -> dict[str, Scan]:
+        """Return the images of each class, and report the files that are left out, once per folder."""
+        if folder not in self._scans:
+            found = {
+                label: scan(path for place in places for path in files_in(place))
+                for label, places in class_folders(folder).items()
+            }
+            self._scans[folder] = found
+            if not any(each.images for each in found.values()):
+                raise SourceError(f"{folder} has no images in its class folders: add some")
+            others = [other for each in found.values() for other in each.others]
+            report_others(others, self._root, strict=self._strict)
+            loose = scan(sorted(path for path in folder.iterdir() if path.is_file())).paths
+            report_unused(loose, self._root, "they are in no class folder", strict=self._strict)
+        return self._scans[folder]

@@ -6,7 +6,9 @@ The crops have no classes, so a proof with them has agreement and logit errors, 
 import numpy as np
 
 from edgecnn.errors import MissingExtra
-from edgecnn.pipeline.data.source import ArrayImages, Split
+from edgecnn.hints import install_command
+from edgecnn.pipeline.data.images import ArrayImages
+from edgecnn.pipeline.data.source import Split
 
 COUNT = 40
 SIDE = 288
@@ -18,7 +20,7 @@ def photographs() -> Split:
     try:
         from sklearn.datasets import load_sample_images
     except ImportError:
-        raise MissingExtra("the sample photographs need scikit-learn: pip install 'edgecnn[pipeline]'") from None
+        raise MissingExtra(f"the sample photographs need scikit-learn: {install_command('pipeline')}") from None
     pictures = load_sample_images().images
     random = np.random.default_rng(0)
     crops = []

@@ -2,8 +2,11 @@
 
 import dataclasses
 import hashlib
+import math
+import os
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,25 +14,17 @@ from typing import Protocol
 
 import numpy as np
 
-from edgecnn.bundle.decoding import ImageLike, Mode
+from edgecnn.bundle.decoding import Mode, decode
+from edgecnn.bundle.limits import MAX_BAD
 from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.errors import ImageError, SourceError
+from edgecnn.errors import ImageError, SourceError, SourceWarning
+from edgecnn.pipeline.data.images import ChosenImages, Images
 
 TEST_FRACTION = 0.2
 """Share of the images in the test split if a source is split by content hash."""
 
-_NAMED = 3  # images named in a warning
-
-
-class Images(Protocol):
-    """Images with random access. `Preprocessing.image` accepts each of them."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> ImageLike: ...
-    def digest(self, index: int) -> bytes:
-        """Return the SHA-256 of one image's content."""
-        ...
+_NAMED = 3  # images named in a message
 
 
 @dataclass(frozen=True)
@@ -42,6 +37,7 @@ class Split:
         images: the images, read on demand.
         targets: int64 [N]; None if unknown.
         root: the folder that image names are relative to. Records do not contain it.
+        strict: whether skipped images and missing classes are errors instead of warnings.
     """
 
     source: str
@@ -49,6 +45,7 @@ class Split:
     images: Images
     targets: np.ndarray | None
     root: Path | None = None
+    strict: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
@@ -64,12 +61,68 @@ class Split:
         except ImageError as error:
             raise SourceError(f"{self.source}: {error}; repair or remove that file") from None
 
+    def decoded(
+        self, indices: Iterable[int], preprocessing: Preprocessing
+    ) -> tuple[list[np.ndarray], dict[int, ImageError]]:
+        """Return the images that can be decoded, preprocessed, uint8 [H, W, C], and the errors of the others."""
+        pixels: list[np.ndarray] = []
+        errors: dict[int, ImageError] = {}
+        for index in indices:
+            try:
+                pixels.append(preprocessing.image(self.images[int(index)]))
+            except ImageError as error:
+                errors[int(index)] = error
+        return pixels, errors
+
+    def without(self, errors: Mapping[int, ImageError], *, max_bad: float = MAX_BAD, hint: str = "") -> "Split":
+        """Return the split without the images that cannot be decoded.
+
+        Warns:
+            SourceWarning: images are skipped. The message names the first ones.
+
+        Raises:
+            SourceError: the share of these images exceeds `max_bad`, or warnings are errors (`strict`).
+        """
+        if not errors:
+            return self
+        what = f"{len(errors)} of {len(self)} images of {self.source} cannot be decoded"
+        reasons = [f"{self.name_of(index)}: {_reason(error)}" for index, error in list(errors.items())[:_NAMED]]
+        more = f" and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
+        most = max(1, math.floor(max_bad * len(self))) if max_bad else 0
+        if len(errors) > most or len(errors) == len(self):
+            raise SourceError(
+                f"{what} ({'; '.join(reasons)}{more}), at most {max_bad:.0%} may be skipped: "
+                f"repair or remove these files{hint}"
+            )
+        report(f"{what} and are skipped ({'; '.join(reasons)}{more})", strict=self.strict)
+        return self.subset([index for index in range(len(self)) if index not in errors])
+
+    def take(self, indices: Iterable[int], count: int) -> "Split":
+        """Return the first `count` of these images that can be decoded; fewer if there are not as many.
+
+        Warns, Raises: see `without`.
+        """
+        chosen: list[int] = []
+        errors: dict[int, ImageError] = {}
+        for index in indices:
+            if len(chosen) == count:
+                break
+            try:
+                decode(self.images[index], "RGB")
+            except ImageError as error:
+                errors[index] = error
+            else:
+                chosen.append(index)
+        self.without(errors)
+        return self.subset(chosen)
+
     def name_of(self, index: int) -> str:
-        """Return an image's path within the source, or its number if it has no path."""
+        """Return an image's path within the source, or its number. Bytes that are not UTF-8 are escaped."""
         image = self.images[index]
         if not isinstance(image, Path):
             return f"{self.name} image {index}"
-        return "/".join(image.parts[-3:]) if self.root is None else image.relative_to(self.root).as_posix()
+        name = "/".join(image.parts[-3:]) if self.root is None else image.relative_to(self.root).as_posix()
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
 
     def all_pixels(self, preprocessing: Preprocessing) -> np.ndarray:
         """Return all images, preprocessed, as uint8 [N, H, W, C]."""
@@ -79,7 +132,7 @@ class Split:
         """Return the images at these indices, in this order, as a split of the same name."""
         chosen = [int(index) for index in indices]
         targets = None if self.targets is None else self.targets[chosen]
-        return dataclasses.replace(self, images=_Chosen(self.images, chosen), targets=targets)
+        return dataclasses.replace(self, images=ChosenImages(self.images, chosen), targets=targets)
 
     def by_content(self, name: str) -> "Split":
         """Return the `train` or `test` images of a source without a split, chosen by image content.
@@ -89,14 +142,31 @@ class Split:
         return self.subset([i for i in range(len(self)) if is_test(self.images.digest(i)) == (name == "test")])
 
     def parted(self, fraction: float) -> tuple["Split", "Split"]:
-        """Split off about this fraction of the images by content. Return the remaining images, then the split-off ones.
+        """Split off about this fraction of the images, class by class. Return the remaining images, then the others.
 
-        Copies of an image are always in the same part.
+        The choice depends on the content of the images only. Copies of an image are in the same part, and each class
+        keeps at least two images, if it has them.
         """
-        limit = fraction * 2**64
+        digests = [self.images.digest(index) for index in range(len(self))]
+        targets = np.zeros(len(self), np.int64) if self.targets is None else self.targets
+        members: dict[int, list[bytes]] = {}  # class -> its images
+        for digest, target in zip(digests, targets.tolist(), strict=True):
+            members.setdefault(target, []).append(digest)
         # `is_test` uses the first eight bytes of the digest.
-        cut = [int.from_bytes(self.images.digest(index)[8:16], "big") < limit for index in range(len(self))]
-        return self.subset(np.flatnonzero(~np.array(cut, bool))), self.subset(np.flatnonzero(cut))
+        shares = {target: fraction * len(of_class) for target, of_class in members.items()}
+        counts = {target: math.floor(share) for target, share in shares.items()}
+        by_remainder = sorted(shares, key=lambda target: (counts[target] - shares[target], members[target][0][8:16]))
+        for target in by_remainder[: round(sum(shares.values())) - sum(counts.values())]:
+            counts[target] += 1
+        cut: set[bytes] = set()
+        for target, of_class in members.items():
+            left = min(counts[target], len(of_class) - 2)
+            for digest, copies in sorted(Counter(of_class).items(), key=lambda item: item[0][8:16]):
+                if copies <= left:
+                    cut.add(digest)
+                    left -= copies
+        is_cut = np.array([digest in cut for digest in digests], bool)
+        return self.subset(np.flatnonzero(~is_cut)), self.subset(np.flatnonzero(is_cut))
 
     def known_targets(self) -> np.ndarray:
         """Return the targets, int64 [N].
@@ -137,23 +207,6 @@ class LazyPixels:
         return self.split.pixels(range(*part.indices(len(self))), self.preprocessing)
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """A selection of images."""
-
-    images: Images
-    indices: list[int]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int, /) -> ImageLike:
-        return self.images[self.indices[index]]
-
-    def digest(self, index: int) -> bytes:
-        return self.images.digest(self.indices[index])
-
-
 class DataSource(Protocol):
     """A source of labelled images.
 
@@ -179,45 +232,11 @@ class DataSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class ArrayImages:
-    """Images in memory as one array, uint8 [N, H, W] or [N, H, W, C]."""
-
-    array: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, index: int, /) -> ImageLike:
-        return np.asarray(self.array[index])
-
-    def digest(self, index: int) -> bytes:
-        """See `Images.digest`."""
-        return hashlib.sha256(self.array[index].tobytes()).digest()
-
-
-class FileImages:
-    """Images on disk."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = list(paths)
-        self._digests: dict[int, bytes] = {}  # cache: several splits and records need each digest
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int, /) -> ImageLike:
-        return self._paths[index]
-
-    def digest(self, index: int) -> bytes:
-        """See `Images.digest`."""
-        if index not in self._digests:
-            try:
-                with self._paths[index].open("rb") as file:
-                    self._digests[index] = hashlib.file_digest(file, "sha256").digest()
-            except OSError as error:
-                raise SourceError(f"cannot read {self._paths[index]}: {error.strerror}") from None
-        return self._digests[index]
+def report(message: str, *, strict: bool) -> None:
+    """Issue a `SourceWarning`, or raise it as a `SourceError` if `strict` is set."""
+    if strict:
+        raise SourceError(message)
+    warnings.warn(message, SourceWarning, stacklevel=2)
 
 
 def is_test(digest: bytes) -> bool:
@@ -235,24 +254,6 @@ def check_split(source: object, name: str) -> None:
         raise SourceError(f"{source} has the splits train and test, found {name!r}")
 
 
-def dataset_warnings(source: DataSource, training: Split, test: Split) -> list[str]:
-    """Return warnings about a source, one line each: reasons why a result may look too good."""
-    found = [*_shared(training, test), *getattr(source, "warnings", ())]
-    counts = Counter(test.known_targets().tolist())
-    missing = [label for target, label in enumerate(source.labels) if not counts[target]]
-    if missing:
-        found.append(f"{source.name} has no test images of {', '.join(missing)}: top-1 does not cover these classes")
-    return found
-
-
-def _shared(training: Split, test: Split) -> list[str]:
-    known = {training.images.digest(index): index for index in range(len(training))}
-    pairs = [(known[digest], index) for index in range(len(test)) if (digest := test.images.digest(index)) in known]
-    if not pairs:
-        return []
-    names = [f"{training.name_of(mine)} = {test.name_of(theirs)}" for mine, theirs in pairs[:_NAMED]]
-    more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
-    return [
-        f"{len(pairs)} of {len(test)} test images of {training.source} are also training images "
-        f"({'; '.join(names)}{more}): top-1 on them is not meaningful"
-    ]
+def _reason(error: ImageError) -> str:
+    """Return an error's message without the path before it."""
+    return str(error).partition(" is ")[2] or str(error)

@@ -13,9 +13,11 @@ from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.files.file import write_file
-from edgecnn.pipeline.data.source import DataSource, Split
+from edgecnn.pipeline.data.matching import match_classes
+from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.evaluation.metrics import ClassificationMetrics, measure
+from edgecnn.pipeline.importing.options import WeightsOptions
 from edgecnn.pipeline.quantization.calibration_config import check_unseen
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions
@@ -43,37 +45,51 @@ def evaluate(
     options: SessionOptions | None = None,
     plot: Path | None = None,
     save_logits: Path | None = None,
+    architecture: str | None = None,
+    weights: WeightsOptions | None = None,
     strict: bool = False,
     progress: Progress = silent,
 ) -> Evaluated:
-    """Evaluate a checkpoint in PyTorch, or a bundle on an engine, on a split of a data source.
+    """Evaluate a checkpoint or weights in PyTorch, or a bundle on an engine, on a split of a data source.
 
-    PyTorch is imported for a checkpoint only.
+    PyTorch is not imported for a bundle.
 
     Args:
-        subject: a checkpoint folder or a bundle.
-        data: a data source's name or an image folder. It must have the subject's classes.
+        subject: a checkpoint folder, a bundle, or a weights file.
+        data: a data source's name or an image folder. Its classes must be among the subject's.
         split: `test` or `train`.
         engine: engine of a bundle: `auto`, `onnxruntime` or `openvino`.
         options: session options. A checkpoint accepts `threads` only.
         plot: PNG file to write with the confusion matrix and the calibration.
         save_logits: `.npz` file to write with a checkpoint's logits, float32 [N, K]; see `RecordedLogits`.
+        architecture: the architecture of a weights file.
+        weights: properties that a weights file does not contain.
         strict: turn warnings into errors.
         progress: called after each chunk of images.
 
     Warns:
         OverlapWarning: the bundle was calibrated with some of the images.
+        SourceWarning: the images cover some of the classes only, or files are left out.
+        WeightsNote: weights were unwrapped, or properties of them assumed; see `importing.weights.from_file`.
 
     Raises:
-        UsageError: the data has other classes, the options are not valid for a checkpoint, `save_logits` is given for a
-            bundle, or an output file is inside a bundle.
-        SourceError: the data is unknown, or images are missing or damaged.
+        UsageError: the architecture of a weights file is missing, the options are not valid for a checkpoint,
+            `save_logits` is given for a bundle, or an output file is inside a bundle.
+        SourceError: the data is unknown or has other classes, or images are missing or damaged.
         CheckpointError, BundleError: the subject cannot be read.
         EngineError: the engine failed; see also `open_session`.
         EdgecnnError: a logit is not finite, or a file cannot be written.
     """
     options = options or SessionOptions()
     bundled = is_bundle(subject)
+    if bundled and architecture is not None:
+        raise UsageError(f"--arch names the architecture of a weights file, {subject} is a bundle: remove it")
+    if architecture is None and weights is not None:
+        raise UsageError(f"{weights.given} describe a weights file: add its architecture with --arch")
+    if architecture is None and subject.is_file():
+        raise UsageError(
+            f"{subject} is a file: name the architecture of its weights with --arch, as in --arch resnet18"
+        )
     if bundled and save_logits is not None:
         raise UsageError("--save-logits writes the PyTorch reference's logits: pass a checkpoint, not a bundle")
     for place in (plot, save_logits):
@@ -81,18 +97,23 @@ def evaluate(
             check_outside_bundles(place)
     if plot is not None:  # import early, to report a missing Matplotlib before the evaluation
         from edgecnn.pipeline.evaluation.plot import draw
-    source = open_source(data)
+    source = open_source(data, strict=strict)
     images = source.split(split)
-    opened = _bundle(subject, images, engine, options, strict) if bundled else _checkpoint(subject, engine, options)
+    opened = (
+        _bundle(subject, images, engine, options, strict)
+        if bundled
+        else _network(subject, engine, options, architecture, weights)
+    )
     with opened as model:
-        _check_classes(source, subject, model.labels)
+        images = match_classes(images, source.labels, model.labels, str(subject))
         run = run_images(
             {"it": model.session}, images, model.preprocessing, classes=len(model.labels), progress=progress
         )
     logits = run.logits["it"]
     if not np.isfinite(logits).all():
         raise EdgecnnError(f"{subject} returns logits that are not finite: train or quantize it again")
-    metrics = measure(logits, images.known_targets(), model.labels)
+    assert run.targets is not None  # a folder has classes
+    metrics = measure(logits, run.targets, model.labels)
     found = Evaluated(str(subject), run.data, model.session.info, metrics)
     if save_logits is not None:
         RecordedLogits(model.identity, model.digest, run.data.digest, logits).write(save_logits)
@@ -114,13 +135,20 @@ class _Model:
 
 
 @contextlib.contextmanager
-def _checkpoint(path: Path, engine: str, options: SessionOptions) -> Iterator[_Model]:
+def _network(
+    path: Path, engine: str, options: SessionOptions, architecture: str | None, weights: WeightsOptions | None
+) -> Iterator[_Model]:
+    """Open a checkpoint or, with an architecture, a weights file."""
+    from edgecnn.pipeline.importing.weights import open_weights
     from edgecnn.pipeline.torch_session import TorchSession
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
     if (engine, options) != ("auto", SessionOptions(threads=options.threads)):
         raise UsageError("a checkpoint runs in PyTorch, in FP32 on the CPU: --engine and --device are for bundles")
-    found = read_checkpoint(path).reference
+    if architecture is None:
+        found = read_checkpoint(path).reference
+    else:
+        found = open_weights(architecture, str(path), weights or WeightsOptions())
     with contextlib.closing(TorchSession(found, threads=options.threads)) as session:
         yield _Model(session, found.labels, found.preprocessing, found.identity, found.digest)
 
@@ -131,15 +159,3 @@ def _bundle(path: Path, images: Split, engine: str, options: SessionOptions, str
     check_unseen(bundle, images, strict=strict)
     with contextlib.closing(open_session(bundle, engine=engine, options=options, strict=strict)) as session:
         yield _Model(session, bundle.manifest.labels, bundle.manifest.preprocessing)
-
-
-def _check_classes(source: DataSource, subject: Path, labels: tuple[str, ...]) -> None:
-    if source.labels != labels:
-        raise UsageError(
-            f"{source.name} has the classes {_few(source.labels)}, {subject} has {_few(labels)}: "
-            f"pass the data that it was trained on"
-        )
-
-
-def _few(labels: tuple[str, ...]) -> str:
-    return ", ".join(labels[:4]) + (f" and {len(labels) - 4} more" if len(labels) > 4 else "")

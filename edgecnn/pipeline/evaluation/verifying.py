@@ -1,12 +1,17 @@
 """Verify a bundle with a data source and a checkpoint, or on a simulated processor."""
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
+from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import UsageError
+from edgecnn.files.schema import plain
+from edgecnn.pipeline.data.matching import match_classes
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.importing.options import WeightsOptions
 from edgecnn.pipeline.quantization.calibration_config import check_unseen
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.engines.engine import Session, SessionOptions
@@ -21,6 +26,8 @@ def verify(
     data: str | None = None,
     reference: Path | None = None,
     simulate: bool = False,
+    architecture: str | None = None,
+    weights: WeightsOptions | None = None,
     engine: str = "auto",
     options: SessionOptions | None = None,
     record: Path | None = None,
@@ -29,13 +36,16 @@ def verify(
 ) -> Verification:
     """Verify a bundle like `edgecnn.runtime.verification.verify.verify`, with data and reference as paths.
 
-    PyTorch is imported for a checkpoint only, and ONNX for a simulation only.
+    PyTorch is imported for a checkpoint or weights only, and ONNX for a simulation only.
 
     Args:
         bundle: the bundle to verify.
         data: a data source's name or an image folder with the bundle's classes. Its test split is compared.
-        reference: a checkpoint folder, or a `.npz` file with its logits.
+        reference: a checkpoint folder, a weights file, or a `.npz` file with logits.
         simulate: predict the logits of an x86 CPU without VNNI, whose INT8 sums saturate. Writes no record.
+        architecture: the architecture of a weights file. Default: the bundle's.
+        weights: properties that a weights file does not contain. Image size, stem and labels are the bundle's unless
+            they are given; see `WeightsOptions` for the others.
         engine: see `runtime.verification.verify.verify`.
         options: session options.
         record: file to write the verification record to.
@@ -45,21 +55,31 @@ def verify(
     Warns:
         OverlapWarning: the bundle was calibrated with some of the images.
 
+        WeightsNote: weights were unwrapped, or properties of them assumed; see `importing.weights.from_file`.
+
     Raises:
-        UsageError: the data has other classes, or `simulate` is combined with engine options or an FP32 bundle. See
-            also `runtime.verification.verify.verify`.
+        UsageError: the data has other classes, `architecture` or `weights` is given without a weights file, or
+            `simulate` is combined with engine options or an FP32 bundle. See also
+            `runtime.verification.verify.verify`.
         SourceError: the data is unknown, or an image cannot be decoded.
-        CheckpointError: the checkpoint cannot be read.
+        CheckpointError: the checkpoint or the weights file cannot be read.
         EngineError: the engine failed.
     """
+    is_file = reference is not None and reference.suffix != ".npz" and reference.is_file()
+    if (architecture, weights) != (None, None) and not is_file:
+        given = "--arch" if weights is None else weights.given
+        raise UsageError(f"{given} needs a weights file as --reference, found {reference or 'none'}")
     with contextlib.ExitStack() as stack:
         simulation = None
         if simulate:
             simulation = stack.enter_context(contextlib.closing(_simulation(bundle, engine, options)))
-        images, compared = None, None
+        images = None
+        compared: Path | ReferenceSession | None = None
         if data is not None and reference is not None:
-            compared = reference if reference.suffix == ".npz" else _reference_session(reference)
-            if isinstance(compared, ReferenceSession):
+            if reference.suffix == ".npz":
+                compared = reference
+            else:
+                compared = _reference_session(reference, bundle, architecture, weights or WeightsOptions())
                 stack.enter_context(contextlib.closing(compared.session))
             images = _test_split(bundle, data, strict=strict)
         elif (data, reference) != (None, None):
@@ -87,19 +107,56 @@ def _simulation(bundle: Bundle, engine: str, options: SessionOptions | None) -> 
     return simulate(bundle.model)
 
 
-def _reference_session(checkpoint: Path) -> ReferenceSession:
+def _reference_session(
+    path: Path, bundle: Bundle, architecture: str | None, options: WeightsOptions
+) -> ReferenceSession:
+    """Open a checkpoint or a weights file."""
+    from edgecnn.pipeline.importing.weights import open_weights
     from edgecnn.pipeline.torch_session import TorchSession
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
-    reference = read_checkpoint(checkpoint).reference
-    return ReferenceSession(str(checkpoint), reference.identity, reference.digest, TorchSession(reference))
+    if path.is_file():
+        reference = open_weights(*_described(path, bundle, architecture, options))
+        _check_preprocessing(path, reference.preprocessing, bundle)
+    else:
+        reference = read_checkpoint(path).reference
+    return ReferenceSession(str(path), reference.identity, reference.digest, TorchSession(reference))
+
+
+def _described(
+    path: Path, bundle: Bundle, architecture: str | None, options: WeightsOptions
+) -> tuple[str, str, WeightsOptions]:
+    """Return architecture, file and options of a weights file, with the bundle's where they are not given."""
+    network, (height, width, _) = bundle.manifest.network, bundle.manifest.image_shape
+    if architecture is None and network is None:
+        raise UsageError(f"{bundle.path} does not name an architecture: add that of {path} with --arch")
+    return (
+        architecture or (network.architecture if network else ""),
+        str(path),
+        replace(
+            options,
+            image_size=options.image_size or (None if options.crop else (height, width)),
+            stem=options.stem or (network.stem if network else None),
+            labels=options.labels or bundle.manifest.labels,
+            labels_from=str(bundle.path) if options.labels is None else options.labels_from,
+        ),
+    )
+
+
+def _check_preprocessing(path: Path, found: Preprocessing, bundle: Bundle) -> None:
+    """Check that weights and bundle prepare images in the same way, and name what differs."""
+    mine, theirs = plain(found), plain(bundle.manifest.preprocessing)
+    different = [f"{name} {mine[name]}, the bundle has {theirs[name]}" for name in theirs if mine[name] != theirs[name]]
+    if different:
+        raise UsageError(
+            f"{path} with these options is not the reference of {bundle.path}: {'; '.join(different)}; give the "
+            f"options of its export"
+        )
 
 
 def _test_split(bundle: Bundle, data: str, *, strict: bool) -> Split:
-    """Open the test split of a source that has the bundle's classes."""
-    source = open_source(data)
-    if source.labels != bundle.manifest.labels:
-        raise UsageError(f"{data} has other classes than {bundle.path}: pass the data that it was trained on")
-    split = source.split("test")
+    """Open the test split of a source, with the bundle's classes or without classes."""
+    source = open_source(data, needs_classes=False, strict=strict)
+    split = match_classes(source.split("test"), source.labels, bundle.manifest.labels, str(bundle.path))
     check_unseen(bundle, split, strict=strict)
     return split

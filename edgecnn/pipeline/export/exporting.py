@@ -1,6 +1,6 @@
 """`edgecnn export`: export a checkpoint to a proven FP32 bundle. A failed proof writes no bundle."""
 
-import dataclasses
+import warnings
 from pathlib import Path
 
 import onnx
@@ -18,14 +18,17 @@ from edgecnn.bundle.manifest import (
     utc_now,
 )
 from edgecnn.bundle.names import check_name
+from edgecnn.bundle.proof import Proof
 from edgecnn.bundle.self_test import EncodedImage
 from edgecnn.bundle.store import Bundle, create_bundle
-from edgecnn.errors import SourceError
+from edgecnn.errors import UntrainedWarning
+from edgecnn.pipeline.data.matching import match_classes, match_or_drop_classes
 from edgecnn.pipeline.data.photographs import photographs
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.graph import OPSET, to_onnx
-from edgecnn.pipeline.importing.weights import WeightsOptions, open_weights
+from edgecnn.pipeline.importing.options import WeightsOptions
+from edgecnn.pipeline.importing.weights import open_weights
 from edgecnn.pipeline.inspection.graph import count_macs
 from edgecnn.pipeline.proving import (
     check_parity,
@@ -41,6 +44,7 @@ from edgecnn.pipeline.torch_session import TorchSession
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.rates import rate
 from edgecnn.runtime.verification.evaluation import evaluate
 
 
@@ -63,6 +67,9 @@ def export(
         command: command line to record in the manifest.
         force: replace an existing bundle.
         progress: called at each stage.
+
+    Warns:
+        UntrainedWarning: the reference is no better than chance on the images of the proof.
 
     Raises:
         UsageError: `out` already exists or is not a valid bundle name.
@@ -95,8 +102,23 @@ def export(
             progress=progress,
         )
         proof = make_proof(f"pytorch {torch_session.info.version}", evaluation, evaluation.logits["pytorch"], sessions)
+    _warn_at_chance(proof, classes=len(reference.labels))
     manifest = _manifest(reference, out.name, graph, shape=shape, command=command)
     return create_bundle(out, manifest=manifest, model=model, self_test=self_test, proof=proof, force=force)
+
+
+def _warn_at_chance(proof: Proof, *, classes: int) -> None:
+    """Warn if the interval of the reference's top-1 includes what a random label reaches, or is below it."""
+    found = proof.engines[0].comparison
+    if found.reference_top1 is None or classes < 2:
+        return
+    if rate(round(found.reference_top1 * found.images), found.images).low <= 1 / classes:
+        warnings.warn(
+            f"the reference's top-1 is {found.reference_top1:.2%} on {found.images} images, no better than chance "
+            f"({1 / classes:.2%}): the network looks untrained, or there are too few images to tell",
+            UntrainedWarning,
+            stacklevel=3,
+        )
 
 
 def open_reference(subject: str, *, weights: str | None = None, options: WeightsOptions | None = None) -> Reference:
@@ -106,6 +128,9 @@ def open_reference(subject: str, *, weights: str | None = None, options: Weights
         subject: a checkpoint folder; with `weights`, an architecture's name.
         weights: a state dict file, or the name of a torchvision weights entry.
         options: properties that a weights file does not contain.
+
+    Warns:
+        WeightsNote: see `importing.weights.from_file`.
 
     Raises:
         UsageError: the architecture or entry is unknown, or the options do not match the weights.
@@ -117,18 +142,15 @@ def open_reference(subject: str, *, weights: str | None = None, options: Weights
 
 
 def _test_split(data: str | None, reference: Reference) -> Split:
-    """Open the images of the proof. The targets are kept only if the classes equal the reference's."""
+    """Open the images of the proof. Images of foreign classes prove imported weights too, but without accuracy."""
     if data is None:
         return photographs()
-    source = open_source(data)
-    if source.labels == reference.labels:
-        return source.split("test")
-    if reference.source is None:  # imported weights: any real images are usable, whatever their classes
-        return dataclasses.replace(source.split("test"), targets=None)
-    raise SourceError(
-        f"{data} has the classes {', '.join(source.labels[:5])}…, the checkpoint has "
-        f"{', '.join(reference.labels[:5])}…: pass the data it was trained on with --data"
-    )
+    source = open_source(data, needs_classes=False)
+    split = source.split("test")
+    if reference.source is None:  # imported weights: any real images are usable
+        consequence = "the proof has no accuracy; pass the class names with --labels"
+        return match_or_drop_classes(split, source.labels, reference.labels, "the network", consequence=consequence)
+    return match_classes(split, source.labels, reference.labels, "the network")
 
 
 def _manifest(

@@ -1,56 +1,34 @@
-"""Import weights: a torchvision state dict, a safetensors file, or a torchvision weights entry.
+"""Import weights: a state dict of PyTorch, a safetensors file, or a torchvision weights entry.
 
 Files are read without executing code from them: `torch.load` with `weights_only=True`, or safetensors.
 """
 
-import dataclasses
 import hashlib
-import pickle
-from dataclasses import dataclass
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torchvision.models import get_model_weights
 
-from edgecnn.bundle.manifest import Network, Stem
+from edgecnn.bundle.manifest import Network
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
-from edgecnn.errors import CheckpointError, UsageError
+from edgecnn.errors import CheckpointError, UsageError, WeightsNote
 from edgecnn.files.digest import digest_bytes
+from edgecnn.pipeline.importing.options import WeightsOptions, network_size, preprocessing_of
+from edgecnn.pipeline.importing.state_dict import find_state
+from edgecnn.pipeline.importing.tensors import check_kinds, convert
+from edgecnn.pipeline.importing.weights_file import read_weights_file
 from edgecnn.pipeline.models.registry import build, check_network, get_architecture
 from edgecnn.pipeline.reference import Reference, check_state
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's training images, per channel."""
-
-_GREY_MEAN, _GREY_STD = (0.449,), (0.226,)
-
-
-@dataclass(frozen=True)
-class WeightsOptions:
-    """Properties that a weights file does not contain. None selects the ImageNet default.
-
-    Attributes:
-        image_size: height and width of the crop. Default: 224.
-        resize: length of the shorter side before cropping. Default: 256/224 of the crop.
-        mean: per channel, of pixels in [0, 1].
-        std: per channel, of pixels in [0, 1].
-        labels: class names. Default: the class indices.
-        stem: the stem of the network, if its architecture has several.
-    """
-
-    image_size: int | None = None
-    resize: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    labels: tuple[str, ...] | None = None
-    stem: Stem = "standard"
 
 
 def open_weights(architecture: str, text: str, options: WeightsOptions) -> Reference:
     """Open the argument of `--weights`: a file, or the name of a torchvision weights entry of the architecture.
+
+    Warns:
+        WeightsNote: see `from_file`.
 
     Raises:
         UsageError: the architecture, file or entry is unknown, or the options do not match the weights.
@@ -60,34 +38,85 @@ def open_weights(architecture: str, text: str, options: WeightsOptions) -> Refer
     path = Path(text)
     if path.is_file():
         return from_file(architecture, path, options)
+    if path.exists():
+        raise CheckpointError(f"{path} is {_not_a_file(path)}")
     return _from_torchvision(architecture, text, options)
 
 
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Read class names from a text file, one per line.
+def from_file(architecture: str, path: Path, options: WeightsOptions) -> Reference:
+    """Read weights from a file. They determine the numbers of classes and channels.
+
+    Warns:
+        WeightsNote: something was unwrapped or adapted, or a property that the file does not contain was assumed. One
+            note for each of the two.
 
     Raises:
-        UsageError: the file cannot be read, or is not UTF-8.
+        UsageError: the options do not match the weights, or the file has several sets of weights.
+        CheckpointError: the file is damaged, or does not have this architecture's weights.
     """
-    try:
-        return tuple(path.read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read --labels {path}: {error}") from None
+    known = get_architecture(architecture)
+    guess = Network(architecture, 2, 3, network_size(options, known.image_size), options.stem or "standard")
+    content, value = read_weights_file(path)
+    with torch.device("meta"):
+        expected = build(guess).state_dict()
+    found = find_state(path, value, known, expected, options.key)
+    check_kinds(path, found.state)
+    network = _describe(guess, found.state, expected)
+    state, notes = _take(network, found.state, path)
+    _check_described(network, path)
+    labels = _labels(options, network.num_classes, path)
+    preprocessing, assumed = preprocessing_of(network, options)
+    if found.notes or notes:
+        warnings.warn(f"{path}: {', '.join((*found.notes, *notes))}", WeightsNote, stacklevel=2)
+    if assumed:
+        text = f"{path} does not say how images are prepared; assumed: {', '.join(assumed)}"
+        warnings.warn(text, WeightsNote, stacklevel=2)
+    digest = digest_bytes(content)
+    if found.choice:
+        digest = digest_bytes(f"{digest}\n{found.choice}".encode())
+    return Reference(network, state, labels, preprocessing, digest)
 
 
-def from_file(architecture: str, path: Path, options: WeightsOptions) -> Reference:
-    """Read a state dict. It determines the numbers of classes and channels."""
-    content = path.read_bytes()
-    state = _read_state(path, content)
-    size = options.image_size or get_architecture(architecture).image_size
-    network = _describe(Network(architecture, 2, 3, (size, size), options.stem), state, path)
-    return Reference(
-        network=network,
-        state=state,
-        labels=_labels(options.labels, network.num_classes),
-        preprocessing=_preprocessing(network, options),
-        digest=digest_bytes(content),
-    )
+def _describe(guess: Network, state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> Network:
+    """Return `guess` with the number of classes from the last weights and of channels from the first weights."""
+    weights = [key for key in expected if key.endswith(".weight")]
+    first, last = state.get(weights[0]), state.get(weights[-1])
+    if first is not None and first.ndim == 4:
+        guess = replace(guess, in_channels=first.shape[1])
+    if last is not None and last.ndim == 2 and len(last) > 0:
+        guess = replace(guess, num_classes=len(last))
+    return guess
+
+
+def _check_described(network: Network, path: Path) -> None:
+    """Check that a network classifies grey or colour images into at least two classes."""
+    channels = network.in_channels
+    if channels not in (1, 3):
+        later = ", such as RGBA, which is not supported yet" if channels == 4 else ""
+        raise CheckpointError(
+            f"{path} takes images with {channels} channels{later}: expected 1 channel for grey or 3 for colour images"
+        )
+    if network.num_classes < 2:
+        raise CheckpointError(
+            f"{path} has one class: expected at least two; train with two outputs, one for each answer, instead of one "
+            f"sigmoid output"
+        )
+
+
+def _take(
+    network: Network, state: dict[str, torch.Tensor], path: Path
+) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """Check tensors against a network and convert them. Heads for training that do not fit are left out."""
+    with torch.device("meta"):
+        expected = build(network).state_dict()
+    different = [key for key in state if key not in expected or state[key].shape != expected[key].shape]
+    optional = get_architecture(network.architecture).optional_keys
+    left_out = [prefix for prefix in optional if any(key.startswith(prefix) for key in different)]
+    kept = {key: value for key, value in state.items() if not key.startswith(tuple(left_out))}
+    check_state(network.architecture, expected, kept)
+    converted, notes = convert(path, kept, expected)
+    names = ", ".join(prefix.rstrip(".") for prefix in left_out)
+    return converted, (*notes, *([f"left out {names} (used in training only)"] if names else []))
 
 
 def _from_torchvision(architecture: str, name: str, options: WeightsOptions) -> Reference:
@@ -103,20 +132,26 @@ def _from_torchvision(architecture: str, name: str, options: WeightsOptions) -> 
         raise UsageError(
             f"{name} is neither a file nor a torchvision weights entry for {architecture}: choose {choices}"
         )
+    if options.key is not None or options.stem == "small":
+        raise UsageError(f"--key and --stem are for weights files, {name} is a torchvision weights entry: remove them")
     entry = entries[name]
-    preset = entry.transforms()
+    theirs = preset_preprocessing(entry.transforms())
+    assert theirs.crop is not None
+    size = network_size(options, theirs.crop[0]) if options.has_geometry else theirs.crop
+    network = Network(architecture, len(entry.meta["categories"]), 3, size)
+    check_network(network)
+    preprocessing, assumed = preprocessing_of(network, options, entry=theirs)
     try:
         state = entry.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise CheckpointError(
             f"cannot download {entry.url}: {error}; download it on another machine and pass the file"
         ) from None
-    network = Network(architecture, len(entry.meta["categories"]), 3, (preset.crop_size[0], preset.crop_size[0]))
-    check_network(network)
-    theirs = preset_preprocessing(preset)
-    mean, std = _normalisation(architecture, theirs.mean, theirs.std)
-    preprocessing = dataclasses.replace(theirs, mean=options.mean or mean, std=options.std or std)
-    labels = options.labels or tuple(entry.meta["categories"])
+    if assumed:
+        warnings.warn(f"{name} of torchvision; assumed: {', '.join(assumed)}", WeightsNote, stacklevel=2)
+    labels = _labels(
+        replace(options, labels=options.labels or tuple(entry.meta["categories"])), network.num_classes, name
+    )
     return Reference(network, dict(state), labels, preprocessing, hashlib.sha256(entry.url.encode()).hexdigest())
 
 
@@ -132,74 +167,27 @@ def preset_preprocessing(preset: Any) -> Preprocessing:
     )
 
 
-def _read_state(path: Path, content: bytes) -> dict[str, torch.Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_tensors(content)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is not a safetensors file: {error}") from None
-    except pickle.UnpicklingError:
-        raise CheckpointError(
-            f"{path} contains more than tensors, or is not a PyTorch file: it was rejected without executing its "
-            f"code; save the state dict only"
-        ) from None
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a PyTorch file: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise CheckpointError(
-            f"{path} is not a state dict: expected a dictionary of names and tensors; save model.state_dict()"
-        )
-    return dict(found)
-
-
-def _describe(guess: Network, state: dict[str, torch.Tensor], path: Path) -> Network:
-    """Return `guess` with the number of classes from the last weights and of channels from the first weights."""
-    architecture = guess.architecture
-    with torch.device("meta"):
-        expected = build(guess).state_dict()
-    weights = [key for key in expected if key.endswith(".weight")]
-    first, last = state.get(weights[0]), state.get(weights[-1])
-    if first is None or last is None or first.ndim != 4 or last.ndim != 2:
-        check_state(architecture, expected, state)
-        raise CheckpointError(f"{path} does not contain the weights of {architecture}")
-    network = dataclasses.replace(guess, num_classes=len(last), in_channels=first.shape[1])
-    with torch.device("meta"):
-        check_state(architecture, build(network).state_dict(), state)
-    return network
-
-
-def _preprocessing(network: Network, options: WeightsOptions) -> Preprocessing:
-    custom = (MEAN, STD) if network.in_channels == 3 else (_GREY_MEAN, _GREY_STD)
-    mean, std = _normalisation(network.architecture, *custom)
-    try:
-        return Preprocessing(
-            "RGB" if network.in_channels == 3 else "L",
-            Resize((options.resize or round(min(network.image_size) * 256 / 224),)),
-            network.image_size,
-            options.mean or mean,
-            options.std or std,
-        )
-    except ValueError as error:
-        raise UsageError(f"--mean, --std or --resize is not valid: {error}") from None
-
-
-def _normalisation(
-    architecture: str, mean: tuple[float, ...], std: tuple[float, ...]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and standard deviation for the network's input.
-
-    torchvision's GoogLeNet was ported from TensorFlow. Its `transform_input` reverts ImageNet's normalisation and
-    scales to [-1, 1]: (x · std + mean - 0.5) / 0.5. This equals a normalisation with mean 0.5 and std 0.5.
-    """
-    return ((0.5,) * len(mean), (0.5,) * len(std)) if architecture == "googlenet" else (mean, std)
-
-
-def _labels(labels: tuple[str, ...] | None, classes: int) -> tuple[str, ...]:
+def _labels(options: WeightsOptions, classes: int, weights: Path | str) -> tuple[str, ...]:
+    """Return the class names: those of the options, or the indices."""
+    labels = options.labels
     if labels is None:
         return tuple(str(index) for index in range(classes))
     if len(labels) != classes:
+        names = "1 name" if len(labels) == 1 else f"{len(labels)} names"
         raise UsageError(
-            f"--labels has {len(labels)} lines, expected one for each of the {classes} classes of the weights"
+            f"{options.labels_from} has {names}, {weights} has {classes} classes: expected one name for each class, in "
+            f"the order of the network's outputs"
         )
     return labels
+
+
+def _not_a_file(path: Path) -> str:
+    """Return what a path is that is not a file, and what to do."""
+    if not path.is_dir():
+        return "not a plain file: expected a weights file"
+    if (path / "checkpoint.json").is_file():
+        return "a checkpoint of edgecnn: pass it without --weights and architecture"
+    inside = sorted(
+        each.name for each in path.iterdir() if each.suffix in (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
+    )
+    return f"a folder: pass {path / inside[0]}" if inside else "a folder: expected a weights file"

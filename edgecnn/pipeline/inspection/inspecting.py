@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.bundle.finding import is_checkpoint, other_than_bundle
 from edgecnn.bundle.manifest import Stem
 from edgecnn.bundle.proof import LayerReport
 from edgecnn.bundle.store import open_bundle
@@ -60,17 +61,19 @@ def inspect(subject: str, *, image_size: int | None = None, stem: Stem | None = 
         CheckpointError, BundleError: the path cannot be read.
     """
     path = Path(subject)
-    if not path.exists() and "/" not in subject:
-        from edgecnn.pipeline.inspection.network import inspect_network
-        from edgecnn.pipeline.models.registry import get_architecture
+    if not path.exists() and "/" not in subject and other_than_bundle(path) is None:
+        from edgecnn.pipeline.models.registry import check_network, get_architecture
 
         network = get_architecture(subject).usual(image_size=image_size, stem=stem or "standard")
+        check_network(network)
+        from edgecnn.pipeline.inspection.network import inspect_network
+
         return Inspected(inspect_network(network))
     if (image_size, stem) != (None, None):
         raise UsageError(
             "--image-size and --stem are valid for an architecture only: remove them for a checkpoint or bundle"
         )
-    if (path / "checkpoint.json").is_file():
+    if is_checkpoint(path):
         from edgecnn.pipeline.inspection.network import inspect_network
         from edgecnn.pipeline.training.checkpoint import read_checkpoint
 

@@ -10,9 +10,6 @@ from torch import nn
 
 from edgecnn.pipeline.models.pooling import average_pool, pooled_size
 
-MIN_IMAGE_SIZE = 63
-"""The smallest image size for which no feature map is empty: 63, 15, 7, 3, 1."""
-
 
 class AlexNet(nn.Module):
     """AlexNet, for square images of at least 63 pixels. At 224 pixels, parameters and keys equal torchvision's.

@@ -21,9 +21,6 @@ TABLE: dict[str, tuple[int, int, int, int, int, int, int]] = {
     "inception5b": (832, 384, 192, 384, 48, 128, 128),
 }
 
-MIN_IMAGE_SIZE = 32
-"""The stem and the poolings halve the map five times: 32 becomes 1."""
-
 
 class BasicConv2d(nn.Module):
     """Convolution, batch normalisation, ReLU.

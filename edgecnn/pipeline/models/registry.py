@@ -1,13 +1,26 @@
-"""Registry of architectures. Other code can register more."""
+"""Registry of architectures. Other code can register more.
+
+PyTorch and NumPy are imported when a network is built, so that names and image sizes are checked without them.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from edgecnn.bundle.manifest import Network, Stem
 from edgecnn.errors import UsageError
-from edgecnn.pipeline.models import alexnet, googlenet, lenet, resnet, vgg
+from edgecnn.hints import closest, plain_name, suggestion
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgecnn.bundle.manifest import Network, Stem
+
+_SYNONYMS = {"inception": "googlenet", "inceptionv1": "googlenet"}
+_RELATIVES = (
+    *("resnext", "resnest", "seresnet", "senet", "preresnet", "wideresnet"),
+    *("xception", "inceptionv2", "inceptionv3", "inceptionv4", "inceptionresnet"),
+)
+"""Beginnings of the names of other networks that resemble a name in the registry."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class Architecture:
     """
 
     name: str
-    build: Callable[[Network], nn.Module]
+    build: "Callable[[Network], nn.Module]"
     image_size: int
     min_image_size: int
     max_image_size: int | None = None
@@ -38,8 +51,10 @@ class Architecture:
     optional_keys: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
 
-    def usual(self, *, image_size: int | None = None, stem: Stem = "standard") -> Network:
+    def usual(self, *, image_size: int | None = None, stem: "Stem" = "standard") -> "Network":
         """Return the network of the paper, optionally with another image size or stem."""
+        from edgecnn.bundle.manifest import Network
+
         size = image_size or self.image_size
         return Network(self.name, self.num_classes, self.in_channels, (size, size), stem)
 
@@ -64,11 +79,17 @@ def get_architecture(name: str) -> Architecture:
         UsageError: the name is unknown. The message lists the known names.
     """
     if name not in _REGISTRY:
-        raise UsageError(f"unknown architecture {name!r}: choose {', '.join(_REGISTRY)}")
+        hint = suggestion(closest_architecture(name))
+        raise UsageError(f"unknown architecture {name!r}{hint}: choose {', '.join(_REGISTRY)}")
     return _REGISTRY[name]
 
 
-def check_network(network: Network) -> None:
+def closest_architecture(name: str) -> str | None:
+    """Return the architecture that was probably meant, such as `lenet` by `LeNet-5`; None if none is close."""
+    return None if plain_name(name).startswith(_RELATIVES) else closest(name, _REGISTRY, others=_SYNONYMS)
+
+
+def check_network(network: "Network") -> None:
     """Check that an architecture supports the image size and the stem.
 
     Raises:
@@ -85,7 +106,7 @@ def check_network(network: Network) -> None:
         raise UsageError(f"{architecture.name} has the stems {', '.join(architecture.stems)}, found {network.stem!r}")
 
 
-def build(network: Network) -> nn.Module:
+def build(network: "Network") -> "nn.Module":
     """Build a network with initial weights.
 
     Raises:
@@ -95,9 +116,23 @@ def build(network: Network) -> nn.Module:
     return get_architecture(network.architecture).build(network)
 
 
-def _build_vgg(network: Network) -> nn.Module:
+def _build_lenet(network: "Network") -> "nn.Module":
+    from edgecnn.pipeline.models.lenet import LeNet
+
+    return LeNet(network.num_classes, network.in_channels)
+
+
+def _build_alexnet(network: "Network") -> "nn.Module":
+    from edgecnn.pipeline.models.alexnet import AlexNet
+
+    return AlexNet(network.num_classes, network.in_channels, network.image_size)
+
+
+def _build_vgg(network: "Network") -> "nn.Module":
+    from edgecnn.pipeline.models.vgg import VGG
+
     name, _, suffix = network.architecture.partition("_")
-    return vgg.VGG(
+    return VGG(
         name,
         batch_norm=suffix == "bn",
         num_classes=network.num_classes,
@@ -106,8 +141,16 @@ def _build_vgg(network: Network) -> nn.Module:
     )
 
 
-def _build_resnet(network: Network) -> nn.Module:
-    return resnet.ResNet(
+def _build_googlenet(network: "Network") -> "nn.Module":
+    from edgecnn.pipeline.models.googlenet import GoogLeNet
+
+    return GoogLeNet(network.num_classes, network.in_channels)
+
+
+def _build_resnet(network: "Network") -> "nn.Module":
+    from edgecnn.pipeline.models.resnet import ResNet
+
+    return ResNet(
         network.architecture,
         num_classes=network.num_classes,
         in_channels=network.in_channels,
@@ -117,37 +160,24 @@ def _build_resnet(network: Network) -> nn.Module:
 
 register(
     Architecture(
-        "lenet",
-        lambda network: lenet.LeNet(network.num_classes, network.in_channels),
-        32,
-        32,
-        max_image_size=32,
-        in_channels=1,
-        num_classes=10,
-        heads=("fc3",),
+        "lenet", _build_lenet, 32, min_image_size=32, max_image_size=32, in_channels=1, num_classes=10, heads=("fc3",)
     )
 )
-register(
-    Architecture(
-        "alexnet",
-        lambda network: alexnet.AlexNet(network.num_classes, network.in_channels, network.image_size),
-        224,
-        alexnet.MIN_IMAGE_SIZE,
-        heads=("classifier.6",),
-    )
-)
-for _name in vgg.TABLE:
-    register(Architecture(_name, _build_vgg, 224, vgg.MIN_IMAGE_SIZE, heads=("classifier.6",)))
-    register(Architecture(f"{_name}_bn", _build_vgg, 224, vgg.MIN_IMAGE_SIZE, heads=("classifier.6",)))
-register(
+# The smallest image size for which no feature map is empty: 63, 15, 7, 3, 1.
+register(Architecture("alexnet", _build_alexnet, 224, min_image_size=63, heads=("classifier.6",)))
+for _name in ("vgg11", "vgg13", "vgg16", "vgg19"):  # the keys of `vgg.TABLE`; five poolings halve 32 to 1
+    register(Architecture(_name, _build_vgg, 224, min_image_size=32, heads=("classifier.6",)))
+    register(Architecture(f"{_name}_bn", _build_vgg, 224, min_image_size=32, heads=("classifier.6",)))
+register(  # the stem and the poolings halve the map five times: 32 becomes 1
     Architecture(
         "googlenet",
-        lambda network: googlenet.GoogLeNet(network.num_classes, network.in_channels),
+        _build_googlenet,
         224,
-        googlenet.MIN_IMAGE_SIZE,
+        min_image_size=32,
         optional_keys=("aux1.", "aux2."),
         heads=("fc", "aux1.fc2", "aux2.fc2"),
     )
 )
-for _name in resnet.TABLE:
-    register(Architecture(_name, _build_resnet, 224, resnet.MIN_IMAGE_SIZE, stems=("standard", "small"), heads=("fc",)))
+# The keys of `resnet.TABLE`. The stem and three stages halve the map five times: 32 becomes 1.
+for _name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
+    register(Architecture(_name, _build_resnet, 224, min_image_size=32, stems=("standard", "small"), heads=("fc",)))

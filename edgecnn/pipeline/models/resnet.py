@@ -15,9 +15,6 @@ TABLE: dict[str, tuple[str, tuple[int, int, int, int]]] = {
     "resnet152": ("bottleneck", (3, 8, 36, 3)),
 }
 
-MIN_IMAGE_SIZE = 32
-"""The stem and three stages halve the map five times: 32 becomes 1."""
-
 
 class BasicBlock(nn.Module):
     """Two 3 × 3 convolutions and a shortcut (the paper's figure 5, left)."""

@@ -20,9 +20,6 @@ TABLE: dict[str, list[int | str]] = {
 }
 # fmt: on
 
-MIN_IMAGE_SIZE = 32
-"""Five poolings halve 32 to 1."""
-
 
 class VGG(nn.Module):
     """A VGG of `TABLE`, for square images of at least 32 pixels. At 224, parameters and keys equal torchvision's.

@@ -4,7 +4,6 @@ Calibration uses training images only. Otherwise the test images would not be in
 """
 
 import dataclasses
-import itertools
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +49,12 @@ class CalibrationImages:
     seed: int
 
 
-def open_calibration(text: str, *, count: int | None = None, seed: int | None = None) -> CalibrationImages:
-    """Open the argument of `--calibration`: a calibration config (JSON), a source's name, or an image folder.
+def open_calibration(
+    text: str, *, count: int | None = None, seed: int | None = None, strict: bool = False
+) -> CalibrationImages:
+    """Open the argument of `--calibration`: a calibration config (JSON), or a data source, with classes or without.
 
-    `count` and `seed` override the values of the config.
+    `count` and `seed` override the values of the config. `strict` turns warnings into errors.
 
     Raises:
         TestSplitRefused: the config names another split than `train`.
@@ -61,7 +62,7 @@ def open_calibration(text: str, *, count: int | None = None, seed: int | None = 
         SourceError: the images are missing, or do not match the config's digest.
     """
     path = Path(text)
-    if path.is_file():
+    if path.is_file() and path.suffix == ".json":
         config, folder = read_calibration_config(path), path.parent
     elif path.suffix == ".json":
         raise UsageError(f"calibration config {path} does not exist: pass a config file or a data source")
@@ -74,7 +75,7 @@ def open_calibration(text: str, *, count: int | None = None, seed: int | None = 
         )
     except ValueError as error:
         raise UsageError(f"calibration options are not valid: {error}") from None
-    source = open_source(config.source, relative_to=folder)
+    source = open_source(config.source, relative_to=folder, needs_classes=False, strict=strict)
     chosen = choose(source.split("train"), config.count, config.seed)
     if config.digest is not None and not overridden and chosen.digest != config.digest:
         raise SourceError(
@@ -106,16 +107,16 @@ def read_calibration_config(path: Path) -> CalibrationConfig:
 def choose(split: Split, count: int, seed: int) -> Split:
     """Choose `count` images at random, or all if there are fewer. The same seed chooses the same images.
 
-    The classes take turns, so that they are balanced: activations of a class without calibration images may clip.
+    Known classes take turns, so that they are balanced: activations of a class without calibration images may clip.
+    Images that cannot be decoded are skipped.
     """
-    return split.subset(_turns(split, seed)[:count])
+    return split.take(_turns(split, seed), count)
 
 
 def held_out(split: Split, calibration: Split, count: int, seed: int) -> Split:
     """Choose `count` images like `choose`, without the calibration images."""
     seen = {calibration.images.digest(i) for i in range(len(calibration))}
-    fresh = (index for index in _turns(split, seed) if split.images.digest(index) not in seen)
-    return split.subset(list(itertools.islice(fresh, count)))
+    return split.take((index for index in _turns(split, seed) if split.images.digest(index) not in seen), count)
 
 
 def short_digests(split: Split) -> tuple[str, ...]:

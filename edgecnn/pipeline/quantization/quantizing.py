@@ -20,7 +20,8 @@ from edgecnn.bundle.manifest import (
 from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle, create_bundle
-from edgecnn.errors import ProofFailed, SourceError, UsageError
+from edgecnn.errors import ProofFailed, UsageError
+from edgecnn.pipeline.data.matching import match_classes, match_or_drop_classes
 from edgecnn.pipeline.data.source import DataSource, LazyPixels, Split
 from edgecnn.pipeline.proving import engine_sessions, make_proof, make_self_test, temporary_graph
 from edgecnn.pipeline.quantization.building import Built, build
@@ -33,7 +34,7 @@ from edgecnn.pipeline.quantization.checks import (
 )
 from edgecnn.pipeline.quantization.gate import Gate
 from edgecnn.pipeline.quantization.options import QuantizationOptions
-from edgecnn.pipeline.quantization.speed_comparison import SpeedComparison, conclude, judge_engines
+from edgecnn.pipeline.quantization.speed_comparison import SpeedComparison, compare_bundles
 from edgecnn.pipeline.quantization.spread import SeedResult, spread_over_seeds
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
@@ -45,7 +46,7 @@ _UNGATED = "calibration uses all training images, so no images remain for the ga
 
 @dataclass(frozen=True)
 class Quantized:
-    """The INT8 bundle, its warnings, its speed_comparison on this machine, and the spread over seeds if measured."""
+    """The INT8 bundle, its warnings, its speed comparison on this machine, and the spread over seeds if measured."""
 
     bundle: Bundle
     warnings: tuple[str, ...]
@@ -95,8 +96,13 @@ def quantize(
     check_name(out.name)
     check_new_bundle(out, force=force)
     source, manifest = data or calibration.source, parent.manifest
-    _check_parent(parent, source, calibration.source, gate_data or source)
+    _check_parent(parent)
     test = source.split("test")
+    if data is None:
+        consequence = "the proof has no accuracy; pass labelled images with --data"
+        test = match_or_drop_classes(test, source.labels, manifest.labels, str(parent.path), consequence=consequence)
+    else:
+        test = match_classes(test, source.labels, manifest.labels, str(parent.path))
     overlap = check_overlap(calibration.chosen, test)
     gate = _gate(parent, calibration, gate_data, options)
     built = build(
@@ -117,6 +123,8 @@ def quantize(
         name, fp32 = next(iter(references.items()))
         compared = {**sessions, "reference": fp32}
         evaluation = evaluate(compared, test, manifest.preprocessing, classes=len(manifest.labels), progress=progress)
+        intact = evaluation.images
+        assert isinstance(intact, Split)
         # The parent matches PyTorch within 1e-4 of the spread, as its own proof shows.
         reference = f"fp32 bundle {parent.digest} on {name}"
         proof = dataclasses.replace(
@@ -134,26 +142,20 @@ def quantize(
             *overlap,
             *(() if gate is not None or options.max_drop >= _NO_GATE else (_UNGATED,)),
         )
-        engines = judge_engines(sessions, references, evaluation, self_test.images[:1])
     if strict and warnings:
         raise ProofFailed(f"{warnings[0]}; no bundle was written (--strict)")
     sealed = _manifest(parent, out.name, calibration=calibration, options=options, built=built, command=command)
     bundle = create_bundle(out, manifest=sealed, model=content, self_test=self_test, proof=proof, force=force)
     spread = None
     if seeds is not None:
-        spread = spread_over_seeds(parent, calibration, seeds, data=data, options=options, progress=progress)
-    return Quantized(bundle, warnings, conclude(engines, parent.size_bytes, bundle.size_bytes), spread)
+        spread = spread_over_seeds(parent, calibration, seeds, test=intact, options=options, progress=progress)
+    return Quantized(bundle, warnings, compare_bundles(parent, bundle, evaluation, progress=progress), spread)
 
 
-def _check_parent(parent: Bundle, *sources: DataSource) -> None:
-    """Check that a bundle is FP32, and that all sources have its classes."""
-    manifest = parent.manifest
-    if manifest.precision != "fp32":
-        raise UsageError(f"{parent.path} is already {manifest.precision}: quantize its FP32 parent")
-    for source in sources:
-        if source.labels != manifest.labels:
-            classes = ", ".join(source.labels[:5])
-            raise SourceError(f"the images have the classes {classes}…, expected the classes of {parent.path}")
+def _check_parent(parent: Bundle) -> None:
+    """Check that a bundle is FP32."""
+    if parent.manifest.precision != "fp32":
+        raise UsageError(f"{parent.path} is already {parent.manifest.precision}: quantize its FP32 parent")
 
 
 def _gate(
@@ -166,6 +168,13 @@ def _gate(
     split = held_out(source.split("train"), calibration.chosen, options.gate_count, calibration.seed)
     if not len(split):
         return None
+    split = match_or_drop_classes(
+        split,
+        source.labels,
+        parent.manifest.labels,
+        str(parent.path),
+        consequence="the gate compares labels with the FP32 bundle's instead",
+    )
     gate = Gate(
         LazyPixels(split, parent.manifest.preprocessing), split.targets, options.max_drop / 100, options.certify
     )

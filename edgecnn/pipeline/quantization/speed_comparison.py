@@ -1,87 +1,161 @@
-"""SpeedComparison on an INT8 bundle: its drop, and its gain in size and speed on this machine."""
+"""Compares an INT8 bundle with its FP32 parent: its drop, and its speed and size on this machine."""
 
-from collections.abc import Mapping
+import contextlib
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from statistics import median
 
 from edgecnn.bundle.proof import PairedDrop
-from edgecnn.runtime.engines.engine import Session
+from edgecnn.bundle.store import Bundle
+from edgecnn.host.resources import usable_cores
+from edgecnn.progress import Progress, silent
 from edgecnn.runtime.rates import Estimate
+from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.paired import paired_drop
-from edgecnn.tuning.measuring.estimates import median_ms
+from edgecnn.tuning.measuring.candidate import Candidate
+from edgecnn.tuning.measuring.estimates import as_fast, medians_ms, percentile_ms, ratio, why_uncertain
+from edgecnn.tuning.measuring.turn import Runner, Turn, interleave, settle
 
-_WORTH = 0.95
-"""INT8 counts as faster below this fraction of FP32's time. A smaller difference is noise."""
+_ROUNDS, _MOST_ROUNDS = 12, 36
+_TURN_S = 0.1
+_WARM_UP_S = 1.0
 
 
 @dataclass(frozen=True)
 class EngineComparison:
-    """FP32 and INT8 on one engine, with the median times of one image. INT8 is `faster` times as fast.
+    """FP32 and INT8 on one engine. The times are None if the machine was busy, or the engine failed.
 
-    `drop` is the paired drop from the reference, or None if the targets are unknown. `agreement` is the agreement with
-    the reference.
+    Attributes:
+        engine: name of the engine.
+        drop: paired drop from the reference; None if the targets are unknown.
+        agreement: agreement with the reference.
+        fp32_ms: median time of one image.
+        int8_ms: the same for INT8.
+        ratio: INT8 is this many times as fast as FP32.
+        failure: why a bundle did not run; None if both ran.
     """
 
     engine: str
     drop: PairedDrop | None
     agreement: float
-    fp32_ms: Estimate
-    int8_ms: Estimate
-    faster: float
+    fp32_ms: Estimate | None = None
+    int8_ms: Estimate | None = None
+    ratio: Estimate | None = None
+    failure: str | None = None
 
 
 @dataclass(frozen=True)
 class SpeedComparison:
-    """The costs and gains of INT8 on each engine and in bundle size, with a one-sentence `conclusion`."""
+    """The costs and gains of INT8 on each engine and in bundle size.
+
+    Attributes:
+        engines: the comparison on each engine.
+        threads: threads of one run. A run has one image.
+        fp32_bytes: size of the FP32 bundle.
+        int8_bytes: size of the INT8 bundle.
+        ratio: INT8 on its fastest engine is this many times as fast as FP32 on its fastest engine; None if unknown.
+        is_busy: whether other work on this machine prevented the comparison of speeds.
+        conclusion: the result in one sentence.
+    """
 
     engines: tuple[EngineComparison, ...]
+    threads: int
     fp32_bytes: int
     int8_bytes: int
+    ratio: Estimate | None
+    is_busy: bool
     conclusion: str
 
 
-def judge_engines(
-    sessions: Mapping[str, Session], references: Mapping[str, Session], evaluation: Evaluation, image: np.ndarray
-) -> tuple[EngineComparison, ...]:
-    """Compare FP32 and INT8 on every engine. The latencies of an image, uint8 [1, H, W, C], are measured in turns.
+def compare_bundles(
+    parent: Bundle, bundle: Bundle, evaluation: Evaluation, *, progress: Progress = silent
+) -> SpeedComparison:
+    """Compare an INT8 bundle with its FP32 parent on every engine, with one image per run and on all usable cores.
 
-    `sessions` and `references` map an engine to its INT8 and FP32 session. `evaluation` contains the logits of
-    `sessions` and of `reference`.
+    `evaluation` contains the logits of the INT8 bundle on each engine, and of `reference`. Each candidate runs in a
+    separate process, as in `tune`.
     """
-    expected = evaluation.logits["reference"].argmax(axis=1)
-    comparisons = []
-    for name, session in sessions.items():
-        latencies = median_ms({"fp32": references[name], "int8": session}, image)
-        answers = evaluation.logits[name].argmax(axis=1)
-        targets = evaluation.targets
-        comparisons.append(
-            EngineComparison(
-                engine=name,
-                drop=None if targets is None else paired_drop(expected == targets, answers == targets),
-                agreement=float((answers == expected).mean()),
-                fp32_ms=latencies["fp32"],
-                int8_ms=latencies["int8"],
-                faster=latencies["fp32"].value / latencies["int8"].value,
-            )
-        )
-    return tuple(comparisons)
+    engines, threads = compare_answers(evaluation), usable_cores()
+    with contextlib.ExitStack() as stack:
+
+        def opened(each: Bundle, engine: str) -> Candidate:
+            candidate = stack.enter_context(Candidate(each, Setting(engine, threads=threads)))
+            candidate.open(warm_up_s=_WARM_UP_S)
+            return candidate
+
+        pairs = [(opened(parent, each.engine), opened(bundle, each.engine)) for each in engines]
+        sizes = parent.size_bytes, bundle.size_bytes
+        found = compare_speeds(engines, pairs, threads=threads, sizes=sizes, progress=progress)
+        failures = [fp32.failure or int8.failure for fp32, int8 in pairs]
+    compared = zip(found.engines, failures, strict=True)
+    return dataclasses.replace(
+        found, engines=tuple(dataclasses.replace(each, failure=failure) for each, failure in compared)
+    )
 
 
-def conclude(engines: tuple[EngineComparison, ...], fp32_bytes: int, int8_bytes: int) -> SpeedComparison:
-    """Return the verdict for this machine: the fastest INT8 compared with the fastest FP32."""
-    fp32 = min(engines, key=lambda each: each.fp32_ms.value)
-    int8 = min(engines, key=lambda each: each.int8_ms.value)
-    ratio = int8.int8_ms.value / fp32.fp32_ms.value
-    smaller = f"{fp32_bytes / int8_bytes:.1f} × smaller"
-    if ratio < _WORTH:
-        text = (
-            f"INT8 on {int8.engine} is {1 / ratio:.1f} × faster than FP32 on {fp32.engine} on this machine, "
-            f"and {smaller}"
+def compare_answers(evaluation: Evaluation) -> tuple[EngineComparison, ...]:
+    """Return the drop and the agreement of each engine."""
+    targets, expected = evaluation.targets, evaluation.logits["reference"].argmax(axis=1)
+    answers = {name: logits.argmax(axis=1) for name, logits in evaluation.logits.items() if name != "reference"}
+    return tuple(
+        EngineComparison(
+            engine=name,
+            drop=None if targets is None else paired_drop(expected == targets, found == targets),
+            agreement=float((found == expected).mean()),
         )
-    elif ratio <= 1 / _WORTH:
-        text = f"INT8 is not faster than FP32 on this machine; it is {smaller}"
-    else:
-        text = f"keep FP32 on this machine: INT8 is {ratio:.1f} × slower ({int8.engine}); it is {smaller}"
-    return SpeedComparison(engines, fp32_bytes, int8_bytes, text)
+        for name, found in answers.items()
+    )
+
+
+def compare_speeds(
+    engines: Sequence[EngineComparison],
+    pairs: Sequence[tuple[Runner, Runner]],
+    *,
+    threads: int,
+    sizes: tuple[int, int],
+    progress: Progress = silent,
+) -> SpeedComparison:
+    """Time the FP32 and the INT8 candidate of each engine, all in turns, and draw the conclusion.
+
+    If the machine is busy, nothing is reported about speeds: if too few rounds are undisturbed, or the interval of a
+    ratio is too wide. See `settle` and `why_uncertain`. `sizes` are those of the FP32 and the INT8 bundle in bytes.
+    """
+    runners = [runner for pair in pairs for runner in pair]
+    turns = interleave(
+        runners, rounds=_ROUNDS, most=_MOST_ROUNDS, seconds=_TURN_S, stage="comparing speeds", progress=progress
+    )
+    rounds = settle(turns, _ROUNDS)
+    complete = max(map(len, rounds.turns))
+    timed = {
+        each.engine: (fp32, int8)
+        for each, fp32, int8 in zip(engines, rounds.turns[::2], rounds.turns[1::2], strict=True)
+        if len(fp32) == len(int8) == complete > 0
+    }
+    size = f"INT8 is {sizes[1] / sizes[0]:.2f} × as large as FP32"
+    if not timed:
+        text = f"no speed comparison: no engine ran both bundles; {size}"
+        return SpeedComparison(tuple(engines), threads, *sizes, ratio=None, is_busy=False, conclusion=text)
+    compared = tuple(_with_times(each, *timed[each.engine]) if each.engine in timed else each for each in engines)
+    fp32, int8 = (min(timed, key=lambda name: median(medians_ms(timed[name][which]))) for which in (0, 1))
+    overall = ratio(medians_ms(timed[fp32][0]), medians_ms(timed[int8][1]))
+    doubt = why_uncertain(rounds, (overall, *(each.ratio for each in compared)))
+    if doubt is not None:
+        return SpeedComparison(tuple(engines), threads, *sizes, None, is_busy=True, conclusion=f"{doubt}; {size}")
+    text = _sentence(Setting(int8, threads=threads), Setting(fp32, threads=threads), overall)
+    return SpeedComparison(compared, threads, *sizes, overall, is_busy=False, conclusion=f"{text}; {size}")
+
+
+def _with_times(engine: EngineComparison, fp32: Sequence[Turn], int8: Sequence[Turn]) -> EngineComparison:
+    return dataclasses.replace(
+        engine,
+        fp32_ms=percentile_ms(fp32, 50),
+        int8_ms=percentile_ms(int8, 50),
+        ratio=ratio(medians_ms(fp32), medians_ms(int8)),
+    )
+
+
+def _sentence(int8: Setting, fp32: Setting, found: Estimate) -> str:
+    keep = "keep FP32 on this machine: " if found.high < 1 else ""
+    return f"{keep}INT8 on {int8} is {as_fast(found)} as FP32 on {fp32}"

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.pipeline.data.source import DataSource, LazyPixels
+from edgecnn.pipeline.data.source import LazyPixels, Split
 from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.calibration_config import CalibrationImages, choose
 from edgecnn.pipeline.quantization.options import QuantizationOptions
@@ -34,15 +34,14 @@ def spread_over_seeds(
     seeds: int,
     *,
     options: QuantizationOptions,
-    data: DataSource | None = None,
+    test: Split,
     progress: Progress = silent,
 ) -> tuple[SeedResult, ...]:
-    """Quantize with several choices of calibration images, and evaluate each on the test split of `data`.
+    """Quantize with several choices of calibration images, and evaluate each on the `test` images.
 
-    The first choice is `calibration`. The next ones have the seeds that follow. The default of `data` is its source.
+    The first choice is `calibration`. The next ones have the seeds that follow.
     """
     model, preprocessing = onnx.load(str(parent.model)), parent.manifest.preprocessing
-    test = (data or calibration.source).split("test")
     images = LazyPixels(test, preprocessing)
     expected = trial_logits(model, images)
     results = []

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from edgecnn.bundle.finding import CHECKPOINT
 from edgecnn.bundle.manifest import DataReference, FileEntry, Network
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import CheckpointError
@@ -22,7 +23,7 @@ from edgecnn.files.folder import write_folder
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
-RECORD, WEIGHTS, RESUME = "checkpoint.json", "model.safetensors", "resume.safetensors"
+RECORD, WEIGHTS, RESUME = CHECKPOINT, "model.safetensors", "resume.safetensors"
 FORMAT = 3
 
 
@@ -69,6 +70,7 @@ class CheckpointRecord:
         created: UTC time.
         versions: package to version.
         weights: digest and size of `model.safetensors`.
+        skipped_test: images of `test` that could not be decoded.
     """
 
     format: int
@@ -88,6 +90,7 @@ class CheckpointRecord:
     created: str
     versions: dict[str, str]
     weights: FileEntry
+    skipped_test: int = 0
 
     @property
     def duration_s(self) -> float:

@@ -2,15 +2,16 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from edgecnn.bundle.limits import MAX_BAD
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.errors import SourceError
+from edgecnn.errors import ImageError, SourceError
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.training.augmentation import draw, move
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
@@ -36,30 +37,40 @@ class TrainingImages:
         preprocessing: Preprocessing,
         *,
         cache_mib: int = CACHE_MIB,
+        max_bad: float = MAX_BAD,
         stage: str = "reading",
         progress: Progress = silent,
     ) -> None:
-        """Read every image once, to detect damaged images before training.
+        """Read every image once, to find the damaged images before training. At most the share `max_bad` is skipped.
+
+        Warns:
+            SourceWarning: damaged images are skipped.
 
         Raises:
-            SourceError: an image cannot be read.
+            SourceError: too many images cannot be decoded.
         """
-        self.split = split
-        self.targets = torch.from_numpy(split.known_targets())
         self._preprocessing = preprocessing
         self._kept: np.ndarray | None = None
-        count = len(split)
         self.levels = np.zeros((preprocessing.channels, 256), np.int64)
+        count, read = len(split), 0
+        errors: dict[int, ImageError] = {}
         for start in range(0, count, _CHUNK):
             progress(stage, start, count)
-            chunk = split.pixels(range(start, min(start + _CHUNK, count)), preprocessing)
-            if start == 0 and chunk.nbytes // len(chunk) * count <= cache_mib * 2**20:
+            pixels, failed = split.decoded(range(start, min(start + _CHUNK, count)), preprocessing)
+            errors |= failed
+            if not pixels:
+                continue
+            chunk = np.stack(pixels)
+            if read == 0 and chunk.nbytes // len(chunk) * count <= cache_mib * 2**20:
                 self._kept = np.empty((count, *chunk.shape[1:]), np.uint8)
             if self._kept is not None:
-                self._kept[start : start + len(chunk)] = chunk
+                self._kept[read : read + len(chunk)] = chunk
+            read += len(chunk)
             for channel in range(preprocessing.channels):
                 self.levels[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
         progress(stage, count, count)
+        self.split = split.without(errors, max_bad=max_bad, hint=", or raise --max-bad")
+        self.targets = torch.from_numpy(self.split.known_targets())
 
     def __len__(self) -> int:
         return len(self.split)
@@ -126,7 +137,7 @@ class Batches:
         self.steps = -(-len(images) // options.batch_size)
         self.waited_s = 0.0
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int) -> Generator[Batch]:
         """Yield the batches of an epoch, numbered from 0."""
         order = np.random.default_rng((self._options.seed, number)).permutation(len(self._images))
         # Batches have nearly equal sizes, because batch norm fails on a last batch of one image.

@@ -1,5 +1,6 @@
 """Train a network on a data source and write its checkpoint."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 
 from edgecnn.bundle.decoding import Mode
+from edgecnn.bundle.limits import MAX_BAD
 from edgecnn.bundle.manifest import FileEntry, utc_now
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.errors import CheckpointError, UsageError
@@ -63,10 +65,13 @@ def train(
     source_name: str,
     options: TrainingOptions,
     weights: str | None = None,
+    weights_key: str | None = None,
     resume: bool = False,
     force: bool = False,
     cache_mib: int = CACHE_MIB,
+    max_bad: float = MAX_BAD,
     on_warning: Callable[[str], None] | None = None,
+    on_note: Callable[[str], None] = lambda text: None,
     progress: Progress = silent,
     on_epoch: OnEpoch = lambda number, epoch: None,
     tensorboard: Path | None = None,
@@ -84,10 +89,13 @@ def train(
         source_name: the source as the user named it. `export` opens it again.
         options: training options.
         weights: initial weights: a checkpoint, a file, or a torchvision weights entry. None: random weights.
+        weights_key: the entry of a file that has several sets of weights.
         resume: continue an interrupted run with the same options. A finished run is returned unchanged.
         force: replace an existing checkpoint and discard an unfinished one.
         cache_mib: keep images in memory up to this size, else read them in each epoch.
+        max_bad: largest share of damaged images that are skipped in each split.
         on_warning: called before training with each problem of the images. None disables the checks.
+        on_note: called before training with each decision: the splits, the image size, the estimated time.
         progress: called after each step.
         on_epoch: called after each epoch with its metrics.
         tensorboard: folder for TensorBoard scalars of each epoch.
@@ -108,18 +116,22 @@ def train(
         source_name,
         options,
         weights=weights,
+        weights_key=weights_key,
         resume=resume,
         force=force,
         on_warning=on_warning,
+        on_note=on_note,
     )
     if plan.begun is not None and plan.begun.record.test_top1 is not None:
         return replace(_trained(plan.begun.record, plan.begun.digest), writes=writes_results())
     with join(device) as job, scalars(tensorboard if job.writes else None) as write:
         if options.batch_size < job.world:
             raise UsageError(f"--batch-size {options.batch_size} is smaller than the {job.world} processes: raise it")
-        images = _read_images(plan, cache_mib, progress)
+        images = _read_images(plan, cache_mib, max_bad, progress)
         run = _run(plan, device=device, job=job)
-        best, record = _epochs(run, plan, images, out=out, progress=progress, on_epoch=(write, on_epoch))
+        best, record = _epochs(
+            run, plan, images, out=out, progress=progress, on_note=on_note, on_epoch=(write, on_epoch)
+        )
         run.network.load_state_dict(best)
         _, top1 = run.measure(plain_batches(images.test, images.preprocessing))
         record = replace(record, test_top1=top1, created=utc_now())
@@ -141,12 +153,12 @@ class _Pictures:
     preprocessing: Preprocessing
 
 
-def _read_images(plan: Plan, cache_mib: int, progress: Progress) -> _Pictures:
+def _read_images(plan: Plan, cache_mib: int, max_bad: float, progress: Progress) -> _Pictures:
     """Read all images. The normalisation comes from the initial weights, or else from the training images."""
     channels = plan.network.in_channels
     mode: Mode = "L" if channels == 1 else "RGB"
     plain = Preprocessing(mode, Resize(plan.network.image_size), None, (0.0,) * channels, (1.0,) * channels)
-    read = partial(TrainingImages, preprocessing=plain, cache_mib=cache_mib, progress=progress)
+    read = partial(TrainingImages, preprocessing=plain, cache_mib=cache_mib, max_bad=max_bad, progress=progress)
     training = read(plan.training, stage="reading training")
     validation = read(plan.validation, stage="reading validation") if len(plan.validation) else None
     test = read(plan.test, stage="reading test")
@@ -175,11 +187,19 @@ def _record(plan: Plan, images: _Pictures, run: Run) -> CheckpointRecord:
         created=utc_now(),
         versions=versions(),
         weights=FileEntry("", 0),
+        skipped_test=len(plan.test) - len(images.test),
     )
 
 
 def _epochs(
-    run: Run, plan: Plan, images: _Pictures, *, out: Path, progress: Progress, on_epoch: tuple[OnEpoch, ...]
+    run: Run,
+    plan: Plan,
+    images: _Pictures,
+    *,
+    out: Path,
+    progress: Progress,
+    on_note: Callable[[str], None],
+    on_epoch: tuple[OnEpoch, ...],
 ) -> tuple[dict[str, torch.Tensor], CheckpointRecord]:
     """Train until the last epoch. Return the best weights, and the record with its history."""
     record, options, job, held_out = _record(plan, images, run), plan.options, run.job, images.validation
@@ -191,6 +211,12 @@ def _epochs(
         run.restore(read_resume(unfinished(out)))
         history, best, best_epoch = list(plan.begun.record.history), plan.begun.state, plan.begun.record.best_epoch
     total = batches.steps * options.epochs
+    if len(history) < options.epochs:
+        with contextlib.closing(batches.epoch(len(history))) as first:
+            step_s = run.step_s(next(first))
+        if job.writes:
+            left = batches.steps * (options.epochs - len(history))
+            on_note(f"{left} steps of about {step_s:.2g} s: about {duration(left * step_s)} without validation")
     for number in range(len(history), options.epochs):
         start, waited = time.perf_counter(), batches.waited_s
         loss, accuracy = run.epoch(number, batches, lambda step, note: progress("training", step, total, note))
@@ -217,6 +243,13 @@ def _epochs(
     return best, replace(record, history=tuple(history), best_epoch=best_epoch)
 
 
+def duration(seconds: float) -> str:
+    """Return a time in words, with about two digits."""
+    if seconds < 100:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
 def _run(plan: Plan, *, device: torch.device, job: ProcessRank) -> Run:
     torch.manual_seed(plan.options.seed)
     module = build(plan.network)
@@ -230,4 +263,6 @@ def _run(plan: Plan, *, device: torch.device, job: ProcessRank) -> Run:
 def _trained(record: CheckpointRecord, digest: str) -> Trained:
     if record.test_top1 is None:
         raise CheckpointError("this training is not finished: continue it with --resume")
-    return Trained(digest, record.test_top1, record.test.images, record.best_epoch, record.duration_s)
+    return Trained(
+        digest, record.test_top1, record.test.images - record.skipped_test, record.best_epoch, record.duration_s
+    )

@@ -10,11 +10,13 @@ from edgecnn.bundle.finding import check_outside_bundles
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import OutputExists, SourceError, UsageError
 from edgecnn.files.folder import check_output
-from edgecnn.pipeline.data.source import DataSource, Split, dataset_warnings
-from edgecnn.pipeline.models.registry import check_network, get_architecture
+from edgecnn.pipeline.data.checks import dataset_warnings
+from edgecnn.pipeline.data.source import DataSource, Split
+from edgecnn.pipeline.models.registry import check_network
 from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.training.checkpoint import RECORD, Checkpoint, read_checkpoint, unfinished
 from edgecnn.pipeline.training.recipes import TrainingOptions, differing
+from edgecnn.pipeline.training.sizing import fit_to_images
 from edgecnn.pipeline.training.transfer import open_beginning
 
 
@@ -46,12 +48,19 @@ def plan_training(
     options: TrainingOptions,
     *,
     weights: str | None,
+    weights_key: str | None,
     resume: bool,
     force: bool,
     on_warning: Callable[[str], None] | None,
+    on_note: Callable[[str], None],
 ) -> Plan:
     """Check all inputs before training and return the plan. See `train` for the arguments and errors."""
-    beginning = None if weights is None else open_beginning(architecture, weights, options)
+    options, fitted = fit_to_images(architecture, source, options, has_weights=weights is not None)
+    if fitted is not None:
+        on_note(fitted)
+    if weights is None and weights_key is not None:
+        raise UsageError("--key chooses an entry of a weights file: add --weights FILE")
+    beginning = None if weights is None else open_beginning(architecture, weights, options, key=weights_key)
     if options.freeze and beginning is None:
         raise UsageError("--freeze trains the last layer only: pass the weights of the other layers with --weights")
     network = _describe(architecture, source, options, beginning)
@@ -62,17 +71,39 @@ def plan_training(
     if on_warning is not None:
         for warning in dataset_warnings(source, everything, test):
             on_warning(warning)
-    training, validation = everything.parted(options.validation)
+    training, validation = _validation(source, everything, options.validation)
     _check_classes(training, source.labels)
+    on_note(_described(source, training, validation, test))
     plan = Plan(
         network, source.labels, source_name, options, everything, training, validation, test, beginning, begun=None
     )
     return replace(plan, begun=_begun(plan, out)) if resume else plan
 
 
+def _validation(source: DataSource, everything: Split, fraction: float) -> tuple[Split, Split]:
+    """Return the training images, and the images that select the best epoch: the source's own, or a part."""
+    own = getattr(source, "validation", None)
+    validation: Split | None = None if own is None else own()
+    return everything.parted(fraction) if validation is None else (everything, validation)
+
+
+def _described(source: DataSource, training: Split, validation: Split, test: Split) -> str:
+    """Return a line with the number of images of each split, and where they come from."""
+    folders: dict[str, str] = getattr(source, "folders", {})
+    places = {name: f" ({folder}/)" if folder != "." else "" for name, folder in folders.items()}
+    taken = "" if "validation" in places else " taken from them"
+    return (
+        f"images of {source.name}: {len(training)} to train{places.get('train', '')}, "
+        f"{len(validation)}{taken} to choose the epoch{places.get('validation', '')}, "
+        f"{len(test)} to test{places.get('test', '')}"
+    )
+
+
 def _describe(architecture: str, source: DataSource, options: TrainingOptions, beginning: Reference | None) -> Network:
     """Return the network to build. Its channels come from the initial weights, or else from the images."""
-    size = options.image_size or get_architecture(architecture).image_size
+    assert options.image_size is not None
+    assert options.stem is not None
+    size = options.image_size
     channels = 1 if source.mode == "L" else 3
     if beginning is not None:
         if beginning.network.in_channels < channels:

@@ -42,8 +42,12 @@ class TrainingOptions:
     rotation: float = _option(0.0, "Largest random rotation, in degrees.")
     zoom: float = _option(0.0, "Largest random scaling; 0.1 scales by 0.9 to 1.1.")
     validation: float = _option(0.1, "Share of the training images used to select the best epoch.")
-    image_size: int | None = _option(None, "Height and width to resize images to. [default: the architecture's]")
-    stem: Literal["standard", "small"] = _option("standard", "small keeps the size of small images (ResNet).")
+    image_size: int | None = _option(
+        None, "Height and width to resize images to. [default: the architecture's, or less for small images]"
+    )
+    stem: Literal["standard", "small"] | None = _option(
+        None, "small keeps the size of small images (ResNet). [default: small if the size is chosen below 64]"
+    )
     freeze: bool = _option(False, "Train the last layer only; needs --weights.")
     device: Literal["auto", "cpu", "cuda"] = _option("auto", "Device to train on; auto uses a GPU if available.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = _option(

@@ -98,6 +98,22 @@ class Run:
                 on_step(step + 1, f"epoch {number + 1}, loss {sums.loss / sums.images:.3f}, {speed:.0f} images/s")
         return sums.over(self.job)
 
+    def step_s(self, batch: Batch) -> float:
+        """Return the time of a training step without the optimizer, in seconds. The state stays the same."""
+        buffers = [buffer.clone() for buffer in self.network.buffers()]  # batch norm's statistics
+        self._objective.train()
+        times = []
+        for _ in range(2):  # the first step allocates memory
+            start = time.perf_counter()
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                loss, _ = self._objective(batch.images.to(self.device), batch.targets.to(self.device))
+            loss.backward()
+            times.append(time.perf_counter() - start)
+        self.optimizer.zero_grad()
+        for buffer, before in zip(self.network.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+        return min(times)
+
     def check(self, epoch: Epoch, number: int) -> None:
         """Check that the weights and the validation loss are finite after an epoch.
 

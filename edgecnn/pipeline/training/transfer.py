@@ -6,15 +6,21 @@ from torch import nn
 
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import CheckpointError, UsageError
-from edgecnn.pipeline.importing.weights import WeightsOptions, open_weights
+from edgecnn.pipeline.importing.options import WeightsOptions
+from edgecnn.pipeline.importing.weights import open_weights
 from edgecnn.pipeline.models.registry import get_architecture
 from edgecnn.pipeline.reference import Reference, check_state
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 
-def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Reference:
+def open_beginning(architecture: str, text: str, options: TrainingOptions, *, key: str | None = None) -> Reference:
     """Open the argument of `--weights`: a checkpoint folder, a file, or a torchvision weights entry.
+
+    `key` is the entry of a file that has several sets of weights.
+
+    Warns:
+        WeightsNote: weights were unwrapped, or their normalization was assumed.
 
     Raises:
         UsageError: the file or entry does not exist.
@@ -22,7 +28,13 @@ def open_beginning(architecture: str, text: str, options: TrainingOptions) -> Re
     """
     path = Path(text)
     if not path.is_dir():
-        return open_weights(architecture, text, WeightsOptions(image_size=options.image_size, stem=options.stem))
+        size = options.image_size or get_architecture(architecture).image_size
+        described = WeightsOptions(  # training squashes images to the image size
+            image_size=(size, size), resize=(size, size), crop=(), interpolation="bilinear", stem=options.stem, key=key
+        )
+        return open_weights(architecture, text, described)
+    if key is not None:
+        raise UsageError(f"--key chooses an entry of a weights file, {path} is a folder: remove it")
     reference = read_checkpoint(path).reference
     if reference.network.architecture != architecture:
         raise CheckpointError(f"{path} is a {reference.network.architecture} checkpoint, expected {architecture}")

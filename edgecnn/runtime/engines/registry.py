@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 
 from edgecnn.errors import EngineMissing
+from edgecnn.hints import install_command
 from edgecnn.runtime.engines.choices import ENGINES, check_device, check_engine
 from edgecnn.runtime.engines.engine import Engine, device_kind
 
@@ -18,14 +19,17 @@ _ENGINES = {
 _OWNERS = {"cuda": "onnxruntime", "tensorrt": "onnxruntime", "gpu": "openvino", "npu": "openvino", "auto": "openvino"}
 """Kinds of device that only one engine supports."""
 
-NONE_INSTALLED = "no engine is installed: pip install 'edgecnn[onnxruntime]' or 'edgecnn[openvino]'"
-
 
 def installed() -> tuple[str, ...]:
     """Return the names of the engines whose package is installed."""
     specs = {name: importlib.util.find_spec(name) for name in ENGINES}
     # An uninstalled package can leave a folder, which is found as a namespace package without an origin.
     return tuple(name for name, spec in specs.items() if spec is not None and spec.origin is not None)
+
+
+def none_installed() -> str:
+    """Return the message for a machine without an engine."""
+    return f"no engine is installed: {' or '.join(map(install_command, ENGINES))}"
 
 
 def get_engine(name: str) -> Engine:
@@ -37,7 +41,7 @@ def get_engine(name: str) -> Engine:
     """
     check_engine(name)
     if name not in installed():
-        raise EngineMissing(f"the engine {name} is not installed: pip install 'edgecnn[{name}]'")
+        raise EngineMissing(f"the engine {name} is not installed: {install_command(name)}")
     module, cls = _ENGINES[name]
     try:
         engine: Engine = getattr(importlib.import_module(module), cls)()
@@ -60,5 +64,5 @@ def choose_engine(name: str, device: str) -> Engine:
         return get_engine(_OWNERS[device_kind(device)])
     names = installed()
     if not names:
-        raise EngineMissing(NONE_INSTALLED)
+        raise EngineMissing(none_installed())
     return get_engine(names[0])

@@ -17,7 +17,7 @@ from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.agreement import Agreement, agree
 from edgecnn.runtime.verification.batch_mates import BatchMates, check_batch_mates, choose_images, thread_counts
 from edgecnn.runtime.verification.evaluation import EvaluationImages, evaluate
-from edgecnn.runtime.verification.recorded import read_recorded
+from edgecnn.runtime.verification.recorded import RecordedLogits, read_recorded
 from edgecnn.runtime.verification.replay import compare
 
 
@@ -38,9 +38,11 @@ class ReferenceSession:
 class Compared:
     """The result of comparing a bundle's answers with its reference's.
 
-    `reference` is the digest of the reference's weights. `logits` are the bundle's, float32 [N, K].
+    `images` are those that can be decoded. `reference` is the digest of the reference's weights. `logits` are the
+    bundle's, float32 [N, K].
     """
 
+    images: EvaluationImages
     data: DataReference
     reference: str
     logits: np.ndarray
@@ -76,21 +78,34 @@ def compare_with_reference(
         name, identity, digest = str(reference), recorded.reference, recorded.checkpoint
     if identity != bundle.manifest.reference.digest:
         raise UsageError(f"{name} is not the reference of {bundle.path}: name the bundle's own reference")
-    data = images.reference()
-    if recorded is not None and recorded.images_digest != data.digest:
-        raise UsageError(
-            f"{name} was recorded on other images than the {data.split} split of {data.source}: record it again"
-        )
+    # If images are skipped, only `evaluate` finds out. The numbers differ then, and the check follows.
+    if recorded is not None and len(recorded.logits) == len(images):
+        _check_images(recorded, images.reference(), name)
     labels = bundle.manifest.labels
     found = evaluate(sessions, images, bundle.manifest.preprocessing, classes=len(labels), progress=progress)
+    if recorded is not None:
+        _check_images(recorded, found.data, name)
     expected, logits = found.logits["reference"] if recorded is None else recorded.logits, found.logits["bundle"]
     return Compared(
-        data=data,
+        images=found.images,
+        data=found.data,
         reference=digest,
         logits=logits,
         comparison=compare(expected, logits, found.targets),
-        agreement=agree(expected, logits, targets=found.targets, labels=labels, name_of=images.name_of),
+        agreement=agree(expected, logits, targets=found.targets, labels=labels, name_of=found.images.name_of),
     )
+
+
+def _check_images(recorded: RecordedLogits, data: DataReference, name: str) -> None:
+    """Check that logits were recorded on these images.
+
+    Raises:
+        UsageError: they were not.
+    """
+    if recorded.images_digest != data.digest:
+        raise UsageError(
+            f"{name} was recorded on other images than the {data.split} split of {data.source}: record it again"
+        )
 
 
 def compare_batch_mates(

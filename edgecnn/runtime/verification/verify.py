@@ -157,7 +157,9 @@ def _measure(
         failures += data_failures(compared.comparison, bundle)
         if again is not None:
             session.close()
-            mates = compare_batch_mates(bundle, images, compared.logits, session.info, again, progress=progress)
+            mates = compare_batch_mates(
+                bundle, compared.images, compared.logits, session.info, again, progress=progress
+            )
             failures += mates.failures()
     found = VerificationRecord(
         bundle=bundle.digest,

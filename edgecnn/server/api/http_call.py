@@ -1,11 +1,12 @@
 """Read an inference request over HTTP (JSON, binary tensors or an image file), and write its response."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs
 
 import numpy as np
 import orjson
 
+from edgecnn.bundle.formats import SIGNATURE_BYTES, identify, listed, media_type
 from edgecnn.protocol.http_headers import HEADER_LENGTH
 from edgecnn.protocol.matching import RequestedOutput
 from edgecnn.protocol.refusal import Refusal
@@ -64,8 +65,8 @@ class HttpCall:
         if _is_image(head):
             return _of_an_image(body, version, classes=classes)
         json_length = head.headers.get(HEADER_LENGTH.lower())
-        if json_length is None and body.startswith(_NO_JSON):
-            raise Refusal("invalid", _instead_of_json(body, head))
+        if json_length is None and (body.startswith(_NO_JSON) or identify(body[:SIGNATURE_BYTES])):
+            raise Refusal("invalid", _instead_of_json(body, head, version.bounds.formats))
         return parse(
             body,
             json_length,
@@ -128,13 +129,14 @@ def _is_image(head: Head) -> bool:
     return head.headers.get("content-type", "").lower().startswith("image/")
 
 
-def _instead_of_json(body: bytes, head: Head) -> str:
+def _instead_of_json(body: bytes, head: Head, formats: Sequence[str]) -> str:
     """Return the error message for an image or a form sent in place of JSON."""
     if body.startswith(_FORM):
         return "expected JSON or an image, found a form: send the image as the body (curl --data-binary @FILE, not -F)"
     kind = head.headers.get("content-type", "")
     found = f"as {quoted(kind)}" if kind else "without a Content-Type"
-    return f"found an image sent {found}: send it with Content-Type: image/png, image/jpeg or image/bmp (curl -H)"
+    expected = listed([media_type(name) for name in formats])
+    return f"found an image sent {found}: send it with Content-Type: {expected} (curl -H)"
 
 
 def _classes(query: str) -> int:

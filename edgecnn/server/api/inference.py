@@ -149,7 +149,7 @@ class InferenceTask:
             raise Refusal("late", "the request's timeout expired before its images were decoded; it was not executed")
         assert self._version is not None
         manifest = self._version.bundle.manifest
-        return pixels_of(files, manifest, max_pixels=self._version.bounds.max_pixels)
+        return pixels_of(files, manifest, self._version.bounds)
 
     def _submit(self, images: np.ndarray) -> None:
         assert self._version is not None

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from edgecnn import __version__
-from edgecnn.bundle.decoding import FORMATS
+from edgecnn.bundle.formats import listed, media_type
 from edgecnn.protocol.datatypes import KNOWN
 from edgecnn.protocol.header import MAX_ID
 from edgecnn.server.api.service import Service
@@ -43,7 +43,6 @@ def document(service: Service, *, max_body_bytes: int, small_body_bytes: int) ->
         "max_body_bytes": max_body_bytes,
         "small_body_bytes": small_body_bytes,
         "codings": ACCEPTED,
-        "formats": ", ".join(FORMATS),
         "datatypes": sorted(KNOWN),
         "max_id": MAX_ID,
         "names": names,
@@ -105,6 +104,8 @@ def _inference(item: Values, model: Model, values: Values) -> Values:
         operation = {key: operation[key] for key in ("operationId", "tags")}
         operation |= {"summary": summary, "responses": responses}
     filled: Values = _filled(item | {"post": operation}, values)
+    if model.number:
+        filled["post"]["requestBody"]["content"] |= {media_type(each): {} for each in model.bounds.formats}
     if values.get("image_bytes", 0) > _MAX_EXAMPLE:
         del filled["post"]["requestBody"]["content"]["application/json"]["examples"]
     return filled
@@ -160,6 +161,7 @@ def _model_values(model: Model) -> Values:
         "batch_bytes": batch * count,
         "max_batch": batch,
         "max_pixels": version.bounds.max_pixels,
+        "formats": listed(version.bounds.formats),
         "max_json_bytes": version.max_json_bytes,
         "output": output.name,
         "classes": output.shape[1],

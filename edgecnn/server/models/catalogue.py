@@ -16,7 +16,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgecnn.bundle.finding import CURRENT, LARGEST_MANIFEST, MANIFEST, VERSIONS, is_bundle, signature_beside
+from edgecnn.bundle.finding import (
+    CURRENT,
+    LARGEST_MANIFEST,
+    MANIFEST,
+    VERSIONS,
+    is_bundle,
+    no_bundles,
+    signature_beside,
+)
 from edgecnn.bundle.names import is_name, is_version, replace_invalid
 from edgecnn.errors import UsageError
 
@@ -116,10 +124,7 @@ def _sources(path: Path, hint: str) -> Iterator[Source]:
         warning = f"{path} is served as a folder of bundles, not as versions of one model: some have no number"
         found[numbered[0]] = replace(first, warning=first.warning or warning)
     if not found:
-        raise UsageError(
-            f"{path} is neither a bundle nor a folder of bundles: expected folders with {MANIFEST}, "
-            f"or with numbered versions{hint}"
-        )
+        raise UsageError(no_bundles(path, f"folders with {MANIFEST}, or with numbered versions{hint}"))
     yield from found
 
 

@@ -28,6 +28,7 @@ def models_of(names: Iterable[str], options: ServeOptions, metrics: Metrics) -> 
         max_pending=options.max_queue,
         max_delay_s=options.max_delay_us / 1e6,
         max_pixels=options.max_pixels,
+        formats=options.image_formats,
     )
     return {name: Model(name, bounds, metrics.of(name)) for name in names}
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.bundle.formats import SERVED
 from edgecnn.protocol.datatypes import TensorSpec
 from edgecnn.runtime.engines.engine import Session, check_logits
 from edgecnn.server.metrics import ModelMetrics
@@ -35,6 +36,7 @@ class Bounds:
     max_pending: int  # requests without a response
     max_delay_s: float  # how long a batch that is not full waits for more jobs
     max_pixels: int  # of an encoded image
+    formats: tuple[str, ...] = SERVED  # of an encoded image
 
 
 class Version:

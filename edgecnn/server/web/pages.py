@@ -5,9 +5,11 @@ content security policy only allows the page to load its own files and to connec
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+from edgecnn.bundle.formats import SERVED, listed, media_type
 from edgecnn.server.http.message import Exchange, Response
 
 INDEX, ICON = "index.html", "icon.svg"
@@ -49,12 +51,15 @@ class Page:
         return Response(200, self.content, (("Content-Type", self.content_type), *headers))
 
 
-def read_pages() -> dict[str, Page]:
-    """Read the files; returns each by its path on the server."""
+def read_pages(formats: Sequence[str] = SERVED) -> dict[str, Page]:
+    """Read the files, for a server that accepts image files of `formats`. Returns each by its path on the server."""
+    values = {b"{{formats}}": listed(formats), b"{{types}}": ",".join(media_type(name) for name in formats)}
     pages = {}
     for file in (files("edgecnn.server.web") / "static").iterdir():
         content_type = _TYPES.get(file.name.rpartition(".")[2])
         if content_type is not None:
             content = file.read_bytes()
+            for name, value in values.items():
+                content = content.replace(name, value.encode())
             pages[f"/web/{file.name}"] = Page(content, content_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
     return pages | {"/": pages[f"/web/{INDEX}"], "/favicon.ico": pages[f"/web/{ICON}"]}

@@ -54,7 +54,7 @@ class Worker:
             max_body_bytes=options.max_body_mb << 20,
             trusted_hosts=options.hosts(),
             access_log=options.access_log,
-            pages={} if options.no_page else read_pages(),
+            pages={} if options.no_page else read_pages(options.image_formats),
         )
         self._is_accepting = False
         queue = LoadQueue()

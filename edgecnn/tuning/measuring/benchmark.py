@@ -13,16 +13,20 @@ from edgecnn.bundle.manifest import utc_now
 from edgecnn.bundle.store import Bundle
 from edgecnn.host.resources import memory_limit, usable_cores
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.engines.choices import PYTORCH
 from edgecnn.runtime.engines.engine import device_kind
-from edgecnn.runtime.setting import PYTORCH, Setting
+from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.site import Site, this_site
 from edgecnn.tuning.measuring.candidate import Candidate
+from edgecnn.tuning.measuring.contention import held_up_s, processor_times
 from edgecnn.tuning.measuring.estimates import Speed, medians_ms, speed
 from edgecnn.tuning.measuring.peak import PeakPrecision
-from edgecnn.tuning.measuring.turn import Turn, interleave
+from edgecnn.tuning.measuring.turn import Turn, interleave, settle
 
 ROUNDS = 12
 TURN_S = 0.25
+_TRIES = 3
+"""All rounds are at most this many times the wanted undisturbed ones."""
 _MEMORY_SHARE = 0.7
 _EXPONENTIALS = 65_536  # 256 KB, which stay in the cache
 
@@ -77,10 +81,12 @@ class Benchmark:
     Attributes:
         site: hardware and engine versions.
         measured_at: UTC time, ISO 8601.
-        yardstick_ms: time of the yardstick in each round; the yardstick is a fixed computation without an engine.
+        yardstick_ms: time of the yardstick in each round that counts; the yardstick is a fixed computation without an
+            engine.
         peaks: measured peaks in operations per second, by precision and number of threads.
         results: results in the order of the candidates.
         failed: settings that did not run.
+        is_busy: whether other work disturbed too many rounds. All rounds count then, else only the undisturbed ones.
     """
 
     site: Site
@@ -89,6 +95,7 @@ class Benchmark:
     peaks: dict[str, float]
     results: tuple[Measured, ...]
     failed: tuple[Failed, ...]
+    is_busy: bool = False
 
     def __post_init__(self) -> None:
         rounds = [self.yardstick_ms, *(each.speed.turns_ms for each in self.results)]
@@ -111,12 +118,13 @@ class _Yardstick:
     def turn(self, seconds: float) -> Turn:
         """See `Runner`."""
         times: list[float] = []
-        begin = time.perf_counter()
+        before, begin = processor_times(), time.perf_counter()
         while not times or time.perf_counter() - begin < seconds:
             start = time.perf_counter()
             np.exp(self._numbers, out=self._result)
             times.append((time.perf_counter() - start) * 1e3)
-        return Turn(tuple(times), len(times), time.perf_counter() - begin)
+        elapsed, after = time.perf_counter() - begin, processor_times()
+        return Turn(tuple(times), len(times), elapsed, after.own_s - before.own_s, held_up_s(before, after))
 
 
 _PeakKey = tuple[PeakPrecision, int]
@@ -151,8 +159,9 @@ def benchmark(
 ) -> Benchmark:
     """Measure every bundle under every setting in a separate process, in turns of `turn_s` seconds.
 
-    `modules` maps a engine that is not an engine to the module that runs it. `peak` returns this machine's peak for a
-    precision and a number of threads.
+    Rounds that other work disturbs are measured again, at most three times as many as wanted. `modules` maps an engine
+    that is not an engine to the module that runs it. `peak` returns this machine's peak for a precision and a number of
+    threads.
     """
     entered = [
         Candidate(bundle, setting, modules=modules) for bundle, setting in itertools.product(bundles, candidates)
@@ -168,8 +177,12 @@ def benchmark(
                 room -= candidate.resident_bytes() or 0
         progress("opening", len(entered), len(entered))
         running = [candidate for candidate in entered if candidate.failure is None]
-        *turns, yardstick = interleave([*running, _Yardstick()], rounds=rounds, seconds=turn_s, progress=progress)
+        taken = interleave(
+            [*running, _Yardstick()], rounds=rounds, most=_TRIES * rounds, seconds=turn_s, progress=progress
+        )
         memory = [candidate.resident_bytes() for candidate in running]
+    settled = settle(taken, rounds)
+    *turns, yardstick = settled.turns
     reached = {key: max(value, before.get(key, 0.0)) for key, value in _peaks(running, peak).items()}
     results = tuple(
         _measured(candidate, took, resident or 0, reached)
@@ -184,6 +197,7 @@ def benchmark(
         peaks={_peak_name(*key): value for key, value in reached.items()},
         results=results,
         failed=failed,
+        is_busy=settled.is_busy,
     )
 
 

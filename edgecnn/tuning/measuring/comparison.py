@@ -9,7 +9,7 @@ from edgecnn.files import schema
 from edgecnn.runtime.rates import Estimate
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.measuring.benchmark import Benchmark, Measured
-from edgecnn.tuning.measuring.estimates import Rounds, change
+from edgecnn.tuning.measuring.estimates import Rounds, ratio_between
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Change:
         same_bundle: whether the digests are equal; otherwise only the names are.
         before_ms: median time of one run in the earlier benchmark.
         after_ms: the same in the later one.
-        change: relative change; 0.1 is 10 % slower.
-        verdict: `slower` or `faster` if the interval excludes 0, else `the same`.
+        ratio: the bundle is this many times as fast as before; None if the machine was busy.
+        verdict: `slower` or `faster` if the interval excludes 1, else `the same`; `unknown` if the machine was busy.
     """
 
     bundle: str
@@ -31,7 +31,7 @@ class Change:
     same_bundle: bool
     before_ms: float
     after_ms: float
-    change: Estimate
+    ratio: Estimate | None
     verdict: str
 
 
@@ -63,7 +63,8 @@ def compare(before: Benchmark, after: Benchmark) -> BenchmarkComparison:
     """Compare a benchmark with an earlier one.
 
     The yardstick, which both benchmarks timed in every round, corrects for changes of the machine's overall speed.
-    Other differences between the two days remain, because the benchmarks were not interleaved.
+    Other differences between the two days remain, because the benchmarks were not interleaved. If the machine was busy
+    during one of them, no verdict is possible.
     """
     pairs = [(old, new) for new in after.results if (old := _earlier(before, new)) is not None]
     found = [id(old) for old, _ in pairs]
@@ -109,14 +110,20 @@ def read_benchmark(path: Path) -> Benchmark:
 
 
 def _change(before: Benchmark, old: Measured, after: Benchmark, new: Measured) -> Change:
-    found = change(Rounds(old.speed.turns_ms, before.yardstick_ms), Rounds(new.speed.turns_ms, after.yardstick_ms))
-    verdict = "slower" if found.low > 0 else "faster" if found.high < 0 else "the same"
+    earlier, later = Rounds(old.speed.turns_ms, before.yardstick_ms), Rounds(new.speed.turns_ms, after.yardstick_ms)
+    found = None if before.is_busy or after.is_busy else ratio_between(earlier, later)
     return Change(
         bundle=new.bundle,
         setting=new.setting,
         same_bundle=old.digest == new.digest,
         before_ms=old.speed.p50_ms.value,
         after_ms=new.speed.p50_ms.value,
-        change=found,
-        verdict=verdict,
+        ratio=found,
+        verdict=_verdict(found),
     )
+
+
+def _verdict(found: Estimate | None) -> str:
+    if found is None:
+        return "unknown"
+    return "slower" if found.high < 1 else "faster" if found.low > 1 else "the same"

@@ -4,18 +4,18 @@ Whole turns are resampled, because the runs within a turn are correlated. Resamp
 that are far too narrow (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.rates import Estimate
-from edgecnn.tuning.measuring.turn import InProcess, Turn, interleave
+from edgecnn.tuning.measuring.turn import Settled, Turn
 
 RESAMPLES = 1000
 LOW, HIGH = 2.5, 97.5
 _MOST_TIMES = 500
+_MOST_WIDTH = 1.25
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,27 @@ class Speed:
 
 def speed(turns: Sequence[Turn]) -> Speed:
     """Return the speed of a candidate from its turns."""
-    times = [_bounded(np.array(turn.times_ms)) for turn in turns]
     images, seconds = np.array([turn.images for turn in turns]), np.array([turn.seconds for turn in turns])
-    choices = _choices(len(turns))
-
-    def percentile(q: float) -> Estimate:
-        return _estimate(lambda chosen: float(np.percentile(np.concatenate([times[i] for i in chosen]), q)), choices)
 
     def throughput(chosen: np.ndarray) -> float:
         return float(images[chosen].sum() / seconds[chosen].sum())
 
     return Speed(
-        p50_ms=percentile(50),
-        p90_ms=percentile(90),
-        p99_ms=percentile(99),
-        images_per_s=_estimate(throughput, choices),
+        p50_ms=percentile_ms(turns, 50),
+        p90_ms=percentile_ms(turns, 90),
+        p99_ms=percentile_ms(turns, 99),
+        images_per_s=_estimate(throughput, _choices(len(turns))),
         runs=sum(len(turn.times_ms) for turn in turns),
         turns_ms=medians_ms(turns),
+    )
+
+
+def percentile_ms(turns: Sequence[Turn], q: float) -> Estimate:
+    """Return a percentile of the times of all runs; `q` is 50 for the median."""
+    times = [_bounded(np.array(turn.times_ms)) for turn in turns]
+    return _estimate(
+        lambda chosen: float(np.percentile(np.concatenate([times[number] for number in chosen]), q)),
+        _choices(len(turns)),
     )
 
 
@@ -71,25 +75,29 @@ def _bounded(times: np.ndarray) -> np.ndarray:
     return times[:: -(-len(times) // _MOST_TIMES)]
 
 
-def median_ms(
-    sessions: Mapping[str, Session], images: np.ndarray, *, rounds: int = 12, turn_s: float = 0.08
-) -> dict[str, Estimate]:
-    """Time several sessions on the same batch, in turns. Return the median time of one run in milliseconds.
-
-    Args:
-        sessions: name to session.
-        images: one batch, uint8 [N, H, W, C].
-        rounds: turns of each session.
-        turn_s: approximate duration of one turn; a turn has at least three runs.
-    """
-    turns = interleave([InProcess(session, images) for session in sessions.values()], rounds=rounds, seconds=turn_s)
-    return {name: speed(took).p50_ms for name, took in zip(sessions, turns, strict=True)}
-
-
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> Estimate:
-    """Estimate the ratio of two candidates' times, from one value of each per round."""
+    """Estimate how many times the second candidate is as fast as the first, from one time of each per round."""
     quotients = np.array(slow) / np.array(fast)
     return _estimate(lambda chosen: float(np.median(quotients[chosen])), _choices(len(quotients)))
+
+
+def why_uncertain(rounds: Settled, ratios: Iterable[Estimate | None]) -> str | None:
+    """Return why ratios from these rounds are not reported; None if they are certain.
+
+    Too few rounds are undisturbed, or the upper end of an interval is more than 1.25 × its lower end.
+    """
+    reason = str(rounds) if rounds.is_busy else None
+    for each in ratios:
+        if reason is None and each is not None and each.high > _MOST_WIDTH * each.low:
+            reason = f"a ratio varies from {each.low:.2f} to {each.high:.2f}"
+    return None if reason is None else f"this machine is busy: no speed comparison ({reason})"
+
+
+def as_fast(found: Estimate) -> str:
+    """Return a ratio of speeds as text: `1.60 × [1.55, 1.65] as fast`."""
+    is_near_1_or_0 = 0.9 < found.value < 1.1 or found.value < 0.1
+    digits = 3 if is_near_1_or_0 else 2 if found.value < 2 else 1
+    return f"{found.value:.{digits}f} × [{found.low:.{digits}f}, {found.high:.{digits}f}] as fast"
 
 
 @dataclass(frozen=True)
@@ -100,16 +108,16 @@ class Rounds:
     yardstick_ms: tuple[float, ...]
 
 
-def change(before: Rounds, after: Rounds) -> Estimate:
-    """Estimate the relative change of the median between two measurements that were not interleaved.
+def ratio_between(before: Rounds, after: Rounds) -> Estimate:
+    """Estimate how many times a candidate is as fast as before, from two measurements that were not interleaved.
 
     The change of the yardstick is divided out, as it belongs to the machine. Whole rounds are resampled.
     """
     old = [_corrected(before, chosen) for chosen in _choices(len(before.times_ms))]
     new = [_corrected(after, chosen) for chosen in _choices(len(after.times_ms), seed=1)]
-    low, high = np.percentile(np.array(new) / np.array(old) - 1, [LOW, HIGH])
+    low, high = np.percentile(np.array(old) / np.array(new), [LOW, HIGH])
     everything = [np.arange(len(each.times_ms)) for each in (before, after)]
-    value = _corrected(after, everything[1]) / _corrected(before, everything[0]) - 1
+    value = _corrected(before, everything[0]) / _corrected(after, everything[1])
     return Estimate(value, float(low), float(high))
 
 

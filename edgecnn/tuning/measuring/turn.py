@@ -10,15 +10,23 @@ from typing import Protocol
 import numpy as np
 
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.engine import Session
+from edgecnn.runtime.engines.engine import Session, device_kind
 from edgecnn.runtime.streaming import stream
+from edgecnn.tuning.measuring.contention import ProcessorTimes, held_up_s, processor_times
 
 _UNTIMED = 0.2
 """Untimed share of a turn, for warming up after another candidate's turn."""
 
 _LEAST_RUNS = 3
 
+_MOST_HELD_UP = 0.1
+"""Share of a turn."""
+
+_MOST_SPREAD = 1.25
+"""Time of a turn, as a multiple of the candidate's fastest turn."""
+
 Clock = Callable[[], float]
+Counters = Callable[[], ProcessorTimes]
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,15 @@ class Turn:
         times_ms: time of each run of a batch; with several instances including the wait in the engine's queue.
         images: number of answered images.
         seconds: duration.
+        cpu_s: processor time of the process; None for a device that is not the CPU.
+        held_up_s: how long other work held up the process, at most; None if the system does not count it.
     """
 
     times_ms: tuple[float, ...]
     images: int
     seconds: float
+    cpu_s: float | None = None
+    held_up_s: float | None = None
 
 
 class Runner(Protocol):
@@ -47,11 +59,19 @@ class Runner(Protocol):
 class InProcess:
     """A session of this process as a `Runner`."""
 
-    def __init__(self, session: Session, images: np.ndarray, *, clock: Clock = time.perf_counter) -> None:
-        """Args: `images` is one batch, uint8 [N, H, W, C]."""
+    def __init__(
+        self,
+        session: Session,
+        images: np.ndarray,
+        *,
+        clock: Clock = time.perf_counter,
+        counters: Counters = processor_times,
+    ) -> None:
+        """Args: `images` is one batch, uint8 [N, H, W, C]; `clock` returns seconds."""
         self._session = session
         self._images = images
         self._clock = clock
+        self._counters = counters
 
     def run(self) -> None:
         """Run the batch once."""
@@ -64,64 +84,142 @@ class InProcess:
         self.run()
         while clock() < end:
             self.run()
-        times, elapsed = self._one_by_one(seconds) if self._session.instances == 1 else self._streamed(seconds)
-        return Turn(tuple(time * 1e3 for time in times), len(times) * len(self._images), elapsed)
+        return self._one_by_one(seconds) if self._session.instances == 1 else self._streamed(seconds)
 
-    def _one_by_one(self, seconds: float) -> tuple[list[float], float]:
+    def _one_by_one(self, seconds: float) -> Turn:
         clock, session, images = self._clock, self._session, self._images
         times: list[float] = []
-        begin = clock()
+        before, begin = self._counters(), clock()
         while len(times) < _LEAST_RUNS or clock() - begin < seconds:
             start = clock()
             session.run(images)
             times.append(clock() - start)
-        return times, clock() - begin
+        elapsed = clock() - begin
+        return self._turn(times, elapsed, before, self._counters())
 
-    def _streamed(self, seconds: float) -> tuple[list[float], float]:
+    def _streamed(self, seconds: float) -> Turn:
         clock = self._clock
         least = _LEAST_RUNS * self._session.instances
         started: deque[float] = deque()
-        begun = 0
+        begun, is_fed = 0, False
 
         def batches() -> Iterator[np.ndarray]:
-            nonlocal begun
+            nonlocal begun, is_fed
             while begun < least or clock() - begin < seconds:
                 begun += 1
                 started.append(clock())
                 yield self._images
+            is_fed = True
 
         times: list[float] = []
+        before = after = self._counters()
         begin = clock()
         for _ in stream(self._session, batches()):
             times.append(clock() - started.popleft())
-        return times, clock() - begin
+            if is_fed and not started:
+                after = self._counters()  # now, because the threads of `stream` end with the loop
+        return self._turn(times, clock() - begin, before, after)
+
+    def _turn(self, times: Sequence[float], elapsed: float, before: ProcessorTimes, after: ProcessorTimes) -> Turn:
+        return Turn(
+            times_ms=tuple(time * 1e3 for time in times),
+            images=len(times) * len(self._images),
+            seconds=elapsed,
+            cpu_s=after.own_s - before.own_s if device_kind(self._session.info.device) == "cpu" else None,
+            held_up_s=held_up_s(before, after),
+        )
 
 
 def interleave(
     runners: Sequence[Runner],
     *,
     rounds: int,
+    most: int | None = None,
     seconds: float,
     seed: int = 0,
     stage: str = "measuring",
     progress: Progress = silent,
 ) -> list[list[Turn]]:
-    """Give every runner `rounds` turns, one per round in random order: drifts of the machine affect all equally.
+    """Give every runner a turn in each round, in random order: drifts of the machine affect all equally.
 
-    A runner that fails takes no part in later rounds. `stage` is the name that `progress` shows.
+    A runner that fails takes no part in later rounds.
+
+    Args:
+        runners: the candidates.
+        rounds: number of undisturbed rounds. See `settle`.
+        most: number of all rounds, at most; `rounds` by default. No more follow if each of the first `rounds` is
+            disturbed.
+        seconds: approximate duration of one turn.
+        seed: determines the order.
+        stage: the name that `progress` shows.
+        progress: called after each turn.
     """
     order = list(range(len(runners)))
     shuffle = random.Random(seed).shuffle  # noqa: S311  # not for security: the order must be reproducible
     turns: list[list[Turn]] = [[] for _ in runners]
-    done, total = 0, rounds * len(order)
-    for _ in range(rounds):
+    done = 0
+    for number in range(1, (most or rounds) + 1):
         shuffle(order)
-        for number in tuple(order):
-            turn = runners[number].turn(seconds)
+        for index in tuple(order):
+            turn = runners[index].turn(seconds)
             if turn is None:
-                order.remove(number)
+                order.remove(index)
             else:
-                turns[number].append(turn)
+                turns[index].append(turn)
             done += 1
-            progress(stage, done, total)
+            progress(stage, done, max(rounds, number) * len(runners))
+        if most is not None and number >= rounds and len(undisturbed(turns)) in (0, rounds):
+            break
     return turns
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The rounds that count.
+
+    Attributes:
+        turns: the turns of each candidate in the undisturbed rounds; in all rounds if the machine is busy.
+        rounds: number of all rounds.
+        disturbed: number of disturbed rounds.
+        is_busy: whether less than half of the wanted rounds are undisturbed.
+    """
+
+    turns: list[list[Turn]]
+    rounds: int
+    disturbed: int
+    is_busy: bool
+
+    def __str__(self) -> str:
+        return f"other work disturbed {self.disturbed} of {self.rounds} rounds"
+
+
+def settle(turns: Sequence[Sequence[Turn]], rounds: int) -> Settled:
+    """Choose the rounds that count, from the turns of all candidates in the same rounds; `rounds` were wanted."""
+    good, count = undisturbed(turns), max(map(len, turns), default=0)
+    is_busy = 2 * len(good) < rounds
+    chosen = range(count) if is_busy else good
+    counting = [[taken[number] for number in chosen if number < len(taken)] for taken in turns]
+    return Settled(counting, count, count - len(good), is_busy)
+
+
+def undisturbed(turns: Sequence[Sequence[Turn]]) -> list[int]:
+    """Return the numbers of the rounds in which other work disturbed no candidate.
+
+    Other work disturbed a turn if it held up the process for more than 10 % of the turn. If the system does not count
+    that, a turn is disturbed if its processor time is less than 90 % of its duration, because at least one thread of an
+    undisturbed run computes at any time, or if its time per image is more than 25 % above that of the candidate's
+    fastest turn.
+    """
+    count = max(map(len, turns), default=0)
+    running = [taken for taken in turns if len(taken) == count]
+    disturbed = {number for taken in running for number, turn in enumerate(taken) if is_disturbed(turn, taken)}
+    return [number for number in range(count) if number not in disturbed]
+
+
+def is_disturbed(turn: Turn, taken: Sequence[Turn]) -> bool:
+    """Return whether other work disturbed one of a candidate's turns; see `undisturbed`."""
+    if turn.held_up_s is not None:
+        return turn.held_up_s > _MOST_HELD_UP * turn.seconds
+    if turn.cpu_s is not None and turn.cpu_s < (1 - _MOST_HELD_UP) * turn.seconds:
+        return True
+    return turn.seconds / turn.images > _MOST_SPREAD * min(each.seconds / each.images for each in taken)

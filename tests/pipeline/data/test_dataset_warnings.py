@@ -4,10 +4,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from edgecnn.errors import SourceError, SourceWarning
+from edgecnn.pipeline.data.checks import dataset_warnings
 from edgecnn.pipeline.data.folder import ImageFolder
-from edgecnn.pipeline.data.source import DataSource, dataset_warnings
+from edgecnn.pipeline.data.source import DataSource
 from edgecnn.pipeline.data.sources import open_source
 
 
@@ -48,10 +51,34 @@ def test_names_images_in_both_splits(tmp_path: Path):
 def test_warns_of_grey_and_colour_files(tmp_path: Path):
     root = pets(tmp_path)
     pictures(root / "train" / "cat", 3, grey=True)
-    source = ImageFolder(root)
-    assert source.mode == "RGB"
-    (found,) = warnings_of(source)
-    assert "3 of 11 training images" in found
+    with pytest.warns(SourceWarning, match=r"3 of 11 training images .* are grey, others are colour"):
+        assert ImageFolder(root).mode == "RGB"
+    with pytest.raises(SourceError, match="3 of 11"):
+        _ = ImageFolder(root, strict=True).mode
+
+
+def test_names_images_in_two_classes(tmp_path: Path):
+    root = pets(tmp_path)
+    for index in range(4):
+        shutil.copy(root / "train" / "cat" / f"c{index}.png", root / "train" / "dog" / f"same{index}.png")
+    (found,) = warnings_of(ImageFolder(root))
+    assert found.startswith("4 training images of")
+    assert "are in two classes, cat, dog (train/cat/c0.png = train/dog/same0.png; " in found
+    assert "and 1 more" in found
+
+
+def test_looks_at_every_image_for_colour(tmp_path: Path):
+    """One colour image among sixty that are grey, stored as colour."""
+    root = pets(tmp_path)
+    grey = np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, axis=2)
+    for label in ("cat", "dog"):
+        for path in list((root / "train" / label).iterdir()):
+            path.unlink()
+        for index in range(30):
+            Image.fromarray(grey).save(root / "train" / label / f"{index:02}.png")
+    assert ImageFolder(root).mode == "L"
+    pictures(root / "train" / "dog", 1)
+    assert ImageFolder(root).mode == "RGB"
 
 
 def test_detects_colour_after_a_grey_image(tmp_path: Path):

@@ -10,7 +10,8 @@ from PIL import Image
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.folder import ImageFolder
-from edgecnn.pipeline.data.source import FileImages, Split
+from edgecnn.pipeline.data.images import FileImages
+from edgecnn.pipeline.data.source import Split
 
 AS_THEY_ARE = Preprocessing("RGB", None, None, (0.0,) * 3, (1.0,) * 3)
 
@@ -127,7 +128,7 @@ def test_rejects_a_missing_test_folder(tmp_path: Path):
     source = ImageFolder(divided(tmp_path, "train"))
     assert len(source.split("train")) == 5
     message = refused(tmp_path, "test")
-    assert message == f"{tmp_path} has train/, but no test images: add test/ or val/"
+    assert message == f"{tmp_path} has train/, but no test images: add test/ or val/ with class folders"
 
 
 def test_rejects_an_unknown_split(tmp_path: Path):
@@ -145,7 +146,6 @@ def test_reads_subfolders_and_all_formats(tmp_path: Path):
     root = divided(tmp_path, "train")
     for suffix in (".jpg", ".JPEG", ".bmp", ".PNG"):
         add(root / "train" / "cat" / "deeper", 1, seed=30, suffix=suffix)
-    (root / "train" / "cat" / "notes.txt").write_text("not an image")
     (root / "train" / "cat" / "deeper" / "folder.png").mkdir()
     assert list(ImageFolder(root).split("train").targets) == [0] * 7 + [1] * 2
 
@@ -192,7 +192,7 @@ def test_rejects_a_path_that_is_not_a_folder(tmp_path: Path):
 def test_rejects_class_folders_without_images(tmp_path: Path):
     (tmp_path / "cat").mkdir()
     (tmp_path / "dog").mkdir()
-    assert refused(tmp_path).startswith(f"{tmp_path} has no images")
+    assert refused(tmp_path, "train").startswith(f"{tmp_path} has no images")
 
 
 @pytest.mark.parametrize("part", [".", "train"])
@@ -208,21 +208,25 @@ def test_names_a_broken_file(place: str, tmp_path: Path):
     root = divided(tmp_path, "train")
     whole = (root / "train" / "cat" / "10-0.png").read_bytes()
     (root / "train" / place).write_bytes(whole[: len(whole) // 2])
-    message = refused(root, "train")
-    assert str(root / "train" / place) in message
-    assert message.endswith("repair or remove that file")
+    assert str(root / "train" / place) in refused(root, "train")
 
 
-@pytest.mark.parametrize("change", ["one more", "one less", "renamed"])
-def test_rejects_other_test_classes(change: str, tmp_path: Path):
+@pytest.mark.parametrize("change", ["one more", "renamed"])
+def test_rejects_unknown_test_classes(change: str, tmp_path: Path):
     root = divided(tmp_path, "train", "test")
     if change == "one more":
-        add(root / "test" / "emu", 1)
+        add(root / "test" / "wolf", 1)
     else:
-        (root / "test" / "dog").rename(root / ("away" if change == "one less" else "test/wolf"))
+        (root / "test" / "dog").rename(root / "test" / "wolf")
     message = refused(root, "test")
-    assert message.startswith(f"{root / 'test'} has the classes cat")
+    assert message.startswith(f"{root / 'test'} has the classes wolf, which")
     assert message.endswith("expected cat, dog")
+
+
+def test_accepts_fewer_test_classes(tmp_path: Path):
+    root = divided(tmp_path, "train", "test")
+    shutil.rmtree(root / "test" / "cat")
+    assert list(ImageFolder(root).split("test").targets) == [1, 1]
 
 
 def test_rejects_a_folder_with_one_image(tmp_path: Path):
@@ -241,7 +245,7 @@ def test_rejects_a_folder_with_one_image(tmp_path: Path):
 
 @pytest.mark.parametrize("part", ["test", "val"])
 def test_rejects_a_folder_without_train(tmp_path: Path, part: str):
-    with pytest.raises(SourceError, match="no train/"):
+    with pytest.raises(SourceError, match="no train/ with class folders"):
         ImageFolder(divided(tmp_path, part))
 
 

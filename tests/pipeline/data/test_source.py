@@ -1,6 +1,7 @@
 """Splits: digests, subsets, and splitting by image content."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from PIL import Image
 
 from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
-from edgecnn.errors import SourceError
-from edgecnn.pipeline.data.source import TEST_FRACTION, ArrayImages, FileImages, Split, is_test
+from edgecnn.errors import SourceError, SourceWarning
+from edgecnn.pipeline.data.images import ArrayImages, FileImages
+from edgecnn.pipeline.data.source import TEST_FRACTION, Split, is_test
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 4, 5), dtype=np.uint8)
 TARGETS = np.arange(10, dtype=np.int64) % 3
@@ -110,3 +112,53 @@ def test_split_depends_on_first_digest_bytes(digest: bytes):
 def test_a_fifth_of_images_is_for_testing():
     share = np.mean([is_test(hashlib.sha256(str(number).encode()).digest()) for number in range(10_000)])
     assert share == pytest.approx(TEST_FRACTION, abs=0.02)
+
+
+def files(folder: Path, count: int, damaged: Sequence[int]) -> Split:
+    """Return images on disk, some of them cut off."""
+    paths = []
+    for index in range(count):
+        path = folder / f"{index:02}.png"
+        Image.fromarray(np.random.default_rng(index).integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+        if index in damaged:
+            path.write_bytes(path.read_bytes()[:60])
+        paths.append(path)
+    return Split("mine", "train", FileImages(paths), np.arange(count) % 2, folder)
+
+
+def test_takes_images_that_can_be_decoded(tmp_path: Path):
+    split = files(tmp_path, 40, [0, 5])
+    with pytest.warns(SourceWarning, match=r"2 of 40 images of mine cannot be decoded and are skipped \(00\.png: dam"):
+        taken = split.take(range(40), 10)
+    assert [taken.name_of(index) for index in range(10)] == [f"{index:02}.png" for index in (1, 2, 3, 4, *range(6, 12))]
+    assert len(split.take([1, 2], 10)) == 2
+
+
+@pytest.mark.parametrize(("damaged", "max_bad", "fails"), [(3, 0.05, True), (2, 0.05, False), (3, 0.1, False)])
+def test_limits_the_share_of_damaged_images(damaged: int, max_bad: float, fails: bool, tmp_path: Path):
+    split = files(tmp_path, 40, range(damaged))
+    _, errors = split.decoded(range(40), Preprocessing("L", None, None, (0.0,), (1.0,)))
+    assert list(errors) == list(range(damaged))
+    if fails:
+        with pytest.raises(SourceError, match=r"3 of 40 images .* at most 5% may be skipped: repair or remove"):
+            split.without(errors, max_bad=max_bad)
+    else:
+        with pytest.warns(SourceWarning):
+            assert len(split.without(errors, max_bad=max_bad)) == 40 - damaged
+
+
+def test_parts_each_class_in_proportion():
+    targets = np.repeat(np.arange(60), 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (180, 4, 4), dtype=np.uint8)
+    kept, cut = Split("few", "train", ArrayImages(pixels), targets).parted(0.1)
+    assert len(cut) == 18
+    assert np.bincount(cut.known_targets()).max() == 1
+    assert np.bincount(kept.known_targets()).min() == 2
+
+
+def test_parts_copies_together():
+    pixels = np.repeat(np.random.default_rng(0).integers(0, 256, (20, 4, 4), dtype=np.uint8), 3, axis=0)
+    kept, cut = Split("copies", "train", ArrayImages(pixels), np.repeat([0, 1], 30)).parted(0.2)
+    assert len(cut) == 12
+    first, second = ({part.images.digest(i) for i in range(len(part))} for part in (kept, cut))
+    assert not first & second

@@ -53,7 +53,7 @@ def test_prefers_a_path_over_a_name(name: str):
 
 def test_rejects_a_file_with_a_source_name(tmp_path: Path):
     Path("digits").write_text("x")
-    with pytest.raises(SourceError, match="digits is not a folder"):
+    with pytest.raises(SourceError, match="digits is a file: expected an image folder"):
         open_source("digits")
 
 
@@ -78,7 +78,8 @@ def test_lists_choices_for_an_unknown_name(name: str):
     with pytest.raises(SourceError) as raised:
         open_source(name)
     message = str(raised.value)
-    assert message.startswith(f"unknown data source {name!r}: expected ")
+    assert message.startswith(f"unknown data source {name!r}")
+    assert ("(did you mean digits?): expected " in message) == (name in ("Digits", "digits "))
     assert all(choice in message for choice in NAMES)
     assert "image folder" in message
     assert "\n" not in message

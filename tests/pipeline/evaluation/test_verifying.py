@@ -8,7 +8,7 @@ from device import OnADevice
 from PIL import Image
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import OverlapWarning, UsageError
+from edgecnn.errors import OverlapWarning, SourceError, UsageError
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.evaluation.verifying import verify
 from edgecnn.pipeline.quantization.calibration_config import check_unseen
@@ -32,7 +32,7 @@ def test_rejects_other_classes(committed: Bundle, on_a_device: OnADevice, tmp_pa
     for part in ("train", "test"):
         (tmp_path / "pets" / part / "cat").mkdir(parents=True)
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "pets" / part / "cat" / "1.png")
-    with pytest.raises(UsageError, match="has other classes"):
+    with pytest.raises(SourceError, match=r"pets has images of cat, which .* does not have: expected 0, 1, 2"):
         verify(committed, data=str(tmp_path / "pets"), reference=on_a_device.reference)
 
 

@@ -11,7 +11,7 @@ from networks import Liar
 from torch import nn
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import EdgecnnError, OutputExists, ProofFailed, SourceError, UsageError
+from edgecnn.errors import EdgecnnError, OutputExists, ProofFailed, SourceError, UntrainedWarning, UsageError
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.exporting import export
 from edgecnn.pipeline.inspection.network import inspect_network
@@ -73,6 +73,15 @@ def test_rejects_images_of_other_classes(checkpoint_path: Path, tmp_path: Path):
     with pytest.raises(SourceError):
         export(read_checkpoint(checkpoint_path).reference, tmp_path / "x", data=str(tmp_path / "pets"))
     assert not (tmp_path / "x").exists()
+
+
+def test_warns_if_the_network_is_untrained(checkpoint_path: Path, tmp_path: Path):
+    torch.manual_seed(0)
+    untrained = dataclasses.replace(read_checkpoint(checkpoint_path).reference, state=LeNet().state_dict())
+    says = r"top-1 is \d+\.\d\d% on 385 images, no better than chance \(10\.00%\): the network looks untrained"
+    with pytest.warns(UntrainedWarning, match=says):
+        bundle = export(untrained, tmp_path / "bundle")
+    assert bundle.proof().engines[0].comparison.agreement == 1
 
 
 class FixedBatch(LeNet):

@@ -8,7 +8,8 @@ import torch
 
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.errors import SourceError
-from edgecnn.pipeline.data.source import ArrayImages, Split
+from edgecnn.pipeline.data.images import ArrayImages
+from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.training.images import Batches, TrainingImages, plain_batches, with_statistics
 from edgecnn.pipeline.training.recipes import TrainingOptions
 

@@ -25,7 +25,7 @@ def test_recipes_use_known_names():
 def test_every_architecture_supports_its_recipe(source: str):
     for architecture in architectures():
         options = recipe(architecture.name, source)
-        network = architecture.usual(image_size=options.image_size, stem=options.stem)
+        network = architecture.usual(image_size=options.image_size, stem=options.stem or "standard")
         if source == "fashion-mnist" and architecture.name == "alexnet":
             assert network.image_size == (get_architecture("alexnet").min_image_size,) * 2
         check_network(network)

@@ -1,6 +1,8 @@
 """Training: accuracy, reproducibility and errors."""
 
 import dataclasses
+import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
-from edgecnn.errors import EdgecnnError, OutputExists, TrainingError
+from edgecnn.errors import OutputExists, SourceError, SourceWarning, TrainingError
 from edgecnn.pipeline.data.folder import ImageFolder
-from edgecnn.pipeline.data.source import ArrayImages, Split
+from edgecnn.pipeline.data.images import ArrayImages
+from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.models.registry import get_architecture
 from edgecnn.pipeline.training.checkpoint import Epoch, read_checkpoint
 from edgecnn.pipeline.training.loop import train
 from edgecnn.pipeline.training.recipes import TrainingOptions, recipe
 from edgecnn.pipeline.training.run import better
+from edgecnn.pipeline.training.sizing import fit_to_images
 
 SHORT = TrainingOptions(epochs=1, image_size=32)
 
@@ -43,7 +48,7 @@ def test_lenet_reaches_98_percent_on_digits(checkpoint_path: Path):
 
 def test_checkpoint_records_the_training(checkpoint_path: Path):
     record = read_checkpoint(checkpoint_path).record
-    assert record.options == recipe("lenet", "digits")
+    assert record.options == dataclasses.replace(recipe("lenet", "digits"), stem="standard")
     assert record.compute is not None
     assert (record.compute.device, record.compute.processes) == ("cpu", 1)
     assert record.beginning is None
@@ -134,23 +139,86 @@ def test_rejects_an_existing_output_early(tmp_path: Path):
         train("lenet", Unread(), tmp_path / "x", source_name="t", options=SHORT)
 
 
-def test_detects_broken_images_before_training(tmp_path: Path):
+def folder_of(root: Path, count: int = 4, side: int = 32) -> Path:
+    """Write grey images of two classes and return their folder."""
     for split in ("train", "test"):
-        for label in ("a", "b"):
-            folder = tmp_path / "data" / split / label
+        for number, label in enumerate(("a", "b")):
+            folder = root / split / label
             folder.mkdir(parents=True)
-            for index in range(4):
-                pixels = np.random.default_rng(index).integers(0, 256, (32, 32), dtype=np.uint8)
+            for index in range(count):
+                pixels = np.random.default_rng((index, number)).integers(0, 256, (side, side), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f"{index}.png")
-    (tmp_path / "data" / "test" / "b" / "0.png").write_bytes(b"broken")
+    return root
+
+
+def test_detects_broken_images_before_training(tmp_path: Path):
+    root = folder_of(tmp_path / "data")
+    for name in ("0.png", "1.png"):
+        (root / "test" / "b" / name).write_bytes((root / "test" / "b" / name).read_bytes()[:80])
     stages: list[str] = []
 
     def progress(stage: str, done: int, total: int, note: str = "", /) -> None:
         stages.append(stage)
 
-    options = TrainingOptions(epochs=1)
-    source = ImageFolder(tmp_path / "data")
-    with pytest.raises(EdgecnnError, match=r"b/0\.png"):
-        train("lenet", source, tmp_path / "ck", source_name="data", options=options, progress=progress)
+    with pytest.raises(SourceError, match=r"2 of 8 images of data cannot be decoded \(test/b/0\.png: .*--max-bad"):
+        train("lenet", ImageFolder(root), tmp_path / "ck", source_name="data", options=SHORT, progress=progress)
     assert "training" not in stages
     assert not (tmp_path / "ck").exists()
+
+
+def test_skips_and_names_a_broken_image(tmp_path: Path):
+    root = folder_of(tmp_path / "data")
+    for split in ("train", "test"):
+        broken = root / split / "a" / "3.png"
+        broken.write_bytes(broken.read_bytes()[:80])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trained = train("lenet", ImageFolder(root), tmp_path / "ck", source_name="data", options=SHORT)
+    texts = [str(each.message) for each in caught if issubclass(each.category, SourceWarning)]
+    assert len(texts) == 2
+    for text, split in zip(texts, ("train", "test"), strict=True):
+        assert "images of data cannot be decoded and are skipped" in text
+        assert f"{split}/a/3.png" in text
+    assert trained.test_images == 7
+    with pytest.raises(SourceError, match="cannot be decoded"):
+        train("lenet", ImageFolder(root, strict=True), tmp_path / "x", source_name="data", options=SHORT)
+    with pytest.raises(SourceError, match="at most 0%"):
+        train("lenet", ImageFolder(root), tmp_path / "x", source_name="data", options=SHORT, max_bad=0.0)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "side", "chosen", "stem"),
+    [
+        ("resnet18", 20, 32, "small"),
+        ("resnet18", 80, 80, "standard"),
+        ("resnet18", 180, 224, "standard"),
+        ("alexnet", 20, 63, "standard"),
+        ("lenet", 16, 32, "standard"),
+    ],
+)
+def test_fits_the_network_to_small_images(architecture: str, side: int, chosen: int, stem: str, tmp_path: Path):
+    source = ImageFolder(folder_of(tmp_path / "data", 2, side))
+    options, reason = fit_to_images(architecture, source, TrainingOptions(), has_weights=False)
+    assert (options.image_size, options.stem) == (chosen, stem)
+    if chosen < 224:
+        assert reason is not None
+        assert reason.startswith(f"--image-size {chosen}")
+        assert f"{side} pixels" in reason
+    given, nothing = fit_to_images(architecture, source, TrainingOptions(image_size=100), has_weights=False)
+    assert (given.image_size, given.stem, nothing) == (100, "standard", None)
+    with_weights, _ = fit_to_images(architecture, source, TrainingOptions(), has_weights=True)
+    assert with_weights.image_size == get_architecture(architecture).image_size
+
+
+def test_uses_val_to_choose_the_epoch(tmp_path: Path):
+    root = folder_of(tmp_path / "data")
+    shutil.copytree(root / "test", root / "val")
+    add = np.random.default_rng(9).integers(0, 256, (32, 32), dtype=np.uint8)
+    Image.fromarray(add).save(root / "val" / "a" / "more.png")
+    notes: list[str] = []
+    train("lenet", ImageFolder(root), tmp_path / "ck", source_name="d", options=SHORT, on_note=notes.append)
+    record = read_checkpoint(tmp_path / "ck").record
+    assert record.validation is not None
+    assert (record.training.images, record.validation.images, record.test.images) == (8, 9, 8)
+    assert "images of data: 8 to train (train/), 9 to choose the epoch (val/), 8 to test (test/)" in notes
+    assert any("step" in note and " s" in note for note in notes)

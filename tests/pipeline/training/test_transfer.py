@@ -8,12 +8,15 @@ import torch
 from benchmarks.common.random_networks import realistic
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import CheckpointError, UsageError
-from edgecnn.pipeline.data.source import ArrayImages, Split
+from edgecnn.pipeline.data.images import ArrayImages
+from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.models.registry import architectures, build, get_architecture
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.training.loop import train
 from edgecnn.pipeline.training.recipes import TrainingOptions
+
+pytestmark = pytest.mark.filterwarnings("ignore::edgecnn.errors.WeightsNote")
 
 FROZEN = TrainingOptions(epochs=1, image_size=32, freeze=True, validation=0)
 
@@ -111,3 +114,32 @@ def test_rejects_colour_images_for_grey_weights(checkpoint_path: Path, tmp_path:
 def test_rejects_freeze_without_weights(tmp_path: Path):
     with pytest.raises(UsageError, match="--weights"):
         train("resnet18", TwoColours(), tmp_path / "x", source_name="c", options=FROZEN)
+
+
+def test_fine_tunes_a_chosen_entry(foreign: Path, tmp_path: Path):
+    state = torch.load(foreign, weights_only=True)
+    other = {key: value + 1 for key, value in state.items()}
+    torch.save({"model": other, "model_ema": {f"module.{key}": value for key, value in state.items()}}, tmp_path / "w")
+    out = tmp_path / "x"
+    with pytest.raises(UsageError, match="choose model or model_ema with --key"):
+        train("resnet18", TwoColours(), out, source_name="c", options=FROZEN, weights=str(tmp_path / "w"))
+    train(
+        *("resnet18", TwoColours(), out),
+        source_name="c",
+        options=FROZEN,
+        weights=str(tmp_path / "w"),
+        weights_key="model_ema",
+    )
+    assert torch.equal(read_checkpoint(out).state["conv1.weight"], state["conv1.weight"])
+
+
+def test_rejects_a_key_without_a_file(checkpoint_path: Path, tmp_path: Path):
+    for weights in (None, str(checkpoint_path)):
+        with pytest.raises(UsageError, match="--key chooses an entry of a weights file"):
+            train(
+                *("lenet", open_source("digits"), tmp_path / "x"),
+                source_name="d",
+                options=TrainingOptions(epochs=1),
+                weights=weights,
+                weights_key="model",
+            )

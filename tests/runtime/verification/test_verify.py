@@ -8,7 +8,7 @@ import pytest
 from device import OnADevice
 
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import EdgecnnError, ProofFailed, UsageError
+from edgecnn.errors import EdgecnnError, ImageError, ProofFailed, UsageError
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.runtime.opening import open_session
@@ -126,6 +126,12 @@ def test_reads_images_with_the_bundles_preprocessing(committed: Bundle, on_a_dev
 
         def __len__(self) -> int:
             return len(images)
+
+        def without(self, errors: object, /) -> "Counting":
+            return self
+
+        def decoded(self, indices: object, preprocessing: object, /) -> tuple[list[np.ndarray], dict[int, ImageError]]:
+            return list(self.pixels(indices, preprocessing)), {}
 
         def pixels(self, indices: object, preprocessing: object, /) -> np.ndarray:
             assert preprocessing == committed.manifest.preprocessing

@@ -16,7 +16,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from repository import COMMITTED, REPOSITORY
 from server_process import Server, serving
 
-from edgecnn.bundle.decoding import FORMATS
+from edgecnn.bundle.formats import SERVED
 from edgecnn.host.child import child_environment
 from edgecnn.server.api.application import HttpApplication
 from edgecnn.server.api.openapi import document
@@ -97,7 +97,7 @@ def test_describes_the_running_server(server: Server):
     shape = request["properties"]["inputs"]["items"]["properties"]["shape"]["prefixItems"]
     assert [size.get("const", size.get("maximum")) for size in shape] == [32, 32, 32, 1]
     content = found["paths"][server.infer_path]["post"]["requestBody"]["content"]
-    assert {f"image/{each.lower()}" for each in FORMATS} == {each for each in content if each.startswith("image/")}
+    assert {f"image/{each.lower()}" for each in SERVED} == {each for each in content if each.startswith("image/")}
     assert "200" not in found["paths"]["/v2/repository/models/{model}/load"]["post"]["responses"]
 
 

@@ -66,7 +66,7 @@ def test_reports_a_text_named_jpeg(server: Server, visiting: Visiting):
 def test_reports_an_unsupported_format(server: Server, visiting: Visiting):
     visit = visiting(server)
     visit.drop("moving.gif", "image/gif", b"GIF89a" + bytes(64))
-    expect(visit.page.locator("#failure")).to_have_text("Expected an image in JPEG, PNG, BMP, found GIF.")
+    expect(visit.page.locator("#failure")).to_have_text("Expected a JPEG, PNG or BMP image, found GIF.")
     assert visit.bad == [(415, f"v2/models/{server.name}/infer")]
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from edgecnn.tuning.measuring.estimates import Rounds, change, ratio, speed
-from edgecnn.tuning.measuring.turn import Turn
+from edgecnn.runtime.rates import Estimate
+from edgecnn.tuning.measuring.estimates import Rounds, as_fast, ratio, ratio_between, speed, why_uncertain
+from edgecnn.tuning.measuring.turn import Settled, Turn
 
 
 def turns(draw: np.random.Generator, median_ms: float) -> list[Turn]:
@@ -56,11 +57,34 @@ def rounds(draw: np.random.Generator, median_ms: float, *, machine: float = 1.0)
     return Rounds(tuple(times), tuple(machine * np.exp(draw.normal(0, 0.02, 12))))
 
 
-def test_change_is_corrected_by_the_yardstick():
+def test_yardstick_corrects_the_ratio():
     draw = np.random.default_rng(0)
     before = rounds(draw, 10)
-    slower = change(before, rounds(draw, 12))
-    assert slower.value == pytest.approx(0.2, abs=0.04)
-    assert slower.low > 0
-    same = change(before, rounds(draw, 10, machine=1.7))
-    assert same.low < 0 < same.high
+    slower = ratio_between(before, rounds(draw, 12))
+    assert slower.value == pytest.approx(10 / 12, abs=0.04)
+    assert slower.high < 1
+    same = ratio_between(before, rounds(draw, 10, machine=1.7))
+    assert same.low < 1 < same.high
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (29.53, "29.5 × [26.6, 32.5] as fast"),
+        (1.6, "1.60 × [1.44, 1.76] as fast"),
+        (0.8, "0.80 × [0.72, 0.88] as fast"),
+        (0.996, "0.996 × [0.896, 1.096] as fast"),
+        (0.05, "0.050 × [0.045, 0.055] as fast"),
+    ],
+)
+def test_ratios_read_one_way(value: float, expected: str):
+    assert as_fast(Estimate(value, 0.9 * value, 1.1 * value)) == expected
+
+
+def test_a_wide_interval_is_uncertain():
+    idle, busy = Settled([], 12, 0, is_busy=False), Settled([], 12, 9, is_busy=True)
+    narrow, wide = Estimate(1.6, 1.5, 1.8), Estimate(1.6, 1.4, 1.8)
+    assert why_uncertain(idle, [None, narrow]) is None
+    text = "this machine is busy: no speed comparison"
+    assert why_uncertain(idle, [narrow, None, wide]) == f"{text} (a ratio varies from 1.40 to 1.80)"
+    assert why_uncertain(busy, [narrow]) == f"{text} (other work disturbed 9 of 12 rounds)"

@@ -14,11 +14,14 @@ from edgecnn.bundle.manifest import Network
 from edgecnn.bundle.self_test import spread
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import CheckpointError, UsageError
-from edgecnn.pipeline.importing.weights import MEAN, STD, WeightsOptions, from_file, open_weights
+from edgecnn.pipeline.importing.options import MEAN, STD, WeightsOptions
+from edgecnn.pipeline.importing.weights import from_file, open_weights
 from edgecnn.pipeline.models.registry import build
 from edgecnn.pipeline.torch_session import TorchSession
 
-SMALL = WeightsOptions(image_size=32)
+pytestmark = pytest.mark.filterwarnings("ignore::edgecnn.errors.WeightsNote")
+
+SMALL = WeightsOptions(image_size=(32, 32))
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +59,11 @@ def test_logits_match_torchvision(resnet: Path):
     np.testing.assert_allclose(TorchSession(reference).run(images), expected, atol=1e-4 * spread(expected))
 
 
+@pytest.mark.slow
 def test_converts_googlenets_input_transform(tmp_path: Path):
     theirs = realistic(torchvision.models.googlenet(weights=None, init_weights=False, transform_input=True))
     torch.save(theirs.state_dict(), tmp_path / "g.pth")
-    reference = from_file("googlenet", tmp_path / "g.pth", WeightsOptions(image_size=64))
+    reference = from_file("googlenet", tmp_path / "g.pth", WeightsOptions(image_size=(64, 64)))
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     normalise = torchvision.transforms.Normalize(MEAN, STD)
     with torch.inference_mode():
@@ -181,7 +185,7 @@ def test_reports_a_failed_download(monkeypatch: pytest.MonkeyPatch):
 def test_small_stem_weights_need_the_option(tmp_path: Path):
     network = build(Network("resnet18", 4, 3, (32, 32), "small"))
     torch.save(network.state_dict(), tmp_path / "small.pth")
-    small = from_file("resnet18", tmp_path / "small.pth", WeightsOptions(image_size=32, stem="small"))
+    small = from_file("resnet18", tmp_path / "small.pth", WeightsOptions(image_size=(32, 32), stem="small"))
     assert small.network == Network("resnet18", 4, 3, (32, 32), "small")
     with pytest.raises(CheckpointError, match=r"conv1\.weight \[64, 3, 3, 3\], expected \[64, 3, 7, 7\]"):
         from_file("resnet18", tmp_path / "small.pth", SMALL)

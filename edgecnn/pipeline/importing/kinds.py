@@ -1,0 +1,78 @@
+"""Recognise files that are not weights by their content, so that the message says what to do."""
+
+import codecs
+import io
+import re
+import zipfile
+
+SAVE = "save its weights with torch.save(model.state_dict(), 'weights.pth')"
+"""What to do with a file that has more than weights."""
+
+_UNPACK = "unpack it first"
+_BEGINNINGS = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the weights: run `git lfs pull` in its repository"),
+    (b"\x89HDF\r\n", "an HDF5 file, as Keras writes: expected weights of a PyTorch network"),
+    (b"\x93NUMPY", "a NumPy array: expected a dictionary of names and tensors"),
+    (b"GGUF", "a GGUF file: expected weights of a PyTorch network"),
+    (b"\x1f\x8b", f"compressed with gzip: {_UNPACK}"),
+    (b"BZh", f"compressed with bzip2: {_UNPACK}"),
+    (b"\xfd7zXZ", f"compressed with xz: {_UNPACK}"),
+    (b"\x28\xb5\x2f\xfd", f"compressed with zstd: {_UNPACK}"),
+    (b"7z\xbc\xaf", f"a 7z archive: {_UNPACK}"),
+    (b"Rar!", f"a RAR archive: {_UNPACK}"),
+)
+_ONNX = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x32\x3a\x42]")
+"""An ONNX `ModelProto`: the field `ir_version`, a small number, and then another field."""
+_LONGEST_HEAD = 512
+
+
+def describe_other(content: bytes) -> str | None:
+    """Return what a file is and what to do, if it is neither of PyTorch nor of safetensors; None if unknown."""
+    head = content[:_LONGEST_HEAD]
+    for beginning, kind in _BEGINNINGS:
+        if head.startswith(beginning):
+            return kind
+    if content[257:262] == b"ustar":
+        return f"a tar archive: {_UNPACK}"
+    if _ONNX.match(head):
+        return f"an ONNX graph: expected the weights of the PyTorch network that it comes from; {SAVE}"
+    text = _text(head)
+    if text is None:
+        return None
+    if re.match(r"\s*<(!doctype|html|head|\?xml)", text, re.IGNORECASE):
+        return "a web page, not weights: the download failed or needs a login; download it again"
+    if len(content) > len(head) and _text(content) is None:
+        return None
+    return f"text, not weights: it begins with {text[:40].strip()!r}"
+
+
+def describe_zip(content: bytes) -> str | None:
+    """Return what a zip archive is and what to do; None if `torch.save` wrote it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = archive.namelist()
+            for entry in archive.infolist():
+                if entry.CRC:  # PyTorch can be told to write 0
+                    archive.read(entry)
+    except Exception as error:  # damaged content can cause any exception
+        return f"truncated or damaged ({' '.join(str(error).split())[:100]}): copy or download it again"
+    inside = {name.partition("/")[2] for name in names}
+    if "constants.pkl" in inside or any(name.startswith("code/") for name in inside):
+        return f"a TorchScript archive, not a state dict: load it with torch.jit.load and {SAVE}"
+    if {"archive_format", "models/model.json"} & inside or "serialized_exported_program.json" in names:
+        return f"a program of torch.export, not a state dict: {SAVE}"
+    if "data.pkl" in inside:
+        return None
+    if names and all(name.endswith(".npy") for name in names):
+        return "an archive of NumPy arrays: expected a dictionary of names and tensors from torch.save"
+    listed = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"a zip archive with {listed or 'nothing'}: unpack it and pass the weights file"
+
+
+def _text(content: bytes) -> str | None:
+    """Return content as text; None if it is not UTF-8 text."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(content)  # a cut character at the end is allowed
+    except UnicodeDecodeError:
+        return None
+    return text if all(char.isprintable() or char in "\t\r\n" for char in text) else None
