@@ -1,7 +1,7 @@
 """Decode an image file, bytes, a Pillow image or an array to pixels of one colour mode.
 
-The formats are those of `formats`; no other parser of Pillow is opened. An animation or a file with several pages
-stands for its first picture. Unusual images are converted in the same way in training and on the device:
+The formats are those of `formats`; no other parser of Pillow is opened. Of an animation or a file with several
+pages, the first picture is read. Unusual images are converted in the same way in training and on the device:
 
 * EXIF and XMP orientation is applied, then dropped; an odd value in the metadata never costs an image;
 * alpha is dropped, not blended (as torchvision's loader does), except in mode RGBA; a palette is resolved;

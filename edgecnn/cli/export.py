@@ -7,8 +7,8 @@ import click
 
 from edgecnn.cli.bundle_text import bundle_summary, bundle_text
 from edgecnn.cli.completion import complete_architecture_or_path, complete_source
-from edgecnn.cli.options import command_line, force_option, json_option, out_option
-from edgecnn.cli.output import emit, progress_bar
+from edgecnn.cli.options import command_line, force_option, json_option, out_option, strict_option
+from edgecnn.cli.output import emit, progress_bar, warnings_as_errors
 from edgecnn.cli.subjects import check_export, possible_export
 from edgecnn.cli.weights import take_weights_options, weights_options
 from edgecnn.errors import UsageError
@@ -30,9 +30,17 @@ from edgecnn.errors import UsageError
 )
 @weights_options("--key", "--weights-key", prefix="With --weights")
 @force_option
+@strict_option
 @json_option
 def export(
-    checkpoint: str, out: Path, data: str | None, weights: str | None, force: bool, as_json: bool, **described: Any
+    checkpoint: str,
+    out: Path,
+    data: str | None,
+    weights: str | None,
+    force: bool,
+    strict: bool,
+    as_json: bool,
+    **described: Any,
 ) -> None:
     """Export CHECKPOINT, or ARCH with --weights, to an FP32 bundle.
 
@@ -50,7 +58,7 @@ def export(
     from edgecnn.pipeline.export.exporting import export as run
     from edgecnn.pipeline.export.exporting import open_reference
 
-    with progress_bar() as progress:
+    with warnings_as_errors(when=strict), progress_bar() as progress:
         reference = open_reference(checkpoint, weights=weights, options=options)
         bundle = run(reference, out, data=data, command=command_line(), force=force, progress=progress)
     emit(bundle_summary(bundle), bundle_text(bundle), as_json=as_json)

@@ -10,12 +10,13 @@ import os
 import shutil
 import sys
 import textwrap
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.errors import EdgecnnError
+from edgecnn.errors import EdgecnnError, EdgecnnWarning, WeightsNote
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.rates import three_digits
 
@@ -68,6 +69,19 @@ def warn(message: str, *, strict: bool = False) -> None:
     if strict:
         raise EdgecnnError(message)
     click.echo(f"warning: {printable(message)}", err=True)
+
+
+@contextlib.contextmanager
+def warnings_as_errors(*, when: bool) -> Iterator[None]:
+    """Raise the first warning inside the block as an error, if `when` is set. Notes are still printed."""
+    with warnings.catch_warnings():
+        if when:
+            warnings.simplefilter("error", EdgecnnWarning)
+            warnings.simplefilter("always", WeightsNote)
+        try:
+            yield
+        except EdgecnnWarning as warning:
+            raise EdgecnnError(str(warning)) from None
 
 
 @contextlib.contextmanager

@@ -90,3 +90,13 @@ def test_calibrates_without_classes(edgecnn: Callable, fp32_bundle: Bundle, on_a
     found = edgecnn("quantize", fp32_bundle.path, *options, "--data", "digits", "--out", tmp_path / "proven")
     assert found.code == 0, found.err
     assert all(engine["drop"] is not None for engine in json.loads(found.out)["speed_comparison"]["engines"])
+
+
+def test_strict_export_refuses_left_out_files(edgecnn: Callable, unsorted: Path, tmp_path: Path):
+    shutil.copytree(unsorted / "pets", tmp_path / "pets")
+    (tmp_path / "pets" / "test" / "cat" / "notes.txt").write_text("x")
+    weights = ("--weights", unsorted / "w.pth", "--labels", unsorted / "labels.txt", "--image-size", "32")
+    found = edgecnn("export", "lenet", *weights, "--data", tmp_path / "pets", "--strict", "--out", tmp_path / "b")
+    assert found.code == 1
+    assert "1 file is left out: test/cat/notes.txt is not" in found.error
+    assert not (tmp_path / "b").exists()

@@ -21,7 +21,7 @@ _EXPECTED = "expected one subfolder per class, under train/ and test/ or at the 
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """The folders of each split, and the subfolders of the root that belong to no split.
 
     Without `train`, the root itself contains the class folders. `unlabelled` are split folders without class folders.
@@ -35,7 +35,7 @@ class Layout:
     unused: tuple[Path, ...] = ()
 
 
-def find_layout(root: Path) -> Layout:
+def find_layout(root: Path) -> FolderLayout:
     """Find the splits of a folder.
 
     A folder with the name of a split is a split if it has class folders; otherwise, next to class folders, it is a
@@ -54,7 +54,7 @@ def find_layout(root: Path) -> Layout:
         if named and not others:
             raise SourceError(f"{named[0]} has no class folders: {_EXPECTED}")
         _check_depth(root, others)
-        return Layout(root, None, None, None)
+        return FolderLayout(root, None, None, None)
     found: dict[str, Path] = {}
     for child in splits:
         split = _SPLIT_OF[child.name.casefold()]
@@ -66,7 +66,7 @@ def find_layout(root: Path) -> Layout:
     if "train" not in found:
         names = ", ".join(f"{child.name}/" for child in splits)
         raise SourceError(f"{root} has {names} but no train/ with class folders: put the training images there")
-    return Layout(
+    return FolderLayout(
         root,
         found["train"],
         found.get("validation"),

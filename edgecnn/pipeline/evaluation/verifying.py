@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
+from edgecnn.bundle.finding import is_bundle
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import UsageError
@@ -58,13 +59,15 @@ def verify(
         WeightsNote: weights were unwrapped, or properties of them assumed; see `importing.weights.from_file`.
 
     Raises:
-        UsageError: the data has other classes, `architecture` or `weights` is given without a weights file, or
+        UsageError: `reference` is a bundle, `architecture` or `weights` is given without a weights file, or
             `simulate` is combined with engine options or an FP32 bundle. See also
             `runtime.verification.verify.verify`.
-        SourceError: the data is unknown, or an image cannot be decoded.
+        SourceError: the data is unknown or has other classes, or an image cannot be decoded.
         CheckpointError: the checkpoint or the weights file cannot be read.
         EngineError: the engine failed.
     """
+    if reference is not None and is_bundle(reference):
+        raise UsageError(f"{reference} is a bundle: expected a checkpoint, a file with weights, or logits (.npz)")
     is_file = reference is not None and reference.suffix != ".npz" and reference.is_file()
     if (architecture, weights) != (None, None) and not is_file:
         given = "--arch" if weights is None else weights.given

@@ -52,7 +52,7 @@ def describe_zip(content: bytes) -> str | None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
             for entry in archive.infolist():
-                if entry.CRC:  # PyTorch can be told to write 0
+                if entry.CRC:  # PyTorch has an option to write 0
                     archive.read(entry)
     except Exception as error:  # damaged content can cause any exception
         return f"truncated or damaged ({' '.join(str(error).split())[:100]}): copy or download it again"

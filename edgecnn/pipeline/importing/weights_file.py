@@ -22,7 +22,7 @@ _LEGACY_PICKLES = 4  # magic number, version, system, and the object
 
 
 class StandIn(list[Any]):
-    """Stands for an object of another package, such as a NumPy number. Its class is neither imported nor called.
+    """Replaces an object of another package, such as a NumPy number. Its class is neither imported nor called.
 
     It is a list because a pickle may append to it.
 

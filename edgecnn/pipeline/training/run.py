@@ -65,7 +65,7 @@ class Run:
         self._objective: nn.Module = objective
         if job.world > 1:
             # Batch norm's statistics are already equal in all processes: they cover the whole batch.
-            self._objective = DistributedDataParallel(objective, broadcast_buffers=False)
+            self._objective = DistributedDataParallel(objective, forward_sync_buffers=False)
         self.optimizer = make_optimizer(self.network, options)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
 

@@ -1,6 +1,6 @@
 """Measures how long other work held up this process, from the processor times that Linux counts.
 
-A thread that is ready to run waits in a run queue while other threads use the cores. The wait alone is no proof of
+A thread that is ready to run waits in a run queue while other threads use the cores. The wait alone does not prove
 other work: threads of one process wait for each other too, and a control group's quota stops them. Other work held up
 this process only as long as its threads waited and other processes used the cores.
 

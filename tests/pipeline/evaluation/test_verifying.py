@@ -36,6 +36,11 @@ def test_rejects_other_classes(committed: Bundle, on_a_device: OnADevice, tmp_pa
         verify(committed, data=str(tmp_path / "pets"), reference=on_a_device.reference)
 
 
+def test_rejects_a_bundle_as_reference(committed: Bundle):
+    with pytest.raises(UsageError, match="is a bundle: expected a checkpoint"):
+        verify(committed, data="digits", reference=committed.path)
+
+
 def test_rejects_simulating_an_fp32_bundle(fp32_bundle: Bundle):
     with pytest.raises(UsageError, match="is FP32"):
         verify(fp32_bundle, simulate=True)
