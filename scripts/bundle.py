@@ -34,9 +34,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rebuilt = build(Path(folder) / COMMITTED.name)
         if COMMITTED.exists():
-            complaint = difference(rebuilt, open_bundle(COMMITTED))
-            if complaint:
-                sys.exit(f"error: the rebuilt bundle differs from {COMMITTED}: {complaint}")
+            problem = difference(rebuilt, open_bundle(COMMITTED))
+            if problem:
+                sys.exit(f"error: the rebuilt bundle differs from {COMMITTED}: {problem}")
             print(f"the rebuilt bundle has the operators of {COMMITTED} and agrees with it")
         if not check_only:
             build(COMMITTED, fp32=Path(folder) / "fp32")

@@ -141,7 +141,9 @@ class Processor:
     def environment(self, paths: Sequence[Path] = ()) -> dict[str, str]:
         """Return the environment of that command: additional paths for modules, this edgecnn, and its packages."""
         packages = sysconfig.get_path("purelib") if self.core is None else str(ARM / _WHEELS)
-        return os.environ | {
+        # OPENBLAS_CORETYPE would make NumPy use this machine's instructions.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+        return inherited | {
             "ORT_DISABLE_TELEMETRY": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": os.pathsep.join(map(str, (*paths, REPOSITORY, packages))),
