@@ -40,7 +40,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 def filter_failure(
     context: schemathesis.HookContext, failure: Failure, case: schemathesis.Case, response: schemathesis.Response
 ) -> bool:
-    """Drop false failures: a valid file sent where schemathesis expected an invalid body, or a header that is ignored."""
+    """Drop false failures: a valid file where an invalid body was expected, or a header that a file ignores."""
     if not isinstance(failure, AcceptedNegativeData) or case.meta is None:
         return True
     bad = {place for place, component in case.meta.components.items() if component.mode.is_negative}
