@@ -77,7 +77,8 @@ def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool
     from edgecnn.pipeline.training.distributed import writes_results
     from edgecnn.pipeline.training.loop import train as run
 
-    with progress_bar(hidden=not writes_results()) as progress:
+    is_silent = not writes_results()  # a process of `torchrun` other than the first
+    with progress_bar(hidden=is_silent) as progress:
         trained = run(
             architecture,
             images,
@@ -85,7 +86,7 @@ def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool
             source_name=source,
             options=chosen,
             on_warning=partial(warn, strict=strict),
-            on_note=partial(click.echo, err=True),
+            on_note=(lambda note: None) if is_silent else partial(click.echo, err=True),
             progress=progress,
             on_epoch=lambda number, epoch: click.echo(_line(number, chosen.epochs, epoch), err=True),
             **options,

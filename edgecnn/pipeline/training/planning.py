@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle.finding import check_outside_bundles
-from edgecnn.bundle.manifest import Network
+from edgecnn.bundle.manifest import DataReference, Network
 from edgecnn.errors import OutputExists, SourceError, UsageError
 from edgecnn.files.folder import check_output
 from edgecnn.pipeline.data.checks import dataset_warnings
@@ -136,6 +136,12 @@ def _check_classes(training: Split, labels: tuple[str, ...]) -> None:
             )
 
 
+def _digest(images: DataReference | Split | None) -> str | None:
+    """Return the beginning of the digest of some images; None if there are none."""
+    count = 0 if images is None else images.images if isinstance(images, DataReference) else len(images)
+    return images.digest[:12] if images is not None and count else None
+
+
 def _begun(plan: Plan, out: Path) -> Checkpoint | None:
     """Read the run to resume, finished or not; None if there is none.
 
@@ -151,8 +157,9 @@ def _begun(plan: Plan, out: Path) -> Checkpoint | None:
         f"{what} {before} → {now}"
         for what, before, now in (
             ("architecture", theirs.network.architecture, plan.network.architecture),
-            ("training images", theirs.training.digest[:12], plan.everything.digest[:12]),
-            ("test images", theirs.test.digest[:12], plan.test.digest[:12]),
+            ("training images", _digest(theirs.training), _digest(plan.everything)),
+            ("validation images", _digest(theirs.validation), _digest(plan.validation)),
+            ("test images", _digest(theirs.test), _digest(plan.test)),
             ("--weights", theirs.beginning, None if plan.beginning is None else plan.beginning.digest),
         )
         if before != now
