@@ -82,7 +82,10 @@ def test_strict_accepts_notes(edgecnn: Callable, lenet: Path, pictures: Path):
         (["evaluate", "WEIGHTS", "--data", "digits"], "name the architecture of its weights with --arch"),
         (["evaluate", "WEIGHTS", "--data", "digits", "--arch", "lenet5"], "unknown architecture 'lenet5'"),
         (["evaluate", "BUNDLE", "--data", "digits", "--arch", "lenet"], "is a bundle: remove it"),
-        (["evaluate", "BUNDLE", "--data", "digits", "--image-size", "32"], "--image-size describe a weights file"),
+        (
+            ["evaluate", "BUNDLE", "--data", "digits", "--image-size", "32"],
+            "--image-size can only be used with a weights file",
+        ),
         (["verify", "BUNDLE", "--arch", "lenet"], "--arch needs a weights file as --reference, found none"),
         (["verify", "BUNDLE", "--stem", "small", "--reference", "x.npz"], "--stem needs a weights file"),
         (["verify", "BUNDLE", "--data", "digits", "--reference", "WEIGHTS"], "has 10 names"),

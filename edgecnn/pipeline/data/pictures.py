@@ -92,10 +92,12 @@ def _listed(path: Path) -> list[Path]:
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
         raise SourceError(
-            f"{path} is not a list of images: expected a text file with one path per line, or a tar archive ({error})"
+            f"{path} is not a list of images: expected a folder, a text file with one path per line, or a tar archive"
         ) from None
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from None
     files = []
     for number, line in enumerate(lines, start=1):
         if line.strip():

@@ -85,7 +85,7 @@ def evaluate(
     if bundled and architecture is not None:
         raise UsageError(f"--arch names the architecture of a weights file, {subject} is a bundle: remove it")
     if architecture is None and weights is not None:
-        raise UsageError(f"{weights.given} describe a weights file: add its architecture with --arch")
+        raise UsageError(f"{weights.given} can only be used with a weights file: add its architecture with --arch")
     if architecture is None and subject.is_file():
         raise UsageError(
             f"{subject} is a file: name the architecture of its weights with --arch, as in --arch resnet18"
