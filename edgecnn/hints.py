@@ -1,10 +1,10 @@
-"""Hints at the end of error messages: the name that was meant, and the command that installs an extra.
+"""Parts of messages: the name that was meant, the first of many names, and the command that installs an extra.
 
 Everything is imported and read when a message is made, so that programs without errors pay nothing.
 """
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 _CLOSE = 0.75
@@ -41,6 +41,12 @@ def closest(found: str, names: Iterable[str], *, others: Mapping[str, str] | Non
     longer = sorted((each for each in known if len(each) > 2 and word.startswith(each)), key=len, reverse=True)
     match = next(iter([word] if word in known else [*begun, *close, *longer]), None)
     return None if match is None else known[match]
+
+
+def few(texts: Sequence[str], most: int = 3, *, separator: str = ", ") -> str:
+    """Return the first `most` texts, and the number of the others: `a, b, c and 2 more`."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return separator.join(texts[:most]) + more
 
 
 def plain_name(name: str) -> str:

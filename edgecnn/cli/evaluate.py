@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecnn.bundle.finding import is_bundle
-from edgecnn.cli.completion import complete_architecture, complete_source
-from edgecnn.cli.options import PATH, file_option, json_option, session_arguments, session_options, strict_option
+from edgecnn.cli.options import (
+    PATH,
+    file_option,
+    json_option,
+    labelled_data_option,
+    session_arguments,
+    session_options,
+    strict_option,
+)
 from edgecnn.cli.output import columns, emit, percent, progress_bar, rate
-from edgecnn.cli.subjects import check_checkpoint, known_architecture
-from edgecnn.cli.weights import take_weights_options, weights_options
+from edgecnn.cli.subjects import check_checkpoint
+from edgecnn.cli.weights import architecture_option, take_weights_options, weights_options
 
 if TYPE_CHECKING:
     from edgecnn.pipeline.evaluation.evaluating import Evaluated
@@ -20,14 +27,7 @@ _MOST_CLASSES = 20
 
 @click.command()
 @click.argument("subject", metavar="CHECKPOINT|BUNDLE|FILE", type=PATH)
-@click.option(
-    "--data",
-    "source",
-    required=True,
-    metavar="SOURCE",
-    shell_complete=complete_source,
-    help="Name of a data source, or an image folder.",
-)
+@labelled_data_option("Name of a data source, or an image folder.")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
 @file_option("--plot", "FILE.png", help="Write a plot of the confusion matrix and the calibration.")
 @file_option(
@@ -35,14 +35,7 @@ _MOST_CLASSES = 20
     "FILE.npz",
     help="Write a checkpoint's logits for `verify --reference` on devices without PyTorch.",
 )
-@click.option(
-    "--arch",
-    "architecture",
-    metavar="ARCH",
-    callback=known_architecture,
-    shell_complete=complete_architecture,
-    help="The architecture of a weights FILE.",
-)
+@architecture_option("The architecture of a weights FILE.")
 @weights_options("--key", "--weights-key", prefix="With --arch")
 @session_options
 @strict_option

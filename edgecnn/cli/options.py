@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from edgecnn.bundle.finding import check_outside_bundles
+from edgecnn.cli.completion import complete_source
 from edgecnn.errors import UsageError
 from edgecnn.runtime.engines.choices import check_device, check_engine
 
@@ -30,6 +31,11 @@ public_key_option = click.option(
 def out_option(text: str) -> Callable[[Command], Command]:
     """Return the option `--out`, a folder."""
     return click.option("--out", required=True, type=PATH, help=text)
+
+
+def labelled_data_option(text: str) -> Callable[[Command], Command]:
+    """Return the required option `--data`, a source of labelled images."""
+    return click.option("--data", "source", required=True, metavar="SOURCE", shell_complete=complete_source, help=text)
 
 
 def file_option(name: str, metavar: str, *, help: str) -> Callable[[Command], Command]:  # noqa: A002

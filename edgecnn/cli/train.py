@@ -8,12 +8,13 @@ import click
 
 from edgecnn.bundle.finding import CHECKPOINT
 from edgecnn.bundle.limits import MAX_BAD
-from edgecnn.cli.completion import complete_architecture, complete_source
+from edgecnn.cli.completion import complete_architecture
 from edgecnn.cli.options import (
     PATH,
     dataclass_options,
     force_option,
     json_option,
+    labelled_data_option,
     out_option,
     strict_option,
     take_fields,
@@ -28,14 +29,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("architecture", metavar="ARCH", callback=known_architecture, shell_complete=complete_architecture)
-@click.option(
-    "--data",
-    "source",
-    required=True,
-    metavar="SOURCE",
-    shell_complete=complete_source,
-    help="digits, fashion-mnist, mnist, cifar10, or an image folder.",
-)
+@labelled_data_option("digits, fashion-mnist, mnist, cifar10, or an image folder.")
 @out_option("The checkpoint folder to write.")
 @click.option("--weights", metavar="FILE|NAME", help="Fine-tune a checkpoint, a state dict, or torchvision weights.")
 @click.option("--key", "weights_key", metavar="NAME", help="The entry of a --weights file, such as model_ema.")

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.completion import complete_architecture, complete_source
+from edgecnn.cli.completion import complete_source
 from edgecnn.cli.options import PATH, json_option, public_key_option, session_arguments, session_options, strict_option
 from edgecnn.cli.output import columns, emit, number, points, progress_bar, rate, warn
-from edgecnn.cli.subjects import known_architecture
-from edgecnn.cli.weights import take_weights_options, weights_options
+from edgecnn.cli.weights import architecture_option, take_weights_options, weights_options
 from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,14 +48,7 @@ _MOST_FLIPS = 10
     type=click.Choice(["avx2"]),
     help="Simulate an x86 CPU without VNNI, on which INT8 sums saturate. No record is written.",
 )
-@click.option(
-    "--arch",
-    "architecture",
-    metavar="ARCH",
-    callback=known_architecture,
-    shell_complete=complete_architecture,
-    help="The architecture of a weights file. [default: BUNDLE's]",
-)
+@architecture_option("The architecture of a weights file. [default: BUNDLE's]")
 @weights_options("--weights-key", prefix="Weights", has_bundle=True)
 @session_options
 @strict_option

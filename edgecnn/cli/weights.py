@@ -6,11 +6,25 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from edgecnn.bundle.choices import Interpolation, ResizeMode
+from edgecnn.cli.completion import complete_architecture
 from edgecnn.cli.options import PATH, Command
+from edgecnn.cli.subjects import known_architecture
 from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
     from edgecnn.pipeline.importing.options import WeightsOptions
+
+
+def architecture_option(text: str) -> Callable[[Command], Command]:
+    """Return the option `--arch`, the architecture of a weights file."""
+    return click.option(
+        "--arch",
+        "architecture",
+        metavar="ARCH",
+        callback=known_architecture,
+        shell_complete=complete_architecture,
+        help=text,
+    )
 
 
 def _numbers(context: click.Context, option: click.Parameter, text: str | None) -> tuple[float, ...] | None:

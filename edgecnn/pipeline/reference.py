@@ -10,6 +10,7 @@ from edgecnn.bundle.manifest import DataReference, Network
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import CheckpointError
 from edgecnn.files import schema
+from edgecnn.hints import few
 from edgecnn.pipeline.models.registry import build, get_architecture
 
 
@@ -64,7 +65,7 @@ def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, t
         if key in expected and value.shape != expected[key].shape
     ]
     problems = [
-        f"{what} {', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
+        f"{what} {few(keys)}"
         for what, keys in (("missing", missing), ("extra", list(map(_shown, extra))), ("other shapes:", shapes))
         if keys
     ]

@@ -65,7 +65,15 @@ OURS = {
     },
     "pipeline/models": {"errors", "hints", "bundle", "pipeline/models"},
     "pipeline/data": {"errors", "hints", "files", "bundle", "pipeline/data"},
-    "pipeline/importing": {"errors", "files", "bundle", "pipeline/models", "pipeline/reference", "pipeline/importing"},
+    "pipeline/importing": {
+        "errors",
+        "hints",
+        "files",
+        "bundle",
+        "pipeline/models",
+        "pipeline/reference",
+        "pipeline/importing",
+    },
     "pipeline/training": {
         "errors",
         "files",

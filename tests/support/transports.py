@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -40,7 +41,7 @@ class Outcome:
     retry_s: float | None = None
 
 
-class Client:
+class Client(ABC):
     """The common interface of the clients."""
 
     def __init__(self, server: Server) -> None:
@@ -54,9 +55,9 @@ class Client:
         """Send pixels in another thread."""
         return _POOL.submit(self.infer, images, **parameters)
 
+    @abstractmethod
     def send(self, request: Request, shown: Mapping[str, str] | None = None) -> Outcome:
         """Send a request, with headers or metadata in `shown`."""
-        raise NotImplementedError
 
 
 class HttpClient(Client):

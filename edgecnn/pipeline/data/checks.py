@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from edgecnn.hints import few
 from edgecnn.pipeline.data.source import DataSource, Split
-
-_NAMED = 3  # images named in a warning
 
 
 def dataset_warnings(source: DataSource, training: Split, test: Split) -> list[str]:
     """Return warnings about a source, one line each."""
-    found = [*_shared(training, test), *_contradictory(training, source.labels), *getattr(source, "warnings", ())]
+    found = [*_shared(training, test), *_contradictory(training, source.labels)]
     counts = Counter(test.known_targets().tolist())
     missing = [label for target, label in enumerate(source.labels) if not counts[target]]
     if missing:
@@ -23,11 +22,10 @@ def _shared(training: Split, test: Split) -> list[str]:
     pairs = [(known[digest], index) for index in range(len(test)) if (digest := test.images.digest(index)) in known]
     if not pairs:
         return []
-    names = [f"{training.name_of(mine)} = {test.name_of(theirs)}" for mine, theirs in pairs[:_NAMED]]
-    more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
+    names = [f"{training.name_of(mine)} = {test.name_of(theirs)}" for mine, theirs in pairs]
     return [
         f"{len(pairs)} of {len(test)} test images of {training.source} are also training images "
-        f"({'; '.join(names)}{more}): top-1 on them is not meaningful"
+        f"({few(names, separator='; ')}): top-1 on them is not meaningful"
     ]
 
 
@@ -42,10 +40,9 @@ def _contradictory(training: Split, labels: Sequence[str]) -> list[str]:
             pairs.append((other, index))
     if not pairs:
         return []
-    names = [f"{training.name_of(one)} = {training.name_of(two)}" for one, two in pairs[:_NAMED]]
-    more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
+    names = [f"{training.name_of(one)} = {training.name_of(two)}" for one, two in pairs]
     classes = sorted({labels[targets[index]] for pair in pairs for index in pair})
     return [
         f"{len(pairs)} training images of {training.source} are in two classes, {', '.join(classes[:5])} "
-        f"({'; '.join(names)}{more}): remove the wrong copies"
+        f"({few(names, separator='; ')}): remove the wrong copies"
     ]

@@ -3,18 +3,19 @@
 A folder without splits is split by image content.
 """
 
+import dataclasses
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from edgecnn.bundle.decoding import Mode
+from edgecnn.bundle.decoding import ImageHeader, Mode
 from edgecnn.errors import SourceError
 from edgecnn.pipeline.data.images import FileImages
 from edgecnn.pipeline.data.layout import class_folders, files_in, find_layout
 from edgecnn.pipeline.data.matching import listed
 from edgecnn.pipeline.data.scanning import Scan, colour_mode, report_others, report_unused, scan
-from edgecnn.pipeline.data.source import Split, check_split
+from edgecnn.pipeline.data.source import Split, check_split, split_by_content
 
 
 class ImageFolder:
@@ -33,6 +34,7 @@ class ImageFolder:
         self._layout = find_layout(root)
         self._root, self._strict = root, strict
         self._scans: dict[Path, dict[str, Scan]] = {}
+        self._read_folders: dict[Path, Split] = {}
         self._training = self._layout.train or root
         self.name = root.resolve().name
         self.labels = tuple(class_folders(self._training))
@@ -50,9 +52,7 @@ class ImageFolder:
     @cached_property
     def mode(self) -> Mode:
         """The colour mode of the training images."""
-        scans = self._scan(self._training).values()
-        images = tuple(image for found in scans for image in found.images)
-        return colour_mode(Scan(images, ()), self._training, strict=self._strict)
+        return colour_mode(self._training_images(), self._training, strict=self._strict)
 
     @property
     def folders(self) -> dict[str, str]:
@@ -66,8 +66,7 @@ class ImageFolder:
     @cached_property
     def sides(self) -> np.ndarray:
         """The shorter side of each training image whose header is intact, in pixels, int64 [N]."""
-        scans = self._scan(self._training).values()
-        headers = [header for found in scans for _, header in found.images if header is not None]
+        headers = [header for _, header in self._training_images() if header is not None]
         return np.array([min(header.width, header.height) for header in headers], np.int64)
 
     def split(self, name: str) -> Split:
@@ -75,13 +74,7 @@ class ImageFolder:
         check_split(self._root, name)
         if self._layout.train is None:
             undivided = self._read(self._root, name)
-            chosen = undivided.by_content(name)
-            if not len(chosen):
-                raise SourceError(
-                    f"{self._root} has {len(undivided)} images, too few for a {name} split: "
-                    f"divide it into train/ and test/"
-                )
-            return chosen
+            return split_by_content(undivided, name, place=self._root, remedy="divide it into train/ and test/")
         if name not in self.folders:
             raise SourceError(f"{self._root} has train/, but no test images: add test/ or val/ with class folders")
         return self._read(self._root / self.folders[name], name)
@@ -91,7 +84,16 @@ class ImageFolder:
         folder = self.folders.get("validation")
         return None if folder is None else self._read(self._root / folder, "validation")
 
+    def _training_images(self) -> list[tuple[Path, ImageHeader | None]]:
+        return [image for found in self._scan(self._training).values() for image in found.images]
+
     def _read(self, folder: Path, name: str) -> Split:
+        """Return the images of a folder. Their digests are computed once, also if several splits share them."""
+        if folder not in self._read_folders:
+            self._read_folders[folder] = self._found(folder)
+        return dataclasses.replace(self._read_folders[folder], name=name)
+
+    def _found(self, folder: Path) -> Split:
         found = self._scan(folder)
         unknown = [label for label in found if label not in self.labels]
         if unknown:
@@ -110,7 +112,7 @@ class ImageFolder:
         if not paths:
             raise SourceError(f"{folder} has no images in its class folders: add some or remove the folder")
         return Split(
-            self.name, name, FileImages(paths), np.asarray(targets, dtype=np.int64), self._root, strict=self._strict
+            self.name, "", FileImages(paths), np.asarray(targets, dtype=np.int64), self._root, strict=self._strict
         )
 
     def _scan(self, folder: Path) -> dict[str, Scan]:

@@ -27,7 +27,6 @@ class FolderLayout:
     Without `train`, the root itself contains the class folders. `unlabelled` are split folders without class folders.
     """
 
-    root: Path
     train: Path | None
     validation: Path | None
     test: Path | None
@@ -54,7 +53,7 @@ def find_layout(root: Path) -> FolderLayout:
         if named and not others:
             raise SourceError(f"{named[0]} has no class folders: {_EXPECTED}")
         _check_depth(root, others)
-        return FolderLayout(root, None, None, None)
+        return FolderLayout(None, None, None)
     found: dict[str, Path] = {}
     for child in splits:
         split = _SPLIT_OF[child.name.casefold()]
@@ -67,7 +66,6 @@ def find_layout(root: Path) -> FolderLayout:
         names = ", ".join(f"{child.name}/" for child in splits)
         raise SourceError(f"{root} has {names} but no train/ with class folders: put the training images there")
     return FolderLayout(
-        root,
         found["train"],
         found.get("validation"),
         found.get("test"),

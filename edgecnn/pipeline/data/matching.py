@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgecnn.errors import SourceError
+from edgecnn.hints import few
 from edgecnn.pipeline.data.source import Split, report
 
 _NAMED = 5  # classes named in a message
@@ -79,9 +80,8 @@ def _unknown(split: Split, labels: Sequence[str], expected: Sequence[str]) -> li
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return the first names of a list, for a message."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    """Return the first class names of a list, for a message."""
+    return few(names, _NAMED)
 
 
 def _normal(name: str) -> str:

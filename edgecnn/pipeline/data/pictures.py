@@ -12,10 +12,11 @@ from pathlib import Path
 
 from edgecnn.bundle.decoding import ImageLike, Mode, read_header
 from edgecnn.errors import ImageError, SourceError, UnknownFormat
+from edgecnn.hints import few
 from edgecnn.pipeline.data.images import FileImages, Images
 from edgecnn.pipeline.data.layout import files_in
 from edgecnn.pipeline.data.scanning import counted, report_others, scan
-from edgecnn.pipeline.data.source import Split, check_split, report
+from edgecnn.pipeline.data.source import Split, check_split, report, split_by_content
 
 
 class Pictures:
@@ -32,13 +33,8 @@ class Pictures:
         """See `DataSource.split`. The targets are unknown."""
         check_split(self.name, name)
         everything = Split(self.name, name, self._images, None, self._root, strict=self._strict)
-        chosen = everything.by_content(name)
-        if not len(chosen):
-            raise SourceError(
-                f"{self.name} has {len(everything)} images, too few for a {name} split: add more, "
-                f"or pass other images for the proof with --data"
-            )
-        return chosen
+        remedy = "add more, or pass other images for the proof with --data"
+        return split_by_content(everything, name, place=self.name, remedy=remedy)
 
 
 def open_pictures(text: str, folder: Path, *, strict: bool = False) -> Pictures:
@@ -128,8 +124,7 @@ class _TarImages:
         if not self._places:
             raise SourceError(f"{path} has no images")
         if others:
-            more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-            report(f"{path}: {counted(others)} left out ({others[0]}{more}): not images", strict=strict)
+            report(f"{path}: {counted(others)} left out ({few(others, 1)}): not images", strict=strict)
 
     def __len__(self) -> int:
         return len(self._places)

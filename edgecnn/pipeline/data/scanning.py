@@ -8,9 +8,10 @@ import numpy as np
 
 from edgecnn.bundle.decoding import ImageHeader, Mode, decode, read_header
 from edgecnn.errors import ImageError, UnknownFormat
+from edgecnn.hints import few
 from edgecnn.pipeline.data.source import report
 
-_NAMED = 3  # files named in a warning
+_KINDS = 3  # kinds of files described in a warning
 _LOOKED_AT = 32
 
 
@@ -52,9 +53,8 @@ def report_unused(files: Sequence[Path], root: Path, reason: str, *, strict: boo
     """
     if not files:
         return
-    names = ", ".join(str(path.relative_to(root)) for path in files[:_NAMED])
-    more = f" and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
-    report(f"{root}: {counted(files)} left out ({names}{more}): {reason}", strict=strict)
+    names = few([str(path.relative_to(root)) for path in files])
+    report(f"{root}: {counted(files)} left out ({names}): {reason}", strict=strict)
 
 
 def report_others(others: Sequence[tuple[Path, str]], root: Path, *, strict: bool) -> None:
@@ -72,7 +72,7 @@ def report_others(others: Sequence[tuple[Path, str]], root: Path, *, strict: boo
         f"{paths[0].relative_to(root)} {kind}{f' (and {len(paths) - 1} more)' if len(paths) > 1 else ''}"
         for kind, paths in kinds.items()
     ]
-    report(f"{root}: {counted(others)} left out: {'; '.join(parts[:_NAMED])}", strict=strict)
+    report(f"{root}: {counted(others)} left out: {'; '.join(parts[:_KINDS])}", strict=strict)
 
 
 def counted(files: Sequence[object]) -> str:
@@ -80,21 +80,21 @@ def counted(files: Sequence[object]) -> str:
     return "1 file is" if len(files) == 1 else f"{len(files)} files are"
 
 
-def colour_mode(found: Scan, root: Path, *, strict: bool) -> Mode:
+def colour_mode(images: Sequence[tuple[Path, ImageHeader | None]], root: Path, *, strict: bool) -> Mode:
     """Return the colour mode of images: `L` if all are grey, also if colour files have equal channels.
 
     If there are grey and colour images, all are read as RGB, which loses nothing, and this is reported.
     """
-    coloured = [path for path, header in found.images if header is not None and not header.is_grey]
+    coloured = [path for path, header in images if header is not None and not header.is_grey]
     # Colour usually shows in a few files, spread over the folder. Only grey images stored as colour are all decoded.
     step = max(1, len(coloured) // _LOOKED_AT)
     spread_out = [*coloured[::step], *(path for index, path in enumerate(coloured) if index % step)]
     if not any(_has_colour(path) for path in spread_out):
         return "L"
-    grey = sum(header is not None and header.is_grey for _, header in found.images)
+    grey = sum(header is not None and header.is_grey for _, header in images)
     if grey:
         report(
-            f"{grey} of {len(found.images)} training images in {root} are grey, others are colour: all are read as RGB",
+            f"{grey} of {len(images)} training images in {root} are grey, others are colour: all are read as RGB",
             strict=strict,
         )
     return "RGB"

@@ -19,12 +19,11 @@ from edgecnn.bundle.limits import MAX_BAD
 from edgecnn.bundle.manifest import DataReference
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import ImageError, SourceError, SourceWarning
+from edgecnn.hints import few
 from edgecnn.pipeline.data.images import ChosenImages, Images
 
 TEST_FRACTION = 0.2
 """Share of the images in the test split if a source is split by content hash."""
-
-_NAMED = 3  # images named in a message
 
 
 @dataclass(frozen=True)
@@ -86,15 +85,13 @@ class Split:
         if not errors:
             return self
         what = f"{len(errors)} of {len(self)} images of {self.source} cannot be decoded"
-        reasons = [f"{self.name_of(index)}: {_reason(error)}" for index, error in list(errors.items())[:_NAMED]]
-        more = f" and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
+        reasons = few([f"{self.name_of(index)}: {_reason(error)}" for index, error in errors.items()], separator="; ")
         most = max(1, math.floor(max_bad * len(self))) if max_bad else 0
         if len(errors) > most or len(errors) == len(self):
             raise SourceError(
-                f"{what} ({'; '.join(reasons)}{more}), at most {max_bad:.0%} may be skipped: "
-                f"repair or remove these files{hint}"
+                f"{what} ({reasons}), at most {max_bad:.0%} may be skipped: repair or remove these files{hint}"
             )
-        report(f"{what} and are skipped ({'; '.join(reasons)}{more})", strict=self.strict)
+        report(f"{what} and are skipped ({reasons})", strict=self.strict)
         return self.subset([index for index in range(len(self)) if index not in errors])
 
     def take(self, indices: Iterable[int], count: int) -> "Split":
@@ -237,6 +234,18 @@ def report(message: str, *, strict: bool) -> None:
     if strict:
         raise SourceError(message)
     warnings.warn(message, SourceWarning, stacklevel=2)
+
+
+def split_by_content(everything: Split, name: str, *, place: object, remedy: str) -> Split:
+    """Return the `train` or `test` images of a source without a split; see `Split.by_content`.
+
+    Raises:
+        SourceError: there are none. The message names the `place` of the images, and what to do.
+    """
+    chosen = everything.by_content(name)
+    if not len(chosen):
+        raise SourceError(f"{place} has {len(everything)} images, too few for a {name} split: {remedy}")
+    return chosen
 
 
 def is_test(digest: bytes) -> bool:

@@ -5,6 +5,8 @@ import io
 import re
 import zipfile
 
+from edgecnn.hints import few
+
 SAVE = "save its weights with torch.save(model.state_dict(), 'weights.pth')"
 """What to do with a file that has more than weights."""
 
@@ -65,8 +67,7 @@ def describe_zip(content: bytes) -> str | None:
         return None
     if names and all(name.endswith(".npy") for name in names):
         return "an archive of NumPy arrays: expected a dictionary of names and tensors from torch.save"
-    listed = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"a zip archive with {listed or 'nothing'}: unpack it and pass the weights file"
+    return f"a zip archive with {few([*map(repr, names)]) or 'nothing'}: unpack it and pass the weights file"
 
 
 def _text(content: bytes) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.errors import LabelsError, LabelsWarning, UsageError
+from edgecnn.hints import few
 
 _UNICODE = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF8: "utf-8-sig",
@@ -49,7 +50,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     except UnicodeEncodeError:
         raise LabelsError(f"{path} has a name with half a character (a lone surrogate): write it again") from None
     if repeated:
-        warnings.warn(f"{path} has names more than once: {_shown(repeated)}", LabelsWarning, stacklevel=2)
+        warnings.warn(f"{path} has names more than once: {few([*map(repr, repeated)])}", LabelsWarning, stacklevel=2)
     return labels
 
 
@@ -121,8 +122,3 @@ def _ordered(path: Path, document: dict[str, Any]) -> list[Any]:
 def _second(value: Any) -> Any:
     """Return the name in a pair of a WordNet number and a name."""
     return value[1] if isinstance(value, list) and len(value) == 2 else value
-
-
-def _shown(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(map(repr, names[:3])) + more

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from edgecnn.errors import CheckpointError, UsageError
+from edgecnn.hints import few
 from edgecnn.pipeline.importing.kinds import SAVE
 from edgecnn.pipeline.importing.weights_file import StandIn
 from edgecnn.pipeline.models.registry import Architecture
@@ -214,5 +215,4 @@ def _names(candidates: list[_Candidate]) -> str:
 
 
 def _few(names: list[Any]) -> str:
-    shown = [name if isinstance(name, str) and name.isprintable() else repr(name) for name in names[:3]]
-    return ", ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return few([name if isinstance(name, str) and name.isprintable() else repr(name) for name in names])

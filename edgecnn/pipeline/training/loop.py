@@ -216,7 +216,7 @@ def _epochs(
             step_s = run.step_s(next(first))
         if job.writes:
             left = batches.steps * (options.epochs - len(history))
-            on_note(f"{left} steps of about {step_s:.2g} s: about {duration(left * step_s)} without validation")
+            on_note(f"{left} steps of about {step_s:.2g} s: about {_duration(left * step_s)} without validation")
     for number in range(len(history), options.epochs):
         start, waited = time.perf_counter(), batches.waited_s
         loss, accuracy = run.epoch(number, batches, lambda step, note: progress("training", step, total, note))
@@ -243,7 +243,7 @@ def _epochs(
     return best, replace(record, history=tuple(history), best_epoch=best_epoch)
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """Return a time in words, with about two digits."""
     if seconds < 100:
         return f"{max(seconds, 1):.0f} s"

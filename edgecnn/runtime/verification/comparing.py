@@ -43,7 +43,6 @@ class Compared:
     """
 
     images: EvaluationImages
-    data: DataReference
     reference: str
     logits: np.ndarray
     comparison: Comparison
@@ -88,7 +87,6 @@ def compare_with_reference(
     expected, logits = found.logits["reference"] if recorded is None else recorded.logits, found.logits["bundle"]
     return Compared(
         images=found.images,
-        data=found.data,
         reference=digest,
         logits=logits,
         comparison=compare(expected, logits, found.targets),

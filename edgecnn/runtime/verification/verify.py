@@ -167,7 +167,7 @@ def _measure(
         measured=utc_now(),
         session=session.info,
         self_test=self_test,
-        data=compared.data if compared else None,
+        data=compared.images.reference() if compared else None,
         reference=compared.reference if compared else None,
         comparison=compared.comparison if compared else None,
         holds=not failures,

@@ -9,6 +9,7 @@ import itertools
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -26,7 +27,7 @@ Finish = Callable[[float, float, list[np.ndarray | Refusal]], object]
 """Takes the start of a run by the monotonic clock, its seconds, and for each part its logits or the error."""
 
 
-class Instance:
+class Instance(ABC):
     """Runs one batch at a time.
 
     Attributes:
@@ -38,13 +39,14 @@ class Instance:
         self._engine = engine
         self._loop = loop
 
+    @abstractmethod
     def start(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
         """Run a batch of parts, uint8 [N, H, W, C] each.
 
         `finished` takes the results in the event loop's thread, after this method has returned.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self) -> None:
         """Stop after the current run."""
 
@@ -60,6 +62,9 @@ class InlineRunner(Instance):
     def start(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
         """See `Instance.start`; the batch runs after the responses of the previous run are written."""
         self._loop.call_soon(self._run, parts, finished)
+
+    def end(self) -> None:
+        """See `Instance.end`; there is no thread to stop."""
 
     def _run(self, parts: Sequence[np.ndarray], finished: Finish) -> None:
         started = self.started = time.monotonic()

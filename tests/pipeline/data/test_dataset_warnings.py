@@ -33,16 +33,20 @@ def pets(root: Path) -> Path:
     return root
 
 
+def with_copies(root: Path, target: str) -> list[str]:
+    """Copy four training images of cats, and return the warnings about the folder."""
+    for index in range(4):
+        shutil.copy(root / "train" / "cat" / f"c{index}.png", root / target / f"copy{index}.png")
+    return warnings_of(ImageFolder(root))
+
+
 def test_a_clean_source_has_no_warnings(tmp_path: Path):
     assert warnings_of(ImageFolder(pets(tmp_path))) == []
     assert warnings_of(open_source("digits")) == []
 
 
 def test_names_images_in_both_splits(tmp_path: Path):
-    root = pets(tmp_path)
-    for index in range(4):
-        shutil.copy(root / "train" / "cat" / f"c{index}.png", root / "test" / "dog" / f"copy{index}.png")
-    (found,) = warnings_of(ImageFolder(root))
+    (found,) = with_copies(pets(tmp_path), "test/dog")
     assert found.startswith("4 of 12 test images")
     assert "train/cat/c0.png = test/dog/copy0.png" in found
     assert "and 1 more" in found
@@ -58,12 +62,9 @@ def test_warns_of_grey_and_colour_files(tmp_path: Path):
 
 
 def test_names_images_in_two_classes(tmp_path: Path):
-    root = pets(tmp_path)
-    for index in range(4):
-        shutil.copy(root / "train" / "cat" / f"c{index}.png", root / "train" / "dog" / f"same{index}.png")
-    (found,) = warnings_of(ImageFolder(root))
+    (found,) = with_copies(pets(tmp_path), "train/dog")
     assert found.startswith("4 training images of")
-    assert "are in two classes, cat, dog (train/cat/c0.png = train/dog/same0.png; " in found
+    assert "are in two classes, cat, dog (train/cat/c0.png = train/dog/copy0.png; " in found
     assert "and 1 more" in found
 
 
