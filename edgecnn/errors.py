@@ -133,6 +133,10 @@ class WeightBeyondRange(BundleError):
     """An INT8 weight is larger than the manifest claims, so that 16-bit sums may overflow."""
 
 
+class UnsupportedOperator(EdgecnnError):
+    """A graph has an operator, a type or a structure that cannot be quantized."""
+
+
 class EngineError(EdgecnnError):
     """An engine rejected a graph, or failed while it ran."""
 
@@ -194,11 +198,11 @@ class ProofFailed(EdgecnnError):
 
 
 class GateFailed(ProofFailed):
-    """The drop of an INT8 bundle exceeds the gate, even with its worst layers in FP32.
+    """The drop of a quantized bundle exceeds the gate, in INT8 even with its worst layers in FP32.
 
     Attributes:
-        layers: the `LayerReport` of each layer, worst first.
-        drop: the `PairedDrop` with all layers in INT8.
+        layers: the `LayerReport` of each layer of an INT8 graph, worst first.
+        drop: the `PairedDrop` with all layers in INT8, or of the FP16 graph.
     """
 
     def __init__(self, message: str, *, layers: tuple[Any, ...], drop: Any) -> None:

@@ -7,18 +7,22 @@ import onnx
 
 from edgecnn.bundle.manifest import WeightType
 from edgecnn.bundle.proof import LayerReport
-from edgecnn.errors import BundleError, UsageError
+from edgecnn.errors import BundleError, UnsupportedOperator, UsageError
+from edgecnn.pipeline.canonical.canonicalising import canonicalise
 from edgecnn.pipeline.quantization.analysis import report_layers, with_wins
 from edgecnn.pipeline.quantization.calibration import Calibration
+from edgecnn.pipeline.quantization.checks import check_equal
 from edgecnn.pipeline.quantization.gate import Gate, Gated, pass_gate
 from edgecnn.pipeline.quantization.histogram import Histogram
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.placement import Placement, place
 from edgecnn.pipeline.quantization.planning import plan_from, round_weights
 from edgecnn.pipeline.quantization.rewriting import rewrite
+from edgecnn.pipeline.quantization.trade import with_trades
 from edgecnn.pipeline.quantization.trial import Pixels
 from edgecnn.progress import Progress, silent
 
+_COMPARED = 2  # calibration images for comparing the canonical graph with the original
 _ANALYSED = 64  # calibration images for trying each layer in float
 
 
@@ -52,15 +56,19 @@ def build(
 
     Raises:
         BundleError: the graph's weights are not finite.
-        UsageError: the calibration images are blank, or the graph has no layer that can be quantized.
+        UnsupportedOperator: the graph cannot be quantized, or has no layer that is worth it.
+        UsageError: the calibration images are blank.
         EngineError: an activation is not finite on the calibration images.
         GateFailed: the gate cannot be met.
     """
+    original, model = model, canonicalise(model)
+    check_weights(model)
+    check_equal(original, model, images[:_COMPARED])
     placement = place(model.graph)
-    _check_weights(model)
     if not placement.weights:
-        raise UsageError(
-            "no layer of this network can be quantized: it has no convolution, and its last layer is small"
+        raise UnsupportedOperator(
+            "no layer of this network can be quantized: it has no 2-D convolution with constant weights, and its "
+            "linear layers are small; use --precision fp16"
         )
     calibration = Calibration(model, images, batch_size=options.batch_size, progress=progress)
     histograms = {name: Histogram() for name in set(placement.activations.values())}
@@ -73,14 +81,25 @@ def build(
     layers = report_layers(model, placement, plan, histograms)
     if analyze:
         layers = with_wins(layers, model, placement, plan, images=images[:_ANALYSED], progress=progress)
-    gated = None if gate is None else pass_gate(gate, model, placement, plan, layers=layers, progress=progress)
-    if gated is not None:
+    gated = None
+    if gate is not None:
+        gated = pass_gate(gate, model, placement, plan, layers=layers, analyze=analyze, progress=progress)
         placement, plan, layers = gated.placement, gated.plan, gated.layers
+    elif analyze:
+        layers = with_trades(layers, model, placement, plan, image=images[:1], progress=progress)
     return Built(rewrite(model, placement, plan), placement, layers, gated)
 
 
-def _check_weights(model: onnx.ModelProto) -> None:
+def check_weights(model: onnx.ModelProto) -> None:
+    """Check that every weight of a graph can be read and is finite.
+
+    Raises:
+        BundleError: a weight is not finite, or its data does not match its shape.
+    """
     for initializer in model.graph.initializer:
-        values = onnx.numpy_helper.to_array(initializer)
+        try:
+            values = onnx.numpy_helper.to_array(initializer)
+        except (TypeError, ValueError) as error:
+            raise BundleError(f"the data of {initializer.name!r} does not match its shape: {error}") from None
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise BundleError(f"{initializer.name} has values that are not finite: train or export the network again")

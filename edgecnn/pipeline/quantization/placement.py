@@ -1,25 +1,28 @@
 """Placement of Q/DQ pairs: which tensors of a graph are quantized, and which of them share a scale.
 
 An engine fuses an operator into an INT8 kernel if all its inputs come from a DequantizeLinear and its output goes to a
-QuantizeLinear. A ReLU after a convolution is fused into it. An operator that only moves or selects values keeps its
-input's scale. The logits stay in float: quantizing them costs agreement and gains nothing. The outputs of a linear
-layer or a sum stay in float if only float operators read them: engines multiply integers there and return floats. No
+QuantizeLinear. A ReLU or ReLU6 after a convolution is fused into it: the QuantizeLinear after it limits the range in
+the same way. An operator that only moves or selects values keeps its input's scale. The logits stay in float:
+quantizing them costs agreement and gains nothing. The outputs of a linear layer or a sum stay in float if only float
+operators read them: engines multiply integers there and return floats. Other activations (HardSwish, SiLU) are float
+operators between integers: without the QuantizeLinear before them, ONNX Runtime would run the convolution in float. No
 tensor is quantized only for a layer that stays in float.
 """
 
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import onnx
-from onnx import helper
+from onnx import numpy_helper
 
-_WEIGHTED = frozenset({"Conv", "Gemm"})
-_KEEPS_SCALE = frozenset({"MaxPool", "Reshape", "Flatten"})
-_COMPUTES = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool"})
+from edgecnn.pipeline.canonical.nodes import is_layer, module_of, readers_of
+
+_KEEPS_SCALE = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"})
+_COMPUTES = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "Mul"})
 _GIVES_FLOATS = frozenset({"Gemm", "Add"})
-_FUSED_ACTIVATION = "Relu"
+_FUSED_ACTIVATIONS = frozenset({"Relu", "Clip"})
 
 _SMALL, _SMALL_LAST = 1 << 14, 1 << 16
 """Up to these numbers of weights, a linear layer, or the last one, is not quantized: the processor's cache holds it."""
@@ -46,86 +49,143 @@ class Placement:
     float_relus: frozenset[str]
 
 
-def module_of(node: onnx.NodeProto) -> str:
-    """Return the PyTorch module of a node; empty if it comes from a function."""
-    return node.name.rpartition("/")[0]
-
-
-def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """Return an attribute of a node, or the default."""
-    return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
-
-
-def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    """Return a map from each tensor to the nodes that read it."""
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    return readers
-
-
 def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None) -> Placement:
-    """Return the placement of Q/DQ pairs in an FP32 graph. `float_layers` maps float modules to reasons."""
-    sizes = {initializer.name: math.prod(initializer.dims) for initializer in graph.initializer}
-    outputs = {output.name for output in graph.output}
-    reasons = dict.fromkeys(sorted(outputs), "logits: quantizing them changes labels and gains no speed")
-    relu_of = _fused_activations(graph, outputs)
-    activations: dict[str, str] = {}
-    weights: list[str] = []
-    biases: dict[str, tuple[str, str]] = {}
-    linear_relus: set[str] = set()
-    demand = _Demand(graph)
+    """Return the placement of Q/DQ pairs in a canonical FP32 graph. `float_layers` maps float modules to reasons."""
+    placer = _Placer(graph, float_layers or {})
     for node in graph.node:
-        keeps, weighted = node.op_type in _KEEPS_SCALE, node.op_type in _WEIGHTED
-        if weighted:
-            asked = (float_layers or {}).get(module_of(node))
-            reason = asked or _too_small(node, sizes, outputs)
-            if asked:
-                demand.spare(node)
-            if reason:
-                reasons[node.input[1]] = reason
-                continue
-            weights.append(node.input[1])
+        placer.add(node)
+    return placer.result()
+
+
+class _Placer:
+    """Places the Q/DQ pairs of a graph, node by node in the graph's order."""
+
+    def __init__(self, graph: onnx.GraphProto, float_layers: Mapping[str, str]) -> None:
+        constants = {initializer.name: initializer for initializer in graph.initializer}
+        self._graph = graph
+        self._float_layers = float_layers
+        self._outputs = {output.name for output in graph.output}
+        self._kinds = _Kinds(graph, constants)
+        self._demand = _Demand(graph)
+        self._activation_of = _fused_activations(graph, constants, self._outputs)
+        self._reasons = dict.fromkeys(
+            sorted(self._outputs), "logits: quantizing them changes labels and gains no speed"
+        )
+        self._activations: dict[str, str] = {}
+        self._weights: list[str] = []
+        self._biases: dict[str, tuple[str, str]] = {}
+        self._linear_relus: set[str] = set()
+        self._small: list[onnx.NodeProto] = []
+
+    def add(self, node: onnx.NodeProto) -> None:
+        """Place the Q/DQ pairs of a node's inputs and outputs."""
+        kind = self._kinds.of(node)
+        if kind == "layer" and self._stays_in_float(node):
+            return
+        if kind == "float" or (kind == "moves" and node.input[0] not in self._activations):
+            return
+        if kind == "layer":
+            self._weights.append(node.input[1])
             if len(node.input) > 2 and node.input[2]:
-                biases[node.input[2]] = (node.input[0], node.input[1])
-        elif node.op_type not in _COMPUTES and not (keeps and node.input[0] in activations):
-            continue
-        demand.integer.add(node.output[0])
-        for name in node.input[:1] if weighted or keeps else node.input:
-            if name not in sizes:
-                activations.setdefault(name, name)
-        output = relu_of.get(node.output[0], node.output[0])
-        if output not in outputs:
-            activations[output] = activations[node.input[0]] if keeps else output
-        if node.op_type in _GIVES_FLOATS:
-            demand.only_of_integers.add(output)
-        if node.op_type == "Gemm" and node.output[0] in relu_of:
-            linear_relus.add(output)
-    activations = {name: shared for name, shared in activations.items() if demand.of(name)}
-    exact = frozenset(node.output[0] for node in graph.node if demand.spares(node))
-    reasons |= _without_int8(graph, activations)
-    return Placement(activations, tuple(weights), biases, reasons, exact, frozenset(linear_relus - activations.keys()))
+                self._biases[node.input[2]] = (node.input[0], node.input[1])
+        self._demand.integer.update(node.output)
+        for name in node.input if kind == "computes" else node.input[:1]:
+            self._activations.setdefault(name, name)
+        for each in node.output:
+            output = self._fused(each)
+            if output not in self._outputs:
+                self._activations[output] = self._activations[node.input[0]] if kind == "moves" else output
+            if node.op_type in _GIVES_FLOATS:
+                self._demand.only_of_integers.add(output)
+            if node.op_type == "Gemm" and output != each:
+                self._linear_relus.add(output)
+
+    def result(self) -> Placement:
+        """Return the placement of all nodes, without tensors that nothing reads quantized."""
+        for node in self._small:
+            # ONNX Runtime 1.32 quantizes the weights of a float layer between quantized tensors, with one scale.
+            output = self._fused(node.output[0])
+            if output in self._activations and self._demand.of(output):
+                self._demand.spare(node)
+        activations = {name: shared for name, shared in self._activations.items() if self._demand.of(name)}
+        return Placement(
+            activations,
+            tuple(self._weights),
+            self._biases,
+            self._reasons | _without_int8(self._graph, self._kinds, activations),
+            frozenset(node.output[0] for node in self._graph.node if self._demand.spares(node)),
+            frozenset(self._linear_relus - activations.keys()),
+        )
+
+    def _stays_in_float(self, node: onnx.NodeProto) -> bool:
+        """Return whether a layer stays in float, and record the reason."""
+        asked = self._float_layers.get(module_of(node))
+        reason = asked or self._kinds.too_small(node, self._outputs)
+        if reason is None:
+            return False
+        self._reasons[node.input[1]] = reason
+        if asked:
+            self._demand.spare(node)
+        else:
+            self._small.append(node)
+        return True
+
+    def _fused(self, output: str) -> str:
+        """Return the output of the activation that is fused into an operator, or the operator's own output."""
+        return self._activation_of.get(output, output)
 
 
-def _too_small(node: onnx.NodeProto, sizes: Mapping[str, int], outputs: Collection[str]) -> str | None:
-    """Return why a linear layer is not worth quantizing, or None if it is."""
-    if node.op_type != "Gemm":
+class _Kinds:
+    """Classifies the operators of a graph."""
+
+    def __init__(self, graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto]) -> None:
+        self._constants = constants
+        self._makers = {output: node for node in graph.node for output in node.output}
+        self._shapes = {info.name: info.type.tensor_type for info in graph.value_info}
+
+    def of(self, node: onnx.NodeProto) -> Literal["layer", "computes", "moves", "float"]:
+        """Return whether a node has weights, computes new values, only moves values, or has no INT8 form."""
+        if is_layer(node, self._constants):
+            return "layer"
+        if node.op_type in _COMPUTES and not any(map(self._is_other, node.input)) and not self._is_silu(node):
+            return "computes"
+        return "moves" if node.op_type in _KEEPS_SCALE else "float"
+
+    def _is_silu(self, node: onnx.NodeProto) -> bool:
+        """Return whether a node multiplies a tensor with its own sigmoid: engines have a float operator for both."""
+        makers = [self._makers.get(name) for name in node.input]
+        return node.op_type == "Mul" and any(
+            maker is not None and maker.op_type == "Sigmoid" and maker.input[0] in node.input for maker in makers
+        )
+
+    def _is_other(self, name: str) -> bool:
+        """Return whether a tensor is a constant, or not float32."""
+        found = self._shapes.get(name)
+        return name in self._constants or (found is not None and found.elem_type != onnx.TensorProto.FLOAT)
+
+    def too_small(self, node: onnx.NodeProto, outputs: Collection[str]) -> str | None:
+        """Return why a layer is not worth quantizing, or None if it is."""
+        size = math.prod(self._constants[node.input[1]].dims)
+        if node.op_type == "Gemm" and node.output[0] in outputs and size <= _SMALL_LAST:
+            return "last layer: too few weights for a speed gain in INT8, and their errors directly change the logits"
+        if size <= _SMALL and (node.op_type == "Gemm" or self._is_one_pixel(node.output[0])):
+            return "small linear layer: too few weights for a speed gain in INT8"
         return None
-    if node.output[0] in outputs and sizes[node.input[1]] <= _SMALL_LAST:
-        return "last layer: too few weights for a speed gain in INT8, and their errors directly change the logits"
-    if sizes[node.input[1]] <= _SMALL:
-        return "small linear layer: too few weights for a speed gain in INT8"
-    return None
+
+    def _is_one_pixel(self, name: str) -> bool:
+        """Return whether a feature map has one pixel: a convolution that gives it is a linear layer."""
+        found = self._shapes.get(name)
+        return found is not None and [each.dim_value for each in found.shape.dim[2:]] == [1, 1]
 
 
-def _without_int8(graph: onnx.GraphProto, activations: Collection[str]) -> dict[str, str]:
+def _without_int8(graph: onnx.GraphProto, kinds: _Kinds, activations: Collection[str]) -> dict[str, str]:
     """Return the reasons of the operators that stay in float because engines have no INT8 form of them."""
-    known = {_FUSED_ACTIVATION, *_WEIGHTED, *_COMPUTES, *_KEEPS_SCALE}
     return {
         node.output[0]: f"{node.op_type}: no INT8 form that both engines support"
         for node in graph.node
-        if node.op_type not in known and any(name in activations for name in node.input)
+        if kinds.of(node) == "float"
+        and node.op_type not in _FUSED_ACTIVATIONS
+        and any(name in activations for name in node.input)
     }
 
 
@@ -156,13 +216,26 @@ class _Demand:
 
     def spares(self, node: onnx.NodeProto) -> bool:
         """Return whether an operator is a spared layer, or only moves values for such layers."""
-        return node.output[0] in self._spared or (node.op_type in _KEEPS_SCALE and not self.of(node.output[0]))
+        return node.output[0] in self._spared or (node.op_type in _KEEPS_SCALE and not any(map(self.of, node.output)))
 
 
-def _fused_activations(graph: onnx.GraphProto, outputs: set[str]) -> dict[str, str]:
-    """Return a map from an operator's output to the output of the ReLU that is its only reader."""
+def _fused_activations(
+    graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto], outputs: set[str]
+) -> dict[str, str]:
+    """Return a map from an operator's output to the output of the ReLU or ReLU6 that is its only reader."""
     return {
         name: nodes[0].output[0]
         for name, nodes in readers_of(graph).items()
-        if len(nodes) == 1 and nodes[0].op_type == _FUSED_ACTIVATION and name not in outputs
+        if len(nodes) == 1 and _is_fused(nodes[0], constants) and name not in outputs
     }
+
+
+def _is_fused(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> bool:
+    """Return whether a node is a ReLU, or a Clip from 0 up to a constant. Other lower ends are no integer's value."""
+    if node.op_type != "Clip":
+        return node.op_type == "Relu"
+    if len(node.input) < 2 or node.input[1] not in constants:
+        return False
+    return not numpy_helper.to_array(constants[node.input[1]]).any() and all(
+        name in constants for name in node.input[2:]
+    )

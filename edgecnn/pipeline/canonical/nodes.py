@@ -1,0 +1,40 @@
+"""Nodes of a graph: their attributes, their readers, and the layers among them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+from onnx import helper
+
+_LAYERS = frozenset({"Conv", "Gemm"})
+
+
+def module_of(node: onnx.NodeProto) -> str:
+    """Return the PyTorch module of a node; empty if it comes from a function."""
+    return node.name.rpartition("/")[0]
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """Return an attribute of a node, or the default."""
+    return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
+
+
+def is_layer(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> bool:
+    """Return whether a node is a 2-D convolution or a linear layer with constant float32 weights, in canonical form."""
+    if node.op_type not in _LAYERS or not all(name in constants for name in node.input[1:] if name):
+        return False
+    weights = constants[node.input[1]]
+    if weights.data_type != onnx.TensorProto.FLOAT:
+        return False
+    if node.op_type == "Conv":
+        return len(weights.dims) == 4
+    return bool(attribute(node, "transB", 0)) and attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0
+
+
+def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """Return a map from each tensor to the nodes that read it."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return readers
