@@ -6,11 +6,12 @@ import math
 import numpy as np
 import onnx
 
+from edgecnn.pipeline.canonical.nodes import attribute
 from edgecnn.pipeline.quantization.calibration import Calibration
 from edgecnn.pipeline.quantization.histogram import Histogram
 from edgecnn.pipeline.quantization.moments import BLOCK, Moments
 from edgecnn.pipeline.quantization.options import QuantizationOptions
-from edgecnn.pipeline.quantization.placement import Placement, attribute
+from edgecnn.pipeline.quantization.placement import Placement
 from edgecnn.pipeline.quantization.plan import QuantizationPlan, activation_quantization, nearest, weight_scales
 from edgecnn.pipeline.quantization.rounding import gptq
 from edgecnn.pipeline.quantization.thresholds import threshold
@@ -57,13 +58,13 @@ def round_weights(
     constants = {initializer.name: initializer for initializer in model.graph.initializer}
     bias_of = {weight: bias for bias, (_, weight) in placement.biases.items()}
     weights, biases = dict(plan.weights), dict(plan.biases)
-    for group in _groups(model.graph, plan):
+    for layers in _passes(model.graph, plan):
         moments = {
             node.input[1]: Moments(node, tuple(constants[node.input[1]].dims), plan.activations[node.input[0]])
-            for node in group
+            for node in layers
         }
         observers: dict[str, list[Moments]] = {}
-        for node in group:
+        for node in layers:
             observers.setdefault(node.input[0], []).append(moments[node.input[1]])
         calibration.observe(observers, "rounding")
         for name, seen in moments.items():
@@ -71,24 +72,26 @@ def round_weights(
             weights[name], correction = gptq(values, plan.weights[name].scales, options.weight_limit, seen.means())
             if name in bias_of:
                 bias = onnx.numpy_helper.to_array(constants[bias_of[name]])
-                moved = values.reshape(len(values), -1).astype(np.float64) @ seen.shift()
+                shift = seen.shift()
+                columns = values.reshape(len(shift), -1, shift.shape[1]).astype(np.float64)  # [G, O / G, K]
+                moved = (columns @ shift[:, :, None]).reshape(-1)
                 biases[bias_of[name]] = (bias + correction + moved).astype(np.float32)
     return dataclasses.replace(plan, weights=weights, biases=biases)
 
 
-def _groups(graph: onnx.GraphProto, plan: QuantizationPlan) -> list[list[onnx.NodeProto]]:
-    """Return groups of layers whose moments fit in memory together, without grouped convolutions."""
+def _passes(graph: onnx.GraphProto, plan: QuantizationPlan) -> list[list[onnx.NodeProto]]:
+    """Return the layers of each pass. The moments of a pass fit in memory together."""
     sizes = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
-    groups: list[list[onnx.NodeProto]] = []
+    passes: list[list[onnx.NodeProto]] = []
     room = 0
     for node in graph.node:
-        if len(node.input) < 2 or node.input[1] not in plan.weights or attribute(node, "group", 1) != 1:
+        if len(node.input) < 2 or node.input[1] not in plan.weights:
             continue
         width = math.prod(sizes[node.input[1]][1:])
-        needed = 4 * width * min(width, BLOCK)  # bytes
-        if not groups or needed > room:
-            groups.append([])
+        needed = 4 * attribute(node, "group", 1) * width * min(width, BLOCK)  # bytes
+        if not passes or needed > room:
+            passes.append([])
             room = _MOMENTS_MIB * 2**20
-        groups[-1].append(node)
+        passes[-1].append(node)
         room -= needed
-    return groups
+    return passes

@@ -11,6 +11,7 @@ from edgecnn.pipeline.quantization.plan import WeightQuantization
 
 _DAMPING = 0.01  # fraction of the mean second moment: keeps weights in directions that the images do not cover
 _PANEL = 64  # columns per panel: errors are spread within a panel first, then to the remaining columns
+_STACK = 1 << 22  # numbers per stack of matrices, 32 MiB: groups are rounded together while their moments fit
 
 
 def gptq(
@@ -18,45 +19,70 @@ def gptq(
 ) -> tuple[WeightQuantization, np.ndarray]:
     """Round a layer's weights with the second moments of its inputs.
 
+    The G groups of a convolution have separate inputs and outputs, so each is rounded like a separate layer.
+
     Args:
-        weights: float32 [O, …].
+        weights: float32 [O, …], the outputs in the order of their groups.
         scales: float32 [O].
         limit: largest magnitude of an integer.
         moments: second moments of each block of columns, in order, with a constant 1 appended to the inputs:
-            float [B + 1, B + 1]. Errors stay within their block.
+            float [G, B + 1, B + 1]. Errors stay within their block.
 
     Returns:
         The integers, and the correction to add to the bias, float32 [O].
     """
-    columns = weights.reshape(len(weights), -1).T.astype(np.float64)  # [K, O]: transposed, a row per input
+    groups, outputs = len(moments[0]), len(weights) // len(moments[0])
+    columns = weights.reshape(groups, outputs, -1).transpose(0, 2, 1).astype(np.float64)  # [G, K, O / G]
+    own_scales = scales.reshape(groups, outputs).astype(np.float64)
     integers = np.empty(columns.shape, np.int8)
-    correction = np.zeros(len(weights))
+    correction = np.zeros((groups, outputs))
     start = 0
     for moment in moments:
-        end = start + len(moment) - 1
-        correction += _round_block(columns[start:end], scales.astype(np.float64), limit, moment, integers[start:end])
+        end = start + moment.shape[1] - 1
+        together = max(1, _STACK // moment[0].size)
+        for first in range(0, groups, together):
+            part = slice(first, first + together)
+            correction[part] += _round_block(
+                columns[part, start:end], own_scales[part], limit, moment[part], integers[part, start:end]
+            )
         start = end
-    return WeightQuantization(scales, integers.T.reshape(weights.shape)), correction.astype(np.float32)
+    rounded = integers.transpose(0, 2, 1).reshape(weights.shape)
+    return WeightQuantization(scales, rounded), correction.reshape(-1).astype(np.float32)
 
 
 def _round_block(
     columns: np.ndarray, scales: np.ndarray, limit: int, moment: np.ndarray, integers: np.ndarray
 ) -> np.ndarray:
-    """Round the columns of one block into `integers`, and return the correction of the bias."""
-    size = len(columns)
-    damped = moment.astype(np.float64)
-    damped[np.diag_indices(size)] += _DAMPING * max(np.trace(damped[:size, :size]) / size, np.finfo(np.float32).tiny)
-    order = np.append(np.argsort(-np.diag(damped)[:size], kind="stable"), size)  # largest moment first, the bias last
-    spreading = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
-    values = np.vstack([columns[order[:size]], np.zeros(len(scales))])
+    """Round the columns of one block of each group into `integers`, and return the correction of the bias."""
+    groups, size, outputs = columns.shape
+    spreading, order = _spreading(moment)
+    values = np.concatenate([np.take_along_axis(columns, order[:, :size, None], 1), np.zeros((groups, 1, outputs))], 1)
+    rounded = np.empty(columns.shape, np.int8)
     for start in range(0, size, _PANEL):
         end = min(start + _PANEL, size)
-        errors = np.empty((end - start, len(scales)))
+        errors = np.empty((groups, end - start, outputs))
         for row in range(start, end):
-            rounded = np.clip(np.rint(values[row] / scales), -limit, limit)
-            integers[order[row]] = rounded
-            errors[row - start] = (values[row] - rounded * scales) / spreading[row, row]
-            values[row + 1 : end] -= np.outer(spreading[row, row + 1 : end], errors[row - start])
-        values[end:] -= spreading[start:end, end:].T @ errors
-    correction: np.ndarray = values[size]
+            steps = np.clip(np.rint(values[:, row] / scales), -limit, limit)
+            error = (values[:, row] - steps * scales) / spreading[:, row, row, None]
+            values[:, row + 1 : end] -= spreading[:, row, row + 1 : end, None] * error[:, None]
+            rounded[:, row], errors[:, row - start] = steps, error
+        values[:, end:] -= spreading[:, start:end, end:].transpose(0, 2, 1) @ errors
+    np.put_along_axis(integers, order[:, :size, None], rounded, 1)
+    correction: np.ndarray = values[:, size]
     return correction
+
+
+def _spreading(moment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how the error of each column spreads to later ones, and the order of the columns.
+
+    The column with the largest moment comes first, the bias last. Both are [G, B + 1, …], in this order.
+    """
+    size = moment.shape[1] - 1
+    damped = moment.astype(np.float64)
+    means = np.trace(damped[:, :size, :size], axis1=1, axis2=2) / size
+    diagonal = np.arange(size)
+    damped[:, diagonal, diagonal] += (_DAMPING * np.maximum(means, np.finfo(np.float32).tiny))[:, None]
+    order = np.argsort(-damped[:, diagonal, diagonal], axis=1, kind="stable")
+    order = np.hstack([order, np.full((len(order), 1), size)])
+    ordered = np.take_along_axis(np.take_along_axis(damped, order[:, :, None], 1), order[:, None, :], 2)
+    return np.linalg.cholesky(np.linalg.inv(ordered)).transpose(0, 2, 1), order

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecnn.pipeline.quantization.placement import attribute
+from edgecnn.pipeline.canonical.nodes import attribute
 
 _HIGHEST, _LOWEST = 32767, -32768
 _LARGEST_INPUT = 255
@@ -24,7 +24,8 @@ class IntegerLayer:
     Attributes:
         quantized: name of its input as integers.
         zero_point: zero point of the input; uint8 for supported kernels.
-        weights: int8 [O, kernel height, kernel width, C], or [O, K] for a linear layer.
+        weights: int8 [O, kernel height, kernel width, C / G], or [O, K] for a linear layer.
+        groups: G, the number of groups of channels.
         steps: float32 [O]: value of an integer sum of 1.
         output_shape: height and width of a convolution's output.
     """
@@ -32,6 +33,7 @@ class IntegerLayer:
     quantized: str
     zero_point: np.ndarray
     weights: np.ndarray
+    groups: int
     steps: np.ndarray
     output_shape: tuple[int, ...]
 
@@ -53,8 +55,9 @@ class Pairs:
     weights: np.ndarray
 
 
-def saturating_pairs(weights: np.ndarray) -> Iterator[Pairs]:
+def saturating_pairs(layer: IntegerLayer) -> Iterator[Pairs]:
     """Yield the pairs whose sum can overflow 16 bits: two large weights with the same sign."""
+    weights = layer.weights
     kernel, channels = weights.shape[1:-1], weights.shape[-1]
     flat = weights.reshape(len(weights), -1).astype(np.int32)
     flat = flat[:, : flat.shape[1] // 2 * 2]  # an odd last product has no partner
@@ -68,7 +71,8 @@ def saturating_pairs(weights: np.ndarray) -> Iterator[Pairs]:
         chosen, owners = pairs[numbers], outputs[numbers]  # owners in ascending order
         slots = np.arange(len(owners)) - np.searchsorted(owners, owners)  # index among the owner's pairs
         inputs = np.zeros((2, len(weights), slots.max() + 1), np.int64)
-        inputs[:, owners, slots] = np.stack([2 * chosen % channels, (2 * chosen + 1) % channels])
+        first_channel = owners // (len(weights) // layer.groups) * channels  # of the owner's group
+        inputs[:, owners, slots] = first_channel + np.stack([2 * chosen % channels, (2 * chosen + 1) % channels])
         values = np.zeros(inputs.shape, np.float32)
         values[:, owners, slots] = np.stack([first[owners, chosen], second[owners, chosen]])
         places = _position(place, kernel), _position(next_place, kernel)

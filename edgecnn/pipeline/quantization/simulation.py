@@ -5,7 +5,8 @@ saturates (`vpmaddubsw`). The simulated graph subtracts the loss from each layer
 for integers of this size, so any engine can run it.
 
 The pairing follows ONNX Runtime's U8S8 kernels (MLAS): the inputs of a sum are numbered by kernel row, kernel column
-and channel, and number 2i is added to number 2i + 1. Other pairings saturate at other values, about equally often.
+and channel of the group, and number 2i is added to number 2i + 1. Other pairings saturate at other values, about
+equally often. A depthwise convolution does not saturate: its kernel adds each product in 32 bits.
 """
 
 import copy
@@ -17,7 +18,7 @@ import onnx
 from onnx import numpy_helper
 
 from edgecnn.errors import BundleError, UsageError
-from edgecnn.pipeline.quantization.placement import attribute, readers_of
+from edgecnn.pipeline.canonical.nodes import attribute, readers_of
 from edgecnn.pipeline.quantization.saturation_loss import IntegerLayer, Loss, saturating_pairs
 from edgecnn.pipeline.quantization.trial import open_trial
 from edgecnn.runtime.engines.engine import deliver
@@ -75,7 +76,7 @@ def saturated(model: onnx.ModelProto) -> onnx.ModelProto:
     constants: list[onnx.TensorProto] = []
     for node in inferred.graph.node:
         layer = reader.layer(node)
-        pairs = [] if layer is None else list(saturating_pairs(layer.weights))
+        pairs = [] if layer is None else list(saturating_pairs(layer))
         if layer is None or not pairs:
             nodes.append(node)
             continue
@@ -94,7 +95,7 @@ def saturated(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _check_known(node: onnx.NodeProto, layer: IntegerLayer) -> None:
     """Check that the kernel of a layer is supported."""
-    usual = {"group": 1, "auto_pad": b"NOTSET", "alpha": 1.0, "transA": 0}
+    usual = {"auto_pad": b"NOTSET", "alpha": 1.0, "transA": 0}
     found = {name: attribute(node, name, value) for name, value in usual.items()}
     unusual = [f"{name} {value}" for name, value in found.items() if value != usual[name]]
     if layer.zero_point.dtype != np.uint8:
@@ -119,7 +120,7 @@ class _LayerFinder:
         }
 
     def layer(self, node: onnx.NodeProto) -> IntegerLayer | None:
-        """Return the integer layer of a node; None if the node does not multiply integers."""
+        """Return the integer layer of a node; None if it does not add products of integers in pairs."""
         if node.op_type not in ("Conv", "Gemm"):
             return None
         data, weight = (self._dequantize.get(name) for name in node.input[:2])
@@ -127,8 +128,10 @@ class _LayerFinder:
             return None
         if node.op_type == "Conv" and not self._is_quantized(node.output[0]):
             return None  # runs in float
-        integers = self._value(weight.input[0])
+        integers, groups = self._value(weight.input[0]), attribute(node, "group", 1)
         if node.op_type == "Conv":
+            if integers.shape[:2] == (groups, 1):
+                return None  # depthwise
             integers = integers.transpose(0, *range(2, integers.ndim), 1)
         elif not attribute(node, "transB", 0):
             integers = integers.T
@@ -136,16 +139,17 @@ class _LayerFinder:
             data.input[0],
             self._value(data.input[2]) if len(data.input) > 2 else np.zeros((), np.uint8),
             integers,
+            groups,
             (self._value(data.input[1]).astype(np.float64) * self._value(weight.input[1])).astype(np.float32),
             self._shapes[node.output[0]][2:],
         )
 
     def _is_quantized(self, name: str) -> bool:
-        """Return whether the only reader of a tensor, directly or after a ReLU, is a QuantizeLinear."""
+        """Return whether the only reader of a tensor, directly or after a ReLU or ReLU6, is a QuantizeLinear."""
         readers = self._readers.get(name, [])
         if name in self._outputs or len(readers) != 1:
             return False
-        if readers[0].op_type == "Relu":
+        if readers[0].op_type in ("Relu", "Clip"):
             return self._is_quantized(readers[0].output[0])
         return readers[0].op_type == "QuantizeLinear"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,9 +21,9 @@ from edgecnn.pipeline.quantization.trial import open_trial
 ZERO_POINT = 3
 
 
-def layer(kind: str, weights: np.ndarray, size: int, **attributes: object) -> onnx.ModelProto:
+def layer(kind: str, weights: np.ndarray, size: int, **attributes: Any) -> onnx.ModelProto:
     """Return a graph of one INT8 layer on a uint8 image. All scales but the output's are 1: `sums` are integer sums."""
-    channels = weights.shape[1] if kind == "Conv" else weights.shape[1] // size**2
+    channels = weights.shape[1] * attributes.get("group", 1) if kind == "Conv" else weights.shape[1] // size**2
     constants = {
         "one": np.float32(1),
         "zero_point": np.uint8(ZERO_POINT),
@@ -49,6 +50,14 @@ def layer(kind: str, weights: np.ndarray, size: int, **attributes: object) -> on
         nodes, "g", [image], [logits], [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def set_constants(model: onnx.ModelProto, **values: np.ndarray | np.generic) -> None:
+    """Add constants to a graph. They replace constants with the same names."""
+    kept = [each for each in model.graph.initializer if each.name not in values]
+    added = [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend([*kept, *added])
 
 
 def sums(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
@@ -97,13 +106,29 @@ def test_convolution_adds_channels_in_16_bits(channels: int, kernel: int, stride
         assert (exact.reshape(*windows.shape[:3], 4).transpose(0, 3, 1, 2) != expected).any(), "nothing saturated"
 
 
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_groups_add_their_own_channels_in_16_bits(inputs: int):
+    weights, images = extreme(6, inputs, 3, 3), bright(2, 7, 3 * inputs)
+    found = sums(layer("Conv", weights, 7, group=3, strides=[2, 2], pads=[1] * 4), images)
+    expected = [
+        sums(layer("Conv", own_weights, 7, strides=[2, 2], pads=[1] * 4), own_channels)
+        for own_weights, own_channels in zip(np.split(weights, 3), np.split(images, 3, axis=3), strict=True)
+    ]
+    np.testing.assert_array_equal(found, np.concatenate(expected, axis=1))
+
+
+@pytest.mark.parametrize("channels", [1, 6])
+def test_depthwise_convolution_does_not_saturate(channels: int):
+    model = layer("Conv", extreme(channels, 1, 3, 3), 7, group=channels)
+    assert saturated(model) == model
+
+
 @pytest.mark.parametrize("transposed", [0, 1])
 def test_linear_layer_adds_inputs_in_16_bits(transposed: int):
     weights, images = extreme(5, 27), bright(3, 3, 3)
     model = layer("Gemm", weights, 3, transB=1)
     if not transposed:  # the weights are transposed, so the steps are along axis 1
-        (constant,) = [each for each in model.graph.initializer if each.name == "weights"]
-        constant.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(weights.T), "weights"))
+        set_constants(model, weights=np.ascontiguousarray(weights.T))
         (dequantize,) = [node for node in model.graph.node if "w" in node.output]
         dequantize.attribute[0].i = 1
         (gemm,) = [node for node in model.graph.node if node.op_type == "Gemm"]
@@ -128,10 +153,6 @@ def test_float_convolution_does_not_saturate():
     assert saturated(model) == model
 
 
-def grouped() -> onnx.ModelProto:
-    return layer("Conv", extreme(4, 4, 3, 3)[:, :2], 7, group=2)
-
-
 def halved() -> onnx.ModelProto:
     return layer("Gemm", extreme(5, 27), 3, transB=1, alpha=0.5)
 
@@ -142,16 +163,13 @@ def padded() -> onnx.ModelProto:
 
 def signed() -> onnx.ModelProto:
     model = layer("Conv", extreme(4, 2, 3, 3), 7)
-    for constant in model.graph.initializer:
-        if constant.name == "zero_point":
-            constant.CopyFrom(numpy_helper.from_array(np.int8(0), "zero_point"))
+    set_constants(model, zero_point=np.int8(0))
     return model
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (grouped, "saturation of layer with group 2"),
         (halved, "saturation of layer with alpha 0.5"),
         (padded, "saturation of layer with auto_pad"),
         (signed, "saturation of layer with signed activations"),
@@ -175,17 +193,59 @@ def test_rejects_a_file_without_a_graph(tmp_path: Path):
 
 
 @emulated
-@pytest.mark.parametrize(("channels", "kernel"), [(3, 3), (4, 3), (64, 3), (64, 1)])
-def test_simulation_matches_emulated_haswell(tmp_path: Path, channels: int, kernel: int):
-    model = layer("Conv", extreme(16, channels, kernel, kernel), 7, kernel_shape=[kernel] * 2)
-    for constant in model.graph.initializer:
-        if constant.name == "coarse":
-            constant.CopyFrom(numpy_helper.from_array(np.float32(32 * channels * kernel), "coarse"))
-    onnx.save(model, str(tmp_path / "layer.onnx"))
-    images = bright(2, 7, channels)
-    found = emulated_logits(HASWELL, tmp_path / "layer.onnx", images=images)
+@pytest.mark.parametrize(
+    ("weights", "groups"),
+    [
+        ((16, 3, 3, 3), 1),
+        ((16, 4, 3, 3), 1),
+        ((16, 64, 3, 3), 1),
+        ((16, 64, 1, 1), 1),
+        ((16, 4, 3, 3), 2),
+        ((6, 3, 3, 3), 2),
+        ((64, 8, 1, 1), 8),
+        ((8, 1, 3, 3), 4),  # one input and two outputs per group
+    ],
+)
+def test_simulation_matches_emulated_haswell(tmp_path: Path, weights: tuple[int, ...], groups: int):
+    model = scaled(extreme(*weights), groups)
+    found, images = on_haswell(model, tmp_path)
     np.testing.assert_array_equal(SimulatedSession(model).run(images), found)
     assert (found != open_trial(model).run(images)).any(), "nothing saturated"
+
+
+@emulated
+@pytest.mark.parametrize(("operator", "ends"), [("Relu", []), ("Clip", ["low", "high"])])
+def test_fused_activation_matches_emulated_haswell(tmp_path: Path, operator: str, ends: list[str]):
+    model = scaled(extreme(16, 4, 3, 3), 2)
+    set_constants(model, middle=np.uint8(0), low=np.float32(0), high=np.float32(255 * 32 * 4 * 3))
+    model.graph.node.insert(len(model.graph.node) - 2, helper.make_node(operator, ["sums", *ends], ["positive"]))
+    model.graph.node[-2].input[0] = "positive"
+    found, images = on_haswell(model, tmp_path)
+    np.testing.assert_array_equal(SimulatedSession(model).run(images), found)
+    assert (found != open_trial(model).run(images)).any(), "nothing saturated"
+
+
+@emulated
+@pytest.mark.parametrize("channels", [16, 12, 1])  # ONNX Runtime has another kernel for multiples of 16
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_depthwise_convolution_is_exact_on_emulated_haswell(tmp_path: Path, channels: int, kernel: int):
+    model = scaled(extreme(channels, 1, kernel, kernel), channels)
+    found, images = on_haswell(model, tmp_path)
+    np.testing.assert_array_equal(open_trial(model).run(images), found)
+
+
+def scaled(weights: np.ndarray, groups: int) -> onnx.ModelProto:
+    """Return a graph of one convolution with an output step for its range."""
+    model = layer("Conv", weights, 7, kernel_shape=list(weights.shape[2:]), group=groups)
+    set_constants(model, coarse=np.float32(32 * weights.shape[1] * weights.shape[2]))
+    return model
+
+
+def on_haswell(model: onnx.ModelProto, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outputs on an emulated Haswell, and the images."""
+    onnx.save(model, str(folder / "layer.onnx"))
+    images = bright(2, 7, model.graph.input[0].type.tensor_type.shape.dim[3].dim_value)
+    return emulated_logits(HASWELL, folder / "layer.onnx", images=images), images
 
 
 def test_rejects_a_closed_session():
