@@ -74,6 +74,18 @@ def int8_bundle(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -
     return _quantized(fp32_bundle, "lenet-digits-int8", tmp_path_factory, REPOSITORY / "calibration" / "digits.json")
 
 
+@pytest.fixture(scope="session")
+def fp16_bundle(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Return the FP16 bundle made from the FP32 bundle."""
+    from edgecnn.pipeline.quantization.options import QuantizationOptions
+    from edgecnn.pipeline.quantization.quantizing import quantize
+
+    def build(out: Path) -> None:
+        quantize(fp32_bundle, None, out, options=QuantizationOptions(precision="fp16"))
+
+    return open_bundle(build_once(tmp_path_factory, "lenet-digits-fp16", build))
+
+
 @pytest.fixture
 def both_bundles(fp32_bundle: Bundle, int8_bundle: Bundle, tmp_path: Path) -> Path:
     """Return a folder with both bundles of one reference, and a folder that is not a bundle."""

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.files.schema import ADDED
 
-MAJOR, MINOR = 2, 1
+MAJOR, MINOR = 2, 2
 """Version of the format. A reader rejects other major versions, and later minor versions that it cannot parse."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
@@ -94,6 +95,8 @@ class Graph:
         macs: multiply-accumulates of convolutions and matrix products for one image; None if unknown.
         weights: name to type of each weight tensor; empty if all are fp32.
         quantization: quantization of an INT8 graph, else None.
+        float_tensors: weight tensors of an FP16 graph that stay in float32 because of their values, with the reason;
+            None if there are none.
     """
 
     file: str
@@ -101,10 +104,13 @@ class Graph:
     macs: int | None = None
     weights: dict[str, WeightType] = field(default_factory=dict)
     quantization: Quantization | None = None
+    float_tensors: dict[str, str] | None = field(default=None, metadata=ADDED)
 
     def __post_init__(self) -> None:
         if (self.precision == "int8") != (self.quantization is not None):
             raise ValueError(f"precision {self.precision} does not match quantization {self.quantization}")
+        if self.precision != "fp16" and self.float_tensors is not None:
+            raise ValueError(f"precision {self.precision} does not match float_tensors, which only fp16 has")
         if self.macs is not None and self.macs < 0:
             raise ValueError(f"macs must be at least 0, found {self.macs}")
 

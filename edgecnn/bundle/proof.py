@@ -1,8 +1,13 @@
 """`proof.json`: the comparison of a bundle with its reference, made when the bundle was built."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from edgecnn.bundle.manifest import DataReference
+from edgecnn.files.schema import ADDED
+
+Verdict = Literal["passes", "fails", "undecided"]
+Decision = Literal["passed", "repaired", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -30,17 +35,6 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class EngineProof:
-    """One engine's part of the proof; `precision` is the precision of the float operators."""
-
-    engine: str
-    version: str
-    device: str
-    precision: str
-    comparison: Comparison
-
-
-@dataclass(frozen=True)
 class PairedDrop:
     """Drop of top-1 from a first to a second classifier, on the same images.
 
@@ -60,17 +54,103 @@ class PairedDrop:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.drop * 100:+.2f} points [{self.low * 100:+.2f}, {self.high * 100:+.2f}]"
+
+    def against(self, limit: float) -> Verdict:
+        """Compare the interval with the largest allowed drop. It is undecided if the interval contains the limit."""
+        if self.high <= limit:
+            return "passes"
+        return "fails" if self.low > limit else "undecided"
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Answers to the images of one class.
+
+    The class of an image is its target. If the targets are unknown, it is the reference's label, and an answer is lost
+    if it differs.
+
+    Attributes:
+        label: name of the class; with its index if several classes have this name.
+        images: number of images.
+        agreed: number of images with the reference's label.
+        lost: number of images that only the reference classifies correctly.
+        won: number of images that only the bundle classifies correctly.
+    """
+
+    label: str
+    images: int
+    agreed: int
+    lost: int
+    won: int
+
+
+@dataclass(frozen=True)
+class WorstClass:
+    """The class with the strongest evidence of a drop.
+
+    Attributes:
+        label: name of the class.
+        agreed: number of its images with the reference's label.
+        drop: the drop on its images. The interval is wider than 95 %, because this class was chosen among many: with a
+            probability of 95 %, the intervals of all classes contain their drops (Bonferroni).
+    """
+
+    label: str
+    agreed: int
+    drop: PairedDrop
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """Answers per class.
+
+    Attributes:
+        worst: the class whose drop has the largest lower end of its interval; None if no class has a drop.
+        classes: the classes with images, in the order of the logits. In a proof, only those with an answer that
+            differs from the reference's.
+    """
+
+    worst: WorstClass | None
+    classes: tuple[ClassCounts, ...]
+
+    def differing(self) -> "PerClass":
+        """Return a copy without the classes in which every answer agrees."""
+        return replace(self, classes=tuple(each for each in self.classes if each.agreed < each.images))
+
+
+@dataclass(frozen=True)
+class EngineProof:
+    """One engine's part of the proof.
+
+    `precision` is the precision of the float operators. `per_class` is None in bundles of format 2.1 and earlier.
+    """
+
+    engine: str
+    version: str
+    device: str
+    precision: str
+    comparison: Comparison
+    per_class: PerClass | None = field(default=None, metadata=ADDED)
+
 
 @dataclass(frozen=True)
 class GateRecord:
-    """The allowed and the measured drop of an INT8 bundle, on training images that were not used in calibration.
+    """The allowed and the measured drop of a quantized bundle, on training images that calibration did not use.
 
     Attributes:
-        data: the images.
+        data: the images that were used.
         max_drop: largest allowed drop of top-1, as a fraction.
-        certified: whether the gate applies to the upper 95 % limit of the drop instead of the drop itself.
-        before: the drop with every layer in INT8.
+        certified: whether an undecided gate fails.
+        before: the drop with every layer in INT8, or of the FP16 graph.
         after: the drop with the layers in float that the manifest lists.
+        decision: `passed`: the interval of `before` is below the limit. `repaired`: layers were left in float.
+            `undecided`: the interval of `before` contains the limit, and every layer stays in INT8. None in bundles of
+            format 2.1 and earlier, whose gate compared the drop without its interval.
+        images_needed: about how many images would decide whether `after` is below the limit, at the same rates of lost
+            and won answers; None if it is decided, or if more than 1,000,000 images would be needed.
+        per_class: the answers of `after` per class; None in bundles of format 2.1 and earlier.
     """
 
     data: DataReference
@@ -78,6 +158,35 @@ class GateRecord:
     certified: bool
     before: PairedDrop
     after: PairedDrop
+    decision: Decision | None = field(default=None, metadata=ADDED)
+    images_needed: int | None = field(default=None, metadata=ADDED)
+    per_class: PerClass | None = field(default=None, metadata=ADDED)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the interval of `after` contains the limit; false if the gate compared the drop without it."""
+        return self.decision is not None and self.after.against(self.max_drop) == "undecided"
+
+
+@dataclass(frozen=True)
+class FloatTrade:
+    """Gain and cost of one layer in float, compared with the graph that has every layer in INT8.
+
+    Attributes:
+        regained: paired drop of top-1 from the graph with this layer in float to the INT8 graph, on images of the
+            gate; None without a gate.
+        added_ms: additional time of one image in milliseconds, in ONNX Runtime on the CPU of the machine that built the
+            bundle: median of the differences between turns of one round. None if the machine was busy.
+        added_ms_low: lower end of its 95 % interval; None likewise.
+        added_ms_high: upper end; None likewise.
+        added_bytes: additional size of the graph in bytes.
+    """
+
+    regained: PairedDrop | None
+    added_ms: float | None
+    added_ms_low: float | None
+    added_ms_high: float | None
+    added_bytes: int
 
 
 @dataclass(frozen=True)
@@ -93,6 +202,7 @@ class LayerReport:
         clipped: fraction of input values outside the quantized range.
         float_wins: decrease of the logits' root mean square error if only this layer is left in float; negative if
             the error increases, None if not measured.
+        trade: gain and cost of leaving only this layer in float; None if not measured.
     """
 
     layer: str
@@ -102,6 +212,7 @@ class LayerReport:
     input_high: float
     clipped: float
     float_wins: float | None = None
+    trade: FloatTrade | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -115,7 +226,7 @@ class Proof:
         layers: effect of quantization on each layer of an INT8 bundle.
         calibration_images: first 16 hexadecimal digits of the SHA-256 of each calibration image of an INT8 bundle, to
             detect an evaluation on these images.
-        gate: the gate of an INT8 bundle; None if it was not enabled.
+        gate: the gate of a quantized bundle; None if it was not enabled.
     """
 
     reference: str

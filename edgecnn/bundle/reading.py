@@ -21,10 +21,7 @@ def parse_manifest(content: bytes) -> Manifest:
         manifest = schema.parse(Manifest, content)
     except schema.SchemaError as error:
         if minor > MINOR:
-            raise UnsupportedFormat(
-                f"this bundle has format {MAJOR}.{minor}, this edgecnn reads {MAJOR}.{MINOR} ({error}): "
-                f"upgrade edgecnn on this machine"
-            ) from None
+            raise too_new(minor, error) from None
         raise ManifestError(f"manifest.json does not follow the format: {error}") from None
     if not is_name(manifest.name):  # other files are named after it
         raise UnsafePath(f"manifest.json has the name {manifest.name!r}, which is not a valid bundle name")
@@ -33,6 +30,14 @@ def parse_manifest(content: bytes) -> Manifest:
             raise UnsafePath(f"manifest.json names the file {name!r}, which is not a plain name inside the bundle")
     _check_supported(manifest)
     return manifest
+
+
+def too_new(minor: int, error: schema.SchemaError) -> UnsupportedFormat:
+    """Return the error for a file of a later minor version that cannot be parsed."""
+    return UnsupportedFormat(
+        f"this bundle has format {MAJOR}.{minor}, this edgecnn reads {MAJOR}.{MINOR} ({error}): "
+        f"upgrade edgecnn on this machine"
+    )
 
 
 def _check_supported(manifest: Manifest) -> None:

@@ -22,10 +22,10 @@ from edgecnn.bundle.finding import (
     led_to,
     why_not_a_bundle,
 )
-from edgecnn.bundle.manifest import FileEntry, Graph, Manifest
+from edgecnn.bundle.manifest import MINOR, FileEntry, Graph, Manifest
 from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import Proof
-from edgecnn.bundle.reading import parse_manifest
+from edgecnn.bundle.reading import parse_manifest, too_new
 from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.weights import check_weights
 from edgecnn.errors import (
@@ -83,6 +83,8 @@ class Bundle:
         try:
             return schema.parse(Proof, (self.path / PROOF).read_bytes())
         except schema.SchemaError as error:
+            if self.manifest.format.minor > MINOR:
+                raise too_new(self.manifest.format.minor, error) from None
             raise BundleError(f"{self.path / PROOF} does not follow the format: {error}") from None
 
 

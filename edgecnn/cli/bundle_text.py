@@ -1,12 +1,13 @@
-"""Format a new bundle, its layers, and the cost and gain of INT8 as text."""
+"""Format a new bundle, its layers, and the cost and gain of quantization as text."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgecnn.cli.output import columns, counted, number, percent, points
+from edgecnn.cli.output import columns, counted, number, percent, points, worst_class
+from edgecnn.hints import few
 
 if TYPE_CHECKING:
-    from edgecnn.bundle.proof import GateRecord, LayerReport
+    from edgecnn.bundle.proof import FloatTrade, GateRecord, LayerReport
     from edgecnn.bundle.store import Bundle
     from edgecnn.pipeline.quantization.quantizing import Quantized
     from edgecnn.pipeline.quantization.speed_comparison import SpeedComparison
@@ -37,26 +38,31 @@ def bundle_text(bundle: "Bundle") -> str:
             f"agreement {percent(found.agreement)} on {found.images} images, "
             f"largest logit error {number(found.max_error)}"
         )
+        if engine.per_class is not None and engine.per_class.worst is not None:
+            lines.append(f"    {worst_class(engine.per_class, has_targets=found.top1 is not None)}")
     return "\n".join(lines)
 
 
 def quantized_text(quantized: "Quantized", *, analyze: bool) -> str:
     """Return the result of `quantize` as text, with the table of layers if `analyze` is set."""
-    proof, quantization = quantized.bundle.proof(), quantized.bundle.manifest.quantization
-    left = quantization.float_tensors if quantization else {}
+    proof, graph = quantized.bundle.proof(), quantized.bundle.manifest.graph
+    left = graph.quantization.float_tensors if graph.quantization else {}
     lines = [bundle_text(quantized.bundle)]
+    if graph.float_tensors:
+        reasons = [f"{name}: {reason}" for name, reason in graph.float_tensors.items()]
+        lines.append(f"  in float32: {few(reasons, separator='; ')}")
     if analyze:
         lines += ["", layers_text(proof.layers, left), ""]
     if proof.gate is not None:
         gated = [name.removesuffix(".weight") for name, reason in left.items() if reason.startswith("gate")]
-        lines.append(_gate_text(proof.gate, gated))
+        lines += [*_gate_lines(proof.gate, gated), *([] if analyze else _trades(proof.layers))]
     if quantized.seeds:
         lines.append(_seeds_text(quantized.seeds))
     return "\n".join([*lines, _comparison_text(quantized.speed_comparison)])
 
 
 def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) -> str:
-    """Return a table with one line per layer; `left_in_float` comes from the manifest."""
+    """Return a table with one line per layer, and one of the trades; `left_in_float` comes from the manifest."""
     header = ("layer", "weights dB", "input dB", "input", "clipped", "float wins", "")
     rows = [
         (
@@ -70,7 +76,32 @@ def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) 
         )
         for layer in layers
     ]
-    return columns([header, *rows], right=(1, 2, 3, 4, 5), optional=(3,))
+    return "\n".join([columns([header, *rows], right=(1, 2, 3, 4, 5), optional=(3,)), *_trades(layers)])
+
+
+def _trades(layers: "Sequence[LayerReport]") -> list[str]:
+    """Return a title and a table with the measured trades; empty if there are none."""
+    rows = [
+        (
+            layer.layer,
+            "unknown" if trade.regained is None else points(trade.regained).replace(" points", ""),
+            _milliseconds(trade),
+            f"{trade.added_bytes / 1e6:+.3g}",
+        )
+        for layer in layers
+        if (trade := layer.trade) is not None
+    ]
+    if not rows:
+        return []
+    title = "trade of each layer alone in float (points regained, ms and MB added):"
+    return [title, columns([("layer", "points", "ms", "MB"), *rows], right=(1, 2, 3))]
+
+
+def _milliseconds(trade: "FloatTrade") -> str:
+    if trade.added_ms is None or trade.added_ms_low is None or trade.added_ms_high is None:
+        return "machine busy"
+    digits = 3 if abs(trade.added_ms) < 10 else 1
+    return f"{trade.added_ms:+.{digits}f} [{trade.added_ms_low:+.{digits}f}, {trade.added_ms_high:+.{digits}f}]"
 
 
 def _comparison_text(comparison: "SpeedComparison") -> str:
@@ -80,9 +111,10 @@ def _comparison_text(comparison: "SpeedComparison") -> str:
     lines = []
     for each in comparison.engines:
         lines.append(f"  {each.engine}: top-1 drop {points(each.drop)}, agreement {percent(each.agreement)}")
-        if each.fp32_ms and each.int8_ms and each.ratio:
+        if each.fp32_ms and each.quantized_ms and each.ratio:
             lines.append(
-                f"    one image, {counted(comparison.threads, 'thread')}: INT8 {number(each.int8_ms.value)} ms, "
+                f"    one image, {counted(comparison.threads, 'thread')}: "
+                f"{comparison.precision.upper()} {number(each.quantized_ms.value)} ms, "
                 f"FP32 {number(each.fp32_ms.value)} ms, {as_fast(each.ratio)}"
             )
         elif each.failure is not None:
@@ -90,12 +122,18 @@ def _comparison_text(comparison: "SpeedComparison") -> str:
     return "\n".join([*lines, comparison.conclusion])
 
 
-def _gate_text(gate: "GateRecord", left: Sequence[str]) -> str:
-    """Return the drop that the gate measured, and the layers that it left in float."""
+def _gate_lines(gate: "GateRecord", left: Sequence[str]) -> list[str]:
+    """Return the drop that the gate measured, its decision, the layers that it left in float, and the worst class."""
+    from edgecnn.runtime.verification.paired import say_needed
+
     text = f"gate: drop {points(gate.before)} on {gate.before.images} held-out images, {gate.max_drop * 100:g} allowed"
     if left:
-        text += f"; {points(gate.after)} with {', '.join(left)} in float"
-    return text
+        text += f"; {points(gate.after)} on {gate.after.images} with {', '.join(left)} in float"
+    if gate.is_undecided:
+        text += f"; undecided: {say_needed(gate.images_needed)} needed"
+    elif gate.decision is not None:
+        text += f"; {gate.decision}"
+    return [text, *([] if gate.per_class is None else [f"  {worst_class(gate.per_class)}"])]
 
 
 def _seeds_text(results: "Sequence[SeedResult]") -> str:

@@ -64,8 +64,11 @@ def models(as_json: bool) -> None:
 def _text(found: "Inspected") -> str:
     text = _table(found.inspection)
     quantized = found.quantization
-    if quantized is None or not quantized.layers:
+    if quantized is None:
         return text
+    if not quantized.layers:
+        rows = [f"  {name}: {reason}" for name, reason in quantized.float_tensors.items()]
+        return "\n".join([text, "", "tensors that stay in float32:", *rows])
     wins = "`float wins`: gain of leaving the layer in float"
     if all(layer.float_wins is None for layer in quantized.layers):
         wins += ", measured only by quantize --analyze"

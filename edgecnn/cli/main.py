@@ -47,7 +47,7 @@ _HELP = """Deploy a convolutional network from PyTorch to an edge device, with p
     train      images                     -> checkpoint
     evaluate   checkpoint or bundle       -> accuracy, confusion, calibration
     export     checkpoint                 -> FP32 bundle, proven
-    quantize   FP32 bundle                -> INT8 bundle
+    quantize   FP32 bundle                -> INT8 or FP16 bundle
     verify     bundle                     -> comparison with the reference
     sign       bundle, key                -> signature file
     predict    bundle or server, image    -> label

@@ -21,7 +21,7 @@ from edgecnn.progress import Progress, silent
 from edgecnn.runtime.rates import three_digits
 
 if TYPE_CHECKING:
-    from edgecnn.bundle.proof import PairedDrop
+    from edgecnn.bundle.proof import PairedDrop, PerClass
     from edgecnn.runtime.rates import Rate
 
 
@@ -118,9 +118,18 @@ def rate(found: "Rate") -> str:
 
 def points(drop: "PairedDrop | None") -> str:
     """Format a drop of top-1 with its interval, in percentage points."""
-    if drop is None:
-        return "unknown"
-    return f"{drop.drop * 100:+.2f} points [{drop.low * 100:+.2f}, {drop.high * 100:+.2f}]"
+    return "unknown" if drop is None else str(drop)
+
+
+def worst_class(found: "PerClass", *, has_targets: bool = True) -> str:
+    """Return the class with the strongest evidence of a drop, its drop if the targets are known, and its agreement."""
+    worst = found.worst
+    if worst is None:
+        return "no class has a drop"
+    drop = f"drop {points(worst.drop)}, " if has_targets else ""
+    doubt = " (may be chance)" if has_targets and worst.drop.low <= 0 else ""
+    agreement = percent(worst.agreed / worst.drop.images)
+    return f"worst class {worst.label}{doubt}: {drop}agreement {agreement} on {counted(worst.drop.images, 'image')}"
 
 
 def number(value: float | None) -> str:

@@ -15,7 +15,7 @@ _SYNONYMS = {
     "train": ("fit", "finetune"),
     "evaluate": ("test", "score", "accuracy", "validate"),
     "export": ("convert", "import", "onnx"),
-    "quantize": ("compress", "int8"),
+    "quantize": ("compress", "int8", "fp16"),
     "verify": ("check", "compare"),
     "predict": ("infer", "inference", "classify", "run"),
     "benchmark": ("speed", "time", "measure"),

@@ -9,7 +9,7 @@ import click
 
 from edgecnn.cli.completion import complete_source
 from edgecnn.cli.options import PATH, json_option, public_key_option, session_arguments, session_options, strict_option
-from edgecnn.cli.output import columns, emit, number, points, progress_bar, rate, warn
+from edgecnn.cli.output import columns, emit, number, points, progress_bar, rate, warn, worst_class
 from edgecnn.cli.weights import architecture_option, take_weights_options, weights_options
 from edgecnn.errors import UsageError
 
@@ -144,7 +144,10 @@ def _agreement(found: "Agreement", comparison: "Comparison") -> list[str]:
             f"drop {points(found.drop)}: {found.drop.lost} right answers lost, {found.drop.won} won; "
             f"McNemar's exact test p {_probability(found.mcnemar_p)}",
         ]
-    lines += [f"agreement {rate(found.agreement)}", _error(found, comparison)]
+    lines.append(f"agreement {rate(found.agreement)}")
+    if found.per_class is not None:
+        lines.append(worst_class(found.per_class, has_targets=found.top1 is not None))
+    lines.append(_error(found, comparison))
     if found.flips:
         differ = "1 answer differs" if found.flipped == 1 else f"{found.flipped} answers differ"
         lines.append(f"{differ}; with margins, the largest margin of the reference first:")

@@ -24,6 +24,7 @@ from edgecnn.runtime.engines.engine import Session, SessionOptions
 from edgecnn.runtime.engines.registry import get_engine, installed, none_installed
 from edgecnn.runtime.engines.saturation import without_saturation
 from edgecnn.runtime.verification.evaluation import Evaluation
+from edgecnn.runtime.verification.per_class import per_class
 from edgecnn.runtime.verification.replay import compare
 
 PARITY_BATCHES = (1, 3, 8)
@@ -151,15 +152,26 @@ def make_self_test(
     return SelfTest(images, logits, found, tuple(encoded), tolerance_from(logits, found))
 
 
-def make_proof(reference: str, evaluation: Evaluation, expected: np.ndarray, sessions: Mapping[str, Session]) -> Proof:
-    """Compare every engine's logits with the reference's."""
+def make_proof(
+    reference: str,
+    evaluation: Evaluation,
+    expected: np.ndarray,
+    sessions: Mapping[str, Session],
+    *,
+    labels: Sequence[str],
+) -> Proof:
+    """Compare every engine's logits with the reference's, float32 [N, K]. `labels` has K names."""
+    targets = evaluation.targets
     engines = tuple(
         EngineProof(
             engine=name,
             version=session.info.version,
             device=session.info.device,
             precision=session.info.precision,
-            comparison=compare(expected, evaluation.logits[name], evaluation.targets),
+            comparison=compare(expected, evaluation.logits[name], targets),
+            per_class=per_class(
+                expected.argmax(axis=1), evaluation.logits[name].argmax(axis=1), targets=targets, labels=labels
+            ).differing(),
         )
         for name, session in sessions.items()
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgecnn.runtime.profile import Profile, write_profile
 from edgecnn.runtime.rates import Estimate, three_digits
-from edgecnn.tuning.contest import Contestant, Trial
+from edgecnn.tuning.contest import Contestant, Trial, most_accurate
 from edgecnn.tuning.measuring.estimates import as_fast, ratio, why_uncertain
 from edgecnn.tuning.measuring.turn import Settled
 
@@ -45,17 +45,17 @@ class Decision:
 
     Attributes:
         winner: the chosen candidate.
-        fp32: the fastest FP32 finalist; None if there is none.
-        int8: the fastest INT8 finalist; None if there is none.
-        over_fp32: INT8 is this many times as fast as FP32; None without both.
+        accurate: the fastest finalist of the most accurate precision: FP32, if there is one.
+        other: the fastest finalist of the other precisions; None if there is none.
+        ratio: `other` is this many times as fast as `accurate`; None without it.
         over_pytorch: the winner is this many times as fast as the PyTorch reference; None without it.
         doubt: why the ratios are not reported: the machine is busy; None if they are certain.
     """
 
     winner: Contestant
-    fp32: Contestant | None
-    int8: Contestant | None
-    over_fp32: Estimate | None
+    accurate: Contestant
+    other: Contestant | None
+    ratio: Estimate | None
     over_pytorch: Estimate | None
     doubt: str | None
 
@@ -63,47 +63,48 @@ class Decision:
 def decide(finalists: Sequence[Contestant], baseline: Contestant | None, rounds: Settled) -> Decision:
     """Choose the winner among the finalists, best first; `baseline` is the PyTorch reference.
 
-    The fastest wins. INT8 wins only if the interval of its ratio is above 1, because FP32 is more accurate. `rounds`
-    are those in which the finalists took their turns.
+    The fastest of the most accurate precision wins, unless the interval of another one's ratio to it is above 1.
+    `rounds` are those in which the finalists took their turns.
     """
-    winner = finalists[0]
-    fp32 = next((each for each in finalists if not _is_int8(each)), None)
-    int8 = next((each for each in finalists if _is_int8(each)), None)
-    over_fp32 = over_pytorch = None
-    if fp32 is not None and int8 is not None:
-        over_fp32 = ratio(fp32.costs(), int8.costs())
-        winner = int8 if over_fp32.low > 1 else fp32
+    winner = accurate = most_accurate(finalists)
+    other = next((each for each in finalists if each.precision != accurate.precision), None)
+    over_accurate = over_pytorch = None
+    if other is not None:
+        over_accurate = ratio(accurate.costs(), other.costs())
+        winner = other if over_accurate.low > 1 else accurate
     if baseline is not None and baseline.out is None and baseline.turns:
         over_pytorch = ratio(baseline.costs(), winner.costs())
-    doubt = why_uncertain(rounds, (over_fp32, over_pytorch))
-    return Decision(winner, fp32, int8, over_fp32, over_pytorch, doubt)
+    doubt = why_uncertain(rounds, (over_accurate, over_pytorch))
+    return Decision(winner, accurate, other, over_accurate, over_pytorch, doubt)
 
 
 def say(decision: Decision, field: Sequence[Contestant]) -> str:
     """Return a sentence with the best setting, its speed and its drop. `field` are all candidates."""
     winner = decision.winner
-    name = f"{winner.candidate.bundle.manifest.precision.upper()} on {winner.candidate.setting}"
+    name = _named(winner)
     facts = _speeds(decision) if decision.doubt is None else [decision.doubt]
-    if _is_int8(winner):
+    if winner.precision != "fp32":
         facts.append(f"{0.0 - winner.drop:+.2f} points")
-    else:
-        reasons = dict.fromkeys(each.out for each in field if _is_int8(each) and each.out not in (None, "slower"))
-        if reasons and decision.int8 is None:
+    if winner.precision != "int8":
+        int8 = [each for each in field if each.precision == "int8"]
+        reasons = dict.fromkeys(each.out for each in int8 if each.out not in (None, "slower"))
+        if reasons and (decision.other is None or decision.other.precision != "int8"):
             facts.append(f"INT8 was rejected: {'; '.join(map(str, reasons))}")
-        name = f"keep {name}" if any(map(_is_int8, field)) else name
+        if winner is decision.accurate and any(each.precision != winner.precision for each in field):
+            name = f"keep {name}"
     return f"{name}: {'; '.join(facts)}"
 
 
 def _speeds(decision: Decision) -> list[str]:
-    """Return the ratios to FP32, INT8 and PyTorch, or the winner's own figure if there are none."""
-    winner, fp32, int8, over_fp32 = decision.winner, decision.fp32, decision.int8, decision.over_fp32
+    """Return the ratios to the other precision and PyTorch, or the winner's own figure if there are none."""
+    winner, accurate, other = decision.winner, decision.accurate, decision.other
     facts = []
-    if over_fp32 is not None and winner is int8 and fp32 is not None:
-        facts.append(f"{as_fast(over_fp32)} as FP32 on {fp32.candidate.setting}")
+    if decision.ratio is not None and winner is other:
+        facts.append(f"{as_fast(decision.ratio)} as {_named(accurate)}")
     if decision.over_pytorch is not None:
         facts.append(f"{as_fast(decision.over_pytorch)} as PyTorch")
-    if over_fp32 is not None and winner is fp32 and int8 is not None:
-        facts.append(f"INT8 on {int8.candidate.setting} is {as_fast(over_fp32)}")
+    if decision.ratio is not None and other is not None and winner is accurate:
+        facts.append(f"{_named(other)} is {as_fast(decision.ratio)}")
     if facts:
         return facts
     figure = winner.chosen().figure
@@ -111,5 +112,5 @@ def _speeds(decision: Decision) -> list[str]:
     return [f"{three_digits(figure.value)} [{three_digits(figure.low)}, {three_digits(figure.high)}] {unit}"]
 
 
-def _is_int8(contestant: Contestant) -> bool:
-    return contestant.candidate.bundle.manifest.precision == "int8"
+def _named(contestant: Contestant) -> str:
+    return f"{contestant.precision.upper()} on {contestant.candidate.setting}"

@@ -10,6 +10,8 @@ from edgecnn.tuning.measuring.candidate import Candidate
 from edgecnn.tuning.measuring.estimates import Speed, speed
 from edgecnn.tuning.measuring.turn import Turn
 
+_MOST_ACCURATE_FIRST = ("fp32", "fp16", "int8")
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -51,6 +53,11 @@ class Contestant:
         self.turns: list[Turn] = []
         self._earlier: list[Turn] = []
         self._speed: Speed | None = None  # cached: computing it takes a second
+
+    @property
+    def precision(self) -> str:
+        """The precision of the bundle: `fp32`, `fp16` or `int8`."""
+        return self.candidate.bundle.manifest.precision
 
     @property
     def ran(self) -> bool:
@@ -126,3 +133,8 @@ class Contestant:
         found = self.speed() if self.ran else None
         notes = self.candidate.notes
         return Trial(bundle.manifest.name, bundle.digest, self.candidate.setting, self.drop, found, self.out, notes)
+
+
+def most_accurate(contestants: Sequence[Contestant]) -> Contestant:
+    """Return the first candidate of the most accurate precision, among at least one."""
+    return min(contestants, key=lambda contestant: _MOST_ACCURATE_FIRST.index(contestant.precision))

@@ -2,8 +2,9 @@
 
 First, each candidate runs briefly on its own. The fastest ones then take turns, and after each stage the slower half is
 dropped (Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, 2016). The best
-FP32 candidate and the PyTorch reference stay until the end, so that the ratios in the conclusion come from the same
-rounds. Turns and rounds that other work disturbs are measured again, a limited number of times.
+candidate of the most accurate precision and the PyTorch reference stay until the end, so that the ratios in the
+conclusion come from the same rounds. Turns and rounds that other work disturbs are measured again, a limited number of
+times.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from edgecnn.errors import EngineError
 from edgecnn.host.resources import memory_limit
 from edgecnn.progress import Progress
-from edgecnn.tuning.contest import Contestant
+from edgecnn.tuning.contest import Contestant, most_accurate
 from edgecnn.tuning.measuring.candidate import Candidate
 from edgecnn.tuning.measuring.turn import Turn, interleave, is_disturbed, settle
 
@@ -115,16 +116,17 @@ class Halving:
             contestant.note(*took)
 
     def _open(self, stack: contextlib.ExitStack) -> list[Contestant]:
-        """Open the best candidates and the best in FP32, if their self-tests pass and memory suffices."""
+        """Open the best candidates, and the best in FP32 if there is one, if self-tests pass and memory suffices."""
         order = ranked(self._field)
-        wanted, fp32 = order[:_FINALISTS], _best_fp32(order)
-        if fp32 is not None and fp32 not in wanted:
-            wanted.append(fp32)
+        wanted = order[:_FINALISTS]
+        accurate = most_accurate(order) if order else None
+        if accurate is not None and accurate not in wanted:
+            wanted.append(accurate)
         room = _MEMORY_SHARE * (memory_limit() or math.inf)
         running: list[Contestant] = []
         for number, contestant in enumerate(wanted):
             self._progress("opening", number, len(wanted), str(contestant.candidate))
-            if len(running) >= 2 and room <= 0 and contestant is not fp32:
+            if len(running) >= 2 and room <= 0 and contestant is not accurate:
                 contestant.out = "not compared: not enough memory"
                 continue
             candidate = stack.enter_context(contestant.candidate)
@@ -157,14 +159,9 @@ def ranked(contestants: Sequence[Contestant]) -> list[Contestant]:
 
 
 def _better_half(order: list[Contestant]) -> list[Contestant]:
-    """Reject the slower half, except for the first two and the best in FP32. Return the rest."""
-    fp32 = _best_fp32(order)
+    """Reject the slower half, except for the first two and the best of the most accurate precision. Return the rest."""
     for contestant in order[max(2, len(order) // 2) :]:
-        if contestant is not fp32:
+        if contestant is not most_accurate(order):
             contestant.out = "slower"
             contestant.candidate.close()
     return [contestant for contestant in order if contestant.out is None]
-
-
-def _best_fp32(order: Sequence[Contestant]) -> Contestant | None:
-    return next((c for c in order if c.candidate.bundle.manifest.precision == "fp32"), None)

@@ -53,6 +53,7 @@ def test_prints_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, e
         "top-1 98.96% [97.36%, 99.60%], reference 98.70% [97.00%, 99.44%]",
         "drop -0.26 points [-1.46, +0.73]: 0 right answers lost, 1 won; McNemar's exact test p = 1",
         "agreement 99.74% [98.54%, 99.95%]",
+        "no class has a drop",
         "KL divergence",
         "1 answer differs; with margins, the largest margin of the reference first:",
         "test/0/0007.png  0 by ",
@@ -122,6 +123,34 @@ def test_exits_with_3_if_logits_are_not_finite(
     assert "    the logits are not finite\n" in result.out
     assert "a logit is not finite (allowed" in result.out
     assert "  3, not finite" in result.out
+
+
+def test_names_the_class_with_a_fault(
+    edgecnn, committed: Bundle, on_a_device: OnADevice, monkeypatch: pytest.MonkeyPatch
+):
+    from edgecnn.runtime.engines.onnxruntime import OnnxRuntimeSession
+
+    real = OnnxRuntimeSession.run
+
+    def without_threes(self: OnnxRuntimeSession, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        logits = real(self, images, out=out)
+        logits[:, 3] = -100
+        return logits
+
+    monkeypatch.setattr(OnnxRuntimeSession, "run", without_threes)
+    monkeypatch.setenv("COLUMNS", "80")
+    text = compared(edgecnn, committed, on_a_device, "--engine", "onnxruntime", "--json").out
+    found = json.loads(text)["agreement"]["per_class"]
+    assert found["worst"]["label"] == "3"
+    assert found["worst"]["drop"]["low"] > 0.5
+    assert [each["label"] for each in found["classes"]] == [str(digit) for digit in range(10)]
+    assert sum(each["images"] for each in found["classes"]) == 385
+    assert sum(each["lost"] for each in found["classes"] if each["label"] != "3") == 0
+    result = compared(edgecnn, committed, on_a_device, "--engine", "onnxruntime")
+    assert result.code == 3
+    assert "    worst class 3: drop +" in result.out
+    assert f" on {found['worst']['drop']['images']} images" in " ".join(result.out.split())
+    assert max(map(len, result.out.splitlines())) <= 80
 
 
 def test_record_contains_the_statistics(edgecnn, committed: Bundle, on_a_device: OnADevice, tmp_path: Path):

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from edgecnn.bundle.store import Bundle
 from edgecnn.errors import ProofFailed
-from edgecnn.pipeline.proving import check_parity
+from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.proving import check_parity, engine_sessions, make_proof
+from edgecnn.runtime.verification.evaluation import Evaluation
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 NOISE = np.random.default_rng(1).standard_normal((4, 10)).astype(np.float32)
@@ -34,3 +37,19 @@ def test_accepts_logits_that_depend_on_the_image(logits: np.ndarray):
 def test_names_equal_images(count: int):
     with pytest.raises(ProofFailed, match=f"all {count} images of the proof are equal: pass other images"):
         check_parity({}, np.repeat(IMAGES[:1], count, axis=0), NOISE[:count])
+
+
+def test_proof_names_the_class_with_a_fault(committed: Bundle):
+    split = open_source("digits").split("test")
+    expected = np.eye(10, dtype=np.float32)[split.known_targets()]
+    broken = expected.copy()
+    broken[:, 3] = -1
+    with engine_sessions(committed.model) as sessions:
+        evaluation = Evaluation(split, dict.fromkeys(sessions, broken))
+        proof = make_proof("digits", evaluation, expected, sessions, labels=committed.manifest.labels)
+    for engine in proof.engines:
+        assert engine.per_class is not None
+        assert engine.per_class.worst is not None
+        assert engine.per_class.worst.label == "3"
+        assert engine.per_class.worst.drop.drop == 1
+        assert [each.label for each in engine.per_class.classes] == ["3"]  # in the others, every answer agrees

@@ -32,3 +32,21 @@ def subtract_batch_mean(model: Path) -> bytes:
         ]
     )
     return bytes(graph.SerializeToString())
+
+
+def with_large_channel(lenet: Path, factor: float = 1000.0) -> onnx.ModelProto:
+    """Return LeNet with one channel scaled by a factor, and its weights in `conv2` by the inverse.
+
+    The logits stay the same in float. In INT8 the channel takes the range of all others.
+    """
+    model = onnx.load(lenet)
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor).copy()
+        if tensor.name in ("conv1.weight", "conv1.bias"):
+            values[2] *= factor
+        elif tensor.name == "conv2.weight":
+            values[:, 2] /= factor
+        else:
+            continue
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return model

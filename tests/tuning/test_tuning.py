@@ -192,6 +192,31 @@ def test_keeps_fp32_if_int8_is_slower(fp32_bundle: Bundle, int8_bundle: Bundle):
     )
 
 
+def test_keeps_fp32_if_fp16_is_as_fast(fp32_bundle: Bundle, fp16_bundle: Bundle, int8_bundle: Bundle):
+    fp16, fp32, int8 = raced(fp16_bundle, 5), raced(fp32_bundle, 5), raced(int8_bundle, 8)
+    assert conclusion(fp16, fp32, int8) == (
+        "keep FP32 on engine, 1 thread: FP16 on engine, 1 thread is 1.000 × [1.000, 1.000] as fast"
+    )
+
+
+def test_compares_int8_with_fp16(fp16_bundle: Bundle, int8_bundle: Bundle):
+    fp16, int8 = raced(fp16_bundle, 5), raced(int8_bundle, 2)
+    assert conclusion(int8, fp16) == (
+        "INT8 on engine, 1 thread: 2.5 × [2.5, 2.5] as fast as FP16 on engine, 1 thread; +0.00 points"
+    )
+    assert conclusion(raced(fp16_bundle, 5), raced(int8_bundle, 8)) == (
+        "keep FP16 on engine, 1 thread: INT8 on engine, 1 thread is 0.62 × [0.62, 0.62] as fast; +0.00 points"
+    )
+
+
+def test_says_why_int8_was_rejected_beside_fp16(fp32_bundle: Bundle, fp16_bundle: Bundle, int8_bundle: Bundle):
+    int8, fp32, fp16 = contestant("int8", int8_bundle, 2), raced(fp32_bundle, 5), raced(fp16_bundle, 6)
+    int8.judge(0.31, 0.1)
+    assert conclusion(fp32, fp16, field=[int8, fp32, fp16]).endswith(
+        "as fast; INT8 was rejected: drop of 0.31 points, 0.1 allowed"
+    )
+
+
 def varying(bundle: Bundle, low_ms: float, high_ms: float) -> Contestant:
     """Return a candidate with two times by turns."""
     found = contestant("x", bundle, low_ms)

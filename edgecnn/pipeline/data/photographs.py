@@ -10,6 +10,9 @@ from edgecnn.hints import install_command
 from edgecnn.pipeline.data.images import ArrayImages
 from edgecnn.pipeline.data.source import Split
 
+PHOTOGRAPHS = "photographs"
+"""Name of the source in records."""
+
 COUNT = 40
 SIDE = 288
 """Height and width of a crop, in pixels: larger than 256, so that ImageNet's resizing takes effect."""
@@ -31,4 +34,4 @@ def photographs() -> Split:
         crop = picture[top : top + SIDE, left : left + SIDE]
         # Rotate and mirror the crops, because the logits must differ between the images of a proof.
         crops.append(np.rot90(crop if index % 4 < 2 else crop[:, ::-1], k=int(random.integers(4))))
-    return Split("photographs", "test", ArrayImages(np.stack(crops)), None)
+    return Split(PHOTOGRAPHS, "test", ArrayImages(np.stack(crops)), None)

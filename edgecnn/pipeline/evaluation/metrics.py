@@ -1,12 +1,12 @@
 """Metrics of a classifier: accuracy with confidence interval, confusion matrix, calibration."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgecnn.prediction import softmax
 from edgecnn.runtime.rates import Rate, rate
+from edgecnn.runtime.verification.per_class import distinct
 
 BINS = 15
 """Number of bins of the calibration error, as in the paper."""
@@ -72,15 +72,11 @@ def measure(logits: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) ->
         loss=float(-np.log(np.maximum(own, np.finfo(np.float64).tiny)).mean()),
         calibration_error=sum(gaps) / len(right),
         bins=bins,
-        per_class={name: rate(int(confusion[i, i]), int(confusion[i].sum())) for i, name in enumerate(_names(labels))},
+        per_class={
+            name: rate(int(confusion[i, i]), int(confusion[i].sum())) for i, name in enumerate(distinct(labels))
+        },
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
     )
-
-
-def _names(labels: tuple[str, ...]) -> list[str]:
-    """Return the class names, with their index where a name occurs twice, as in ImageNet."""
-    counts = Counter(labels)
-    return [label if counts[label] == 1 else f"{label} ({index})" for index, label in enumerate(labels)]
 
 
 def _among_five(logits: np.ndarray, targets: np.ndarray) -> int:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from edgecnn.runtime.rates import Estimate
 from edgecnn.tuning.measuring.benchmark import Benchmark, Measured
 
-_COLOURS = {"fp32": "#4c8cbf", "int8": "#d98032", "pytorch": "#888888"}
+_COLOURS = {"fp32": "#4c8cbf", "fp16": "#3f9c8f", "int8": "#d98032", "pytorch": "#888888"}
 
 
 def draw(benchmark: Benchmark) -> bytes:

@@ -60,7 +60,7 @@ def verify(
 
     Raises:
         UsageError: `reference` is a bundle, `architecture` or `weights` is given without a weights file, or
-            `simulate` is combined with engine options or an FP32 bundle. See also
+            `simulate` is combined with engine options or a bundle without INT8. See also
             `runtime.verification.verify.verify`.
         SourceError: the data is unknown or has other classes, or an image cannot be decoded.
         CheckpointError: the checkpoint or the weights file cannot be read.
@@ -104,7 +104,8 @@ def _simulation(bundle: Bundle, engine: str, options: SessionOptions | None) -> 
     if engine != "auto" or options not in (None, SessionOptions()):
         raise UsageError("--simulate does not use an engine: remove the engine options")
     if bundle.manifest.quantization is None:
-        raise UsageError(f"{bundle.path} is FP32: --simulate predicts how INT8 sums saturate")
+        precision = bundle.manifest.precision.upper()
+        raise UsageError(f"{bundle.path} is {precision}: --simulate predicts how INT8 sums saturate")
     from edgecnn.pipeline.quantization.simulation import simulate
 
     return simulate(bundle.model)

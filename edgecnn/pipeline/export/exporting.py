@@ -101,7 +101,8 @@ def export(
             classes=len(reference.labels),
             progress=progress,
         )
-        proof = make_proof(f"pytorch {torch_session.info.version}", evaluation, evaluation.logits["pytorch"], sessions)
+        name, expected = f"pytorch {torch_session.info.version}", evaluation.logits["pytorch"]
+        proof = make_proof(name, evaluation, expected, sessions, labels=reference.labels)
     _warn_at_chance(proof, classes=len(reference.labels))
     manifest = _manifest(reference, out.name, graph, shape=shape, command=command)
     return create_bundle(out, manifest=manifest, model=model, self_test=self_test, proof=proof, force=force)

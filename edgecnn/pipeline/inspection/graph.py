@@ -67,9 +67,10 @@ class _GraphWalk:
     def node(self, node: onnx.NodeProto) -> Layer | None:
         """Process one node. Return its layer, or None if the node is not a layer."""
         output = node.output[0]
-        if node.op_type == _DEQUANTIZE and node.input[0] in self._constants:
-            self._constants[output] = self._constants[node.input[0]]  # weights, stored as integers
-            self._dequantized.add(output)
+        if node.op_type in (_DEQUANTIZE, "Cast") and node.input[0] in self._constants:
+            self._constants[output] = self._constants[node.input[0]]  # weights, stored as integers or in float16
+            if node.op_type == _DEQUANTIZE:
+                self._dequantized.add(output)
             return None
         data = [name for name in node.input if name in self._fields]
         field = self._behind(node, widest(self._fields[name] for name in data))

@@ -14,7 +14,7 @@ from edgecnn.pipeline.inspection.layers import Inspection
 
 @dataclass(frozen=True)
 class QuantizedLayers:
-    """The layers of an INT8 bundle, worst first, and its float tensors, each with the reason."""
+    """The layers of an INT8 bundle, worst first, and the float tensors of an INT8 or FP16 bundle, with the reason."""
 
     layers: tuple[LayerReport, ...]
     float_tensors: dict[str, str]
@@ -22,7 +22,7 @@ class QuantizedLayers:
 
 @dataclass(frozen=True)
 class Inspected:
-    """The result of an inspection. Only an INT8 bundle has `quantization`."""
+    """The result of an inspection. INT8 bundles have `quantization`, and FP16 bundles with float tensors."""
 
     inspection: Inspection
     quantization: QuantizedLayers | None = None
@@ -81,10 +81,9 @@ def inspect(subject: str, *, image_size: int | None = None, stem: Stem | None = 
     from edgecnn.pipeline.inspection.graph import inspect_bundle
 
     bundle = open_bundle(path)
-    quantization = bundle.manifest.quantization
-    if quantization is None:
-        return Inspected(inspect_bundle(bundle))
-    quantized = QuantizedLayers(_worst_first(bundle.proof().layers), quantization.float_tensors)
+    graph = bundle.manifest.graph
+    left = graph.float_tensors if graph.quantization is None else graph.quantization.float_tensors
+    quantized = None if left is None else QuantizedLayers(_worst_first(bundle.proof().layers), left)
     return Inspected(inspect_bundle(bundle), quantized)
 
 

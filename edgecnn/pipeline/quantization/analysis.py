@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 
 from edgecnn.bundle.proof import LayerReport
+from edgecnn.pipeline.canonical.nodes import module_of
 from edgecnn.pipeline.quantization.histogram import Histogram
-from edgecnn.pipeline.quantization.placement import Placement, module_of, place
+from edgecnn.pipeline.quantization.placement import Placement, place
 from edgecnn.pipeline.quantization.plan import ActivationQuantization, QuantizationPlan
 from edgecnn.pipeline.quantization.rewriting import rewrite
 from edgecnn.pipeline.quantization.trial import trial_logits

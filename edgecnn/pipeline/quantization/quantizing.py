@@ -1,4 +1,4 @@
-"""`edgecnn quantize`: quantize a proven FP32 bundle to a proven INT8 bundle."""
+"""`edgecnn quantize`: make a proven INT8 or FP16 bundle from a proven FP32 bundle."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -18,35 +18,37 @@ from edgecnn.bundle.manifest import (
     utc_now,
 )
 from edgecnn.bundle.names import check_name
-from edgecnn.bundle.proof import GateRecord
+from edgecnn.bundle.proof import LayerReport, Proof
+from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, UsageError
-from edgecnn.pipeline.data.matching import match_classes, match_or_drop_classes
 from edgecnn.pipeline.data.source import DataSource, LazyPixels, Split
 from edgecnn.pipeline.proving import engine_sessions, make_proof, make_self_test, temporary_graph
-from edgecnn.pipeline.quantization.building import Built, build
-from edgecnn.pipeline.quantization.calibration_config import CalibrationImages, held_out, short_digests
+from edgecnn.pipeline.quantization.building import build
+from edgecnn.pipeline.quantization.calibration_config import CalibrationImages, short_digests
 from edgecnn.pipeline.quantization.checks import (
     agreement_warnings,
     check_overlap,
+    gate_warnings,
     machine_warnings,
     saturation_warnings,
 )
-from edgecnn.pipeline.quantization.gate import Gate
+from edgecnn.pipeline.quantization.gate import Gate, GateResult, judge_fp16
+from edgecnn.pipeline.quantization.half import halve
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.speed_comparison import SpeedComparison, compare_bundles
+from edgecnn.pipeline.quantization.splits import NO_GATE, gate_record, open_gate, proof_split
 from edgecnn.pipeline.quantization.spread import SeedResult, spread_over_seeds
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.verification.evaluation import evaluate
+from edgecnn.runtime.verification.evaluation import Evaluation, evaluate
 
-_NO_GATE = 100.0  # points: no limit
 _UNGATED = "calibration uses all training images, so no images remain for the gate: lower --count, or pass --gate-data"
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """The INT8 bundle, its warnings, its speed comparison on this machine, and the spread over seeds if measured."""
+    """The new bundle, its warnings, its speed comparison on this machine, and the spread over seeds if measured."""
 
     bundle: Bundle
     warnings: tuple[str, ...]
@@ -56,7 +58,7 @@ class Quantized:
 
 def quantize(
     parent: Bundle,
-    calibration: CalibrationImages,
+    calibration: CalibrationImages | None,
     out: Path,
     *,
     data: DataSource | None = None,
@@ -69,87 +71,70 @@ def quantize(
     strict: bool = False,
     progress: Progress = silent,
 ) -> Quantized:
-    """Quantize an FP32 bundle and measure the result on every installed engine.
+    """Quantize an FP32 bundle to INT8 or FP16, and measure the result on every installed engine.
 
     Args:
         parent: the FP32 bundle.
-        calibration: training images that determine the scales.
+        calibration: training images that determine the scales of an INT8 bundle. FP16 has no scales: None is allowed,
+            and only the source of these images is used.
         out: the new bundle's folder. Its name is the bundle's name.
-        data: source of the test split for the proof. The default is the calibration's source.
-        gate_data: source of the training split for the gate. The default is the calibration's source.
+        data: source of the test split for the proof. The default is the calibration's source, or without calibration
+            the source of the parent's proof.
+        gate_data: source of the training split for the gate. The default is the calibration's source. Without both,
+            an FP16 bundle has no gate.
         options: quantization options.
-        analyze: try every layer in float, and record the gain in the proof.
-        seeds: measure the spread over this number of choices of calibration images.
+        analyze: try every layer in float, and record gain and cost in the proof. INT8 only.
+        seeds: measure the spread over this number of choices of calibration images. INT8 only.
         command: command line to record in the manifest.
         force: replace an existing bundle.
         strict: turn warnings into errors. No bundle is written then.
         progress: called at each stage.
 
     Raises:
-        UsageError: `parent` is not FP32, or `out` already exists or is not a valid bundle name.
+        UsageError: `parent` is not FP32, `out` already exists or is not a valid bundle name, images are missing for
+            INT8, or an argument does not apply to FP16.
         TestSplitRefused: the calibration images are test images.
         SourceError: images are missing, or have other classes.
         ProofFailed: the gate fails, the self-test is not decisive because of large errors, or `strict` is given and
             there is a warning.
     """
     options = options or QuantizationOptions()
+    options.check_arguments(calibrated=calibration is not None, analyze=analyze, seeds=seeds)
     check_name(out.name)
     check_new_bundle(out, force=force)
-    source, manifest = data or calibration.source, parent.manifest
     _check_parent(parent)
-    test = source.split("test")
-    if data is None:
-        consequence = "the proof has no accuracy; pass labelled images with --data"
-        test = match_or_drop_classes(test, source.labels, manifest.labels, str(parent.path), consequence=consequence)
+    test = proof_split(parent, data, calibration, strict=strict)
+    calibrated = calibration if options.precision == "int8" else None
+    overlap = () if calibrated is None else check_overlap(calibrated.chosen, test)
+    gate = open_gate(parent, calibration, gate_data, options)
+    is_ungated = calibrated is not None and gate is None and options.max_drop < NO_GATE
+    model, limit = onnx.load(str(parent.model)), None if gate is None else gate[0]
+    if calibrated is None:
+        made = _fp16(parent, model, limit)
     else:
-        test = match_classes(test, source.labels, manifest.labels, str(parent.path))
-    overlap = check_overlap(calibration.chosen, test)
-    gate = _gate(parent, calibration, gate_data, options)
-    built = build(
-        onnx.load(str(parent.model)),
-        LazyPixels(calibration.chosen, manifest.preprocessing),
-        options=options,
-        gate=None if gate is None else gate[0],
-        analyze=analyze,
-        progress=progress,
+        made = _int8(parent, model, calibrated, limit, options=options, analyze=analyze, progress=progress)
+    content = made.model.SerializeToString()
+    proven = _prove(parent, made, content, test, full_range=options.full_range, progress=progress)
+    proof = dataclasses.replace(
+        proven.proof,
+        layers=made.layers,
+        calibration_images=() if calibrated is None else short_digests(calibrated.chosen),
+        gate=None
+        if gate is None or made.gate is None
+        else gate_record(made.gate, *gate, labels=parent.manifest.labels),
     )
-    content = built.model.SerializeToString()
-    self_test = parent.self_test()
-    with (
-        temporary_graph(content) as path,
-        engine_sessions(path, full_range=options.full_range) as sessions,
-        engine_sessions(parent.model) as references,
-    ):
-        name, fp32 = next(iter(references.items()))
-        compared = {**sessions, "reference": fp32}
-        evaluation = evaluate(compared, test, manifest.preprocessing, classes=len(manifest.labels), progress=progress)
-        intact = evaluation.images
-        assert isinstance(intact, Split)
-        # The parent matches PyTorch within 1e-4 of the spread, as its own proof shows.
-        reference = f"fp32 bundle {parent.digest} on {name}"
-        proof = dataclasses.replace(
-            make_proof(reference, evaluation, evaluation.logits["reference"], sessions),
-            layers=built.layers,
-            calibration_images=short_digests(calibration.chosen),
-            gate=None if gate is None else _gate_record(built, *gate),
-        )
-        self_test = make_self_test(sessions, self_test.images, self_test.logits, self_test.encoded)
-        preprocessing, full_range = manifest.preprocessing, options.full_range
-        warnings = (
-            *agreement_warnings(proof),
-            *machine_warnings(self_test, sessions, preprocessing=preprocessing, full_range=full_range),
-            *(saturation_warnings(built.model, self_test, preprocessing=preprocessing) if full_range else ()),
-            *overlap,
-            *(() if gate is not None or options.max_drop >= _NO_GATE else (_UNGATED,)),
-        )
+    warnings = (*proven.warnings, *gate_warnings(proof.gate), *overlap, *((_UNGATED,) if is_ungated else ()))
     if strict and warnings:
         raise ProofFailed(f"{warnings[0]}; no bundle was written (--strict)")
-    sealed = _manifest(parent, out.name, calibration=calibration, options=options, built=built, command=command)
-    bundle = create_bundle(out, manifest=sealed, model=content, self_test=self_test, proof=proof, force=force)
+    record = None if calibrated is None else _calibration_record(parent, calibrated, options)
+    manifest = _manifest(parent, out.name, made, calibration=record, command=command)
+    bundle = create_bundle(out, manifest=manifest, model=content, self_test=proven.self_test, proof=proof, force=force)
     spread = None
-    if seeds is not None:
-        spread = spread_over_seeds(parent, calibration, seeds, test=intact, options=options, progress=progress)
-    return Quantized(bundle, warnings, compare_bundles(parent, bundle, evaluation, progress=progress), spread)
+    if seeds is not None and calibrated is not None:
+        intact = proven.evaluation.images
+        assert isinstance(intact, Split)
+        spread = spread_over_seeds(parent, calibrated, seeds, test=intact, options=options, progress=progress)
+    return Quantized(bundle, warnings, compare_bundles(parent, bundle, proven.evaluation, progress=progress), spread)
 
 
 def _check_parent(parent: Bundle) -> None:
@@ -158,61 +143,98 @@ def _check_parent(parent: Bundle) -> None:
         raise UsageError(f"{parent.path} is already {parent.manifest.precision}: quantize its FP32 parent")
 
 
-def _gate(
-    parent: Bundle, calibration: CalibrationImages, data: DataSource | None, options: QuantizationOptions
-) -> tuple[Gate, Split] | None:
-    """Choose the images of the gate; None if the drop is unlimited, or no training images remain."""
-    if options.max_drop >= _NO_GATE:
-        return None
-    source = data or calibration.source
-    split = held_out(source.split("train"), calibration.chosen, options.gate_count, calibration.seed)
-    if not len(split):
-        return None
-    split = match_or_drop_classes(
-        split,
-        source.labels,
-        parent.manifest.labels,
-        str(parent.path),
-        consequence="the gate compares labels with the FP32 bundle's instead",
-    )
-    gate = Gate(
-        LazyPixels(split, parent.manifest.preprocessing), split.targets, options.max_drop / 100, options.certify
-    )
-    gate.check()
-    return gate, split
+@dataclass(frozen=True)
+class _Made:
+    """A new graph, its entry in the manifest, the result of its gate, and its layer reports."""
+
+    model: onnx.ModelProto
+    entry: Graph
+    gate: GateResult | None
+    layers: tuple[LayerReport, ...] = ()
 
 
-def _gate_record(built: Built, gate: Gate, split: Split) -> GateRecord | None:
-    if built.gated is None:
-        return None
-    return GateRecord(split.reference(), gate.max_drop, gate.certify, built.gated.before, built.gated.after)
+def _int8(
+    parent: Bundle,
+    model: onnx.ModelProto,
+    calibration: CalibrationImages,
+    gate: Gate | None,
+    *,
+    options: QuantizationOptions,
+    analyze: bool,
+    progress: Progress,
+) -> _Made:
+    manifest = parent.manifest
+    pixels = LazyPixels(calibration.chosen, manifest.preprocessing)
+    built = build(model, pixels, options=options, gate=gate, analyze=analyze, progress=progress)
+    stored = Quantization("int8" if options.symmetric else "uint8", options.weight_limit, built.placement.float_tensors)
+    # Quantization does not change the MACs.
+    return _Made(built.model, Graph(MODEL, "int8", manifest.macs, built.weights, stored), built.gated, built.layers)
+
+
+def _fp16(parent: Bundle, model: onnx.ModelProto, gate: Gate | None) -> _Made:
+    halved = halve(model, parent.self_test().images)
+    entry = Graph(MODEL, "fp16", parent.manifest.macs, halved.weights, float_tensors=halved.float_tensors or None)
+    return _Made(halved.model, entry, None if gate is None else judge_fp16(gate, model, halved.model))
+
+
+@dataclass(frozen=True)
+class _Proven:
+    """The proof of a new graph, its self-test, the evaluation of both, and warnings."""
+
+    proof: Proof
+    self_test: SelfTest
+    evaluation: Evaluation
+    warnings: tuple[str, ...]
+
+
+def _prove(
+    parent: Bundle, made: _Made, content: bytes, test: Split, *, full_range: bool, progress: Progress
+) -> _Proven:
+    """Compare a new graph, serialized as `content`, with its parent on every installed engine."""
+    manifest, self_test = parent.manifest, parent.self_test()
+    precision, preprocessing = made.entry.precision, manifest.preprocessing
+    with (
+        temporary_graph(content) as path,
+        engine_sessions(path, full_range=full_range) as sessions,
+        engine_sessions(parent.model) as references,
+    ):
+        name, fp32 = next(iter(references.items()))
+        compared = {**sessions, "reference": fp32}
+        evaluation = evaluate(compared, test, preprocessing, classes=len(manifest.labels), progress=progress)
+        # The parent matches PyTorch within 1e-4 of the spread, as its own proof shows.
+        reference = f"fp32 bundle {parent.digest} on {name}"
+        expected = evaluation.logits["reference"]
+        proof = make_proof(reference, evaluation, expected, sessions, labels=manifest.labels)
+        self_test = make_self_test(sessions, self_test.images, self_test.logits, self_test.encoded)
+        warnings = (
+            *agreement_warnings(proof, precision),
+            *machine_warnings(self_test, sessions, precision, preprocessing=preprocessing, full_range=full_range),
+            *(saturation_warnings(made.model, self_test, preprocessing=preprocessing) if full_range else ()),
+        )
+    return _Proven(proof, self_test, evaluation, warnings)
+
+
+def _calibration_record(
+    parent: Bundle, calibration: CalibrationImages, options: QuantizationOptions
+) -> CalibrationRecord:
+    images = calibration.chosen.reference()
+    return CalibrationRecord(parent.digest, options.method, images, calibration.seed, options.rounding)
 
 
 def _manifest(
-    parent: Bundle,
-    name: str,
-    *,
-    calibration: CalibrationImages,
-    options: QuantizationOptions,
-    built: Built,
-    command: str,
+    parent: Bundle, name: str, made: _Made, *, calibration: CalibrationRecord | None, command: str
 ) -> Manifest:
-    record = CalibrationRecord(
-        parent.digest, options.method, calibration.chosen.reference(), calibration.seed, options.rounding
-    )
-    graph = Graph(
-        MODEL,
-        "int8",
-        parent.manifest.macs,  # quantization does not change the MACs
-        built.weights,
-        Quantization("int8" if options.symmetric else "uint8", options.weight_limit, built.placement.float_tensors),
-    )
     return dataclasses.replace(
         parent.manifest,
         format=Format(MAJOR, MINOR),
         name=name,
-        graphs=(graph,),
+        graphs=(made.entry,),
         provenance=dataclasses.replace(
-            parent.manifest.provenance, created=utc_now(), command=command, versions=versions(), calibration=record
+            parent.manifest.provenance,
+            created=utc_now(),
+            command=command,
+            versions=versions(),
+            opset=next(each.version for each in made.model.opset_import if not each.domain),
+            calibration=calibration,
         ),
     )

@@ -1,4 +1,4 @@
-"""Compares an INT8 bundle with its FP32 parent: its drop, and its speed and size on this machine."""
+"""Compares a quantized bundle with its FP32 parent: its drop, and its speed and size on this machine."""
 
 import contextlib
 import dataclasses
@@ -25,15 +25,15 @@ _WARM_UP_S = 1.0
 
 @dataclass(frozen=True)
 class EngineComparison:
-    """FP32 and INT8 on one engine. The times are None if the machine was busy, or the engine failed.
+    """Both bundles on one engine. The times are None if the machine was busy, or the engine failed.
 
     Attributes:
         engine: name of the engine.
         drop: paired drop from the reference; None if the targets are unknown.
         agreement: agreement with the reference.
         fp32_ms: median time of one image.
-        int8_ms: the same for INT8.
-        ratio: INT8 is this many times as fast as FP32.
+        quantized_ms: the same for the quantized bundle.
+        ratio: the quantized bundle is this many times as fast as FP32.
         failure: why a bundle did not run; None if both ran.
     """
 
@@ -41,29 +41,32 @@ class EngineComparison:
     drop: PairedDrop | None
     agreement: float
     fp32_ms: Estimate | None = None
-    int8_ms: Estimate | None = None
+    quantized_ms: Estimate | None = None
     ratio: Estimate | None = None
     failure: str | None = None
 
 
 @dataclass(frozen=True)
 class SpeedComparison:
-    """The costs and gains of INT8 on each engine and in bundle size.
+    """The costs and gains of quantization on each engine and in bundle size.
 
     Attributes:
+        precision: precision of the quantized bundle, `int8` or `fp16`.
         engines: the comparison on each engine.
         threads: threads of one run. A run has one image.
         fp32_bytes: size of the FP32 bundle.
-        int8_bytes: size of the INT8 bundle.
-        ratio: INT8 on its fastest engine is this many times as fast as FP32 on its fastest engine; None if unknown.
+        quantized_bytes: size of the quantized bundle.
+        ratio: the quantized bundle on its fastest engine is this many times as fast as FP32 on its fastest engine; None
+            if unknown.
         is_busy: whether other work on this machine prevented the comparison of speeds.
         conclusion: the result in one sentence.
     """
 
+    precision: str
     engines: tuple[EngineComparison, ...]
     threads: int
     fp32_bytes: int
-    int8_bytes: int
+    quantized_bytes: int
     ratio: Estimate | None
     is_busy: bool
     conclusion: str
@@ -72,9 +75,9 @@ class SpeedComparison:
 def compare_bundles(
     parent: Bundle, bundle: Bundle, evaluation: Evaluation, *, progress: Progress = silent
 ) -> SpeedComparison:
-    """Compare an INT8 bundle with its FP32 parent on every engine, with one image per run and on all usable cores.
+    """Compare a bundle with its FP32 parent on every engine, with one image per run and on all usable cores.
 
-    `evaluation` contains the logits of the INT8 bundle on each engine, and of `reference`. Each candidate runs in a
+    `evaluation` contains the logits of the bundle on each engine, and of `reference`. Each candidate runs in a
     separate process, as in `tune`.
     """
     engines, threads = compare_answers(evaluation), usable_cores()
@@ -87,8 +90,9 @@ def compare_bundles(
 
         pairs = [(opened(parent, each.engine), opened(bundle, each.engine)) for each in engines]
         sizes = parent.size_bytes, bundle.size_bytes
-        found = compare_speeds(engines, pairs, threads=threads, sizes=sizes, progress=progress)
-        failures = [fp32.failure or int8.failure for fp32, int8 in pairs]
+        precision = bundle.manifest.precision
+        found = compare_speeds(engines, pairs, precision=precision, threads=threads, sizes=sizes, progress=progress)
+        failures = [fp32.failure or quantized.failure for fp32, quantized in pairs]
     compared = zip(found.engines, failures, strict=True)
     return dataclasses.replace(
         found, engines=tuple(dataclasses.replace(each, failure=failure) for each, failure in compared)
@@ -113,14 +117,15 @@ def compare_speeds(
     engines: Sequence[EngineComparison],
     pairs: Sequence[tuple[Runner, Runner]],
     *,
+    precision: str,
     threads: int,
     sizes: tuple[int, int],
     progress: Progress = silent,
 ) -> SpeedComparison:
-    """Time the FP32 and the INT8 candidate of each engine, all in turns, and draw the conclusion.
+    """Time the FP32 and the quantized candidate of each engine, all in turns, and draw the conclusion.
 
     If the machine is busy, nothing is reported about speeds: if too few rounds are undisturbed, or the interval of a
-    ratio is too wide. See `settle` and `why_uncertain`. `sizes` are those of the FP32 and the INT8 bundle in bytes.
+    ratio is too wide. See `settle` and `why_uncertain`. `sizes` has the bytes of both bundles, FP32 first.
     """
     runners = [runner for pair in pairs for runner in pair]
     turns = interleave(
@@ -129,33 +134,34 @@ def compare_speeds(
     rounds = settle(turns, _ROUNDS)
     complete = max(map(len, rounds.turns))
     timed = {
-        each.engine: (fp32, int8)
-        for each, fp32, int8 in zip(engines, rounds.turns[::2], rounds.turns[1::2], strict=True)
-        if len(fp32) == len(int8) == complete > 0
+        each.engine: (fp32, quantized)
+        for each, fp32, quantized in zip(engines, rounds.turns[::2], rounds.turns[1::2], strict=True)
+        if len(fp32) == len(quantized) == complete > 0
     }
-    size = f"INT8 is {sizes[1] / sizes[0]:.2f} × as large as FP32"
+    size = f"{precision.upper()} is {sizes[1] / sizes[0]:.2f} × as large as FP32"
+    untimed = SpeedComparison(precision, tuple(engines), threads, *sizes, ratio=None, is_busy=False, conclusion="")
     if not timed:
-        text = f"no speed comparison: no engine ran both bundles; {size}"
-        return SpeedComparison(tuple(engines), threads, *sizes, ratio=None, is_busy=False, conclusion=text)
+        return dataclasses.replace(untimed, conclusion=f"no speed comparison: no engine ran both bundles; {size}")
     compared = tuple(_with_times(each, *timed[each.engine]) if each.engine in timed else each for each in engines)
-    fp32, int8 = (min(timed, key=lambda name: median(medians_ms(timed[name][which]))) for which in (0, 1))
-    overall = ratio(medians_ms(timed[fp32][0]), medians_ms(timed[int8][1]))
+    fp32, quantized = (min(timed, key=lambda name: median(medians_ms(timed[name][which]))) for which in (0, 1))
+    overall = ratio(medians_ms(timed[fp32][0]), medians_ms(timed[quantized][1]))
     doubt = why_uncertain(rounds, (overall, *(each.ratio for each in compared)))
     if doubt is not None:
-        return SpeedComparison(tuple(engines), threads, *sizes, None, is_busy=True, conclusion=f"{doubt}; {size}")
-    text = _sentence(Setting(int8, threads=threads), Setting(fp32, threads=threads), overall)
-    return SpeedComparison(compared, threads, *sizes, overall, is_busy=False, conclusion=f"{text}; {size}")
+        return dataclasses.replace(untimed, is_busy=True, conclusion=f"{doubt}; {size}")
+    text = _sentence(precision, Setting(quantized, threads=threads), Setting(fp32, threads=threads), overall)
+    return dataclasses.replace(untimed, engines=compared, ratio=overall, conclusion=f"{text}; {size}")
 
 
-def _with_times(engine: EngineComparison, fp32: Sequence[Turn], int8: Sequence[Turn]) -> EngineComparison:
+def _with_times(engine: EngineComparison, fp32: Sequence[Turn], quantized: Sequence[Turn]) -> EngineComparison:
     return dataclasses.replace(
         engine,
         fp32_ms=percentile_ms(fp32, 50),
-        int8_ms=percentile_ms(int8, 50),
-        ratio=ratio(medians_ms(fp32), medians_ms(int8)),
+        quantized_ms=percentile_ms(quantized, 50),
+        ratio=ratio(medians_ms(fp32), medians_ms(quantized)),
     )
 
 
-def _sentence(int8: Setting, fp32: Setting, found: Estimate) -> str:
-    keep = "keep FP32 on this machine: " if found.high < 1 else ""
-    return f"{keep}INT8 on {int8} is {as_fast(found)} as FP32 on {fp32}"
+def _sentence(precision: str, quantized: Setting, fp32: Setting, found: Estimate) -> str:
+    # FP16 saves space, not time: both bundles run the same operators.
+    keep = "keep FP32 on this machine: " if precision == "int8" and found.high < 1 else ""
+    return f"{keep}{precision.upper()} on {quantized} is {as_fast(found)} as FP32 on {fp32}"

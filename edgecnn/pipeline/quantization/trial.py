@@ -24,9 +24,34 @@ def trial_logits(model: onnx.ModelProto, images: Pixels) -> np.ndarray:
     Raises:
         EngineError: ONNX Runtime failed.
     """
-    session = open_trial(model)
-    starts = range(0, len(images), _BATCH)
-    return np.concatenate([session.run(images[start : start + _BATCH]) for start in starts])
+    return _run(open_trial(model), images, range(len(images)))
+
+
+class Answers:
+    """The top-1 labels of a graph. Images run when their labels are needed, each once."""
+
+    def __init__(self, model: onnx.ModelProto, images: Pixels) -> None:
+        """Raises: EngineError: see `open_trial`."""
+        self._session = open_trial(model)
+        self._images = images
+        self._found = np.zeros(0, np.int64)
+
+    def first(self, count: int) -> np.ndarray:
+        """Return the labels of the first `count` images, int64 [count].
+
+        Raises:
+            EngineError: ONNX Runtime failed.
+        """
+        if count > len(self._found):
+            logits = _run(self._session, self._images, range(len(self._found), count))
+            self._found = np.concatenate([self._found, logits.argmax(axis=1)])
+        return self._found[:count]
+
+
+def _run(session: OnnxRuntimeSession, images: Pixels, part: range) -> np.ndarray:
+    """Return the logits of a part of the images, float32 [N, K], in batches."""
+    starts = range(part.start, part.stop, _BATCH)
+    return np.concatenate([session.run(images[start : min(start + _BATCH, part.stop)]) for start in starts])
 
 
 def open_trial(model: onnx.ModelProto) -> OnnxRuntimeSession:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.bundle.proof import PairedDrop
+from edgecnn.bundle.proof import PairedDrop, PerClass
 from edgecnn.prediction import log_softmax
 from edgecnn.runtime.rates import Rate, rate
 from edgecnn.runtime.verification.paired import mcnemar, paired_drop
+from edgecnn.runtime.verification.per_class import per_class
 from edgecnn.runtime.verification.replay import margins
 
 
@@ -53,6 +54,7 @@ class Agreement:
             not finite.
         flipped: number of images with different labels.
         flips: these images, by descending margin of the reference; a record contains only the first ones.
+        per_class: the answers per class; None in records of earlier versions.
     """
 
     reference_top1: Rate | None
@@ -63,6 +65,7 @@ class Agreement:
     kl_nats: float | None
     flipped: int
     flips: tuple[Flip, ...]
+    per_class: PerClass | None = None
 
     def limited(self, flips: int) -> "Agreement":
         """Return a copy with at most `flips` flips. `flipped` still counts all."""
@@ -94,6 +97,7 @@ def agree(
         kl_nats=divergence(reference, logits),
         flipped=len(flips),
         flips=flips,
+        per_class=per_class(expected, found, targets=targets, labels=labels),
     )
 
 

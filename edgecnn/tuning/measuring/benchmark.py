@@ -38,7 +38,7 @@ class Measured:
     Attributes:
         bundle: name of the bundle.
         digest: digest of the bundle.
-        model_precision: precision of the bundle, `fp32` or `int8`.
+        model_precision: precision of the bundle, `fp32`, `fp16` or `int8`.
         setting: the setting.
         version: version of the engine.
         warm_up_runs: number of warm-up runs.

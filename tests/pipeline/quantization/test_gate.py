@@ -1,11 +1,13 @@
-"""The gate finds the layer that causes a drop, leaves it in float, and records it."""
+"""The gate finds the layer that causes a drop, leaves it in float, and records it. Without evidence it keeps INT8."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from networks import with_large_channel
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.bundle.store import Bundle, create_bundle
@@ -13,28 +15,20 @@ from edgecnn.errors import GateFailed, UsageError
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.quantization.building import Built, build
 from edgecnn.pipeline.quantization.calibration_config import held_out, open_calibration
-from edgecnn.pipeline.quantization.gate import Gate
+from edgecnn.pipeline.quantization.gate import Gate, GateResult
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.quantizing import quantize
+from edgecnn.pipeline.quantization.splits import gate_record
 from edgecnn.pipeline.quantization.trial import trial_logits
+from edgecnn.runtime.verification.paired import paired_drop
 
 FACTOR = 1000.0
 
 
 @pytest.fixture(scope="module")
 def planted(fp32_bundle: Bundle) -> onnx.ModelProto:
-    """LeNet with one channel between its convolutions scaled by 1,000, and its weights in `conv2` by 1/1,000."""
-    model = onnx.load(str(fp32_bundle.model))
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor).copy()
-        if tensor.name in ("conv1.weight", "conv1.bias"):
-            values[2] *= FACTOR
-        elif tensor.name == "conv2.weight":
-            values[:, 2] /= FACTOR
-        else:
-            continue
-        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    return model
+    """LeNet with a fault that INT8 exposes in `conv2`."""
+    return with_large_channel(fp32_bundle.model, FACTOR)
 
 
 def gate(bundle: Bundle, *, max_drop: float, certify: bool = False, count: int = 600) -> Gate:
@@ -67,6 +61,13 @@ def test_finds_and_fixes_a_planted_layer(planted: onnx.ModelProto, fp32_bundle: 
     assert found.layers[0].float_wins > 5 * max(abs(layer.float_wins or 0) for layer in found.layers[1:])
     assert left_by_the_gate(found) == {"conv2.weight"}
     assert found.gated.after.drop <= 0.001
+    assert found.gated.decision == "repaired"
+    (trade, *others) = [layer.trade for layer in found.layers]
+    assert trade is not None
+    assert trade.regained is not None
+    assert trade.regained.drop == pytest.approx(found.gated.before.drop, abs=0.01)
+    assert trade.added_bytes > 0
+    assert others == [None, None]
     test = open_source("digits").split("test")
     pixels = test.all_pixels(fp32_bundle.manifest.preprocessing)
     rates = [
@@ -83,11 +84,98 @@ def test_keeps_a_good_network_in_int8(fp32_bundle: Bundle):
     assert found.gated is not None
     assert left_by_the_gate(found) == set()
     assert found.gated.before == found.gated.after
+    assert found.gated.decision == "undecided"  # 600 images cannot decide about 0.1 points
+
+
+def test_enough_images_decide(fp32_bundle: Bundle):
+    asked = gate(fp32_bundle, max_drop=0.02)
+    model = onnx.load(str(fp32_bundle.model))
+    found = build(model, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=asked)
+    assert found.gated is not None
+    assert found.gated.decision == "passed"
+    assert found.gated.after.high <= 0.02
+    assert len(found.gated.answers) == len(found.gated.expected) == found.gated.after.images
+
+
+@pytest.fixture(scope="module")
+def doubtful(planted: onnx.ModelProto, fp32_bundle: Bundle) -> Gate:
+    """A gate that the planted network exceeds, but whose images do not prove it."""
+    loose = gate(fp32_bundle, max_drop=0.9)
+    found = build(planted, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=loose)
+    assert found.gated is not None
+    asked = gate(fp32_bundle, max_drop=0.001)
+    logits = [trial_logits(model, asked.images).argmax(axis=1) for model in (planted, found.model)]
+    drop = paired_drop(*(answers == asked.targets for answers in logits))
+    return dataclasses.replace(asked, max_drop=drop.drop - 0.01)
+
+
+def test_undecided_keeps_int8(planted: onnx.ModelProto, fp32_bundle: Bundle, doubtful: Gate):
+    found = build(planted, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=doubtful)
+    assert found.gated is not None
+    assert found.gated.decision == "undecided"
+    assert found.gated.before == found.gated.after
+    assert found.gated.before.low < doubtful.max_drop < found.gated.before.drop
+    assert found.gated.before.images == len(doubtful.images)
+    assert left_by_the_gate(found) == set()
+
+
+@pytest.mark.parametrize("changes", [{"on_undecided": "float"}, {"certify": True}])
+def test_undecided_leaves_layers_in_float_on_request(
+    planted: onnx.ModelProto, fp32_bundle: Bundle, doubtful: Gate, changes: dict
+):
+    asked = dataclasses.replace(doubtful, **changes)
+    found = build(planted, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=asked)
+    assert found.gated is not None
+    assert found.gated.decision == "repaired"
+    assert found.gated.after.drop <= asked.max_drop < found.gated.before.drop
+    assert left_by_the_gate(found) == {"conv2.weight"}
+
+
+def test_float_on_undecided_keeps_int8_if_the_drop_is_within_the_limit(fp32_bundle: Bundle):
+    asked = dataclasses.replace(gate(fp32_bundle, max_drop=0.001, count=100), on_undecided="float")
+    model = onnx.load(str(fp32_bundle.model))
+    found = build(model, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=asked)
+    assert found.gated is not None
+    assert found.gated.decision == "undecided"
+    assert left_by_the_gate(found) == set()
+
+
+def test_records_a_fault_of_one_class(fp32_bundle: Bundle):
+    asked = gate(fp32_bundle, max_drop=0.001)
+    train = open_source("digits").split("train")
+    expected = train.known_targets()[:500]
+    answers = np.where(expected == 7, 1, expected)
+    drop = paired_drop(np.full(500, True), answers == expected)
+    record = gate_record(
+        GateResult("undecided", drop, drop, answers, expected), asked, train, labels=fp32_bundle.manifest.labels
+    )
+    assert record.data == train.subset(range(500)).reference()
+    assert record.per_class is not None
+    assert [each.label for each in record.per_class.classes] == ["7"]
+    assert record.per_class.worst is not None
+    assert (record.per_class.worst.label, record.per_class.worst.agreed) == ("7", 0)
+    assert record.images_needed is None  # these images decide
+
+
+@pytest.mark.slow
+def test_analysis_measures_every_trade(fp32_bundle: Bundle):
+    asked, model = gate(fp32_bundle, max_drop=0.02), onnx.load(str(fp32_bundle.model))
+    images = calibration_images(fp32_bundle)
+    found = build(model, images, options=QuantizationOptions(), gate=asked, analyze=True)
+    for layer in found.layers:
+        assert layer.trade is not None
+        assert layer.trade.regained is not None
+        assert layer.trade.regained.images == 250
 
 
 def test_names_the_images_needed_to_certify(fp32_bundle: Bundle):
-    with pytest.raises(UsageError, match=r"certify a drop of 0\.64 points, the limit is 0\.1: use about 38\d\d"):
+    with pytest.raises(UsageError, match=r"certify a drop of 0\.64 points, the limit is 0\.1: use about 3,8\d\d"):
         gate(fp32_bundle, max_drop=0.001, certify=True).check()
+
+
+def test_no_number_of_images_certifies_a_drop_of_zero(fp32_bundle: Bundle):
+    with pytest.raises(UsageError, match="use more than 1,000,000 images"):
+        gate(fp32_bundle, max_drop=0.0, certify=True).check()
 
 
 def test_certify_limits_the_upper_end(planted: onnx.ModelProto, fp32_bundle: Bundle):

@@ -1,12 +1,12 @@
 """Operators that run in INT8, read from each engine's optimised graph."""
 
 import dataclasses
-from collections import Counter
 from pathlib import Path
 
 import onnx
 import pytest
 
+from benchmarks.common.engine_graphs import on_onnx_runtime, on_openvino
 from benchmarks.common.random_networks import realistic
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.bundle.store import Bundle
@@ -18,9 +18,6 @@ from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 
 SIDE = 64
-INT8 = {"u8", "i8"}
-DATA = {"Input", "Output", "Const", "Reorder", "Reshape", "Transpose", "FakeQuantize"}
-"""Non-operators in OpenVINO's compiled graph. FakeQuantize is the quantization of the image."""
 
 
 def quantized(name: str, folder: Path) -> Path:
@@ -44,30 +41,6 @@ def residual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """GoogLeNet: 57 convolutions, 9 concatenations, 13 poolings."""
     return quantized("googlenet", tmp_path_factory.mktemp("inception"))
-
-
-def on_onnx_runtime(model: Path, folder: Path) -> Counter[str]:
-    """Return the operators of ONNX Runtime's optimised graph. QLinear… and Q… are its INT8 operators."""
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.optimized_model_filepath = str(folder / "optimized.onnx")
-    settings.log_severity_level = 3
-    onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
-    return Counter(node.op_type for node in onnx.load(str(folder / "optimized.onnx")).graph.node)
-
-
-def on_openvino(model: Path) -> Counter[tuple[str, bool]]:
-    """Return the layers of OpenVINO's compiled graph, and whether they run in INT8."""
-    import openvino
-
-    compiled = openvino.Core().compile_model(str(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    facts = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
-    return Counter(
-        (fact["layerType"].astype(str), fact["runtimePrecision"].astype(str) in INT8)
-        for fact in facts
-        if fact["layerType"].astype(str) not in DATA
-    )
 
 
 def test_lenet_on_onnx_runtime(int8_bundle: Bundle, tmp_path: Path):

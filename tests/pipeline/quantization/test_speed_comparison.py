@@ -42,7 +42,7 @@ def compared(
     machine = FakeMachine(counts_waits=counts_waits)
     fp32 = machine.runner(fp32_ms / 1e3, interrupted=fp32_delay)
     int8 = machine.runner(int8_ms / 1e3, interrupted=int8_delay)
-    return compare_speeds([ENGINE], [(fp32, int8)], threads=2, sizes=SIZES)
+    return compare_speeds([ENGINE], [(fp32, int8)], precision="int8", threads=2, sizes=SIZES)
 
 
 def test_says_how_fast_int8_is():
@@ -55,8 +55,8 @@ def test_says_how_fast_int8_is():
     assert found.ratio.value == pytest.approx(1.6)
     (engine,) = found.engines
     assert engine.fp32_ms is not None
-    assert engine.int8_ms is not None
-    assert (engine.fp32_ms.value, engine.int8_ms.value) == (pytest.approx(2), pytest.approx(1.25))
+    assert engine.quantized_ms is not None
+    assert (engine.fp32_ms.value, engine.quantized_ms.value) == (pytest.approx(2), pytest.approx(1.25))
 
 
 def test_keeps_fp32_if_int8_is_not_as_fast():
@@ -66,11 +66,22 @@ def test_keeps_fp32_if_int8_is_not_as_fast():
     )
 
 
+def test_does_not_advise_against_fp16():
+    """FP16 runs the operators of FP32: its gain is the size."""
+    machine = FakeMachine()
+    pair = (machine.runner(2e-3), machine.runner(2.1e-3))
+    found = compare_speeds([ENGINE], [pair], precision="fp16", threads=1, sizes=(400, 200))
+    assert found.conclusion == (
+        "FP16 on engine, 1 thread is 0.952 × [0.952, 0.952] as fast as FP32 on engine, 1 thread; "
+        "FP16 is 0.50 × as large as FP32"
+    )
+
+
 def test_compares_the_fastest_engines():
     machine = FakeMachine()
     pairs = [(machine.runner(fp32), machine.runner(int8)) for fp32, int8 in ((4e-3, 1e-3), (3e-3, 2e-3))]
     engines = [dataclasses.replace(ENGINE, engine=name) for name in ("first", "second")]
-    found = compare_speeds(engines, pairs, threads=1, sizes=SIZES)
+    found = compare_speeds(engines, pairs, precision="int8", threads=1, sizes=SIZES)
     assert "INT8 on first, 1 thread is 3.0 × [3.0, 3.0] as fast as FP32 on second, 1 thread" in found.conclusion
     assert [round(each.ratio.value, 2) for each in found.engines if each.ratio] == [4, 1.5]
 
@@ -100,7 +111,7 @@ def test_other_work_falsifies_no_ratio(delays: dict[str, Delay], counts_waits: b
     found = compared(2.0, 1.25, counts_waits=counts_waits, **delays)
     (engine,) = found.engines
     if found.is_busy:
-        assert found.ratio is engine.ratio is engine.fp32_ms is engine.int8_ms is None
+        assert found.ratio is engine.ratio is engine.fp32_ms is engine.quantized_ms is None
         assert found.conclusion.startswith("this machine is busy: no speed comparison (other work disturbed ")
         assert "as fast" not in found.conclusion
     else:
@@ -131,7 +142,7 @@ def test_prints_no_uncertain_ratio():
         def turn(self, seconds: float):
             return machine.runner(1e-3 * (1 + next(clock) % 3)).turn(seconds)
 
-    found = compare_speeds([ENGINE], [(Varying(), machine.runner(1e-3))], threads=1, sizes=SIZES)
+    found = compare_speeds([ENGINE], [(Varying(), machine.runner(1e-3))], precision="int8", threads=1, sizes=SIZES)
     assert found.is_busy
     assert re.search(r"busy: no speed comparison \(a ratio varies from 1\.00 to [23]\.00\)", found.conclusion)
 

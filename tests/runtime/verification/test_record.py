@@ -61,6 +61,17 @@ def test_writes_a_record_without_a_comparison(tmp_path: Path):
     assert read_record(tmp_path / "r.json") == bare
 
 
+def test_reads_a_record_without_classes(tmp_path: Path):
+    write_record(tmp_path / "r.json", record())
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert document["agreement"].pop("per_class")["worst"]["label"] == "a"
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    found = read_record(tmp_path / "r.json")
+    assert found is not None
+    assert found.agreement is not None
+    assert found.agreement.per_class is None
+
+
 def test_reads_a_record_of_an_earlier_version(tmp_path: Path):
     write_record(tmp_path / "r.json", record())
     document = json.loads((tmp_path / "r.json").read_text())
