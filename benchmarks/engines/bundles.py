@@ -44,7 +44,8 @@ def _made(folder: Path, network: str, precision: str) -> Bundle:
         expected = next(iter(found.values()))
         self_test = make_self_test(sessions, images, expected, ())
         evaluation = Evaluation(photographs().subset(range(_SELF_TEST)), found)
-        proof = make_proof("none: the weights are random", evaluation, expected, sessions)
+        labels = [str(index) for index in range(expected.shape[1])]
+        proof = make_proof("none: the weights are random", evaluation, expected, sessions, labels=labels)
     manifest = _manifest(folder.name, model, network=network, classes=expected.shape[1])
     folder.parent.mkdir(parents=True, exist_ok=True)
     return create_bundle(folder, manifest=manifest, model=content, self_test=self_test, proof=proof)

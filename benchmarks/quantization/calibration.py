@@ -65,13 +65,14 @@ def calibrate(folder: Path, *, tool: str, method: str, images: int) -> dict[str,
 
         build(onnx.load(str(folder / "fp32.onnx")), Repeated(), options=QuantizationOptions(method=method))  # type: ignore[arg-type]
     elif tool == OURS:
+        from edgecnn.pipeline.canonical.canonicalising import canonicalise
         from edgecnn.pipeline.quantization.calibration import Calibration
         from edgecnn.pipeline.quantization.histogram import Histogram
         from edgecnn.pipeline.quantization.options import QuantizationOptions
         from edgecnn.pipeline.quantization.placement import place
         from edgecnn.pipeline.quantization.planning import plan_from
 
-        model = onnx.load(str(folder / "fp32.onnx"))
+        model = canonicalise(onnx.load(str(folder / "fp32.onnx")))
         placement = place(model.graph)
         histograms = {name: Histogram() for name in set(placement.activations.values())}
         Calibration(model, Repeated()).observe({name: [each] for name, each in histograms.items()})

@@ -18,6 +18,7 @@ import onnx
 from onnx import numpy_helper
 
 from edgecnn.pipeline.canonical.nodes import is_layer, module_of, readers_of
+from edgecnn.pipeline.quantization.stem import stem_layers
 
 _KEEPS_SCALE = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"})
 _COMPUTES = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "Mul"})
@@ -63,7 +64,7 @@ class _Placer:
     def __init__(self, graph: onnx.GraphProto, float_layers: Mapping[str, str]) -> None:
         constants = {initializer.name: initializer for initializer in graph.initializer}
         self._graph = graph
-        self._float_layers = float_layers
+        self._float_layers = {**stem_layers(graph), **float_layers}
         self._outputs = {output.name for output in graph.output}
         self._kinds = _Kinds(graph, constants)
         self._demand = _Demand(graph)

@@ -60,7 +60,7 @@ ACTIVATIONS = {
 def network(middle: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:
     """Return a graph with a convolution to `c1`, [N, 32, 12, 12], the nodes to `c2`, and a last convolution."""
     nodes = [
-        node("Conv", ["x", "w1", "b1"], ["c1"], "first/Conv", pads=[1, 1, 1, 1]),
+        node("Conv", ["x", "w1", "b1"], ["c1"], "first/Conv", pads=[2, 2, 2, 2]),
         *middle,
         node("Conv", ["c2", "w3", "b3"], ["c3"], "last/Conv", pads=[1, 1, 1, 1]),
         node("Relu", ["c3"], ["r3"]),
@@ -69,7 +69,7 @@ def network(middle: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> o
         node("Gemm", ["flat", "fc"], ["logits"], "fc/Gemm", transB=1),
     ]
     own = {
-        "w1": 3 * weights(WIDTH, 3, 3, 3),
+        "w1": 3 * weights(WIDTH, 3, 5, 5),
         "b1": weights(WIDTH),
         "w3": weights(WIDTH, WIDTH, 3, 3),
         "b3": weights(WIDTH),
