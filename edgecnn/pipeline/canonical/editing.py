@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgecnn.pipeline.canonical.nodes import readers_of
+from edgecnn.pipeline.canonical.nodes import makers_of, readers_of
 
 Shape = tuple[int | None, ...]
 """Sizes of a tensor. None for a size that is not known before the graph runs."""
@@ -24,7 +24,7 @@ class GraphEditor:
         self._model = model
         self.graph = model.graph
         self.readers = readers_of(model.graph)
-        self.makers = {output: node for node in model.graph.node for output in node.output}
+        self.makers = makers_of(model.graph)
         self.outputs = {output.name for output in model.graph.output}
         self.initializers = {initializer.name: initializer for initializer in model.graph.initializer}
         self._names = {*self.initializers, *self.makers, *(each.name for each in model.graph.input)}

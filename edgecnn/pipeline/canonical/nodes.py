@@ -38,3 +38,16 @@ def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
         for name in node.input:
             readers.setdefault(name, []).append(node)
     return readers
+
+
+def makers_of(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
+    """Return a map from each tensor to the node that produces it."""
+    return {output: node for node in graph.node for output in node.output}
+
+
+def is_silu(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> bool:
+    """Return whether a node multiplies a tensor with its own sigmoid: SiLU, as exporters write it."""
+    factors = [makers.get(name) for name in node.input]
+    return node.op_type == "Mul" and any(
+        factor is not None and factor.op_type == "Sigmoid" and factor.input[0] in node.input for factor in factors
+    )

@@ -94,4 +94,5 @@ def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
 
 
 def _called(node: onnx.NodeProto) -> str:
-    return f"{node.name or node.output[0] if node.output else 'a node'} ({node.op_type})"
+    name = node.name or "".join(node.output[:1]) or "a node"
+    return " ".join(part if part.isprintable() else repr(part) for part in (name, f"({node.op_type})"))

@@ -17,8 +17,8 @@ from typing import Literal
 import onnx
 from onnx import numpy_helper
 
-from edgecnn.pipeline.canonical.nodes import is_layer, module_of, readers_of
-from edgecnn.pipeline.quantization.stem import stem_layers
+from edgecnn.pipeline.canonical.nodes import is_layer, is_silu, makers_of, module_of, readers_of
+from edgecnn.pipeline.quantization.depthwise import float_layers as mobile_layers
 
 _KEEPS_SCALE = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split"})
 _COMPUTES = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "Mul"})
@@ -64,7 +64,7 @@ class _Placer:
     def __init__(self, graph: onnx.GraphProto, float_layers: Mapping[str, str]) -> None:
         constants = {initializer.name: initializer for initializer in graph.initializer}
         self._graph = graph
-        self._float_layers = {**stem_layers(graph), **float_layers}
+        self._float_layers = {**mobile_layers(graph), **float_layers}
         self._outputs = {output.name for output in graph.output}
         self._kinds = _Kinds(graph, constants)
         self._demand = _Demand(graph)
@@ -141,23 +141,16 @@ class _Kinds:
 
     def __init__(self, graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto]) -> None:
         self._constants = constants
-        self._makers = {output: node for node in graph.node for output in node.output}
+        self._makers = makers_of(graph)
         self._shapes = {info.name: info.type.tensor_type for info in graph.value_info}
 
     def of(self, node: onnx.NodeProto) -> Literal["layer", "computes", "moves", "float"]:
         """Return whether a node has weights, computes new values, only moves values, or has no INT8 form."""
         if is_layer(node, self._constants):
             return "layer"
-        if node.op_type in _COMPUTES and not any(map(self._is_other, node.input)) and not self._is_silu(node):
+        if node.op_type in _COMPUTES and not any(map(self._is_other, node.input)) and not is_silu(node, self._makers):
             return "computes"
         return "moves" if node.op_type in _KEEPS_SCALE else "float"
-
-    def _is_silu(self, node: onnx.NodeProto) -> bool:
-        """Return whether a node multiplies a tensor with its own sigmoid: engines have a float operator for both."""
-        makers = [self._makers.get(name) for name in node.input]
-        return node.op_type == "Mul" and any(
-            maker is not None and maker.op_type == "Sigmoid" and maker.input[0] in node.input for maker in makers
-        )
 
     def _is_other(self, name: str) -> bool:
         """Return whether a tensor is a constant, or not float32."""

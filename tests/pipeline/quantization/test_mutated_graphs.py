@@ -25,11 +25,11 @@ SECONDS = 60.0  # for one graph, on a busy machine
 
 
 def residual() -> onnx.ModelProto:
-    """Return a network with a residual block, a depthwise convolution and a linear layer."""
+    """Return a network with a residual block, a grouped convolution and a linear layer."""
     nodes = [
         node("Conv", ["x", "w1", "b1"], ["c1"], "stem/Conv", pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
         node("Clip", ["c1", "zero", "six"], ["r1"], "stem/Clip"),
-        node("Conv", ["r1", "w2", "b2"], ["c2"], "block/Conv", auto_pad="SAME_UPPER", group=8),
+        node("Conv", ["r1", "w2", "b2"], ["c2"], "block/Conv", auto_pad="SAME_UPPER", group=2),
         node("Add", ["c2", "r1"], ["sum"], "block/Add"),
         node("MaxPool", ["sum"], ["pooled"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
         node("Reshape", ["pooled", "flat_shape"], ["flat"], "flatten"),
@@ -39,7 +39,7 @@ def residual() -> onnx.ModelProto:
     constants = {
         "w1": weights(8, 3, 3, 3),
         "b1": weights(8),
-        "w2": weights(8, 1, 3, 3),
+        "w2": weights(8, 4, 3, 3),
         "b2": weights(8),
         "zero": np.float32(0),
         "six": np.float32(6),

@@ -29,7 +29,7 @@ def separable() -> nn.Module:
         return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
     return nn.Sequential(
-        block(3, 16, 3, stride=2),
+        block(3, 16, 5, stride=2),
         block(16, 16, 3, groups=16),
         block(16, 32, 1),
         block(32, 64, 5, groups=32, stride=2),  # two outputs per input
@@ -86,7 +86,7 @@ def one_output() -> nn.Module:
 
 
 def many_groups() -> nn.Module:
-    layers = nn.Conv2d(3, 512, 3, 4), nn.ReLU(), nn.Conv2d(512, 512, 3, groups=512), nn.ReLU(), nn.AvgPool2d(6)
+    layers = nn.Conv2d(3, 512, 5, 4), nn.ReLU(), nn.Conv2d(512, 512, 3, groups=512), nn.ReLU(), nn.AvgPool2d(5)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 10))
 
 

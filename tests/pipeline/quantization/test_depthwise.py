@@ -1,4 +1,4 @@
-"""The first convolution of a mobile network, and the depthwise convolution after it, stay in float."""
+"""The layers of mobile networks that stay in float."""
 
 import numpy as np
 import onnx
@@ -7,8 +7,8 @@ from onnx import helper
 
 from edgecnn.pipeline.canonical.canonicalising import canonicalise
 from edgecnn.pipeline.quantization.building import build
+from edgecnn.pipeline.quantization.depthwise import BETWEEN, STEM, float_layers
 from edgecnn.pipeline.quantization.options import QuantizationOptions
-from edgecnn.pipeline.quantization.stem import REASON, stem_layers
 from edgecnn.pipeline.quantization.trial import trial_logits
 from tests.support.graphs import CLASSES, image_model, images, weights
 
@@ -53,7 +53,8 @@ def mobile(*, first: int = 16, between: tuple[onnx.NodeProto, ...] = (), group: 
     ids=["mobile", "with a pooling", "with a layer between", "grouped", "ordinary"],
 )
 def test_finds_the_stem(model: onnx.ModelProto, layers: set[str]):
-    assert stem_layers(canonicalise(model).graph) == dict.fromkeys(layers, REASON)
+    found = float_layers(canonicalise(model).graph)
+    assert {layer for layer, reason in found.items() if reason == STEM} == layers
 
 
 def test_the_stem_reads_and_writes_floats():
@@ -78,5 +79,34 @@ def test_the_stem_in_float_lowers_the_error(monkeypatch: pytest.MonkeyPatch):
         return float(np.sqrt(np.mean((trial_logits(found.model, pixels) - expected) ** 2)))
 
     usual = error()
-    monkeypatch.setattr("edgecnn.pipeline.quantization.placement.stem_layers", lambda graph: {})
+    monkeypatch.setattr("edgecnn.pipeline.quantization.placement.mobile_layers", lambda graph: {})
     assert usual < 0.95 * error()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_float"),
+    [
+        ("HardSwish", "HardSwish", True),
+        ("Sigmoid", "Sigmoid", True),
+        ("Relu", "HardSwish", False),
+        ("HardSwish", "Relu", False),
+    ],
+)
+def test_a_depthwise_convolution_between_float_activations(before: str, after: str, is_float: bool):
+    def activation(kind: str, data: str, result: str) -> list[onnx.NodeProto]:
+        if kind != "Sigmoid":
+            return [node(kind, [data], [result])]
+        return [node("Sigmoid", [data], [f"{result}/s"]), node("Mul", [data, f"{result}/s"], [result])]  # SiLU
+
+    nodes = [
+        node("Conv", ["x", "wa"], ["a1"], "a/Conv"),
+        *activation(before, "a1", "a2"),
+        node("Conv", ["a2", "wb"], ["b1"], "b/Conv", pads=[1, 1, 1, 1], group=16),
+        *activation(after, "b1", "b2"),
+        node("GlobalAveragePool", ["b2"], ["g"]),
+        node("Flatten", ["g"], ["flat"]),
+        node("Gemm", ["flat", "fc"], ["logits"], "fc/Gemm", transB=1),
+    ]
+    constants = {"wa": weights(16, 3, 5, 5), "wb": weights(16, 1, 3, 3), "fc": weights(CLASSES, 16)}
+    found = float_layers(canonicalise(image_model(nodes, constants)).graph)
+    assert found == ({"b": BETWEEN} if is_float else {})
