@@ -26,10 +26,12 @@ def register_networks() -> None:
 
 def build(network: "Network") -> "nn.Module":
     """Build one of torchvision's networks with initial weights, for a number of channels and of classes."""
+    import torch
     from torch import nn
     from torchvision.models import get_model
 
-    built: nn.Module = get_model(network.architecture, weights=None, num_classes=network.num_classes)
+    with torch.device("cpu"):  # RegNet computes its widths with tensors, which have no values on the device `meta`
+        built: nn.Module = get_model(network.architecture, weights=None, num_classes=network.num_classes)
     name, first = next((name, each) for name, each in built.named_modules() if isinstance(each, nn.Conv2d))
     if first.in_channels != network.in_channels:
         replacement = nn.Conv2d(
@@ -42,7 +44,7 @@ def build(network: "Network") -> "nn.Module":
         )
         nn.init.kaiming_normal_(replacement.weight, mode="fan_out")
         built.set_submodule(name, replacement)
-    return built
+    return built.to(torch.get_default_device())
 
 
 if __name__ == "__main__":
