@@ -225,7 +225,7 @@ def _fused_activations(
 
 
 def _is_fused(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> bool:
-    """Return whether a node is a ReLU, or a Clip from 0 up to a constant. Other lower ends are no integer's value."""
+    """Return whether a node is a ReLU, or a Clip from 0. Another lower end may lie between two integers."""
     if node.op_type != "Clip":
         return node.op_type == "Relu"
     if len(node.input) < 2 or node.input[1] not in constants:
