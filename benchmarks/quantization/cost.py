@@ -19,7 +19,7 @@ from benchmarks.common.proc import peak_mb
 from benchmarks.quantization.networks import Network
 from benchmarks.quantization.quantizers import QUANTIZERS
 
-COMPARED = ("edgecnn", "onnxruntime", "nncf", "nncf mixed, slow bias correction")
+COMPARED = ("edgecnn", "onnxruntime", "nncf", "nncf mixed")
 
 
 def cost(networks: Iterable[Network]) -> list[dict[str, Any]]:

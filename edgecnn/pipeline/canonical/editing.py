@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgecnn.pipeline.canonical.nodes import makers_of, readers_of
+from edgecnn.pipeline.canonical.nodes import makers_of, numbered, readers_of
 
 Shape = tuple[int | None, ...]
 """Sizes of a tensor. None for a size that is not known before the graph runs."""
@@ -77,10 +77,7 @@ class GraphEditor:
 
     def unique(self, name: str) -> str:
         """Return a tensor name that does not exist yet, and reserve it."""
-        number, found = 0, name
-        while found in self._names:
-            number += 1
-            found = f"{name}_{number}"
+        found = numbered(name, self._names)
         self._names.add(found)
         return found
 

@@ -5,7 +5,7 @@ from collections import Counter
 import onnx
 
 from edgecnn.pipeline.canonical.editing import GraphEditor
-from edgecnn.pipeline.canonical.nodes import is_layer, module_of
+from edgecnn.pipeline.canonical.nodes import is_layer, module_of, numbered
 
 _WEIGHT, _BIAS = ".weight", ".bias"
 
@@ -36,11 +36,7 @@ def name_layers(editor: GraphEditor) -> None:
         candidates = [weight.removesuffix(_WEIGHT)] if weight.endswith(_WEIGHT) else []
         candidates += [module] if module and modules[module] == 1 else []
         candidates += [node.name.replace("/", "."), node.op_type]
-        wanted = next(name for name in candidates if name)
-        number, layer = 0, wanted
-        while layer in taken:
-            number += 1
-            layer = f"{wanted}_{number}"
+        layer = numbered(next(name for name in candidates if name), taken)
         taken.add(layer)
         node.name = f"{layer}/{node.op_type}"
         for position, suffix in ((1, _WEIGHT), (2, _BIAS)):
@@ -61,10 +57,5 @@ def make_names_unique(graph: onnx.GraphProto) -> None:
     """Give each node a name, and number the nodes that share one."""
     taken: set[str] = set()
     for node in graph.node:
-        wanted = node.name or node.op_type
-        number, name = 0, wanted
-        while name in taken:
-            number += 1
-            name = f"{wanted}_{number}"
-        taken.add(name)
-        node.name = name
+        node.name = numbered(node.name or node.op_type, taken)
+        taken.add(node.name)

@@ -1,12 +1,21 @@
 """Nodes of a graph: their attributes, their readers, and the layers among them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import onnx
 from onnx import helper
 
 _LAYERS = frozenset({"Conv", "Gemm"})
+
+
+def numbered(name: str, taken: Collection[str]) -> str:
+    """Return a name, with a number if it is taken."""
+    number, found = 0, name
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    return found
 
 
 def module_of(node: onnx.NodeProto) -> str:
