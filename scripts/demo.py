@@ -14,7 +14,6 @@ from rich.table import Table
 
 from edgecnn.bundle.store import open_bundle
 from edgecnn.pipeline.data.sources import open_source
-from edgecnn.pipeline.torch_session import TorchSession
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.engines.registry import installed
@@ -83,7 +82,7 @@ def write_digit() -> str:
 
 def latencies() -> dict[str, Estimate]:
     """Time PyTorch and every bundle on every engine, interleaved, one image at a time."""
-    sessions: dict[str, Session] = {"pytorch": TorchSession(read_checkpoint(CHECKPOINT).reference)}
+    sessions: dict[str, Session] = {"pytorch": read_checkpoint(CHECKPOINT).reference.open()}
     for bundle in (FP32, INT8):
         for engine in installed():
             sessions[f"{bundle}{engine}"] = open_session(open_bundle(bundle), engine=engine)

@@ -6,8 +6,8 @@ import torch
 
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.pipeline.data.photographs import photographs as real_photographs
-from edgecnn.pipeline.export.graph import to_onnx
 from edgecnn.pipeline.models.registry import build, get_architecture
+from edgecnn.pipeline.torch_graph import to_onnx
 from edgecnn.pipeline.transforms import network_input
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -65,7 +65,7 @@ def build(zoo: Path) -> None:
         if not checkpoint.is_dir():
             print(f"{network}: skipped, {checkpoint} does not exist (make zoo)", flush=True)
             continue
-        reference = read_checkpoint(checkpoint).reference.identity
+        reference = read_checkpoint(checkpoint).identity_of(reference)
         fp32, int8 = BUILD / f"{network}-fp32", BUILD / f"{network}-int8"
         quantize = ["quantize", str(fp32), "--calibration", SOURCE, "--out"]
         _make(fp32, reference, ["export", str(checkpoint), "--out", str(fp32)])

@@ -30,7 +30,7 @@ from edgecnn.pipeline.models.registry import build, get_architecture
 from edgecnn.pipeline.quantization.calibration_config import CalibrationImages, choose
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.quantizing import quantize
-from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.torch_reference import TorchReference
 from edgecnn.pipeline.transforms import network_input
 
 _CALIBRATION = 8
@@ -68,7 +68,7 @@ def build_models(folder: Path) -> None:
         _timed(path, lambda path, make=make: _keep(path, make))  # type: ignore[misc]  # mypy does not support this default
 
 
-def reference(name: str) -> Reference:
+def reference(name: str) -> TorchReference:
     """Return a network with random weights that behaves like a trained one, at its usual image size."""
     description = get_architecture(name).usual()
     size, channels = description.image_size[0], description.in_channels
@@ -76,7 +76,7 @@ def reference(name: str) -> Reference:
         network = realistic(build(description), size=size, channels=channels)
         _decide(network, get_architecture(name).heads[0], normalised_photographs(size, channels))
     mean, std = (values[:channels] for values in IMAGENET)
-    return Reference(
+    return TorchReference(
         network=description,
         state=network.state_dict(),
         labels=_source(name).labels,

@@ -22,9 +22,9 @@ from benchmarks.common.tables import table
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.bundle.self_test import spread
 from edgecnn.pipeline.data.photographs import photographs
-from edgecnn.pipeline.export.graph import to_onnx
 from edgecnn.pipeline.models.registry import architectures, build, get_architecture
 from edgecnn.pipeline.proving import PARITY_BATCHES, engine_sessions
+from edgecnn.pipeline.torch_graph import to_onnx
 from edgecnn.pipeline.transforms import network_input
 from edgecnn.pipeline.versions import versions
 from edgecnn.runtime.classifier import run_batches

@@ -21,9 +21,9 @@ from benchmarks.quantization.networks import CALIBRATION, Network, Selection
 from edgecnn.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.pipeline.data.sources import open_source
-from edgecnn.pipeline.export.graph import to_onnx
 from edgecnn.pipeline.quantization.calibration_config import choose
 from edgecnn.pipeline.quantization.trial import trial_logits
+from edgecnn.pipeline.torch_graph import to_onnx
 
 FOLDER = BUILD / "benchmarks" / "third_party"
 TEST = 1000

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.files.schema import ADDED
 
-MAJOR, MINOR = 2, 2
+MAJOR, MINOR = 2, 3
 """Version of the format. A reader rejects other major versions, and later minor versions that it cannot parse."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
@@ -48,7 +48,7 @@ class Network:
     Attributes:
         architecture: its name, such as `resnet18`.
         num_classes: number of logits.
-        in_channels: 1 for grey, 3 for colour.
+        in_channels: 1 for grey, 3 for colour, 4 for colour and alpha.
         image_size: height and width of its input, in pixels.
         stem: `standard` as in the paper, or `small`, which does not downsample small images.
     """
@@ -122,10 +122,14 @@ class ReferenceId:
     Attributes:
         kind: a registered `network`, a user's PyTorch `module`, an `onnx` file, or another `bundle`.
         digest: digest of its weights, preprocessing and labels. Bundles with the same digest have the same reference.
+        name: its name, such as `torchvision:mobilenet_v2` or `net.onnx`; None in bundles of format 2.2 and earlier.
+        source_digest: SHA-256 of the code that builds a module; None for registered networks, or if unknown.
     """
 
     kind: Literal["network", "module", "onnx", "bundle"]
     digest: str
+    name: str | None = field(default=None, metadata=ADDED)
+    source_digest: str | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from edgecnn.files.schema import ADDED
 
 Verdict = Literal["passes", "fails", "undecided"]
 Decision = Literal["passed", "repaired", "undecided"]
+PreprocessingCheck = Literal["trained", "stated", "answers", "function"]
+"""How the preprocessing was checked. `trained`: edgecnn trained the network with it. `stated`: it was not checked.
+`answers`: the user's own answers to images were compared. `function`: pixels of the user's own code were compared."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,7 @@ class Proof:
         calibration_images: first 16 hexadecimal digits of the SHA-256 of each calibration image of an INT8 bundle, to
             detect an evaluation on these images.
         gate: the gate of a quantized bundle; None if it was not enabled.
+        preprocessing: how the preprocessing was checked; None in bundles of format 2.2 and earlier.
     """
 
     reference: str
@@ -235,6 +239,7 @@ class Proof:
     layers: tuple[LayerReport, ...] = ()
     calibration_images: tuple[str, ...] = ()
     gate: GateRecord | None = None
+    preprocessing: PreprocessingCheck | None = field(default=None, metadata=ADDED)
 
     def __post_init__(self) -> None:
         if not self.engines:

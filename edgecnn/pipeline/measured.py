@@ -30,16 +30,16 @@ def reference_of(path: Path, setting: Setting) -> Subject:
     if (setting.device, setting.precision, setting.instances) != ("cpu", "fp32", 1):
         raise PrecisionUnavailable("the PyTorch reference is timed in FP32 on the CPU, one run at a time")
     from edgecnn.pipeline.models.registry import build
-    from edgecnn.pipeline.reference import Reference
     from edgecnn.pipeline.torch_session import TorchSession
 
     bundle = open_bundle(path)
     manifest, network = bundle.manifest, bundle.manifest.network
     if network is None:
         raise EngineError(f"{path} was not exported from a registered network: PyTorch cannot build it")
-    state = build(network).state_dict()
-    reference = Reference(network, state, manifest.labels, manifest.preprocessing, digest="")
-    return Subject(TorchSession(reference, threads=setting.threads), self_test_batch(bundle, setting.batch))
+    session = TorchSession(
+        build(network).eval(), manifest.preprocessing, classes=len(manifest.labels), threads=setting.threads
+    )
+    return Subject(session, self_test_batch(bundle, setting.batch))
 
 
 if __name__ == "__main__":

@@ -1,77 +1,86 @@
-"""The PyTorch reference of a bundle: network, weights, labels and preprocessing."""
+"""What a bundle is compared with when it is built: a PyTorch network, or an ONNX file in float."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import Literal, Protocol
 
-import torch
-from torch import nn
+import numpy as np
+import onnx
 
-from edgecnn.bundle.manifest import DataReference, Network
+from edgecnn.bundle.decoding import ImageLike
+from edgecnn.bundle.manifest import DataReference, Network, Scores
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.errors import CheckpointError
 from edgecnn.files import schema
-from edgecnn.hints import few
-from edgecnn.pipeline.models.registry import build, get_architecture
+from edgecnn.runtime.engines.engine import Session
 
 
-@dataclass(frozen=True)
-class Reference:
-    """All inputs that determine the reference's logits.
+class IndependentSession(Session, Protocol):
+    """A session of a reference. Its preprocessing is independent of the bundle's, to detect errors in both."""
 
-    `digest` is the digest of the checkpoint or weights file. `source` is the data source as the user named it.
-    `training` and `source` are None if unknown.
+    def logits_of(self, images: Iterable[ImageLike], /) -> np.ndarray:
+        """Return the logits of original images, float32 [N, K]."""
+        ...
+
+
+class Reference(Protocol):
+    """Everything that determines the logits of a reference, and how to open it.
+
+    Attributes:
+        kind: a registered `network`, another PyTorch `module`, or an `onnx` file.
+        name: name for messages and records, such as `resnet18`, `torchvision:mobilenet_v2` or `net.onnx`.
+        network: how to build the network again; None for an ONNX file.
+        labels: class names in the order of the logits.
+        preprocessing: how images are prepared.
+        scores: how logits become scores.
+        digest: digest of the checkpoint, weights or ONNX file.
+        source_digest: digest of the code that builds the network; None if it is edgecnn's own, or unknown.
+        training: the training images; None if unknown.
+        data: the training data as the user named it; None if unknown.
     """
-
-    network: Network
-    state: dict[str, torch.Tensor]
-    labels: tuple[str, ...]
-    preprocessing: Preprocessing
-    digest: str
-    training: DataReference | None = None
-    source: str | None = None
 
     @property
-    def identity(self) -> str:
-        """Digest of weights, preprocessing and labels. Bundles of the same reference share it."""
-        parts = (self.digest, schema.dump(self.preprocessing), schema.dump(self.labels))
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    def kind(self) -> Literal["network", "module", "onnx"]: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def network(self) -> Network | None: ...  # noqa: D102
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def preprocessing(self) -> Preprocessing: ...  # noqa: D102
+    @property
+    def scores(self) -> Scores: ...  # noqa: D102
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+    @property
+    def source_digest(self) -> str | None: ...  # noqa: D102
+    @property
+    def training(self) -> DataReference | None: ...  # noqa: D102
+    @property
+    def data(self) -> str | None: ...  # noqa: D102
 
-    def module(self) -> nn.Module:
-        """Return the network with these weights, in evaluation mode.
+    def open(self, *, threads: int | None = None) -> IndependentSession:
+        """Open the reference on the CPU, in float.
 
         Raises:
-            CheckpointError: the weights do not match the architecture. The message names the keys.
+            CheckpointError, EngineError: it cannot be opened.
         """
-        module = build(self.network)
-        check_state(self.network.architecture, module.state_dict(), self.state)
-        module.load_state_dict(self.state, strict=False)
-        return module.eval()
+        ...
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """Return the graph of the bundle: it takes `image`, uint8 [N, H, W, C], and returns `logits`, float32 [N, K].
+
+        Raises:
+            EdgecnnError: the network cannot be converted.
+        """
+        ...
 
 
-def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
-    """Check that the keys and shapes of a state dict match a network.
-
-    Raises:
-        CheckpointError: a key is missing, extra, or has another shape.
-    """
-    optional = get_architecture(name).optional_keys
-    # Files from before PyTorch 0.4.1 lack batch counters, and heads used in training only are often missing.
-    absent = [key for key in expected if key not in found and not key.startswith(optional)]
-    missing = [key for key in absent if not key.endswith("num_batches_tracked")]
-    extra = [key for key in found if key not in expected]
-    shapes = [
-        f"{_shown(key)} {list(value.shape)}, expected {list(expected[key].shape)}"
-        for key, value in found.items()
-        if key in expected and value.shape != expected[key].shape
-    ]
-    problems = [
-        f"{what} {few(keys)}"
-        for what, keys in (("missing", missing), ("extra", list(map(_shown, extra))), ("other shapes:", shapes))
-        if keys
-    ]
-    if problems:
-        raise CheckpointError(f"the weights do not match {name}: {'; '.join(problems)}")
-
-
-def _shown(key: str) -> str:
-    return key if key and key.isprintable() else repr(key)
+def identity_of(reference: Reference) -> str:
+    """Return the digest of a reference's weights, preprocessing and labels. Bundles of the same reference share it."""
+    parts = [reference.digest, schema.dump(reference.preprocessing), schema.dump(reference.labels)]
+    if reference.source_digest is not None:
+        parts.append(reference.source_digest)
+    if reference.scores != Scores():
+        parts.append(schema.dump(reference.scores))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

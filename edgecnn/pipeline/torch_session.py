@@ -10,23 +10,25 @@ import numpy as np
 import torch
 
 from edgecnn.bundle.decoding import ImageLike, decode
+from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import EngineError
-from edgecnn.pipeline.reference import Reference
 from edgecnn.pipeline.transforms import network_input, torchvision_transform
 from edgecnn.runtime.engines.engine import SessionInfo, deliver
 
 
 class TorchSession:
-    """A reference's network in PyTorch, in FP32 on the CPU."""
+    """An `IndependentSession` of a network in PyTorch, in FP32 on the CPU. `classes` is the number of logits."""
 
-    def __init__(self, reference: Reference, *, threads: int | None = None) -> None:
+    def __init__(
+        self, network: torch.nn.Module, preprocessing: Preprocessing, *, classes: int, threads: int | None = None
+    ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         self.info = SessionInfo("pytorch", torch.__version__, "cpu", "fp32", torch.get_num_threads())
         self.instances = 1
-        self.classes = len(reference.labels)
-        self._preprocessing = reference.preprocessing
-        self._network: torch.nn.Module | None = reference.module()
+        self.classes = classes
+        self._preprocessing = preprocessing
+        self._network: torch.nn.Module | None = network
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """See `Session.run`."""

@@ -15,7 +15,7 @@ from edgecnn.errors import WeightsNote
 from edgecnn.pipeline.importing.options import WeightsOptions
 from edgecnn.pipeline.importing.weights import from_file
 from edgecnn.pipeline.models.lenet import LeNet
-from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.torch_reference import TorchReference
 
 torch.manual_seed(0)
 STATE = LeNet(3, 3).state_dict()
@@ -49,7 +49,7 @@ def headed(layers: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return rest | {f"fc3.{key}": value for key, value in layers.items()}
 
 
-def opened(content: Any, folder: Path, *, legacy: bool = False, **options: Any) -> tuple[Reference, list[str]]:
+def opened(content: Any, folder: Path, *, legacy: bool = False, **options: Any) -> tuple[TorchReference, list[str]]:
     """Save an object, and return the reference and the notes about what was unwrapped."""
     path = folder / "weights.pth"
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
@@ -60,7 +60,7 @@ def opened(content: Any, folder: Path, *, legacy: bool = False, **options: Any) 
     return reference, [note for note in notes if "; assumed: " not in note]
 
 
-def check(reference: Reference, expected: dict[str, torch.Tensor] = STATE) -> None:
+def check(reference: TorchReference, expected: dict[str, torch.Tensor] = STATE) -> None:
     assert set(reference.state) == set(expected)
     for key, value in reference.state.items():
         assert value.dtype == torch.float32

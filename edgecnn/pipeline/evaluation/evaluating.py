@@ -140,7 +140,7 @@ def _network(
 ) -> Iterator[_Model]:
     """Open a checkpoint or, with an architecture, a weights file."""
     from edgecnn.pipeline.importing.weights import open_weights
-    from edgecnn.pipeline.torch_session import TorchSession
+    from edgecnn.pipeline.reference import identity_of
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
     if (engine, options) != ("auto", SessionOptions(threads=options.threads)):
@@ -149,8 +149,8 @@ def _network(
         found = read_checkpoint(path).reference
     else:
         found = open_weights(architecture, str(path), weights or WeightsOptions())
-    with contextlib.closing(TorchSession(found, threads=options.threads)) as session:
-        yield _Model(session, found.labels, found.preprocessing, found.identity, found.digest)
+    with contextlib.closing(found.open(threads=options.threads)) as session:
+        yield _Model(session, found.labels, found.preprocessing, identity_of(found), found.digest)
 
 
 @contextlib.contextmanager

@@ -116,7 +116,7 @@ def _reference_session(
 ) -> ReferenceSession:
     """Open a checkpoint or a weights file."""
     from edgecnn.pipeline.importing.weights import open_weights
-    from edgecnn.pipeline.torch_session import TorchSession
+    from edgecnn.pipeline.reference import identity_of
     from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
     if path.is_file():
@@ -124,7 +124,7 @@ def _reference_session(
         _check_preprocessing(path, reference.preprocessing, bundle)
     else:
         reference = read_checkpoint(path).reference
-    return ReferenceSession(str(path), reference.identity, reference.digest, TorchSession(reference))
+    return ReferenceSession(str(path), identity_of(reference), reference.digest, reference.open())
 
 
 def _described(

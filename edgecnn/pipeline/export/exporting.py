@@ -1,6 +1,8 @@
-"""`edgecnn export`: export a checkpoint to a proven FP32 bundle. A failed proof writes no bundle."""
+"""Export a reference to a proven FP32 bundle. A failed proof writes no bundle."""
 
+import contextlib
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -19,14 +21,13 @@ from edgecnn.bundle.manifest import (
 )
 from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import Proof
-from edgecnn.bundle.self_test import EncodedImage
+from edgecnn.bundle.self_test import EncodedImage, SelfTest
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import UntrainedWarning
 from edgecnn.pipeline.data.matching import match_classes, match_or_drop_classes
 from edgecnn.pipeline.data.photographs import photographs
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
-from edgecnn.pipeline.export.graph import OPSET, to_onnx
 from edgecnn.pipeline.importing.options import WeightsOptions
 from edgecnn.pipeline.importing.weights import open_weights
 from edgecnn.pipeline.inspection.graph import count_macs
@@ -39,13 +40,16 @@ from edgecnn.pipeline.proving import (
     make_self_test,
     temporary_graph,
 )
-from edgecnn.pipeline.reference import Reference
-from edgecnn.pipeline.torch_session import TorchSession
+from edgecnn.pipeline.reference import IndependentSession, Reference, identity_of
+from edgecnn.pipeline.torch_reference import TorchReference
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.rates import rate
 from edgecnn.runtime.verification.evaluation import evaluate
+
+_REFERENCE = "reference"
 
 
 def export(
@@ -78,34 +82,47 @@ def export(
     """
     check_name(out.name)
     check_new_bundle(out, force=force)
-    test = _test_split(reference.source if data is None else data, reference)
-    self_test_split = choose_self_test(test)
-    torch_session = TorchSession(reference)
-    images = self_test_split.all_pixels(reference.preprocessing)
-    shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
+    test = _test_split(reference.data if data is None else data, reference)
     progress("exporting", 0, 1)
-    graph = to_onnx(reference.module(), reference.preprocessing, shape)
+    graph = reference.to_onnx()
     model = graph.SerializeToString()
-    with temporary_graph(model) as path, engine_sessions(path) as sessions:
-        logits = torch_session.logits_of(self_test_split.images[i] for i in range(len(self_test_split)))
-        check_parity(sessions, images, logits)
-        encoded = [
-            EncodedImage(kind, content, reference.preprocessing.image(content), torch_session.logits_of([content])[0])
-            for kind, content in encode_images(self_test_split, reference.preprocessing)
-        ]
-        self_test = make_self_test(sessions, images, logits, encoded)
+    with (
+        temporary_graph(model) as path,
+        engine_sessions(path) as sessions,
+        contextlib.closing(reference.open()) as independent,
+    ):
+        self_test = _self_test(reference, choose_self_test(test), independent, sessions)
         evaluation = evaluate(
-            {**sessions, "pytorch": torch_session},
+            {**sessions, _REFERENCE: independent},
             test,
             reference.preprocessing,
             classes=len(reference.labels),
             progress=progress,
         )
-        name, expected = f"pytorch {torch_session.info.version}", evaluation.logits["pytorch"]
-        proof = make_proof(name, evaluation, expected, sessions, labels=reference.labels)
+        name = f"{independent.info.engine} {independent.info.version}"
+        proof = make_proof(name, evaluation, evaluation.logits[_REFERENCE], sessions, labels=reference.labels)
     _warn_at_chance(proof, classes=len(reference.labels))
-    manifest = _manifest(reference, out.name, graph, shape=shape, command=command)
+    height, width, channels = map(int, self_test.images.shape[1:])
+    manifest = _manifest(reference, out.name, graph, shape=(height, width, channels), command=command)
     return create_bundle(out, manifest=manifest, model=model, self_test=self_test, proof=proof, force=force)
+
+
+def _self_test(
+    reference: Reference, split: Split, independent: IndependentSession, sessions: Mapping[str, Session]
+) -> SelfTest:
+    """Check the parity of the graph on the images of the self-test, and return the self-test.
+
+    Raises:
+        ProofFailed: the graph's logits differ from the reference's.
+    """
+    images = split.all_pixels(reference.preprocessing)
+    logits = independent.logits_of(split.images[i] for i in range(len(split)))
+    check_parity(sessions, images, logits)
+    encoded = [
+        EncodedImage(kind, content, reference.preprocessing.image(content), independent.logits_of([content])[0])
+        for kind, content in encode_images(split, reference.preprocessing)
+    ]
+    return make_self_test(sessions, images, logits, encoded)
 
 
 def _warn_at_chance(proof: Proof, *, classes: int) -> None:
@@ -122,7 +139,9 @@ def _warn_at_chance(proof: Proof, *, classes: int) -> None:
         )
 
 
-def open_reference(subject: str, *, weights: str | None = None, options: WeightsOptions | None = None) -> Reference:
+def open_reference(
+    subject: str, *, weights: str | None = None, options: WeightsOptions | None = None
+) -> TorchReference:
     """Open the reference to export: a checkpoint, or weights from another tool.
 
     Args:
@@ -148,7 +167,7 @@ def _test_split(data: str | None, reference: Reference) -> Split:
         return photographs()
     source = open_source(data, needs_classes=False)
     split = source.split("test")
-    if reference.source is None:  # imported weights: any real images are usable
+    if reference.data is None:  # imported weights: any real images are usable
         consequence = "the proof has no accuracy; pass the class names with --labels"
         return match_or_drop_classes(split, source.labels, reference.labels, "the network", consequence=consequence)
     return match_classes(split, source.labels, reference.labels, "the network")
@@ -163,17 +182,18 @@ def _manifest(
         name=name,
         network=reference.network,
         graphs=(Graph(MODEL, "fp32", count_macs(graph)),),
-        reference=ReferenceId("network", reference.identity),
+        reference=ReferenceId(reference.kind, identity_of(reference), reference.name, reference.source_digest),
         labels=reference.labels,
         input=image,
         output=logits,
         preprocessing=reference.preprocessing,
+        scores=reference.scores,
         provenance=Provenance(
             created=utc_now(),
             command=command,
             versions=versions(),
             weights=reference.digest,
             training=reference.training,
-            opset=OPSET,
+            opset=next(each.version for each in graph.opset_import if not each.domain),
         ),
     )

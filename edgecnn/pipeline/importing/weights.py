@@ -21,10 +21,10 @@ from edgecnn.pipeline.importing.state_dict import find_state
 from edgecnn.pipeline.importing.tensors import check_kinds, convert
 from edgecnn.pipeline.importing.weights_file import read_weights_file
 from edgecnn.pipeline.models.registry import build, check_network, get_architecture
-from edgecnn.pipeline.reference import Reference, check_state
+from edgecnn.pipeline.torch_reference import TorchReference, check_state
 
 
-def open_weights(architecture: str, text: str, options: WeightsOptions) -> Reference:
+def open_weights(architecture: str, text: str, options: WeightsOptions) -> TorchReference:
     """Open the argument of `--weights`: a file, or the name of a torchvision weights entry of the architecture.
 
     Warns:
@@ -43,7 +43,7 @@ def open_weights(architecture: str, text: str, options: WeightsOptions) -> Refer
     return _from_torchvision(architecture, text, options)
 
 
-def from_file(architecture: str, path: Path, options: WeightsOptions) -> Reference:
+def from_file(architecture: str, path: Path, options: WeightsOptions) -> TorchReference:
     """Read weights from a file. They determine the numbers of classes and channels.
 
     Warns:
@@ -74,7 +74,7 @@ def from_file(architecture: str, path: Path, options: WeightsOptions) -> Referen
     digest = digest_bytes(content)
     if found.choice:
         digest = digest_bytes(f"{digest}\n{found.choice}".encode())
-    return Reference(network, state, labels, preprocessing, digest)
+    return TorchReference(network, state, labels, preprocessing, digest)
 
 
 def _describe(guess: Network, state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> Network:
@@ -119,7 +119,7 @@ def _take(
     return converted, (*notes, *([f"left out {names} (used in training only)"] if names else []))
 
 
-def _from_torchvision(architecture: str, name: str, options: WeightsOptions) -> Reference:
+def _from_torchvision(architecture: str, name: str, options: WeightsOptions) -> TorchReference:
     """Read a torchvision entry's weights, labels, resize, crop and interpolation."""
     try:
         entries: Any = get_model_weights(architecture)
@@ -152,7 +152,7 @@ def _from_torchvision(architecture: str, name: str, options: WeightsOptions) -> 
     labels = _labels(
         replace(options, labels=options.labels or tuple(entry.meta["categories"])), network.num_classes, name
     )
-    return Reference(network, dict(state), labels, preprocessing, hashlib.sha256(entry.url.encode()).hexdigest())
+    return TorchReference(network, dict(state), labels, preprocessing, hashlib.sha256(entry.url.encode()).hexdigest())
 
 
 def preset_preprocessing(preset: Any) -> Preprocessing:

@@ -5,7 +5,7 @@ PyTorch and NumPy are imported when a network is built, so that names and image 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgecnn.errors import UsageError
 from edgecnn.hints import closest, plain_name, suggestion
@@ -38,6 +38,8 @@ class Architecture:
         num_classes: default number of classes.
         optional_keys: prefixes of keys that weights may omit: heads used in training only.
         heads: modules that output the classes, the main head first. Fine-tuning replaces them.
+        kind: `network` for edgecnn's own, `module` for another PyTorch module.
+        source_digest: SHA-256 of the code that builds a module; None for edgecnn's own networks, or if unknown.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Architecture:
     num_classes: int = 1000
     optional_keys: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
+    kind: Literal["network", "module"] = "network"
+    source_digest: str | None = None
 
     def usual(self, *, image_size: int | None = None, stem: "Stem" = "standard") -> "Network":
         """Return the network of the paper, optionally with another image size or stem."""

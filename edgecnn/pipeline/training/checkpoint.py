@@ -20,7 +20,7 @@ from edgecnn.errors import CheckpointError
 from edgecnn.files import schema
 from edgecnn.files.digest import digest_bytes
 from edgecnn.files.folder import write_folder
-from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.torch_reference import TorchReference
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 RECORD, WEIGHTS, RESUME = CHECKPOINT, "model.safetensors", "resume.safetensors"
@@ -107,17 +107,17 @@ class Checkpoint:
     digest: str
 
     @property
-    def reference(self) -> Reference:
+    def reference(self) -> TorchReference:
         """The PyTorch reference of this checkpoint."""
         record = self.record
-        return Reference(
+        return TorchReference(
             network=record.network,
             state=self.state,
             labels=record.labels,
             preprocessing=record.preprocessing,
             digest=self.digest,
             training=record.training,
-            source=record.source,
+            data=record.source,
         )
 
 

@@ -13,7 +13,7 @@ from edgecnn.files.folder import check_output
 from edgecnn.pipeline.data.checks import dataset_warnings
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.models.registry import check_network
-from edgecnn.pipeline.reference import Reference
+from edgecnn.pipeline.torch_reference import TorchReference
 from edgecnn.pipeline.training.checkpoint import RECORD, Checkpoint, read_checkpoint, unfinished
 from edgecnn.pipeline.training.recipes import TrainingOptions, differing
 from edgecnn.pipeline.training.sizing import fit_to_images
@@ -36,7 +36,7 @@ class Plan:
     training: Split
     validation: Split
     test: Split
-    beginning: Reference | None
+    beginning: TorchReference | None
     begun: Checkpoint | None
 
 
@@ -99,7 +99,9 @@ def _described(source: DataSource, training: Split, validation: Split, test: Spl
     )
 
 
-def _describe(architecture: str, source: DataSource, options: TrainingOptions, beginning: Reference | None) -> Network:
+def _describe(
+    architecture: str, source: DataSource, options: TrainingOptions, beginning: TorchReference | None
+) -> Network:
     """Return the network to build. Its channels come from the initial weights, or else from the images."""
     assert options.image_size is not None
     assert options.stem is not None

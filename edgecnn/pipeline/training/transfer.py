@@ -9,12 +9,12 @@ from edgecnn.errors import CheckpointError, UsageError
 from edgecnn.pipeline.importing.options import WeightsOptions
 from edgecnn.pipeline.importing.weights import open_weights
 from edgecnn.pipeline.models.registry import get_architecture
-from edgecnn.pipeline.reference import Reference, check_state
+from edgecnn.pipeline.torch_reference import TorchReference, check_state
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.training.recipes import TrainingOptions
 
 
-def open_beginning(architecture: str, text: str, options: TrainingOptions, *, key: str | None = None) -> Reference:
+def open_beginning(architecture: str, text: str, options: TrainingOptions, *, key: str | None = None) -> TorchReference:
     """Open the argument of `--weights`: a checkpoint folder, a file, or a torchvision weights entry.
 
     `key` is the entry of a file that has several sets of weights.
@@ -45,7 +45,7 @@ def open_beginning(architecture: str, text: str, options: TrainingOptions, *, ke
     return reference
 
 
-def begin_with(beginning: Reference, network: nn.Module, described: Network) -> None:
+def begin_with(beginning: TorchReference, network: nn.Module, described: Network) -> None:
     """Copy weights into a new network. For another number of classes, its heads keep their initial weights.
 
     Raises:

@@ -14,7 +14,9 @@ from edgecnn.errors import BundleError, EdgecnnError, SignatureError, UsageError
 from edgecnn.files.schema import SchemaError, dump, parse
 from edgecnn.host.child import last_line
 from edgecnn.host.child_call import ask_child, told_error
+from edgecnn.host.confinement import confine
 from edgecnn.host.lifeline import die_with_parent
+from edgecnn.host.resources import memory_limit
 
 _KEY_TIMEOUT_S = 60.0
 _EXPECTED_ERRORS = (BundleError, SignatureError, UsageError)
@@ -95,9 +97,7 @@ def main() -> None:
     question = parse(_CheckRequest, sys.argv[1])
     die_with_parent(question.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops this process
-    from edgecnn.server.preflight.confinement import confine  # imports NumPy, which the supervisor does not need
-
-    confine(device="cpu", timeout_s=question.timeout_s)
+    confine(timeout_s=question.timeout_s, memory_bytes=memory_limit())
     with contextlib.redirect_stdout(sys.stderr):  # stdout contains only the answer
         found = dump(_answered(question))
     sys.stdout.write(found)

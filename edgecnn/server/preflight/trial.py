@@ -23,11 +23,12 @@ from edgecnn.errors import BundleError, EdgecnnError, EngineCrashed, EngineError
 from edgecnn.files.schema import SchemaError, dump, parse
 from edgecnn.host.child import last_line, signal_name
 from edgecnn.host.child_call import ask_child, told_error
+from edgecnn.host.confinement import confine
 from edgecnn.host.lifeline import die_with_parent
-from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions
+from edgecnn.host.resources import memory_limit
+from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions, device_kind
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.replay import SelfTestResult, check_proof
-from edgecnn.server.preflight.confinement import confine
 
 TIMEOUT_S = 120.0
 _RUNS = 3
@@ -172,7 +173,8 @@ def main() -> None:
     question = parse(_TrialRequest, sys.argv[1])
     die_with_parent(question.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops this process
-    confine(device=question.options.device, timeout_s=question.timeout_s)
+    is_cpu = device_kind(question.options.device) == "cpu"
+    confine(timeout_s=question.timeout_s, memory_bytes=memory_limit() if is_cpu else None)
     answer = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # engines print to stdout, which must contain only the answer
     found = dump(_answered(question))

@@ -18,7 +18,7 @@ from edgecnn.pipeline.inspection.network import inspect_network
 from edgecnn.pipeline.models import registry
 from edgecnn.pipeline.models.lenet import LeNet
 from edgecnn.pipeline.proving import PARITY_BATCHES, PARITY_TOLERANCE
-from edgecnn.pipeline.torch_session import TorchSession
+from edgecnn.pipeline.reference import identity_of
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.runtime.classifier import run_batches
 from edgecnn.runtime.engines.registry import installed
@@ -27,7 +27,7 @@ from edgecnn.runtime.opening import open_session
 
 @pytest.mark.parametrize("engine", installed())
 def test_bundle_matches_pytorch_at_every_batch(engine: str, fp32_bundle: Bundle, checkpoint_path: Path):
-    torch_session = TorchSession(read_checkpoint(checkpoint_path).reference)
+    torch_session = read_checkpoint(checkpoint_path).reference.open()
     test = open_source("digits").split("test")
     pixels = test.all_pixels(fp32_bundle.manifest.preprocessing)
     expected = torch_session.logits_of(test.images[i] for i in range(len(test)))
@@ -53,7 +53,7 @@ def test_manifest_has_the_macs(fp32_bundle: Bundle):
 
 def test_self_test_has_pytorch_logits(fp32_bundle: Bundle, checkpoint_path: Path):
     self_test = fp32_bundle.self_test()
-    torch_session = TorchSession(read_checkpoint(checkpoint_path).reference)
+    torch_session = read_checkpoint(checkpoint_path).reference.open()
     np.testing.assert_allclose(torch_session.run(self_test.images), self_test.logits, atol=1e-5)
     for encoded in self_test.encoded:
         np.testing.assert_allclose(torch_session.logits_of([encoded.content])[0], encoded.logits, atol=1e-5)
@@ -140,4 +140,4 @@ def test_a_failed_export_keeps_the_old_bundle(pretend, fp32_bundle: Bundle, chec
 def test_identity_covers_the_preprocessing(checkpoint_path: Path):
     reference = read_checkpoint(checkpoint_path).reference
     moved = dataclasses.replace(reference.preprocessing, mean=(0.5,))
-    assert dataclasses.replace(reference, preprocessing=moved).identity != reference.identity
+    assert identity_of(dataclasses.replace(reference, preprocessing=moved)) != identity_of(reference)

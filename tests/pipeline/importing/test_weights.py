@@ -17,7 +17,6 @@ from edgecnn.errors import CheckpointError, UsageError
 from edgecnn.pipeline.importing.options import MEAN, STD, WeightsOptions
 from edgecnn.pipeline.importing.weights import from_file, open_weights
 from edgecnn.pipeline.models.registry import build
-from edgecnn.pipeline.torch_session import TorchSession
 
 pytestmark = pytest.mark.filterwarnings("ignore::edgecnn.errors.WeightsNote")
 
@@ -56,7 +55,7 @@ def test_logits_match_torchvision(resnet: Path):
     normalise = torchvision.transforms.Normalize(MEAN, STD)
     with torch.inference_mode():
         expected = theirs.eval()(normalise(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)).numpy()
-    np.testing.assert_allclose(TorchSession(reference).run(images), expected, atol=1e-4 * spread(expected))
+    np.testing.assert_allclose(reference.open().run(images), expected, atol=1e-4 * spread(expected))
 
 
 @pytest.mark.slow
@@ -68,7 +67,7 @@ def test_converts_googlenets_input_transform(tmp_path: Path):
     normalise = torchvision.transforms.Normalize(MEAN, STD)
     with torch.inference_mode():
         expected = theirs(normalise(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)).numpy()
-    np.testing.assert_allclose(TorchSession(reference).run(images), expected, atol=1e-4 * spread(expected))
+    np.testing.assert_allclose(reference.open().run(images), expected, atol=1e-4 * spread(expected))
 
 
 def test_accepts_googlenet_without_aux_heads(tmp_path: Path):

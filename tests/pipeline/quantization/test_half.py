@@ -14,9 +14,9 @@ from benchmarks.common.engine_graphs import on_onnx_runtime, on_openvino
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import BundleError, UnsupportedOperator, UsageError
-from edgecnn.pipeline.export.graph import to_onnx
 from edgecnn.pipeline.quantization.half import SMALLEST, halve
 from edgecnn.pipeline.quantization.trial import trial_logits
+from edgecnn.pipeline.torch_graph import to_onnx
 
 SIDE = 32
 

@@ -11,11 +11,11 @@ from benchmarks.common.random_networks import realistic
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.bundle.store import Bundle
 from edgecnn.pipeline.data.photographs import photographs
-from edgecnn.pipeline.export.graph import to_onnx
 from edgecnn.pipeline.models.registry import build as build_network
 from edgecnn.pipeline.models.registry import get_architecture
 from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.options import QuantizationOptions
+from edgecnn.pipeline.torch_graph import to_onnx
 
 SIDE = 64
 

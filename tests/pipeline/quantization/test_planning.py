@@ -11,11 +11,11 @@ from torch import nn
 from benchmarks.common.random_networks import realistic
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.pipeline.data.photographs import photographs
-from edgecnn.pipeline.export.graph import to_onnx
 from edgecnn.pipeline.quantization import planning
 from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.trial import trial_logits
+from edgecnn.pipeline.torch_graph import to_onnx
 
 SIDE = 32
 PREPROCESSING = Preprocessing("RGB", Resize((SIDE, SIDE)), None, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

@@ -1,11 +1,10 @@
-"""Limit the resources of a child process that opens an untrusted bundle."""
+"""Limit the resources of a child process that opens an untrusted file."""
 
 import contextlib
 import math
 from pathlib import Path
 
-from edgecnn.host.resources import host_cores, memory_limit
-from edgecnn.runtime.engines.engine import device_kind
+from edgecnn.host.resources import host_cores
 
 try:
     import resource
@@ -15,13 +14,15 @@ except ImportError:  # Windows: the parent's timeout is the only limit
 _LIMITS = resource is not None
 
 
-def confine(*, device: str, timeout_s: float) -> None:
+def confine(*, timeout_s: float, memory_bytes: int | None) -> None:
     """Limit this process's memory and CPU time, disable core files, and make it the first target of the OOM killer.
 
-    The memory limit is that of the machine or of the control group, so the allocator refuses a graph that needs more.
-    RLIMIT_DATA counts writable memory; RLIMIT_AS also counts address space, of which engines reserve gigabytes. Drivers
-    of accelerators map far more memory than they use, so it is not limited for them. `timeout_s` is the parent's
-    timeout.
+    RLIMIT_DATA counts writable memory; RLIMIT_AS also counts address space, of which engines reserve gigabytes.
+
+    Args:
+        timeout_s: the parent's timeout.
+        memory_bytes: the allocator refuses more than this. None for no limit: drivers of accelerators map far more
+            memory than they use.
     """
     with contextlib.suppress(OSError):  # Linux only; the OOM killer must not kill the server
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -29,8 +30,7 @@ def confine(*, device: str, timeout_s: float) -> None:
         return
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_CPU, math.ceil(timeout_s * host_cores()) + 1)
-    memory_bytes = memory_limit()
-    if device_kind(device) == "cpu" and memory_bytes is not None:
+    if memory_bytes is not None:
         _lower(resource.RLIMIT_DATA, memory_bytes)
 
 
