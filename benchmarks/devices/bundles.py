@@ -18,6 +18,7 @@ from benchmarks.common.results import COMMITTED, REPOSITORY
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError
 from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.reference import identity_of
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.runtime.verification.recorded import read_recorded
 
@@ -65,7 +66,7 @@ def build(zoo: Path) -> None:
         if not checkpoint.is_dir():
             print(f"{network}: skipped, {checkpoint} does not exist (make zoo)", flush=True)
             continue
-        reference = read_checkpoint(checkpoint).identity_of(reference)
+        reference = identity_of(read_checkpoint(checkpoint).reference)
         fp32, int8 = BUILD / f"{network}-fp32", BUILD / f"{network}-int8"
         quantize = ["quantize", str(fp32), "--calibration", SOURCE, "--out"]
         _make(fp32, reference, ["export", str(checkpoint), "--out", str(fp32)])

@@ -1,6 +1,6 @@
 """The PyTorch reference of a bundle: network, weights, labels and preprocessing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import onnx
@@ -27,7 +27,7 @@ class TorchReference:
     digest: str
     training: DataReference | None = None
     data: str | None = None
-    scores: Scores = Scores()
+    scores: Scores = field(default_factory=Scores)
 
     @property
     def kind(self) -> Literal["network", "module"]:

@@ -3,6 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -41,7 +42,6 @@ from edgecnn.pipeline.proving import (
     temporary_graph,
 )
 from edgecnn.pipeline.reference import IndependentSession, Reference, identity_of
-from edgecnn.pipeline.torch_reference import TorchReference
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
@@ -101,6 +101,7 @@ def export(
         )
         name = f"{independent.info.engine} {independent.info.version}"
         proof = make_proof(name, evaluation, evaluation.logits[_REFERENCE], sessions, labels=reference.labels)
+    proof = replace(proof, preprocessing="stated" if reference.training is None else "trained")
     _warn_at_chance(proof, classes=len(reference.labels))
     height, width, channels = map(int, self_test.images.shape[1:])
     manifest = _manifest(reference, out.name, graph, shape=(height, width, channels), command=command)
@@ -139,9 +140,7 @@ def _warn_at_chance(proof: Proof, *, classes: int) -> None:
         )
 
 
-def open_reference(
-    subject: str, *, weights: str | None = None, options: WeightsOptions | None = None
-) -> TorchReference:
+def open_reference(subject: str, *, weights: str | None = None, options: WeightsOptions | None = None) -> Reference:
     """Open the reference to export: a checkpoint, or weights from another tool.
 
     Args:
