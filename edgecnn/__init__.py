@@ -13,12 +13,19 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from edgecnn import errors
+    from edgecnn.bundle.preprocessing import Preprocessing, Resize
     from edgecnn.bundle.store import Bundle, open_bundle
     from edgecnn.client.client import Client
     from edgecnn.client.options import Retries
     from edgecnn.errors import EdgecnnError
     from edgecnn.prediction import Prediction
     from edgecnn.runtime.classifier import Classifier, load
+    from edgecnn.stages.building import build
+    from edgecnn.stages.exporting import export, import_onnx
+    from edgecnn.stages.measuring import benchmark, tune
+    from edgecnn.stages.quantizing import quantize
+    from edgecnn.stages.training import train
+    from edgecnn.stages.verifying import verify
 
 __all__ = [
     "Bundle",
@@ -26,11 +33,21 @@ __all__ = [
     "Client",
     "EdgecnnError",
     "Prediction",
+    "Preprocessing",
+    "Resize",
     "Retries",
     "__version__",
+    "benchmark",
+    "build",
     "errors",
+    "export",
+    "import_onnx",
     "load",
     "open_bundle",
+    "quantize",
+    "train",
+    "tune",
+    "verify",
 ]
 
 _HOME = {
@@ -39,9 +56,19 @@ _HOME = {
     "Client": "edgecnn.client.client",
     "EdgecnnError": "edgecnn.errors",
     "Prediction": "edgecnn.prediction",
+    "Preprocessing": "edgecnn.bundle.preprocessing",
+    "Resize": "edgecnn.bundle.preprocessing",
     "Retries": "edgecnn.client.options",
+    "benchmark": "edgecnn.stages.measuring",
+    "build": "edgecnn.stages.building",
+    "export": "edgecnn.stages.exporting",
+    "import_onnx": "edgecnn.stages.exporting",
     "load": "edgecnn.runtime.classifier",
     "open_bundle": "edgecnn.bundle.store",
+    "quantize": "edgecnn.stages.quantizing",
+    "train": "edgecnn.stages.training",
+    "tune": "edgecnn.stages.measuring",
+    "verify": "edgecnn.stages.verifying",
 }
 
 

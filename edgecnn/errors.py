@@ -49,6 +49,10 @@ class UntrainedWarning(EdgecnnWarning):
     """The reference of a new bundle is no better than chance on the images of its proof."""
 
 
+class PreprocessingWarning(EdgecnnWarning):
+    """The reference of a new bundle has a clearly better top-1 with another preprocessing than the stated one."""
+
+
 class UsageError(EdgecnnError):
     """The request is invalid on every machine."""
 
@@ -87,6 +91,14 @@ class CheckpointError(EdgecnnError):
 
 class LabelsError(EdgecnnError):
     """A file does not contain class names."""
+
+
+class OnnxFileError(EdgecnnError):
+    """An ONNX file is missing or damaged, or has a graph that edgecnn cannot take."""
+
+
+class AnswersError(EdgecnnError):
+    """A file does not contain the user's answers to images, or not those of this network."""
 
 
 class TrainingError(EdgecnnError):

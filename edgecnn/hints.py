@@ -49,6 +49,11 @@ def few(texts: Sequence[str], most: int = 3, *, separator: str = ", ") -> str:
     return separator.join(texts[:most]) + more
 
 
+def shown(name: object) -> str:
+    """Return a name of a file for a message: text that can be printed unchanged, and anything else quoted."""
+    return name if isinstance(name, str) and name and name.isprintable() else repr(name)
+
+
 def plain_name(name: str) -> str:
     """Return a name in lower case, without hyphens, underscores, dots and spaces."""
     return "".join(each for each in name.casefold() if each not in "-_. ")

@@ -3,11 +3,13 @@
 The classifier and the client share this module. It imports no engine, so that the client needs none.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.errors import ImageError, UsageError
 
 
@@ -16,25 +18,40 @@ class Prediction:
     """The answer to one image.
 
     Attributes:
-        label: name of the most probable class.
+        label: name of the most probable class, also if its probability is below the threshold.
         index: its index in the logits.
-        probability: its softmax probability, in [0, 1].
+        probability: its probability, in [0, 1]: softmax or sigmoid, see `Scores`.
         top: the most probable labels with their probabilities, best first.
+        labels: the labels of the image, best first: `label` alone, or for a network with several labels all whose
+            probability is at least the threshold; empty if there are none.
     """
 
     label: str
     index: int
     probability: float
     top: tuple[tuple[str, float], ...]
+    labels: tuple[str, ...]
 
 
-def prediction_of(logits: np.ndarray, labels: Sequence[str], *, top: int) -> Prediction:
+def prediction_of(logits: np.ndarray, labels: Sequence[str], *, top: int, scores: Scores = SOFTMAX) -> Prediction:
     """Return the prediction for the logits [K] of one image, with its `top` best labels."""
-    probabilities = softmax(logits)
+    probabilities = probabilities_of(logits, scores)
     # Among equal logits the first wins, as with argmax; a stable sort keeps that order.
-    best = np.argsort(-logits, kind="stable")[:top]
-    ranked = tuple((labels[i], float(probabilities[i])) for i in best)
-    return Prediction(ranked[0][0], int(best[0]), ranked[0][1], ranked)
+    order = np.argsort(-logits, kind="stable")
+    ranked = tuple((labels[i], float(probabilities[i])) for i in order[:top])
+    count = int((logits >= least_logit(scores)).sum()) if scores.multi_label else 1
+    own = tuple(labels[i] for i in order[:count])
+    return Prediction(ranked[0][0], int(order[0]), ranked[0][1], ranked, own)
+
+
+def least_logit(scores: Scores) -> float:
+    """Return the logit whose sigmoid is the threshold of several labels."""
+    return math.log(scores.threshold / (1 - scores.threshold))
+
+
+def probabilities_of(logits: np.ndarray, scores: Scores) -> np.ndarray:
+    """Return the scores of logits, float64 [..., K] in [0, 1]."""
+    return softmax(logits) if scores.activation == "softmax" else sigmoid(logits)
 
 
 def check_top(top: int) -> None:
@@ -77,6 +94,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     wide = logits.astype(np.float64)
     powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
     result: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return result
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return the sigmoid of each logit, computed in float64 without overflow."""
+    result: np.ndarray = np.exp(log_sigmoid(logits))
+    return result
+
+
+def log_sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the sigmoid. It is finite even if the sigmoid underflows."""
+    result: np.ndarray = -np.logaddexp(0.0, -logits.astype(np.float64))
     return result
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from benchmarks.common.results import Output
 from benchmarks.common.tables import named, table
-from benchmarks.common.torchvision_networks import NETWORKS, register_networks
 from edgecnn.files.schema import plain
 from edgecnn.pipeline.inspection.network import inspect_network
 from edgecnn.pipeline.training.checkpoint import RECORD, read_checkpoint
@@ -52,7 +51,7 @@ class Model:
     @property
     def name(self) -> str:
         """The name of its folder."""
-        return f"{self.architecture}-{self.source}"
+        return f"{self.architecture.removeprefix('torchvision:')}-{self.source}"
 
 
 MODELS = (
@@ -62,11 +61,11 @@ MODELS = (
     Model("googlenet", "fashion-mnist", 0.92),
     Model("alexnet", "fashion-mnist", 0.905),
     Model("vgg11_bn", "fashion-mnist", 0.92),
-    Model("mobilenet_v2", "fashion-mnist", 0.89, TORCHVISION_OPTIONS),
+    Model("torchvision:mobilenet_v2", "fashion-mnist", 0.89, TORCHVISION_OPTIONS),
     # At 32 pixels most of their maps would be 2 × 2 or smaller.
-    Model("mobilenet_v3_small", "fashion-mnist", 0.89, (*TORCHVISION_OPTIONS, "--image-size", "64")),
-    Model("efficientnet_b0", "fashion-mnist", 0.89, (*TORCHVISION_OPTIONS, "--image-size", "64")),
-    Model("regnet_x_400mf", "fashion-mnist", 0.89, (*TORCHVISION_OPTIONS, "--image-size", "64")),
+    Model("torchvision:mobilenet_v3_small", "fashion-mnist", 0.89, (*TORCHVISION_OPTIONS, "--image-size", "64")),
+    Model("torchvision:efficientnet_b0", "fashion-mnist", 0.89, (*TORCHVISION_OPTIONS, "--image-size", "64")),
+    Model("torchvision:regnet_x_400mf", "fashion-mnist", 0.89, (*TORCHVISION_OPTIONS, "--image-size", "64")),
 )
 
 
@@ -76,7 +75,6 @@ def main() -> None:
     parser.add_argument("--cats-vs-dogs", type=Path, help="image folder; without it this model is skipped")
     parser.add_argument("--only", nargs="*", default=[model.name for model in MODELS], help="names of models")
     options = parser.parse_args()
-    register_networks()
     failed = []
     for model in MODELS:
         if model.name not in options.only:
@@ -94,8 +92,7 @@ def main() -> None:
 def train(model: Model, source: str) -> bool:
     """Train one model, or resume it; return whether it is finished."""
     out = ZOO / model.name
-    module = "benchmarks.common.torchvision_networks" if model.architecture in NETWORKS else "edgecnn"
-    command = [module, "train", model.architecture, "--data", source, "--out", str(out), *model.options]
+    command = ["edgecnn", "train", model.architecture, "--data", source, "--out", str(out), *model.options]
     print(f"$ python -m {' '.join(command)} --resume", flush=True)
     code = run([*command, "--resume"])
     if code == 2:  # started with another recipe or other images

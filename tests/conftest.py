@@ -115,6 +115,27 @@ def _quantized(
     return open_bundle(build_once(factory, name, build))
 
 
+@pytest.fixture(scope="session")
+def label_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a CSV file of digits with several labels."""
+    from label_tables import write_table
+
+    return build_once(tmp_path_factory, "label-table", write_table) / "labels.csv"
+
+
+@pytest.fixture(scope="session")
+def label_bundle(label_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Return the FP32 bundle of a network with several labels per image (about 10 s)."""
+    from label_tables import trained
+
+    from edgecnn.pipeline.export.exporting import export
+
+    def build(out: Path) -> None:
+        export(trained(), out, data=str(label_table))
+
+    return open_bundle(build_once(tmp_path_factory, "digit-labels", build))
+
+
 @pytest.fixture
 def fake_openvino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Return a function that shadows the package `openvino` with the given code in child processes."""

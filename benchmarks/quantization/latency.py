@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from benchmarks.common import torchvision_networks
 from benchmarks.common.random_networks import random_graph
-from benchmarks.quantization.networks import ENGINES, Selection
+from benchmarks.quantization.networks import ENGINES, TORCHVISION, Selection
 from benchmarks.quantization.quantizers import DISTINCT, QUANTIZERS
 from benchmarks.quantization.third_party import third_party
 from edgecnn.pipeline.proving import temporary_graph
@@ -16,7 +15,7 @@ from edgecnn.runtime.engines.engine import Session, SessionOptions
 from edgecnn.runtime.engines.registry import get_engine
 from edgecnn.tuning.measuring.turn import InProcess, interleave
 
-NETWORKS = ("alexnet", "vgg16", "googlenet", "resnet18", "resnet50", *torchvision_networks.NETWORKS)
+NETWORKS = ("alexnet", "vgg16", "googlenet", "resnet18", "resnet50", *TORCHVISION)
 _ROUNDS, _TURN_S = 25, 0.2
 _CALIBRATION = 8
 
@@ -26,9 +25,8 @@ Graph = tuple[str, onnx.ModelProto, np.ndarray]
 
 def graphs(selection: Selection) -> Iterator[Graph]:
     """Return networks with random weights at 224 × 224, and the third party's graphs at their size."""
-    torchvision_networks.register_networks()
     for name in filter(selection.__contains__, NETWORKS):
-        yield name, *random_graph(name)
+        yield name, *random_graph(f"torchvision:{name}" if name in TORCHVISION else name)
     for network in third_party(selection):
         yield network.name, network.model, network.calibration
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from benchmarks.common import torchvision_networks
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.export.exporting import export
 from edgecnn.pipeline.proving import temporary_graph
@@ -20,7 +19,8 @@ from edgecnn.runtime.engines.engine import SessionOptions
 from edgecnn.runtime.engines.registry import get_engine
 
 ZOO = Path("zoo")
-NETWORKS = ("lenet", "alexnet", "vgg11_bn", "googlenet", "resnet18", *torchvision_networks.NETWORKS)
+TORCHVISION = ("mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "regnet_x_400mf")
+NETWORKS = ("lenet", "alexnet", "vgg11_bn", "googlenet", "resnet18", *TORCHVISION)
 ENGINES = ("onnxruntime", "openvino")
 CALIBRATION = 300
 
@@ -68,7 +68,6 @@ def trained(selection: Selection) -> Iterator[Network]:
 
     The export compares the logits of the FP32 graph with the checkpoint's, to within 1e-4 of their spread.
     """
-    torchvision_networks.register_networks()
     source = open_source("fashion-mnist")
     for name in filter(selection.__contains__, NETWORKS):
         checkpoint = ZOO / f"{name}-fashion-mnist"

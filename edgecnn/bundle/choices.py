@@ -1,4 +1,7 @@
-"""Names of the ways to resize an image. Imports nothing heavy, because the command line shows them in its help."""
+"""Names of the ways to prepare an image and to read outputs.
+
+Imports nothing heavy, because the command line shows them in its help.
+"""
 
 from typing import Literal
 
@@ -10,3 +13,10 @@ Fit = Literal["longer", "letterbox"]
 
 ResizeMode = Literal["shorter", "longer", "squash", "letterbox"]
 """`shorter` sets the shorter side; `squash` sets height and width, without regard to the image's shape."""
+
+PixelRange = Literal["0-1", "0-255"]
+"""Range of the pixels from which the mean is subtracted."""
+
+ScoresKind = Literal["softmax", "sigmoid", "multi-label", "logits"]
+"""How the outputs of a network from elsewhere become scores: `sigmoid` of each with one label per image, or several
+labels per image; `logits` are the outputs of a network without a last softmax."""

@@ -31,6 +31,7 @@ from edgecnn.errors import ImageError
 
 Mode = Literal["L", "RGB", "RGBA"]
 CHANNELS: dict[Mode, int] = {"L": 1, "RGB": 3, "RGBA": 4}
+MODES: dict[int, Mode] = {count: mode for mode, count in CHANNELS.items()}
 ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | np.ndarray
 
 

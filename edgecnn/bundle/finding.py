@@ -43,6 +43,11 @@ def is_weights(path: Path) -> bool:
     return path.name.lower().endswith(_WEIGHTS)
 
 
+def is_onnx(path: Path) -> bool:
+    """Return whether the name of a path is one of an ONNX file."""
+    return path.name.lower().endswith(".onnx")
+
+
 def other_than_bundle(path: Path) -> str | None:
     """Return what a path is instead of a bundle, and what to do; None if it is a bundle or nothing known.
 
@@ -57,8 +62,10 @@ def other_than_bundle(path: Path) -> str | None:
         return f"is a file of a bundle: pass its folder, {path.parent}"
     if is_weights(path):
         return f"is a file with weights: export it first: edgecnn export ARCH --weights {shown} --out FOLDER"
-    if name.endswith(".onnx"):
-        return "is an ONNX graph: export its PyTorch weights: edgecnn export ARCH --weights FILE --out FOLDER"
+    if is_onnx(path):
+        return (
+            f"is an ONNX graph: import it first: edgecnn import {shown} --out {shlex.quote(str(path.with_suffix('')))}"
+        )
     if name.endswith(".tar"):
         return f"is an archive: unpack it first: edgecnn unpack {shown} --out {shlex.quote(str(path.with_suffix('')))}"
     if name.endswith(_IMAGES):

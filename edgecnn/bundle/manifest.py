@@ -134,19 +134,36 @@ class ReferenceId:
 
 @dataclass(frozen=True)
 class Scores:
-    """How logits become scores in [0, 1].
+    """How logits become scores in [0, 1], and which labels an image gets.
+
+    A binary classifier with a single sigmoid output z is stored with two labels and the logits (0, z), whose softmax is
+    (1 - sigmoid(z), sigmoid(z)).
 
     Attributes:
-        activation: `softmax` over all classes, or `sigmoid` of each.
-        multi_label: whether an image may have several labels.
+        activation: `softmax` over all classes, or `sigmoid` of each. Scores of `sigmoid` do not sum to 1.
+        multi_label: whether an image gets all labels whose score is at least `threshold`, or else the best label only.
+        threshold: above 0 and below 1. Only for `multi_label`.
     """
 
     activation: Literal["softmax", "sigmoid"] = "softmax"
     multi_label: bool = False
+    threshold: float = field(default=0.5, metadata=ADDED)
 
     def __post_init__(self) -> None:
         if self.multi_label and self.activation != "sigmoid":
             raise ValueError(f"multi_label requires the activation sigmoid, found {self.activation}")
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold must be above 0 and below 1, found {self.threshold}")
+        if not self.multi_label and self.threshold != 0.5:
+            raise ValueError(f"threshold requires multi_label, found {self.threshold} without it")
+
+    @property
+    def accuracy_name(self) -> str:
+        """The usual name of the rate of images whose answer is correct."""
+        return "exact match" if self.multi_label else "top-1"
+
+
+SOFTMAX = Scores()  # of most networks
 
 
 @dataclass(frozen=True)
@@ -210,7 +227,7 @@ class Manifest:
         network: how to build the network again; None if its architecture is not registered.
         graphs: one graph; two for a cascade, the fast one first.
         labels: class names in the order of the logits.
-        scores: how logits become scores.
+        scores: how logits become scores, and which labels an image gets.
         files: every other file of the bundle.
         annotations: reserved for other tools; edgecnn ignores them.
     """
@@ -235,6 +252,8 @@ class Manifest:
             raise ValueError(f"input must be [N, H, W, {self.preprocessing.channels}], found {list(self.input.shape)}")
         if self.output.shape[1:] != (len(self.labels),):
             raise ValueError(f"{len(self.labels)} labels do not match an output of {list(self.output.shape)}")
+        if len(self.labels) < 2 and self.scores.activation == "sigmoid" and not self.scores.multi_label:
+            raise ValueError(f"scores without multi_label require at least two labels, found {len(self.labels)}")
         if len(self.graphs) not in (1, 2):
             raise ValueError(f"graphs must contain one graph, or two for a cascade, found {len(self.graphs)}")
         if self.reference.kind == "network" and self.network is None:

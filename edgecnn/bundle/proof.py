@@ -17,6 +17,8 @@ PreprocessingCheck = Literal["trained", "stated", "answers", "function"]
 class Comparison:
     """Comparison of one engine with the reference on the same images.
 
+    If an image may have several labels, its answer is the set of them, and top-1 is the fraction of exact matches.
+
     Attributes:
         images: number of images.
         reference_top1: top-1 of the reference, as a fraction; None if the targets are unknown.
@@ -72,7 +74,8 @@ class ClassCounts:
     """Answers to the images of one class.
 
     The class of an image is its target. If the targets are unknown, it is the reference's label, and an answer is lost
-    if it differs.
+    if it differs. If an image may have several labels, each label is compared on all images: the answer is whether an
+    image has it.
 
     Attributes:
         label: name of the class; with its index if several classes have this name.
@@ -231,6 +234,7 @@ class Proof:
             detect an evaluation on these images.
         gate: the gate of a quantized bundle; None if it was not enabled.
         preprocessing: how the preprocessing was checked; None in bundles of format 2.2 and earlier.
+        checked_images: number of the user's answers or image files that the check compared; None if it was not checked.
     """
 
     reference: str
@@ -240,6 +244,7 @@ class Proof:
     calibration_images: tuple[str, ...] = ()
     gate: GateRecord | None = None
     preprocessing: PreprocessingCheck | None = field(default=None, metadata=ADDED)
+    checked_images: int | None = field(default=None, metadata=ADDED)
 
     def __post_init__(self) -> None:
         if not self.engines:

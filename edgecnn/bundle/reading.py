@@ -2,7 +2,7 @@
 
 import json
 
-from edgecnn.bundle.manifest import MAJOR, MINOR, Manifest, Scores
+from edgecnn.bundle.manifest import MAJOR, MINOR, Manifest
 from edgecnn.bundle.names import is_name
 from edgecnn.errors import ManifestError, UnsafePath, UnsupportedFormat
 from edgecnn.files import schema
@@ -47,8 +47,6 @@ def _check_supported(manifest: Manifest) -> None:
         needs = "two graphs (a cascade)"
     elif "int4" in manifest.graph.weights.values():
         needs = "4-bit weights"
-    elif manifest.scores != Scores():
-        needs = f"the activation {manifest.scores.activation}"
     if needs is not None:
         raise UnsupportedFormat(f"this bundle needs {needs}, which this version does not support: upgrade edgecnn")
 

@@ -50,6 +50,13 @@ class Bundle:
     manifest: Manifest
     digest: str
 
+    def __repr__(self) -> str:
+        height, width, channels = self.manifest.image_shape
+        return (
+            f"<Bundle {self.path}: {self.manifest.precision}, {self.classes} classes, {height} × {width} × {channels}, "
+            f"{self.size_bytes / 1024:,.0f} KiB, digest {self.digest[:12]}>"
+        )
+
     @property
     def model(self) -> Path:
         """Path of the ONNX graph."""

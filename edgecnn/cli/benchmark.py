@@ -67,14 +67,12 @@ def benchmark(bundles: tuple[Path, ...], csv: Path | None, plot: Path | None, as
     """
     from edgecnn.files.file import write_file
     from edgecnn.files.schema import plain
-    from edgecnn.pipeline.measured import reference_modules
-    from edgecnn.runtime.choosing import open_bundles
-    from edgecnn.tuning.benchmark import benchmark as run
+    from edgecnn.stages.measuring import benchmark as run
 
     if plot is not None:  # imported early, so that a missing Matplotlib is reported before the measurement
         from edgecnn.pipeline.evaluation.speed_plot import draw
     with progress_bar() as progress:
-        found = run(open_bundles(bundles), modules=reference_modules(), progress=progress, **options)
+        found = run(bundles, progress=progress, **options)
     text, result = _table(found.benchmark), plain(found.benchmark)
     if found.comparison is not None:
         text += f"\n\n{_comparison(found.comparison)}"

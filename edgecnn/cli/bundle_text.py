@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgecnn.cli.checks import checked_text
 from edgecnn.cli.output import columns, counted, number, percent, points, worst_class
 from edgecnn.hints import few
 
 if TYPE_CHECKING:
+    from edgecnn.bundle.manifest import Scores
     from edgecnn.bundle.proof import FloatTrade, GateRecord, LayerReport
     from edgecnn.bundle.store import Bundle
     from edgecnn.pipeline.quantization.quantizing import Quantized
@@ -29,23 +31,25 @@ def bundle_summary(bundle: "Bundle") -> dict[str, Any]:
 
 def bundle_text(bundle: "Bundle") -> str:
     """Return a new bundle's size and proof as text."""
-    proof = bundle.proof()
+    proof, scores = bundle.proof(), bundle.manifest.scores
     lines = [f"{bundle.path}: {bundle.manifest.precision}, {bundle.size_bytes / 1024:.0f} KiB"]
     for engine in proof.engines:
         found = engine.comparison
         lines.append(
-            f"  {engine.engine}: top-1 {percent(found.top1)} (reference {percent(found.reference_top1)}), "
-            f"agreement {percent(found.agreement)} on {found.images} images, "
-            f"largest logit error {number(found.max_error)}"
+            f"  {engine.engine}: {scores.accuracy_name} {percent(found.top1)} "
+            f"(reference {percent(found.reference_top1)}), agreement {percent(found.agreement)} on "
+            f"{found.images} images, largest logit error {number(found.max_error)}"
         )
         if engine.per_class is not None and engine.per_class.worst is not None:
-            lines.append(f"    {worst_class(engine.per_class, has_targets=found.top1 is not None)}")
+            lines.append(f"    {worst_class(engine.per_class, scores, has_targets=found.top1 is not None)}")
+    lines += [f"  {line}" for line in checked_text(proof.preprocessing, proof.checked_images)]
     return "\n".join(lines)
 
 
 def quantized_text(quantized: "Quantized", *, analyze: bool) -> str:
     """Return the result of `quantize` as text, with the table of layers if `analyze` is set."""
     proof, graph = quantized.bundle.proof(), quantized.bundle.manifest.graph
+    scores = quantized.bundle.manifest.scores
     left = graph.quantization.float_tensors if graph.quantization else {}
     lines = [bundle_text(quantized.bundle)]
     if graph.float_tensors:
@@ -55,10 +59,10 @@ def quantized_text(quantized: "Quantized", *, analyze: bool) -> str:
         lines += ["", layers_text(proof.layers, left), ""]
     if proof.gate is not None:
         gated = [name.removesuffix(".weight") for name, reason in left.items() if reason.startswith("gate")]
-        lines += [*_gate_lines(proof.gate, gated), *([] if analyze else _trades(proof.layers))]
+        lines += [*_gate_lines(proof.gate, gated, scores), *([] if analyze else _trades(proof.layers))]
     if quantized.seeds:
-        lines.append(_seeds_text(quantized.seeds))
-    return "\n".join([*lines, _comparison_text(quantized.speed_comparison)])
+        lines.append(_seeds_text(quantized.seeds, scores))
+    return "\n".join([*lines, _comparison_text(quantized.speed_comparison, scores)])
 
 
 def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) -> str:
@@ -104,13 +108,15 @@ def _milliseconds(trade: "FloatTrade") -> str:
     return f"{trade.added_ms:+.{digits}f} [{trade.added_ms_low:+.{digits}f}, {trade.added_ms_high:+.{digits}f}]"
 
 
-def _comparison_text(comparison: "SpeedComparison") -> str:
+def _comparison_text(comparison: "SpeedComparison", scores: "Scores") -> str:
     """Return the drop and the speed on each engine, and the conclusion."""
     from edgecnn.tuning.measuring.estimates import as_fast
 
     lines = []
     for each in comparison.engines:
-        lines.append(f"  {each.engine}: top-1 drop {points(each.drop)}, agreement {percent(each.agreement)}")
+        lines.append(
+            f"  {each.engine}: {scores.accuracy_name} drop {points(each.drop)}, agreement {percent(each.agreement)}"
+        )
         if each.fp32_ms and each.quantized_ms and each.ratio:
             lines.append(
                 f"    one image, {counted(comparison.threads, 'thread')}: "
@@ -122,7 +128,7 @@ def _comparison_text(comparison: "SpeedComparison") -> str:
     return "\n".join([*lines, comparison.conclusion])
 
 
-def _gate_lines(gate: "GateRecord", left: Sequence[str]) -> list[str]:
+def _gate_lines(gate: "GateRecord", left: Sequence[str], scores: "Scores") -> list[str]:
     """Return the drop that the gate measured, its decision, the layers that it left in float, and the worst class."""
     from edgecnn.runtime.verification.paired import say_needed
 
@@ -133,15 +139,15 @@ def _gate_lines(gate: "GateRecord", left: Sequence[str]) -> list[str]:
         text += f"; undecided: {say_needed(gate.images_needed)} needed"
     elif gate.decision is not None:
         text += f"; {gate.decision}"
-    return [text, *([] if gate.per_class is None else [f"  {worst_class(gate.per_class)}"])]
+    return [text, *([] if gate.per_class is None else [f"  {worst_class(gate.per_class, scores)}"])]
 
 
-def _seeds_text(results: "Sequence[SeedResult]") -> str:
+def _seeds_text(results: "Sequence[SeedResult]", scores: "Scores") -> str:
     """Return the spread over several sets of calibration images."""
     agreements = [each.agreement for each in results]
     text = f"{len(results)} calibration sets: agreement {percent(min(agreements))} to {percent(max(agreements))}"
     tops = [each.top1 for each in results if each.top1 is not None]
-    return f"{text}, top-1 {percent(min(tops))} to {percent(max(tops))}" if tops else text
+    return f"{text}, {scores.accuracy_name} {percent(min(tops))} to {percent(max(tops))}" if tops else text
 
 
 def _decibels(value: float | None) -> str:

@@ -24,10 +24,17 @@ def completion(context: click.Context, shell: str) -> None:
 
 
 def complete_architecture(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the architectures that begin with a word."""
+    """Return the architectures that begin with a word. With `torchvision:` or `timm:`, return those of the package."""
     from edgecnn.pipeline.models.registry import architectures
+    from edgecnn.pipeline.models.words import PACKAGES, is_packaged
 
-    return _beginning(incomplete, [each.name for each in architectures()])
+    if is_packaged(incomplete):
+        from edgecnn.pipeline.models.packaged import names
+
+        package = incomplete.partition(":")[0]
+        return _beginning(incomplete, [f"{package}:{name}" for name in names(package)])
+    own = [each.name for each in architectures()]
+    return _beginning(incomplete, [*own, *(f"{package}:" for package in PACKAGES)])
 
 
 def complete_architecture_or_path(

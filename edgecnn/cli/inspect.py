@@ -1,38 +1,56 @@
 """`edgecnn inspect` and `edgecnn models`: list the layers of a network, and the costs of the architectures."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from edgecnn.bundle.finding import is_bundle, is_onnx
 from edgecnn.cli.bundle_text import layers_text
+from edgecnn.cli.checks import checked_text
 from edgecnn.cli.completion import complete_architecture_or_path
-from edgecnn.cli.options import POSITIVE, json_option
+from edgecnn.cli.options import SidesType, json_option
 from edgecnn.cli.output import columns, emit
 
 if TYPE_CHECKING:
     from edgecnn.bundle.manifest import Stem
+    from edgecnn.pipeline.importing.onnx_file.describing import Description
     from edgecnn.pipeline.inspection.inspecting import Inspected
     from edgecnn.pipeline.inspection.layers import Inspection, Layer
 
 
 @click.command()
-@click.argument("subject", metavar="ARCH|CHECKPOINT|BUNDLE", shell_complete=complete_architecture_or_path)
-@click.option("--image-size", type=POSITIVE, help="Image size of an architecture. [default: its usual size]")
+@click.argument("subject", metavar="ARCH|CHECKPOINT|BUNDLE|FILE.onnx", shell_complete=complete_architecture_or_path)
+@click.option("--image-size", type=SidesType(), help="Image size of an architecture. [default: its usual size]")
 @click.option("--stem", type=click.Choice(["standard", "small"]), help="Stem of an architecture. [default: standard]")
 @json_option
-def inspect(subject: str, image_size: int | None, stem: "Stem | None", as_json: bool) -> None:
-    """List the layers of an architecture, a checkpoint or a bundle, with totals.
+def inspect(subject: str, image_size: int | tuple[int, int] | None, stem: "Stem | None", as_json: bool) -> None:
+    """List the layers of an architecture, a checkpoint or a bundle, with totals, or describe an ONNX file.
+
+    ARCH may also be torchvision:NAME, timm:NAME, or a factory such as net.py:make.
 
     MACs are multiply-accumulates of convolutions and linear layers for one image. The receptive field is the height
-    and width in pixels that affect one unit; a dash means the whole image. For a bundle the layers belong to the
-    graph: batch norms are folded, and `int8` marks integer layers. For an INT8 bundle a second table shows the effect
-    of quantization on each layer.
+    and width in pixels that affect one unit; a dash means the whole image, a question mark that it is unknown. For a
+    bundle the layers belong to the graph: batch norms are folded, and `int8` marks integer layers. For an INT8 bundle a
+    second table shows the effect of quantization on each layer. For an ONNX file from another tool, the last line is
+    the command that imports it; words in capital letters must be filled in.
     """
     from edgecnn.files.schema import plain
     from edgecnn.pipeline.inspection.inspecting import inspect as run
 
+    path = Path(subject)
+    if is_onnx(path) and not is_bundle(path.parent):
+        from edgecnn.pipeline.inspection.inspecting import inspect_onnx
+
+        described = inspect_onnx(path, image_size=image_size, stem=stem)
+        emit(described, _onnx_text(path, described), as_json=as_json)
+        return
     found = run(subject, image_size=image_size, stem=stem)
-    result = plain(found.inspection) | {"quantization": plain(found.quantization)}
+    result = plain(found.inspection) | {
+        "quantization": plain(found.quantization),
+        "preprocessing": found.preprocessing,
+        "checked_images": found.checked_images,
+    }
     emit(result, _text(found), as_json=as_json)
 
 
@@ -62,7 +80,7 @@ def models(as_json: bool) -> None:
 
 
 def _text(found: "Inspected") -> str:
-    text = _table(found.inspection)
+    text = "\n".join([_table(found.inspection), *checked_text(found.preprocessing, found.checked_images)])
     quantized = found.quantization
     if quantized is None:
         return text
@@ -76,6 +94,20 @@ def _text(found: "Inspected") -> str:
     return f"{text}\n\n{title}\n{layers_text(quantized.layers, quantized.float_tensors)}"
 
 
+def _onnx_text(path: Path, found: "Description") -> str:
+    opsets = ", ".join(f"{domain} {version}" for domain, version in found.opsets.items())
+    rows = [
+        ("producer", found.producer or "unknown"),
+        ("opset", f"{opsets}; IR version {found.ir_version}"),
+        ("size", f"{found.size_bytes / 1024:,.0f} KiB, {found.parameters:,} parameters"),
+        *(("input", f"{each.name}: {each.type}") for each in found.inputs),
+        *(("output", f"{each.name}: {each.type}") for each in found.outputs),
+        ("operators", ", ".join(f"{name} {count}" for name, count in found.operators.items())),
+    ]
+    last = f"cannot be imported: {found.reason}" if found.command is None else f"import it: {found.command}"
+    return f"{path}\n\n{columns(rows)}\n\n{last}"
+
+
 def _table(found: "Inspection") -> str:
     height, width, channels = found.image_shape
     header = ("module", "kind", "output", "parameters", "MACs", "field", "")
@@ -85,6 +117,10 @@ def _table(found: "Inspection") -> str:
     return f"{title}\n\n{columns([header, *rows, total], right=(3, 4, 5), optional=(5,))}"
 
 
+def _field(layer: "Layer") -> str:
+    return "-" if layer.receptive_field is None else str(layer.receptive_field or "?")
+
+
 def _row(layer: "Layer") -> tuple[str, ...]:
     return (
         layer.name,
@@ -92,6 +128,6 @@ def _row(layer: "Layer") -> tuple[str, ...]:
         "" if layer.output_shape is None else "×".join(map(str, layer.output_shape)),
         f"{layer.parameters:,}" if layer.parameters else "",
         f"{layer.macs:,}" if layer.macs else "",
-        "" if layer.output_shape is None else str(layer.receptive_field or "-"),
+        "" if layer.output_shape is None else _field(layer),
         "int8" if layer.precision == "int8" else "",
     )

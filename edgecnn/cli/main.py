@@ -10,10 +10,12 @@ import click
 
 from edgecnn import __version__
 from edgecnn.cli.benchmark import benchmark
+from edgecnn.cli.build import build
 from edgecnn.cli.completion import completion
 from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
+from edgecnn.cli.import_ import import_
 from edgecnn.cli.inspect import inspect, models
 from edgecnn.cli.install import install, rollback
 from edgecnn.cli.output import printable, warn
@@ -46,7 +48,9 @@ _HELP = """Deploy a convolutional network from PyTorch to an edge device, with p
 \b
     train      images                     -> checkpoint
     evaluate   checkpoint or bundle       -> accuracy, confusion, calibration
+    build      network, images            -> bundles, profile, archive
     export     checkpoint                 -> FP32 bundle, proven
+    import     ONNX file                  -> FP32 bundle, proven
     quantize   FP32 bundle                -> INT8 or FP16 bundle
     verify     bundle                     -> comparison with the reference
     sign       bundle, key                -> signature file
@@ -92,7 +96,7 @@ def show_help(context: click.Context, command: str | None) -> None:
 
 
 for command in (
-    *(models, train, evaluate, export, quantize, verify, sign, predict, benchmark, tune, serve),
+    *(models, train, evaluate, build, export, import_, quantize, verify, sign, predict, benchmark, tune, serve),
     *(pack, unpack, install, rollback, inspect, doctor, completion, show_help),
 ):
     cli.add_command(command)

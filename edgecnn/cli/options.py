@@ -1,7 +1,6 @@
 """Options shared by several commands, and options generated from a stage's dataclass."""
 
 import dataclasses
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from edgecnn.bundle.finding import check_outside_bundles
 from edgecnn.cli.completion import complete_source
 from edgecnn.errors import UsageError
 from edgecnn.runtime.engines.choices import check_device, check_engine
+from edgecnn.stages.recording import recorded
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -125,8 +125,34 @@ def take_fields(cls: type, options: dict[str, Any]) -> dict[str, Any]:
     return {field.name: options.pop(field.name) for field in dataclasses.fields(cls)}
 
 
+class SidesType(click.ParamType[Any]):
+    """Height and width in pixels: `N`, or `H,W`."""
+
+    name = "N|H,W"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | tuple[int, int] | None:
+        """Return one number, or height and width."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        found = whole_numbers(value, most=2)
+        if found is None:
+            raise UsageError(f"--image-size expects N or H,W in pixels, found {value!r}")
+        return found[0] if len(set(found)) == 1 else (found[0], found[1])
+
+
+def whole_numbers(text: str, *, most: int) -> tuple[int, ...] | None:
+    """Return comma-separated numbers in 1..99,999; None if the text has others, or more than `most`."""
+    parts = text.split(",")
+    are_whole = all(part.isascii() and part.isdigit() and len(part) <= 5 and int(part) > 0 for part in parts)
+    return tuple(map(int, parts)) if are_whole and len(parts) <= most else None
+
+
 def _parameter_type(annotation: Any) -> Any:
     """Return click's parameter type for a field: a choice for `Literal`, `X` for `X | None`."""
+    if annotation == int | tuple[int, int] | None:
+        return SidesType()
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
     return next((option for option in get_args(annotation) if option is not type(None)), annotation)
@@ -134,9 +160,4 @@ def _parameter_type(annotation: Any) -> Any:
 
 def command_line() -> str:
     """Return this command line for a record, with absolute paths shortened to their last part."""
-    return shlex.join(["edgecnn", *map(_portable, sys.argv[1:])])
-
-
-def _portable(argument: str) -> str:
-    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-    return f"{option}{equals}{Path(value).name}" if Path(value).is_absolute() else argument
+    return recorded(sys.argv[1:])

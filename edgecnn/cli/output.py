@@ -10,17 +10,17 @@ import os
 import shutil
 import sys
 import textwrap
-import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.errors import EdgecnnError, EdgecnnWarning, WeightsNote
+from edgecnn.errors import EdgecnnError
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.rates import three_digits
 
 if TYPE_CHECKING:
+    from edgecnn.bundle.manifest import Scores
     from edgecnn.bundle.proof import PairedDrop, PerClass
     from edgecnn.runtime.rates import Rate
 
@@ -72,19 +72,6 @@ def warn(message: str, *, strict: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def warnings_as_errors(*, when: bool) -> Iterator[None]:
-    """Raise the first warning inside the block as an error, if `when` is set. Notes are still printed."""
-    with warnings.catch_warnings():
-        if when:
-            warnings.simplefilter("error", EdgecnnWarning)
-            warnings.simplefilter("always", WeightsNote)
-        try:
-            yield
-        except EdgecnnWarning as warning:
-            raise EdgecnnError(str(warning)) from None
-
-
-@contextlib.contextmanager
 def progress_bar(*, hidden: bool = False) -> Iterator[Progress]:
     """Draw progress bars on stderr while the block runs, unless `hidden` is set or stderr is not a terminal."""
     if hidden or not sys.stderr.isatty():
@@ -121,15 +108,15 @@ def points(drop: "PairedDrop | None") -> str:
     return "unknown" if drop is None else str(drop)
 
 
-def worst_class(found: "PerClass", *, has_targets: bool = True) -> str:
+def worst_class(found: "PerClass", scores: "Scores", *, has_targets: bool = True) -> str:
     """Return the class with the strongest evidence of a drop, its drop if the targets are known, and its agreement."""
-    worst = found.worst
+    worst, kind = found.worst, "label" if scores.multi_label else "class"
     if worst is None:
-        return "no class has a drop"
+        return f"no {kind} has a drop"
     drop = f"drop {points(worst.drop)}, " if has_targets else ""
     doubt = " (may be chance)" if has_targets and worst.drop.low <= 0 else ""
     agreement = percent(worst.agreed / worst.drop.images)
-    return f"worst class {worst.label}{doubt}: {drop}agreement {agreement} on {counted(worst.drop.images, 'image')}"
+    return f"worst {kind} {worst.label}{doubt}: {drop}agreement {agreement} on {counted(worst.drop.images, 'image')}"
 
 
 def number(value: float | None) -> str:

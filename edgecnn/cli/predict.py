@@ -1,6 +1,6 @@
 """`edgecnn predict`: classify images with a bundle or a server."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from edgecnn.client.options import TIMEOUT_S
 from edgecnn.errors import EdgecnnError, ImageError, UsageError
 
 if TYPE_CHECKING:
+    from edgecnn.bundle.manifest import Scores
     from edgecnn.prediction import Prediction
 
 _OF_A_SERVER = ("model", "api_key_file", "ca", "timeout_s")
@@ -56,19 +57,22 @@ def predict(
     With --url, every argument is an IMAGE, and a server classifies it. Several servers are used in turns, and a failed
     server is skipped. Use --model, --api-key-file, --ca and --timeout-s with --url; engine options are not allowed.
 
+    For a network with several labels per image, the labels whose probability reaches the threshold come first, then the
+    most probable others.
+
     An image that cannot be read is reported on stderr. The other images are still classified, and the exit code is 1.
     """
     _check_options(context, asks_a_server=bool(urls))
     _check_paths(paths, asks_a_server=bool(urls))
     if urls:
-        result, broken = _asked(paths, top, urls, model, key_file=api_key_file, ca=ca, timeout_s=timeout_s)
+        result, lines = _asked(paths, top, urls, model, key_file=api_key_file, ca=ca, timeout_s=timeout_s)
     else:
-        result, broken = _computed(paths, top, strict=strict, **session)
-    answers = result["predictions"]
-    if answers or as_json:
-        emit(result, "\n".join(map(_line, answers)), as_json=as_json)
-    if broken:
-        raise EdgecnnError(f"cannot read {broken} of {broken + len(answers)} images: see the errors above")
+        result, lines = _computed(paths, top, strict=strict, **session)
+    if lines or as_json:
+        emit(result, "\n".join(lines), as_json=as_json)
+    images = len(paths) if urls else len(paths) - 1
+    if len(lines) < images:
+        raise EdgecnnError(f"cannot read {images - len(lines)} of {images} images: see the errors above")
 
 
 def _check_options(context: click.Context, *, asks_a_server: bool) -> None:
@@ -108,15 +112,16 @@ def _check_paths(paths: tuple[Path, ...], *, asks_a_server: bool) -> None:
         )
 
 
-def _computed(paths: tuple[Path, ...], top: int, *, strict: bool, **session: Any) -> tuple[dict[str, Any], int]:
-    """Classify images on this machine. Return the result and the number of unreadable images."""
+def _computed(paths: tuple[Path, ...], top: int, *, strict: bool, **session: Any) -> tuple[dict[str, Any], list[str]]:
+    """Classify images on this machine. Return the result, and a line of text for each readable image."""
     bundle, images = paths[0], paths[1:]
     from edgecnn.runtime.classifier import load
 
     with load(bundle, strict=strict, **session) as classifier:
-        answers = _answers(images, ((each, {}) for each in classifier.predictions(images, top=top)))
+        scores = classifier.bundle.manifest.scores
+        answers, lines = _answers(images, ((each, {}, scores) for each in classifier.predictions(images, top=top)))
         result = {"bundle": str(classifier.bundle.path), "session": vars(classifier.info), "predictions": answers}
-    return result, len(images) - len(answers)
+    return result, lines
 
 
 def _asked(
@@ -128,34 +133,45 @@ def _asked(
     key_file: Path | None,
     ca: Path | None,
     timeout_s: float,
-) -> tuple[dict[str, Any], int]:
-    """Classify images on servers. Return the result and the number of unreadable images."""
+) -> tuple[dict[str, Any], list[str]]:
+    """Classify images on servers. Return the result, and a line of text for each readable image."""
     from edgecnn.client.client import Client
     from edgecnn.protocol.api_key import read_api_key
 
     key = None if key_file is None else read_api_key(key_file, shortest=1).decode()
     with Client(urls, model=model, api_key=key, ca=ca, timeout_s=timeout_s) as client:
         found = client.answers(images, top=top)
-        answers = _answers(images, ((each.prediction, {"url": each.url, "digest": each.digest}) for each in found))
+        answers, lines = _answers(
+            images, ((each.prediction, {"url": each.url, "digest": each.digest}, each.scores) for each in found)
+        )
         result = {"urls": list(urls), "model": client.model, "predictions": answers}
-    return result, len(images) - len(answers)
+    return result, lines
 
 
 def _answers(
-    images: tuple[Path, ...], found: "Iterable[tuple[Prediction | ImageError, dict[str, str]]]"
-) -> list[dict[str, Any]]:
-    """Return the result of each classified image, and print an error for each unreadable one."""
-    answers = []
-    for image, (prediction, source) in zip(images, found, strict=True):
+    images: tuple[Path, ...], found: "Iterable[tuple[Prediction | ImageError, dict[str, str], Scores]]"
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the result and the line of each classified image, and print an error for each unreadable one."""
+    answers, lines = [], []
+    for image, (prediction, source, scores) in zip(images, found, strict=True):
         if isinstance(prediction, ImageError):
             click.echo(f"error: {printable(str(prediction))}", err=True)
             continue
         ranked = [{"label": label, "probability": probability} for label, probability in prediction.top]
         answer = {"image": str(image), "label": prediction.label, "index": prediction.index, "top": ranked}
-        answers.append(answer | source)
-    return answers
+        answers.append(answer | {"labels": list(prediction.labels)} | source)
+        lines.append(printable(f"{image}: {_several(prediction) if scores.multi_label else _listed(prediction.top)}"))
+    return answers, lines
 
 
-def _line(answer: dict[str, Any]) -> str:
-    others = ", ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in answer["top"])
-    return printable(f"{answer['image']}: {others}")
+def _listed(ranked: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{label} {probability:.1%}" for label, probability in ranked)
+
+
+def _several(prediction: "Prediction") -> str:
+    """Return the labels of an image, and the most probable labels that it does not have."""
+    count, shown = len(prediction.labels), len(prediction.top)
+    own = _listed(prediction.top[:count]) or "no label"
+    more = f" and {count - shown} more" if count > shown else ""
+    others = f"; below the threshold: {_listed(prediction.top[count:])}" if count < shown else ""
+    return f"{own}{more}{others}"

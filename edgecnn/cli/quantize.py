@@ -16,7 +16,6 @@ from edgecnn.cli.options import (
     json_option,
     out_option,
     strict_option,
-    take_fields,
 )
 from edgecnn.cli.output import emit, progress_bar, warn
 from edgecnn.cli.subjects import possible_bundle
@@ -52,12 +51,8 @@ def quantize(
     bundle: Path,
     calibration: str | None,
     out: Path,
-    data: str | None,
     gate_data: str | None,
-    count: int | None,
-    seed: int | None,
     analyze: bool,
-    strict: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -72,27 +67,16 @@ def quantize(
     the drop is compared with --max-drop.
     """
     _check_given(calibration, gate_data)
-    try:
-        chosen = QuantizationOptions(**take_fields(QuantizationOptions, options))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    chosen.check_arguments(calibrated=calibration is not None, analyze=analyze, seeds=options["seeds"])
-    from edgecnn.bundle.store import open_bundle
-    from edgecnn.pipeline.data.sources import open_source
-    from edgecnn.pipeline.quantization.calibration_config import open_calibration
-    from edgecnn.pipeline.quantization.quantizing import quantize as run
+    from edgecnn.stages.quantizing import quantize as run
 
     try:
         with progress_bar() as progress:
             quantized = run(
-                open_bundle(bundle),
-                None if calibration is None else open_calibration(calibration, count=count, seed=seed, strict=strict),
+                bundle,
                 out,
-                data=None if data is None else open_source(data, needs_classes=False, strict=strict),
-                gate_data=None if gate_data is None else open_source(gate_data, needs_classes=False, strict=strict),
-                options=chosen,
+                calibration=calibration,
+                gate_data=gate_data,
                 analyze=analyze,
-                strict=strict,
                 command=command_line(),
                 progress=progress,
                 **options,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.bundle.finding import CHECKPOINT
 from edgecnn.bundle.limits import MAX_BAD
 from edgecnn.cli.completion import complete_architecture
 from edgecnn.cli.options import (
@@ -17,11 +16,10 @@ from edgecnn.cli.options import (
     labelled_data_option,
     out_option,
     strict_option,
-    take_fields,
 )
 from edgecnn.cli.output import emit, percent, progress_bar, warn
 from edgecnn.cli.subjects import known_architecture
-from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions, recipe
+from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
 
 if TYPE_CHECKING:
     from edgecnn.pipeline.training.checkpoint import Epoch
@@ -60,35 +58,26 @@ def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool
     training split. Top-1 is measured once, on the test split. To train with several processes or machines, use
     `torchrun --nproc-per-node 2 -m edgecnn train ...`.
     """
-    from edgecnn.files.folder import check_output
-    from edgecnn.pipeline.data.sources import open_source
-
-    if not options["resume"]:
-        check_output(out, marker=CHECKPOINT, force=options["force"])
-    images = open_source(source, strict=strict)
-    chosen = recipe(architecture, images.name, **take_fields(TrainingOptions, options))
-    # PyTorch is imported after these checks, because that takes seconds.
-    from edgecnn.pipeline.training.distributed import writes_results
-    from edgecnn.pipeline.training.loop import train as run
+    from edgecnn.pipeline.training.rank import writes_results
+    from edgecnn.stages.training import train as run
 
     is_silent = not writes_results()  # a process of `torchrun` other than the first
     with progress_bar(hidden=is_silent) as progress:
         trained = run(
             architecture,
-            images,
+            source,
             out,
-            source_name=source,
-            options=chosen,
+            strict=strict,
             on_warning=partial(warn, strict=strict),
             on_note=(lambda note: None) if is_silent else partial(click.echo, err=True),
             progress=progress,
-            on_epoch=lambda number, epoch: click.echo(_line(number, chosen.epochs, epoch), err=True),
+            on_epoch=lambda number, epochs, epoch: click.echo(_line(number, epochs, epoch), err=True),
             **options,
         )
     if trained.writes:
         text = f"{out}: top-1 {percent(trained.test_top1)} on {trained.test_images} test images"
-        text += f", best epoch {trained.best_epoch} of {chosen.epochs}, {trained.duration_s:.0f} s"
-        emit({"checkpoint": str(out), **vars(trained)}, text, as_json=as_json)
+        text += f", best epoch {trained.best_epoch} of {trained.epochs}, {trained.duration_s:.0f} s"
+        emit(vars(trained) | {"checkpoint": str(out)}, text, as_json=as_json)
 
 
 def _line(number: int, epochs: int, epoch: "Epoch") -> str:

@@ -48,12 +48,10 @@ def tune(bundles: tuple[Path, ...], strict: bool, as_json: bool, **options: Any)
     not used. If other work on this machine disturbs the measurement, a warning says so; with --strict no profile is
     saved then.
     """
-    from edgecnn.pipeline.measured import reference_modules
-    from edgecnn.runtime.choosing import open_bundles
-    from edgecnn.tuning.tune import tune as run
+    from edgecnn.stages.measuring import tune as run
 
     with progress_bar() as progress:
-        found = run(open_bundles(bundles), modules=reference_modules(), progress=progress, **options)
+        found = run(bundles, progress=progress, **options)
     emit(found, _text(found), as_json=as_json)
     for each in found.warnings:
         warn(each, strict=strict)

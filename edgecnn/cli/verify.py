@@ -1,19 +1,20 @@
 """`edgecnn verify`: compare a bundle with the PyTorch reference on this machine."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgecnn.cli.checks import checked_text
 from edgecnn.cli.completion import complete_source
-from edgecnn.cli.options import PATH, json_option, public_key_option, session_arguments, session_options, strict_option
+from edgecnn.cli.onnx_options import onnx_options
+from edgecnn.cli.options import PATH, json_option, public_key_option, session_options, strict_option
 from edgecnn.cli.output import columns, emit, number, points, progress_bar, rate, warn, worst_class
 from edgecnn.cli.weights import architecture_option, take_weights_options, weights_options
 from edgecnn.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgecnn.bundle.manifest import Scores
     from edgecnn.bundle.proof import Comparison
     from edgecnn.bundle.store import Bundle
     from edgecnn.runtime.verification.agreement import Agreement, Flip
@@ -35,10 +36,10 @@ _MOST_FLIPS = 10
 )
 @click.option(
     "--reference",
-    metavar="CHECKPOINT|FILE",
+    metavar="CHECKPOINT|FILE|FACTORY",
     type=PATH,
-    help="The PyTorch reference: a checkpoint or a weights file; or its logits from `evaluate --save-logits` (.npz), "
-    "which need no PyTorch.",
+    help="The reference: a checkpoint, a weights file, a factory such as net.py:make, or an ONNX file; or its logits "
+    "from `evaluate --save-logits` (.npz), which need no PyTorch.",
 )
 @click.option(
     "--record", type=PATH, help="Verification record to write. [default: in $XDG_STATE_HOME/edgecnn/verifications]"
@@ -48,8 +49,9 @@ _MOST_FLIPS = 10
     type=click.Choice(["avx2"]),
     help="Simulate an x86 CPU without VNNI, on which INT8 sums saturate. No record is written.",
 )
-@architecture_option("The architecture of a weights file. [default: BUNDLE's]")
+@architecture_option("The architecture of a weights file, or the factory of a checkpoint. [default: BUNDLE's]")
 @weights_options("--weights-key", prefix="Weights", has_bundle=True)
+@onnx_options(prefix="ONNX")
 @session_options
 @strict_option
 @json_option
@@ -57,28 +59,25 @@ def verify(
     bundle: Path,
     key: Path | None,
     signature: Path | None,
-    data: str | None,
-    reference: Path | None,
     simulate: str | None,
-    architecture: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Run BUNDLE's self-test, including its image files, on an engine of this machine.
 
-    With --data and --reference, also compare with the PyTorch reference on a whole test split. The report contains
+    With --data and --reference, also compare with the reference on a whole test split. The report contains
     intervals and every image with a different label. Some images run again with other batch sizes and threads, which
-    must not change the logits. Weights of other tools need the options of their export. With --key, the signature of
-    BUNDLE is verified first. The exit code is 3 if the answers differ from the reference's or the signature is invalid.
-    The bundle is not changed.
+    must not change the logits. Weights and ONNX files of other tools need the options of their export or import. With
+    --key, the signature of BUNDLE is verified first. The exit code is 3 if the answers differ from the reference's or
+    the signature is invalid. The bundle is not changed.
     """
     if signature is not None and key is None:
         raise UsageError("--signature requires --key, which is missing: add the public key of the signer")
-    weights = take_weights_options(options)
-    opened = _open(bundle, key, signature)
+    opened, weights = _open(bundle, key, signature), take_weights_options(options)
+    from edgecnn.stages.verifying import verify as run
+
     with progress_bar() as progress:
-        run = _verifying(data, reference, simulate, architecture=architecture, weights=weights)
-        found = run(opened, progress=progress, **session_arguments(**options))
+        found = run(opened, simulate=simulate is not None, progress=progress, **options, **weights)
     emit(found.record, _text(found, signed_by=key, simulate=simulate is not None), as_json=as_json)
     if found.record_warning is not None:
         warn(found.record_warning)
@@ -95,19 +94,6 @@ def _open(bundle: Path, key: Path | None, signature: Path | None) -> "Bundle":
     return open_signed(bundle, key=key, signature=signature)
 
 
-def _verifying(
-    data: str | None, reference: Path | None, simulate: str | None, **weights: Any
-) -> "Callable[..., Verification]":
-    """Return the pipeline's verification if one of its options was given, else the runtime's."""
-    if all(option is None for option in (data, reference, simulate, *weights.values())):
-        from edgecnn.runtime.verification.verify import verify
-
-        return verify
-    from edgecnn.pipeline.evaluation.verifying import verify as verify_on_data
-
-    return partial(verify_on_data, data=data, reference=reference, simulate=simulate is not None, **weights)
-
-
 def _text(verification: "Verification", *, signed_by: Path | None, simulate: bool) -> str:
     """Return a verification as text."""
     found = verification.record
@@ -121,9 +107,12 @@ def _text(verification: "Verification", *, signed_by: Path | None, simulate: boo
     ]
     if found.data and found.comparison and found.agreement:
         lines.append(f"  {found.data.source} {found.data.split}, {found.data.images} images:")
-        lines += [f"    {line}" for line in _agreement(found.agreement, found.comparison)]
+        compared = _agreement(found.agreement, found.comparison, verification.bundle.manifest.scores)
+        lines += [f"    {line}" for line in compared]
     if found.batch_mates:
         lines.append(f"  {_batch_mates(found.batch_mates)}")
+    proof = verification.bundle.proof()
+    lines += [f"  {line}" for line in checked_text(proof.preprocessing, proof.checked_images)]
     lines.append("  the proof holds" if found.holds else "  the proof does NOT hold")
     if signed_by is not None:
         lines.append(f"  the signature is valid for the key {signed_by}")
@@ -136,17 +125,17 @@ def _text(verification: "Verification", *, signed_by: Path | None, simulate: boo
     return "\n".join(lines)
 
 
-def _agreement(found: "Agreement", comparison: "Comparison") -> list[str]:
+def _agreement(found: "Agreement", comparison: "Comparison", scores: "Scores") -> list[str]:
     lines = []
     if found.top1 and found.reference_top1 and found.drop and found.mcnemar_p is not None:
         lines += [
-            f"top-1 {rate(found.top1)}, reference {rate(found.reference_top1)}",
+            f"{scores.accuracy_name} {rate(found.top1)}, reference {rate(found.reference_top1)}",
             f"drop {points(found.drop)}: {found.drop.lost} right answers lost, {found.drop.won} won; "
             f"McNemar's exact test p {_probability(found.mcnemar_p)}",
         ]
     lines.append(f"agreement {rate(found.agreement)}")
     if found.per_class is not None:
-        lines.append(worst_class(found.per_class, has_targets=found.top1 is not None))
+        lines.append(worst_class(found.per_class, scores, has_targets=found.top1 is not None))
     lines.append(_error(found, comparison))
     if found.flips:
         differ = "1 answer differs" if found.flipped == 1 else f"{found.flipped} answers differ"

@@ -6,6 +6,7 @@ Only edgecnn has cards. Other servers report neither labels nor preprocessing.
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.client.connections import Request, ServerResponse, one_line
 from edgecnn.client.failover import Failover
@@ -25,12 +26,14 @@ class Card:
         labels: class names in the order of the logits.
         shape: height, width and channels of its images.
         keeps_pixels: whether an image of this shape is neither resized nor cropped.
+        scores: how logits become scores; softmax if the card of an earlier version does not contain them.
     """
 
     digest: str
     labels: tuple[str, ...]
     shape: tuple[int, int, int]
     keeps_pixels: bool
+    scores: Scores
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,10 @@ def parse_card(response: ServerResponse) -> Card | None:
             keeps_pixels = read(Preprocessing, document.get("preprocessing")).keeps(height, width)
         except SchemaError:  # missing, or written by a later version
             keeps_pixels = False
-        return Card(str(document["digest"]), labels, (height, width, channels), keeps_pixels)
+        scores = read(Scores, document["scores"]) if "scores" in document else SOFTMAX
+        return Card(str(document["digest"]), labels, (height, width, channels), keeps_pixels, scores)
+    except SchemaError as error:
+        raise response.protocol_error(f"expected scores of this version in the model's card ({error})") from None
     except (KeyError, TypeError, ValueError, AttributeError):
         raise response.protocol_error("expected digest, labels and image in the model's card") from None
 

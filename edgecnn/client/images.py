@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.bundle.decoding import ImageLike, decode, open_image
+from edgecnn.bundle.decoding import MODES, ImageLike, decode, open_image
 from edgecnn.client.description import Description
 from edgecnn.errors import ImageError, ImageTooLarge, ServerError, UnknownFormat
 
@@ -79,7 +79,7 @@ def _picture(image: ImageLike, model: Description) -> Picture:
         return Picture(name, content)
     if model.card is not None and isinstance(image, bytes | bytearray | memoryview):
         return Picture(name, bytes(image))
-    decoded = decode(image, "L" if model.shape[2] == 1 else "RGB")
+    decoded = decode(image, MODES[model.shape[2]])
     pixels = np.atleast_3d(np.asarray(decoded, np.uint8))
     if model.card is not None:
         if model.card.keeps_pixels and pixels.shape == model.card.shape:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.client.connections import Request, ServerResponse
 from edgecnn.client.description import Card, Description, parse_card, path_of
 from edgecnn.client.failover import Failover
@@ -21,7 +22,7 @@ _MAX_TRIES = 5
 """Maximum attempts for a result, if the bundle or the server disappears before its card is read."""
 
 _MAX_BUNDLES = 64
-"""Maximum number of bundles whose labels are cached."""
+"""Maximum number of bundles whose cards are cached."""
 
 _REFUSED = (400, 413, 415)
 """Statuses after which each image is sent separately: one is invalid, or all together are too large."""
@@ -35,11 +36,13 @@ class ImageResult:
         prediction: or the error of an image that cannot be read or decoded.
         url: of the server; empty if the image was not sent.
         digest: of the bundle; empty if the image was not sent, or the server does not report it.
+        scores: of the bundle; softmax if the server does not report them.
     """
 
     prediction: Prediction | ImageError
     url: str = ""
     digest: str = ""
+    scores: Scores = SOFTMAX
 
 
 class Inference:
@@ -54,7 +57,7 @@ class Inference:
         self.model = model
         self.is_outdated = False
         self._servers = servers
-        self._labels_of = {} if model.card is None else {model.card.digest: model.card.labels}
+        self._cards = {} if model.card is None else {model.card.digest: model.card}
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Return the logits [N, K] of images [N, H, W, C]."""
@@ -86,9 +89,10 @@ class Inference:
         for _ in range(_MAX_TRIES):
             response, logits = self._infer(images)  # type: ignore[arg-type]
             digest = response.headers.get(BUNDLE_DIGEST.lower(), "")
-            labels = self._labels(response, digest, classes=logits.shape[1])
-            if labels is not None:
-                return [ImageResult(prediction_of(row, labels, top=top), response.url, digest) for row in logits]
+            card = self._card(response, digest, classes=logits.shape[1])
+            if card is not None:
+                predictions = (prediction_of(row, card.labels, top=top, scores=card.scores) for row in logits)
+                return [ImageResult(each, response.url, digest, card.scores) for each in predictions]
         raise response.error(f"replaced its bundle {_MAX_TRIES} times before the labels could be read")
 
     def _infer(self, images: np.ndarray | Sequence[bytes]) -> tuple[ServerResponse, np.ndarray]:
@@ -106,19 +110,22 @@ class Inference:
             raise response.error("returned logits that are not finite: verify the bundle on the server")
         return response, logits
 
-    def _labels(self, response: ServerResponse, digest: str, *, classes: int) -> Sequence[str] | None:
-        """Return the labels of the bundle that answered; None if they are no longer available."""
+    def _card(self, response: ServerResponse, digest: str, *, classes: int) -> Card | None:
+        """Return the card of the bundle that answered; None if it is no longer available.
+
+        If the server has no cards, the labels are the numbers of the classes.
+        """
         if self.model.card is None:
-            return tuple(map(str, range(classes)))
+            return Card("", tuple(map(str, range(classes))), self.model.shape, keeps_pixels=False, scores=SOFTMAX)
         if not digest:
             raise response.error(f"does not report its bundle: expected the header {BUNDLE_DIGEST}")
-        labels = self._labels_of.get(digest) or self._fetch_labels(response, digest, self.model.card)
-        if labels is not None and len(labels) != classes:
-            raise response.error(f"has a bundle with {len(labels)} labels and returned {classes} logits")
-        return labels
+        card = self._cards.get(digest) or self._fetch_card(response, digest, self.model.card)
+        if card is not None and len(card.labels) != classes:
+            raise response.error(f"has a bundle with {len(card.labels)} labels and returned {classes} logits")
+        return card
 
-    def _fetch_labels(self, response: ServerResponse, digest: str, described: Card) -> Sequence[str] | None:
-        """Read the labels of a new bundle from the server that answered; None if either is no longer available."""
+    def _fetch_card(self, response: ServerResponse, digest: str, described: Card) -> Card | None:
+        """Read the card of a new bundle from the server that answered; None if either is no longer available."""
         try:
             card = parse_card(self._servers.send_to(response.url, Request("GET", f"{path_of(self.model.name)}/card")))
         except ServerUnavailable:
@@ -131,7 +138,7 @@ class Inference:
                 f"has a new model with other preprocessing, for images {list(card.shape)} instead of "
                 f"{list(described.shape)}: call again"
             )
-        if len(self._labels_of) >= _MAX_BUNDLES:
-            self._labels_of = {}
-        self._labels_of[card.digest] = card.labels
-        return card.labels if card.digest == digest else None
+        if len(self._cards) >= _MAX_BUNDLES:
+            self._cards = {}
+        self._cards[card.digest] = card
+        return card if card.digest == digest else None

@@ -4,6 +4,7 @@ The reader is strict: an unknown key, a missing key or a value of another type i
 types that the file formats use are supported.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -128,9 +129,10 @@ def _read_optional(kind: Any, value: Any, place: str) -> Any:
     options = [option for option in get_args(kind) if option is not type(None)]
     if value is None and len(options) < len(get_args(kind)):
         return None
-    if len(options) != 1:
-        raise TypeError(f"the schema supports only `X | None`, found {kind}")
-    return _read(options[0], value, place)
+    for option in options[:-1]:
+        with contextlib.suppress(SchemaError):
+            return _read(option, value, place)
+    return _read(options[-1], value, place)
 
 
 def _read_tuple(arguments: tuple[Any, ...], value: Any, place: str) -> Any:

@@ -14,13 +14,13 @@ except ImportError:  # Windows: the parent's timeout is the only limit
 _LIMITS = resource is not None
 
 
-def confine(*, timeout_s: float, memory_bytes: int | None) -> None:
+def confine(*, timeout_s: float | None, memory_bytes: int | None) -> None:
     """Limit this process's memory and CPU time, disable core files, and make it the first target of the OOM killer.
 
     RLIMIT_DATA counts writable memory; RLIMIT_AS also counts address space, of which engines reserve gigabytes.
 
     Args:
-        timeout_s: the parent's timeout.
+        timeout_s: the parent's timeout. None if an earlier call has set it.
         memory_bytes: the allocator refuses more than this. None for no limit: drivers of accelerators map far more
             memory than they use.
     """
@@ -29,7 +29,8 @@ def confine(*, timeout_s: float, memory_bytes: int | None) -> None:
     if not _LIMITS:
         return
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_CPU, math.ceil(timeout_s * host_cores()) + 1)
+    if timeout_s is not None:
+        _lower(resource.RLIMIT_CPU, math.ceil(timeout_s * host_cores()) + 1)
     if memory_bytes is not None:
         _lower(resource.RLIMIT_DATA, memory_bytes)
 

@@ -21,6 +21,17 @@ class IndependentSession(Session, Protocol):
         """Return the logits of original images, float32 [N, K]."""
         ...
 
+    def inputs_of(self, images: Iterable[ImageLike], /, *, preprocessing: Preprocessing | None = None) -> np.ndarray:
+        """Return what the network receives for original images: normalised float32 [N, C, H, W].
+
+        The channels are in the order that the network takes. `preprocessing` replaces the reference's own.
+        """
+        ...
+
+    def run_normalised(self, inputs: np.ndarray, /) -> np.ndarray:
+        """Return the logits of normalised inputs as `inputs_of` returns them, float32 [N, K]."""
+        ...
+
 
 class Reference(Protocol):
     """Everything that determines the logits of a reference, and how to open it.

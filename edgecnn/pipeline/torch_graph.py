@@ -8,9 +8,11 @@ import ast
 import contextlib
 import io
 import logging
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import onnx
 import torch
@@ -26,6 +28,8 @@ OPSET = 18
 
 _EXAMPLE_BATCH = 2  # with one image, torch.export would treat the batch as a constant
 _NETWORK = "model"
+_TORCH = Path(torch.__file__).parents[1]
+"""The folder of installed packages. An error's last line outside is the network's own."""
 
 
 class Deployable(nn.Module):
@@ -68,7 +72,7 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing, image_shape: tuple
                 verbose=False,
             )
     except Exception as error:  # the exporter traces the network and can raise any exception
-        raise EdgecnnError(f"PyTorch cannot export this network: {' '.join(str(error).split())[:300]}") from error
+        raise EdgecnnError(f"PyTorch cannot export this network: {_cause(error)}") from error
     assert program is not None
     return tidy(program.model_proto)
 
@@ -94,6 +98,19 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         initializer.name = renamed.get(initializer.name, initializer.name)
     _strip(model)
     return onnx.shape_inference.infer_shapes(model, strict_mode=True)
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first error of a chain on one line, with the line of the network's code if there is one."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not Path(frame.filename).is_relative_to(_TORCH)]
+    at = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    text = " ".join(str(error).split())
+    if "data-dependent" in text:
+        return f"its control flow depends on the values of the images{at}: use torch.where, or move it out of forward"
+    return f"{type(error).__name__}: {text[:200]}{at}"
 
 
 def _normalization(preprocessing: Preprocessing) -> nn.BatchNorm2d:
@@ -144,7 +161,8 @@ def _quiet() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        hidden = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -10,7 +10,8 @@ from torch import nn
 from edgecnn.bundle.manifest import DataReference, Network, Scores
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import CheckpointError
-from edgecnn.hints import few
+from edgecnn.hints import few, shown
+from edgecnn.pipeline.models.outputs import two_logits
 from edgecnn.pipeline.models.registry import build, get_architecture
 from edgecnn.pipeline.torch_graph import to_onnx
 from edgecnn.pipeline.torch_session import TorchSession
@@ -47,12 +48,16 @@ class TorchReference:
     def module(self) -> nn.Module:
         """Return the network with these weights, in evaluation mode.
 
+        A network with one output z and two labels returns the two logits (0, z).
+
         Raises:
             CheckpointError: the weights do not match the architecture. The message names the keys.
         """
         module = build(self.network)
         check_state(self.network.architecture, module.state_dict(), self.state)
         module.load_state_dict(self.state, strict=False)
+        if self.network.num_classes == 1 and len(self.labels) == 2:
+            module.register_forward_hook(two_logits)
         return module.eval()
 
     def open(self, *, threads: int | None = None) -> TorchSession:
@@ -76,18 +81,14 @@ def check_state(name: str, expected: dict[str, torch.Tensor], found: dict[str, t
     missing = [key for key in absent if not key.endswith("num_batches_tracked")]
     extra = [key for key in found if key not in expected]
     shapes = [
-        f"{_shown(key)} {list(value.shape)}, expected {list(expected[key].shape)}"
+        f"{shown(key)} {list(value.shape)}, expected {list(expected[key].shape)}"
         for key, value in found.items()
         if key in expected and value.shape != expected[key].shape
     ]
     problems = [
         f"{what} {few(keys)}"
-        for what, keys in (("missing", missing), ("extra", list(map(_shown, extra))), ("other shapes:", shapes))
+        for what, keys in (("missing", missing), ("extra", list(map(shown, extra))), ("other shapes:", shapes))
         if keys
     ]
     if problems:
         raise CheckpointError(f"the weights do not match {name}: {'; '.join(problems)}")
-
-
-def _shown(key: str) -> str:
-    return key if key and key.isprintable() else repr(key)

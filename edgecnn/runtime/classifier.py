@@ -70,7 +70,7 @@ class Classifier:
         if isinstance(images, Sequence) and not isinstance(images, str | bytes | bytearray | memoryview):
             return list(map(answered, self.predictions(images, top=top)))
         pixels = self.bundle.manifest.preprocessing.image(images)
-        return prediction_of(self.logits(pixels[None])[0], self.labels, top=top)
+        return self._prediction(self.logits(pixels[None])[0], top)
 
     def predictions(self, images: Iterable[ImageLike], *, top: int = 5) -> Iterator[Prediction | ImageError]:
         """Classify a stream of images: threads decode the next images while the engine runs.
@@ -130,7 +130,10 @@ class Classifier:
                 self._check(chunk.logits, chunk.errors.count(None))
             rows = iter(chunk.logits)
             for error in chunk.errors:
-                yield error or prediction_of(next(rows), self.labels, top=top)
+                yield error or self._prediction(next(rows), top)
+
+    def _prediction(self, logits: np.ndarray, top: int) -> Prediction:
+        return prediction_of(logits, self.labels, top=top, scores=self.bundle.manifest.scores)
 
     def _check(self, logits: np.ndarray, images: int) -> None:
         check_logits(logits, images, self._classes)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError, SlowerThanBefore, UsageError
-from edgecnn.hints import install_command
+from edgecnn.hints import few, install_command
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.engines.choices import ENGINES, PYTORCH, check_engine
@@ -27,6 +27,11 @@ class Benchmarked:
     benchmark: Benchmark
     comparison: BenchmarkComparison | None = None
     earlier: Path | None = None
+
+    def __repr__(self) -> str:
+        ordered = sorted(self.benchmark.results, key=lambda each: each.speed.p50_ms.value)
+        rows = [f"{each.bundle} on {each.setting}: {each.speed.p50_ms.value:.3g} ms" for each in ordered]
+        return f"<Benchmarked {few(rows, separator='; ') or 'nothing'}>"
 
     @property
     def warnings(self) -> tuple[str, ...]:

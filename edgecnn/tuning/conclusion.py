@@ -24,6 +24,9 @@ class Tuned:
     trials: tuple[Trial, ...]
     is_busy: bool
 
+    def __repr__(self) -> str:
+        return f"<Tuned: {self.profile.conclusion}>"
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """The warnings of the sessions, each once, and one if the machine is busy."""

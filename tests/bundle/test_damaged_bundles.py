@@ -105,10 +105,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
         errors.UnsupportedFormat,
         "4-bit weights",
     ),
-    "sigmoid": (
-        lambda b: edit_manifest(b, lambda m: m["scores"].update(activation="sigmoid", multi_label=True)),
-        errors.UnsupportedFormat,
-        "the activation sigmoid",
+    "threshold above 1": (
+        lambda b: edit_manifest(b, lambda m: m["scores"].update(activation="sigmoid", multi_label=True, threshold=1.5)),
+        errors.ManifestError,
+        "threshold",
     ),
     "multi-label softmax": (
         lambda b: edit_manifest(b, lambda m: m["scores"].update(multi_label=True)),

@@ -42,7 +42,7 @@ OTHERS = {
     "w.pth": ("w.pth", "it is a file with weights: export it first: edgecnn export ARCH --weights w.pth --out FOLDER"),
     "W.SAFETENSORS": ("W.SAFETENSORS", "edgecnn export ARCH --weights W.SAFETENSORS"),
     "best.pth.tar": ("best.pth.tar", "edgecnn export ARCH --weights best.pth.tar"),
-    "net.onnx": ("net.onnx", "it is an ONNX graph: export its PyTorch weights"),
+    "net.onnx": ("net.onnx", "it is an ONNX graph: import it first: edgecnn import net.onnx --out net"),
     "digits.tar": ("digits.tar", "it is an archive: unpack it first: edgecnn unpack digits.tar --out digits"),
     "cat.JPG": ("cat.JPG", "it is an image: classify it with a bundle: edgecnn predict BUNDLE cat.JPG"),
     "notes.txt": ("notes.txt", "expected a folder with manifest.json, found a file"),

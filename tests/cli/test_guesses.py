@@ -42,7 +42,7 @@ REFUSED = {
     "evaluate lenet --data digits": (2, "pass its weights and --arch lenet"),
     "evaluate model.pth --data digits": (2, "name the architecture of its weights with --arch"),
     "evaluate model.pth --data digits --arch LeNet": (2, "did you mean lenet?"),
-    "quantize model.onnx": (1, "is an ONNX graph: export its PyTorch weights"),
+    "quantize model.onnx": (1, "is an ONNX graph: import it first: edgecnn import model.onnx --out model"),
     "quantize checkpoint": (1, "export it first"),
     "pack digits/model.onnx": (1, "is a file of a bundle: pass its folder, digits"),
     "verify digits.tar": (1, "is an archive: unpack it first: edgecnn unpack digits.tar --out digits"),

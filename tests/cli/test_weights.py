@@ -86,10 +86,13 @@ def test_strict_accepts_notes(edgecnn: Callable, lenet: Path, pictures: Path):
             ["evaluate", "BUNDLE", "--data", "digits", "--image-size", "32"],
             "--image-size can only be used with a weights file",
         ),
-        (["verify", "BUNDLE", "--arch", "lenet"], "--arch needs a weights file as --reference, found none"),
+        (["verify", "BUNDLE", "--arch", "lenet"], "--arch needs weights or a checkpoint as --reference, found none"),
         (["verify", "BUNDLE", "--stem", "small", "--reference", "x.npz"], "--stem needs a weights file"),
         (["verify", "BUNDLE", "--data", "digits", "--reference", "WEIGHTS"], "has 10 names"),
-        (["export", "lenet", "--out", "x", "--crop", "none", "--weights-key", "a"], "--crop, --key require --weights"),
+        (
+            ["export", "lenet", "--out", "x", "--crop", "none", "--weights-key", "a"],
+            "--crop, --key require --weights",
+        ),
     ],
 )
 def test_rejects_options_that_do_not_fit(

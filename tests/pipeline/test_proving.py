@@ -19,8 +19,8 @@ NOISE = np.random.default_rng(1).standard_normal((4, 10)).astype(np.float32)
         (0.03 + 2.5e-9 * NOISE, "hardly depend on the image"),
         (np.zeros((4, 10), np.float32), r"hardly depend on the image \(spread 0, largest 0\): it is not trained"),
         (1000 + 0.1 * NOISE, "hardly depend on the image"),
-        (np.full((4, 10), np.nan, np.float32), "PyTorch's own logits are not finite"),
-        (np.full((4, 10), np.inf, np.float32), "PyTorch's own logits are not finite"),
+        (np.full((4, 10), np.nan, np.float32), "the reference's own logits are not finite"),
+        (np.full((4, 10), np.inf, np.float32), "the reference's own logits are not finite"),
     ],
 )
 def test_names_logits_that_prove_nothing(logits: np.ndarray, named: str):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.common.torchvision_networks import NETWORKS
+from benchmarks.quantization.networks import TORCHVISION
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -51,5 +51,5 @@ def test_page_marks_a_missed_target(place: Path):
 
 def test_every_zoo_model_has_a_recipe_and_a_target():
     own = {"lenet", "alexnet", "vgg11_bn", "googlenet", "resnet18"}
-    assert {model.architecture for model in zoo.MODELS} == own | set(NETWORKS)
+    assert {model.architecture for model in zoo.MODELS} == own | {f"torchvision:{name}" for name in TORCHVISION}
     assert all(0.8 <= model.expected_top1 < 1 for model in zoo.MODELS)

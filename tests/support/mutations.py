@@ -18,7 +18,7 @@ def mutated(model: onnx.ModelProto, seed: int) -> onnx.ModelProto | None:
     for _ in range(chance.choice((1, 1, 2, 3))):
         if chance.random() < 0.2:
             try:
-                result = onnx.ModelProto.FromString(_damaged(result.SerializeToString(), chance))
+                result = onnx.ModelProto.FromString(damaged(result.SerializeToString(), chance))
             except DecodeError:
                 return None
         elif result.graph.node:
@@ -26,7 +26,8 @@ def mutated(model: onnx.ModelProto, seed: int) -> onnx.ModelProto | None:
     return result
 
 
-def _damaged(content: bytes, chance: random.Random) -> bytes:
+def damaged(content: bytes, chance: random.Random) -> bytes:
+    """Return bytes that are truncated, or in which up to eight have changed."""
     if not content:
         return content
     if chance.random() < 0.2:

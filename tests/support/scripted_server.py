@@ -137,6 +137,7 @@ class Model:
     digest: str = "1" * 64
     has_card: bool = True
     in_json: bool = False
+    scores: dict[str, Any] | None = None
     faults: list[Said] = field(default_factory=list)
     preprocessing: dict[str, Any] | None = field(
         default_factory=lambda: {"mode": "L", "resize": None, "crop": None, "mean": [0.5], "std": [0.5]}
@@ -170,7 +171,7 @@ class Model:
             "image": [4, 4, 1],
             "digest": self.digest,
             "preprocessing": self.preprocessing,
-        }
+        } | ({} if self.scores is None else {"scores": self.scores})
 
     def infer(self, asked: Asked) -> Said:
         """Answer an inference request with pixels."""

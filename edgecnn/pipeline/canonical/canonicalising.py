@@ -52,12 +52,14 @@ def canonicalise(model: onnx.ModelProto) -> onnx.ModelProto:
     except EdgecnnError:
         raise
     except Exception as error:  # the exceptions of protobuf, onnx, onnxscript and NumPy have no common base class
-        raise UnsupportedOperator(f"cannot bring the graph into canonical form: {_cause(error)}") from error
+        raise UnsupportedOperator(f"cannot bring the graph into canonical form: {cause(error)}") from error
     return result
 
 
-def _cause(error: BaseException) -> str:
-    """Return the first cause of an error in one line."""
+def cause(error: BaseException) -> str:
+    """Return the first cause of an error in one line. Names of a damaged graph may not be text."""
     while error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, UnicodeDecodeError | TypeError):
+        return f"a name or a type is damaged ({type(error).__name__})"
     return " ".join(str(error).split())[:200]

@@ -13,14 +13,24 @@ _QUANTIZED = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
     | {"QLinearConv", "QLinearMatMul"}
 )
-_OTHER_FLOATS = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16", TensorProto.DOUBLE: "float64"}
+OTHER_FLOATS = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16", TensorProto.DOUBLE: "float64"}
 
 
 def check_source(model: onnx.ModelProto) -> None:
-    """Check a graph before it is rewritten: its opset, its domains, its input and output, and where its weights are.
+    """Check a graph before it is rewritten: see `check_contents`, and its input and output.
 
     Raises:
         UnsupportedOperator: the graph cannot be quantized.
+    """
+    check_contents(model)
+    _check_ends(model.graph)
+
+
+def check_contents(model: onnx.ModelProto) -> None:
+    """Check a graph's opset, the domains of its operators, and where its weights are.
+
+    Raises:
+        UnsupportedOperator: edgecnn cannot take the graph.
     """
     opsets = [each.version for each in model.opset_import if each.domain in _DOMAINS]
     if not opsets or not OLDEST_OPSET <= opsets[0] <= onnx.defs.onnx_opset_version():
@@ -36,16 +46,15 @@ def check_source(model: onnx.ModelProto) -> None:
     if model.graph.sparse_initializer:
         raise UnsupportedOperator("the graph has sparse weights: export the network with dense weights")
     local = {(function.domain, function.name) for function in model.functions}
-    for node in _all_nodes(model):
+    for node in all_nodes(model):
         if node.domain not in _DOMAINS and (node.domain, node.op_type) not in local:
             raise UnsupportedOperator(
-                f"{_called(node)} is an operator of the domain {node.domain!r}, expected standard ONNX operators only"
+                f"{called(node)} is an operator of the domain {node.domain!r}, expected standard ONNX operators only"
             )
         if node.domain in _DOMAINS and not onnx.defs.has(node.op_type, opsets[0]):
-            raise UnsupportedOperator(f"{_called(node)} is not an operator of ONNX's opset {opsets[0]}")
+            raise UnsupportedOperator(f"{called(node)} is not an operator of ONNX's opset {opsets[0]}")
         if node.op_type in _QUANTIZED:
-            raise UnsupportedOperator(f"{_called(node)}: the graph is quantized already; pass the FP32 graph")
-    _check_ends(model.graph)
+            raise UnsupportedOperator(f"{called(node)}: the graph is quantized already; take the float model")
 
 
 def check_operators(model: onnx.ModelProto) -> None:
@@ -57,12 +66,12 @@ def check_operators(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if any(each.type in (each.GRAPH, each.GRAPHS) for each in node.attribute):
             raise UnsupportedOperator(
-                f"{_called(node)} is control flow: export the network without conditions and loops that depend on data"
+                f"{called(node)} is control flow: export the network without conditions and loops that depend on data"
             )
     for tensor in model.graph.initializer:
-        if tensor.data_type in _OTHER_FLOATS:
+        if tensor.data_type in OTHER_FLOATS:
             raise UnsupportedOperator(
-                f"the weights {tensor.name!r} are {_OTHER_FLOATS[tensor.data_type]}, expected float32: "
+                f"the weights {tensor.name!r} are {OTHER_FLOATS[tensor.data_type]}, expected float32: "
                 f"export the network in float32"
             )
 
@@ -83,7 +92,7 @@ def _check_ends(graph: onnx.GraphProto) -> None:
         )
 
 
-def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Yield all nodes of a model, also those of its functions and of nested graphs."""
     waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
     while waiting:
@@ -93,6 +102,7 @@ def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
             waiting += [*each.g.node, *(inner for graph in each.graphs for inner in graph.node)]
 
 
-def _called(node: onnx.NodeProto) -> str:
+def called(node: onnx.NodeProto) -> str:
+    """Return the name and operator of a node, for messages."""
     name = node.name or "".join(node.output[:1]) or "a node"
     return " ".join(part if part.isprintable() else repr(part) for part in (name, f"({node.op_type})"))

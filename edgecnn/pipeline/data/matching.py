@@ -14,34 +14,38 @@ from edgecnn.pipeline.data.source import Split, report
 _NAMED = 5  # classes named in a message
 
 
-def match_classes(split: Split, labels: Sequence[str], expected: Sequence[str], subject: str) -> Split:
+def match_classes(
+    split: Split, labels: Sequence[str], expected: Sequence[str], subject: str, *, multi_label: bool = False
+) -> Split:
     """Return a split whose targets are indices into `expected` instead of `labels`. Images without classes stay so.
 
-    Names match in any order, after Unicode normalization (NFC). `subject` names the model in messages.
+    Names match in any order, after Unicode normalization (NFC). `subject` names the model in messages. `multi_label` is
+    whether the model has several labels per image: the columns of the targets are then in the order of `expected`.
 
     Warns:
         SourceWarning: the images cover some of the model's classes only.
 
     Raises:
-        SourceError: images have a class that the model does not have, or has twice.
+        SourceError: images have a class that the model does not have, or has twice; or only one of images and model has
+            several labels; or images with several labels do not have each label of the model.
     """
+    fault = _fault(split, labels, expected, subject, multi_label=multi_label)
+    if fault is not None:
+        raise SourceError(": ".join(fault))
     if split.targets is None or tuple(labels) == tuple(expected):
         return split
-    unknown = _unknown(split, labels, expected)
-    if unknown:
-        raise SourceError(
-            f"{split.source} has images of {listed(unknown)}, which {subject} does not have: "
-            f"expected {listed(expected)}; rename or remove these classes"
-        )
-    index_of = {_normal(name): index for index, name in enumerate(expected)}
-    present = [int(target) for target in np.unique(split.targets)]
     counts = Counter(map(_normal, expected))
+    present = [int(target) for target in _present(split)]
     twice = [labels[target] for target in present if counts[_normal(labels[target])] > 1]
     if twice:
         raise SourceError(
             f"{split.source} has images of {listed(twice)}, a name that {subject} has for several classes: "
             f"give the classes of {subject} different names"
         )
+    if multi_label:
+        column_of = {_normal(name): column for column, name in enumerate(labels)}
+        return dataclasses.replace(split, targets=split.targets[:, [column_of[_normal(name)] for name in expected]])
+    index_of = {_normal(name): index for index, name in enumerate(expected)}
     targets = np.zeros(len(labels), np.int64)
     for target in present:
         targets[target] = index_of[_normal(labels[target])]
@@ -55,28 +59,55 @@ def match_classes(split: Split, labels: Sequence[str], expected: Sequence[str], 
 
 
 def match_or_drop_classes(
-    split: Split, labels: Sequence[str], expected: Sequence[str], subject: str, *, consequence: str
+    split: Split,
+    labels: Sequence[str],
+    expected: Sequence[str],
+    subject: str,
+    *,
+    consequence: str,
+    multi_label: bool = False,
 ) -> Split:
-    """Match the classes as `match_classes` does, or drop all of them if `subject` does not have one of them.
+    """Match the classes as `match_classes` does, or drop all of them if they are not classes of `subject`.
 
     Warns:
         SourceWarning: the classes are dropped; the message ends with the `consequence`.
     """
-    unknown = _unknown(split, labels, expected)
-    if not unknown:
-        return match_classes(split, labels, expected, subject)
-    report(
-        f"{split.source} has images of {listed(unknown)}, which {subject} does not have: {consequence}",
-        strict=split.strict,
-    )
+    fault = _fault(split, labels, expected, subject, multi_label=multi_label)
+    if fault is None:
+        return match_classes(split, labels, expected, subject, multi_label=multi_label)
+    report(f"{fault[0]}: {consequence}", strict=split.strict)
     return dataclasses.replace(split, targets=None)
 
 
-def _unknown(split: Split, labels: Sequence[str], expected: Sequence[str]) -> list[str]:
-    """Return the classes of the images that are not in `expected`."""
+def _fault(
+    split: Split, labels: Sequence[str], expected: Sequence[str], subject: str, *, multi_label: bool
+) -> tuple[str, str] | None:
+    """Return why the classes of images are not classes of the model, and what to do; None if they are."""
+    if split.targets is None:
+        return None
+    if split.has_several_labels and not multi_label:
+        remedy = "pass images with one class each, as in an image folder"
+        return f"{split.source} has several labels per image, and {subject} has one", remedy
+    if multi_label and not split.has_several_labels:
+        remedy = "pass a CSV file with the header path,LABEL,LABEL,… and 0 or 1 in each cell"
+        return f"{split.source} has one class per image, and {subject} has several labels", remedy
     known = set(map(_normal, expected))
-    present = () if split.targets is None else np.unique(split.targets)
-    return [labels[int(target)] for target in present if _normal(labels[int(target)]) not in known]
+    unknown = [labels[int(target)] for target in _present(split) if _normal(labels[int(target)]) not in known]
+    if unknown:
+        remedy = f"expected {listed(expected)}; rename or remove these classes"
+        return f"{split.source} has images of {listed(unknown)}, which {subject} does not have", remedy
+    given = set(map(_normal, labels))
+    missing = [name for name in expected if _normal(name) not in given] if multi_label else []
+    if missing:
+        remedy = f"expected a column for each of {listed(expected)}"
+        return f"{split.source} has no column {listed(missing)}, a label of {subject}", remedy
+    return None
+
+
+def _present(split: Split) -> np.ndarray:
+    """Return the classes that images have, int64, sorted."""
+    assert split.targets is not None
+    return np.flatnonzero(split.targets.any(axis=0)) if split.targets.ndim == 2 else np.unique(split.targets)
 
 
 def listed(names: Sequence[str]) -> str:

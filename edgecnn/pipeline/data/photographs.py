@@ -5,6 +5,7 @@ The crops have no classes, so a proof with them has agreement and logit errors, 
 
 import numpy as np
 
+from edgecnn.bundle.decoding import Mode
 from edgecnn.errors import MissingExtra
 from edgecnn.hints import install_command
 from edgecnn.pipeline.data.images import ArrayImages
@@ -18,8 +19,8 @@ SIDE = 288
 """Height and width of a crop, in pixels: larger than 256, so that ImageNet's resizing takes effect."""
 
 
-def photographs() -> Split:
-    """Return the same crops on each call, as a split without targets."""
+def photographs(mode: Mode = "RGB") -> Split:
+    """Return the same crops on each call, as a split without targets. In mode `RGBA`, alpha rises across them."""
     try:
         from sklearn.datasets import load_sample_images
     except ImportError:
@@ -29,6 +30,9 @@ def photographs() -> Split:
     crops = []
     for index in range(COUNT):
         picture = np.asarray(pictures[index % len(pictures)], dtype=np.uint8)
+        if mode == "RGBA":
+            alpha = np.add.outer(*(np.linspace(0, 127.5, side) for side in picture.shape[:2]))
+            picture = np.dstack((picture, alpha.astype(np.uint8)))
         top = int(random.integers(0, picture.shape[0] - SIDE + 1))
         left = int(random.integers(0, picture.shape[1] - SIDE + 1))
         crop = picture[top : top + SIDE, left : left + SIDE]

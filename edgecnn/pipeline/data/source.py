@@ -34,7 +34,7 @@ class Split:
         source: name of the source, not a path.
         name: `train` or `test`.
         images: the images, read on demand.
-        targets: int64 [N]; None if unknown.
+        targets: int64 [N], or for several labels int64 [N, K] of 0 and 1; None if unknown.
         root: the folder that image names are relative to. Records do not contain it.
         strict: whether skipped images and missing classes are errors instead of warnings.
     """
@@ -105,7 +105,7 @@ class Split:
             if len(chosen) == count:
                 break
             try:
-                decode(self.images[index], "RGB")
+                decode(self.images[index], "RGBA")  # the mode that takes every image
             except ImageError as error:
                 errors[index] = error
             else:
@@ -145,7 +145,7 @@ class Split:
         keeps at least two images, if it has them.
         """
         digests = [self.images.digest(index) for index in range(len(self))]
-        targets = np.zeros(len(self), np.int64) if self.targets is None else self.targets
+        targets = self.groups
         members: dict[int, list[bytes]] = {}  # class -> its images
         for digest, target in zip(digests, targets.tolist(), strict=True):
             members.setdefault(target, []).append(digest)
@@ -165,14 +165,37 @@ class Split:
         is_cut = np.array([digest in cut for digest in digests], bool)
         return self.subset(np.flatnonzero(~is_cut)), self.subset(np.flatnonzero(is_cut))
 
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.targets is not None and self.targets.ndim == 2
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """The class of each image, int64 [N], to choose images evenly. All are in class 0 if the targets are unknown.
+
+        An image with several labels is in the class of its rarest label; those without labels are in one more class.
+        """
+        if self.targets is None:
+            return np.zeros(len(self), np.int64)
+        if self.targets.ndim == 1:
+            return self.targets
+        counts = np.where(self.targets == 1, self.targets.sum(axis=0), len(self) + 1)
+        groups: np.ndarray = np.where(self.targets.any(axis=1), counts.argmin(axis=1), self.targets.shape[1])
+        return groups
+
     def known_targets(self) -> np.ndarray:
-        """Return the targets, int64 [N].
+        """Return the class of each image, int64 [N].
 
         Raises:
-            SourceError: the images have no targets.
+            SourceError: the images have no classes, or several labels.
         """
         if self.targets is None:
             raise SourceError(f"the images of {self.source} have no classes: pass labelled images")
+        if self.has_several_labels:
+            raise SourceError(
+                f"the images of {self.source} have several labels: expected one class per image, as in an image folder"
+            )
         return self.targets
 
     @cached_property
@@ -182,7 +205,7 @@ class Split:
         for index in range(len(self)):
             whole.update(self.images.digest(index))
             if self.targets is not None:
-                whole.update(int(self.targets[index]).to_bytes(4, "big"))
+                whole.update(self.targets[index : index + 1].astype(">u4").tobytes())
         return whole.hexdigest()
 
     def reference(self) -> DataReference:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle.finding import check_outside_bundles, is_bundle
-from edgecnn.bundle.manifest import DataReference
+from edgecnn.bundle.manifest import DataReference, Scores
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EdgecnnError, UsageError
@@ -16,6 +16,7 @@ from edgecnn.files.file import write_file
 from edgecnn.pipeline.data.matching import match_classes
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.evaluation.label_metrics import MultiLabelMetrics, measure_labels
 from edgecnn.pipeline.evaluation.metrics import ClassificationMetrics, measure
 from edgecnn.pipeline.importing.options import WeightsOptions
 from edgecnn.pipeline.quantization.calibration_config import check_unseen
@@ -33,7 +34,7 @@ class Evaluated:
     subject: str
     data: DataReference
     session: SessionInfo
-    metrics: ClassificationMetrics
+    metrics: ClassificationMetrics | MultiLabelMetrics
 
 
 def evaluate(
@@ -56,13 +57,14 @@ def evaluate(
 
     Args:
         subject: a checkpoint folder, a bundle, or a weights file.
-        data: a data source's name or an image folder. Its classes must be among the subject's.
+        data: a data source's name or an image folder, whose classes must be among the subject's; for a subject with
+            several labels a CSV file, see `data.table.LabelTable`.
         split: `test` or `train`.
         engine: engine of a bundle: `auto`, `onnxruntime` or `openvino`.
         options: session options. A checkpoint accepts `threads` only.
-        plot: PNG file to write with the confusion matrix and the calibration.
+        plot: PNG file to write with the confusion matrix, or precision and recall of each label, and the calibration.
         save_logits: `.npz` file to write with a checkpoint's logits, float32 [N, K]; see `RecordedLogits`.
-        architecture: the architecture of a weights file.
+        architecture: the architecture of a weights file; for a checkpoint, the factory that built it.
         weights: properties that a weights file does not contain.
         strict: turn warnings into errors.
         progress: called after each chunk of images.
@@ -105,7 +107,8 @@ def evaluate(
         else _network(subject, engine, options, architecture, weights)
     )
     with opened as model:
-        images = match_classes(images, source.labels, model.labels, str(subject))
+        multi_label = model.scores.multi_label
+        images = match_classes(images, source.labels, model.labels, str(subject), multi_label=multi_label)
         run = run_images(
             {"it": model.session}, images, model.preprocessing, classes=len(model.labels), progress=progress
         )
@@ -113,13 +116,12 @@ def evaluate(
     if not np.isfinite(logits).all():
         raise EdgecnnError(f"{subject} returns logits that are not finite: train or quantize it again")
     assert run.targets is not None  # a folder has classes
-    metrics = measure(logits, run.targets, model.labels)
+    metrics = (measure_labels if multi_label else measure)(logits, run.targets, model.labels, model.scores)
     found = Evaluated(str(subject), run.data, model.session.info, metrics)
     if save_logits is not None:
         RecordedLogits(model.identity, model.digest, run.data.digest, logits).write(save_logits)
     if plot is not None:
-        shown = "unknown" if metrics.top1.value is None else f"{metrics.top1.value:.2%}"
-        write_file(plot, draw(metrics, f"{subject.name} on {run.data.source} {run.data.split}: top-1 {shown}"))
+        write_file(plot, draw(metrics, f"{subject.name} on {run.data.source} {run.data.split}"))
     return found
 
 
@@ -130,6 +132,7 @@ class _Model:
     session: Session
     labels: tuple[str, ...]
     preprocessing: Preprocessing
+    scores: Scores
     identity: str = ""
     digest: str = ""
 
@@ -139,18 +142,17 @@ def _network(
     path: Path, engine: str, options: SessionOptions, architecture: str | None, weights: WeightsOptions | None
 ) -> Iterator[_Model]:
     """Open a checkpoint or, with an architecture, a weights file."""
-    from edgecnn.pipeline.importing.weights import open_weights
+    from edgecnn.pipeline.export.exporting import open_reference
     from edgecnn.pipeline.reference import identity_of
-    from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
     if (engine, options) != ("auto", SessionOptions(threads=options.threads)):
         raise UsageError("a checkpoint runs in PyTorch, in FP32 on the CPU: --engine and --device are for bundles")
     if architecture is None:
-        found = read_checkpoint(path).reference
+        found = open_reference(str(path))
     else:
-        found = open_weights(architecture, str(path), weights or WeightsOptions())
+        found = open_reference(architecture, weights=str(path), options=weights)
     with contextlib.closing(found.open(threads=options.threads)) as session:
-        yield _Model(session, found.labels, found.preprocessing, identity_of(found), found.digest)
+        yield _Model(session, found.labels, found.preprocessing, found.scores, identity_of(found), found.digest)
 
 
 @contextlib.contextmanager
@@ -158,4 +160,4 @@ def _bundle(path: Path, images: Split, engine: str, options: SessionOptions, str
     bundle = open_bundle(path)
     check_unseen(bundle, images, strict=strict)
     with contextlib.closing(open_session(bundle, engine=engine, options=options, strict=strict)) as session:
-        yield _Model(session, bundle.manifest.labels, bundle.manifest.preprocessing)
+        yield _Model(session, bundle.manifest.labels, bundle.manifest.preprocessing, bundle.manifest.scores)

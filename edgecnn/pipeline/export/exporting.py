@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from edgecnn.bundle.finding import MODEL, check_new_bundle
+from edgecnn.bundle.finding import MODEL, check_new_bundle, is_checkpoint
 from edgecnn.bundle.manifest import (
     MAJOR,
     MINOR,
@@ -17,6 +17,7 @@ from edgecnn.bundle.manifest import (
     Manifest,
     Provenance,
     ReferenceId,
+    Scores,
     tensor_specs,
     utc_now,
 )
@@ -24,15 +25,22 @@ from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import Proof
 from edgecnn.bundle.self_test import EncodedImage, SelfTest
 from edgecnn.bundle.store import Bundle, create_bundle
-from edgecnn.errors import UntrainedWarning
+from edgecnn.errors import PreprocessingWarning, ProofFailed, UntrainedWarning, UsageError
+from edgecnn.pipeline.checking.accuracy import Better
+from edgecnn.pipeline.checking.checks import NOT_CHECKED, PreprocessingChecks, check_preprocessing
+from edgecnn.pipeline.checking.subject import Subject
 from edgecnn.pipeline.data.matching import match_classes, match_or_drop_classes
 from edgecnn.pipeline.data.photographs import photographs
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.export.locating import first_difference
+from edgecnn.pipeline.importing.onnx_file.reference import OnnxReference
 from edgecnn.pipeline.importing.options import WeightsOptions
-from edgecnn.pipeline.importing.weights import open_weights
+from edgecnn.pipeline.importing.weights import from_factory, open_weights
 from edgecnn.pipeline.inspection.graph import count_macs
+from edgecnn.pipeline.models.words import is_factory
 from edgecnn.pipeline.proving import (
+    ParityFailed,
     check_parity,
     choose_self_test,
     encode_images,
@@ -42,7 +50,7 @@ from edgecnn.pipeline.proving import (
     temporary_graph,
 )
 from edgecnn.pipeline.reference import IndependentSession, Reference, identity_of
-from edgecnn.pipeline.training.checkpoint import read_checkpoint
+from edgecnn.pipeline.training.checkpoint import open_checkpoint, read_checkpoint
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.engines.engine import Session
@@ -57,6 +65,7 @@ def export(
     out: Path,
     *,
     data: str | None = None,
+    checks: PreprocessingChecks = NOT_CHECKED,
     command: str = "edgecnn.pipeline.export",
     force: bool = False,
     progress: Progress = silent,
@@ -68,17 +77,21 @@ def export(
         out: the bundle's folder. Its name is the bundle's name.
         data: source of the self-test images and the test split. The default is the training data, or crops of the
             photographs in scikit-learn if the training data is unknown.
+        checks: how to check the preprocessing.
         command: command line to record in the manifest.
         force: replace an existing bundle.
         progress: called at each stage.
 
     Warns:
         UntrainedWarning: the reference is no better than chance on the images of the proof.
+        PreprocessingWarning: its top-1 is clearly higher with another preprocessing than the stated one.
 
     Raises:
         UsageError: `out` already exists or is not a valid bundle name.
         SourceError: the images are missing, or have other classes.
-        ProofFailed: the graph's logits differ from the reference's. No bundle is written.
+        ProofFailed: the graph's logits differ from the reference's, or a check of the preprocessing failed. No bundle
+            is written.
+        EdgecnnError: the answers or the code of `checks` cannot be used.
     """
     check_name(out.name)
     check_new_bundle(out, force=force)
@@ -91,7 +104,11 @@ def export(
         engine_sessions(path) as sessions,
         contextlib.closing(reference.open()) as independent,
     ):
-        self_test = _self_test(reference, choose_self_test(test), independent, sessions)
+        chosen = choose_self_test(test)
+        self_test = _self_test(reference, graph, chosen, independent, sessions)
+        height, width, channels = map(int, self_test.images.shape[1:])
+        subject = Subject(reference, independent, (height, width), self_test.logits)
+        checked = check_preprocessing(checks, subject, chosen, self_test.encoded, test, progress=progress)
         evaluation = evaluate(
             {**sessions, _REFERENCE: independent},
             test,
@@ -100,16 +117,20 @@ def export(
             progress=progress,
         )
         name = f"{independent.info.engine} {independent.info.version}"
-        proof = make_proof(name, evaluation, evaluation.logits[_REFERENCE], sessions, labels=reference.labels)
-    proof = replace(proof, preprocessing="stated" if reference.training is None else "trained")
-    _warn_at_chance(proof, classes=len(reference.labels))
-    height, width, channels = map(int, self_test.images.shape[1:])
+        expected = evaluation.logits[_REFERENCE]
+        proof = make_proof(name, evaluation, expected, sessions, labels=reference.labels, scores=reference.scores)
+    proof = replace(proof, preprocessing=checked.how, checked_images=checked.images)
+    _warn_of_accuracy(proof, len(reference.labels), reference.scores, better=checked.better)
     manifest = _manifest(reference, out.name, graph, shape=(height, width, channels), command=command)
     return create_bundle(out, manifest=manifest, model=model, self_test=self_test, proof=proof, force=force)
 
 
 def _self_test(
-    reference: Reference, split: Split, independent: IndependentSession, sessions: Mapping[str, Session]
+    reference: Reference,
+    graph: onnx.ModelProto,
+    split: Split,
+    independent: IndependentSession,
+    sessions: Mapping[str, Session],
 ) -> SelfTest:
     """Check the parity of the graph on the images of the self-test, and return the self-test.
 
@@ -118,7 +139,13 @@ def _self_test(
     """
     images = split.all_pixels(reference.preprocessing)
     logits = independent.logits_of(split.images[i] for i in range(len(split)))
-    check_parity(sessions, images, logits)
+    try:
+        check_parity(sessions, images, logits, reference.scores)
+    except ParityFailed as failed:
+        where = f"the worst image is {split.name_of(failed.worst)}"
+        if isinstance(reference, OnnxReference):
+            where += f"; {first_difference(reference, graph, failed)}"
+        raise ProofFailed(f"{failed}; {where}; no bundle was written") from None
     encoded = [
         EncodedImage(kind, content, reference.preprocessing.image(content), independent.logits_of([content])[0])
         for kind, content in encode_images(split, reference.preprocessing)
@@ -126,26 +153,35 @@ def _self_test(
     return make_self_test(sessions, images, logits, encoded)
 
 
-def _warn_at_chance(proof: Proof, *, classes: int) -> None:
-    """Warn if the interval of the reference's top-1 includes what a random label reaches, or is below it."""
+def _warn_of_accuracy(proof: Proof, classes: int, scores: Scores, *, better: Better | None) -> None:
+    """Warn if the interval of the reference's top-1 includes what random answers reach, or is below it.
+
+    A random answer is one of the labels, or each of several labels by the toss of a coin. Otherwise warn if another
+    statement about the preprocessing is `better` than the stated one.
+    """
     found = proof.engines[0].comparison
-    if found.reference_top1 is None or classes < 2:
+    chance = 0.5**classes if scores.multi_label else 1 / classes
+    if found.reference_top1 is None or chance == 1:
         return
-    if rate(round(found.reference_top1 * found.images), found.images).low <= 1 / classes:
+    if rate(round(found.reference_top1 * found.images), found.images).low <= chance:
+        reason = f"{better}" if better else "the network looks untrained, or there are too few images to tell"
         warnings.warn(
-            f"the reference's top-1 is {found.reference_top1:.2%} on {found.images} images, no better than chance "
-            f"({1 / classes:.2%}): the network looks untrained, or there are too few images to tell",
+            f"the reference's {scores.accuracy_name} is {found.reference_top1:.2%} on {found.images} images, no better "
+            f"than chance ({chance:.2%}): {reason}",
             UntrainedWarning,
             stacklevel=3,
         )
+    elif better is not None:
+        warnings.warn(f"{better}: the stated preprocessing looks wrong", PreprocessingWarning, stacklevel=3)
 
 
 def open_reference(subject: str, *, weights: str | None = None, options: WeightsOptions | None = None) -> Reference:
     """Open the reference to export: a checkpoint, or weights from another tool.
 
     Args:
-        subject: a checkpoint folder; with `weights`, an architecture's name.
-        weights: a state dict file, or the name of a torchvision weights entry.
+        subject: a checkpoint folder, or a factory that returns trained weights; with `weights`, the word that names an
+            architecture, see `named_architecture`.
+        weights: a state dict file, the name of a torchvision weights entry, or a checkpoint folder.
         options: properties that a weights file does not contain.
 
     Warns:
@@ -156,20 +192,29 @@ def open_reference(subject: str, *, weights: str | None = None, options: Weights
         CheckpointError: the file or folder cannot be read, or has the weights of another network.
     """
     if weights is None:
-        return read_checkpoint(Path(subject)).reference
+        is_code = is_factory(subject) and not Path(subject).exists()
+        return (
+            from_factory(subject, options or WeightsOptions()) if is_code else read_checkpoint(Path(subject)).reference
+        )
+    if is_checkpoint(Path(weights)):
+        if options is not None:
+            raise UsageError(f"{options.given} is for weights files, the checkpoint {weights} has its own: remove it")
+        return open_checkpoint(subject, Path(weights))
     return open_weights(subject, weights, options or WeightsOptions())
 
 
 def _test_split(data: str | None, reference: Reference) -> Split:
     """Open the images of the proof. Images of foreign classes prove imported weights too, but without accuracy."""
     if data is None:
-        return photographs()
+        return photographs(reference.preprocessing.mode)
     source = open_source(data, needs_classes=False)
-    split = source.split("test")
+    split, multi_label = source.split("test"), reference.scores.multi_label
     if reference.data is None:  # imported weights: any real images are usable
         consequence = "the proof has no accuracy; pass the class names with --labels"
-        return match_or_drop_classes(split, source.labels, reference.labels, "the network", consequence=consequence)
-    return match_classes(split, source.labels, reference.labels, "the network")
+        return match_or_drop_classes(
+            split, source.labels, reference.labels, "the network", consequence=consequence, multi_label=multi_label
+        )
+    return match_classes(split, source.labels, reference.labels, "the network", multi_label=multi_label)
 
 
 def _manifest(

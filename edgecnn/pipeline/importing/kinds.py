@@ -1,4 +1,4 @@
-"""Recognise files that are not weights by their content, so that the message says what to do."""
+"""Recognise files that are not weights, or not ONNX graphs, by their content, so that the message says what to do."""
 
 import codecs
 import io
@@ -12,10 +12,10 @@ SAVE = "save its weights with torch.save(model.state_dict(), 'weights.pth')"
 
 _UNPACK = "unpack it first"
 _BEGINNINGS = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the weights: run `git lfs pull` in its repository"),
-    (b"\x89HDF\r\n", "an HDF5 file, as Keras writes: expected weights of a PyTorch network"),
-    (b"\x93NUMPY", "a NumPy array: expected a dictionary of names and tensors"),
-    (b"GGUF", "a GGUF file: expected weights of a PyTorch network"),
+    (b"version https://git-lfs", "a Git LFS pointer, not {expected}: run `git lfs pull` in its repository"),
+    (b"\x89HDF\r\n", "an HDF5 file, as Keras writes: expected {expected}"),
+    (b"\x93NUMPY", "a NumPy array: expected {expected}"),
+    (b"GGUF", "a GGUF file: expected {expected}"),
     (b"\x1f\x8b", f"compressed with gzip: {_UNPACK}"),
     (b"BZh", f"compressed with bzip2: {_UNPACK}"),
     (b"\xfd7zXZ", f"compressed with xz: {_UNPACK}"),
@@ -26,26 +26,45 @@ _BEGINNINGS = (
 _ONNX = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x32\x3a\x42]")
 """An ONNX `ModelProto`: the field `ir_version`, a small number, and then another field."""
 _LONGEST_HEAD = 512
+_EXPORT = "export it with edgecnn export ARCH --weights FILE --out FOLDER"
 
 
 def describe_other(content: bytes) -> str | None:
     """Return what a file is and what to do, if it is neither of PyTorch nor of safetensors; None if unknown."""
+    if _ONNX.match(content[:_LONGEST_HEAD]):
+        return f"an ONNX graph: expected the weights of the PyTorch network that it comes from; {SAVE}"
+    return _described(content, expected="weights of a PyTorch network")
+
+
+def describe_no_graph(content: bytes) -> str:
+    """Return what a file is that is not an ONNX graph, and what to do."""
+    if not content:
+        return "empty: copy or download it again"
+    if content.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x04")):
+        return f"a zip archive or a pickle, as torch.save writes, not an ONNX graph: if it has weights, {_EXPORT}"
+    if content[8:10] == b'{"' and int.from_bytes(content[:8], "little") < len(content):
+        return f"a safetensors file, not an ONNX graph: {_EXPORT}"
+    if content[4:8] == b"TFL3":
+        return "a TensorFlow Lite graph: expected an ONNX graph; convert it with tf2onnx"
+    found = _described(content, expected="an ONNX graph")
+    return found or "truncated, damaged, or not an ONNX graph: copy or download it again"
+
+
+def _described(content: bytes, *, expected: str) -> str | None:
     head = content[:_LONGEST_HEAD]
     for beginning, kind in _BEGINNINGS:
         if head.startswith(beginning):
-            return kind
+            return kind.format(expected=expected)
     if content[257:262] == b"ustar":
         return f"a tar archive: {_UNPACK}"
-    if _ONNX.match(head):
-        return f"an ONNX graph: expected the weights of the PyTorch network that it comes from; {SAVE}"
     text = _text(head)
     if text is None:
         return None
     if re.match(r"\s*<(!doctype|html|head|\?xml)", text, re.IGNORECASE):
-        return "a web page, not weights: the download failed or needs a login; download it again"
+        return f"a web page, not {expected}: the download failed or needs a login; download it again"
     if len(content) > len(head) and _text(content) is None:
         return None
-    return f"text, not weights: it begins with {text[:40].strip()!r}"
+    return f"text, not {expected}: it begins with {text[:40].strip()!r}"
 
 
 def describe_zip(content: bytes) -> str | None:

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass, fields, replace
 
-from edgecnn.bundle.choices import Interpolation, ResizeMode
+from edgecnn.bundle.choices import Interpolation, PixelRange, ResizeMode, ScoresKind
+from edgecnn.bundle.decoding import MODES
 from edgecnn.bundle.manifest import Network, Stem
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.errors import UsageError
@@ -12,6 +13,9 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's training images, per channel."""
 
 _GREY_MEAN, _GREY_STD = (0.449,), (0.226,)
+_PORTED = ("googlenet", "torchvision:googlenet", "torchvision:inception_v3")
+"""Networks with torchvision's option `transform_input`."""
+
 _LEAST_STD = 1e-3
 """Less than a quarter of a grey level."""
 
@@ -29,14 +33,19 @@ class WeightsOptions:
         crop: height and width of the centre crop; empty for no crop. Default: the image size.
         interpolation: filter of the resize. Default: `bilinear`.
         fill: levels of the padding of `letterbox`: one for all channels, or one for each. Default: 0.
-        mean: per channel, of pixels in [0, 1]. Default: ImageNet's.
-        std: per channel, of pixels in [0, 1]. Default: ImageNet's.
+        mean: per channel, of pixels in `pixel_range`. Default: ImageNet's; 0 for 0-255 and for RGBA.
+        std: per channel, of pixels in `pixel_range`. Default: ImageNet's; 1 for 0-255 and for RGBA.
+        pixel_range: range of the pixels before mean and standard deviation. Pipelines of Caffe, Keras and TensorFlow
+            use 0-255. Default: 0-1.
         transform_input: whether a GoogLeNet was trained with torchvision's `transform_input=True`. Default: True for
             colour images.
         labels: class names. Default: the class indices.
         labels_from: where `labels` come from, for messages.
         stem: the stem of the network, if its architecture has several. Default: `standard`.
         key: the entry of the file, or the prefix of its keys, if it has several sets of weights.
+        scores: how the outputs become scores; see `edgecnn.pipeline.importing.heads.scores_of`. Default: `softmax`, or
+            `sigmoid` for one output.
+        threshold: smallest score of a label of `multi-label`. Default: 0.5.
     """
 
     image_size: tuple[int, int] | None = None
@@ -47,11 +56,14 @@ class WeightsOptions:
     fill: tuple[int, ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    pixel_range: PixelRange | None = None
     transform_input: bool | None = None
     labels: tuple[str, ...] | None = None
     labels_from: str = "--labels"
     stem: Stem | None = None
     key: str | None = None
+    scores: ScoresKind | None = None
+    threshold: float | None = None
 
     @property
     def given(self) -> str:
@@ -63,6 +75,12 @@ class WeightsOptions:
     def has_geometry(self) -> bool:
         """Whether an option of the resize or the crop is given."""
         return any(each is not None for each in (self.image_size, self.resize, self.resize_mode, self.crop))
+
+    @property
+    def states_preprocessing(self) -> bool:
+        """Whether an option of the preprocessing is given."""
+        others = (self.interpolation, self.fill, self.mean, self.std, self.pixel_range, self.transform_input)
+        return self.has_geometry or any(each is not None for each in others)
 
 
 def network_size(options: WeightsOptions, usual: int) -> tuple[int, int]:
@@ -87,7 +105,7 @@ def preprocessing_of(
     Args:
         network: its image size is that of `network_size`.
         options: the user's options.
-        entry: the preprocessing that torchvision states for the weights, if any. It replaces the defaults.
+        entry: the preprocessing that torchvision or timm states, if any. It replaces the defaults.
 
     Raises:
         UsageError: the options do not fit together, or do not fit the network.
@@ -100,7 +118,7 @@ def preprocessing_of(
         resize, crop = _geometry(network.image_size, options, assumed, entry)
     mean, std = _normalisation(network, options, assumed, entry)
     try:
-        return Preprocessing("RGB" if network.in_channels == 3 else "L", resize, crop, mean, std), assumed
+        return Preprocessing(MODES[network.in_channels], resize, crop, mean, std), assumed
     except ValueError as error:
         raise UsageError(f"--resize, --crop or --fill is not valid: {error}") from None
 
@@ -176,13 +194,18 @@ def _normalisation(
     and scales to [-1, 1]: (x · std + mean - 0.5) / 0.5. With the normalisation before it, this is one normalisation.
     """
     channels = network.in_channels
-    usual = (entry.mean, entry.std) if entry else (MEAN, STD) if channels == 3 else (_GREY_MEAN, _GREY_STD)
-    mean, std = options.mean or usual[0], options.std or usual[1]
+    if options.pixel_range is not None or channels != 3:
+        entry = None  # it is of colour images in [0, 1]
+    scale = 255 if options.pixel_range == "0-255" else 1
+    usual = _usual(channels, scale) if entry is None else (entry.mean, entry.std)
     for option, given, default in (("mean", options.mean, usual[0]), ("std", options.std, usual[1])):
         if given is not None:
-            _check_values(f"--{option}", given, channels)
+            _check_values(f"--{option}", given, channels, scale)
         elif entry is None:
             assumed.append(f"{option} {_listed(default)}")
+    mean, std = (
+        tuple(value / scale for value in values) for values in (options.mean or usual[0], options.std or usual[1])
+    )
     if not _transforms_input(network, options):
         return mean, std
     if options.transform_input is None and entry is None:
@@ -192,26 +215,38 @@ def _normalisation(
     return tuple(round(value, 9) for value in shifted), tuple(0.5 * by for by in factors)
 
 
+def _usual(channels: int, scale: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation that are assumed for pixels in [0, `scale`]."""
+    if scale == 1 and channels in (1, 3):
+        return (MEAN, STD) if channels == 3 else (_GREY_MEAN, _GREY_STD)
+    return (0.0,) * channels, (1.0,) * channels
+
+
 def _transforms_input(network: Network, options: WeightsOptions) -> bool:
-    can = network.architecture == "googlenet" and network.in_channels == 3
-    if options.transform_input is not None and network.architecture != "googlenet":
+    is_ported = network.architecture in _PORTED
+    can = is_ported and network.in_channels == 3
+    if options.transform_input is not None and not is_ported:
         raise UsageError(f"--transform-input is a property of GoogLeNet, found {network.architecture}: remove it")
     if options.transform_input and not can:
-        raise UsageError("--transform-input is for colour images, the weights take grey images: remove it")
+        raise UsageError(
+            f"--transform-input is for colour images, the weights take images with {network.in_channels} channel"
+            f"{'' if network.in_channels == 1 else 's'}: remove it"
+        )
     return can if options.transform_input is None else options.transform_input
 
 
-def _check_values(option: str, values: tuple[float, ...], channels: int) -> None:
-    """Check a mean or a standard deviation."""
+def _check_values(option: str, values: tuple[float, ...], channels: int, scale: int) -> None:
+    """Check a mean or a standard deviation of pixels in [0, `scale`]."""
     found = f"found {option} {_listed(values)}"
     if len(values) != channels:
         raise UsageError(f"{option} must have {_counted(channels)}, one for each channel of the weights, {found}")
     if not all(map(math.isfinite, values)):
         raise UsageError(f"{option} must contain finite numbers, {found}")
-    if option == "--std" and min(values) < _LEAST_STD:
-        raise UsageError(f"--std must be at least {_LEAST_STD}, {found}")
-    if max(map(abs, values)) > 1:
-        raise UsageError(f"{option} is of pixels in [0, 1], {found}: divide values on the 0..255 scale by 255")
+    if option == "--std" and min(values) < _LEAST_STD * scale:
+        raise UsageError(f"--std must be at least {_LEAST_STD * scale:g}, {found}")
+    if max(map(abs, values)) > scale:
+        advice = "add --pixel-range 0-255 for values on the 0..255 scale" if scale == 1 else "give levels"
+        raise UsageError(f"{option} is of pixels in [0, {scale}], {found}: {advice}")
 
 
 def _counted(count: int) -> str:

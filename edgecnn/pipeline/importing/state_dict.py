@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from edgecnn.errors import CheckpointError, UsageError
-from edgecnn.hints import few
+from edgecnn.hints import few, shown
 from edgecnn.pipeline.importing.kinds import SAVE
 from edgecnn.pipeline.importing.weights_file import StandIn
 from edgecnn.pipeline.models.registry import Architecture
@@ -215,4 +215,4 @@ def _names(candidates: list[_Candidate]) -> str:
 
 
 def _few(names: list[Any]) -> str:
-    return few([name if isinstance(name, str) and name.isprintable() else repr(name) for name in names])
+    return few([*map(shown, names)])

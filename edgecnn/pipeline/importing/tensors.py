@@ -1,13 +1,18 @@
 """Check and convert the tensors of a state dict: dense, real, finite, in float32."""
 
+import hashlib
 from pathlib import Path
 
 import torch
 
 from edgecnn.errors import CheckpointError
+from edgecnn.hints import shown
+
+_LARGEST_VIEW = 1 << 30
+"""Largest size of a tensor that repeats values, in bytes: a small file must not fill the memory."""
 
 
-def check_kinds(path: Path, state: dict[str, torch.Tensor]) -> None:
+def check_kinds(path: Path | str, state: dict[str, torch.Tensor]) -> None:
     """Check that tensors are dense, hold values, and are real numbers.
 
     Raises:
@@ -16,7 +21,7 @@ def check_kinds(path: Path, state: dict[str, torch.Tensor]) -> None:
     for name, tensor in state.items():
         kind = _unusable(tensor)
         if kind is not None:
-            raise CheckpointError(f"{path}: {name} is {kind}, expected a dense tensor of floating-point numbers")
+            raise CheckpointError(f"{path}: {shown(name)} is {kind}, expected a dense tensor of floating-point numbers")
 
 
 def _unusable(tensor: torch.Tensor) -> str | None:
@@ -28,16 +33,28 @@ def _unusable(tensor: torch.Tensor) -> str | None:
         return "sparse"
     if tensor.is_meta:
         return "without values (it was saved on the device meta)"
+    size = tensor.numel() * tensor.element_size()
+    if size > max(_LARGEST_VIEW, tensor.untyped_storage().nbytes()):
+        return f"a view of {size >> 30:,} GiB that repeats the values of a smaller tensor"
     return "complex" if tensor.is_complex() else None
 
 
+def digest_state(state: dict[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of a state dict: names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def convert(
-    path: Path, state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
+    path: Path | str, state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
 ) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Convert tensors to the types of a network. Return them, and a note if values were rounded.
 
     Args:
-        path: the file, for messages.
+        path: the file or factory, for messages.
         state: tensors with the keys and shapes of `expected`, or fewer.
         expected: the network's own tensors.
 
@@ -57,7 +74,7 @@ def convert(
     return converted, [f"rounded {len(rounded)} tensors from float64 to float32"] if rounded else []
 
 
-def _check_finite(path: Path, state: dict[str, torch.Tensor]) -> None:
+def _check_finite(path: Path | str, state: dict[str, torch.Tensor]) -> None:
     wrong = {name: tensor for name, tensor in state.items() if not tensor.isfinite().all()}
     if wrong:
         name, tensor = next(iter(wrong.items()))

@@ -3,13 +3,18 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecnn.bundle.finding import is_checkpoint, other_than_bundle
 from edgecnn.bundle.manifest import Stem
-from edgecnn.bundle.proof import LayerReport
+from edgecnn.bundle.proof import LayerReport, PreprocessingCheck
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import UsageError
 from edgecnn.pipeline.inspection.layers import Inspection
+from edgecnn.pipeline.models.words import is_factory
+
+if TYPE_CHECKING:
+    from edgecnn.pipeline.importing.onnx_file.describing import Description
 
 
 @dataclass(frozen=True)
@@ -22,10 +27,19 @@ class QuantizedLayers:
 
 @dataclass(frozen=True)
 class Inspected:
-    """The result of an inspection. INT8 bundles have `quantization`, and FP16 bundles with float tensors."""
+    """The result of an inspection.
+
+    Attributes:
+        inspection: the layers.
+        quantization: of INT8 bundles, and of FP16 bundles with float tensors.
+        preprocessing: how the preprocessing of a bundle was checked; see `Proof`.
+        checked_images: number of answers or image files that the check compared; see `Proof`.
+    """
 
     inspection: Inspection
     quantization: QuantizedLayers | None = None
+    preprocessing: PreprocessingCheck | None = None
+    checked_images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,12 +60,12 @@ class ArchitectureCost:
     stems: tuple[str, ...]
 
 
-def inspect(subject: str, *, image_size: int | None = None, stem: Stem | None = None) -> Inspected:
+def inspect(subject: str, *, image_size: int | tuple[int, int] | None = None, stem: Stem | None = None) -> Inspected:
     """Inspect an architecture, a checkpoint or a bundle.
 
     Args:
-        subject: an architecture's name, or the path of a checkpoint or bundle. An existing path, or text with a slash,
-            is a path.
+        subject: an architecture's name, a factory such as `net.py:make`, or the path of a checkpoint or bundle. An
+            existing path, or other text with a slash, is a path.
         image_size: for an architecture. The default is its default size.
         stem: for an architecture. The default is `standard`.
 
@@ -61,30 +75,69 @@ def inspect(subject: str, *, image_size: int | None = None, stem: Stem | None = 
         CheckpointError, BundleError: the path cannot be read.
     """
     path = Path(subject)
-    if not path.exists() and "/" not in subject and other_than_bundle(path) is None:
-        from edgecnn.pipeline.models.registry import check_network, get_architecture
-
-        network = get_architecture(subject).usual(image_size=image_size, stem=stem or "standard")
-        check_network(network)
-        from edgecnn.pipeline.inspection.network import inspect_network
-
-        return Inspected(inspect_network(network))
-    if (image_size, stem) != (None, None):
-        raise UsageError(
-            "--image-size and --stem are valid for an architecture only: remove them for a checkpoint or bundle"
-        )
+    if not path.exists() and (is_factory(subject) or ("/" not in subject and other_than_bundle(path) is None)):
+        return _architecture(subject, image_size, stem or "standard")
+    _check_path_options(image_size, stem)
     if is_checkpoint(path):
         from edgecnn.pipeline.inspection.network import inspect_network
         from edgecnn.pipeline.training.checkpoint import read_checkpoint
 
-        return Inspected(inspect_network(read_checkpoint(path).record.network, path.name))
+        network = read_checkpoint(path).record.network
+        if is_factory(network.architecture):
+            name = network.architecture
+            raise UsageError(f"{path} was built by {name}, which only you can name: edgecnn inspect {name}")
+        return Inspected(inspect_network(network, path.name))
     from edgecnn.pipeline.inspection.graph import inspect_bundle
 
     bundle = open_bundle(path)
     graph = bundle.manifest.graph
     left = graph.float_tensors if graph.quantization is None else graph.quantization.float_tensors
-    quantized = None if left is None else QuantizedLayers(_worst_first(bundle.proof().layers), left)
-    return Inspected(inspect_bundle(bundle), quantized)
+    proof = bundle.proof()
+    quantized = None if left is None else QuantizedLayers(_worst_first(proof.layers), left)
+    return Inspected(inspect_bundle(bundle), quantized, proof.preprocessing, proof.checked_images)
+
+
+def inspect_onnx(
+    path: Path, *, image_size: int | tuple[int, int] | None = None, stem: Stem | None = None
+) -> "Description":
+    """Describe an ONNX file from another tool, in a child process with limits on time and memory.
+
+    Args:
+        path: the file.
+        image_size: for an architecture; not valid here.
+        stem: for an architecture; not valid here.
+
+    Raises:
+        UsageError: `image_size` or `stem` is given.
+        OnnxFileError: the file cannot be read.
+    """
+    _check_path_options(image_size, stem)
+    from edgecnn.pipeline.importing.onnx_file.trial import describe_onnx
+
+    return describe_onnx(path)
+
+
+def _check_path_options(image_size: int | tuple[int, int] | None, stem: Stem | None) -> None:
+    if (image_size, stem) != (None, None):
+        raise UsageError("--image-size and --stem are valid for an architecture only: remove them for a path")
+
+
+def _architecture(word: str, image_size: int | tuple[int, int] | None, stem: Stem) -> Inspected:
+    """Inspect an architecture that the user names."""
+    from edgecnn.pipeline.models.registry import check_network, get_architecture
+
+    if not is_factory(word):  # check a name before PyTorch is imported
+        check_network(get_architecture(word).usual(image_size=image_size, stem=stem))
+    from edgecnn.pipeline.importing.describing import run_once
+    from edgecnn.pipeline.importing.options import WeightsOptions
+    from edgecnn.pipeline.inspection.network import inspect_network
+    from edgecnn.pipeline.user_network import named_architecture
+
+    known = named_architecture(word)
+    network = known.usual(image_size=image_size, stem=stem)
+    if known.kind == "module":
+        network = run_once(known, network, WeightsOptions(image_size=network.image_size if image_size else None))
+    return Inspected(inspect_network(network))
 
 
 def architecture_costs() -> tuple[ArchitectureCost, ...]:

@@ -15,7 +15,7 @@ class Layer:
         output_shape: without the batch dimension; None for a layer used in training only.
         parameters: number of learned values.
         macs: multiply-accumulates of convolutions and linear layers for one image, without biases and activations.
-        receptive_field: height and width in pixels, including padding; None for the whole image.
+        receptive_field: height and width in pixels, including padding; None for the whole image; 0 if unknown.
         precision: precision of the computation.
     """
 

@@ -3,7 +3,9 @@
 Reed, DeVito, He, Ussery and Ansel, torch.fx: Practical Program Capture and Transformation, 2022 (arXiv:2112.08429).
 """
 
+import contextlib
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import fx, nn
 
 from edgecnn.bundle.manifest import Network
 from edgecnn.pipeline.inspection.layers import WHOLE, Field, Inspection, Layer, summed, widest, window
-from edgecnn.pipeline.models.registry import build
+from edgecnn.pipeline.models.registry import build, get_architecture
 
 _SLIDING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 _GLOBAL = (nn.Linear, nn.AdaptiveAvgPool2d)
@@ -27,10 +29,60 @@ def inspect_network(network: Network, subject: str | None = None) -> Inspection:
     with torch.device("meta"):
         module = build(network).eval()
         image = torch.zeros(1, network.in_channels, *network.image_size)
-    walk = _ModuleWalk(fx.symbolic_trace(module), module)
-    walk.run(image)
+    try:
+        walk = _ModuleWalk(_traced(module, network), module)
+        walk.run(image)
+        layers, seen = walk.layers, walk.seen
+    except Exception:  # modules from elsewhere can raise any exception when they are traced
+        if get_architecture(network.architecture).kind == "network":
+            raise
+        layers, seen = _watched(network)
     shape = (*network.image_size, network.in_channels)
-    return summed(subject or network.architecture, shape, [*walk.layers, *_unused(module, walk.seen)])
+    return summed(subject or network.architecture, shape, [*layers, *_unused(module, seen)])
+
+
+def _traced(module: nn.Module, network: Network) -> fx.GraphModule:
+    """Trace a network. Modules from elsewhere may define their own layers."""
+    tracer = fx.Tracer() if get_architecture(network.architecture).kind == "network" else _LayerTracer()
+    return fx.GraphModule(module, tracer.trace(module))
+
+
+class _LayerTracer(fx.Tracer):
+    """A tracer for which every module without inner modules is a layer."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Return whether a module is not traced further."""
+        return _is_layer(m) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return next(module.children(), None) is None
+
+
+def _watched(network: Network) -> tuple[list[Layer], set[str]]:
+    """Run a module that cannot be traced on zeros. Return the layers that it calls, and their names.
+
+    Only modules without inner modules are layers. Functions are not seen, so that receptive fields are unknown.
+    """
+    module, layers, seen = build(network).eval(), list[Layer](), set[str]()
+
+    def watch(name: str, part: nn.Module) -> None:
+        def hook(part: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+            if not isinstance(output, torch.Tensor) or isinstance(part, nn.Identity | nn.Dropout):
+                return
+            parameters = 0 if name in seen else _count(part)
+            field = None if isinstance(part, _GLOBAL) else 0
+            layers.append(Layer(name, _kind(part), tuple(output.shape[1:]), parameters, _macs(part, output), field))
+            seen.add(name)
+
+        part.register_forward_hook(hook)
+
+    for name, part in module.named_modules():
+        if _is_layer(part):
+            watch(name, part)
+    with torch.inference_mode(), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+        module(torch.zeros(1, network.in_channels, *network.image_size))
+    return layers, seen
 
 
 class _ModuleWalk(fx.Interpreter):
@@ -81,10 +133,16 @@ class _ModuleWalk(fx.Interpreter):
 
 
 def _unused(module: nn.Module, seen: set[str]) -> Iterator[Layer]:
-    """Yield the modules with weights that the forward pass does not call: heads used in training only."""
+    """Yield the modules with weights that the forward pass does not call: heads used in training only.
+
+    Weights beside layers, such as a position embedding, belong to the module that has both.
+    """
     for name, part in module.named_modules():
         if name not in seen and next(part.parameters(recurse=False), None) is not None:
-            yield Layer(name, f"{_kind(part)} (training)", None, _count(part), 0, None)
+            is_used = any(each.startswith(f"{name}." if name else "") for each in seen)
+            yield Layer(
+                name, f"{_kind(part)} ({'own weights' if is_used else 'training'})", None, _count(part), 0, None
+            )
 
 
 def _field_behind(module: nn.Module, field: Field) -> Field:

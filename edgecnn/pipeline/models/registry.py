@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from edgecnn.errors import UsageError
 from edgecnn.hints import closest, plain_name, suggestion
+from edgecnn.pipeline.models.words import is_factory, is_packaged
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from edgecnn.bundle.manifest import Network, Stem
+    from edgecnn.bundle.preprocessing import Preprocessing
 
 _SYNONYMS = {"inception": "googlenet", "inceptionv1": "googlenet"}
 _RELATIVES = (
@@ -40,6 +44,10 @@ class Architecture:
         heads: modules that output the classes, the main head first. Fine-tuning replaces them.
         kind: `network` for edgecnn's own, `module` for another PyTorch module.
         source_digest: SHA-256 of the code that builds a module; None for edgecnn's own networks, or if unknown.
+        stated: returns the preprocessing that the network's package states for a height and width; None if it does
+            not.
+        source: the file of a factory, for messages.
+        parameters: which numbers `build` takes from the network, of `num_classes` and `in_channels`.
     """
 
     name: str
@@ -54,13 +62,17 @@ class Architecture:
     heads: tuple[str, ...] = ()
     kind: Literal["network", "module"] = "network"
     source_digest: str | None = None
+    stated: "Callable[[tuple[int, int]], Preprocessing] | None" = None
+    source: "Path | None" = None
+    parameters: frozenset[str] = frozenset(("num_classes", "in_channels"))
 
-    def usual(self, *, image_size: int | None = None, stem: "Stem" = "standard") -> "Network":
+    def usual(self, *, image_size: int | tuple[int, int] | None = None, stem: "Stem" = "standard") -> "Network":
         """Return the network of the paper, optionally with another image size or stem."""
         from edgecnn.bundle.manifest import Network
 
         size = image_size or self.image_size
-        return Network(self.name, self.num_classes, self.in_channels, (size, size), stem)
+        pair = size if isinstance(size, tuple) else (size, size)
+        return Network(self.name, self.num_classes, self.in_channels, pair, stem)
 
 
 _REGISTRY: dict[str, Architecture] = {}
@@ -72,25 +84,39 @@ def register(architecture: Architecture) -> None:
 
 
 def architectures() -> tuple[Architecture, ...]:
-    """Return all architectures, in order of publication."""
-    return tuple(_REGISTRY.values())
+    """Return edgecnn's own architectures, and registered ones of the kind `network`, in order of publication."""
+    return tuple(each for each in _REGISTRY.values() if each.kind == "network")
 
 
 def get_architecture(name: str) -> Architecture:
-    """Return the architecture with this name.
+    """Return the architecture with this name. See `named_architecture` for names on the command line.
 
     Raises:
-        UsageError: the name is unknown. The message lists the known names.
+        UsageError: the name is unknown, or names code of the user that was not loaded. The message lists the known
+            names.
+        MissingExtra: the package of the network is not installed.
     """
+    if name not in _REGISTRY and (is_packaged(name) or is_factory(name)):
+        from edgecnn.pipeline.models.packaged import packaged
+
+        register(packaged(name))
     if name not in _REGISTRY:
         hint = suggestion(closest_architecture(name))
-        raise UsageError(f"unknown architecture {name!r}{hint}: choose {', '.join(_REGISTRY)}")
+        own = ", ".join(each.name for each in architectures())
+        raise UsageError(
+            f"unknown architecture {name!r}{hint}: choose {own}, torchvision:NAME, timm:NAME, or a factory such as "
+            f"net.py:make"
+        )
     return _REGISTRY[name]
 
 
 def closest_architecture(name: str) -> str | None:
     """Return the architecture that was probably meant, such as `lenet` by `LeNet-5`; None if none is close."""
-    return None if plain_name(name).startswith(_RELATIVES) else closest(name, _REGISTRY, others=_SYNONYMS)
+    return (
+        None
+        if plain_name(name).startswith(_RELATIVES)
+        else closest(name, [each.name for each in architectures()], others=_SYNONYMS)
+    )
 
 
 def check_network(network: "Network") -> None:

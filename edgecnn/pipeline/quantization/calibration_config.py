@@ -149,11 +149,9 @@ def check_unseen(bundle: Bundle, split: Split, *, strict: bool = False) -> None:
 def _turns(split: Split, seed: int) -> list[int]:
     """Return all indices in a random order in which the classes take turns."""
     order = np.random.default_rng(seed).permutation(len(split))
-    if split.targets is None:
-        return [int(index) for index in order]
-    targets = split.targets[order]
+    groups = split.groups[order]
     turn = np.empty(len(order), np.int64)
-    for target in np.unique(targets):
-        members = np.flatnonzero(targets == target)
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
         turn[members] = np.arange(len(members))
     return [int(index) for index in order[np.argsort(turn, kind="stable")]]

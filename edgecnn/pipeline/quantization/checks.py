@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 
 from edgecnn.bundle.limits import PORTABLE_RANGE
-from edgecnn.bundle.preprocessing import Preprocessing
+from edgecnn.bundle.manifest import Manifest
 from edgecnn.bundle.proof import GateRecord, Proof
 from edgecnn.bundle.self_test import SelfTest
 from edgecnn.errors import ProofFailed, TestSplitRefused, UnsupportedOperator, UsageError
@@ -16,6 +16,7 @@ from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.quantization.simulation import PAIRING, SimulatedSession
 from edgecnn.pipeline.quantization.trial import trial_logits
 from edgecnn.runtime.engines.engine import Session
+from edgecnn.runtime.verification.answers import margins
 from edgecnn.runtime.verification.paired import say_needed
 from edgecnn.runtime.verification.replay import replay
 
@@ -67,20 +68,24 @@ def machine_warnings(
     sessions: Mapping[str, Session],
     precision: str,
     *,
-    preprocessing: Preprocessing,
+    manifest: Manifest,
     full_range: bool,
 ) -> tuple[str, ...]:
     """Return warnings about engines that fail the self-test on this processor. Other processors may not saturate.
 
+    `manifest` is the parent's.
+
     Raises:
-        ProofFailed: the self-test is not decisive on any engine.
+        ProofFailed: the self-test is not decisive.
     """
-    results = {name: replay(self_test, session, preprocessing) for name, session in sessions.items()}
-    if not any(result.decided for result in results.values()):
+    if not (margins(self_test.logits, manifest.scores) > self_test.tolerance).any():
         raise ProofFailed(
             f"the error of the {precision.upper()} logits is {self_test.tolerance / 2:.3g}, more than half of every "
             f"image's margin: the self-test would prove nothing, so no bundle was written; {_REMEDIES[precision]}"
         )
+    results = {
+        name: replay(self_test, session, manifest.preprocessing, manifest.scores) for name, session in sessions.items()
+    }
     reason = f"; weights beyond ±{PORTABLE_RANGE} saturate on some processors" if full_range else ""
     return tuple(
         f"the self-test fails on {name} with this processor: {result.failures[0]}{reason}"
@@ -89,9 +94,7 @@ def machine_warnings(
     )
 
 
-def saturation_warnings(
-    model: onnx.ModelProto, self_test: SelfTest, *, preprocessing: Preprocessing
-) -> tuple[str, ...]:
+def saturation_warnings(model: onnx.ModelProto, self_test: SelfTest, *, manifest: Manifest) -> tuple[str, ...]:
     """Return warnings about a full-range graph on processors where sums saturate. This processor does not matter."""
     where = "x86 processors with AVX2 or AVX-512 and no VNNI"
     cure = "edgecnn enables exact sums in ONNX Runtime there, other programs may not; without --full-range none need to"
@@ -100,7 +103,7 @@ def saturation_warnings(
     except UsageError as error:
         return (f"the result on {where} cannot be predicted: {error}; {cure}",)
     try:
-        result = replay(self_test, session, preprocessing)
+        result = replay(self_test, session, manifest.preprocessing, manifest.scores)
     finally:
         session.close()
     if result.holds:

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import onnx
 
+from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.bundle.proof import Decision, LayerReport, PairedDrop
 from edgecnn.errors import GateFailed, UsageError
 from edgecnn.pipeline.quantization.analysis import leave_in_float, with_wins
@@ -32,11 +33,12 @@ class Gate:
 
     Attributes:
         images: held-out images.
-        targets: int64 [N]; None to use the reference's top-1 labels.
+        targets: int64 [N], or for several labels int64 [N, K] of 0 and 1; None to use the reference's answers.
         max_drop: largest allowed drop, as a fraction.
         certify: leave layers in float until the 95 % interval of the drop is below the limit.
         on_undecided: what to do if the interval contains the limit with all images: `keep` every layer in INT8, or
             leave layers in `float` until the drop itself is within the limit.
+        scores: how logits become answers.
     """
 
     images: Pixels
@@ -44,6 +46,7 @@ class Gate:
     max_drop: float
     certify: bool
     on_undecided: Literal["keep", "float"] = "keep"
+    scores: Scores = SOFTMAX
 
     def check(self) -> None:
         """Check that there are enough images to certify the drop.
@@ -69,8 +72,8 @@ class GateResult:
         decision: see `GateRecord.decision`.
         before: the drop with every layer in INT8, or of an FP16 graph.
         after: the drop with the layers in float that the gate chose.
-        answers: top-1 labels with these layers in float, on the images of `after`, int64 [N].
-        expected: top-1 labels of the FP32 graph on these images, int64 [N].
+        answers: answers with these layers in float to the images of `after`; see `answers_of`.
+        expected: answers of the FP32 graph to these images.
     """
 
     decision: Decision
@@ -102,12 +105,12 @@ def judge_fp16(gate: Gate, model: onnx.ModelProto, made: onnx.ModelProto) -> Gat
         GateFailed: the drop is larger than allowed, or with `certify` not certainly below the limit.
         EngineError: ONNX Runtime failed.
     """
-    referee = Referee(model, gate.images, gate.targets, limit=gate.max_drop)
+    referee = Referee(model, gate.images, gate.targets, limit=gate.max_drop, scores=gate.scores)
     found = referee.judge(made)
     if _needs_repair(found, gate):
         raise GateFailed(
-            f"FP16 costs {found.drop} of top-1 on {found.drop.images} held-out images, {gate.max_drop * 100:g} are "
-            f"allowed; no bundle was written; keep FP32",
+            f"FP16 costs {found.drop} of {gate.scores.accuracy_name} on {found.drop.images} held-out images, "
+            f"{gate.max_drop * 100:g} are allowed; no bundle was written; keep FP32",
             layers=(),
             drop=found.drop,
         )
@@ -135,7 +138,7 @@ def pass_gate(
     Raises:
         GateFailed: the gate fails even with only one quantized layer.
     """
-    referee = Referee(model, gate.images, gate.targets, limit=gate.max_drop)
+    referee = Referee(model, gate.images, gate.targets, limit=gate.max_drop, scores=gate.scores)
     before = after = referee.judge(rewrite(model, placement, plan))
 
     def with_float(count: int) -> tuple[Placement, QuantizationPlan]:
@@ -150,9 +153,9 @@ def pass_gate(
         fewest = _fewest(lambda tried: _is_acceptable(judge(tried), gate), len(layers) - 1)
         if fewest is None:
             raise GateFailed(
-                f"INT8 costs {before.drop} of top-1 on {before.drop.images} held-out images, {gate.max_drop * 100:g} "
-                f"are allowed, and leaving layers in float does not help (worst: {layers[0].layer}); no bundle was "
-                f"written",
+                f"INT8 costs {before.drop} of {gate.scores.accuracy_name} on {before.drop.images} held-out images, "
+                f"{gate.max_drop * 100:g} are allowed, and leaving layers in float does not help "
+                f"(worst: {layers[0].layer}); no bundle was written",
                 layers=layers,
                 drop=before.drop,
             )

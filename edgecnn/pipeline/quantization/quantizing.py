@@ -55,6 +55,9 @@ class Quantized:
     speed_comparison: SpeedComparison
     seeds: tuple[SeedResult, ...] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Quantized {self.bundle}: {self.speed_comparison.conclusion}>"
+
 
 def quantize(
     parent: Bundle,
@@ -115,9 +118,12 @@ def quantize(
         made = _int8(parent, model, calibrated, limit, options=options, analyze=analyze, progress=progress)
     content = made.model.SerializeToString()
     proven = _prove(parent, made, content, test, full_range=options.full_range, progress=progress)
+    of_parent = parent.proof()
     proof = dataclasses.replace(
         proven.proof,
         layers=made.layers,
+        preprocessing=of_parent.preprocessing,
+        checked_images=of_parent.checked_images,
         calibration_images=() if calibrated is None else short_digests(calibrated.chosen),
         gate=None
         if gate is None or made.gate is None
@@ -192,7 +198,7 @@ def _prove(
 ) -> _Proven:
     """Compare a new graph, serialized as `content`, with its parent on every installed engine."""
     manifest, self_test = parent.manifest, parent.self_test()
-    precision, preprocessing = made.entry.precision, manifest.preprocessing
+    precision = made.entry.precision
     with (
         temporary_graph(content) as path,
         engine_sessions(path, full_range=full_range) as sessions,
@@ -200,16 +206,16 @@ def _prove(
     ):
         name, fp32 = next(iter(references.items()))
         compared = {**sessions, "reference": fp32}
-        evaluation = evaluate(compared, test, preprocessing, classes=len(manifest.labels), progress=progress)
+        evaluation = evaluate(compared, test, manifest.preprocessing, classes=len(manifest.labels), progress=progress)
         # The parent matches PyTorch within 1e-4 of the spread, as its own proof shows.
         reference = f"fp32 bundle {parent.digest} on {name}"
         expected = evaluation.logits["reference"]
-        proof = make_proof(reference, evaluation, expected, sessions, labels=manifest.labels)
+        proof = make_proof(reference, evaluation, expected, sessions, labels=manifest.labels, scores=manifest.scores)
         self_test = make_self_test(sessions, self_test.images, self_test.logits, self_test.encoded)
         warnings = (
             *agreement_warnings(proof, precision),
-            *machine_warnings(self_test, sessions, precision, preprocessing=preprocessing, full_range=full_range),
-            *(saturation_warnings(made.model, self_test, preprocessing=preprocessing) if full_range else ()),
+            *machine_warnings(self_test, sessions, precision, manifest=manifest, full_range=full_range),
+            *(saturation_warnings(made.model, self_test, manifest=manifest) if full_range else ()),
         )
     return _Proven(proof, self_test, evaluation, warnings)
 

@@ -16,9 +16,11 @@ from statistics import NormalDist
 import numpy as np
 import onnx
 
+from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.bundle.proof import PairedDrop, Verdict
 from edgecnn.pipeline.quantization.trial import Answers, Pixels
 from edgecnn.runtime.rates import Z_95
+from edgecnn.runtime.verification.answers import same
 from edgecnn.runtime.verification.paired import paired_drop
 
 FIRST_LOOK = 250
@@ -34,7 +36,7 @@ class Judged:
     Attributes:
         drop: the drop with its 95 % interval, on the images that were used.
         verdict: whether the drop is within the limit.
-        answers: top-1 labels of the graph on these images, int64 [N].
+        answers: answers of the graph to these images, int64 [N], or for several labels bool [N, K].
     """
 
     drop: PairedDrop
@@ -45,14 +47,23 @@ class Judged:
 class Referee:
     """Compares graphs with the FP32 graph on the same images."""
 
-    def __init__(self, model: onnx.ModelProto, images: Pixels, targets: np.ndarray | None, *, limit: float) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        images: Pixels,
+        targets: np.ndarray | None,
+        *,
+        limit: float,
+        scores: Scores = SOFTMAX,
+    ) -> None:
         """Open the FP32 graph.
 
         Args:
             model: the FP32 graph.
             images: at least one image.
-            targets: int64 [N]; None to use the FP32 graph's labels.
+            targets: int64 [N], or for several labels int64 [N, K] of 0 and 1; None to use the FP32 graph's answers.
             limit: largest allowed drop, as a fraction.
+            scores: how logits become answers.
 
         Raises:
             EngineError: ONNX Runtime cannot load the graph.
@@ -60,10 +71,11 @@ class Referee:
         self._images = images
         self._targets = targets
         self._limit = limit
-        self._reference = Answers(model, images)
+        self._scores = scores
+        self._reference = Answers(model, images, scores)
 
     def expected(self, count: int) -> np.ndarray:
-        """Return the FP32 graph's labels of the first `count` images, int64 [count]."""
+        """Return the FP32 graph's answers to the first `count` images; see `Answers.first`."""
         return self._reference.first(count)
 
     def judge(self, graph: onnx.ModelProto) -> Judged:
@@ -72,7 +84,7 @@ class Referee:
         Raises:
             EngineError: ONNX Runtime failed.
         """
-        answers, total = Answers(graph, self._images), len(self._images)
+        answers, total = Answers(graph, self._images, self._scores), len(self._images)
         count = FIRST_LOOK
         while count < total:
             found = answers.first(count)
@@ -85,9 +97,9 @@ class Referee:
         return Judged(drop, drop.against(self._limit), found)
 
     def regained(self, graph: onnx.ModelProto, answers: np.ndarray) -> PairedDrop:
-        """Return the drop from `graph` to another graph, given the other graph's labels of the first images."""
-        return self._drop(Answers(graph, self._images).first(len(answers)), answers)
+        """Return the drop from `graph` to another graph, given the other graph's answers to the first images."""
+        return self._drop(Answers(graph, self._images, self._scores).first(len(answers)), answers)
 
     def _drop(self, before: np.ndarray, after: np.ndarray, z: float = Z_95) -> PairedDrop:
         targets = self.expected(len(after)) if self._targets is None else self._targets[: len(after)]
-        return paired_drop(before == targets, after == targets, z)
+        return paired_drop(same(before, targets), same(after, targets), z)

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from edgecnn.bundle.manifest import Scores
 from edgecnn.bundle.proof import PairedDrop
 from edgecnn.bundle.store import Bundle
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.rates import Estimate
 from edgecnn.runtime.setting import Setting
+from edgecnn.runtime.verification.answers import answers_of, same
 from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.paired import paired_drop
 from edgecnn.tuning.measuring.candidate import Candidate
@@ -80,7 +82,7 @@ def compare_bundles(
     `evaluation` contains the logits of the bundle on each engine, and of `reference`. Each candidate runs in a
     separate process, as in `tune`.
     """
-    engines, threads = compare_answers(evaluation), usable_cores()
+    engines, threads = compare_answers(evaluation, parent.manifest.scores), usable_cores()
     with contextlib.ExitStack() as stack:
 
         def opened(each: Bundle, engine: str) -> Candidate:
@@ -99,15 +101,16 @@ def compare_bundles(
     )
 
 
-def compare_answers(evaluation: Evaluation) -> tuple[EngineComparison, ...]:
+def compare_answers(evaluation: Evaluation, scores: Scores) -> tuple[EngineComparison, ...]:
     """Return the drop and the agreement of each engine."""
-    targets, expected = evaluation.targets, evaluation.logits["reference"].argmax(axis=1)
-    answers = {name: logits.argmax(axis=1) for name, logits in evaluation.logits.items() if name != "reference"}
+    targets = evaluation.targets
+    answers = {name: answers_of(logits, scores) for name, logits in evaluation.logits.items()}
+    expected = answers.pop("reference")
     return tuple(
         EngineComparison(
             engine=name,
-            drop=None if targets is None else paired_drop(expected == targets, found == targets),
-            agreement=float((found == expected).mean()),
+            drop=None if targets is None else paired_drop(same(expected, targets), same(found, targets)),
+            agreement=float(same(found, expected).mean()),
         )
         for name, found in answers.items()
     )

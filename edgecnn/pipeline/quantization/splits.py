@@ -28,18 +28,20 @@ def proof_split(
         UsageError: neither source is given, and the images of the parent's proof are not here.
         SourceError: the source has no test split, or `data` has other classes.
     """
-    labels, subject = parent.manifest.labels, str(parent.path)
+    labels, multi_label, subject = parent.manifest.labels, parent.manifest.scores.multi_label, str(parent.path)
     if data is not None:
-        return match_classes(data.split("test"), data.labels, labels, subject)
+        return match_classes(data.split("test"), data.labels, labels, subject, multi_label=multi_label)
     if calibration is not None:
         source = calibration.source
     else:
         name = parent.proof().data.source
         if name == PHOTOGRAPHS:
-            return photographs()
+            return photographs(parent.manifest.preprocessing.mode)
         source = _recorded_source(name, strict=strict)
     consequence = "the proof has no accuracy; pass labelled images with --data"
-    return match_or_drop_classes(source.split("test"), source.labels, labels, subject, consequence=consequence)
+    return match_or_drop_classes(
+        source.split("test"), source.labels, labels, subject, multi_label=multi_label, consequence=consequence
+    )
 
 
 def _recorded_source(name: str, *, strict: bool) -> DataSource:
@@ -76,10 +78,11 @@ def open_gate(
         source.labels,
         parent.manifest.labels,
         str(parent.path),
+        multi_label=parent.manifest.scores.multi_label,
         consequence="the gate compares labels with the FP32 bundle's instead",
     )
     pixels, limit = LazyPixels(split, parent.manifest.preprocessing), options.max_drop / 100
-    gate = Gate(pixels, split.targets, limit, options.certify, options.on_undecided)
+    gate = Gate(pixels, split.targets, limit, options.certify, options.on_undecided, parent.manifest.scores)
     gate.check()
     return gate, split
 

@@ -12,6 +12,7 @@ from edgecnn.pipeline.quantization.calibration_config import CalibrationImages, 
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.trial import trial_logits
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.verification.answers import answers_of, same
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def spread_over_seeds(
 
     The first choice is `calibration`. The next ones have the seeds that follow.
     """
-    model, preprocessing = onnx.load(str(parent.model)), parent.manifest.preprocessing
+    model, preprocessing, scores = onnx.load(str(parent.model)), parent.manifest.preprocessing, parent.manifest.scores
     images = LazyPixels(test, preprocessing)
     expected = trial_logits(model, images)
     results = []
@@ -51,12 +52,12 @@ def spread_over_seeds(
         chosen = choose(calibration.source.split("train"), len(calibration.chosen), seed)
         built = build(model, LazyPixels(chosen, preprocessing), options=options)
         logits = trial_logits(built.model, images)
-        answers = logits.argmax(axis=1)
+        answers = answers_of(logits, scores)
         results.append(
             SeedResult(
                 seed,
-                None if test.targets is None else float((answers == test.targets).mean()),
-                float((answers == expected.argmax(axis=1)).mean()),
+                None if test.targets is None else float(same(answers, test.targets).mean()),
+                float(same(answers, answers_of(expected, scores)).mean()),
                 float(np.sqrt(np.mean((logits.astype(np.float64) - expected) ** 2))),
             )
         )

@@ -5,8 +5,10 @@ from typing import Protocol
 import numpy as np
 import onnx
 
+from edgecnn.bundle.manifest import Scores
 from edgecnn.runtime.engines.engine import SessionOptions
 from edgecnn.runtime.engines.onnxruntime import OnnxRuntimeEngine, OnnxRuntimeSession
+from edgecnn.runtime.verification.answers import answers_of
 
 _BATCH = 32
 
@@ -28,23 +30,25 @@ def trial_logits(model: onnx.ModelProto, images: Pixels) -> np.ndarray:
 
 
 class Answers:
-    """The top-1 labels of a graph. Images run when their labels are needed, each once."""
+    """The answers of a graph; see `answers_of`. Images run when their answers are needed, each once."""
 
-    def __init__(self, model: onnx.ModelProto, images: Pixels) -> None:
+    def __init__(self, model: onnx.ModelProto, images: Pixels, scores: Scores) -> None:
         """Raises: EngineError: see `open_trial`."""
         self._session = open_trial(model)
         self._images = images
-        self._found = np.zeros(0, np.int64)
+        self._scores = scores
+        self._found: np.ndarray | None = None
 
     def first(self, count: int) -> np.ndarray:
-        """Return the labels of the first `count` images, int64 [count].
+        """Return the answers to the first `count` images, int64 [count], or for several labels bool [count, K].
 
         Raises:
             EngineError: ONNX Runtime failed.
         """
-        if count > len(self._found):
-            logits = _run(self._session, self._images, range(len(self._found), count))
-            self._found = np.concatenate([self._found, logits.argmax(axis=1)])
+        known = 0 if self._found is None else len(self._found)
+        if self._found is None or count > known:
+            more = answers_of(_run(self._session, self._images, range(known, count)), self._scores)
+            self._found = more if self._found is None else np.concatenate([self._found, more])
         return self._found[:count]
 
 

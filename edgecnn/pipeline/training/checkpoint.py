@@ -22,6 +22,7 @@ from edgecnn.files.digest import digest_bytes
 from edgecnn.files.folder import write_folder
 from edgecnn.pipeline.torch_reference import TorchReference
 from edgecnn.pipeline.training.recipes import TrainingOptions
+from edgecnn.pipeline.user_network import named_architecture
 
 RECORD, WEIGHTS, RESUME = CHECKPOINT, "model.safetensors", "resume.safetensors"
 FORMAT = 3
@@ -150,7 +151,13 @@ def write_checkpoint(
 
 def _plain(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return tensors for safetensors: on the CPU, contiguous, without shared memory."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain, used = {}, set()
+    for name, tensor in tensors.items():
+        here = tensor.detach().cpu().contiguous()
+        storage = here.untyped_storage().data_ptr()
+        plain[name] = here.clone() if storage in used else here  # a module may use a weight twice
+        used.add(storage)
+    return plain
 
 
 def read_resume(path: Path) -> dict[str, torch.Tensor]:
@@ -179,6 +186,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if digest_bytes(weights) != record.weights.sha256:
         raise CheckpointError(f"{path / WEIGHTS} has changed since training (sha256 differs): train it again")
     return Checkpoint(record, _tensors(path / WEIGHTS, weights), digest_bytes(content))
+
+
+def open_checkpoint(word: str, path: Path) -> TorchReference:
+    """Read a checkpoint of a network that the user names; see `named_architecture`.
+
+    Raises:
+        UsageError: the name is unknown.
+        CheckpointError: the folder is not an intact checkpoint, or is of another network.
+        EdgecnnError: the code of a factory fails.
+    """
+    known = named_architecture(word)
+    reference = read_checkpoint(path).reference
+    if reference.network.architecture != known.name:
+        raise CheckpointError(f"{path} is a {reference.network.architecture} checkpoint, expected {known.name}")
+    return reference
 
 
 def _tensors(path: Path, content: bytes) -> dict[str, torch.Tensor]:

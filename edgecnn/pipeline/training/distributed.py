@@ -43,16 +43,6 @@ class ProcessRank:
             distributed.barrier()
 
 
-def writes_results() -> bool:
-    """Return whether this process writes results. Works before `join`."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def local_rank() -> int:
-    """Return this process's number on its machine, which is also its GPU's number."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
 @contextlib.contextmanager
 def join(device: torch.device) -> Iterator[ProcessRank]:
     """Join the processes started by `torchrun`. Without `torchrun`, yield a single-process job.

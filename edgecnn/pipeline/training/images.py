@@ -105,7 +105,7 @@ class Batch:
     """This process's part of one batch.
 
     Attributes:
-        images: normalised and augmented, float32 [n, C, S, S], channels last in memory.
+        images: normalised and augmented, float32 [n, C, H, W], channels last in memory.
         targets: int64 [n].
         whole: images of the batch over all processes.
     """
@@ -161,7 +161,7 @@ class Batches:
         start, stop = (len(indices) * place // self._world for place in (self._rank, self._rank + 1))
         mine = indices[start:stop]
         images = network_input(self._images.take(mine), self._preprocessing)
-        maps = draw(len(indices), images.shape[-1], self._options, generator)[start:stop]
+        maps = draw(len(indices), (images.shape[-2], images.shape[-1]), self._options, generator)[start:stop]
         moved = move(images, maps).contiguous(memory_format=torch.channels_last)
         return Batch(moved, self._images.targets[torch.from_numpy(mine)], len(indices))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from edgecnn.bundle.decoding import Mode
+from edgecnn.bundle.decoding import MODES
 from edgecnn.bundle.limits import MAX_BAD
 from edgecnn.bundle.manifest import FileEntry, utc_now
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
@@ -26,14 +26,16 @@ from edgecnn.pipeline.training.checkpoint import (
     unfinished,
     write_checkpoint,
 )
-from edgecnn.pipeline.training.distributed import ProcessRank, join, local_rank, writes_results
+from edgecnn.pipeline.training.distributed import ProcessRank, join
 from edgecnn.pipeline.training.images import Batches, TrainingImages, plain_batches, with_statistics
 from edgecnn.pipeline.training.optimization import choose_device
 from edgecnn.pipeline.training.planning import Plan, plan_training
+from edgecnn.pipeline.training.rank import local_rank, writes_results
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
 from edgecnn.pipeline.training.run import Run, better
 from edgecnn.pipeline.training.scalars import scalars
 from edgecnn.pipeline.training.transfer import begin_with, freeze
+from edgecnn.pipeline.user_network import named_architecture
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 
@@ -43,18 +45,26 @@ OnEpoch = Callable[[int, Epoch], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of training: the checkpoint's digest and its top-1 on the test split.
+    """The result of training: the checkpoint's folder and digest, and its top-1 on the test split.
 
-    `best_epoch` is the epoch of the kept weights, from 1. `duration_s` is the wall time of all epochs. `writes` is true
-    in the process that writes the checkpoint.
+    `best_epoch` is the epoch of the kept weights, from 1 to `epochs`. `duration_s` is the wall time of all epochs.
+    `writes` is true in the process that writes the checkpoint.
     """
 
+    checkpoint: Path
     digest: str
     test_top1: float
     test_images: int
     best_epoch: int
+    epochs: int
     duration_s: float
     writes: bool = True
+
+    def __repr__(self) -> str:
+        return (
+            f"<Trained {self.checkpoint}: top-1 {self.test_top1:.2%} on {self.test_images} test images, best epoch "
+            f"{self.best_epoch} of {self.epochs}>"
+        )
 
 
 def train(
@@ -83,7 +93,7 @@ def train(
     `on_epoch`.
 
     Args:
-        architecture: name in the registry.
+        architecture: the word that names the network; see `named_architecture`.
         source: training and test images.
         out: the checkpoint folder.
         source_name: the source as the user named it. `export` opens it again.
@@ -110,7 +120,7 @@ def train(
     """
     device = choose_device(options, local_rank())
     plan = plan_training(
-        architecture,
+        named_architecture(architecture).name,
         source,
         out,
         source_name,
@@ -123,7 +133,7 @@ def train(
         on_note=on_note,
     )
     if plan.begun is not None and plan.begun.record.test_top1 is not None:
-        return replace(_trained(plan.begun.record, plan.begun.digest), writes=writes_results())
+        return replace(_trained(out, plan.begun.record, plan.begun.digest), writes=writes_results())
     with join(device) as job, scalars(tensorboard if job.writes else None) as write:
         if options.batch_size < job.world:
             raise UsageError(f"--batch-size {options.batch_size} is smaller than the {job.world} processes: raise it")
@@ -140,7 +150,7 @@ def train(
             digest = write_checkpoint(out, record, best, force=force)
             remove_folder(unfinished(out), marker=RECORD)
         job.wait()
-        return replace(_trained(record, digest), writes=job.writes)
+        return replace(_trained(out, record, digest), writes=job.writes)
 
 
 @dataclass(frozen=True)
@@ -156,8 +166,7 @@ class _Pictures:
 def _read_images(plan: Plan, cache_mib: int, max_bad: float, progress: Progress) -> _Pictures:
     """Read all images. The normalisation comes from the initial weights, or else from the training images."""
     channels = plan.network.in_channels
-    mode: Mode = "L" if channels == 1 else "RGB"
-    plain = Preprocessing(mode, Resize(plan.network.image_size), None, (0.0,) * channels, (1.0,) * channels)
+    plain = Preprocessing(MODES[channels], Resize(plan.network.image_size), None, (0.0,) * channels, (1.0,) * channels)
     read = partial(TrainingImages, preprocessing=plain, cache_mib=cache_mib, max_bad=max_bad, progress=progress)
     training = read(plan.training, stage="reading training")
     validation = read(plan.validation, stage="reading validation") if len(plan.validation) else None
@@ -256,13 +265,12 @@ def _run(plan: Plan, *, device: torch.device, job: ProcessRank) -> Run:
     if plan.beginning is not None:
         begin_with(plan.beginning, module, plan.network)
     if plan.options.freeze:
-        freeze(module, plan.network.architecture)
+        freeze(module, plan.network)
     return Run(module, plan.options, device=device, job=job)
 
 
-def _trained(record: CheckpointRecord, digest: str) -> Trained:
+def _trained(out: Path, record: CheckpointRecord, digest: str) -> Trained:
     if record.test_top1 is None:
         raise CheckpointError("this training is not finished: continue it with --resume")
-    return Trained(
-        digest, record.test_top1, record.test.images - record.skipped_test, record.best_epoch, record.duration_s
-    )
+    images = record.test.images - record.skipped_test
+    return Trained(out, digest, record.test_top1, images, record.best_epoch, record.options.epochs, record.duration_s)

@@ -12,11 +12,13 @@ from edgecnn.errors import OutputExists, SourceError, UsageError
 from edgecnn.files.folder import check_output
 from edgecnn.pipeline.data.checks import dataset_warnings
 from edgecnn.pipeline.data.source import DataSource, Split
-from edgecnn.pipeline.models.registry import check_network
+from edgecnn.pipeline.importing.describing import run_once
+from edgecnn.pipeline.importing.options import WeightsOptions
+from edgecnn.pipeline.models.registry import check_network, get_architecture
 from edgecnn.pipeline.torch_reference import TorchReference
 from edgecnn.pipeline.training.checkpoint import RECORD, Checkpoint, read_checkpoint, unfinished
 from edgecnn.pipeline.training.recipes import TrainingOptions, differing
-from edgecnn.pipeline.training.sizing import fit_to_images
+from edgecnn.pipeline.training.sizing import fit_to_images, sides
 from edgecnn.pipeline.training.transfer import open_beginning
 
 
@@ -105,17 +107,27 @@ def _describe(
     """Return the network to build. Its channels come from the initial weights, or else from the images."""
     assert options.image_size is not None
     assert options.stem is not None
-    size = options.image_size
-    channels = 1 if source.mode == "L" else 3
+    known = get_architecture(architecture)
+    takes_alpha = known.kind == "module" and known.in_channels == 4
+    channels = 4 if takes_alpha else 1 if source.mode == "L" else 3
     if beginning is not None:
         if beginning.network.in_channels < channels:
             raise UsageError(
                 f"the weights expect grey images, {source.name} has colour images: pass weights for colour images"
             )
         channels = beginning.network.in_channels
-    network = Network(architecture, len(source.labels), channels, (size, size), options.stem)
+    size = sides(options.image_size)
+    network = Network(architecture, len(source.labels), channels, size, options.stem)
     check_network(network)
-    return network
+    if known.kind == "network":
+        return network
+    found = run_once(known, network, WeightsOptions(image_size=size))
+    if found.num_classes != network.num_classes:
+        raise UsageError(
+            f"{architecture} returns {found.num_classes} outputs, {source.name} has {network.num_classes} classes: "
+            f"give the factory a parameter num_classes"
+        )
+    return found
 
 
 def _check_place(out: Path, *, resume: bool, force: bool) -> None:

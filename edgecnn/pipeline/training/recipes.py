@@ -42,7 +42,7 @@ class TrainingOptions:
     rotation: float = _option(0.0, "Largest random rotation, in degrees.")
     zoom: float = _option(0.0, "Largest random scaling; 0.1 scales by 0.9 to 1.1.")
     validation: float = _option(0.1, "Share of the training images used to select the best epoch.")
-    image_size: int | None = _option(
+    image_size: int | tuple[int, int] | None = _option(
         None, "Height and width to resize images to. [default: the architecture's, or less for small images]"
     )
     stem: Literal["standard", "small"] | None = _option(

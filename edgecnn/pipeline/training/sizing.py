@@ -12,6 +12,11 @@ _SMALL_STEM_BELOW = 64
 """Image size below which the standard stem, which divides it by four, leaves too little for the other layers."""
 
 
+def sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return height and width; one number is both."""
+    return size if isinstance(size, tuple) else (size, size)
+
+
 def fit_to_images(
     architecture: str, source: DataSource, options: TrainingOptions, *, has_weights: bool
 ) -> tuple[TrainingOptions, str | None]:
@@ -26,16 +31,16 @@ def fit_to_images(
     """
     supported = get_architecture(architecture)
     size, stem = options.image_size, options.stem
-    sides: np.ndarray | None = getattr(source, "sides", None)  # only image folders have images of different sizes
+    shorter: np.ndarray | None = getattr(source, "sides", None)  # only image folders have images of different sizes
     reason = None
     if (
         not has_weights
         and size is None
-        and sides is not None
-        and len(sides)
-        and 2 * np.median(sides) <= supported.image_size
+        and shorter is not None
+        and len(shorter)
+        and 2 * np.median(shorter) <= supported.image_size
     ):
-        typical = int(np.median(sides))
+        typical = int(np.median(shorter))
         size = max(supported.min_image_size, typical)
         if stem is None and size < _SMALL_STEM_BELOW and "small" in supported.stems:
             stem = "small"

@@ -1,17 +1,21 @@
 """Fine-tuning: start from trained weights, with a new last layer for other classes."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import CheckpointError, UsageError
 from edgecnn.pipeline.importing.options import WeightsOptions
 from edgecnn.pipeline.importing.weights import open_weights
-from edgecnn.pipeline.models.registry import get_architecture
+from edgecnn.pipeline.models.registry import build, get_architecture
 from edgecnn.pipeline.torch_reference import TorchReference, check_state
 from edgecnn.pipeline.training.checkpoint import read_checkpoint
 from edgecnn.pipeline.training.recipes import TrainingOptions
+from edgecnn.pipeline.training.sizing import sides
 
 
 def open_beginning(architecture: str, text: str, options: TrainingOptions, *, key: str | None = None) -> TorchReference:
@@ -28,11 +32,12 @@ def open_beginning(architecture: str, text: str, options: TrainingOptions, *, ke
     """
     path = Path(text)
     if not path.is_dir():
-        size = options.image_size or get_architecture(architecture).image_size
+        known = get_architecture(architecture)
+        size = sides(options.image_size or known.image_size)
         described = WeightsOptions(  # training squashes images to the image size
-            image_size=(size, size), resize=(size, size), crop=(), interpolation="bilinear", stem=options.stem, key=key
+            image_size=size, resize=size, crop=(), interpolation="bilinear", stem=options.stem, key=key
         )
-        return open_weights(architecture, text, described)
+        return open_weights(known, text, described)
     if key is not None:
         raise UsageError(f"--key chooses an entry of a weights file, {path} is a folder: remove it")
     reference = read_checkpoint(path).reference
@@ -54,20 +59,38 @@ def begin_with(beginning: TorchReference, network: nn.Module, described: Network
     mine, name = network.state_dict(), described.architecture
     found = dict(beginning.state)
     if beginning.network.num_classes != described.num_classes:
-        heads = tuple(f"{head}." for head in get_architecture(name).heads)
-        found |= {key: value for key, value in mine.items() if key.startswith(heads)}
+        found |= {key: mine[key] for key in _head_keys(described, mine)}
     check_state(name, mine, found)
     network.load_state_dict(mine | found)
 
 
-def freeze(network: nn.Module, architecture: str) -> None:
+def freeze(network: nn.Module, described: Network) -> None:
     """Freeze all layers but the last.
 
     Raises:
-        UsageError: the architecture does not define its heads.
+        UsageError: the last layer is unknown.
     """
-    heads = get_architecture(architecture).heads
-    if not heads:
-        raise UsageError(f"{architecture} does not define its last layer: register it with `heads`")
+    main = get_architecture(described.architecture).heads[:1]
+    trained = _head_keys(described, network.state_dict(), main)
+    if not trained:
+        raise UsageError(
+            f"the last layer of {described.architecture} is unknown: give its factory a parameter num_classes"
+        )
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name.startswith(f"{heads[0]}."))
+        parameter.requires_grad_(name in trained)
+
+
+def _head_keys(described: Network, keys: Iterable[str], heads: tuple[str, ...] | None = None) -> set[str]:
+    """Return the keys of the layers that output the classes.
+
+    For a module from elsewhere, these are the tensors whose shape depends on the number of classes.
+    """
+    known = get_architecture(described.architecture)
+    if known.kind == "network":
+        beginnings = tuple(f"{head}." for head in (known.heads if heads is None else heads))
+        return {key for key in keys if key.startswith(beginnings)}
+    with torch.device("meta"):
+        mine, other = (
+            build(replace(described, num_classes=described.num_classes + more)).state_dict() for more in (0, 1)
+        )
+    return {key for key, value in mine.items() if value.shape != other[key].shape}

@@ -1,6 +1,7 @@
 """The ONNX Runtime engine: CPU, CUDA, TensorRT. The only module that imports `onnxruntime`.
 
-Quantization uses it too: to open graphs from bytes, and to read outputs other than the logits.
+Quantization and the import of ONNX files use it too: to open graphs from bytes, and to read outputs other than the
+logits.
 """
 
 import os
@@ -88,6 +89,20 @@ class OnnxRuntimeEngine:
                 f"ONNX Runtime on {kind} supports {' or '.join(_PRECISIONS[kind])}, not {options.precision}: "
                 f"use --precision {_PRECISIONS[kind][0]}"
             )
+
+
+def open_unoptimized(model: bytes, *, threads: int | None = None) -> "OnnxRuntimeSession":
+    """Open a graph from bytes on the CPU, without any graph optimization: each node runs as it is in the file.
+
+    Raises:
+        EngineError: ONNX Runtime rejected the graph.
+    """
+    options = SessionOptions(threads=threads)
+    settings = _settings(options)
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = _load(model, settings, options)
+    info = SessionInfo("onnxruntime", onnxruntime.__version__, "cpu", "fp32", settings.intra_op_num_threads)
+    return OnnxRuntimeSession(session, info, 1)
 
 
 class OnnxRuntimeSession:

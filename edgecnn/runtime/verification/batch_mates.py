@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.classifier import run_batches
 from edgecnn.runtime.engines.engine import Session, SessionInfo, device_kind
-from edgecnn.runtime.verification.replay import margins
+from edgecnn.runtime.verification.answers import changed
 
 IMAGES = 64
 """Images that run again. They fill a batch of 32 twice, with different batch mates."""
@@ -37,7 +38,7 @@ class BatchRun:
         batch: batch size.
         threads: threads of one run.
         max_difference: largest change of a logit; None if a logit is not finite.
-        different: number of changed labels whose margin was above the bundle's tolerance.
+        different: number of images with a changed decision whose margin was above the bundle's tolerance.
     """
 
     batch: int
@@ -101,6 +102,7 @@ def check_batch_mates(
     open_with: Callable[[int], Session],
     threads: Sequence[int],
     tolerance: float,
+    scores: Scores = SOFTMAX,
     progress: Progress = silent,
 ) -> BatchMates:
     """Run images again at every batch size and number of threads, in shuffled order.
@@ -111,6 +113,7 @@ def check_batch_mates(
         open_with: opens the graph with a number of threads; only one session is open at a time.
         threads: the numbers of threads.
         tolerance: the bundle's tolerance.
+        scores: how logits become answers.
         progress: called after each run.
 
     Raises:
@@ -127,19 +130,21 @@ def check_batch_mates(
             for batch in BATCHES:
                 progress("batch mates", len(runs), len(threads) * len(BATCHES))
                 found = run_batches(session, shuffled, classes=logits.shape[1], batch=batch)
-                runs.append(_run(batch, session.info.threads, expected, found, tolerance))
+                runs.append(_run(batch, session.info.threads, expected, found, tolerance=tolerance, scores=scores))
         finally:
             session.close()
     progress("batch mates", len(runs), len(runs))
     return BatchMates(len(images), LIMIT_SHARE * tolerance, tuple(runs))
 
 
-def _run(batch: int, threads: int, expected: np.ndarray, found: np.ndarray, tolerance: float) -> BatchRun:
+def _run(
+    batch: int, threads: int, expected: np.ndarray, found: np.ndarray, *, tolerance: float, scores: Scores
+) -> BatchRun:
     finite = np.isfinite(found).all() and np.isfinite(expected).all()
     difference = float(np.abs(found.astype(np.float64) - expected).max()) if finite else None
-    others = found.argmax(axis=1) != expected.argmax(axis=1)
-    decided = margins(expected) > tolerance if finite else np.ones(len(expected), bool)
-    return BatchRun(batch, threads, difference, int((others & decided).sum()))
+    # A logit that is not finite has no margin: every other answer counts then.
+    least = tolerance if finite else -np.inf
+    return BatchRun(batch, threads, difference, int(changed(expected, found, least, scores).sum()))
 
 
 def _holds(run: BatchRun, limit: float) -> bool:

@@ -80,7 +80,7 @@ def compare_with_reference(
     # If images are skipped, only `evaluate` finds out. The numbers differ then, and the check follows.
     if recorded is not None and len(recorded.logits) == len(images):
         _check_images(recorded, images.reference(), name)
-    labels = bundle.manifest.labels
+    labels, scores = bundle.manifest.labels, bundle.manifest.scores
     found = evaluate(sessions, images, bundle.manifest.preprocessing, classes=len(labels), progress=progress)
     if recorded is not None:
         _check_images(recorded, found.data, name)
@@ -89,8 +89,10 @@ def compare_with_reference(
         images=found.images,
         reference=digest,
         logits=logits,
-        comparison=compare(expected, logits, found.targets),
-        agreement=agree(expected, logits, targets=found.targets, labels=labels, name_of=found.images.name_of),
+        comparison=compare(expected, logits, found.targets, scores),
+        agreement=agree(
+            expected, logits, targets=found.targets, labels=labels, name_of=found.images.name_of, scores=scores
+        ),
     )
 
 
@@ -136,5 +138,6 @@ def compare_batch_mates(
         open_with=open_with,
         threads=thread_counts(info),
         tolerance=bundle.self_test().tolerance,
+        scores=bundle.manifest.scores,
         progress=progress,
     )

@@ -22,7 +22,7 @@ class EvaluationImages(Protocol):
 
     @property
     def targets(self) -> np.ndarray | None:
-        """The class of each image, int64 [N]; None if unknown."""
+        """The class of each image, int64 [N], or its labels, int64 [N, K] of 0 and 1; None if unknown."""
         ...
 
     def __len__(self) -> int:
@@ -69,7 +69,7 @@ class Evaluation:
 
     @property
     def targets(self) -> np.ndarray | None:
-        """The class of each image, int64 [N]; None if unknown."""
+        """See `EvaluationImages.targets`."""
         return self.images.targets
 
     @cached_property

@@ -13,20 +13,26 @@ from edgecnn.runtime.verification.paired import drop_of
 def per_class(
     reference: np.ndarray, answers: np.ndarray, *, targets: np.ndarray | None, labels: Sequence[str]
 ) -> PerClass:
-    """Compare the answers of a bundle with the reference's, both int64 [N], for each class that has images.
+    """Compare the answers of a bundle with the reference's, for each class that has images.
 
-    `targets` is int64 [N]; None to use the reference's answers. `labels` has K names.
+    Answers are int64 [N]; for several labels bool [N, K], and each label is compared on all images. `targets` has the
+    same shape; None to use the reference's answers. `labels` has K names.
     """
-    classes = reference if targets is None else targets
-    right, still_right, agreed = reference == classes, answers == classes, reference == answers
-    every = np.full(len(classes), True)
+    truth = reference if targets is None else targets
+    right, still_right, agreed = reference == truth, answers == truth, reference == answers
+    whole = np.full(truth.shape, True)
     columns = [
-        np.bincount(classes[which], minlength=len(labels)).tolist()
-        for which in (every, agreed, right & ~still_right, still_right & ~right)
+        _counted(which, truth, len(labels)) for which in (whole, agreed, right & ~still_right, still_right & ~right)
     ]
     counts = [ClassCounts(*row) for row in zip(distinct(labels), *columns, strict=True)]
     found = tuple(each for each in counts if each.images)
     return PerClass(_worst(found), found)
+
+
+def _counted(which: np.ndarray, truth: np.ndarray, classes: int) -> list[int]:
+    """Return for each class how many of its decisions are true."""
+    counts = which.sum(axis=0) if truth.ndim == 2 else np.bincount(truth[which], minlength=classes)
+    return [int(count) for count in counts]
 
 
 def distinct(labels: Sequence[str]) -> list[str]:

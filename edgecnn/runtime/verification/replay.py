@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.proof import Comparison
 from edgecnn.bundle.self_test import PIXEL_TOLERANCE, EncodedImage, SelfTest, spread
@@ -11,6 +12,7 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.errors import ImageError, ProofFailed
 from edgecnn.runtime.classifier import run_batches
 from edgecnn.runtime.engines.engine import Session
+from edgecnn.runtime.verification.answers import answers_of, changed, every, margins, named, same
 
 _AGREEMENT_SLACK = 0.005
 
@@ -21,7 +23,8 @@ class SelfTestResult:
 
     Attributes:
         images: number of images.
-        decided: number of images for which the reference's margin is above the tolerance; only their labels count.
+        decided: number of images for which the reference's margins are above the tolerance. Only decisions with such a
+            margin are compared.
         max_error: largest difference of a logit from the reference's; None if a logit is not finite.
         tolerance: largest allowed difference.
         encoded: number of image files that were decoded and run too.
@@ -41,27 +44,28 @@ class SelfTestResult:
         return not self.failures
 
 
-def replay(self_test: SelfTest, session: Session, preprocessing: Preprocessing) -> SelfTestResult:
+def replay(
+    self_test: SelfTest, session: Session, preprocessing: Preprocessing, scores: Scores = SOFTMAX
+) -> SelfTestResult:
     """Run a self-test through a session, and its image files through decoding and preprocessing too.
 
     Raises:
         EngineError: the engine failed, or the graph's shapes differ from the self-test's.
     """
     logits = run_batches(session, self_test.images, classes=self_test.logits.shape[1])
-    failures = _failures("self-test image", logits, self_test.logits, self_test.tolerance)
-    decided = int((margins(self_test.logits) > self_test.tolerance).sum())
-    if not decided:
+    failures = _failures("self-test image", logits, self_test.logits, self_test.tolerance, scores)
+    decided = margins(self_test.logits, scores) > self_test.tolerance
+    if not decided.any():
         failures.append(
             f"no self-test image has a margin above the tolerance of {self_test.tolerance:.3g}: "
             f"the self-test proves nothing"
         )
     for number, encoded in enumerate(self_test.encoded):
-        failures += _replay_encoded(
-            f"encoded image {number} ({encoded.format})", encoded, self_test, session, preprocessing
-        )
+        what = f"encoded image {number} ({encoded.format})"
+        failures += _replay_encoded(what, encoded, self_test, session, preprocessing, scores=scores)
     return SelfTestResult(
         images=len(self_test.images),
-        decided=decided,
+        decided=int(every(decided).sum()),
         max_error=_largest(logits - self_test.logits),
         tolerance=self_test.tolerance,
         encoded=len(self_test.encoded),
@@ -77,7 +81,7 @@ def check_proof(bundle: Bundle, session: Session) -> tuple[SelfTest, SelfTestRes
         EngineError: see `replay`.
     """
     self_test = bundle.self_test()
-    result = replay(self_test, session, bundle.manifest.preprocessing)
+    result = replay(self_test, session, bundle.manifest.preprocessing, bundle.manifest.scores)
     if not result.holds:
         raise proof_failed(bundle, f"{session.info.engine} here", result.failures)
     return self_test, result
@@ -89,15 +93,20 @@ def proof_failed(bundle: Bundle, where: str, failures: tuple[str, ...]) -> Proof
     return ProofFailed(f"the proof of {bundle.path} does not hold on {where}: {failures[0]}{more}")
 
 
-def compare(reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | None) -> Comparison:
-    """Compare logits, float32 [N, K], with the reference's. `targets` is int64 [N], or None if unknown."""
-    expected, found = reference.argmax(axis=1), logits.argmax(axis=1)
+def compare(
+    reference: np.ndarray, logits: np.ndarray, targets: np.ndarray | None, scores: Scores = SOFTMAX
+) -> Comparison:
+    """Compare logits, float32 [N, K], with the reference's.
+
+    `targets` is int64 [N], or for several labels int64 [N, K] of 0 and 1; None if unknown.
+    """
+    expected, found = answers_of(reference, scores), answers_of(logits, scores)
     error = logits.astype(np.float64) - reference
     return Comparison(
         images=len(reference),
-        reference_top1=None if targets is None else float((expected == targets).mean()),
-        top1=None if targets is None else float((found == targets).mean()),
-        agreement=float((expected == found).mean()),
+        reference_top1=None if targets is None else float(same(expected, targets).mean()),
+        top1=None if targets is None else float(same(found, targets).mean()),
+        agreement=float(same(expected, found).mean()),
         max_error=_largest(error),
         rms_error=float(np.sqrt(np.mean(error**2))) if np.isfinite(error).all() else None,
         spread=spread(reference),
@@ -123,21 +132,12 @@ def data_failures(comparison: Comparison, bundle: Bundle) -> tuple[str, ...]:
     return tuple(failures)
 
 
-def margins(logits: np.ndarray) -> np.ndarray:
-    """Return the differences of the best and second-best logits, for [N, K] as [N]; infinite for a single class."""
-    if logits.shape[1] == 1:
-        return np.full(len(logits), np.inf)
-    ordered = np.partition(logits, -2, axis=1)
-    result: np.ndarray = ordered[:, -1] - ordered[:, -2]
-    return result
-
-
 def _largest(error: np.ndarray) -> float | None:
     return float(np.abs(error).max()) if np.isfinite(error).all() else None
 
 
-def _failures(what: str, logits: np.ndarray, expected: np.ndarray, tolerance: float) -> list[str]:
-    """Return one line for each image whose label differs, or whose logits differ by more than the tolerance."""
+def _failures(what: str, logits: np.ndarray, expected: np.ndarray, tolerance: float, scores: Scores) -> list[str]:
+    """Return one line for each image with another decided answer, or with logits beyond the tolerance."""
     failures = []
     if not np.isfinite(logits).all():
         return [f"{what}: the logits are not finite"]
@@ -145,16 +145,23 @@ def _failures(what: str, logits: np.ndarray, expected: np.ndarray, tolerance: fl
     worst = int(errors.argmax())
     if errors[worst] > tolerance:
         failures.append(f"{what} {worst}: a logit is off by {errors[worst]:.3g}, at most {tolerance:.3g} is allowed")
-    different = (logits.argmax(axis=1) != expected.argmax(axis=1)) & (margins(expected) > tolerance)
+    answers, right = answers_of(logits, scores), answers_of(expected, scores)
+    numbers = [str(index) for index in range(expected.shape[1])]
     failures += [
-        f"{what} {i}: the answer is class {logits[i].argmax()}, the reference's is {expected[i].argmax()}"
-        for i in np.flatnonzero(different)
+        f"{what} {i}: the answer is class {named(answers[i], numbers)}, the reference's is {named(right[i], numbers)}"
+        for i in np.flatnonzero(changed(expected, logits, tolerance, scores))
     ]
     return failures
 
 
 def _replay_encoded(
-    what: str, encoded: EncodedImage, self_test: SelfTest, session: Session, preprocessing: Preprocessing
+    what: str,
+    encoded: EncodedImage,
+    self_test: SelfTest,
+    session: Session,
+    preprocessing: Preprocessing,
+    *,
+    scores: Scores,
 ) -> list[str]:
     try:
         pixels = preprocessing.image(encoded.content)
@@ -168,4 +175,4 @@ def _replay_encoded(
         return [f"{what}: a pixel is off by {levels} levels, at most {allowed} are allowed"]
     # Run the reference's pixels: the decoder's deviation was checked above, with its own tolerance.
     logits = session.run(encoded.pixels[None])
-    return _failures(what, logits, encoded.logits[None], self_test.tolerance)
+    return _failures(what, logits, encoded.logits[None], self_test.tolerance, scores)

@@ -44,6 +44,10 @@ class Verification:
     record_warning: str | None = None
     record_error: str | None = None
 
+    def __repr__(self) -> str:
+        result = f"does not hold: {self.failures[0]}" if self.failures else "holds"
+        return f"<Verification of {self.bundle.path} on {self.where}: the proof {result}>"
+
     def raise_for_failures(self) -> None:
         """Raise an error if the verification failed.
 
@@ -150,7 +154,7 @@ def _measure(
     for a simulation.
     """
     compared = mates = None
-    self_test = replay(bundle.self_test(), session, bundle.manifest.preprocessing)
+    self_test = replay(bundle.self_test(), session, bundle.manifest.preprocessing, bundle.manifest.scores)
     failures = self_test.failures
     if images is not None and reference is not None:
         compared = compare_with_reference(bundle, session, images, reference, progress=progress)

@@ -86,7 +86,8 @@ def _do(command: dict[str, Any], subject: Subject) -> Any:
     if name == "turn":
         return runner.turn(limit)
     if name == "replay" and subject.bundle is not None:
-        return replay(subject.bundle.self_test(), subject.session, subject.bundle.manifest.preprocessing)
+        manifest = subject.bundle.manifest
+        return replay(subject.bundle.self_test(), subject.session, manifest.preprocessing, manifest.scores)
     return {"resident_bytes": _resident_bytes()}
 
 

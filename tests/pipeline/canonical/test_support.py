@@ -129,7 +129,7 @@ def with_a_missing_tensor() -> onnx.ModelProto:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (quantized, r"\((Deq|Q)uantizeLinear\): the graph is quantized already; pass the FP32 graph"),
+        (quantized, r"\((Deq|Q)uantizeLinear\): the graph is quantized already; take the float model"),
         (half, r"the weights 'w16' are float16, expected float32: export the network in float32"),
         (conditional, r"stem/If \(If\) is control flow"),
         (custom, r"stem/MyConv \(MyConv\) is an operator of the domain 'com\.example', expected standard"),

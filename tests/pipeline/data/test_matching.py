@@ -66,6 +66,43 @@ def test_drops_classes_that_are_not_needed():
     assert kept.targets is not None
 
 
+def several(*targets: tuple[int, ...], strict: bool = False) -> Split:
+    pixels = np.zeros((len(targets), 2, 2), np.uint8)
+    return Split("tags.csv", "test", ArrayImages(pixels), np.array(targets, np.int64), strict=strict)
+
+
+def test_orders_columns_by_name():
+    found = several((1, 0, 0), (0, 1, 0))
+    columns = match_classes(found, ("cat", "dog", "x"), ("dog", "cat"), "the model", multi_label=True)
+    assert columns.targets is not None
+    assert columns.targets.tolist() == [[0, 1], [1, 0]]  # no image has x
+
+
+def test_needs_a_column_for_each_label():
+    with pytest.raises(SourceError, match=r"tags.csv has no column owl, a label of the model: expected a column for"):
+        match_classes(several((1, 0)), ("cat", "dog"), ("dog", "cat", "owl"), "the model", multi_label=True)
+    with pytest.raises(SourceError, match=r"tags.csv has images of wolf, which the model does not have"):
+        match_classes(several((1, 1)), ("cat", "wolf"), ("cat",), "the model", multi_label=True)
+    with pytest.raises(SourceError, match="a name that the model has for several classes"):
+        match_classes(several((1, 1)), ("cat", "dog"), ("cat", "dog", "cat"), "the model", multi_label=True)
+
+
+def test_one_label_and_several_labels_do_not_match():
+    cases = [
+        (several((1, 0)), False, "tags.csv has several labels per image, and the model has one"),
+        (split(0, 1), True, "pets has one class per image, and the model has several labels"),
+    ]
+    for found, multi_label, message in cases:
+        labels = ("cat", "dog")
+        with pytest.raises(SourceError, match=f"{message}: pass "):
+            match_classes(found, labels, labels, "the model", multi_label=multi_label)
+        with pytest.warns(SourceWarning, match=f"{message}: no accuracy"):
+            dropped = match_or_drop_classes(
+                found, labels, labels, "the model", consequence="no accuracy", multi_label=multi_label
+            )
+        assert dropped.targets is None
+
+
 def test_keeps_images_without_classes():
     plain = Split("pets", "test", ArrayImages(np.zeros((1, 2, 2), np.uint8)), None)
     assert match_classes(plain, (), ("cat",), "the model") is plain

@@ -162,3 +162,26 @@ def test_parts_copies_together():
     assert len(cut) == 12
     first, second = ({part.images.digest(i) for i in range(len(part))} for part in (kept, cut))
     assert not first & second
+
+
+def test_groups_images_by_their_rarest_label():
+    targets = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [1, 0, 1]] + [[1, 1, 0]] * 6)
+    found = split(targets=targets)
+    assert found.groups.tolist() == [1, 0, 3, 2] + [1] * 6
+    assert split().groups.tolist() == TARGETS.tolist()
+
+
+def test_several_labels_are_part_of_the_digest():
+    targets = np.zeros((10, 2), np.int64)
+    other = targets.copy()
+    other[9, 1] = 1
+    assert split(targets=targets).digest != split(targets=other).digest
+    with pytest.raises(SourceError, match="have several labels: expected one class per image"):
+        split(targets=targets).known_targets()
+
+
+def test_the_digest_of_classes_has_four_bytes_each():
+    expected = hashlib.sha256()
+    for pixels, target in zip(PIXELS, TARGETS.tolist(), strict=True):
+        expected.update(hashlib.sha256(pixels.tobytes()).digest() + target.to_bytes(4, "big"))
+    assert split().digest == expected.hexdigest()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn import metrics as theirs
 
+from edgecnn.bundle.manifest import Scores
 from edgecnn.pipeline.evaluation.metrics import BINS, measure
 
 LABELS = tuple("abcdefgh")
@@ -60,3 +61,15 @@ def test_huge_logits_do_not_overflow():
     found = measure(np.array([[1e30, -1e30], [-1e30, 1e30]], np.float32), np.array([0, 0]), ("a", "b"))
     assert found.top1.value == 0.5
     assert np.isfinite(found.loss)
+
+
+def test_sigmoids_with_one_label():
+    logits, targets = sample()
+    found = measure(logits, targets, LABELS, Scores("sigmoid"))
+    softmax = measure(logits, targets, LABELS)
+    assert (found.top1, found.confusion) == (softmax.top1, softmax.confusion)
+    wanted = torch.nn.functional.one_hot(torch.from_numpy(targets), len(LABELS)).float()
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(torch.from_numpy(logits), wanted)
+    assert found.loss == pytest.approx(float(loss), rel=1e-6)
+    best = 1 / (1 + np.exp(-logits.max(axis=1).astype(np.float64)))
+    assert sum(each.images * (each.confidence or 0) for each in found.bins) == pytest.approx(best.sum())

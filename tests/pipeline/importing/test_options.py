@@ -132,8 +132,11 @@ def test_options_change_a_torchvision_entry():
         ({"resize": (200, 300), "image_size": (224, 224)}, "--resize 200,300 is smaller than the image size"),
         ({"resize": (5000, 5000)}, "size must be at most 4096"),
         ({"resize": (4000,), "crop": (5000, 5000)}, "crop must be in 1..4096"),
-        ({"mean": (123.675, 116.28, 103.53)}, r"--mean is of pixels in \[0, 1\], found --mean 123.675.* by 255"),
-        ({"std": (58.4, 57.1, 57.4)}, r"--std is of pixels in \[0, 1\], found --std 58.4.* by 255"),
+        (
+            {"mean": (123.675, 116.28, 103.53)},
+            r"--mean is of pixels in \[0, 1\], found --mean 123.675.* --pixel-range 0-255",
+        ),
+        ({"std": (58.4, 57.1, 57.4)}, r"--std is of pixels in \[0, 1\], found --std 58.4.* --pixel-range 0-255"),
         ({"mean": (float("nan"),) * 3}, "--mean must contain finite numbers, found --mean nan,nan,nan"),
         ({"std": (0.2, 0.2, float("inf"))}, "--std must contain finite numbers"),
         ({"std": (0.2, 0.0, 0.2)}, "--std must be at least 0.001"),

@@ -57,7 +57,7 @@ UNUSABLE: dict[str, tuple[Any, str]] = {
     "booleans": (changed("fc3.weight", WEIGHT > 0), "fc3.weight has the type torch.bool"),
     "no values": ({key: value.to("meta") for key, value in STATE.items()}, "conv1.weight is without values"),
     "nested tensor": (changed("fc3.weight", NESTED), "is a nested tensor"),
-    "expanded": (changed("fc1.weight", torch.zeros(1, 1).expand(10**6, 10**6)), r"fc1.weight \[1000000, 1000000\]"),
+    "expanded": (changed("fc1.weight", torch.zeros(1, 1).expand(10**6, 10**6)), "fc1.weight is a view of 3,725 GiB"),
     "scalar": (changed("conv1.weight", torch.zeros(())), r"conv1.weight \[\], expected \[6, 3, 5, 5\]"),
     "flat": (changed("conv1.weight", torch.zeros(450)), r"conv1.weight \[450\], expected \[6, 3, 5, 5\]$"),
     "control characters": (changed("a\x1b[31m\nb", torch.zeros(3)), r"extra 'a\\x1b\[31m\\nb'$"),
@@ -65,9 +65,7 @@ UNUSABLE: dict[str, tuple[Any, str]] = {
         changed("fc3.bias", torch.full((3,), 1e300, dtype=torch.float64)),
         "0 NaN and 3 infinite",
     ),
-    "two channels": (LeNet(3, 2).state_dict(), "takes images with 2 channels: expected 1 channel for grey or 3"),
-    "four channels": (LeNet(3, 4).state_dict(), "4 channels, such as RGBA, which is not supported yet"),
-    "one class": (LeNet(1, 3).state_dict(), "has one class: expected at least two"),
+    "two channels": (LeNet(3, 2).state_dict(), "takes images with 2 channels: expected 1 channel for grey, 3"),
 }
 
 

@@ -92,7 +92,7 @@ OTHERS = {
     "web page": (b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>", "a web page"),
     "web page in upper case": (b"<HTML><HEAD></HEAD></HTML>", "a web page"),
     "XML": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "a web page"),
-    "JSON": (b'{"error": "not found"}', r"text, not weights: it begins with '{\"error\""),
+    "JSON": (b'{"error": "not found"}', r"text, not weights of a PyTorch network: it begins with '{\"error\""),
     "text": (b"hello\n", "text, not weights"),
     "long text": (b"hello world\n" * 1000, "text, not weights"),
     "gzip": (gzip.compress(b"weights"), "compressed with gzip"),

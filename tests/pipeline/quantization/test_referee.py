@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgecnn.bundle.manifest import Scores
 from edgecnn.bundle.proof import PairedDrop
 from edgecnn.pipeline.quantization.referee import Judged, Referee
 
@@ -121,3 +122,16 @@ def test_repeated_looks_rarely_decide_wrongly():
     assert verdicts.count("passes") <= 15
     assert verdicts.count("fails") <= 15
     assert verdicts.count("undecided") > 250
+
+
+def test_compares_whole_sets_of_labels():
+    given = images(300, lost=(3, 5), won=(7,))
+    targets = np.tile([1, 0], (300, 1))
+    scores = Scores("sigmoid", multi_label=True, threshold=0.6)
+    referee = Referee(network(0), given, targets, limit=0.001, scores=scores)
+    found = referee.judge(network(TRIED))
+    assert (found.drop.images, found.drop.lost, found.drop.won) == (300, 2, 1)
+    assert found.answers.shape == (300, 2)
+    assert found.answers.dtype == bool
+    agreed = Referee(network(0), given, None, limit=0.001, scores=scores).judge(network(TRIED))
+    assert (agreed.drop.lost, agreed.drop.won) == (3, 0)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from edgecnn.bundle.manifest import Scores
 from edgecnn.runtime.verification.agreement import Agreement, agree, divergence
 
 LABELS = ("cat", "dog", "owl")
@@ -92,3 +93,46 @@ def test_divergence_is_not_negative():
     found = divergence(logits, logits + np.float32(1e-6))
     assert found is not None
     assert 0 <= found < 1e-9
+
+
+SEVERAL = Scores("sigmoid", multi_label=True)
+
+
+def test_compares_sets_of_labels():
+    reference = np.array([[3, 1, -4], [-1, -3, -2], [2.5, -2, 2], [-2, 1, 5]], np.float32)
+    logits = reference.copy()
+    logits[0, :2] = [-0.5, 0.25]
+    logits[2, 0] = -1
+    logits[3, 1] = -0.125
+    targets = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1], [0, 1, 1]])
+    found = agree(reference, logits, targets=targets, labels=LABELS, name_of=str, scores=SEVERAL)
+    assert found.reference_top1 is not None
+    assert found.top1 is not None
+    assert found.drop is not None
+    assert (found.reference_top1.right, found.top1.right, found.agreement.right) == (3, 2, 1)
+    assert (found.drop.lost, found.drop.won) == (2, 1)
+    assert [(each.image, each.reference, each.answer, each.target) for each in found.flips] == [
+        ("0", "cat, dog", "dog", "cat, dog"),
+        ("2", "cat, owl", "owl", "owl"),
+        ("3", "dog, owl", "owl", "dog, owl"),
+    ]
+    assert [(each.reference_margin, each.margin) for each in found.flips] == [(3, 0.5), (2.5, 1), (1, 0.125)]
+    assert found.per_class is not None
+    assert [(each.lost, each.won) for each in found.per_class.classes] == [(1, 1), (1, 0), (0, 0)]
+
+
+def test_an_answer_may_have_no_label():
+    reference, logits = np.array([[1, -1, -1]], np.float32), np.array([[-1, -1, -1]], np.float32)
+    (flip,) = agree(reference, logits, targets=None, labels=LABELS, name_of=str, scores=SEVERAL).flips
+    assert (flip.reference, flip.answer, flip.target) == ("cat", "none", None)
+
+
+def test_divergence_of_sigmoids_is_the_sum_over_labels():
+    reference, logits = np.array([[1, -2]], np.float32), np.array([[0.5, -2]], np.float32)
+    before, after = 1 / (1 + np.exp(-1)), 1 / (1 + np.exp(-0.5))
+    expected = before * np.log(before / after) + (1 - before) * np.log((1 - before) / (1 - after))
+    assert divergence(reference, logits, SEVERAL) == pytest.approx(expected)
+    assert divergence(reference, logits, Scores("sigmoid")) == pytest.approx(expected)
+    huge = np.array([[1000, -1000]], np.float32)
+    assert divergence(huge, -huge, SEVERAL) == pytest.approx(2000)
+    assert divergence(huge, np.full((1, 2), np.nan, np.float32), SEVERAL) is None

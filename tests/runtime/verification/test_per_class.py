@@ -84,3 +84,18 @@ def test_keeps_the_classes_that_differ():
 
 def test_labels_are_distinct():
     assert distinct(("crane", "crate", "crane")) == ["crane (0)", "crate", "crane (2)"]
+
+
+def test_counts_every_label_of_each_image():
+    targets = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]])
+    reference = targets.astype(bool)
+    reference[3, 1] = False
+    answers = targets.astype(bool)
+    answers[:2, 0] = False
+    found = per_class(reference, answers, targets=targets, labels=LABELS)
+    rows = [(each.label, each.images, each.agreed, each.lost, each.won) for each in found.classes]
+    assert rows == [("cat", 4, 2, 2, 0), ("dog", 4, 3, 0, 1), ("owl", 4, 4, 0, 0)]
+    assert found.worst is not None
+    assert (found.worst.label, found.worst.drop.drop) == ("cat", 0.5)
+    unknown = per_class(reference, answers, targets=None, labels=LABELS)
+    assert [(each.agreed, each.lost, each.won) for each in unknown.classes] == [(2, 2, 0), (3, 1, 0), (4, 0, 0)]

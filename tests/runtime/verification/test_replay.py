@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.store import Bundle
 from edgecnn.runtime.engines.engine import SessionInfo
 from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
-from edgecnn.runtime.verification.replay import SelfTestResult, compare, data_failures, margins, replay
+from edgecnn.runtime.verification.answers import margins
+from edgecnn.runtime.verification.replay import SelfTestResult, compare, data_failures, replay
 
 
 class Tampering:
@@ -34,8 +36,12 @@ class Tampering:
         self._session.close()
 
 
-def replayed(bundle: Bundle, change, self_test: SelfTest | None = None) -> SelfTestResult:
-    return replay(self_test or bundle.self_test(), Tampering(bundle, change), bundle.manifest.preprocessing)
+SEVERAL = Scores("sigmoid", multi_label=True)
+
+
+def replayed(bundle: Bundle, change, self_test: SelfTest | None = None, scores: Scores = SOFTMAX) -> SelfTestResult:
+    session = Tampering(bundle, change)
+    return replay(self_test or bundle.self_test(), session, bundle.manifest.preprocessing, scores)
 
 
 @pytest.mark.parametrize("engine", installed())
@@ -132,3 +138,35 @@ def test_rejects_agreement_below_the_promise(committed: Bundle):
     good = compare(logits, logits, None)
     assert data_failures(good, committed) == ()
     assert "98.00%" in data_failures(dataclasses.replace(good, agreement=0.98), committed)[0]
+
+
+def test_compares_each_decision_beyond_the_tolerance(committed: Bundle):
+    whole = dataclasses.replace(committed.self_test(), encoded=())
+    near = np.abs(whole.logits) <= whole.tolerance
+    assert near.any()
+    across = np.where(near, -whole.logits, whole.logits)  # only decisions next to the threshold change
+    result = replayed(committed, lambda _: across, dataclasses.replace(whole, tolerance=2 * whole.tolerance), SEVERAL)
+    assert result.holds, result.failures
+    far = whole.logits.copy()
+    row, column = np.unravel_index(np.abs(far).argmax(), far.shape)
+    far[row, column] *= -1
+    result = replayed(committed, lambda _: far, whole, SEVERAL)
+    assert any(f"image {row}: the answer is class" in failure for failure in result.failures)
+
+
+def test_a_self_test_of_several_labels_needs_one_decided_label(committed: Bundle):
+    self_test = dataclasses.replace(committed.self_test(), encoded=())
+    logits = self_test.logits.copy()
+    logits[:, 0] = 0  # a label that is always at the threshold
+    result = replayed(committed, lambda _: logits, dataclasses.replace(self_test, logits=logits), SEVERAL)
+    assert result.holds, result.failures
+    assert result.decided == 0
+    nothing = dataclasses.replace(self_test, logits=logits, tolerance=1e6)
+    assert "proves nothing" in replayed(committed, lambda _: logits, nothing, SEVERAL).failures[0]
+
+
+def test_compares_exact_matches():
+    reference = np.array([[1, -1], [1, 1], [-1, -1]], np.float32)
+    logits = np.array([[1, -1], [1, -1], [-2, -3]], np.float32)
+    found = compare(reference, logits, np.array([[1, 0], [1, 1], [1, 1]]), SEVERAL)
+    assert (found.reference_top1, found.top1, found.agreement) == (2 / 3, 1 / 3, 2 / 3)

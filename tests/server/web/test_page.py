@@ -11,9 +11,12 @@ import pytest
 from asking import encoded
 from browser import Visit, expect
 from handwriting import DIGITS, smaller
+from label_tables import images_of
 from PIL import Image
 from repository import COMMITTED
 from server_process import Server, serving
+
+from edgecnn.bundle.store import Bundle
 
 Visiting = Callable[..., Visit]
 
@@ -130,6 +133,22 @@ def test_shows_five_labels_and_the_times(server: Server, visiting: Visiting):
     parts = [float(text.removesuffix(" ms")) for text in visit.page.locator(".times dd").all_inner_texts()]
     total = float(visit.page.locator(".total strong").inner_text().removesuffix(" ms"))
     assert sum(parts) == pytest.approx(total, rel=0.05, abs=0.1)
+
+
+def test_shows_the_labels_above_the_threshold(label_bundle: Bundle, label_table: Path, visiting: Visiting):
+    seven, one = images_of(label_table, 7, 1)
+    with serving(bundles=[label_bundle.path]) as server:
+        visit = visiting(server)
+        visit.page.click("#tab-photo")
+        visit.page.set_input_files("#file", seven)
+        expect(visit.page.locator(".top-five li")).to_have_count(3)
+        expect(visit.page.locator(".top-five .given")).to_have_count(2)
+        assert sorted(visit.answers().inner_text().split(", ")) == ["above 4", "prime"]
+        expect(visit.page.locator(".first .probability")).to_have_text("threshold 50.0 %")
+        expect(visit.page.locator("#announcement")).to_have_text(re.compile(r"^(above 4, prime|prime, above 4)\.$"))
+        expect(visit.page.locator(".proof p")).to_contain_text("Exact match on 385 images")
+        visit.page.set_input_files("#file", one)
+        expect(visit.answers()).to_have_text(["no label"])
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-// The answer section: the five most probable labels and the times of one model, or of two models side by side.
+// The answer section: the most probable labels and the times of one model, or of two models side by side.
 
 import { bar, make } from "./elements.js";
 import { milliseconds, percent } from "./wording.js";
@@ -12,20 +12,39 @@ const STAGES = [
   ["network", "Network"],
 ];
 
-/** Return the softmax over all logits, each value from 0 to 1. */
-export function softmax(logits) {
+/** Return the probabilities of a model's labels, each from 0 to 1. */
+function probabilitiesOf(card, logits) {
+  return card.scores.activation === "sigmoid" ? logits.map((logit) => 1 / (1 + Math.exp(-logit))) : softmax(logits);
+}
+
+function softmax(logits) {
   const highest = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - highest));
   const sum = powers.reduce((total, power) => total + power, 0);
   return powers.map((power) => power / sum);
 }
 
-/** Return the five most probable labels of a card's model, as [{label, probability}]. */
+/**
+ * Return the most probable labels of a card's model, as [{label, probability, isGiven}]: five, or more if the image has
+ * more. The image has the most probable label, or each label whose probability is at least the threshold.
+ */
 export function topLabels(card, logits) {
-  return softmax(logits)
-    .map((probability, index) => ({ label: card.labels[index], probability }))
-    .sort((one, other) => other.probability - one.probability)
-    .slice(0, TOP);
+  const probabilities = probabilitiesOf(card, logits);
+  const { multi_label: hasSeveral, threshold } = card.scores;
+  const least = Math.log(threshold / (1 - threshold));
+  const ranked = logits
+    .map((logit, index) => ({ label: card.labels[index], logit, probability: probabilities[index] }))
+    .sort((one, other) => other.logit - one.logit)
+    .map(({ logit, ...rest }, rank) => ({ ...rest, isGiven: hasSeveral ? logit >= least : rank === 0 }));
+  return ranked.filter(({ isGiven }, rank) => isGiven || rank < TOP);
+}
+
+function givenLabels(top) {
+  return top.filter(({ isGiven }) => isGiven).map(({ label }) => label);
+}
+
+function answerText(top) {
+  return givenLabels(top).join(", ") || "no label";
 }
 
 /** Return elements that show the answers of one or two models. Each answer is {card, logits, timing}. */
@@ -38,14 +57,17 @@ export function renderAnswers(answers) {
 /** Return one sentence with the answers, for screen readers. */
 export function describeAnswers(answers) {
   const parts = answers.map(({ card, logits }) => {
-    const [first] = topLabels(card, logits);
-    return `${answers.length > 1 ? `${card.name}: ` : ""}${first.label}, ${percent(first.probability)}`;
+    const top = topLabels(card, logits);
+    const probability = card.scores.multi_label ? "" : `, ${percent(top[0].probability)}`;
+    return `${answers.length > 1 ? `${card.name}: ` : ""}${answerText(top)}${probability}`;
   });
   return `${parts.join("; ")}.`;
 }
 
 function renderAnswer({ card, logits, timing }) {
   const top = topLabels(card, logits);
+  const answer = answerText(top);
+  const { multi_label: hasSeveral, threshold } = card.scores;
   return make(
     "article",
     { class: "column", "aria-label": card.name },
@@ -53,8 +75,12 @@ function renderAnswer({ card, logits, timing }) {
     make(
       "p",
       { class: "first" },
-      make("span", { class: top[0].label.length > LONG_LABEL ? "label long" : "label" }, top[0].label),
-      make("span", { class: "probability" }, percent(top[0].probability)),
+      make("span", { class: answer.length > LONG_LABEL ? "label long" : "label" }, answer),
+      make(
+        "span",
+        { class: "probability" },
+        hasSeveral ? `threshold ${percent(threshold)}` : percent(top[0].probability),
+      ),
     ),
     make("ol", { class: "top-five", "aria-label": "Most probable labels" }, ...top.map(row)),
     renderTimes(timing),
@@ -66,10 +92,10 @@ export function chip(precision) {
   return make("span", { class: `chip ${precision}` }, precision.toUpperCase());
 }
 
-function row({ label, probability }) {
+function row({ label, probability, isGiven }) {
   return make(
     "li",
-    {},
+    { class: isGiven ? "given" : "" },
     make("span", { class: "label", title: label }, label),
     bar(probability),
     make("span", { class: "value" }, percent(probability)),
@@ -94,16 +120,17 @@ function renderTimes(timing) {
 /** Return an element that says whether two models predict the same label, and how much their probabilities differ. */
 function agreement(answers) {
   const [one, other] = answers.map(({ card, logits }) => {
-    return { card, probabilities: softmax(logits), first: topLabels(card, logits)[0] };
+    return { card, probabilities: probabilitiesOf(card, logits), top: topLabels(card, logits) };
   });
   const differences = one.probabilities.map((value, index) => Math.abs(value - other.probabilities[index]));
   const points = 100 * Math.max(...differences);
-  const isSame = one.first.label === other.first.label;
+  const [oneAnswer, otherAnswer] = [one, other].map(({ top }) => answerText(top));
+  const isSame = givenLabels(one.top).sort().join() === givenLabels(other.top).sort().join();
   const hasSamePrecision = one.card.precision === other.card.precision;
   const name = ({ card }) => (hasSamePrecision ? card.name : card.precision.toUpperCase());
   const summary = isSame
-    ? `Both models predict ${one.first.label}.`
-    : `The models differ: ${name(one)} predicts ${one.first.label}, ${name(other)} predicts ${other.first.label}.`;
+    ? `Both models predict ${oneAnswer}.`
+    : `The models differ: ${name(one)} predicts ${oneAnswer}, ${name(other)} predicts ${otherAnswer}.`;
   return make(
     "p",
     { class: `agreement ${isSame ? "agree" : "differ"}` },

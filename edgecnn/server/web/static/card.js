@@ -24,7 +24,7 @@ export function renderCard(card) {
       ...fact("Runs on", runsOn(engine)),
       ...fact("Created", card.created.slice(0, 10)),
     ),
-    make("div", { class: "proofs" }, renderSelfTest(card.self_test), renderProof(card.proof)),
+    make("div", { class: "proofs" }, renderSelfTest(card.self_test), renderProof(card)),
     renderDigest(card.digest),
   ];
 }
@@ -60,7 +60,7 @@ function renderSelfTest(selfTest) {
   );
 }
 
-function renderProof(proof) {
+function renderProof({ proof, scores }) {
   const head = ["Engine", "Reference", "Bundle", "Agreement"];
   const rows = proof.engines.map((each) =>
     make(
@@ -75,7 +75,7 @@ function renderProof(proof) {
     "div",
     { class: "proof" },
     make("h3", { id: "proof-title" }, "Proof at build time"),
-    make("p", {}, `Top-1 accuracy on ${images} images: ${source}, ${split}.`),
+    make("p", {}, `${scores.multi_label ? "Exact match" : "Top-1 accuracy"} on ${images} images: ${source}, ${split}.`),
     make(
       "div",
       { class: "scroll", role: "region", "aria-labelledby": "proof-title", tabindex: "0" },
