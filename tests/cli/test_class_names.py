@@ -61,6 +61,7 @@ def unsorted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_quantizes_weights_with_unsorted_labels(edgecnn: Callable, unsorted: Path, tmp_path: Path):
     weights = ("--weights", unsorted / "w.pth", "--labels", unsorted / "labels.txt", "--image-size", "32")
     data = ("--data", unsorted / "pets")
@@ -78,6 +79,7 @@ def test_quantizes_weights_with_unsorted_labels(edgecnn: Callable, unsorted: Pat
     assert metrics["top1"]["images"] == 18
 
 
+@pytest.mark.slow
 def test_calibrates_without_classes(edgecnn: Callable, fp32_bundle: Bundle, on_a_device: OnADevice, tmp_path: Path):
     (tmp_path / "flat").mkdir()
     for path in sorted((on_a_device.folder / "train").rglob("*.png"))[::7]:

@@ -54,6 +54,7 @@ def test_strict_rejects_an_undecided_gate(quantized: Callable, tmp_path: Path):
     assert not (tmp_path / "q").exists()
 
 
+@pytest.mark.slow
 def test_enough_images_pass_without_a_warning(quantized: Callable, tmp_path: Path):
     found = quantized("--rounding", "nearest", "--max-drop", "2", "--json", "--strict")
     assert (found.code, found.err) == (0, "")
@@ -72,6 +73,7 @@ def test_limits_the_images(quantized: Callable, tmp_path: Path):
     assert gate.data.images == gate.after.images == 120
 
 
+@pytest.mark.slow
 def test_shows_the_trade_of_a_layer_left_in_float(
     edgecnn: Callable, faulty: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
