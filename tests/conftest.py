@@ -218,6 +218,22 @@ def _handwriting(out: Path) -> None:
 
 
 @pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the architectures that a test registers."""
+    from edgecnn.pipeline.models import registry
+
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+
+
+@pytest.fixture
+def code(own_registry: None, tmp_path: Path) -> Path:
+    """Return a file with networks, as a user writes it."""
+    from factories import write_code
+
+    return write_code(tmp_path)
+
+
+@pytest.fixture
 def edgecnn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run the command line in this process."""
     from edgecnn.cli.main import main

@@ -73,6 +73,21 @@ def load_attribute(word: str, *, option: str) -> UserFunction:
     return UserFunction(word, found, None if source is None else Path(source))
 
 
+def run_user_code(call: Callable[[], Any], name: str, source: Path | None) -> Any:
+    """Call code of the user. What it prints goes to stderr, because stdout is for results.
+
+    Raises:
+        EdgecnnError: the code failed. The message names the line.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return call()
+    except EdgecnnError:
+        raise
+    except (Exception, SystemExit) as error:  # user code can raise any exception
+        raise EdgecnnError(f"{name} failed: {failure(error, source)}") from error
+
+
 def failure(error: BaseException, source: Path | None) -> str:
     """Return an exception of user code on one line, with the last line of `source` that it passed."""
     if isinstance(error, SyntaxError) and error.filename:

@@ -3,10 +3,8 @@
 A factory is imported only because the command line or a Python call names it, never because a file does.
 """
 
-import contextlib
 import copy
 import inspect
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +20,7 @@ from edgecnn.files.digest import digest_file
 from edgecnn.pipeline.models.outputs import take_logits
 from edgecnn.pipeline.models.registry import Architecture, get_architecture, register
 from edgecnn.pipeline.models.words import is_factory, recorded_name
-from edgecnn.pipeline.user_code import UserFunction, failure, load_attribute
+from edgecnn.pipeline.user_code import UserFunction, load_attribute, run_user_code
 
 _CLASSES, _CHANNELS, _SIZES = ("num_classes",), ("in_channels", "in_chans"), ("image_size", "img_size")
 _USUAL_SIZE = 224
@@ -78,20 +76,15 @@ def module_architecture(module: nn.Module, preprocessing: Preprocessing | None =
     Raises:
         EdgecnnError: the module cannot be exported, for example because it has lazy layers.
     """
-    name = type(_unwrapped(module, "the module")).__name__
-    try:
-        source = inspect.getsourcefile(type(module))
-    except TypeError:  # a class that was defined in an interactive session
-        source = None
-    path = None if source is None or not Path(source).is_file() else Path(source)
+    name, source = type(_unwrapped(module, "the module")).__name__, _source_of(type(module))
     architecture = Architecture(
         name,
         lambda network: _finished(copy.deepcopy(module), name),
         _USUAL_SIZE,
         min_image_size=1,
         kind="module",
-        source_digest=None if path is None else digest_file(path),
-        source=path,
+        source_digest=None if source is None else digest_file(source),
+        source=source,
         stated=None if preprocessing is None else lambda size: preprocessing,
         parameters=frozenset(),
     )
@@ -156,21 +149,6 @@ def _finished(module: Any, name: str) -> nn.Module:
     return take_logits(found.to(torch.get_default_device()), name)
 
 
-def run_user_code(call: Callable[[], Any], name: str, source: Path | None) -> Any:
-    """Call code of the user. What it prints goes to stderr, because stdout is for results.
-
-    Raises:
-        EdgecnnError: the code failed. The message names the line.
-    """
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return call()
-    except EdgecnnError:
-        raise
-    except (Exception, SystemExit) as error:  # user code can raise any exception
-        raise EdgecnnError(f"{name} failed: {failure(error, source)}") from error
-
-
 def _unwrapped(module: Any, name: str) -> nn.Module:
     """Return the network inside `torch.compile` and DataParallel."""
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel, torch._dynamo.eval_frame.OptimizedModule)
@@ -194,9 +172,14 @@ def _check_state(module: nn.Module, name: str) -> None:
 
 def _digest(found: UserFunction) -> str | None:
     """Return the SHA-256 of the file that defines a factory; None if it has none."""
-    try:
-        source = inspect.getsourcefile(inspect.unwrap(found.call))
-    except TypeError:  # an object that is callable, such as a partial
-        source = None
-    path = Path(source) if source is not None and Path(source).is_file() else found.source
+    path = _source_of(inspect.unwrap(found.call)) or found.source
     return None if path is None else digest_file(path)
+
+
+def _source_of(defined: Callable[..., Any]) -> Path | None:
+    """Return the file that defines a function or a class; None if it has none, as in an interactive session."""
+    try:
+        source = inspect.getsourcefile(defined)
+    except TypeError:  # a class without a file, or an object that is callable, such as a partial
+        return None
+    return Path(source) if source is not None and Path(source).is_file() else None

@@ -69,10 +69,10 @@ def export(
         ProofFailed: the answers differ from the reference's. No bundle is written.
     """
     _check_out(out, force=force)
-    given, is_module = weights_options(options), not isinstance(network, str | Path)
-    if not is_module and preprocessing is not None:
-        raise UsageError("preprocessing is for a module in memory: use image_size, mean and std instead")
-    if not is_module:
+    given = weights_options(options)
+    if isinstance(network, str | Path):
+        if preprocessing is not None:
+            raise UsageError("preprocessing is for a module in memory: use image_size, mean and std instead")
         check_weights_given(str(network), weights, options)
     from edgecnn.pipeline.export.exporting import open_reference
 

@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from factories import save_weights, write_code
+from factories import save_weights
 from PIL import Image
 
 from benchmarks.common.random_networks import realistic
@@ -18,6 +18,8 @@ from edgecnn.bundle.manifest import Network, Scores
 from edgecnn.bundle.store import open_bundle
 from edgecnn.pipeline.models import registry
 from edgecnn.runtime.classifier import load
+
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 FAMILIES = {
     "mobilenet_v3_small": 64,
@@ -28,16 +30,6 @@ FAMILIES = {
     "convnext_tiny": 64,
     "regnet_x_400mf": 64,
 }
-
-
-@pytest.fixture(autouse=True)
-def _registry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
-
-
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    return write_code(tmp_path)
 
 
 def test_exports_a_factory(edgecnn: Callable, code: Path, tmp_path: Path):

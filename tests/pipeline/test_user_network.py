@@ -5,24 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from factories import write_code
 from torch import nn
 
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import EdgecnnError, UsageError
-from edgecnn.pipeline.models import registry
 from edgecnn.pipeline.models.registry import build, get_architecture
 from edgecnn.pipeline.user_network import named_architecture
 
-
-@pytest.fixture(autouse=True)
-def _registry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
-
-
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    return write_code(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def built(word: str, classes: int = 5, channels: int = 3, size: tuple[int, int] = (32, 32)) -> nn.Module:

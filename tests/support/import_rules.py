@@ -89,6 +89,7 @@ OURS = {
         "pipeline/importing",
         "pipeline/transforms",
         "pipeline/versions",
+        "prediction",
     },
     "pipeline/training": {
         "errors",

@@ -20,8 +20,7 @@ from edgecnn.pipeline.checking.statements import Statement
 from edgecnn.pipeline.checking.subject import Subject
 from edgecnn.pipeline.checking.user_pixels import cause
 from edgecnn.pipeline.data.images import Images
-from edgecnn.pipeline.user_code import UserFunction
-from edgecnn.pipeline.user_network import run_user_code
+from edgecnn.pipeline.user_code import UserFunction, run_user_code
 from edgecnn.progress import Progress
 from edgecnn.runtime.rates import three_digits
 

@@ -7,7 +7,7 @@ import numpy as np
 from edgecnn.bundle.manifest import Scores
 from edgecnn.bundle.self_test import spread
 from edgecnn.pipeline.checking.answers import Kind
-from edgecnn.prediction import least_logit, sigmoid, softmax
+from edgecnn.prediction import least_logit, probabilities_of
 from edgecnn.runtime.verification.answers import answers_of, margins, same
 
 MAX_DIFFERENCE = 0.1
@@ -77,9 +77,7 @@ def compare_answers(
 
 
 def _in_kind(kind: Kind, logits: np.ndarray, scores: Scores) -> np.ndarray:
-    if kind == "logits":
-        return logits.astype(np.float64)
-    return softmax(logits) if scores.activation == "softmax" else sigmoid(logits)
+    return logits.astype(np.float64) if kind == "logits" else probabilities_of(logits, scores)
 
 
 def _differing(kind: Kind, values: np.ndarray, logits: np.ndarray, scores: Scores) -> tuple[np.ndarray, np.ndarray]:

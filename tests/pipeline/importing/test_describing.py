@@ -9,29 +9,20 @@ import pytest
 import timm
 import torch
 import torchvision
-from factories import save_weights, write_code
+from factories import save_weights
 
 from edgecnn.bundle.manifest import Scores
 from edgecnn.errors import CheckpointError, EdgecnnError, UsageError, WeightsNote
 from edgecnn.pipeline.importing.options import MEAN, WeightsOptions
 from edgecnn.pipeline.importing.weights import from_factory, open_weights
-from edgecnn.pipeline.models import registry
 from edgecnn.pipeline.torch_reference import TorchReference
+
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 SMALL = {"image_size": (32, 32)}
 SLOW = [
     pytest.param(name, marks=pytest.mark.slow) for name in ("mobilenet_v3_small", "densenet121", "vit_b_32", "swin_t")
 ]
-
-
-@pytest.fixture(autouse=True)
-def _registry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
-
-
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    return write_code(tmp_path)
 
 
 def opened(word: str, path: Path, **options: Any) -> tuple[TorchReference, list[str]]:

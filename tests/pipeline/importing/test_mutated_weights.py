@@ -16,20 +16,18 @@ from mutated_weights import mutated_weights
 from edgecnn.errors import EdgecnnError
 from edgecnn.pipeline.export.exporting import open_reference
 from edgecnn.pipeline.importing.options import WeightsOptions
-from edgecnn.pipeline.models import registry
 
 LONGEST_S, MOST_BYTES = 60, 2 << 30
 SIZES = {"file": (32, 32), "torchvision": (64, 64)}
 
 
 @pytest.fixture
-def _limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _limits(own_registry: None) -> Iterator[None]:
     """Interrupt a case that hangs."""
 
     def stop(*arguments: Any) -> None:
         raise TimeoutError(f"a case took more than {LONGEST_S} s")
 
-    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
     before = signal.signal(signal.SIGALRM, stop)
     yield
     signal.alarm(0)

@@ -1,9 +1,6 @@
 """Mutated graphs end with an INT8 graph or an error of one line, in bounded time and memory."""
 
-import json
-import multiprocessing
 import resource
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -17,11 +14,11 @@ from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from tests.support.graphs import CLASSES, image_model, images, weights
 from tests.support.mutations import mutated
+from tests.support.replaced_processes import outcomes
 
 node = helper.make_node
 MEMORY = 4 << 30
 """Address space of a process that quantizes mutated graphs, in bytes."""
-SECONDS = 60.0  # for one graph, on a busy machine
 
 
 def residual() -> onnx.ModelProto:
@@ -73,7 +70,7 @@ def gated() -> onnx.ModelProto:
 SEEDS = (residual, gated)
 
 
-def outcome(seed: int) -> str:
+def outcome(seed: int, folder: Path) -> str:
     """Quantize one mutated graph; return what happened."""
     model = mutated(SEEDS[seed % len(SEEDS)](), seed)
     if model is None:
@@ -88,40 +85,14 @@ def outcome(seed: int) -> str:
     return "quantized"
 
 
-def work(first: int, step: int, last: int, path: Path) -> None:
-    """Quantize each `step`-th graph from `first` on, and write a line before and after each."""
+def bound_memory() -> None:
+    """Bound the address space of this process."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    with path.open("a") as log:
-        for seed in range(first, last, step):
-            print(json.dumps([seed, "started"]), file=log, flush=True)
-            print(json.dumps([seed, outcome(seed)]), file=log, flush=True)
-
-
-def outcomes(count: int, folder: Path) -> dict[int, str]:
-    """Quantize `count` mutated graphs in processes of bounded memory. A process that ends is replaced."""
-    found: dict[int, str] = {}
-    context = multiprocessing.get_context("spawn")
-    for part in range(2):
-        following, path = part, folder / f"{part}.jsonl"
-        while following < count:
-            process = context.Process(target=work, args=(following, 2, count, path))
-            process.start()
-            while process.is_alive():
-                process.join(1)
-                if path.exists() and time.time() - path.stat().st_mtime > SECONDS:
-                    process.kill()
-            rows = [json.loads(line) for line in path.read_text().splitlines()]
-            found |= {seed: result for seed, result in rows if result != "started"}
-            ended = max(seed for seed, _ in rows)
-            if ended not in found:
-                found[ended] = f"process ended: {process.exitcode}"
-            following = ended + 2
-    return found
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.slow)])
 def test_mutated_graphs_give_one_line(count: int, tmp_path: Path):
-    found = outcomes(count, tmp_path)
+    found = outcomes(outcome, bound_memory, count, tmp_path)
     wrong = {seed: text for seed, text in found.items() if text not in ("quantized", "error", "no graph")}
     assert wrong == {}
     kinds = Counter(found.values())

@@ -1,7 +1,7 @@
 """The reference of an imported bundle: an ONNX file in float."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import onnx
 
@@ -13,39 +13,22 @@ from edgecnn.pipeline.importing.onnx_file.session import OnnxSession
 
 @dataclass(frozen=True)
 class OnnxReference:
-    """A `Reference` that is an ONNX file. `name` is the name of the file."""
+    """A `Reference` that is an ONNX file. `name` is the name of the file.
 
+    A file does not say how to build its network or what it was trained with, and contains no code.
+    """
+
+    kind: ClassVar[Literal["onnx"]] = "onnx"
+    network: ClassVar[None] = None
+    source_digest: ClassVar[None] = None
+    training: ClassVar[None] = None
+    data: ClassVar[None] = None
     name: str
     classifier: Classifier
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     scores: Scores
     digest: str
-
-    @property
-    def kind(self) -> Literal["onnx"]:
-        """See `Reference.kind`."""
-        return "onnx"
-
-    @property
-    def network(self) -> None:
-        """None: an ONNX file does not say how to build its network."""
-        return
-
-    @property
-    def source_digest(self) -> None:
-        """None: an ONNX file contains no code."""
-        return
-
-    @property
-    def training(self) -> None:
-        """None: the training images are unknown."""
-        return
-
-    @property
-    def data(self) -> None:
-        """None: the training data is unknown."""
-        return
 
     def open(self, *, threads: int | None = None) -> OnnxSession:
         """See `Reference.open`."""

@@ -11,6 +11,7 @@ from edgecnn.hints import did_you_mean, few
 from edgecnn.pipeline.canonical.nodes import makers_of
 from edgecnn.pipeline.importing.onnx_file.image_input import shape_text, sizes_of
 from edgecnn.pipeline.importing.options import WeightsOptions
+from edgecnn.prediction import sigmoid, softmax
 
 Activation = Literal["Softmax", "LogSoftmax", "Sigmoid"]
 _ACTIVATIONS: dict[str, Activation] = {name: name for name in get_args(Activation)}
@@ -109,12 +110,7 @@ def as_rows(values: np.ndarray, images: int, name: str) -> np.ndarray:
 
 def is_activation(activation: Activation, logits: np.ndarray, scores: np.ndarray) -> bool:
     """Return whether scores are the activation of the logits, both float32 [N, K]. Logits must be finite."""
-    wide = logits.astype(np.float64)
-    if activation == "Sigmoid":
-        expected = 0.5 * (1 + np.tanh(wide / 2))
-    else:
-        powers = np.exp(wide - wide.max(axis=1, keepdims=True))
-        expected = powers / powers.sum(axis=1, keepdims=True)
+    expected = sigmoid(logits) if activation == "Sigmoid" else softmax(logits)
     found = np.exp(scores.astype(np.float64)) if activation == "LogSoftmax" else scores
     return bool(np.abs(expected - found).max() <= _TOLERANCE)
 
