@@ -11,7 +11,7 @@ from edgecnn.archive.packing import Packed, pack
 from edgecnn.bundle.finding import check_new_bundle, is_bundle, is_checkpoint, is_onnx, is_weights
 from edgecnn.bundle.names import check_name
 from edgecnn.bundle.store import Bundle
-from edgecnn.errors import BundleError, OutputExists, UsageError
+from edgecnn.errors import BundleError, EdgecnnError, OutputExists, UsageError
 from edgecnn.progress import Progress, silent
 from edgecnn.stages.exporting import export, import_onnx
 from edgecnn.stages.measuring import tune
@@ -124,7 +124,7 @@ def build(
         steps.run(["verify", str(bundle.path)], lambda command, bundle=bundle: _verified(bundle, strict=strict), _held)  # type: ignore[misc]  # mypy does not support this default
     tuned = steps.run(
         ["tune", str(out), "--budget", f"{budget_s:g}", *option_words(limit)],
-        lambda command: _tuned([first, quantized.bundle], budget_s=budget_s, progress=progress, **limit),
+        lambda command: _tuned([first, quantized.bundle], strict=strict, budget_s=budget_s, progress=progress, **limit),
         lambda result: result.profile.conclusion,
     )
     chosen = first if tuned.profile.choice.bundle == first.digest else quantized.bundle
@@ -233,7 +233,9 @@ def _held(found: "Verification") -> str:
     )
 
 
-def _tuned(bundles: list[Bundle], **options: Any) -> "Tuned":
+def _tuned(bundles: list[Bundle], *, strict: bool, **options: Any) -> "Tuned":
     found = tune(bundles, **options)
+    if strict and found.warnings:
+        raise EdgecnnError(found.warnings[0])
     found.keep()
     return found

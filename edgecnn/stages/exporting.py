@@ -74,6 +74,8 @@ def export(
         if preprocessing is not None:
             raise UsageError("preprocessing is for a module in memory: use image_size, mean and std instead")
         check_weights_given(str(network), weights, options)
+    elif weights is not None:
+        raise UsageError("a module in memory has its own weights: load them into it, and remove weights")
     from edgecnn.pipeline.export.exporting import open_reference
 
     checks = _checks(expect, preprocess)

@@ -3,14 +3,18 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 import edgecnn
 from edgecnn.archive.unpacking import unpack
 from edgecnn.bundle.store import Bundle, open_bundle
-from edgecnn.errors import BundleError, OutputExists, UsageError
+from edgecnn.errors import BundleError, EdgecnnError, OutputExists, UsageError
+from edgecnn.runtime.profile import Profile
+from edgecnn.stages import building
 from edgecnn.stages.building import Built, option_words
+from edgecnn.tuning.conclusion import Tuned
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,13 @@ def test_records_commands_without_absolute_paths(built: Built):
 def test_rejects_an_existing_output(built: Built, checkpoint_path: Path):
     with pytest.raises(OutputExists):
         edgecnn.build(checkpoint_path, "digits", built.fp32.path.parent)
+
+
+def test_strict_makes_a_warning_of_the_tuning_an_error(committed: Bundle, monkeypatch: pytest.MonkeyPatch):
+    tuned = Tuned(cast("Profile", None), (), is_busy=True)
+    monkeypatch.setattr(building, "tune", lambda bundles, **options: tuned)
+    with pytest.raises(EdgecnnError, match="this machine is busy"):
+        building._tuned([committed], strict=True)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def test_labels_may_be_a_file(module: nn.Module, tmp_path: Path):
             "must set the height and width",
         ),
         ({"image_size": SIZE, "labels": ["a", "b"]}, "has 2 names, Small has 3 classes"),
+        ({"image_size": SIZE, "weights": "w.pth"}, "a module in memory has its own weights"),
     ],
 )
 def test_rejects_arguments(arguments: dict[str, object], message: str, module: nn.Module, tmp_path: Path):
@@ -136,6 +137,12 @@ def test_imports_an_onnx_file(module: nn.Module, bundle: Bundle, tmp_path: Path)
     images = bundle.self_test().images
     with edgecnn.load(imported) as new, edgecnn.load(bundle) as old:
         np.testing.assert_allclose(new.logits(images), old.logits(images), atol=1e-4)
+
+
+def test_rejects_options_of_pytorch_for_an_onnx_file(bundle: Bundle, tmp_path: Path):
+    with pytest.raises(UsageError, match=r"--stem, --key: for weights of PyTorch, .* is an ONNX file"):
+        edgecnn.import_onnx(bundle.model, tmp_path / "out", stem="small", key="model")
+    assert not (tmp_path / "out").exists()
 
 
 def test_notes_what_it_assumes(module: nn.Module, tmp_path: Path):

@@ -37,6 +37,9 @@ def open_onnx(path: Path, options: OnnxOptions) -> OnnxReference:
         EngineError: ONNX Runtime cannot run the graph.
         ProofFailed: the activation at the end of the graph is not what its name says.
     """
+    unused = [f"--{name}" for name in ("stem", "key") if getattr(options.weights, name) is not None]
+    if unused:
+        raise UsageError(f"{', '.join(unused)}: for weights of PyTorch, {path} is an ONNX file: remove it")
     taken = try_onnx(path, options)
     try:
         file = read_onnx(path)
