@@ -1,6 +1,7 @@
 """Options shared by several commands, and options generated from a stage's dataclass."""
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from edgecnn.runtime.engines.choices import check_device, check_engine
 from edgecnn.stages.recording import recorded
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 
 PATH = click.Path(path_type=Path)
 POSITIVE = click.IntRange(min=1)
@@ -109,7 +112,7 @@ def dataclass_options(cls: type, *, defaults: bool = True) -> Callable[[Command]
                 name = f"{name}/--no-{name.removeprefix('--')}"
             command = click.option(
                 name,
-                type=None if is_flag else _parameter_type(field.type),
+                type=None if is_flag else SizeType() if field.metadata.get("is_size") else _parameter_type(field.type),
                 is_flag=is_flag,
                 default=field.default if defaults else None,
                 show_default=defaults and not is_flag and field.default is not None,
@@ -140,6 +143,21 @@ class SidesType(click.ParamType[Any]):
         if found is None:
             raise UsageError(f"--image-size expects N or H,W in pixels, found {value!r}")
         return found[0] if len(set(found)) == 1 else (found[0], found[1])
+
+
+class SizeType(click.ParamType[Any]):
+    """A number of bytes, with an optional unit: `536870912`, `512M`, `512MiB`, `1.5G`."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Return the number of bytes."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        found = _SIZE.fullmatch(value.strip())
+        if found is None:
+            self.fail(f"expected bytes, or a number with K, M or G such as 512M, found {value!r}", param, ctx)
+        return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
 def whole_numbers(text: str, *, most: int) -> tuple[int, ...] | None:

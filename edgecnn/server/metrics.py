@@ -4,7 +4,12 @@ For each model: received = succeeded + failed + cancelled + in flight. Labels ar
 from clients, so a client cannot create time series.
 """
 
+from collections.abc import Callable, Iterator
+from typing import Literal
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 
 from edgecnn.protocol.refusal import STATUS, Reason
 
@@ -20,6 +25,8 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the page and nothing uses them
         self._registry = CollectorRegistry()
+        self._pulled: list[tuple[str, str, str, Callable[[], float]]] = []
+        self._registry.register(self)
         model = ["model"]
         self._received = self._counter("requests_received", "Inference requests to a model", model)
         self._succeeded = self._counter("requests_succeeded", "Requests with a result", model)
@@ -37,6 +44,16 @@ class Metrics:
         self._grpc_refused = self._counter(
             "grpc_refused", "Calls that failed before the model was identified", ["code"]
         )
+
+    def pull(self, kind: Literal["gauge", "counter"], name: str, text: str, read: Callable[[], float]) -> None:
+        """Add a metric whose value is read when a client reads the page."""
+        self._pulled.append((kind, f"edgecnn_{name}", text, read))
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of `pull`, for the registry."""
+        for kind, name, text, read in self._pulled:
+            family = GaugeMetricFamily if kind == "gauge" else CounterMetricFamily
+            yield family(name, text, value=read())
 
     def of(self, model: str) -> "ModelMetrics":
         """Return the metrics of a model."""

@@ -20,9 +20,9 @@ _SHORTEST_WATCH_S = 0.1
 _FORMATS = listed(FORMATS).lower()
 
 
-def _option(default: Any, text: str, bounds: tuple[float, float] | None = None) -> Any:
-    """Return a field with its help; a number must be within the bounds, inclusive."""
-    return field(default=default, metadata={"help": text, "bounds": bounds})
+def _option(default: Any, text: str, bounds: tuple[float, float] | None = None, *, is_size: bool = False) -> Any:
+    """Return a field with its help; a number must be within the bounds, inclusive. A size may have a unit: `512M`."""
+    return field(default=default, metadata={"help": text, "bounds": bounds, "is_size": is_size})
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,25 @@ class ServeOptions:
     max_connections: int = _option(
         1000, "Maximum open connections; a new one replaces an idle one, or waits.", (1, 1_000_000)
     )
+    max_connections_per_address: int | None = _option(
+        None,
+        "Maximum open connections of one client address; 0 for no limit. [default: half of --max-connections]",
+        (0, 1_000_000),
+    )
+    memory_budget: int | None = _option(
+        None,
+        "Memory for all requests together: bytes, or a number with K, M or G. "
+        "[default: half of the memory that this process may use]",
+        (16 << 20, math.inf),
+        is_size=True,
+    )
     formats: str = _option(
         ",".join(SERVED).lower(), f"Comma-separated formats of image files that clients may send: {_FORMATS}."
     )
     max_pixels: int = _option(MAX_PIXELS, "Maximum width × height of an encoded image.", (1, math.inf))
+    max_request_pixels: int = _option(
+        4 * MAX_PIXELS, "Maximum sum of width × height over the encoded images of one request.", (1, math.inf)
+    )
     header_timeout_s: float = _option(10.0, "Timeout in seconds for receiving the headers of a request.", (0.1, _DAY_S))
     body_timeout_s: float = _option(30.0, "Timeout in seconds for receiving the body of a request.", (0.1, _DAY_S))
     write_timeout_s: float = _option(30.0, "Timeout in seconds for sending a response.", (0.1, _DAY_S))
@@ -72,10 +87,16 @@ class ServeOptions:
     trusted_hosts: str = _option(
         "", "Comma-separated host names of this server, in addition to localhost and its addresses."
     )
+    trusted_proxies: str = _option(
+        "",
+        "Comma-separated addresses or networks of proxies. Their X-Forwarded-For names the client, and the limit per "
+        "address does not apply to them.",
+    )
     watch_s: float = _option(2.0, "Seconds between checks for new versions; 0 disables them.", (0, _DAY_S))
     log_format: LogFormat = _option("text", "text, or json for one object per line.")
     log_level: LogLevel = _option("info", "Minimum level of log records.")
-    access_log: bool = _option(False, "Log each request.")
+    access_log: bool = _option(False, "Log each request, except health checks.")
+    access_log_health: bool = _option(False, "Log health checks too.")
     no_page: bool = _option(False, "Do not serve the web page at /.")
     strict: bool = _option(False, "Exit if a bundle cannot be served, or at a warning.")
     cache: bool = _option(False, "Cache compiled graphs for the next start.")

@@ -18,6 +18,7 @@ from tritonclient.grpc import service_pb2
 from edgecnn.server.api.application import HttpApplication
 from edgecnn.server.api.service import Service
 from edgecnn.server.http.message import Exchange, Head, Response
+from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.metrics import Metrics
 
 KEY = "0123456789abcdef-Key"
@@ -128,11 +129,12 @@ def test_compares_keys_in_constant_time(monkeypatch: pytest.MonkeyPatch):
         return False
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    service = Service({}, api_key=KEY.encode())
+    service = Service({}, budget=MemoryBudget(1 << 30), api_key=KEY.encode())
     application = HttpApplication(service, Metrics(), max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
     for headers in ({"authorization": f"Bearer {KEY}"}, {"x-api-key": "0"}, {}):
+        head, claim = Head("GET", "/v2", "", headers), MemoryBudget(1 << 30).claim()
         answer = application.admit(
-            Exchange(None, Head("GET", "/v2", "", headers), keep_alive=False, http_version="1.1")
+            Exchange(None, head, keep_alive=False, http_version="1.1", claim=claim, peer="127.0.0.1")
         )
         assert isinstance(answer, Response)
         assert answer.status == 401  # any other comparison could accept the key

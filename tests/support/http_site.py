@@ -16,6 +16,7 @@ import uvloop
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.listener import Listener
 from edgecnn.server.http.message import Exchange, Head, Response
+from edgecnn.server.memory import MemoryBudget
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
@@ -179,7 +180,7 @@ def serving(
         sock.setblocking(False)
 
         async def start() -> Listener:
-            listener = Listener(sock, desk, limits, ssl_context=ssl_context)
+            listener = Listener(sock, desk, limits, budget=MemoryBudget(1 << 30), ssl_context=ssl_context)
             listener.start()
             return listener
 

@@ -36,6 +36,7 @@ class HttpCall:
 
     def __init__(self, exchange: Exchange, reply: Callable[[Exchange, Response], None], *, max_body_bytes: int) -> None:
         self._exchange = exchange
+        self.claim = exchange.claim
         self._reply = reply
         self._max_body_bytes = max_body_bytes
         self.takes_time = _takes_time(exchange.head, exchange.body)

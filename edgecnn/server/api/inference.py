@@ -18,6 +18,7 @@ from edgecnn.protocol.http_headers import BUNDLE_DIGEST, SERVER_TIMING
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.request import InferRequest
 from edgecnn.server.api.pictures import pixels_of
+from edgecnn.server.memory import Claim
 from edgecnn.server.models.batching import Job, Outcome
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
@@ -60,11 +61,13 @@ class Call(Protocol):
     """An inference request of one protocol, which sends exactly one response.
 
     Attributes:
+        claim: the memory of the request.
         on_gone: called once, in the event loop's thread, if the client disconnects before the response.
         takes_time: whether parsing the request takes longer than passing it to another thread.
         remaining_s: the client's timeout; None if the protocol has none outside the request body.
     """
 
+    claim: Claim
     on_gone: Callable[[], None] | None
     takes_time: bool
     remaining_s: float | None

@@ -11,6 +11,7 @@ from edgecnn import __version__
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.inference import Call, InferenceTask
+from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.models.load_queue import LoadQueue
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
@@ -34,11 +35,13 @@ class Service:
     Attributes:
         models: the models by name; models may be added.
         is_draining: whether the server is shutting down and refuses new requests.
+        budget: the memory of all requests.
         load_queue: the clients' orders to load and unload models; None without `--model-control`.
     """
 
-    def __init__(self, models: Mapping[str, Model], *, api_key: bytes | None) -> None:
+    def __init__(self, models: Mapping[str, Model], *, budget: MemoryBudget, api_key: bytes | None) -> None:
         self.models = models
+        self.budget = budget
         self.is_draining = False
         self.load_queue: LoadQueue | None = None
         self._api_key = api_key

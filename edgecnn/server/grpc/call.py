@@ -11,6 +11,7 @@ from edgecnn.protocol.grpc.response import encode
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.request import InferRequest
 from edgecnn.server.api.inference import Result
+from edgecnn.server.memory import Claim
 from edgecnn.server.models.version import Version
 
 _LARGE_DESCRIPTION, _LARGE_TO_WRITE = 1 << 14, 1 << 16
@@ -27,8 +28,15 @@ class GrpcCall:
     """
 
     def __init__(
-        self, received: Received, loop: asyncio.AbstractEventLoop, *, begun: float, remaining_s: float | None
+        self,
+        received: Received,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        claim: Claim,
+        begun: float,
+        remaining_s: float | None,
     ) -> None:
+        self.claim = claim
         self.on_gone: Callable[[], None] | None = None
         self.takes_time = received.described_bytes > _LARGE_DESCRIPTION
         self.remaining_s: float | None = None

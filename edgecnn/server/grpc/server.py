@@ -231,7 +231,8 @@ class GrpcServer(grpc.GenericRpcHandler):  # type: ignore[misc]
         """
         received = receive(content)
         model = self._service.model(received.message.model_name, received.message.model_version)
-        call = GrpcCall(received, asyncio.get_running_loop(), begun=begun, remaining_s=remaining_s)
+        claim = self._service.budget.claim()
+        call = GrpcCall(received, asyncio.get_running_loop(), claim=claim, begun=begun, remaining_s=remaining_s)
         self._service.infer(model, call)
         return call
 

@@ -9,6 +9,8 @@ import math
 import socket
 import time
 
+from edgecnn.protocol.refusal import Refusal
+from edgecnn.server.http.head import CHUNKED
 from edgecnn.server.http.message import Exchange, Response
 from edgecnn.server.http.reader import Reader, Refused
 from edgecnn.server.http.transport import (
@@ -34,8 +36,8 @@ class Connection(ClientTransport):
 
     __slots__ = ("_admitted", "_advancing", "_dropped", "_exchange", "_idle", "_probed", "_reader")
 
-    def __init__(self, shared: Shared, sock: socket.socket) -> None:
-        super().__init__(shared, sock)
+    def __init__(self, shared: Shared, sock: socket.socket, peer: str) -> None:
+        super().__init__(shared, sock, peer)
         self._reader = Reader(shared.limits)
         self._admitted: Exchange | None = None  # the request whose body is incomplete
         self._exchange: Exchange | None = None  # the request that waits for its response
@@ -94,6 +96,7 @@ class Connection(ClientTransport):
             self._shared.busy -= 1
             if exchange.on_gone is not None:
                 exchange.on_gone()
+            exchange.claim.release()
 
     # Called by the exchange.
 
@@ -112,6 +115,7 @@ class Connection(ClientTransport):
         keep = exchange.keep_alive and not self._shared.draining
         self._become_idle()
         self._write(response, method=exchange.head.method, keep=keep, http_version=exchange.http_version)
+        exchange.claim.release()
         if not keep:
             self._end()
         elif not self._advancing and not self._stalled:
@@ -213,7 +217,14 @@ class Connection(ClientTransport):
         reader = self._reader
         head = reader.head
         assert head is not None
-        exchange = Exchange(self, head, keep_alive=reader.keep_alive, http_version=reader.version)
+        exchange = Exchange(
+            self,
+            head,
+            keep_alive=reader.keep_alive,
+            http_version=reader.version,
+            claim=self._shared.budget.claim(),
+            peer=self.peer,
+        )
         response = self._shared.application.admit(exchange)
         if response is not None:
             keep = reader.complete and reader.keep_alive and not self._shared.draining
@@ -225,6 +236,11 @@ class Connection(ClientTransport):
                 self._end(unread=not reader.complete)
             return
         self._admitted = exchange
+        if reader.length != CHUNKED:
+            try:
+                exchange.claim.take(reader.length)
+            except Refusal as refusal:
+                raise Refused(refusal.status, str(refusal)) from None
         if not reader.complete:
             self.deadline = time.monotonic() + self._shared.limits.body_timeout_s
             expects = head.headers.get("expect", "").lower() == "100-continue"
@@ -235,6 +251,7 @@ class Connection(ClientTransport):
         exchange = self._admitted
         assert exchange is not None
         exchange.body = self._reader.take()  # may raise MemoryError, which drops the request
+        exchange.size = len(exchange.body)
         self._admitted, self._exchange = None, exchange
         self._shared.busy += 1
         self.deadline = math.inf
@@ -245,8 +262,10 @@ class Connection(ClientTransport):
     def _drop(self) -> None:
         """Release an incomplete request."""
         exchange, self._admitted = self._admitted, None
-        if exchange is not None and exchange.on_gone is not None:
-            exchange.on_gone()
+        if exchange is not None:
+            if exchange.on_gone is not None:
+                exchange.on_gone()
+            exchange.claim.release()
 
     def _refuse(self, status: int, message: str) -> None:
         self._drop()

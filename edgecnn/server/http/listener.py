@@ -13,6 +13,7 @@ from edgecnn.server.http.connection import Connection
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.message import Application
 from edgecnn.server.http.transport import Shared, date_line
+from edgecnn.server.memory import MemoryBudget
 
 _SWEEP_S = 0.25
 _EXHAUSTED_S = 0.2
@@ -33,13 +34,14 @@ class Listener:
         application: Application,
         limits: Limits | None = None,
         *,
+        budget: MemoryBudget,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """Use a bound, listening, non-blocking socket. The caller closes it after `stop`."""
         self._socket = sock
         self._limits = limits or Limits()
         self._ssl = ssl_context
-        self._shared = Shared(application, self._limits, self._forget, date=date_line())
+        self._shared = Shared(application, self._limits, budget, self._forget, date=date_line())
         self._connections: set[Connection] = set()
         self._connecting: set[asyncio.Task[None]] = set()
         self._accepting = False
@@ -132,7 +134,7 @@ class Listener:
             self._pause()
             return
         try:
-            sock, _ = self._socket.accept()
+            sock, address = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):
             return  # another process accepted it, or the client disconnected
         except OSError:
@@ -144,7 +146,7 @@ class Listener:
         with suppress(OSError):  # not every socket is TCP
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._make_room()
-        connection = Connection(self._shared, sock)
+        connection = Connection(self._shared, sock, str(address[0]) if address else "")
         self._connections.add(connection)
         task = self._loop.create_task(self._connect(connection, sock))
         self._connecting.add(task)

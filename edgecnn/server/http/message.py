@@ -1,8 +1,11 @@
 """Requests and responses that a connection and the application exchange."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from edgecnn.server.memory import Claim
 
 if TYPE_CHECKING:
     from edgecnn.server.http.connection import Connection
@@ -46,14 +49,28 @@ class Exchange:
         http_version: the client's HTTP version, such as `1.1`.
         handler: answers the complete request; `Application.admit` sets it.
         on_gone: called once if the client disconnects before the response, or if the body cannot be received.
+        claim: the memory of the request; the connection releases it after the response or a disconnect.
+        peer: address of the connection's other end.
+        client: address of the client: `peer`, or the one that a trusted proxy names.
+        begun: when the headers were complete, by the monotonic clock.
+        size: number of bytes of the body as sent.
     """
 
-    __slots__ = ("_connection", "body", "handler", "head", "http_version", "keep_alive", "on_gone")
+    __slots__ = (
+        "_connection", "begun", "body", "claim", "client", "handler", "head", "http_version", "keep_alive", "on_gone",
+        "peer", "size",
+    )  # fmt: skip
 
     handler: "Handler"
 
-    def __init__(self, connection: "Connection", head: Head, *, keep_alive: bool, http_version: str) -> None:
+    def __init__(
+        self, connection: "Connection", head: Head, *, keep_alive: bool, http_version: str, claim: Claim, peer: str
+    ) -> None:
         self._connection = connection
+        self.claim = claim
+        self.peer = self.client = peer
+        self.begun = time.monotonic()
+        self.size = 0
         self.head = head
         self.body = b""
         self.keep_alive = keep_alive

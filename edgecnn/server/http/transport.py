@@ -13,6 +13,7 @@ from typing import cast
 
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.message import Application, Response
+from edgecnn.server.memory import MemoryBudget
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 TCP_CLOSED = 7
@@ -42,6 +43,7 @@ class Shared:
 
     application: Application
     limits: Limits
+    budget: MemoryBudget
     lost: Callable[[object], None]
     date: str = ""
     draining: bool = False
@@ -53,15 +55,18 @@ class ClientTransport(asyncio.Protocol):
 
     Attributes:
         deadline: end of the current wait, by the monotonic clock.
+        peer: address of the other end.
         made: whether the transport is open; with TLS, whether the handshake is complete.
     """
 
     __slots__ = (
         "_ending", "_eof", "_paused", "_secure", "_shared", "_sock", "_stalled", "_transport", "deadline", "made",
+        "peer",
     )  # fmt: skip
 
-    def __init__(self, shared: Shared, sock: socket.socket) -> None:
+    def __init__(self, shared: Shared, sock: socket.socket, peer: str) -> None:
         self._shared = shared
+        self.peer = peer
         self._sock = sock
         self._ending = False  # the last response is written; further input is dropped
         self._eof = False  # the client has closed its sending side

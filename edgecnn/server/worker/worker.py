@@ -17,6 +17,7 @@ from edgecnn.server.api.service import Service
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.listener import Listener
 from edgecnn.server.http.tls import server_context
+from edgecnn.server.memory import MemoryBudget, default_budget
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.load_queue import LoadQueue
 from edgecnn.server.models.loading import load
@@ -47,7 +48,11 @@ class Worker:
         names = [*(source.name for source in job.sources), *(handoff.name for handoff in job.handoffs)]
         models = models_of(dict.fromkeys(names), options, self._metrics)
         key = options.api_key_file
-        self._service = Service(models, api_key=None if key is None else read_api_key(key))
+        self._budget = MemoryBudget(options.memory_budget or default_budget())
+        self._metrics.pull("gauge", "memory_budget_bytes", "Memory for all requests", lambda: self._budget.total_bytes)
+        self._metrics.pull("gauge", "memory_held_bytes", "Memory of all requests", lambda: self._budget.held_bytes)
+        self._metrics.pull("counter", "memory_refused", "Steps refused for memory", lambda: self._budget.refused)
+        self._service = Service(models, budget=self._budget, api_key=None if key is None else read_api_key(key))
         self._application = HttpApplication(
             self._service,
             self._metrics,
@@ -90,7 +95,7 @@ class Worker:
         sock.setblocking(False)
         context = server_context(*options.tls) if options.tls else None
         limits = limits_of(options)
-        self._listener = Listener(sock, self._application, limits, ssl_context=context)
+        self._listener = Listener(sock, self._application, limits, budget=self._budget, ssl_context=context)
         self._grpc: GrpcServer | None = None
         if self._job.grpc_address is not None:
             from edgecnn.server.grpc import server as grpc  # imported on demand: it takes 20 MB

@@ -15,6 +15,7 @@ from edgecnn.server.api import http_call, inference
 from edgecnn.server.api.http_call import HttpCall
 from edgecnn.server.api.inference import InferenceTask
 from edgecnn.server.http.message import Head, Response
+from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.statistics import Statistics
@@ -27,6 +28,7 @@ class Asked:
     def __init__(self, headers: dict[str, str]) -> None:
         self.head = Head("POST", "/v2/models/m/infer", "", headers)
         self.body = b"{}"
+        self.claim = MemoryBudget(1 << 20).claim()
         self.on_gone: Callable[[], None] | None = None
         self.answers: list[Response] = []
 

@@ -21,6 +21,7 @@ from edgecnn.host.child import child_environment
 from edgecnn.server.api.application import HttpApplication
 from edgecnn.server.api.openapi import document
 from edgecnn.server.api.service import Service
+from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.loading import Loaded, load
 from edgecnn.server.models.model import Model
@@ -46,7 +47,7 @@ def service(loaded: Loaded, *, ready: tuple[str, ...], loading: tuple[str, ...] 
     models = {name: Model(name, bounds, Metrics().of(name)) for name in (*ready, *loading)}
     for name in ready:
         models[name].start(loaded, asyncio.get_running_loop(), number=1)
-    return Service(models, **({"api_key": None} | options))
+    return Service(models, **({"budget": MemoryBudget(1 << 30), "api_key": None} | options))
 
 
 def described(loaded: Loaded, **options: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import pytest
 
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.api.service import Service
+from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.model import Model, State
 from edgecnn.server.models.version import Bounds
@@ -17,7 +18,7 @@ def service(*models: tuple[State, int]) -> Service:
     for number, (state, pending) in enumerate(models):
         found[str(number)] = model = Model(str(number), BOUNDS, metrics.of(str(number)))
         model.state, model.pending = state, pending
-    return Service(found, api_key=None)
+    return Service(found, budget=MemoryBudget(1 << 30), api_key=None)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from edgecnn.server.api.service import Service
 from edgecnn.server.grpc.listening import options_of
 from edgecnn.server.grpc.server import GrpcServer
 from edgecnn.server.http.limits import Limits
+from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.supervisor.listening import reserve
 
@@ -62,7 +63,7 @@ def serving(kind: str, host: str = "127.0.0.1") -> Iterator[Site]:
     loop = LOOPS[kind]()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    service, metrics = Service({}, api_key=None), Metrics()
+    service, metrics = Service({}, budget=MemoryBudget(1 << 30), api_key=None), Metrics()
 
     async def start(address: str) -> GrpcServer:
         server = GrpcServer(service, metrics, Limits(max_connections=4), address=address, tls=None, access_log=False)
@@ -182,7 +183,7 @@ def test_reports_an_address_in_use():
         address = f"127.0.0.1:{taken.getsockname()[1]}"
 
         async def start() -> None:
-            service = Service({}, api_key=None)
+            service = Service({}, budget=MemoryBudget(1 << 30), api_key=None)
             server = GrpcServer(service, Metrics(), Limits(), address=address, tls=None, access_log=False)
             await server.start()
 

@@ -13,6 +13,7 @@ from edgecnn.host.child import child_environment
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.listener import Listener
 from edgecnn.server.http.message import Response
+from edgecnn.server.memory import MemoryBudget
 
 FEW_DESCRIPTORS = """
 import resource, socket, sys, time
@@ -113,7 +114,7 @@ def test_accepts_after_one_becomes_idle(loop_kind: str):
 
 def test_two_listeners_share_a_socket(loop_kind: str):
     with serving(loop_kind) as site:
-        second = Listener(site.listener._socket.dup(), site.desk)
+        second = Listener(site.listener._socket.dup(), site.desk, budget=MemoryBudget(1 << 30))
         second._socket.setblocking(False)
         site.on_loop(second.start)
         with ExitStack() as stack:

@@ -13,6 +13,7 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.api.application import HttpApplication
 from edgecnn.server.api.service import Service
+from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.catalogue import Handoff, Source
 from edgecnn.server.models.load_queue import LoadOrder, LoadQueue
@@ -88,7 +89,7 @@ def test_a_bug_keeps_the_current_version(committed: Bundle):
     async def scenario() -> None:
         metrics, options = Metrics(), ServeOptions()
         models = models_of(("a", "b"), options, metrics)
-        service = Service(models, api_key=None)
+        service = Service(models, budget=MemoryBudget(1 << 30), api_key=None)
         application = HttpApplication(service, metrics, max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
         done = asyncio.Event()
         host = ModelHost(
