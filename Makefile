@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all check format bundle zoo arm devices devices-quick install docs clean help
+.PHONY: demo test test-all check format bundle zoo arm devices devices-quick attack install docs clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -50,6 +50,9 @@ devices: install  ## run the device part on five emulated processors, the zoo's 
 
 devices-quick: install  ## the same for the committed bundle on a Raspberry Pi 4's processor and on Haswell
 	$(BIN)/python -m benchmarks.devices.check --quick
+
+attack: install  ## attack `edgecnn serve` with floods on the loopback and check its limits; ONLY="NAME ..."; minutes
+	$(BIN)/python -m benchmarks.serving.attack.run $(if $(ONLY),--only $(ONLY))
 
 bundle: install  ## rebuild exported/lenet-digits-int8 and hold it against the committed one
 	$(BIN)/python scripts/bundle.py

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
 
 
@@ -51,6 +52,25 @@ def memory_mb(pid: int) -> tuple[float, float]:
     except OSError:
         pass
     return sizes["Rss"], sizes["Pss"]
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process; 0 if it has ended.
+
+    `memory_mb` walks all pages of the process, which delays it. This function reads one counter.
+    """
+    try:
+        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError):
+        return 0
+
+
+def command_of(pid: int) -> bytes:
+    """Return the command line of a process, its arguments separated by NUL; empty if it has ended."""
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def peak_mb() -> float:

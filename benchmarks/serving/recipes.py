@@ -76,11 +76,13 @@ class Recipe:
         command: its arguments.
         ready_path: that answers 200 once the server is ready.
         environment: additional variables.
+        certificate: for localhost, of a server with TLS; it is its own authority.
     """
 
     command: tuple[str, ...]
     ready_path: str
     environment: dict[str, str] = field(default_factory=dict)
+    certificate: Path | None = None
 
 
 def edgecnn(bundle: Path, *options: str) -> Recipe:

@@ -8,6 +8,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable
@@ -64,7 +65,7 @@ class Server:
             )
         self._known: dict[int, int] = {}
         try:
-            self._wait(lambda: status(self.port, recipe.ready_path) == 200)
+            self._wait(lambda: status(self.port, recipe.ready_path, recipe.certificate) == 200)
             self.ready_s = time.perf_counter() - start
         except BaseException:
             self.close()
@@ -121,9 +122,17 @@ class Server:
             time.sleep(_POLL_S)
 
 
-def status(port: int, path: str) -> int | None:
+def connection_to(port: int, certificate: Path | None = None, *, timeout_s: float = 5.0) -> http.client.HTTPConnection:
+    """Return a connection that is not open yet; with TLS if the server has a certificate."""
+    if certificate is None:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    context = ssl.create_default_context(cafile=certificate)
+    return http.client.HTTPSConnection("localhost", port, timeout=timeout_s, context=context)
+
+
+def status(port: int, path: str, certificate: Path | None = None) -> int | None:
     """Send a GET request; return None if no server answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = connection_to(port, certificate)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

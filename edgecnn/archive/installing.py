@@ -6,6 +6,7 @@ operation. The caller provides the verification, so that this module needs no en
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from edgecnn.archive.copying import Incoming, files_of, place
 from edgecnn.archive.layout import KEEP, Layout
 from edgecnn.archive.signature import Signature, read_signature
 from edgecnn.archive.unpacking import open_archive
-from edgecnn.bundle.finding import other_than_bundle, signature_beside
+from edgecnn.bundle.finding import linked_version, other_than_bundle, signature_beside
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError, BundleNotFound, EdgecnnError
 
@@ -27,8 +28,8 @@ class Installed:
     Attributes:
         current: the link to the bundle.
         version: the bundle's version.
-        previous: the version that a rollback would return to; None if there is none.
-        changed: whether another version was current before.
+        previous: the version that a rollback would return to; None if there is none, or it is damaged.
+        changed: whether `current` has changed: another version was current before, or the link was damaged.
         name: name of the bundle.
         bundle: digest of the bundle.
         signed: whether it has a signature.
@@ -103,7 +104,8 @@ def install(
 
     with _opened(source) as incoming, layout.at_work(create=True):
         layout.end_undoing()  # this installation supersedes an interrupted rollback
-        before = layout.current_number()
+        linked = linked_version(layout.current)
+        before = layout.repaired_number()
         current = _intact(layout, before, incoming.digest)
         number = before
         if current is None or number is None:
@@ -112,15 +114,16 @@ def install(
             admit(current, is_current=True)
         if signed is not None:  # before the switch, because a server may require the signature
             layout.put_signature(number, signed.content)
-        if number != before:
-            layout.record_before(number, before)
+        if number != before and before is not None:
+            layout.record_before(number, before if _is_intact(layout, before) else _target(layout, before))
+        if number != linked:
             layout.switch(number)
         removed = _prune(layout, number, keep)
         return Installed(
             current=layout.current,
             version=number,
-            previous=layout.number_before(number),
-            changed=number != before,
+            previous=_target(layout, number),
+            changed=number != linked,
             name=current.manifest.name,
             bundle=current.digest,
             signed=signed is not None,
@@ -152,7 +155,7 @@ def rollback(folder: Path) -> RolledBack:
             current=layout.current,
             version=version,
             undone=undone,
-            previous=layout.number_before(version),
+            previous=_target(layout, version),
             name=bundle.manifest.name,
             bundle=bundle.digest,
         )
@@ -162,9 +165,14 @@ def _go_back(layout: Layout, current: int) -> None:
     before = layout.number_before(current)
     if before is None:
         raise EdgecnnError(
-            f"cannot roll back in {layout.folder}: no version before version {current} is kept; install one"
+            f"cannot roll back in {layout.folder}: no version before version {current} is kept; install one: "
+            f"edgecnn install BUNDLE --to {shlex.quote(str(layout.folder))}"
         )
-    open_bundle(layout.version(before))
+    try:
+        open_bundle(layout.version(before))
+    except BundleError as error:
+        error.args = (f"cannot roll back from version {current} to version {before}: {error}",)
+        raise
     if layout.undoing() is None:
         layout.begin_undoing(current)
     layout.switch(before)
@@ -207,6 +215,17 @@ def _intact(layout: Layout, number: int | None, digest: str) -> Bundle | None:
         return open_bundle(layout.version(number))
     except BundleError:
         return None
+
+
+def _is_intact(layout: Layout, number: int) -> bool:
+    digest = layout.digest(number)
+    return digest is not None and _intact(layout, number, digest) is not None
+
+
+def _target(layout: Layout, number: int) -> int | None:
+    """Return the version that a rollback from a version would return to; None if there is none, or it is damaged."""
+    before = layout.number_before(number)
+    return before if before is not None and _is_intact(layout, before) else None
 
 
 def _prune(layout: Layout, current: int, keep: int) -> tuple[int, ...]:

@@ -23,7 +23,21 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgecnn.bundle.finding import CURRENT, MANIFEST, VERSIONS, check_outside_bundles, is_bundle, signature_beside
+from edgecnn.bundle.finding import (
+    CURRENT,
+    MANIFEST,
+    PREVIOUS,
+    VERSIONS,
+    check_outside_bundles,
+    is_bundle,
+    is_site,
+    linked_version,
+    mending,
+    signature_beside,
+    version_before,
+    why_not_current,
+    written_version,
+)
 from edgecnn.bundle.names import is_version
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.files.digest import digest_file
@@ -34,7 +48,7 @@ from edgecnn.files.locking import locked
 KEEP = 3
 """Number of versions to keep by default."""
 
-_LEFTOVER = re.compile(r"\.(current|[1-9][0-9]*(?:\.sig)?)\.(new|gone)-[0-9a-f]{12}")
+_LEFTOVER = re.compile(r"\.(current|rolling-back|[1-9][0-9]*(?:\.sig)?)\.(new|gone)-[0-9a-f]{12}")
 
 
 class Layout:
@@ -44,8 +58,9 @@ class Layout:
         self.folder = folder
         self.current = folder / CURRENT
         self._versions = folder / VERSIONS
-        self._previous = folder / "previous"
+        self._previous = folder / PREVIOUS
         self._undoing = folder / ".rolling-back"
+        self._is_site = is_site(folder)  # before leftovers, by which a damaged one is recognised, are deleted
 
     @contextlib.contextmanager
     def at_work(self, *, create: bool) -> Iterator[None]:
@@ -69,18 +84,47 @@ class Layout:
                 self._sweep()
 
     def current_number(self) -> int | None:
-        """Return the current version, or None. Raise `UsageError` if `current` is not a link to a version."""
-        if not os.path.lexists(self.current):
-            return None
-        number = _led_to(self.current)
+        """Return the current version; None if nothing is installed.
+
+        Raises:
+            UsageError: `current` is a link to something else.
+            EdgecnnError: the site is damaged: `current` is missing, or not a link.
+        """
+        number = linked_version(self.current)
+        if number is None and is_site(self.folder):
+            damage = why_not_current(self.folder) or f"{self.current} is a folder and not a link to a version"
+            raise EdgecnnError(f"{self.folder} is a damaged site: {damage}{mending(self.current)}")
+        if number is None and os.path.lexists(self.current):
+            raise self._foreign()
+        return number
+
+    def repaired_number(self) -> int | None:
+        """Return the current version, also of a site that was copied without links; None if there is none.
+
+        A folder `current` is the copy of a version. If that version is missing, the folder becomes a version. `switch`
+        then replaces a damaged `current` by a link.
+
+        Raises:
+            UsageError: `current` is a link to something else, or not of a site.
+        """
+        current = self.current
+        number = linked_version(current)
+        if number is not None or not os.path.lexists(current):
+            return number
+        if current.is_symlink() or not self._is_site:
+            raise self._foreign()
+        if not is_bundle(current):
+            return written_version(current)
+        digest = digest_file(current / MANIFEST)
+        number = next((each for each in reversed(self.numbers()) if self.digest(each) == digest), None)
         if number is None:
-            raise UsageError(f"{self.current} is not a link to a version in {self._versions}: choose another folder")
+            number = max(self.numbers(), default=0) + 1
+            current.rename(self.version(number))
         return number
 
     def number_before(self, number: int) -> int | None:
         """Return the version that was current when `number` was installed; None if there was none, or it is deleted."""
-        before = _led_to(self._previous / str(number))
-        return before if before is not None and is_bundle(self.version(before)) else None
+        return version_before(self.folder, number)
 
     def numbers(self) -> list[int]:
         """Return the installed versions, the lowest first."""
@@ -107,16 +151,18 @@ class Layout:
 
     def switch(self, number: int) -> None:
         """Make a version current, atomically."""
-        _point(self.current, f"versions/{number}")
+        _point(self.current, f"{VERSIONS}/{number}")
 
     def record_before(self, number: int, before: int | None) -> None:
         """Record the version that is current before `number` becomes current."""
         place = self._previous / str(number)
         if before is not None:
+            if not self._previous.is_dir():
+                _clear(self._previous)  # a file system without links makes a file of a link, or of nothing
             make_folder(self._previous)
-            _point(place, f"../versions/{before}")
+            _point(place, f"../{VERSIONS}/{before}")
         else:
-            place.unlink(missing_ok=True)
+            _clear(place)
 
     def put_signature(self, number: int, content: bytes) -> None:
         """Write the signature of a version, atomically."""
@@ -128,17 +174,16 @@ class Layout:
 
     def undoing(self) -> int | None:
         """Return the version from which an unfinished rollback started, or None."""
-        return _led_to(self._undoing)
+        return linked_version(self._undoing)
 
     def begin_undoing(self, number: int) -> None:
         """Record that a rollback starts, so that repeating it after a crash does not go back twice."""
         self.end_undoing()  # removes a file of that name from another program
-        self._undoing.symlink_to(f"versions/{number}")
+        self._undoing.symlink_to(f"{VERSIONS}/{number}")
 
     def end_undoing(self) -> None:
         """Record that a rollback is finished. The next rollback deletes a record that a power cut has restored."""
-        if os.path.lexists(self._undoing):  # on a read-only file system, deleting a missing file fails too
-            self._undoing.unlink()
+        _clear(self._undoing)
 
     def remove(self, number: int) -> None:
         """Hide a version, atomically. `at_work` deletes it at the end."""
@@ -150,8 +195,15 @@ class Layout:
         make_folder(self.folder)
         strangers = [child.name for child in self.folder.iterdir() if not child.name.startswith(".")]
         if strangers and not self._versions.is_dir():
-            raise UsageError(f"{self.folder} contains {min(strangers)} and no installed versions: choose a new folder")
+            if not self._is_site:
+                raise UsageError(
+                    f"{self.folder} contains {min(strangers)} and no installed versions: choose a new folder"
+                )
+            _clear(self._versions)
         make_folder(self._versions)
+
+    def _foreign(self) -> UsageError:
+        return UsageError(f"{self.current} is not a link to a version in {self._versions}: choose another folder")
 
     def _sweep(self) -> None:
         """Delete leftovers of earlier operations. Errors are ignored, because leftovers are harmless."""
@@ -168,7 +220,9 @@ class Layout:
         if _LEFTOVER.fullmatch(path.name):
             return True
         number = {self._previous: path.name, self._versions: path.name.removesuffix(".sig")}.get(path.parent, "")
-        return is_version(number) and not os.path.lexists(self._versions / number)
+        # The record of a current version that is missing leads back to the version before it.
+        is_current = number == str(linked_version(self.current))
+        return is_version(number) and not is_current and not os.path.lexists(self._versions / number)
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
@@ -178,22 +232,22 @@ class Layout:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             reason = f"{where}{error.strerror or error} (errno {error.errno})"
-            number = _led_to(self.current)
+            number = linked_version(self.current)
             current = f"{self.current} points to version {number}" if number else "no version is current"
             raise EdgecnnError(f"cannot change {self.folder}: {reason}; {current}") from error
 
 
 def _point(link: Path, target: str) -> None:
     """Point a link to another target, atomically."""
+    if link.is_dir() and not link.is_symlink():
+        _clear(link)  # a link cannot replace a folder
     with replacing(link) as new:
         new.symlink_to(target)
 
 
-def _led_to(link: Path) -> int | None:
-    """Return the version that a link points to; None if it is not a link to a version."""
-    try:
-        target = link.readlink().as_posix()
-    except OSError:
-        return None
-    folder, _, number = target.rpartition("/")
-    return int(number) if folder in (VERSIONS, f"../{VERSIONS}") and is_version(number) else None
+def _clear(path: Path) -> None:
+    """Remove a file, a link or a folder of one of the names above, if it exists. `at_work` deletes a folder later."""
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f".{path.name.lstrip('.')}.gone-{secrets.token_hex(6)}"))
+    elif os.path.lexists(path):  # on a read-only file system, deleting a missing file fails too
+        path.unlink()

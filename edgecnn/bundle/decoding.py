@@ -14,7 +14,7 @@ pages, the first picture is read. Unusual images are converted in the same way i
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -53,7 +53,12 @@ class ImageHeader:
 
 
 def decode(
-    image: ImageLike, mode: Mode, *, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS
+    image: ImageLike,
+    mode: Mode,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    formats: Sequence[str] = FORMATS,
+    admit: Callable[[ImageFile.ImageFile, str], None] | None = None,
 ) -> Image.Image:
     """Decode one image.
 
@@ -63,6 +68,8 @@ def decode(
         mode: `L` for one channel (ITU-R 601-2 luma), `RGB` for three, `RGBA` for four.
         max_pixels: largest number of pixels of a file; it is checked in the header, before memory is allocated.
         formats: formats of a file, names of `FORMATS`.
+        admit: takes an opened file and the name of its format, before memory for its pixels is allocated. It raises an
+            `ImageError` to refuse the file. It is called again if a damaged file is read a second time.
 
     Returns:
         A Pillow image of that mode, upright.
@@ -82,7 +89,7 @@ def decode(
             name,
             max_pixels=max_pixels,
             formats=formats,
-            use=lambda picture, found: _decoded(picture, found, mode, name),
+            use=lambda picture, found: _decoded(picture, found, mode, name, admit),
         )
 
 
@@ -131,7 +138,15 @@ def _header_of(picture: ImageFile.ImageFile, found: str) -> ImageHeader:
     return ImageHeader(found, width, height, is_grey)
 
 
-def _decoded(picture: ImageFile.ImageFile, found: str, mode: Mode, name: str) -> Image.Image:
+def _decoded(
+    picture: ImageFile.ImageFile,
+    found: str,
+    mode: Mode,
+    name: str,
+    admit: Callable[[ImageFile.ImageFile, str], None] | None,
+) -> Image.Image:
+    if admit is not None:
+        admit(picture, found)
     if found == "JPEG":
         check_scans(picture, name)
     return _finished(picture, mode, name)

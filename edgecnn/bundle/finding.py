@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgecnn.bundle.names import is_version
 from edgecnn.errors import BundleNotFound, UsageError
 from edgecnn.files.folder import check_output
 from edgecnn.hints import did_you_mean
@@ -13,8 +14,8 @@ from edgecnn.hints import did_you_mean
 MANIFEST, MODEL, SELF_TEST, PROOF = "manifest.json", "model.onnx", "self_test.npz", "proof.json"
 """Files of a bundle. A folder with a manifest is a bundle."""
 
-CURRENT, VERSIONS = "current", "versions"
-"""The link to the current version of a site, and the folder of its versions; see `installing`."""
+CURRENT, VERSIONS, PREVIOUS = "current", "versions", "previous"
+"""The link to the current version of a site, the folder of its versions, and that of its history; see `layout`."""
 
 CHECKPOINT = "checkpoint.json"
 """The file that identifies a checkpoint."""
@@ -25,12 +26,104 @@ LARGEST_MANIFEST = 64 << 20
 _WEIGHTS = (".pth", ".pt", ".pth.tar", ".ckpt", ".safetensors", ".bin")
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".heic", ".avif")
 _LOOKED_AT = 100  # folders that are searched for images
+_LONGEST_LINK = 64  # bytes of a link to a version
 _COMPARED = 1000  # names in a folder that are compared with a misspelled one
 
 
 def is_bundle(path: Path) -> bool:
     """Return whether a folder contains a manifest. `open_bundle` checks whether the bundle is intact."""
     return (path / MANIFEST).is_file()
+
+
+def linked_version(link: Path) -> int | None:
+    """Return the version of a site that a link points to; None if it is not a link to a version."""
+    try:
+        return _version_in(link.readlink().as_posix())
+    except OSError:
+        return None
+
+
+def written_version(file: Path) -> int | None:
+    """Return the version that a file names, if a file system without links has made it of a link; else None."""
+    try:
+        if not file.is_file():  # opening a pipe would block
+            return None
+        with file.open("rb") as opened:
+            return _version_in(opened.read(_LONGEST_LINK).decode(errors="replace").strip())
+    except OSError:
+        return None
+
+
+def _version_in(target: str) -> int | None:
+    folder, _, number = target.rpartition("/")
+    return int(number) if folder in (VERSIONS, f"../{VERSIONS}") and is_version(number) else None
+
+
+def is_site(folder: Path) -> bool:
+    """Return whether a folder is a site, even if copying without links has lost `current` and the history."""
+    if linked_version(folder / CURRENT) is not None:
+        return True
+    visible = {name for name in _names_in(folder) if not name.startswith(".")}
+    numbered = any(map(is_version, (*_names_in(folder / VERSIONS), *_names_in(folder / PREVIOUS))))
+    if not numbered or len(visible & {CURRENT, VERSIONS, PREVIOUS}) > 1:
+        return numbered
+    # Only `versions` is left, unless it is a model of that name next to other models.
+    beside = (_names_in(folder / name) for name in visible - {VERSIONS})
+    return VERSIONS in visible and not any(MANIFEST in names or any(map(is_version, names)) for names in beside)
+
+
+def version_before(site: Path, number: int) -> int | None:
+    """Return the version that was current when `number` was installed; None if there was none, or it is deleted."""
+    record = site / PREVIOUS / str(number)
+    before = linked_version(record) or written_version(record)
+    return before if before is not None and is_bundle(site / VERSIONS / str(before)) else None
+
+
+def versions_in(site: Path) -> list[int]:
+    """Return the versions of a site, the lowest first; none if they cannot be read."""
+    return sorted(int(name) for name in _names_in(site / VERSIONS) if is_version(name))
+
+
+def why_not_current(site: Path) -> str | None:
+    """Return why the current version of a site is unknown or missing; None if `current` leads to a folder."""
+    current = site / CURRENT
+    number = linked_version(current)
+    if is_bundle(current) or (number is not None and (site / VERSIONS / str(number)).is_dir()):
+        return None
+    if number is not None:
+        return f"{current} points to version {number}, which is missing"
+    if not os.path.lexists(current):
+        return f"{current} is missing: the site was copied without its links, or is damaged"
+    found = "points to nothing that is installed" if current.is_symlink() else "is not a link to a version"
+    return f"{current} {found}: the site was copied without its links, or is damaged"
+
+
+def mending(bundle: Path) -> str:
+    """Return the command that mends the bundle of a site, as the end of a message; empty for any other path."""
+    try:
+        return _mending(bundle)
+    except OSError:  # it cannot be read: that is what the message is about
+        return ""
+
+
+def _mending(bundle: Path) -> str:
+    if bundle.name == CURRENT and is_site(bundle.parent):
+        site, number = bundle.parent, linked_version(bundle)
+        installed = [each for each in versions_in(site) if is_bundle(site / VERSIONS / str(each))]
+        if number is None and installed:
+            named = written_version(bundle)
+            chosen = named if named in installed else installed[0] if len(installed) == 1 else "N"
+            numbers = f" (N is {', '.join(map(str, installed))})" if chosen == "N" else ""
+            source = shlex.quote(str(site / VERSIONS / str(chosen)))
+            return f"; choose a version: edgecnn install {source} --to {shlex.quote(str(site))}{numbers}"
+    elif bundle.parent.name == VERSIONS and is_version(bundle.name) and is_site(bundle.parent.parent):
+        site, number = bundle.parent.parent, int(bundle.name)
+    else:
+        return ""
+    shown = shlex.quote(str(site))
+    can_return = number is not None and number == linked_version(site / CURRENT) and version_before(site, number)
+    back = f", or return to the version before it: edgecnn rollback {shown}" if can_return else ""
+    return f"; install the bundle again: edgecnn install BUNDLE --to {shown}{back}"
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -75,6 +168,8 @@ def other_than_bundle(path: Path) -> str | None:
 
 def why_not_a_bundle(path: Path) -> str:
     """Return why a path is not a bundle, on one line with the path and what to do."""
+    if path.name == CURRENT and is_site(path.parent) and (damage := why_not_current(path.parent)) is not None:
+        return f"{path.parent} is a damaged site: {damage}"
     other = other_than_bundle(path)
     if other is not None:
         reason = f"it {other}"
@@ -91,6 +186,9 @@ def why_not_a_bundle(path: Path) -> str:
 
 
 def _why_not(folder: Path) -> str:
+    if is_site(folder):
+        current = folder / CURRENT
+        return "it is a site: " + (f"choose its current version, {current}" if is_bundle(current) else _damage(folder))
     inside = [name for name in _names_in(folder) if is_bundle(folder / name)]
     if inside:
         return f"it contains no {MANIFEST}; it contains the bundles {', '.join(inside)}: choose one"
@@ -98,6 +196,12 @@ def _why_not(folder: Path) -> str:
     if any(name.lower().endswith(_IMAGES) for _, _, files in visited for name in files):
         return f"it is a folder of images: train on them with edgecnn train ARCH --data {shlex.quote(str(folder))}"
     return f"it contains no {MANIFEST}"
+
+
+def _damage(site: Path) -> str:
+    """Return why the current version of a site is not a bundle, and the command that mends it."""
+    bundle = led_to(site / CURRENT)
+    return f"{why_not_a_bundle(bundle)}{mending(bundle)}"
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -125,7 +229,12 @@ def signature_beside(bundle: Path) -> Path:
 
 
 def bundles_in(folder: Path) -> list[Path]:
-    """Return the bundles in a folder, sorted by name. Raise `BundleNotFound` if it has none."""
+    """Return the bundles in a folder, sorted by name. Raise `BundleNotFound` if it has none.
+
+    The only one of a site is its current version.
+    """
+    if is_site(folder) and not is_bundle(folder / CURRENT):
+        raise BundleNotFound(_damage(folder))
     children = folder.iterdir() if folder.is_dir() else ()
     found = sorted(child for child in children if is_bundle(child) and not child.name.startswith("."))
     if not found:

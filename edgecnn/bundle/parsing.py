@@ -29,6 +29,8 @@ _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 """Beginning of a segment, or the end. Stuffed bytes and restart markers belong to the data of a scan."""
 
+_COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
+_LONGEST_TEXT, _MOST_TEXT = 1 << 20, 64 << 20
 _PARSERS = {
     # Not `jpeg_factory`: the other pictures of an MPO file are never read, and a bad list of them does not matter.
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
@@ -180,6 +182,23 @@ def _without_texts(content: bytes) -> bytes:
             kept.append(content[at:end])
         at = end
     return b"".join(kept)
+
+
+def text_bytes(content: bytes) -> int:
+    """Return an upper bound of the memory for the compressed texts of a PNG file, which Pillow reads with its header.
+
+    deflate compresses at most 1032 : 1 (zlib, "Technical Details"). Pillow limits each text and their sum
+    (PngImagePlugin, `MAX_TEXT_CHUNK` and `MAX_TEXT_MEMORY`).
+    """
+    if not any(kind in content for kind in _COMPRESSED):
+        return 0
+    size, at = 0, 8
+    while at < len(content) and size < _MOST_TEXT:
+        length = int.from_bytes(content[at : at + 4], "big")
+        if content[at + 4 : at + 8] in _COMPRESSED:
+            size += min(_LONGEST_TEXT, 1032 * length)
+        at += 12 + length
+    return min(size, _MOST_TEXT)
 
 
 def _scans(content: bytes) -> int:

@@ -13,6 +13,14 @@ from PIL import Image
 
 from edgecnn.bundle.choices import Fit, Interpolation
 from edgecnn.bundle.decoding import CHANNELS, ImageLike, Mode, decode
+from edgecnn.bundle.decoding_memory import (
+    Admit,
+    array_bytes,
+    need_of,
+    opencv_resize_bytes,
+    picture_bytes,
+    pillow_resize_bytes,
+)
 from edgecnn.bundle.formats import FORMATS
 from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.bundle.opencv import resize_area, resize_bilinear
@@ -77,6 +85,22 @@ class Resize:
         if (width, height) != image.size:
             image = scale(image, height, width, self.interpolation)
         return self._padded(image) if self.fit == "letterbox" else image
+
+    def memory_of(self, width: int, height: int, mode: Mode) -> tuple[int, tuple[int, int]]:
+        """Return the memory that `apply` takes besides the image, in bytes, and the new width and height."""
+        new_height, new_width = self._scaled(height, width)
+        if new_width * new_height > MAX_PIXELS:
+            return 0, (width, height)  # it is refused
+        old, new = (width, height), (new_width, new_height)
+        taken = 0
+        if new != old and self.interpolation in _PILLOW:
+            taken = pillow_resize_bytes(mode, old, new, self.interpolation)
+        elif new != old:
+            taken = opencv_resize_bytes(CHANNELS[mode], old, new, is_area=self.interpolation == "opencv-area")
+        if self.fit != "letterbox":
+            return taken, new
+        padded = self.size[1], self.size[0]
+        return max(taken, picture_bytes(mode, *new) + picture_bytes(mode, *padded)), padded
 
     def keeps(self, height: int, width: int) -> bool:
         """Return whether an image of this size is not changed."""
@@ -150,14 +174,27 @@ class Preprocessing:
         """Number of channels: 1, 3 or 4."""
         return CHANNELS[self.mode]
 
-    def image(self, image: ImageLike, *, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS) -> np.ndarray:
-        """Decode and preprocess one image to uint8 [H, W, C]; see `decode`.
+    def image(
+        self,
+        image: ImageLike,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        formats: Sequence[str] = FORMATS,
+        admit: Admit | None = None,
+    ) -> np.ndarray:
+        """Decode and preprocess one image to uint8 [H, W, C]; see `decode`. `admit` takes the need of all steps.
 
         Raises:
             ImageError: the image cannot be decoded, has more pixels than `max_pixels`, or scales to a too large size.
             UnknownFormat: a file is not an image of `formats`.
         """
-        picture = decode(image, self.mode, max_pixels=max_pixels, formats=formats)
+        picture = decode(
+            image,
+            self.mode,
+            max_pixels=max_pixels,
+            formats=formats,
+            admit=None if admit is None else lambda opened, kind: admit(need_of(opened, kind, self.mode, self._peak)),
+        )
         if self.resize is not None:
             try:
                 picture = self.resize.apply(picture)
@@ -168,6 +205,20 @@ class Preprocessing:
         if self.crop is not None:
             picture = centre_crop(picture, *self.crop)
         return np.atleast_3d(np.asarray(picture, dtype=np.uint8))
+
+    def _peak(self, width: int, height: int) -> int:
+        """Return the most memory that an image of this size and its preprocessing take together, in bytes."""
+        decoded, peak = picture_bytes(self.mode, width, height), 0
+        if self.resize is not None:
+            taken, (width, height) = self.resize.memory_of(width, height, self.mode)
+            peak = decoded + taken
+        if self.crop is not None:
+            across, down = max(width, self.crop[1]), max(height, self.crop[0])
+            padded = picture_bytes(self.mode, across, down) if (across, down) != (width, height) else 0
+            result = picture_bytes(self.mode, self.crop[1], self.crop[0])
+            peak = max(peak, picture_bytes(self.mode, width, height) + padded + result)
+            height, width = self.crop
+        return max(peak, decoded, array_bytes(self.mode, self.channels, width, height))
 
     def keeps(self, height: int, width: int) -> bool:
         """Return whether preprocessing leaves an image of this size and mode unchanged."""

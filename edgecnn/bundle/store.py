@@ -20,6 +20,7 @@ from edgecnn.bundle.finding import (
     SELF_TEST,
     check_outside_bundles,
     led_to,
+    mending,
     why_not_a_bundle,
 )
 from edgecnn.bundle.manifest import MINOR, FileEntry, Graph, Manifest
@@ -36,6 +37,7 @@ from edgecnn.errors import (
     ManifestError,
     UnexpectedFile,
     UnsafePath,
+    UnsupportedFormat,
 )
 from edgecnn.files import schema
 from edgecnn.files.digest import digest_bytes, digest_file
@@ -103,9 +105,25 @@ def open_bundle(path: str | Path, *, digest: str | None = None) -> Bundle:
         digest: the expected digest; pass it if the bundle was checked before, because it may have been replaced.
 
     Raises:
-        BundleError: the bundle is not intact. Each fault has a subclass, and the message names the file.
+        BundleError: the bundle is not intact. Each fault has a subclass, and the message names the file, and in a site
+            the command that mends it.
     """
-    path = led_to(Path(path))
+    path = Path(path)
+    try:
+        path = led_to(path)
+        return _open(path, digest)
+    except PermissionError as error:
+        raise BundleError(f"cannot read {error.filename}: {error.strerror}: make it readable for this user") from None
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}{mending(path)}") from None
+    except UnsupportedFormat:
+        raise
+    except BundleError as error:
+        error.args = (f"{error}{mending(path)}",)
+        raise
+
+
+def _open(path: Path, digest: str | None) -> Bundle:
     content = _read_manifest(path)
     if digest is not None and digest_bytes(content) != digest:
         raise DigestMismatch(f"{path / MANIFEST} was replaced after it was checked: run the command again")

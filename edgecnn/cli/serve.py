@@ -24,7 +24,8 @@ def serve(bundles: tuple[Path, ...], **options: Any) -> int:
     is one model with versions: the server uses the highest, and loads a new version when its self-test has passed.
     From a site of `edgecnn install` it serves the current bundle.
 
-    On SIGTERM the server answers accepted requests and exits. If the worker crashes, it is restarted.
+    On SIGTERM the server answers accepted requests and exits. If the worker crashes, it is restarted. Changed files of
+    certificate, private key and API key take effect within seconds, and at once on SIGHUP.
     """
     chosen = ServeOptions(**options)
     needed = _NEEDED if chosen.grpc_port is None else _NEEDED + _NEEDED_FOR_GRPC

@@ -12,13 +12,14 @@ from typing import Any, overload
 import numpy as np
 
 from edgecnn.bundle.decoding import ImageLike
-from edgecnn.client.connections import Request, one_line
+from edgecnn.client.connections import Request
 from edgecnn.client.description import describe, path_of
 from edgecnn.client.failover import Failover
 from edgecnn.client.images import MAX_REQUEST_BYTES, Picture, chunks
 from edgecnn.client.inference import ImageResult, Inference
 from edgecnn.client.options import TIMEOUT_S, Options, Retries, check_model, parse_urls
-from edgecnn.errors import EdgecnnError, ImageError, ServerUnavailable, UsageError
+from edgecnn.client.responses import ServerResponse, one_line
+from edgecnn.errors import EdgecnnError, ImageError, ServerError, ServerUnavailable, UsageError
 from edgecnn.prediction import Prediction, answered, check_several, check_top, wrong_images
 
 
@@ -143,26 +144,18 @@ class Client:
 
     def models(self) -> list[dict[str, str]]:
         """Return name, version and state of each model of a server, with the reason if it is not ready."""
-        response = self._servers.send(Request("POST", "/v2/repository/index")).checked()
-        index = response.json()
-        if not (isinstance(index, list) and all(isinstance(entry, dict) and "name" in entry for entry in index)):
-            raise response.protocol_error("expected a list of models as index")
-        return index
+        return self._servers.send(Request("POST", "/v2/repository/index"), _index)
 
     def card(self, model: str | None = None) -> dict[str, Any]:
         """Return the card of a model, by default this client's: labels, digest, precision, engine and so on."""
-        response = self._servers.send(Request("GET", f"{path_of(check_model(model) or self.model)}/card")).checked()
-        card = response.json()
-        if not isinstance(card, dict):
-            raise response.protocol_error("expected a JSON object as card")
-        return card
+        return self._servers.send(Request("GET", f"{path_of(check_model(model) or self.model)}/card"), _card)
 
     def is_ready(self) -> bool:
         """Whether one of the servers is ready; a request is sent to each at most once."""
         for url in self._options.urls:
-            with contextlib.suppress(ServerUnavailable):
-                if self._servers.send_to(url, Request("GET", "/v2/health/ready")).is_success:
-                    return True
+            with contextlib.suppress(ServerUnavailable, ServerError):
+                self._servers.send_to(url, Request("GET", "/v2/health/ready"), lambda _: None)
+                return True
         return False
 
     def close(self) -> None:
@@ -198,6 +191,20 @@ def _classify(inference: Inference, chunk: list[Picture | ImageError], top: int)
         if group:
             found |= zip(group, inference.answers(list(group.values()), top=top), strict=True)
     return [found[index] for index in range(len(chunk))]
+
+
+def _index(response: ServerResponse) -> list[dict[str, str]]:
+    index = response.json()
+    if not (isinstance(index, list) and all(isinstance(entry, dict) and "name" in entry for entry in index)):
+        raise response.protocol_error("expected a list of models as index")
+    return index
+
+
+def _card(response: ServerResponse) -> dict[str, Any]:
+    card = response.json()
+    if not isinstance(card, dict):
+        raise response.protocol_error("expected a JSON object as card")
+    return card
 
 
 def _only_ready(index: list[dict[str, str]], urls: str) -> str:

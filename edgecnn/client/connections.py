@@ -1,18 +1,14 @@
 """HTTP connections to servers: sends one request and returns its response, or raises the reason of a failure.
 
-This is the only file that uses urllib3. It never retries, and bounds each response in bytes and in time.
+This is the only file that uses urllib3. It bounds each response in bytes and in time.
 """
 
-import html
 import http.client
-import json
-import re
 import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import urllib3
 from urllib3.exceptions import (
@@ -25,7 +21,8 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from edgecnn.errors import ServerError, UsageError
+from edgecnn.client.responses import NoResponse, ServerResponse
+from edgecnn.errors import UsageError
 
 _CONNECT_S = 5.0
 """Timeout of a connection attempt, so that an unreachable machine leaves time for another server."""
@@ -35,14 +32,9 @@ _MAX_IDLE = 64
 
 _MAX_RESPONSE_BYTES = 256 << 20
 _PART_BYTES = 1 << 16
-_MAX_ERROR_CHARS, _MAX_OTHER_CHARS = 500, 120
-"""Maximum characters in messages: of an error in the protocol's form, and of any other body."""
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 """Reasons of OpenSSL 1.1 to 3.5 for a response in plain HTTP."""
-
-_HTML = re.compile(r"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -55,93 +47,53 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class NoResponse(Exception):
-    """A server did not respond, or is busy.
-
-    Attributes:
-        is_final: whether another attempt at this server cannot succeed.
-        retry_after_s: how long the server asks clients to wait.
-    """
-
-    def __init__(self, reason: str, *, is_final: bool = False, retry_after_s: float = 0.0) -> None:
-        super().__init__(reason)
-        self.is_final = is_final
-        self.retry_after_s = retry_after_s
-
-
-@dataclass(frozen=True)
-class ServerResponse:
-    """A response of the server at `url`; names of headers are in lower case."""
-
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the status is 2xx."""
-        return 200 <= self.status < 300
-
-    def checked(self) -> "ServerResponse":
-        """Return this response, or raise `ServerError` if its status is not 2xx."""
-        if not self.is_success:
-            hint = "; pass its API key: api_key, or --api-key-file" if self.status == 401 else ""
-            raise self.error(f"answers {self.status}: {self.text()}{hint}")
-        return self
-
-    def json(self) -> Any:
-        """Parse the body as JSON; raises `ServerError` if that fails."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            raise self.protocol_error("its response is not JSON") from None
-
-    def protocol_error(self, reason: str) -> ServerError:
-        """Return the error that this response does not follow the protocol."""
-        return self.error(f"does not follow the Open Inference Protocol: {reason}")
-
-    def error(self, message: str) -> ServerError:
-        """Return an error of this server; the message follows its URL."""
-        return ServerError(f"{self.url} {one_line(message)}", url=self.url, status=self.status, text=self.text())
-
-    def text(self) -> str:
-        """Return the error text of the body, on one short line."""
-        try:
-            return one_line(str(json.loads(self.body)["error"]))[:_MAX_ERROR_CHARS] or "an empty error"
-        except (ValueError, LookupError, TypeError, RecursionError):
-            found = self.body[:4096].decode(errors="replace")
-        if _HTML.match(found):
-            title = _TITLE.search(found)
-            named = f", {one_line(html.unescape(title[1]))[:_MAX_OTHER_CHARS]!r}" if title else ""
-            hint = "; is this the URL of a server of the Open Inference Protocol?" if self.status < 500 else ""
-            return f"a web page{named}{hint}"
-        found = one_line(found)
-        return (found if len(found) <= _MAX_OTHER_CHARS else f"{found[: _MAX_OTHER_CHARS - 1]}…") or "an empty body"
-
-
 class Connections:
     """Connections of one process to some servers; any number of threads may use them."""
 
     def __init__(self, urls: Sequence[str], *, headers: Mapping[str, str], context: ssl.SSLContext | None) -> None:
         """Open no connection yet; `headers` are sent with every request, and `context` is for https."""
         self._headers = headers
-        self._pools = {
-            url: urllib3.connection_from_url(
-                url, maxsize=_MAX_IDLE, **({"ssl_context": context} if url.startswith("https:") else {})
-            )
-            for url in urls
-        }
+        self._context = context
+        self._pools = {url: self._new_pool(url) for url in urls}
 
     def send(self, url: str, request: Request, *, timeout_s: float) -> ServerResponse:
         """Send a request to a server, once.
+
+        A server may close an idle connection at the moment at which the request is sent (RFC 9112, 9.3.1 and 9.5). The
+        request is then sent once more, on a new connection.
 
         Raises:
             NoResponse: the server did not respond within `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
+        pool = self._pools[url]
+        opened = pool.num_connections
         try:
-            response = self._pools[url].urlopen(
+            return self._exchange(pool, url, request, timeout_s)
+        except NoResponse as failure:
+            left_s = deadline - time.monotonic()
+            if not failure.is_closed or pool.num_connections != opened or left_s <= 0:
+                raise
+        # The other idle connections are as old. The old pool closes them when no thread uses it any more.
+        pool = self._pools[url] = self._new_pool(url)
+        return self._exchange(pool, url, request, left_s)
+
+    def close(self) -> None:
+        """Close idle connections; those in use are closed after their response."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def _new_pool(self, url: str) -> urllib3.HTTPConnectionPool:
+        tls = {"ssl_context": self._context} if url.startswith("https:") else {}
+        return urllib3.connection_from_url(url, maxsize=_MAX_IDLE, **tls)
+
+    def _exchange(
+        self, pool: urllib3.HTTPConnectionPool, url: str, request: Request, timeout_s: float
+    ) -> ServerResponse:
+        deadline = time.monotonic() + timeout_s
+        has_begun = False
+        try:
+            response = pool.urlopen(
                 request.method,
                 (urllib3.util.parse_url(url).path or "") + request.path,
                 body=request.body,
@@ -151,6 +103,7 @@ class Connections:
                 timeout=urllib3.Timeout(connect=min(_CONNECT_S, timeout_s), read=timeout_s),
                 preload_content=False,
             )
+            has_begun = True
             try:
                 body = _read(response, deadline)
             except BaseException:
@@ -158,18 +111,16 @@ class Connections:
                 raise
         except SSLError as error:
             reason, is_final = _tls_reason(error)
-            raise NoResponse(f"{url}: {reason}", is_final=is_final) from None
+            raise NoResponse(f"{url}: {reason}", is_final=is_final, is_closed=not (is_final or has_begun)) from None
         except (HTTPError, OSError) as error:
-            raise NoResponse(f"{url}: {_reason(error, url, timeout_s)}") from None
+            is_closed = (
+                not has_begun and isinstance(error, ProtocolError) and isinstance(error.args[-1], ConnectionError)
+            )
+            raise NoResponse(f"{url}: {_reason(error, url, timeout_s)}", is_closed=is_closed) from None
         response.release_conn()
         return ServerResponse(
             url, response.status, {name.lower(): value for name, value in response.headers.items()}, body
         )
-
-    def close(self) -> None:
-        """Close idle connections; those in use are closed after their response."""
-        for pool in self._pools.values():
-            pool.close()
 
 
 def tls_context(ca: str | Path | None) -> ssl.SSLContext:
@@ -179,11 +130,6 @@ def tls_context(ca: str | Path | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror or "it contains no certificate"
         raise UsageError(f"{ca} must be a PEM file of certificates: {reason}") from None
-
-
-def one_line(text: str) -> str:
-    """Return text from a server without control characters and line breaks, safe for a terminal."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:

@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.bundle.preprocessing import Preprocessing
-from edgecnn.client.connections import Request, ServerResponse, one_line
+from edgecnn.client.connections import Request
 from edgecnn.client.failover import Failover
+from edgecnn.client.responses import ForeignError, ServerResponse, one_line
 from edgecnn.errors import ServerError, UsageError
 from edgecnn.files.schema import SchemaError, read
 
@@ -70,7 +71,25 @@ def describe(servers: Failover, name: str) -> Description:
         ServerUnavailable: no server answered in time.
     """
     path = path_of(name)
-    response = servers.send(Request("GET", path)).checked()
+    input_name, output_name, shape, classes = servers.send(
+        Request("GET", path), lambda response: _tensors(response, name)
+    )
+    card: Card | None = None
+    try:
+        card = servers.send(Request("GET", f"{path}/card"), parse_card)
+    except ServerError as error:
+        # Other servers have no such path. An error of a proxy means nothing, and the labels would be lost.
+        if not 400 <= error.status < 500 or error.status in (401, 403) or isinstance(error, ForeignError):
+            raise
+    try:
+        max_batch = servers.send(Request("GET", f"{path}/config"), _max_batch)
+    except ServerError:
+        max_batch = _MAX_BATCH
+    return Description(name, input_name, output_name, shape, classes, max_batch, card)
+
+
+def _tensors(response: ServerResponse, name: str) -> tuple[str, str, tuple[int, int, int], int]:
+    """Return the names of input and output, the shape of an image, and the number of classes (-1 if unknown)."""
     document = response.json()
     try:
         (image,), (logits,) = document["inputs"], document["outputs"]
@@ -84,20 +103,12 @@ def describe(servers: Failover, name: str) -> Description:
             f"model {name!r} at {response.url} takes {one_line(f'{datatypes[0]} {sizes} and returns {datatypes[1]}')}: "
             f"expected UINT8 [N, H, W, C] and FP32 logits, as bundles have"
         )
-    card = parse_card(servers.send(Request("GET", f"{path}/card")))
-    max_batch = _max_batch(servers.send(Request("GET", f"{path}/config")))
-    return Description(name, *names, (sizes[1], sizes[2], sizes[3]), classes, max_batch, card)
+    return *names, (sizes[1], sizes[2], sizes[3]), classes
 
 
-def parse_card(response: ServerResponse) -> Card | None:
-    """Read the response to a request for a card; return None if the server has no cards.
-
-    Raises:
-        ServerError: the server returned another error, or a malformed card.
-    """
-    if not response.is_success and response.status < 500 and response.status not in (401, 403):
-        return None
-    document = response.checked().json()
+def parse_card(response: ServerResponse) -> Card:
+    """Read a model's card; raises `ServerError` if it is malformed."""
+    document = response.json()
     try:
         height, width, channels = (int(size) for size in document["image"])
         labels = tuple(str(label) for label in document["labels"])
@@ -114,9 +125,7 @@ def parse_card(response: ServerResponse) -> Card | None:
 
 
 def _max_batch(response: ServerResponse) -> int:
-    """Return how many images a request may contain; 0 means that the server sets no limit."""
-    try:
-        found = response.checked().json()["max_batch_size"]
-    except (ServerError, LookupError, TypeError):
-        return _MAX_BATCH
+    """Return how many images a request may contain."""
+    document = response.json()
+    found = document.get("max_batch_size") if isinstance(document, dict) else None
     return found if type(found) is int and found > 0 else _MAX_BATCH

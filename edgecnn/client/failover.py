@@ -1,25 +1,24 @@
 """Sends a request to one of several servers: in turns, with back-off and retries, within one deadline.
 
 A request may reach several servers, or one server twice: metadata and inference requests do not change its state.
+An error that another server may not have is raised only if every server has one.
 """
 
 import os
 import random
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from edgecnn import __version__
-from edgecnn.client.connections import Connections, NoResponse, Request, ServerResponse, tls_context
+from edgecnn.client.connections import Connections, Request, tls_context
 from edgecnn.client.options import Options, Retries
-from edgecnn.errors import ServerUnavailable, UsageError
+from edgecnn.client.responses import NoResponse, OneServersError, ServerResponse
+from edgecnn.errors import EdgecnnError, ServerUnavailable, UsageError
 
-_RETRIED = (502, 503)
-"""Statuses of a busy or draining server, and of a proxy without a server."""
-
-_NOT_FOUND = 404
-"""Another server may have the model, for example during a rolling upgrade."""
+T = TypeVar("T")
 
 _LEAST_S = 0.001
 _MAX_REASONS = 4
@@ -91,8 +90,10 @@ class Rotation:
                 server.failures += 1
                 server.failed_at = now
             server.reason = reason
+            # A hanging server would otherwise get a request again at once, and hold it for as long again.
+            lost_s = min(now - sent_at, self._retries.longest_retry_after_s) if len(self.servers) > 1 else 0.0
             back_off_s = random.uniform(0, self._retries.longest_after(server.failures))  # noqa: S311
-            server.available_at = now + retry_after_s + back_off_s
+            server.available_at = now + max(retry_after_s, lost_s) + back_off_s
 
     def answered(self, server: Server, *, sent_at: float) -> None:
         """End a server's back-off, unless the request was sent before its last failure."""
@@ -131,12 +132,11 @@ class Failover:
         self._inherited: list[_ProcessState] = []
         self._state = self._new_state()
 
-    def send(self, request: Request) -> ServerResponse:
-        """Send a request until a server answers; the response may be an error other than 502 and 503.
-
-        A 404 is returned only if no other server has the model either.
+    def send(self, request: Request, read: Callable[[ServerResponse], T]) -> T:
+        """Send a request until a server answers with success, and return what `read` makes of the response.
 
         Raises:
+            ServerError: the request is invalid, or every server answered with an error, of which this is the first.
             ServerUnavailable: no server answered in time.
         """
         state = self._current()
@@ -145,42 +145,41 @@ class Failover:
         deadline = began + self._timeout_s
         unusable: set[Server] = set()
         reasons: dict[Server, str] = {}
-        missing: ServerResponse | None = None
+        errors: dict[Server, OneServersError] = {}
         attempts = 0
         while attempts < self._options.retries.attempts and len(unusable) < len(servers):
             server = state.rotation.wait(deadline, exclude=unusable)
             if server is None:
                 break
             attempts += 1
-            sent_at = time.monotonic()
             # One server gets at most half of the remaining time, so that a hanging one leaves time for another.
-            timeout_s = max((deadline - sent_at) / min(len(servers) - len(unusable), 2), _LEAST_S)
+            timeout_s = max((deadline - time.monotonic()) / min(len(servers) - len(unusable), 2), _LEAST_S)
             try:
-                response = _send_once(state.connections, server.url, request, timeout_s)
+                return self._attempt(state, server, request, read, timeout_s)
             except NoResponse as failure:
                 reasons[server] = str(failure)
-                state.rotation.failed(
-                    server, str(failure), sent_at=sent_at, now=time.monotonic(), retry_after_s=failure.retry_after_s
-                )
                 if failure.is_final:
                     unusable.add(server)
-            else:
-                state.rotation.answered(server, sent_at=sent_at)
-                if response.status != _NOT_FOUND:
-                    return response
-                missing = response
-                reasons.pop(server, None)
+            except OneServersError as error:
+                reasons[server], errors[server] = str(error), error
                 unusable.add(server)
-        if missing is not None and not reasons:
-            return missing
-        found = list(reasons.values()) or [state.rotation.last_reason()]
-        raise self._unavailable(found, attempts, time.monotonic() - began)
+        if errors and len(errors) == len(reasons):
+            raise next(iter(errors.values()))
+        described = list(reasons.values()) or [state.rotation.last_reason()]
+        raise self._unavailable(described, attempts, time.monotonic() - began)
 
-    def send_to(self, url: str, request: Request) -> ServerResponse:
-        """Send a request to one server, once, or raise `ServerUnavailable`; the result does not affect back-off."""
+    def send_to(self, url: str, request: Request, read: Callable[[ServerResponse], T]) -> T:
+        """Send a request to one server, once, and return what `read` makes of the response.
+
+        The result does not affect back-off.
+
+        Raises:
+            ServerError: the server answered with an error that is not temporary.
+            ServerUnavailable: it did not answer in time, or its error is temporary.
+        """
         try:
             timeout_s = self._timeout_s / len(self._options.urls)
-            return _send_once(self._current().connections, url, request, timeout_s)
+            return read(self._current().connections.send(url, request, timeout_s=timeout_s).checked())
         except NoResponse as failure:
             raise ServerUnavailable(str(failure), urls=(url,), reason=str(failure)) from None
 
@@ -189,6 +188,34 @@ class Failover:
         self._is_closed = True
         if self._state.process == os.getpid():
             self._state.connections.close()
+
+    def _attempt(
+        self,
+        state: _ProcessState,
+        server: Server,
+        request: Request,
+        read: Callable[[ServerResponse], T],
+        timeout_s: float,
+    ) -> T:
+        """Send a request to a server and read its response; start or end the server's back-off."""
+        sent_at = time.monotonic()
+        try:
+            found = read(state.connections.send(server.url, request, timeout_s=timeout_s).checked())
+        except NoResponse as failure:
+            longest_s = min(self._options.retries.longest_retry_after_s, self._timeout_s / 2)
+            state.rotation.failed(
+                server,
+                str(failure),
+                sent_at=sent_at,
+                now=time.monotonic(),
+                retry_after_s=min(failure.retry_after_s, longest_s),
+            )
+            raise
+        except EdgecnnError:  # it has answered
+            state.rotation.answered(server, sent_at=sent_at)
+            raise
+        state.rotation.answered(server, sent_at=sent_at)
+        return found
 
     def _new_state(self) -> _ProcessState:
         urls = self._options.urls
@@ -218,15 +245,3 @@ class Failover:
         if not attempts:
             times = f"{took_s:.1f} s without an attempt, since no back-off ends before the deadline"
         return ServerUnavailable(f"gave up{servers} after {times}: {reason}", urls=urls, reason=reasons[-1])
-
-
-def _send_once(connections: Connections, url: str, request: Request, timeout_s: float) -> ServerResponse:
-    """Send a request to a server, once; raises `NoResponse` also if the server is busy."""
-    response = connections.send(url, request, timeout_s=timeout_s)
-    if response.status in _RETRIED:
-        text = response.headers.get("retry-after", "")
-        is_seconds = text.isascii() and text.isdecimal()
-        raise NoResponse(
-            f"{url} answers {response.status}: {response.text()}", retry_after_s=float(text[:9]) if is_seconds else 0.0
-        )
-    return response

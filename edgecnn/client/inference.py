@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.bundle.manifest import SOFTMAX, Scores
-from edgecnn.client.connections import Request, ServerResponse
+from edgecnn.client.connections import Request
 from edgecnn.client.description import Card, Description, parse_card, path_of
 from edgecnn.client.failover import Failover
 from edgecnn.client.images import Picture
+from edgecnn.client.responses import OneServersError, ServerResponse
 from edgecnn.errors import ImageError, ServerError, ServerUnavailable
 from edgecnn.prediction import Prediction, prediction_of
 from edgecnn.protocol.client_codec import decode_logits, encode_request
@@ -86,28 +87,37 @@ class Inference:
     def _answers(self, contents: Sequence[bytes | np.ndarray], top: int) -> list[ImageResult]:
         """Send images until the labels of the bundle that answered are known."""
         images = np.stack(contents) if isinstance(contents[0], np.ndarray) else contents
+        failure: OneServersError | None = None
         for _ in range(_MAX_TRIES):
             response, logits = self._infer(images)  # type: ignore[arg-type]
             digest = response.headers.get(BUNDLE_DIGEST.lower(), "")
-            card = self._card(response, digest, classes=logits.shape[1])
+            try:
+                card = self._card(response, digest, classes=logits.shape[1])
+            except OneServersError as error:  # the next server in turn may have a card
+                failure = error
+                continue
             if card is not None:
                 predictions = (prediction_of(row, card.labels, top=top, scores=card.scores) for row in logits)
                 return [ImageResult(each, response.url, digest, card.scores) for each in predictions]
-        raise response.error(f"replaced its bundle {_MAX_TRIES} times before the labels could be read")
+        raise failure or response.error(f"replaced its bundle {_MAX_TRIES} times before the labels could be read")
 
     def _infer(self, images: np.ndarray | Sequence[bytes]) -> tuple[ServerResponse, np.ndarray]:
         model = self.model
         body, header_length = encode_request(images, input_name=model.input_name, output_name=model.output_name)
         headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(header_length)}
         request = Request("POST", f"{path_of(model.name)}/infer", body, headers)
-        response = self._servers.send(request).checked()
+        return self._servers.send(request, lambda response: self._read(response, count=len(images)))
+
+    def _read(self, response: ServerResponse, *, count: int) -> tuple[ServerResponse, np.ndarray]:
+        """Return a response and the logits in it."""
         length = response.headers.get(HEADER_LENGTH.lower())
         try:
-            logits = decode_logits(response.body, length, output_name=model.output_name, count=len(images))
+            logits = decode_logits(response.body, length, output_name=self.model.output_name, count=count)
         except ValueError as error:
             raise response.protocol_error(str(error)) from None
         if not np.isfinite(logits).all():
-            raise response.error("returned logits that are not finite: verify the bundle on the server")
+            message = "returned logits that are not finite: verify the bundle on the server"
+            raise response.error(message, OneServersError)
         return response, logits
 
     def _card(self, response: ServerResponse, digest: str, *, classes: int) -> Card | None:
@@ -127,11 +137,12 @@ class Inference:
     def _fetch_card(self, response: ServerResponse, digest: str, described: Card) -> Card | None:
         """Read the card of a new bundle from the server that answered; None if either is no longer available."""
         try:
-            card = parse_card(self._servers.send_to(response.url, Request("GET", f"{path_of(self.model.name)}/card")))
+            card = self._servers.send_to(response.url, Request("GET", f"{path_of(self.model.name)}/card"), parse_card)
         except ServerUnavailable:
             return None
-        if card is None:
-            raise response.error("reports the digest of a bundle, but no card")
+        except OneServersError as error:
+            message = f"reports the digest of a bundle, but no card: it answers {error.status}: {error.text}"
+            raise response.error(message, OneServersError) from None
         if (card.shape, card.keeps_pixels) != (described.shape, described.keeps_pixels):
             self.is_outdated = True
             raise response.error(

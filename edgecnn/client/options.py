@@ -15,16 +15,19 @@ _EXAMPLE = "such as http://127.0.0.1:8080"
 
 @dataclass(frozen=True)
 class Retries:
-    """How a request is retried after a failed connection, a timeout, 502 or 503. Other errors are not retried.
+    """How a request is retried after a failed connection, a timeout, or a temporary error of a server or a proxy.
 
     After a failure a server is in back-off: no request is sent to it for a random time, whose upper bound doubles with
     each failure in a row ("full jitter", Brooker, Exponential Backoff and Jitter, 2015), and at least for its
-    `Retry-After`. Other servers are used during that time.
+    `Retry-After`. Other servers are used during that time. If there are others, a server that failed slowly is also in
+    back-off for at least as long as the failed attempt took.
 
     Attributes:
         attempts: maximum number of times that one request is sent, over all servers.
         first_rest_s: upper bound of the back-off after one failure.
         longest_rest_s: upper bound of the back-off after any number of failures, `Retry-After` not included.
+        longest_retry_after_s: upper bound of what counts of a `Retry-After`. Half of `timeout_s` is another one. The
+            default is a third of the default of `timeout_s`: one wrong header does not fail a call.
 
     Raises:
         UsageError: a value is invalid.
@@ -33,17 +36,20 @@ class Retries:
     attempts: int = 12
     first_rest_s: float = 0.1
     longest_rest_s: float = 2.0
+    longest_retry_after_s: float = 10.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.attempts, int) or self.attempts < 1:
             raise UsageError(f"attempts must be a whole number of at least 1, found {self.attempts!r:.40}")
-        for name in ("first_rest_s", "longest_rest_s"):
+        for name in ("first_rest_s", "longest_rest_s", "longest_retry_after_s"):
             if not _is_number(getattr(self, name)):
                 raise UsageError(f"{name} must be a number of seconds, found {getattr(self, name)!r:.40}")
         if not 0 < self.first_rest_s <= self.longest_rest_s < float("inf"):
             raise UsageError(
                 f"expected 0 < first_rest_s <= longest_rest_s, found {self.first_rest_s:g} and {self.longest_rest_s:g}"
             )
+        if not 0 <= self.longest_retry_after_s < float("inf"):
+            raise UsageError(f"longest_retry_after_s must be at least 0 s, found {self.longest_retry_after_s:g}")
 
     def longest_after(self, failures: int) -> float:
         """Return the upper bound of the back-off after a number of failures in a row, in seconds."""

@@ -27,10 +27,11 @@ class Ended:
     stderr: bytes
 
 
-def ask_child(module: str, question: object, timeout_s: float) -> Ended | None:
+def ask_child(module: str, question: object, timeout_s: float, *, niceness: int = 0) -> Ended | None:
     """Run an edgecnn module with a dataclass as its JSON argument.
 
-    The calling thread must stay alive until this function returns: the child ends with it.
+    The calling thread must stay alive until this function returns: the child ends with it. A `niceness` above 0 lets
+    other processes compute first; see nice(2). Windows ignores it.
 
     Returns:
         The result, or None on timeout: the child and its own children were killed.
@@ -43,6 +44,9 @@ def ask_child(module: str, question: object, timeout_s: float) -> Ended | None:
         stderr=subprocess.PIPE,
         process_group=0,  # the child's own children are in the group, and are killed with it
     )
+    if niceness and hasattr(os, "setpriority"):
+        with contextlib.suppress(OSError):  # the child has already ended
+            os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
     kept = {"stdout": bytearray(), "stderr": bytearray()}
     deadline = time.monotonic() + timeout_s
     in_time = False

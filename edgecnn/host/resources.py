@@ -62,6 +62,11 @@ def physical_memory(root: Path = Path("/")) -> int | None:
         return None
 
 
+def resident_bytes(root: Path = Path("/")) -> int:
+    """Return the bytes of physical memory that this process uses (proc_pid_statm(5)); Linux only."""
+    return int((root / "proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _groups(root: Path, controller: str, mount: str) -> list[Path]:
     """Return the folders of this process's control group and its parents, from `/proc/self/cgroup`.
 

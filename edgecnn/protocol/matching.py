@@ -18,6 +18,13 @@ Accepted = Mapping[str, tuple[TensorSpec, ...]]
 """Allowed forms of each input; the first that matches is used."""
 
 
+PROBABILITIES = "probabilities"
+"""Name of the request parameter, and of the output that it selects: the probabilities of the classes, FP32 [N, K].
+
+It is an extension of this server: models list only the output from which it is computed.
+"""
+
+
 Reader = Callable[[str, Mapping[str, Any], str, tuple[int, ...]], Tensor]
 """Reads the data of an input from its name, its entry, and a datatype and shape that the model accepts.
 
@@ -33,11 +40,13 @@ class RequestedOutput:
         name: of the model's output.
         binary: whether it is sent raw, after the JSON.
         classes: number of best classes to return as text; 0 returns all numbers.
+        is_probability: whether the output's probabilities are returned, see `PROBABILITIES`.
     """
 
     name: str
     binary: bool
     classes: int = 0
+    is_probability: bool = False
 
 
 def inputs_of(request: Mapping[str, Any], read: Reader, *, accepted: Accepted, max_batch: int) -> dict[str, Tensor]:
@@ -69,21 +78,30 @@ def inputs_of(request: Mapping[str, Any], read: Reader, *, accepted: Accepted, m
 
 
 def outputs_of(
-    request: Mapping[str, Any], outputs: Mapping[str, TensorSpec], *, always_binary: bool
+    request: Mapping[str, Any], outputs: Mapping[str, TensorSpec], *, always_binary: bool, probabilities: bool = False
 ) -> tuple[RequestedOutput, ...]:
     """Return the outputs that a request lists, or all outputs of the model; all are raw if `always_binary`.
+
+    `probabilities` is the default of the request parameter. With it, each output has probabilities as its values; it is
+    named `PROBABILITIES` unless the request lists it under the model's name. Without it, a request may list both. A
+    model with several outputs has no probabilities.
 
     Raises:
         Refusal: the model has no such output, or cannot return it in this form.
     """
     parameters = header.parameters_of(request, "request")
     by_default = always_binary or header.flag(parameters, "binary_data_output", "request", default=False)
+    all_probabilities = header.flag(parameters, PROBABILITIES, "request", default=probabilities)
+    if all_probabilities and len(outputs) != 1:
+        raise invalid(f"request: {PROBABILITIES} needs a model with one output; the model returns {names(outputs)}")
     wanted: dict[str, RequestedOutput] = {}
     listed = request.get("outputs", [])
     if type(listed) is not list:
         raise invalid(f"outputs: expected a list, found {found(listed)}")
-    for given in listed or [{"name": name} for name in outputs]:
-        name, spec = _known(given, "output", outputs)
+    for given in listed or [{"name": name} for name in ((PROBABILITIES,) if all_probabilities else outputs)]:
+        is_computed = type(given) is dict and given.get("name") == PROBABILITIES and len(outputs) == 1
+        offered = {PROBABILITIES: next(iter(outputs.values())), **outputs} if is_computed else outputs
+        name, spec = _known(given, "output", offered)
         if name in wanted:
             raise invalid(f"output '{name}' is requested twice")
         parameters = header.parameters_of(given, "output")
@@ -91,7 +109,7 @@ def outputs_of(
         binary = always_binary or header.flag(parameters, "binary_data", "output", default=by_default)
         if not binary and not classes and spec.datatype in BINARY_ONLY:
             raise invalid(f"output '{name}': {spec.datatype} needs binary data")
-        wanted[name] = RequestedOutput(name, binary, classes)
+        wanted[name] = RequestedOutput(name, binary, classes, all_probabilities or name not in outputs)
     return tuple(wanted.values())
 
 

@@ -42,6 +42,7 @@ def parse(
     outputs: Mapping[str, TensorSpec],
     max_batch: int,
     max_json_bytes: int = header.MAX_JSON_BYTES,
+    probabilities: bool = False,
 ) -> InferRequest:
     """Decode a request and check it against the model.
 
@@ -52,6 +53,7 @@ def parse(
         outputs: of the model.
         max_batch: maximum size of axis 0.
         max_json_bytes: maximum length of the JSON, without raw tensors.
+        probabilities: default of the request parameter of this name; see `outputs_of`.
 
     Raises:
         Refusal: the request is malformed or does not match the model ("invalid"), or its JSON is too long
@@ -61,7 +63,7 @@ def parse(
         raise invalid("request body is empty")
     length = len(body) if header_length is None else header.length_of(header_length, size=len(body))
     if length == 0:
-        return _raw(body, accepted, outputs)
+        return _raw(body, accepted, outputs_of({}, outputs, always_binary=True, probabilities=probabilities))
     request = header.load(body[:length], max_bytes=max_json_bytes)
 
     def read(name: str, given: Mapping[str, Any], datatype: str, shape: tuple[int, ...]) -> Tensor:
@@ -81,7 +83,9 @@ def parse(
         length += size
         return tensors.from_raw(name, datatype, shape, body=body, start=start, size=size)
 
-    understood = understand(request, read, accepted=accepted, outputs=outputs, max_batch=max_batch)
+    understood = understand(
+        request, read, accepted=accepted, outputs=outputs, max_batch=max_batch, probabilities=probabilities
+    )
     if length < len(body):
         raise invalid(f"unexpected {len(body) - length} additional bytes after the last input")
     return understood
@@ -95,16 +99,17 @@ def understand(
     outputs: Mapping[str, TensorSpec],
     max_batch: int,
     always_binary: bool = False,
+    probabilities: bool = False,
 ) -> InferRequest:
     """Check a request, as a mapping with the protocol's field names, against the model; see `parse`."""
     parameters = header.parameters_of(request, "request")
     inputs = inputs_of(request, read, accepted=accepted, max_batch=max_batch)
-    wanted = outputs_of(request, outputs, always_binary=always_binary)
+    wanted = outputs_of(request, outputs, always_binary=always_binary, probabilities=probabilities)
     timeout_us = header.natural(parameters, "timeout", "request")
     return InferRequest(header.id_of(request), inputs, wanted, timeout_us / 1e6 if timeout_us else None)
 
 
-def _raw(body: bytes, accepted: Accepted, outputs: Mapping[str, TensorSpec]) -> InferRequest:
+def _raw(body: bytes, accepted: Accepted, wanted: tuple[RequestedOutput, ...]) -> InferRequest:
     """Return a request whose body is the only input: a batch of one, of the first allowed datatype."""
     if len(accepted) != 1:
         raise invalid(f"a raw request needs a model with one input; the model expects {names(accepted)}")
@@ -119,5 +124,4 @@ def _raw(body: bytes, accepted: Accepted, outputs: Mapping[str, TensorSpec]) -> 
         tensor: Tensor = (body,)  # here the element has no length before it
     else:
         tensor = tensors.from_raw(name, spec.datatype, shape, body=body, start=0, size=len(body))
-    wanted = tuple(RequestedOutput(each, binary=True) for each in outputs)
     return InferRequest(None, {name: tensor}, wanted, None)

@@ -24,6 +24,7 @@ def encode(
     model_name: str,
     model_version: str,
     labels: Sequence[str],
+    ranking: np.ndarray | None = None,
 ) -> tuple[bytes, int | None]:
     """Write the response to a request.
 
@@ -33,6 +34,7 @@ def encode(
         model_name: the model that computed them.
         model_version: its version.
         labels: class names, for classification.
+        ranking: orders the classes, see `classify`.
 
     Returns:
         The body, and the length of its JSON, for `Inference-Header-Content-Length`; None if the body is only JSON.
@@ -46,7 +48,8 @@ def encode(
         output = outputs[wanted.name]
         part: bytes | np.ndarray | None
         if wanted.classes:
-            entry, part = _classes(classify(output, classes=wanted.classes, labels=labels), wanted.binary)
+            best = classify(output, classes=wanted.classes, labels=labels, ranking=ranking)
+            entry, part = _classes(best, wanted.binary)
         else:
             entry, part = _numbers(wanted.name, output, wanted.binary)
         described.append({"name": wanted.name, **entry})

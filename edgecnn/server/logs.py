@@ -1,14 +1,20 @@
-"""Log lines on stderr, as text or JSON; each record is one line, and the items of its `extra` are fields."""
+"""Log lines on stderr, as text or JSON; each record is one line, and the items of its `extra` are fields.
+
+No thread waits for the reader of the log: a separate thread writes, and lines beyond its bounds are dropped.
+"""
 
 import json
 import logging
 import math
 import os
+import sys
+import threading
 import warnings
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from edgecnn.errors import EdgecnnWarning
+from edgecnn.server.log_writer import LogWriter
 from edgecnn.server.options import LogFormat, LogLevel
 
 LOGGER = "edgecnn"
@@ -22,20 +28,34 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 def configure(log_format: LogFormat, level: LogLevel, *, fd: int = 2) -> None:
-    """Send this process's log records, and its warnings, to a descriptor, by default stderr's.
+    """Send this process's log records, warnings and uncaught errors to a descriptor, by default stderr's.
+
+    The process calls `flush` before it ends.
 
     Pillow's warnings are ignored: images from clients could cause any number of lines, and Python stores the text of
     each warning. The response describes the error in an image.
     """
-    handler = _Handler(fd)
-    handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
+    handler = _Handler(fd, JsonLines() if log_format == "json" else TextLines())
     for name in (LOGGER, *_OTHERS):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level.upper())
         logger.propagate = False
     warnings.showwarning = _log_warning
+    threading.excepthook = _log_thread
+    sys.unraisablehook = _log_unraisable
     warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def flush() -> None:
+    """Wait until the lines so far are written, for at most a second."""
+    for handler in _handlers():
+        handler.writer.flush()
+
+
+def dropped_lines() -> int:
+    """Return the number of lines that this process has dropped."""
+    return sum(handler.writer.dropped for handler in _handlers())
 
 
 def escaped(text: str) -> str:
@@ -68,23 +88,42 @@ class JsonLines(logging.Formatter):
 
 
 class _Handler(logging.Handler):
-    """Writes each record at once with one call, so that the lines of several processes do not mix."""
+    """Formats each record and passes it to the writer."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, formatter: logging.Formatter) -> None:
         super().__init__()
-        self._fd = fd
+        self.setFormatter(formatter)
+        self.writer = LogWriter(fd, self._note)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; it is lost if the descriptor is closed."""
+        """Queue a record."""
         try:
-            line = (self.format(record) + "\n").encode(errors="backslashreplace")
-            while line:
-                line = line[os.write(self._fd, line) :]
+            self.writer.put(self._line(record))
         except Exception:
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """Ignore an error of the handler, since it cannot be reported."""
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return (self.format(record) + "\n").encode(errors="backslashreplace")
+
+    def _note(self, dropped: int) -> bytes:
+        args = (dropped, "line was" if dropped == 1 else "lines were")
+        return self._line(logging.LogRecord(LOGGER, logging.WARNING, "", 0, "%d log %s dropped", args, None))
+
+
+def _handlers() -> list[_Handler]:
+    return [handler for handler in logging.getLogger(LOGGER).handlers if isinstance(handler, _Handler)]
+
+
+def _restart() -> None:
+    for handler in _handlers():
+        handler.writer.restart()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restart)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -125,3 +164,16 @@ def _log_warning(  # noqa: PLR0917  # as `warnings` calls it
 ) -> None:
     where = {} if issubclass(category, EdgecnnWarning) else {"category": category.__name__}
     logging.getLogger(LOGGER).warning("%s", message, extra=where)
+
+
+def _log_thread(arguments: threading.ExceptHookArgs) -> None:
+    """Log an error that ended a thread, as `threading.excepthook`."""
+    if arguments.exc_type is not SystemExit and arguments.exc_value is not None:
+        name = arguments.thread.name if arguments.thread else "unknown"
+        logging.getLogger(LOGGER).error("internal error: the thread %s ended", name, exc_info=arguments.exc_value)
+
+
+def _log_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Log an error that no caller can receive, such as that of a finalizer, as `sys.unraisablehook`."""
+    message = unraisable.err_msg or "exception ignored in"
+    logging.getLogger(LOGGER).error("%s %r", message, unraisable.object, exc_info=unraisable.exc_value)

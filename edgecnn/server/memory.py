@@ -3,6 +3,9 @@
 Every request has a claim. A step that needs memory adds to the claim before it allocates, so the sum of all requests
 stays below the budget. Small steps may use the whole budget, large ones only a part of it: a few large requests cannot
 block the small ones.
+
+The copy of a batch that joins several requests is not included. It is as large as a batch of the engine, and belongs to
+the memory for engines.
 """
 
 import contextlib
@@ -33,12 +36,13 @@ class MemoryBudget:
     Attributes:
         total_bytes: the budget.
         held_bytes: the sum of all claims.
+        peak_bytes: the largest sum since `forget_peak`.
         refused: number of steps that did not get their memory.
     """
 
     def __init__(self, total_bytes: int) -> None:
         self.total_bytes = total_bytes
-        self.held_bytes = 0
+        self.held_bytes = self.peak_bytes = 0
         self.refused = 0
         self._large_bytes = int(total_bytes * _LARGE_SHARE)
         self._lock = threading.Lock()
@@ -47,18 +51,19 @@ class MemoryBudget:
         """Return an empty claim for a request."""
         return Claim(self)
 
-    def take(self, size: int, *, own_bytes: int = 0) -> None:
-        """Reserve bytes for a request that already holds `own_bytes`.
+    def forget_peak(self) -> None:
+        """Measure the peak from now on."""
+        self.peak_bytes = self.held_bytes
 
-        Raises:
-            Refusal: "too_large" if the request can never get so much memory, "busy" if other requests hold it now.
-        """
+    def _take(self, size: int, own_bytes: int) -> None:
+        """Reserve bytes for a request that already holds `own_bytes`; the caller has the lock."""
         most = self.total_bytes if size <= SMALL_BYTES else self._large_bytes
-        with self._lock:
-            if self.held_bytes + size <= most:
-                self.held_bytes += size
-                return
-            self.refused += 1
+        held = self.held_bytes + size
+        if held <= most:
+            self.held_bytes = held
+            self.peak_bytes = max(self.peak_bytes, held)
+            return
+        self.refused += 1
         if own_bytes + size > most:
             raise Refusal(
                 "too_large",
@@ -67,47 +72,72 @@ class MemoryBudget:
             )
         raise Refusal("busy", "the memory for requests is in use: try again later")
 
-    def give(self, size: int) -> None:
-        """Return reserved bytes."""
-        with self._lock:
-            self.held_bytes -= size
-
 
 class Claim:
     """The bytes that one request holds. It must be released when the request ends, and may be released twice.
 
-    One request has one step at a time, so a claim needs no lock.
+    Callable from any thread. A step of the request that runs in another thread keeps the memory: `keep` before the
+    step starts and `let_go` after it ends defer a release in between.
     """
 
-    __slots__ = ("_budget", "held_bytes")
+    __slots__ = ("_budget", "_is_ended", "_is_kept", "_lock", "held_bytes")
 
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
+        self._lock = budget._lock
+        self._is_kept = self._is_ended = False
         self.held_bytes = 0
 
     def take(self, size: int) -> None:
-        """Reserve more bytes; raises `Refusal` as `MemoryBudget.take` does."""
-        self._budget.take(size, own_bytes=self.held_bytes)
-        self.held_bytes += size
+        """Reserve more bytes.
+
+        Raises:
+            Refusal: "too_large" if the request can never get so much memory, "busy" if other requests hold it now,
+                "late" if the request ended while a step of it still runs.
+        """
+        with self._lock:
+            self._reserve(size)
+            self.held_bytes += size
 
     def release(self, size: int | None = None) -> None:
-        """Return some bytes, or all."""
-        size = self.held_bytes if size is None else size
-        if size:
-            self.held_bytes -= size
-            self._budget.give(size)
+        """Return some bytes, or all. While a step keeps the memory, all bytes are returned after the step."""
+        with self._lock:
+            if size is None and self._is_kept:
+                self._is_ended = True
+                return
+            self._give(self.held_bytes if size is None else size)
+
+    def keep(self) -> None:
+        """Keep the memory until `let_go`, for a step in another thread."""
+        self._is_kept = True
+
+    def let_go(self) -> None:
+        """Return the memory if the request has ended since `keep`."""
+        with self._lock:
+            self._is_kept = False
+            if self._is_ended:
+                self._is_ended = False
+                self._give(self.held_bytes)
 
     @contextlib.contextmanager
     def holding(self, size: int) -> Iterator[None]:
-        """Hold bytes during a step, beside those of the claim; raises `Refusal` as `MemoryBudget.take` does.
-
-        The step may run in another thread and outlive the request, whose claim is released earlier.
-        """
-        self._budget.take(size, own_bytes=self.held_bytes)
+        """Hold bytes during a step, in addition to the claim; raises `Refusal` as `take` does."""
+        with self._lock:
+            self._reserve(size)
         try:
             yield
         finally:
-            self._budget.give(size)
+            with self._lock:
+                self._budget.held_bytes -= size
+
+    def _reserve(self, size: int) -> None:
+        if self._is_ended:
+            raise Refusal("late", "the client has disconnected: the request is not continued")
+        self._budget._take(size, self.held_bytes)
+
+    def _give(self, size: int) -> None:
+        self.held_bytes -= size
+        self._budget.held_bytes -= size
 
 
 def _mib(size: int) -> str:

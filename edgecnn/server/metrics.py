@@ -7,9 +7,18 @@ from clients, so a client cannot create time series.
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from edgecnn.protocol.refusal import STATUS, Reason
 
@@ -27,6 +36,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._pulled: list[tuple[str, str, str, Callable[[], float]]] = []
         self._registry.register(self)
+        ProcessCollector(registry=self._registry)  # `process_*`: memory, CPU time, descriptors, start
         model = ["model"]
         self._received = self._counter("requests_received", "Inference requests to a model", model)
         self._succeeded = self._counter("requests_succeeded", "Requests with a result", model)
@@ -48,6 +58,10 @@ class Metrics:
     def pull(self, kind: Literal["gauge", "counter"], name: str, text: str, read: Callable[[], float]) -> None:
         """Add a metric whose value is read when a client reads the page."""
         self._pulled.append((kind, f"edgecnn_{name}", text, read))
+
+    def register(self, collector: Collector) -> None:
+        """Add metrics that an object returns when a client reads the page."""
+        self._registry.register(collector)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of `pull`, for the registry."""

@@ -2,6 +2,7 @@
 # ruff: noqa: RUF009  # `_option` returns a field
 
 import math
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -9,12 +10,15 @@ from typing import Any, Literal
 from edgecnn.bundle.formats import FORMATS, SERVED, can_read, listed, needed
 from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.errors import MissingExtra, UsageError
-from edgecnn.host.resources import usable_cores
+from edgecnn.host.resources import memory_limit, usable_cores
 from edgecnn.runtime.engines.choices import check_device, check_engine
+from edgecnn.server.proxies import TrustedProxies
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
+_HOST_NAME = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+_PORT = re.compile(r":[0-9]{1,5}$")
 _DAY_S = 86400.0
 _SHORTEST_WATCH_S = 0.1
 _FORMATS = listed(FORMATS).lower()
@@ -45,11 +49,12 @@ class ServeOptions:
     max_delay_us: int = _option(0, "Microseconds that a run may wait for more requests.", (0, 1_000_000))
     max_body_mb: int = _option(64, "Maximum MiB of a request body, compressed and decompressed.", (1, 2048))
     max_connections: int = _option(
-        1000, "Maximum open connections; a new one replaces an idle one, or waits.", (1, 1_000_000)
+        1000, "Maximum open connections; a new one replaces one without a request, or waits.", (1, 1_000_000)
     )
     max_connections_per_address: int | None = _option(
         None,
-        "Maximum open connections of one client address; 0 for no limit. [default: half of --max-connections]",
+        "Maximum open connections of one address (IPv6: of a /64 network); 0 for no limit. "
+        "[default: half of --max-connections]",
         (0, 1_000_000),
     )
     memory_budget: int | None = _option(
@@ -71,7 +76,11 @@ class ServeOptions:
     write_timeout_s: float = _option(30.0, "Timeout in seconds for sending a response.", (0.1, _DAY_S))
     idle_timeout_s: float = _option(75.0, "Timeout in seconds of a connection without a request.", (0.1, _DAY_S))
     grace_s: float = _option(30.0, "Seconds for accepted requests after SIGTERM.", (0, _DAY_S))
-    load_timeout_s: float = _option(120.0, "Timeout in seconds of the preflight of one bundle.", (0.1, _DAY_S))
+    load_timeout_s: float = _option(
+        120.0,
+        "Timeout in seconds of the preflight of one bundle; five times as long while other versions are served.",
+        (0.1, _DAY_S),
+    )
     stall_timeout_s: float = _option(
         60.0, "Timeout in seconds of one run; then the worker is restarted.", (0.1, _DAY_S)
     )
@@ -85,7 +94,7 @@ class ServeOptions:
     )
     model_control: bool = _option(False, "Let clients load and unload models; see --trusted-hosts.")
     trusted_hosts: str = _option(
-        "", "Comma-separated host names of this server, in addition to localhost and its addresses."
+        "", "Comma-separated host names by which clients reach this server, in addition to localhost and addresses."
     )
     trusted_proxies: str = _option(
         "",
@@ -118,6 +127,8 @@ class ServeOptions:
                 f"--host must be a host name or an address, such as 127.0.0.1, found {self.host!r}: set the "
                 f"port with --port, and use --tls-cert for https"
             )
+        self._check_hosts()
+        TrustedProxies.parse(self.trusted_proxies)
         check_engine(self.engine)
         check_device(self.device)
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -150,10 +161,31 @@ class ServeOptions:
         """The scheme of the server's URL."""
         return "https" if self.tls else "http"
 
+    def _check_hosts(self) -> None:
+        for name in self.trusted_hosts.split(","):
+            if name.strip() and not _HOST_NAME.fullmatch(name.strip()):
+                raise UsageError(
+                    "--trusted-hosts must contain host names, such as edge.example, separated by commas, found "
+                    f"{name.strip()!r}"
+                )
+
     def hosts(self) -> tuple[str, ...]:
-        """Return the host names that control calls may use for this server, in lower case."""
-        named = [self.host, *self.trusted_hosts.split(",")]
-        return tuple(name.strip().lower() for name in named if name.strip())
+        """Return the host names that requests may use for this server, in lower case and without a port."""
+        named = [name.strip().lower() for name in self.trusted_hosts.split(",")]
+        return (self.host.lower(), *(_PORT.sub("", name).removesuffix(".") for name in named if name))
+
+    def check_memory(self) -> None:
+        """Check that the memory budget fits the memory that this process may use.
+
+        Raises:
+            UsageError: it is larger.
+        """
+        limit = memory_limit()
+        if self.memory_budget is not None and limit is not None and self.memory_budget > limit:
+            raise UsageError(
+                f"--memory-budget must be at most the {limit >> 20:,} MiB that this process may use, found "
+                f"{self.memory_budget >> 20:,} MiB: engines and models need memory too"
+            )
 
     def check_cores(self) -> None:
         """Check that instances × threads fit the cores that this process may use.

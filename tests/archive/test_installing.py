@@ -12,7 +12,6 @@ from edgecnn.archive.packing import pack
 from edgecnn.bundle.finding import signature_beside
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import (
-    BundleError,
     BundleNotFound,
     DigestMismatch,
     EdgecnnError,
@@ -135,11 +134,20 @@ def test_keeps_the_current_version_if_proof_fails(site: Path, bundles: dict[int,
 def test_replaces_a_damaged_current_version(site: Path, bundles: dict[int, Path]):
     install(bundles[1], site)
     (site / "versions" / "1" / "model.onnx").write_bytes(b"")
-    assert install(bundles[1], site).version == 2
+    done = install(bundles[1], site)
+    assert (done.version, done.previous) == (2, None)
     assert current(site) == open_bundle(bundles[1]).digest
-    with pytest.raises(BundleError, match=r"1/model\.onnx"):
+    with pytest.raises(EdgecnnError, match="no version before version 2 is kept"):
         rollback(site)
     assert current(site) == open_bundle(bundles[1]).digest
+
+
+def test_a_damaged_version_is_no_rollback_target(site: Path, bundles: dict[int, Path]):
+    for number in (1, 2):
+        install(bundles[number], site)
+    (site / "versions" / "2" / "model.onnx").write_bytes(b"")
+    assert install(bundles[3], site).previous == 1
+    assert rollback(site).version == 1
 
 
 def test_replaces_a_deleted_current_version(site: Path, bundles: dict[int, Path]):

@@ -12,7 +12,6 @@ from edgecnn.errors import EdgecnnError, ServerError, ServerUnavailable, UsageEr
 
 NONSENSE = [
     reply(200, body=b""),
-    reply(200, body=b"<html>"),
     reply(200, []),
     reply(200, {"outputs": 3}),
     reply(200, {"outputs": [{"name": "other"}]}),
@@ -159,6 +158,10 @@ def test_rejects_wrong_urls(url: str):
         lambda: Retries(longest_rest_s=None),
         lambda: Retries(first_rest_s=0),
         lambda: Retries(first_rest_s=2, longest_rest_s=1),
+        lambda: Retries(longest_retry_after_s=-1),
+        lambda: Retries(longest_retry_after_s=float("inf")),
+        lambda: Retries(longest_retry_after_s=float("nan")),
+        lambda: Retries(longest_retry_after_s="10"),
     ],
 )
 def test_rejects_wrong_options(make: Callable[[], object]):

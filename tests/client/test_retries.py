@@ -78,7 +78,8 @@ def test_waits_for_retry_after(waits: list[float]):
 
 def test_does_not_wait_beyond_the_deadline(waits: list[float]):
     model = Model(faults=[reply(503, {"error": "busy"}, Retry_After=3600)])
-    with asking(model) as (client, (found,)):
+    retries = Retries(first_rest_s=3600, longest_rest_s=3600)
+    with asking(model, retries=retries) as (client, (found,)):
         with pytest.raises(ServerUnavailable, match="busy"):
             client.logits(images(1))
         assert not waits
@@ -111,7 +112,7 @@ def test_skips_unreachable_servers():
         assert inferences(found) == 30
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 413, 422, 429, 500, 504, 301])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 422, 500, 501, 301])
 def test_does_not_repeat_other_errors(status: int):
     model = Model(faults=[reply(status, {"error": "as I said"})])
     with asking(model) as (client, (found,)):

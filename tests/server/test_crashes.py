@@ -40,11 +40,11 @@ def test_restarts_a_killed_worker_under_load():  # 71
         expected = asker.infer(server.images[:3])
         with _load(server) as outcomes, server.connect() as half:
             wait_for(lambda: len(outcomes) > 20)
-            half.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+            half.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             answer = b""
             while not answer.endswith(b'{"live":true}'):  # the worker has accepted this connection
                 answer += half.recv(4096)
-            half.sendall(b"POST /v2/repository/index HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+            half.sendall(b"POST /v2/repository/index HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
             (worker,) = server.worker_pids()
             os.kill(worker, signal.SIGKILL)
             assert error_of(lambda: asker.ask("ServerReady"))[0] == "UNAVAILABLE"

@@ -70,7 +70,7 @@ def test_escapes_client_text_in_logs(log_format: str):
         server.unharmed()
         assert server.stop() == 0
         answered = [text for text in server.lines if "answered" in text]
-        calls = sum("call" in text for text in answered)
+        calls = sum("inference.GRPCInferenceService" in text for text in answered)
         assert calls >= len(NASTY_TEXTS) * 5
         assert len(answered) - calls > len(NASTY) * len(IDS) / 2  # rejected requests are logged too
         for text in server.lines:
@@ -87,7 +87,7 @@ def test_escapes_client_text_in_logs(log_format: str):
 def _send_nasty_http(server: Server) -> None:
     for line in NASTY:
         for shown in IDS:
-            head = line + b"\r\nHost: a\r\nConnection: close\r\nX-Request-ID: " + shown + b"\r\n\r\n"
+            head = line + b"\r\nHost: localhost\r\nConnection: close\r\nX-Request-ID: " + shown + b"\r\n\r\n"
             answer = server.raw(head)
             (first,) = re.findall(rb"X-Request-ID: ([^\r\n]*)\r\n", answer) or [b"none"]
             assert first in (shown, b"none") or re.fullmatch(rb"[0-9a-f]{12}-\d+", first)

@@ -31,7 +31,7 @@ def files(size: Any, *shape: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("text", ["abc", "", "-5", "+3", "1e3", "0x10", "1_0", "7 7", "\xb2", "\x00", "7;q=1"])
 def test_rejects_a_malformed_header_length(text: str, server: Server):
-    head = f"POST {server.infer_path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    head = f"POST {server.infer_path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     head += f"{LENGTH}: {text}\r\nContent-Length: {len(GOOD) + len(RAW)}\r\n\r\n"
     reply = server.raw(head.encode("latin-1") + GOOD + RAW)
     assert reply.startswith(b"HTTP/1.1 400 ")
@@ -42,7 +42,7 @@ def test_rejects_a_malformed_header_length(text: str, server: Server):
 @pytest.mark.parametrize("second", [len(GOOD), 4], ids=["alike", "unlike"])
 def test_rejects_a_repeated_header_length(second: int, server: Server):
     lengths = "".join(f"{LENGTH}: {length}\r\n" for length in (len(GOOD), second))
-    head = f"POST {server.infer_path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lengths}"
+    head = f"POST {server.infer_path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lengths}"
     reply = server.raw(f"{head}Content-Length: {len(GOOD) + len(RAW)}\r\n\r\n".encode() + GOOD + RAW)
     assert f"{NO_NUMBER}'{len(GOOD)}, {second}'".encode() in reply
 

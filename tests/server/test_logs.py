@@ -1,9 +1,18 @@
 """One record is one line, whatever text clients send."""
 
+import contextlib
+import http.client
 import json
 import logging
 import os
 import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +20,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from repository import COMMITTED
+from server_messages import TIMEOUT_S, wait_for
 
 from edgecnn.errors import CacheWarning
-from edgecnn.server.logs import LONGEST_VALUE, JsonLines, TextLines, configure
+from edgecnn.host.child import child_environment
+from edgecnn.server.logs import LONGEST_VALUE, JsonLines, TextLines, configure, dropped_lines, flush
 
 NASTY = "a\nb\r\x1b[31m\x00\x7f\x85\u2028\u202e\ud800 ü"
 
@@ -24,17 +36,32 @@ def record(message: str, *arguments: object, **fields: object) -> logging.LogRec
     return made
 
 
+def undo() -> None:
+    for each in (logging.getLogger("edgecnn"), logging.getLogger("asyncio")):
+        each.handlers, each.propagate = [], True
+        each.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def hooks() -> Iterator[None]:
+    """Restore what `configure` replaces."""
+    before = warnings.showwarning, threading.excepthook, sys.unraisablehook
+    yield
+    warnings.showwarning, threading.excepthook, sys.unraisablehook = before
+
+
 @pytest.fixture
 def logged(tmp_path: Path) -> Iterator[Callable[[], str]]:
     """Configure logging to a file, and undo it afterwards."""
     fd = os.open(tmp_path / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    logger, show = logging.getLogger("edgecnn"), warnings.showwarning
     configure("text", "info", fd=fd)
-    yield (tmp_path / "log").read_text
-    warnings.showwarning = show
-    for each in (logger, logging.getLogger("asyncio")):
-        each.handlers, each.propagate = [], True
-        each.setLevel(logging.NOTSET)
+
+    def read() -> str:
+        flush()
+        return (tmp_path / "log").read_text()
+
+    yield read
+    undo()
     os.close(fd)
 
 
@@ -115,17 +142,131 @@ def test_formats_warnings_as_log_lines(logged: Callable[[], str]):
     assert logged().endswith(" WARNING the compiled graph\\nis not kept\n")
 
 
+def test_logs_errors_of_threads(logged: Callable[[], str]):
+    thread = threading.Thread(target=int, args=("no number",), name="counting")
+    thread.start()
+    thread.join()
+    assert " ERROR internal error: the thread counting ended exception=" in logged()
+    assert logged().count("\n") == 1
+
+
+class Broken:
+    def __del__(self) -> None:
+        raise ValueError("no end")
+
+
+def test_logs_errors_of_finalizers(logged: Callable[[], str]):
+    Broken()
+    assert "ValueError: no end" in logged()
+
+
+def test_keeps_the_order_of_many_lines(logged: Callable[[], str]):
+    for number in range(5000):
+        logging.getLogger("edgecnn.server").info("%d", number)
+    assert [int(line.split()[-1]) for line in logged().splitlines()] == list(range(5000))
+
+
+def test_a_blocked_reader_blocks_nothing():
+    read, write = os.pipe()
+    configure("text", "info", fd=write)
+    logger = logging.getLogger("edgecnn")
+    begun = time.monotonic()
+    for number in range(15_000):
+        logger.info("%d", number)
+    flush()
+    assert time.monotonic() - begun < 20.0
+    dropped = dropped_lines()
+    assert 0 < dropped < 15_000
+    lines: list[str] = []
+    with os.fdopen(read) as reader:
+        while not lines or "dropped" not in lines[-1]:
+            lines.append(reader.readline())
+        assert lines[-1].endswith(f" WARNING {dropped} log lines were dropped\n")
+        assert [int(line.split()[-1]) for line in lines[:-1]] == list(range(15_000 - dropped))
+        logger.info("again")
+        assert reader.readline().endswith(" again\n")
+    assert dropped_lines() == dropped
+    undo()
+    os.close(write)
+
+
+def test_a_non_blocking_descriptor_loses_nothing():
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    configure("text", "info", fd=write)
+    for number in range(3000):
+        logging.getLogger("edgecnn").info("%d", number)
+    with os.fdopen(read) as reader:
+        assert [int(reader.readline().split()[-1]) for _ in range(3000)] == list(range(3000))
+    undo()
+    os.close(write)
+
+
+def test_a_full_disk_drops_lines():
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        configure("text", "info", fd=full.fileno())
+        for _ in range(3):
+            logging.getLogger("edgecnn").info("lost")
+        flush()
+        assert dropped_lines() == 3
+        undo()
+
+
+def test_logs_after_a_fork(logged: Callable[[], str]):
+    logging.getLogger("edgecnn").info("before")
+    flush()
+    pid = os.fork()
+    if pid == 0:
+        logging.getLogger("edgecnn").info("in the child")
+        flush()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    logging.getLogger("edgecnn").info("in the parent")
+    assert [line.split(" INFO ")[1] for line in logged().splitlines()] == ["before", "in the child", "in the parent"]
+
+
 def test_ignores_a_broken_log_descriptor():
     read, write = os.pipe()
-    logger, show = logging.getLogger("edgecnn"), warnings.showwarning
-    try:
-        configure("json", "info", fd=write)
-        os.close(read)
-        logger.info("to a broken pipe")
-        os.close(write)
-        logger.info("to a closed descriptor")
-        logger.info("%d", "not a number")
-    finally:
-        warnings.showwarning = show
-        logger.handlers, logger.propagate = [], True
-        logger.setLevel(logging.NOTSET)
+    configure("json", "info", fd=write)
+    os.close(read)
+    logger = logging.getLogger("edgecnn")
+    logger.info("to a broken pipe")
+    flush()
+    os.close(write)
+    logger.info("to a closed descriptor")
+    logger.info("%d", "not a number")
+    flush()
+    assert dropped_lines() == 2
+    undo()
+
+
+@pytest.mark.slow
+def test_a_server_whose_log_nobody_reads():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    read, write = os.pipe()
+    options = ("--port", str(port), "--access-log", "--access-log-health")
+    command = [sys.executable, "-m", "edgecnn", "serve", str(COMMITTED), *options]
+    with subprocess.Popen(command, env=child_environment(), stderr=write) as process:
+        wait_for(lambda: is_live(port))
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)) as client:
+            for _ in range(12_000):
+                client.request("GET", "/v2/health/live")
+                assert client.getresponse().read() is not None
+            client.request("GET", "/metrics")
+            page = client.getresponse().read().decode()
+        dropped = re.search(r"^edgecnn_log_lines_dropped_total (\S+)$", page, re.MULTILINE)
+        assert dropped is not None
+        assert float(dropped[1]) > 0
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 0
+        assert time.monotonic() - begun < 10.0
+    os.close(read)
+    os.close(write)
+
+
+def is_live(port: int) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/live") as answer:
+        return answer.status == 200
+    return False

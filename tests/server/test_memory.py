@@ -74,3 +74,27 @@ def test_counts_steps_of_several_threads():
     for thread in threads:
         thread.join()
     assert budget.held_bytes == 0
+
+
+def test_a_step_keeps_the_memory_of_an_ended_request():
+    budget = MemoryBudget(TOTAL)
+    claim = budget.claim()
+    claim.take(1000)
+    claim.keep()
+    claim.take(500)
+    claim.release()  # the client leaves
+    assert budget.held_bytes == 1500
+    for more in (lambda: claim.take(1), claim.holding(1).__enter__):
+        with pytest.raises(Refusal, match="disconnected"):
+            more()
+    claim.let_go()
+    assert (claim.held_bytes, budget.held_bytes) == (0, 0)
+
+
+def test_measures_the_peak():
+    budget = MemoryBudget(TOTAL)
+    with budget.claim().holding(5000):
+        pass
+    assert budget.peak_bytes == 5000
+    budget.forget_peak()
+    assert budget.peak_bytes == 0

@@ -1,7 +1,9 @@
 """Counters that add up, and time series that clients cannot create."""
 
 from prometheus_client.parser import text_string_to_metric_families
+from server_process import Server
 
+from edgecnn import __version__
 from edgecnn.protocol.refusal import STATUS
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.statistics import Statistics
@@ -62,3 +64,36 @@ def test_statistics_use_triton_names_and_nanoseconds():
     assert plain["batch_stats"][0]["compute_infer"] == {"count": 1, "ns": 3_000_000}
     for counted in (plain["inference_stats"], plain["batch_stats"][0]):  # perf_analyzer exits if these three differ
         assert {counted[f"compute_{what}"]["count"] for what in ("input", "infer", "output")} == {1}
+
+
+def test_describes_the_software_the_process_and_the_served_bundle(server: Server):
+    found = {sample.name: sample for sample in server.samples()}
+    bundle = server.bundle
+    assert found["edgecnn_build_info"].labels["version"] == __version__
+    assert found["edgecnn_build_info"].labels["python"].startswith("3.")
+    info = found["edgecnn_model_info"]
+    expected = {
+        "model": server.name,
+        "version": "1",
+        "digest": bundle.digest[:12],
+        "precision": "int8",
+        "device": "cpu",
+    }
+    assert (info.value, info.labels | expected) == (1, info.labels)
+    assert info.labels["engine"].split()[0] in {"onnxruntime", "openvino"}
+    assert found["process_resident_memory_bytes"].value > 1 << 20
+
+
+def test_counts_predictions_and_confidences(server: Server):
+    def counted() -> dict[str, float]:
+        return {s.labels["class"]: s.value for s in server.samples() if s.name == "edgecnn_predictions_total"}
+
+    before = counted()
+    assert list(before) == list(server.bundle.manifest.labels)
+    images = server.bundle.self_test().images[:32]
+    best = server.logits(images).argmax(axis=1)
+    for index, label in enumerate(server.bundle.manifest.labels):
+        assert counted()[label] - before[label] == (best == index).sum()
+    totals = {s.name: s.value for s in server.samples() if s.name.startswith("edgecnn_confidence_")}
+    assert totals["edgecnn_confidence_count"] == sum(counted().values())
+    assert 0 < totals["edgecnn_confidence_sum"] <= totals["edgecnn_confidence_count"]

@@ -53,6 +53,21 @@ def test_rejects_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch):
         ServeOptions(instances=3, threads=2).check_cores()
 
 
+def test_rejects_a_memory_budget_above_the_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("edgecnn.server.options.memory_limit", lambda: 1 << 30)
+    ServeOptions(memory_budget=1 << 30).check_memory()
+    ServeOptions().check_memory()
+    with pytest.raises(UsageError, match=r"--memory-budget must be at most the 1,024 MiB .* found 2,048 MiB"):
+        ServeOptions(memory_budget=2 << 30).check_memory()
+
+
+def test_rejects_budgets_and_pixels_below_the_minimum():
+    with pytest.raises(UsageError, match=r"--memory-budget must be in"):
+        ServeOptions(memory_budget=1)
+    with pytest.raises(UsageError, match=r"--max-request-pixels must be in"):
+        ServeOptions(max_request_pixels=0)
+
+
 def test_requires_certificate_and_key_together():
     with pytest.raises(UsageError, match="--tls-cert and --tls-key must be given together"):
         ServeOptions(tls_cert=Path("cert.pem"))
@@ -144,3 +159,24 @@ def test_rejects_an_invalid_api_key_without_quoting(tmp_path: Path, content: byt
 def test_reports_a_missing_api_key_file(tmp_path: Path):
     with pytest.raises(UsageError, match=r"cannot read the API key file .*: No such file"):
         read_api_key(tmp_path / "key")
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("", ()),
+        ("edge.example", ("edge.example",)),
+        (" Edge.example:8443 , a_b.example., [::1]:80,", ("edge.example", "a_b.example", "[::1]")),
+        ("http://edge.example", None),
+        ("edge.example other.example", None),
+        ("*.example", None),
+        ("edge.example:port", None),
+        (":8080", None),
+    ],
+)
+def test_takes_names_of_trusted_hosts(text: str, hosts: tuple[str, ...] | None):
+    if hosts is not None:
+        assert ServeOptions(trusted_hosts=text).hosts() == ("127.0.0.1", *hosts)
+        return
+    with pytest.raises(UsageError, match=r"^--trusted-hosts must contain host names, such as edge\.example, .* found "):
+        ServeOptions(trusted_hosts=text)

@@ -4,6 +4,7 @@ The number in a comment is a row in the project's table of faults.
 """
 
 import os
+import resource
 import shutil
 import signal
 from pathlib import Path
@@ -79,3 +80,29 @@ def test_starts_with_all_models_unloaded(one_version: Path):
         kill(server)
         assert server.index()[NAME]["version"] == "2"
         assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_answer_is_restarted():
+    with serving() as server:
+        for break_down in (stop, take_descriptors):
+            (worker,) = server.worker_pids()
+            begun = len(server.lines)
+            break_down(worker)
+            with server.connect():  # needs a descriptor
+                wait_for(lambda begun=begun: any(KILLED in line for line in server.lines[begun:]), limit_s=60.0)
+            wait_for(lambda begun=begun: any("ready again" in line for line in server.lines[begun:]))
+            assert server.infer(server.images[:3]).body == server.golden
+            assert not Path(f"/proc/{worker}").exists()
+        assert server.stop() == 0
+
+
+KILLED = "the worker does not answer: it is killed"
+
+
+def stop(worker: int) -> None:
+    os.kill(worker, signal.SIGSTOP)
+
+
+def take_descriptors(worker: int) -> None:
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, resource.prlimit(worker, resource.RLIMIT_NOFILE)[1]))

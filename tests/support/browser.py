@@ -143,3 +143,12 @@ class Visit:
         # Chromium logs every error answer. `bad` records them with their path.
         if not text.startswith("error: Failed to load resource: "):
             self._problems.append(text)
+
+
+def violations(visit: Visit) -> list[str]:
+    """Return the violations that axe-core finds: WCAG 2.2 A and AA, and best practices."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    # The debugger evaluates it, so the page's security policy need not change.
+    found = Axe().run(visit.page).response["violations"]
+    return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]

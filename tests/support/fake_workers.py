@@ -3,7 +3,7 @@
 START = """
 import os, signal, socket, sys, threading, time
 from pathlib import Path
-from edgecnn.server.supervisor.job import Notice, read_job, say
+from edgecnn.server.supervisor.job import BEAT, BEAT_S, Notice, read_job, say
 from edgecnn.host.lifeline import die_with_parent
 job = read_job()
 die_with_parent(job.supervisor_pid)
@@ -12,6 +12,13 @@ with (folder / "pids").open("a") as file:
     file.write(f"{os.getpid()}\\n")
 listener = socket.socket(fileno=job.socket_fd)
 listener.setblocking(True)
+beating = threading.Event()
+def beat():
+    while beating.wait():
+        os.write(job.beat_fd, BEAT)
+        time.sleep(BEAT_S)
+beating.set()
+threading.Thread(target=beat, daemon=True).start()
 """
 
 SERVING = (
@@ -24,6 +31,7 @@ def stop(number, frame):
         file.write(f"{signal.Signals(number).name}\\n")
     stopping.set()
 signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGHUP, lambda *_: say(job, Notice(reloaded=True)))
 def serve():
     while True:
         client, _ = listener.accept()
@@ -57,6 +65,31 @@ def stop(number, frame):
 signal.signal(signal.SIGTERM, stop)
 say(job, Notice())
 (folder / "accepting").touch()
+time.sleep(600)
+"""
+)
+SILENT_AT_FIRST = SERVING.replace(
+    "stopping.wait()",
+    """
+if len((folder / "pids").read_text().split()) == 1:
+    import faulthandler
+    from edgecnn.server.supervisor.job import STACK_SIGNAL
+    faulthandler.register(STACK_SIGNAL, file=job.beat_fd, all_threads=False)
+    beating.clear()
+    time.sleep(600)
+stopping.wait()""",
+)
+BABBLING = (
+    START
+    + """
+for line in __import__("json").loads(os.environ["GARBAGE"]):
+    os.write(job.ready_fd, line.encode("latin-1"))
+os.write(job.beat_fd, b"not a beat" * 1000)
+def stop(number, frame):
+    os._exit(0)
+signal.signal(signal.SIGTERM, stop)
+os.write(job.ready_fd, b"\\n")
+say(job, Notice(served=("lenet\\n\\ud800" + "x" * 100_000,)))
 time.sleep(600)
 """
 )

@@ -45,6 +45,7 @@ class Desk:
         self.dropped = 0
         self.refusals: list[int] = []
         self.gone: list[str] = []
+        self.unanswered: list[str] = []
         self.big = b"x" * (8 << 20)
 
     def admit(self, exchange: Exchange) -> Response | None:
@@ -68,8 +69,11 @@ class Desk:
         elif path != "/held":
             exchange.respond(Response(200, path.encode()))
 
-    def refused(self, status: int) -> None:
+    def refused(self, status: int, message: str, *, peer: str, exchange: Exchange | None) -> None:
         self.refusals.append(status)
+
+    def left(self, exchange: Exchange) -> None:
+        self.unanswered.append(exchange.head.path)
 
 
 @dataclass
@@ -167,9 +171,14 @@ def until(happened: Callable[[], object], *, within_s: float = PATIENCE_S) -> bo
 
 @contextmanager
 def serving(
-    kind: str = "uvloop", limits: Limits | None = None, *, ssl_context: ssl.SSLContext | None = None
+    kind: str = "uvloop",
+    limits: Limits | None = None,
+    *,
+    ssl_context: ssl.SSLContext | None = None,
+    budget: MemoryBudget | None = None,
 ) -> Iterator[Site]:
-    """Run a listener; fail if the loop reports an error."""
+    """Run a listener; fail if the loop reports an error or if memory stays claimed."""
+    memory = budget or MemoryBudget(1 << 30)
     loop = LOOPS[kind]()
     errors: list[object] = []
     loop.set_exception_handler(lambda _, context: errors.append(context))
@@ -180,7 +189,7 @@ def serving(
         sock.setblocking(False)
 
         async def start() -> Listener:
-            listener = Listener(sock, desk, limits, budget=MemoryBudget(1 << 30), ssl_context=ssl_context)
+            listener = Listener(sock, desk, limits, budget=memory, ssl_context=ssl_context)
             listener.start()
             return listener
 
@@ -198,3 +207,4 @@ def serving(
             loop.close()
     assert not errors, errors
     assert left == (0, 0)
+    assert memory.held_bytes == 0

@@ -203,13 +203,15 @@ class Server:
 
     @contextlib.contextmanager
     def good_neighbour(self) -> Iterator[None]:
-        """Send good requests in the background; check that all are answered correctly."""
+        """Send good requests in the background; check that all are answered with the logits, by any version."""
         ended = threading.Event()
+        logits = self.golden[-3 * self.bundle.classes * 4 :]
         answers: list[bool] = []
 
         def ask() -> None:
             while not ended.is_set():
-                answers.append(self.infer(self.images[:3]).body == self.golden)
+                reply = self.infer(self.images[:3])
+                answers.append(reply.status == 200 and reply.body.endswith(logits))
                 time.sleep(0.01)
 
         thread = threading.Thread(target=ask)

@@ -156,7 +156,8 @@ TRANSPORTS: dict[str, Transport] = {"http": http_client, "grpc": grpc_client}
 @contextlib.contextmanager
 def _http_leaver(server: Server, images: np.ndarray, *, resets: bool) -> Iterator[None]:
     body, length = http_body(Request([Tensor(images)]), raw=True)
-    head = f"POST {server.infer_path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n{LENGTH}: {length}\r\n\r\n"
+    head = f"POST {server.infer_path} HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Content-Length: {len(body)}\r\n{LENGTH}: {length}\r\n\r\n"
     with server.connect() as sock:
         sock.sendall(head.encode() + body)
         yield

@@ -4,7 +4,7 @@ Open Inference Protocol v2, gRPC, ModelInfer. Requests over HTTP are read into t
 errors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +34,21 @@ class Received:
     raw: list[tuple[int, int]]
 
 
-def receive(body: bytes) -> Received:
+_PARSED_SIZE = 10
+"""Memory of a parsed message without its raw tensors, as a multiple of its encoded size."""
+
+
+def receive(body: bytes, *, reserve: Callable[[int], object] = lambda size: None) -> Received:
     """Parse a message, so that the name of its model is available.
+
+    `reserve` is called before, with the memory in bytes that the parsed message takes besides the body; it may raise
+    Refusal.
 
     Raises:
         Refusal: it is not a ModelInferRequest ("invalid"), or too large without raw tensors ("too_large").
     """
     description, raw = split(body)
+    reserve(_PARSED_SIZE * len(description))
     return Received(messages.request("ModelInfer", description), body, len(description), raw)
 
 

@@ -18,6 +18,7 @@ def encode(
     model_name: str,
     model_version: str,
     labels: Sequence[str],
+    ranking: np.ndarray | None = None,
 ) -> bytes:
     """Write the response to a request.
 
@@ -27,12 +28,13 @@ def encode(
         model_name: the model that computed them.
         model_version: its version.
         labels: class names, for classification.
+        ranking: orders the classes, see `classify`.
     """
     answer = ANSWERS["ModelInfer"](model_name=model_name, model_version=model_version, id=request.id or "")
     for wanted in request.outputs:
         output = outputs[wanted.name]
         if wanted.classes:
-            best = classify(output, classes=wanted.classes, labels=labels)
+            best = classify(output, classes=wanted.classes, labels=labels, ranking=ranking)
             datatype, shape = "BYTES", (len(best), len(best[0]))
             raw = bytes_tensors.encode(entry.encode() for row in best for entry in row)
         else:

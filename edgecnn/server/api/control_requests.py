@@ -1,12 +1,17 @@
-"""Check requests of the repository extension, and protect control calls from web pages of other sites.
+"""Check requests of the repository extension, and protect the server from web pages of other sites.
 
 Any page can make a browser send requests, also to loopback. The `Origin` header identifies a page of another site. The
 `Host` header identifies a page that redirected its own name to this machine (DNS rebinding); an IP address as host
 cannot be rebound. Browsers cannot send gRPC headers.
+
+Control calls are always checked. Other requests are checked if the server listens on loopback and has no API key. A
+server on another address without a key is open to its network anyway, and with a key, a page would need the key.
 """
 
+import functools
 import ipaddress
 import re
+import socket
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,8 +21,12 @@ from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.http.message import Head
 
+_OWN_SITES = frozenset({"none", "same-origin"})
+"""Values of `Sec-Fetch-Site` of the server's own page, and of a user who enters an address."""
 _HARMLESS = frozenset({"unload_dependents"})
 """Parameters that clients send and that have no effect; any other could change the loaded bundle."""
+_LONGEST_HOST = 300
+"""Maximum length of a host with its port in characters; a name has at most 253 (RFC 1035)."""
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:/@?#]*)(?::[0-9]{1,5})?")
 
 
@@ -33,13 +42,11 @@ def check_control(head: Head, body: bytes, *, trusted_hosts: tuple[str, ...]) ->
     """
     host = head.headers.get("host", "")
     if not _is_trusted(host, trusted_hosts):
-        raise Refusal(
-            "forbidden", f"control calls to the host {quoted(host)} are not allowed: add it to --trusted-hosts"
-        )
+        raise _untrusted("control calls", host)
     origin = head.headers.get("origin")
     if origin is not None and origin.lower() not in {f"http://{host}".lower(), f"https://{host}".lower()}:
         raise Refusal("forbidden", f"control calls from the site {quoted(origin)} are not allowed")
-    if head.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+    if head.headers.get("sec-fetch-site", "none") not in _OWN_SITES:
         raise Refusal("forbidden", "control calls from another site are not allowed")
     parameters = object_in(body).get("parameters", {})
     if not isinstance(parameters, dict):
@@ -47,8 +54,36 @@ def check_control(head: Head, body: bytes, *, trusted_hosts: tuple[str, ...]) ->
     check_parameters(parameters)
 
 
+def check_page(head: Head, *, trusted_hosts: tuple[str, ...]) -> None:
+    """Check that a request does not come from a web page of another site, by its host and `Sec-Fetch-Site`.
+
+    A GET request without another host may come from a link on another site, whose page cannot read the response. A
+    request without a `Host` header comes from no browser.
+
+    Raises:
+        Refusal: "forbidden" if the host or the site is not allowed.
+    """
+    host = head.headers.get("host", "")
+    if host and not _is_trusted(host, trusted_hosts):
+        raise _untrusted("requests", host)
+    if head.method == "POST" and head.headers.get("sec-fetch-site", "none") not in _OWN_SITES:
+        raise Refusal("forbidden", "requests from another site are not allowed")
+
+
+def is_loopback(sock: socket.socket) -> bool:
+    """Return whether a TCP socket is bound to an address of loopback."""
+    address = ipaddress.ip_address(sock.getsockname()[0].partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _untrusted(what: str, host: str) -> Refusal:
+    return Refusal("forbidden", f"{what} to the host {quoted(host)} are not allowed: add it to --trusted-hosts")
+
+
+@functools.lru_cache(maxsize=64)
 def _is_trusted(host: str, trusted_hosts: tuple[str, ...]) -> bool:
-    found = _HOST.fullmatch(host)
+    found = _HOST.fullmatch(host) if len(host) <= _LONGEST_HOST else None
     if found is None:
         return False
     name = found[1].lower().removesuffix(".")

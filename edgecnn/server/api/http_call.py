@@ -1,5 +1,6 @@
 """Read an inference request over HTTP (JSON, binary tensors or an image file), and write its response."""
 
+import functools
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs
 
@@ -8,12 +9,13 @@ import orjson
 
 from edgecnn.bundle.formats import SIGNATURE_BYTES, identify, listed, media_type
 from edgecnn.protocol.http_headers import HEADER_LENGTH
-from edgecnn.protocol.matching import RequestedOutput
+from edgecnn.protocol.matching import PROBABILITIES, RequestedOutput
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.request import InferRequest, parse
 from edgecnn.protocol.response import encode
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.inference import Result
+from edgecnn.server.api.json_memory import json_bytes
 from edgecnn.server.http import content
 from edgecnn.server.http.message import Exchange, Head, Response
 from edgecnn.server.models.version import Version
@@ -26,6 +28,9 @@ _NO_JSON = (b"\x89PNG", b"\xff\xd8\xff", b"BM", _FORM)
 """First bytes of image files and forms; JSON never starts with them."""
 
 _LARGE_JSON = 1 << 14
+_LARGE_BODY = 1 << 16
+_NUMBER_BYTES, _LABEL_BYTES = 80, 200
+"""Upper bounds for a number and for a label in a response: Python objects, growing text, and a compressed copy."""
 _LARGE_TO_WRITE, _LARGE_TO_COMPRESS = 1 << 16, 1 << 12
 
 
@@ -57,25 +62,39 @@ class HttpCall:
     def read(self, version: Version) -> InferRequest:
         """See `Call`."""
         head = self._exchange.head
+        self._exchange.bundle = version.label
         coding = head.headers.get("content-encoding", "")
-        body = content.decode(self._exchange.body, coding, limit=self._max_body_bytes)
+        held = self.claim.held_bytes
+        body = content.decode(self._exchange.body, coding, limit=self._max_body_bytes, reserve=self.claim.take)
         self._exchange.body = b""  # the parsed request references the parts that are still needed
+        if self.claim.held_bytes > held:  # after decompression, only the body remains
+            self.claim.release(self.claim.held_bytes - len(body))
         if not body:
             raise Refusal("invalid", "request body is empty")
-        classes = _classes(head.query) if head.query else 0
+        classes, probabilities = _wanted(head.query) if head.query else (0, False)
         if _is_image(head):
-            return _of_an_image(body, version, classes=classes)
+            return _of_an_image(body, version, classes=classes, probabilities=probabilities)
         json_length = head.headers.get(HEADER_LENGTH.lower())
         if json_length is None and (body.startswith(_NO_JSON) or identify(body[:SIGNATURE_BYTES])):
             raise Refusal("invalid", _instead_of_json(body, head, version.bounds.formats))
-        return parse(
+        read = functools.partial(
+            parse,
             body,
             json_length,
             accepted=version.accepted,
             outputs=version.outputs,
             max_batch=version.bounds.max_batch,
             max_json_bytes=version.max_json_bytes,
+            probabilities=probabilities,
         )
+        if not self.takes_time and len(body) <= _LARGE_BODY:
+            return read()
+        with self.claim.holding(_parsing_bytes(body, json_length, version)):
+            try:
+                return read()
+            except Refusal as refusal:
+                refusal.__traceback__ = refusal.__context__ = None  # they reference the parsed JSON
+                raise
 
     def writing_takes_time(self, logits: np.ndarray) -> bool:
         """See `Call`."""
@@ -84,13 +103,15 @@ class HttpCall:
 
     def write(self, name: str, result: Result) -> Callable[[], object]:
         """See `Call`."""
-        (output,) = result.version.outputs
+        if result.logits.nbytes > _LARGE_TO_COMPRESS:
+            self.claim.take(_writing_bytes(result))
         body, header_length = encode(
             result.request,
-            {output: result.logits},
+            result.outputs(),
             model_name=name,
             model_version=str(result.version.number),
             labels=result.version.bundle.manifest.labels,
+            ranking=result.logits,
         )
         headers = [("Content-Type", "application/json" if header_length is None else "application/octet-stream")]
         if header_length is not None:
@@ -105,6 +126,36 @@ class HttpCall:
     def refuse(self, refusal: Refusal) -> None:
         """See `Call`."""
         self._reply(self._exchange, refused(refusal))
+
+
+def _parsing_bytes(body: bytes, json_length: str | None, version: Version) -> int:
+    """Return the memory that parsing a body takes: objects of its JSON, and copies of the elements of BYTES tensors.
+
+    Raises:
+        Refusal: the JSON has too many lists. orjson does not release Python's lock, so all other requests would wait.
+    """
+    text = body
+    if json_length is not None and json_length.isascii() and json_length.isdecimal():
+        text = body[: int(json_length[:20])]
+    if len(text) > version.max_json_bytes:
+        return 0  # it is refused
+    if (lists := text.count(b"[")) > version.max_json_lists:
+        most = version.max_json_lists
+        raise Refusal("too_large", f"expected at most {most} lists in JSON, found {lists}: send tensors as binary data")
+    is_copied = b'"BYTES"' in text
+    return json_bytes(text) + (len(body) if is_copied else 0)
+
+
+def _writing_bytes(result: Result) -> int:
+    """Return the memory of a response while it is encoded: numbers as text, or labels, and a compressed copy."""
+    labels = result.version.bundle.manifest.labels
+    images, numbers = len(result.logits), 0
+    for output in result.request.outputs:
+        if output.classes:
+            numbers += images * min(output.classes, len(labels)) * (_LABEL_BYTES + 3 * max(map(len, labels)))
+        else:
+            numbers += _NUMBER_BYTES * result.logits.size
+    return numbers
 
 
 def refused(refusal: Refusal) -> Response:
@@ -140,26 +191,30 @@ def _instead_of_json(body: bytes, head: Head, formats: Sequence[str]) -> str:
     return f"found an image sent {found}: send it with Content-Type: {expected} (curl -H)"
 
 
-def _classes(query: str) -> int:
-    """Return the number of classes that a query requests; 0 without the parameter.
+def _wanted(query: str) -> tuple[int, bool]:
+    """Return how many classes a query requests, 0 without the parameter, and whether it requests probabilities.
 
     Raises:
-        Refusal: the value is not a number.
+        Refusal: the first value is not a number, or the second one not `true` or `false`.
     """
-    wanted = parse_qs(query, keep_blank_values=True).get("classification", ["0"])[-1]
-    if not (wanted.isascii() and wanted.isdecimal()):
+    given = parse_qs(query, keep_blank_values=True)
+    classes = given.get("classification", ["0"])[-1]
+    if not (classes.isascii() and classes.isdecimal()):
         raise Refusal("invalid", "classification in the query: expected a number of classes")
-    return int(wanted.lstrip("0")[:9] or "0")
+    probabilities = given.get(PROBABILITIES, ["false"])[-1]
+    if probabilities not in {"true", "false"}:
+        raise Refusal("invalid", f"{PROBABILITIES} in the query: expected true or false")
+    return int(classes.lstrip("0")[:9] or "0"), probabilities == "true"
 
 
-def _of_an_image(body: bytes, version: Version, *, classes: int) -> InferRequest:
-    """Return the request for an image file, for the logits or for the best classes.
+def _of_an_image(body: bytes, version: Version, *, classes: int, probabilities: bool) -> InferRequest:
+    """Return the request for an image file, for the logits or probabilities, or for the best classes.
 
     Raises:
         Refusal: curl removed the line breaks of the file.
     """
     if body.startswith(_WITHOUT_BREAKS):
         raise Refusal("invalid", "cannot decode: the PNG file lost its line breaks: use curl --data-binary, not -d")
-    outputs = tuple(RequestedOutput(name, binary=False, classes=classes) for name in version.outputs)
-    (name,) = version.accepted
-    return InferRequest(id=None, inputs={name: (body,)}, outputs=outputs, timeout_s=None)
+    (name,), (output,) = version.accepted, version.outputs
+    wanted = RequestedOutput(PROBABILITIES if probabilities else output, False, classes, probabilities)
+    return InferRequest(id=None, inputs={name: (body,)}, outputs=(wanted,), timeout_s=None)

@@ -5,19 +5,22 @@ large JSON, compressed bodies) run in worker threads.
 """
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from edgecnn.prediction import probabilities_of
 from edgecnn.protocol.http_headers import BUNDLE_DIGEST, SERVER_TIMING
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.request import InferRequest
-from edgecnn.server.api.pictures import pixels_of
+from edgecnn.server.api.pictures import Pictures
+from edgecnn.server.api.step_pool import StepPool
 from edgecnn.server.memory import Claim
 from edgecnn.server.models.batching import Job, Outcome
 from edgecnn.server.models.model import Model
@@ -49,6 +52,16 @@ class Result:
     decode_s: float
     queue_s: float
     inference_s: float
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """Return the requested outputs by name: logits, or their probabilities as in `Prediction`, float32 [N, K]."""
+        return {
+            each.name: self._probabilities() if each.is_probability else self.logits for each in self.request.outputs
+        }
+
+    def _probabilities(self) -> np.ndarray:
+        with np.errstate(invalid="ignore"):  # logits that are not finite
+            return probabilities_of(self.logits, self.version.bundle.manifest.scores).astype(np.float32)
 
     def headers(self) -> tuple[tuple[str, str], tuple[str, str]]:
         """Return the headers with the times in milliseconds (W3C Server Timing) and the bundle's digest."""
@@ -104,7 +117,7 @@ class Call(Protocol):
 class InferenceTask:
     """One inference request. Every path calls `_end`; only the first call has an effect."""
 
-    def __init__(self, model: Model, call: Call, pool: ThreadPoolExecutor, *, version: Version | None = None) -> None:
+    def __init__(self, model: Model, call: Call, pool: StepPool, *, version: Version | None = None) -> None:
         self._model = model
         self._kept = version
         self._call = call
@@ -141,18 +154,31 @@ class InferenceTask:
         if request.timeout_s is not None:
             deadline = self._begun + request.timeout_s
             self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
-        if isinstance(images, tuple):
-            files = images
-            self._in_pool(lambda: self._pixels(files), self._submit)
+        if not isinstance(images, tuple):
+            self._submit(images)
+            return
+        assert self._version is not None
+        claim, guard = self._call.claim, self._pool.guard
+        pictures = Pictures(images, self._version, claim=claim, guard=guard, begin_image=self._begin_image)
+        size = sum(map(len, images))
+        self._in_pool(lambda: pictures.decode(is_large=False), lambda found: self._decoded(found, pictures, size))
+
+    def _decoded(self, images: np.ndarray | None, pictures: Pictures, size: int) -> None:
+        """Submit the decoded images, or continue in a thread for large images; `size` is the sum of the files."""
+        if images is None:
+            then = functools.partial(self._decoded, pictures=pictures, size=size)
+            self._in_pool(lambda: pictures.decode(is_large=True), then, is_large=True)
         else:
+            self._call.claim.release(size)
             self._submit(images)
 
-    def _pixels(self, files: tuple[bytes, ...]) -> np.ndarray:
+    def _begin_image(self) -> None:
+        """Check before each image that its result is still needed; called in the pool's threads."""
+        if self._ended:
+            raise Refusal("late", "the client has disconnected")
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise Refusal("late", "the request's timeout expired before its images were decoded; it was not executed")
-        assert self._version is not None
-        manifest = self._version.bundle.manifest
-        return pixels_of(files, manifest, self._version.bounds)
+        self._pool.begin_image()
 
     def _submit(self, images: np.ndarray) -> None:
         assert self._version is not None
@@ -225,11 +251,20 @@ class InferenceTask:
             future.cancel()  # has no effect if it has started
         return True
 
-    def _in_pool(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Run a step in a worker thread, then continue with its result unless the request has ended."""
-        loop = asyncio.get_running_loop()
-        self._future = self._pool.submit(work)
-        self._future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._continue, done, then))
+    def _in_pool(self, work: Callable[[], T], then: Callable[[T], None], *, is_large: bool = False) -> None:
+        """Run a step in a worker thread, then continue with its result unless the request has ended.
+
+        The claim keeps its memory until the step ends, also if the client disconnects before.
+        """
+        loop, claim = asyncio.get_running_loop(), self._call.claim
+
+        def done(future: "Future[T]") -> None:
+            claim.let_go()
+            loop.call_soon_threadsafe(self._continue, future, then)
+
+        claim.keep()
+        self._future = self._pool.submit(work, is_large=is_large)
+        self._future.add_done_callback(done)
 
     def _continue(self, done: "Future[T]", then: Callable[[T], None]) -> None:
         if self._ended or done.cancelled():

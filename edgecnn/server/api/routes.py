@@ -26,7 +26,7 @@ from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
 from edgecnn.server.web.pages import Page
 
-_OPEN = ("/v2/health/live", "/v2/health/ready")
+OPEN = ("/v2/health/live", "/v2/health/ready")
 """Paths without authentication, because orchestrators have no API key."""
 _VERSION = re.compile(r"/v2/models/([^/]+)/versions/([0-9]+)(/[a-z]+)?")
 _CONTROL = re.compile(r"/v2/repository/models/([^/]+)/(load|unload)")
@@ -69,6 +69,7 @@ class InferenceRoute:
         """
         if version is None and self._number:
             self._service.model(self._model.name, self._number)
+        exchange.model = self._model.name
         self._service.infer(self._model, self._call(exchange), version=version)
 
 
@@ -92,7 +93,7 @@ class Routes:
         self._service = service
         self._call = call
         self._control = control
-        self._open = {*_OPEN, *pages}
+        self._open = {*OPEN, *pages}
         self._general = _general(service, metrics)
         self._general[PATH] = {"GET": lambda _: Response(200, described())}
         self._general |= {path: {"GET": page.answer} for path, page in pages.items()}

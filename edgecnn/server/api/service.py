@@ -4,13 +4,13 @@ import hmac
 import itertools
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from edgecnn import __version__
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.inference import Call, InferenceTask
+from edgecnn.server.api.step_pool import StepPool
 from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.models.load_queue import LoadQueue
 from edgecnn.server.models.model import Model
@@ -36,6 +36,7 @@ class Service:
         models: the models by name; models may be added.
         is_draining: whether the server is shutting down and refuses new requests.
         budget: the memory of all requests.
+        api_key: the key that clients must send; it may be replaced. None without one.
         load_queue: the clients' orders to load and unload models; None without `--model-control`.
     """
 
@@ -44,12 +45,12 @@ class Service:
         self.budget = budget
         self.is_draining = False
         self.load_queue: LoadQueue | None = None
-        self._api_key = api_key
-        self._pool: ThreadPoolExecutor | None = None
+        self.api_key = api_key
+        self._pool: StepPool | None = None
         prefix = os.urandom(6).hex()  # unique to this process
         self._request_ids = (f"{prefix}-{number}" for number in itertools.count(1))
 
-    def start(self, pool: ThreadPoolExecutor) -> None:
+    def start(self, pool: StepPool) -> None:
         """Start to accept inference requests; long steps run in the pool."""
         self._pool = pool
 
@@ -61,7 +62,7 @@ class Service:
     @property
     def needs_key(self) -> bool:
         """Whether clients must send an API key."""
-        return self._api_key is not None
+        return self.api_key is not None
 
     def check_key(self, shown: str) -> None:
         """Check the client's API key.
@@ -69,7 +70,7 @@ class Service:
         Raises:
             Refusal: the key is missing or wrong.
         """
-        if self._api_key is not None and not hmac.compare_digest(shown.strip().encode(), self._api_key):
+        if self.api_key is not None and not hmac.compare_digest(shown.strip().encode(), self.api_key):
             message = "the API key is wrong" if shown.strip() else _KEY_NEEDED
             raise Refusal("unauthorized", message)
 
@@ -101,7 +102,10 @@ class Service:
         """Return whether a model is ready and no model is loading or failed."""
         states = {model.state for model in self.models.values()}
         has_died = any(model.has_died for model in self.models.values())
-        return not (self.is_draining or has_died) and "ready" in states and "loading" not in states
+        return not (self.is_draining or has_died or self._is_stuck()) and "ready" in states and "loading" not in states
+
+    def _is_stuck(self) -> bool:
+        return self._pool is not None and self._pool.is_stuck()
 
     def check_ready(self) -> None:
         """Check that the server is ready.
@@ -111,6 +115,8 @@ class Service:
         """
         if not self.is_ready():
             waiting = [f"{model.name} is {model.state}" for model in self.models.values() if model.state != "ready"]
+            if not waiting and self._is_stuck():
+                waiting = ["all threads are busy with large requests"]
             message = "the server is shutting down" if self.is_draining else f"not ready: {', '.join(waiting)}"
             raise Refusal("unready", message)
 

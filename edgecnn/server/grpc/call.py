@@ -23,8 +23,8 @@ class GrpcCall:
     """See `inference.Call`. The client's timeout is `remaining_s` after `begun` (monotonic clock); None means none.
 
     Attributes:
-        outcome: the message of the response, or the error.
         result: the result in the response; None before the response.
+        bundle: version and digest for the access log; empty before a version has the request.
     """
 
     def __init__(
@@ -35,7 +35,9 @@ class GrpcCall:
         claim: Claim,
         begun: float,
         remaining_s: float | None,
+        ended: Callable[[bytes | Refusal], object],
     ) -> None:
+        """Create a call. `ended` takes the message of the response or the error, unless the client leaves before."""
         self.claim = claim
         self.on_gone: Callable[[], None] | None = None
         self.takes_time = received.described_bytes > _LARGE_DESCRIPTION
@@ -44,8 +46,9 @@ class GrpcCall:
         if remaining_s is not None:
             self._deadline = begun + remaining_s
             self.remaining_s = max(0.0, self._deadline - time.monotonic())
-        self.outcome: asyncio.Future[bytes | Refusal] = loop.create_future()
         self.result: Result | None = None
+        self.bundle = ("", "")
+        self._ended: Callable[[bytes | Refusal], object] | None = ended
         self._received: Received | None = received
         self._loop = loop
         self._is_gone = False
@@ -58,6 +61,7 @@ class GrpcCall:
         """See `Call`."""
         received, self._received = self._received, None
         assert received is not None
+        self.bundle = version.label
         return parse(
             received,
             accepted=version.accepted,
@@ -72,13 +76,13 @@ class GrpcCall:
 
     def write(self, name: str, result: Result) -> Callable[[], object]:
         """See `Call`."""
-        (output,) = result.version.outputs
         content = encode(
             result.request,
-            {output: result.logits},
+            result.outputs(),
             model_name=name,
             model_version=str(result.version.number),
             labels=result.version.bundle.manifest.labels,
+            ranking=result.logits,
         )
 
         def send() -> None:
@@ -97,6 +101,7 @@ class GrpcCall:
         A queued request whose deadline passed is refused and counted as late; any other is cancelled.
         """
         self._is_gone = True
+        self._ended = None
         if self._deadline is not None and time.monotonic() >= self._deadline - _EXPIRY_S:
             self._loop.call_later(2 * _EXPIRY_S, self._report_gone)
         else:
@@ -105,7 +110,10 @@ class GrpcCall:
     def _report_gone(self) -> None:
         if self.on_gone is not None:
             self.on_gone()
+        self.claim.release()
 
     def _end(self, outcome: bytes | Refusal) -> None:
-        if not self.outcome.done():  # the client may have disconnected
-            self.outcome.set_result(outcome)
+        self.claim.release()
+        ended, self._ended = self._ended, None
+        if ended is not None:  # else the client has left
+            ended(outcome)

@@ -1,42 +1,37 @@
-"""Open the gRPC port with its limits and credentials, and filter the library's log."""
+"""Options and credentials of the gRPC port, and a filter of the library's log."""
 
 import logging
-from pathlib import Path
-from typing import Any
 
 import grpc
-from grpc import aio
 
-from edgecnn.errors import UsageError
+from edgecnn.server.credentials import Credentials, Tls
 from edgecnn.server.http.limits import Limits
 
 _MAX_MESSAGE = 2**31 - 1
 _PING_S, _MIN_PING_INTERVAL_S = 60, 10
 
 
-async def listen(
-    handler: grpc.GenericRpcHandler, limits: Limits, *, address: str, tls: tuple[Path, Path] | None
-) -> Any:
-    """Start a gRPC server on an address with its port, and return it.
+def credentials_of(credentials: Credentials) -> grpc.ServerCredentials | None:
+    """Return the credentials of the port; None without TLS. The library requires TLS 1.2 or later.
 
-    The supervisor checks the certificate and its key before. The library requires TLS 1.2 or later.
-
-    Raises:
-        UsageError: the address is not available.
+    Each new connection uses the certificate that `credentials` has at this time.
     """
-    server = aio.server(options=options_of(limits))
-    server.add_generic_rpc_handlers((handler,))
-    try:
-        if tls is None:
-            server.add_insecure_port(address)
-        else:
-            cert, key = tls
-            credentials = grpc.ssl_server_credentials(((key.read_bytes(), cert.read_bytes()),))
-            server.add_secure_port(address, credentials)
-    except RuntimeError:
-        raise UsageError(f"cannot listen for gRPC on {address}: the address is not available") from None
-    await server.start()
-    return server
+    used = credentials.tls
+    if used is None:
+        return None
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal used
+        if credentials.tls is None or credentials.tls is used:
+            return None  # no change
+        used = credentials.tls
+        return _configuration(used)
+
+    return grpc.dynamic_ssl_server_credentials(_configuration(used), fetch)
+
+
+def _configuration(tls: Tls) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(tls.key, tls.chain)])
 
 
 def options_of(limits: Limits) -> list[tuple[str, int]]:
@@ -62,20 +57,13 @@ def options_of(limits: Limits) -> list[tuple[str, int]]:
 
 
 def filter_library_log() -> None:
-    """Suppress the library's log of client errors in this process; repeated calls are safe.
+    """Suppress the library's log of metadata that are not UTF-8; repeated calls are safe.
 
-    Otherwise clients could fill the log, with their input and their API keys in tracebacks. The response contains the
-    error, and `server` logs when the library stops.
+    Otherwise clients could fill the log, with their input and their API keys in tracebacks.
     """
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_of_the_server)
-    logging.getLogger("asyncio").addFilter(_is_of_another_task)
 
 
 def _is_of_the_server(record: logging.LogRecord) -> bool:
-    """Return false for metadata or a method name that is not UTF-8; metadata are parsed as Latin-1."""
-    return record.msg != "Invalid encoding on %s" and not isinstance(record.msg, UnicodeDecodeError)
-
-
-def _is_of_another_task(record: logging.LogRecord) -> bool:
-    """Return false for the library's task that failed on such a name."""
-    return record.exc_info is None or record.exc_info[0] is not UnicodeDecodeError
+    """Return false for metadata that are not UTF-8; they are parsed as Latin-1."""
+    return record.msg != "Invalid encoding on %s"

@@ -1,7 +1,6 @@
-"""Handle the requests of one client's connection, with limits of bytes and time.
+"""The connection of one client: events of its transport, deadlines, and what the listener needs.
 
-A connection handles one request at a time. While a request waits for its response, the connection reads a limited
-amount ahead, to detect a disconnect. A connection has a deadline that the listener checks, and no timer or task.
+A connection handles one request at a time. It has a deadline that the listener checks, but neither timer nor task.
 """
 
 import asyncio
@@ -9,57 +8,51 @@ import math
 import socket
 import time
 
-from edgecnn.protocol.refusal import Refusal
-from edgecnn.server.http.head import CHUNKED
-from edgecnn.server.http.message import Exchange, Response
-from edgecnn.server.http.reader import Reader, Refused
-from edgecnn.server.http.transport import (
-    CONTINUE,
-    LINGER_S,
-    TCP_CLOSE_WAIT,
-    TCP_CLOSED,
-    ClientTransport,
-    Shared,
-    error_response,
-)
+from edgecnn.server.http.receiver import Receiver
+from edgecnn.server.http.responses import error_response
+from edgecnn.server.http.slots import NEW_S, RECENT_S, Group
+from edgecnn.server.http.transport import LINGER_S, TCP_CLOSE_WAIT, TCP_CLOSED, Shared
 
-_AHEAD_BYTES = 64 << 10
-"""Maximum bytes to read ahead of the current request."""
 _LINGER_BYTES = 32 << 20
 """A refused client that sends more than this is disconnected and may miss the response."""
-_STEPS = 512
-"""Maximum parsing steps before other connections get a turn."""
+
+_AT_ONCE_BYTES = 64 << 10
+"""Input after the last response that is dropped at once."""
+_UNSEEN_S = 2.0
+"""After this time, a client that sends ahead is checked too: its close may follow unread data."""
 
 
-class Connection(ClientTransport):
-    """The connection of one client."""
+class Connection(Receiver):
+    """The connection of one client.
 
-    __slots__ = ("_admitted", "_advancing", "_dropped", "_exchange", "_idle", "_probed", "_reader")
+    Attributes:
+        opening: the task that opens the transport; the listener sets it.
+    """
 
-    def __init__(self, shared: Shared, sock: socket.socket, peer: str) -> None:
-        super().__init__(shared, sock, peer)
-        self._reader = Reader(shared.limits)
-        self._admitted: Exchange | None = None  # the request whose body is incomplete
-        self._exchange: Exchange | None = None  # the request that waits for its response
-        self._advancing = False  # inside `_advance`, which continues with the next request
+    __slots__ = ("_dropped", "opening")
+
+    opening: asyncio.Task[None]
+
+    def __init__(self, shared: Shared, sock: socket.socket, peer: str, group: Group) -> None:
+        super().__init__(shared, sock, peer, group)
         self._dropped = 0
-        self._idle = False  # between two requests
-        self._probed = False
 
     # Called by the event loop.
 
-    def data_received(self, data: bytes) -> None:
-        """Handle the data, or keep it until the current request is answered."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return the buffer for the next read; a view, because asyncio's TLS writes into slices of it."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Handle the data, or keep it until the current request is answered or the connection has its turn."""
         if self._ending:
-            self._dropped += len(data)
-            if self._dropped > _LINGER_BYTES:
-                self._transport.abort()
+            self._drop_arrived(nbytes)
             return
-        self._reader.add(data)
-        if self._exchange is None and not self._stalled:
-            self._advance()
-        elif self._reader.waiting() > _AHEAD_BYTES:
-            self._pause_reading()
+        self._reader.add(bytes(self._buffer[:nbytes]))
+        if self._exchange is None and not self._stalled and not self._queued_at:
+            self._shared.turns.arrive(self)
+        else:
+            self._limit_ahead()
 
     def eof_received(self) -> bool:
         """Stay open if a response is pending: the client may have closed only its sending side."""
@@ -68,18 +61,19 @@ class Connection(ClientTransport):
             return False
         if self._exchange is not None:
             self._probe()
-        elif not self._stalled:
+        elif not self._stalled and not self._queued_at:
             self._leave()
         return True
 
     def resume_writing(self) -> None:
         """Continue after the client reads."""
         self._stalled = False
+        self._unread.release()
         if self._ending:
             self.deadline = time.monotonic() + LINGER_S
         elif self._exchange is not None:
             self.deadline = math.inf
-        elif not self._advancing:
+        elif not self._is_advancing:
             self._become_idle()
             # Not at once: asyncio is still writing, and would close the transport twice.
             asyncio.get_running_loop().call_soon(self._go_on)
@@ -87,7 +81,12 @@ class Connection(ClientTransport):
     def connection_lost(self, exc: Exception | None) -> None:
         """Release the request that is received or handled."""
         exchange, self._exchange = self._exchange, None
+        unanswered = exchange or self._admitted
+        if unanswered is not None:
+            self._shared.application.left(unanswered)
         self._drop()
+        self._ahead.release()
+        self._unread.release()
         self._ending = True
         self._reader.clear()
         self.deadline = math.inf
@@ -98,29 +97,6 @@ class Connection(ClientTransport):
                 exchange.on_gone()
             exchange.claim.release()
 
-    # Called by the exchange.
-
-    def has_left(self, exchange: Exchange) -> bool:
-        """Return whether the client of an exchange has disconnected."""
-        if self._exchange is not exchange or self._transport.is_closing():
-            return True
-        return (self._eof or self._paused) and self._tcp_state() == TCP_CLOSED
-
-    def answer(self, exchange: Exchange, response: Response) -> None:
-        """Send the response, unless the client has disconnected or already has one."""
-        if self._exchange is not exchange:
-            return
-        self._exchange = None
-        self._shared.busy -= 1
-        keep = exchange.keep_alive and not self._shared.draining
-        self._become_idle()
-        self._write(response, method=exchange.head.method, keep=keep, http_version=exchange.http_version)
-        exchange.claim.release()
-        if not keep:
-            self._end()
-        elif not self._advancing and not self._stalled:
-            self._advance()
-
     # Called by the listener.
 
     @property
@@ -130,35 +106,51 @@ class Connection(ClientTransport):
 
     @property
     def is_receiving(self) -> bool:
-        """Whether a request is partly received."""
-        return not self._ending and self._exchange is None and self._reader.begun
+        """Whether a request is partly received, or received data waits for its turn."""
+        return not self._ending and self._exchange is None and (self._reader.begun or self._queued_at > 0)
 
     @property
     def is_new(self) -> bool:
         """Whether no data has arrived yet: the first request may be on the way."""
         return not (self._ending or self._idle or self.has_pending or self._reader.begun)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether all requests are answered and no data has arrived since."""
-        waits = self._exchange is None and not self._stalled and not self._reader.waiting()
-        return self.made and self._idle and waits and not self._ending and not self._transport.is_closing()
+    def is_recent(self, now: float) -> bool:
+        """Return whether the client is active: it reads its response, or its request may be on the way."""
+        if self._ending and self._paused:  # it sends on after the last response
+            return False
+        return now - self.waiting_since < (RECENT_S if self._idle or self._stalled else NEW_S)
 
     def check(self, now: float) -> None:
         """Check the deadline, and detect a client that has disconnected."""
         if now >= self.deadline:
-            self._expire()
-        elif (self._eof or self._paused) and self._exchange is not None:
+            if self._ending or not self._queued_at:
+                self._expire()
+        elif (self._eof or self._paused) and (self._exchange is not None or self._ending):
             state = self._tcp_state()
             if state == TCP_CLOSED:
                 self._transport.abort()
-            elif state == TCP_CLOSE_WAIT and not self._eof:
+            elif self._exchange is not None and (state == TCP_CLOSE_WAIT or now - self._exchange.begun > _UNSEEN_S):
                 self._probe()
 
     def drain(self, until: float) -> None:
         """Shorten the deadline of a connection without a request."""
         if self.made and not self._ending and not self.has_pending and not self.is_receiving:
             self.deadline = min(self.deadline, until)
+
+    def evict(self) -> None:
+        """Close a connection without a whole request at once; one with a part of a request gets a 503."""
+        if not self.made:
+            self.opening.cancel()
+        elif self._secure or self._ending or self._stalled:
+            self._transport.abort()
+        else:
+            if self._reader.begun:
+                message = "too many connections, and this one took the longest to send its request: try again later"
+                self._shared.application.refused(503, message, peer=self.peer, exchange=self._admitted)
+                self._write(error_response(503, message), method="", keep=False, http_version="1.1")
+            self._drop()
+            self._ending = True
+            self._transport.close()
 
     def close(self) -> None:
         """Close the connection."""
@@ -169,121 +161,24 @@ class Connection(ClientTransport):
         else:
             self._transport.close()
 
-    @property
-    def _ready(self) -> bool:
-        """Whether a request can be handled. A transport that failed to write is closing."""
-        return self._exchange is None and not self._stalled and not self._ending and not self._transport.is_closing()
+    def _drop_arrived(self, size: int) -> None:
+        """Drop input after the last response.
+
+        A client that sends a refused body reads the response only after it, so each further read is a turn. Other
+        input is read no further if there is much of it.
+        """
+        self._dropped += size
+        if self._dropped <= _AT_ONCE_BYTES:
+            return
+        self._pause_reading()
+        if self._dropped > _LINGER_BYTES:
+            self._transport.abort()
+        elif self._is_refused and not self._queued_at:
+            self._shared.turns.wait(self)
 
     def _go_on(self) -> None:
-        if self._ready:
-            self._advance()
-
-    def _advance(self) -> None:
-        """Handle the received data until more input is needed."""
-        reader = self._reader
-        self._advancing = True
-        steps = 0
-        try:
-            while self._ready and reader.waiting():
-                steps += 1
-                if steps > _STEPS:  # each empty line of a body takes one step
-                    self._pause_reading()
-                    asyncio.get_running_loop().call_soon(self._go_on)
-                    return
-                was_whole = reader.head is not None
-                if reader.step():
-                    if not was_whole:
-                        self._admit()
-                    if reader.complete and not self._ending:
-                        self._handle()
-                elif self._idle and not was_whole and reader.begun:
-                    self._idle = False
-                    self.deadline = time.monotonic() + self._shared.limits.header_timeout_s
-        except Refused as refused:
-            self._refuse(refused.status, str(refused))
-        except MemoryError:
-            self._refuse(503, "not enough memory for this request: try again later")
-        finally:
-            self._advancing = False
-        if self._ending or self._transport.is_closing():
-            return
-        if self._paused and reader.waiting() <= _AHEAD_BYTES:
-            self._resume_reading()
-        if self._eof and self._exchange is None and not self._stalled:
-            self._leave()
-
-    def _admit(self) -> None:
-        """Check a request with complete headers, and request its body with `100 Continue` if needed."""
-        reader = self._reader
-        head = reader.head
-        assert head is not None
-        exchange = Exchange(
-            self,
-            head,
-            keep_alive=reader.keep_alive,
-            http_version=reader.version,
-            claim=self._shared.budget.claim(),
-            peer=self.peer,
-        )
-        response = self._shared.application.admit(exchange)
-        if response is not None:
-            keep = reader.complete and reader.keep_alive and not self._shared.draining
-            if keep:
-                reader.take()
-                self._become_idle()
-            self._write(response, method=head.method, keep=keep, http_version=reader.version)
-            if not keep:
-                self._end(unread=not reader.complete)
-            return
-        self._admitted = exchange
-        if reader.length != CHUNKED:
-            try:
-                exchange.claim.take(reader.length)
-            except Refusal as refusal:
-                raise Refused(refusal.status, str(refusal)) from None
-        if not reader.complete:
-            self.deadline = time.monotonic() + self._shared.limits.body_timeout_s
-            expects = head.headers.get("expect", "").lower() == "100-continue"
-            if expects and not reader.waiting() and reader.version == "1.1":
-                self._transport.write(CONTINUE)
-
-    def _handle(self) -> None:
-        exchange = self._admitted
-        assert exchange is not None
-        exchange.body = self._reader.take()  # may raise MemoryError, which drops the request
-        exchange.size = len(exchange.body)
-        self._admitted, self._exchange = None, exchange
-        self._shared.busy += 1
-        self.deadline = math.inf
-        if self._eof:
-            self._probe()
-        self._shared.application.handle(exchange)
-
-    def _drop(self) -> None:
-        """Release an incomplete request."""
-        exchange, self._admitted = self._admitted, None
-        if exchange is not None:
-            if exchange.on_gone is not None:
-                exchange.on_gone()
-            exchange.claim.release()
-
-    def _refuse(self, status: int, message: str) -> None:
-        self._drop()
-        self._shared.application.refused(status)
-        self._write(error_response(status, message), method="", keep=False, http_version="1.1")
-        self._end(unread=True)
-
-    def _become_idle(self) -> None:
-        """Wait for the next request until the idle timeout."""
-        self._idle = True
-        self.deadline = time.monotonic() + self._shared.limits.idle_timeout_s
-
-    def _leave(self) -> None:
-        """Close: the client has closed its sending side, and no response is pending."""
-        if self._reader.begun:
-            self._refuse(400, "the request is incomplete")
-        else:
-            self._end()
+        if self._is_ready and not self._queued_at:
+            self._settle()
 
     def _expire(self) -> None:
         transport = self._transport
@@ -297,13 +192,3 @@ class Connection(ClientTransport):
             self._refuse(408, f"timeout: the {waited_for} took too long")
         else:
             self._end()
-
-    def _probe(self) -> None:
-        """Send an interim response to detect a client that has closed both sides.
-
-        After the client closes its sending side, the system does not report whether the client still reads. A client
-        that reads skips an interim response. Otherwise its system sends a reset, which `_tcp_state` reports.
-        """
-        if not self._probed and self._exchange is not None and self._exchange.http_version == "1.1":
-            self._probed = True
-            self._transport.write(CONTINUE)

@@ -6,6 +6,7 @@ worker thread can decompress a large body.
 
 import math
 import zlib
+from collections.abc import Callable
 
 from edgecnn.protocol.refusal import Refusal
 
@@ -14,13 +15,18 @@ ACCEPTED = "gzip, deflate"
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's `wbits` of the three formats
 _SLICE = 16 << 10
 """Size of one input. zlib copies the unused input at the end of each gzip member, and a body may have many members."""
+_STEP = 256 << 10
+"""Maximum size of one output, and of one reservation."""
 _MOST_MEMBERS = 10_000
 _LEAST_WORTH = 256
 """Minimum size of a response to compress; a smaller one fits a packet anyway."""
 
 
-def decode(body: bytes, content_encoding: str, *, limit: int) -> bytes:
+def decode(body: bytes, content_encoding: str, *, limit: int, reserve: Callable[[int], object]) -> bytes:
     """Return the decompressed body, of at most `limit` bytes.
+
+    `reserve` is called before memory is allocated, in steps; the sum is the size of the body and of its parts. It may
+    raise an error, which ends the decompression.
 
     `deflate` means zlib's format (RFC 9110, section 8.4.1.2) or raw deflate data, which some clients send.
 
@@ -34,9 +40,9 @@ def decode(body: bytes, content_encoding: str, *, limit: int) -> bytes:
             raise _too_large(limit)
         return body
     if coding in {"gzip", "x-gzip"}:
-        return _inflated(body, _GZIP, limit)
+        return _inflated(body, _GZIP, limit, reserve)
     if coding == "deflate":
-        return _inflated(body, _ZLIB if _has_zlib_header(body) else _RAW, limit)
+        return _inflated(body, _ZLIB if _has_zlib_header(body) else _RAW, limit, reserve)
     message = f"expected Content-Encoding to be one of {ACCEPTED}"
     raise Refusal("unsupported", message, headers=(("Accept-Encoding", ACCEPTED),))
 
@@ -55,32 +61,39 @@ def encode(body: bytes, accept_encoding: str) -> tuple[bytes, str | None]:
     return (encoded, coding) if len(encoded) < len(body) else (body, None)
 
 
-def _inflated(body: bytes, bits: int, limit: int) -> bytes:
+def _inflated(body: bytes, bits: int, limit: int, reserve: Callable[[int], object]) -> bytes:
     parts: list[bytes] = []
-    size = 0
+    size = reserved = 0
     members = 1
     inflater = zlib.decompressobj(bits)
     rest = memoryview(body)
-    while rest:
+    is_full = False  # then more output may follow without more input
+    while rest or (is_full and not inflater.eof):
         if inflater.eof:
             members += 1
             if bits != _GZIP or members > _MOST_MEMBERS:
                 raise Refusal("invalid", "the compressed body has trailing data")
             inflater = zlib.decompressobj(bits)
         piece, rest = rest[:_SLICE], rest[_SLICE:]
+        step = min(limit + 1 - size, _STEP)
+        if size + step > reserved:
+            reserve(step)
+            reserved += step
         try:
-            part = inflater.decompress(piece, limit + 1 - size)
+            part = inflater.decompress(piece, step)
         except zlib.error:
             raise Refusal("invalid", "the body does not match its Content-Encoding") from None
         size += len(part)
         if size > limit:
             raise _too_large(limit)
         parts.append(part)
+        is_full = len(part) == step
         left = len(inflater.unused_data) + len(inflater.unconsumed_tail)
         if left:
             rest = memoryview(body)[len(body) - len(rest) - left :]
     if not inflater.eof:
         raise Refusal("invalid", "the compressed body is truncated")
+    reserve(size)
     return b"".join(parts)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from edgecnn.server.memory import Claim
 
 if TYPE_CHECKING:
-    from edgecnn.server.http.connection import Connection
+    from edgecnn.server.http.receiver import Receiver
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +54,27 @@ class Exchange:
         client: address of the client: `peer`, or the one that a trusted proxy names.
         begun: when the headers were complete, by the monotonic clock.
         size: number of bytes of the body as sent.
+        model: name of the model for the access log; empty if it is not known.
+        bundle: version and digest for the access log; empty before a version has the request.
     """
 
     __slots__ = (
-        "_connection", "begun", "body", "claim", "client", "handler", "head", "http_version", "keep_alive", "on_gone",
-        "peer", "size",
+        "_connection", "begun", "body", "bundle", "claim", "client", "handler", "head", "http_version", "keep_alive",
+        "model", "on_gone", "peer", "size",
     )  # fmt: skip
 
     handler: "Handler"
 
     def __init__(
-        self, connection: "Connection", head: Head, *, keep_alive: bool, http_version: str, claim: Claim, peer: str
+        self, connection: "Receiver", head: Head, *, keep_alive: bool, http_version: str, claim: Claim, peer: str
     ) -> None:
         self._connection = connection
         self.claim = claim
         self.peer = self.client = peer
         self.begun = time.monotonic()
         self.size = 0
+        self.model = ""
+        self.bundle = ("", "")
         self.head = head
         self.body = b""
         self.keep_alive = keep_alive
@@ -104,6 +108,10 @@ class Application(Protocol):
         """Answer a complete request with `exchange.respond`, now or later; this method never raises."""
         ...
 
-    def refused(self, status: int) -> None:
-        """Count an error response to a malformed request."""
+    def refused(self, status: int, message: str, *, peer: str, exchange: Exchange | None) -> None:
+        """Count and log an error response of the connection; without an exchange, the headers are incomplete."""
+        ...
+
+    def left(self, exchange: Exchange) -> None:
+        """Log a request whose client disconnected before the response."""
         ...

@@ -15,6 +15,10 @@ from edgecnn.server.http.message import Head
 _END = b"\r\n\r\n"
 _SMALL_BYTES = 4096
 _GATHERED_BYTES = 64 << 10
+_PIECE_BYTES = 8 << 10
+"""Maximum size of one step in a chunked body: chunks of one byte take about a millisecond."""
+_EMPTY_LINES = 512
+"""Maximum number of empty lines of one step."""
 
 
 class Refused(Exception):
@@ -33,12 +37,13 @@ class Reader:
         length: the length of the body, or `CHUNKED`.
         complete: whether head and body are complete.
         keep_alive: whether the client requests a persistent connection.
+        size: number of bytes of the body so far.
         version: the HTTP version.
     """
 
     __slots__ = (
         "_at", "_data", "_framing", "_head_bytes", "_headers", "_headers_end", "_limits", "_many", "_parser", "_parts",
-        "_size", "_tail", "_target", "_wire", "complete", "head", "keep_alive", "length", "version",
+        "_tail", "_target", "_wire", "complete", "head", "keep_alive", "length", "size", "version",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -67,26 +72,30 @@ class Reader:
         self._data = data
         self._at = 0
 
-    def clear(self) -> None:
-        """Release all data, and the reference cycle with llhttp's callbacks."""
+    def discard(self) -> None:
+        """Release all data; no further step may follow a part of a request."""
         self._data = b""
         self._parts = []
         self._at = 0
+
+    def clear(self) -> None:
+        """Release all data, and the reference cycle with llhttp's callbacks."""
+        self.discard()
         del self._parser
 
     def step(self) -> bool:
         """Parse up to the next possible end; return whether a head or a request is complete.
 
+        A step takes about a millisecond at most, whatever the input is.
+
         Raises:
             Refused: the input is not HTTP, or exceeds a limit.
             MemoryError: the body does not fit in memory.
         """
-        if not self._head_bytes:
-            self._skip_empty_lines()
+        if self._head_bytes <= 1 and self._skip_empty_lines():
+            return False
         data = self._data
         start = self._at
-        if start == len(data):
-            return False
         end = self._boundary(data, start)
         count = end - start
         if self.head is None:
@@ -99,14 +108,14 @@ class Reader:
             self._data, self._at = b"", 0
         if self.head is not None and self.length != CHUNKED:
             self._take_part(piece)
-            if self._size == self.length:
+            if self.size == self.length:
                 self._parser = HttpRequestParser(self)  # the old parser still expects the body
                 self.complete = True
             return self.complete
-        before = self._size
+        before = self.size
         upgrade = self._parse(piece)
         if self.head is not None:
-            self._account(count, self._size - before)
+            self._account(count, self.size - before)
             return self.complete
         if self._headers_end:
             self._finish_head(upgrade)
@@ -156,7 +165,7 @@ class Reader:
         self._headers_end = False
         self._head_bytes: int = 0
         self._many: int = 0
-        self._size: int = 0
+        self.size: int = 0
         self._wire: int = 0  # bytes of a chunked body, including the chunk framing
         self._framing: int = 0  # bytes of framing since the last byte of a chunk
         self._target = b""
@@ -178,8 +187,8 @@ class Reader:
         return upgrade
 
     def _take_part(self, part: bytes) -> None:
-        self._size += len(part)
-        if len(part) >= _SMALL_BYTES or self._size == self.length:
+        self.size += len(part)
+        if len(part) >= _SMALL_BYTES or self.size == self.length:
             self._parts.append(part)
             return
         # Small parts are joined: each object has an overhead of fifty bytes, and a part may be one byte.
@@ -189,23 +198,36 @@ class Reader:
         else:
             self._parts.append(bytearray(part))
 
-    def _skip_empty_lines(self) -> None:
-        """Skip empty lines that some clients send after a body (RFC 9112, section 2.2)."""
-        data, at = self._data, self._at
-        while data.startswith(b"\r\n", at):
+    def _skip_empty_lines(self) -> bool:
+        """Skip empty lines, which some clients send after a body (RFC 9112, section 2.2); return whether there are any.
+
+        A step skips some of them.
+        """
+        data, start = self._data, self._at
+        at = start
+        if self._head_bytes:  # one byte of a head, or the first byte of an empty line in two packets
+            if self._tail != b"\r" or not data.startswith(b"\n", at):
+                return False
+            self._parse(b"\n")
+            self._head_bytes, self._tail = 0, b""
+            at += 1
+        end = at + 2 * _EMPTY_LINES
+        while at < end and data.startswith(b"\r\n", at):
             at += 2
         self._at = at
+        return at > start
 
     def _boundary(self, data: bytes, start: int) -> int:
         """Return the end of the next step."""
         if self.head is not None and self.length != CHUNKED:
-            return min(len(data), start + self.length - self._size)
+            return min(len(data), start + self.length - self.size)
         if self._tail:  # the empty line may span two packets
             found = (self._tail + data[start : start + 3]).find(_END)
             if found >= 0:
                 return start + found + len(_END) - len(self._tail)
-        found = data.find(_END, start)
-        return len(data) if found < 0 else found + len(_END)
+        most = len(data) if self.head is None else min(len(data), start + _PIECE_BYTES)
+        found = data.find(_END, start, most)
+        return most if found < 0 else found + len(_END)
 
     def _finish_head(self, upgrade: bool) -> None:
         if self._many > self._limits.max_headers:
@@ -233,7 +255,7 @@ class Reader:
         self._framing = 0 if body else self._framing + count
         most = self._limits.max_body_bytes
         # A chunk of one byte takes six bytes on the wire.
-        if self._size > most or self._wire > 6 * most + self._limits.max_header_bytes:
+        if self.size > most or self._wire > 6 * most + self._limits.max_header_bytes:
             raise Refused(413, f"the body is larger than {most} bytes")
         if self._framing > self._limits.max_header_bytes or self._many > self._limits.max_headers:
             raise Refused(431, "the trailers are too large")

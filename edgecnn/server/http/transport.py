@@ -1,21 +1,24 @@
 """The transport of one client: response bytes, back-pressure, and a close that delivers the last response."""
 
 import asyncio
-import json
 import math
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from email.utils import formatdate
-from http import HTTPStatus
-from typing import cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
+from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.http.message import Application, Response
+from edgecnn.server.http.responses import BODILESS, head_bytes
+from edgecnn.server.http.slots import Group, Slots
+from edgecnn.server.http.turns import Turns
 from edgecnn.server.memory import MemoryBudget
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+if TYPE_CHECKING:
+    from edgecnn.server.http.connection import Connection
+
 TCP_CLOSED = 7
 TCP_CLOSE_WAIT = 8
 LINGER_S = 2.0
@@ -23,9 +26,10 @@ LINGER_S = 2.0
 
 _COPIED_BYTES = 64 << 10
 """Maximum size of a body that is joined with its headers; a larger one is written separately."""
-_BODILESS = {204, 304}
-_STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in HTTPStatus}
-_STATUS_LINES |= {413: "HTTP/1.1 413 Content Too Large\r\n"}
+_READ_BYTES = 256 << 10
+"""Maximum bytes of one read in a body."""
+_READ_HEAD_BYTES = 16 << 10
+"""Maximum bytes of one other read, because it may contain many requests that wait."""
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 """Linux only."""
 
@@ -35,7 +39,11 @@ class Shared:
     """The shared state of a listener's connections. The connections write `busy` only.
 
     Attributes:
+        slots: the open connections.
+        turns: the order in which connections with received data continue.
         lost: called with each closed connection.
+        body_buffer: receives the bodies of all connections, one read after another.
+        head_buffer: the same for other data, which may contain many requests.
         date: the Date header line; the listener updates it.
         draining: whether every response is the last of its connection.
         busy: number of requests without a response.
@@ -44,35 +52,42 @@ class Shared:
     application: Application
     limits: Limits
     budget: MemoryBudget
-    lost: Callable[[object], None]
+    slots: Slots
+    turns: Turns
+    lost: Callable[["Connection"], None]
+    body_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_READ_BYTES)))
+    head_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_READ_HEAD_BYTES)))
     date: str = ""
     draining: bool = False
     busy: int = 0
 
 
-class ClientTransport(asyncio.Protocol):
+class ClientTransport(asyncio.BufferedProtocol):
     """The transport layer of a connection, without request handling.
 
     Attributes:
         deadline: end of the current wait, by the monotonic clock.
+        group: the open connections of the same address.
         peer: address of the other end.
         made: whether the transport is open; with TLS, whether the handshake is complete.
     """
 
     __slots__ = (
-        "_ending", "_eof", "_paused", "_secure", "_shared", "_sock", "_stalled", "_transport", "deadline", "made",
-        "peer",
+        "_ending", "_eof", "_paused", "_secure", "_shared", "_sock", "_stalled", "_transport", "_unread", "deadline",
+        "group", "made", "peer",
     )  # fmt: skip
 
-    def __init__(self, shared: Shared, sock: socket.socket, peer: str) -> None:
+    def __init__(self, shared: Shared, sock: socket.socket, peer: str, group: Group) -> None:
         self._shared = shared
         self.peer = peer
+        self.group = group
         self._sock = sock
         self._ending = False  # the last response is written; further input is dropped
         self._eof = False  # the client has closed its sending side
         self._paused = False  # not reading
         self._secure = False
         self._stalled = False  # the client does not read
+        self._unread = shared.budget.claim()  # the memory of responses that the client does not read
         self.deadline = math.inf
         self.made = False
 
@@ -90,6 +105,13 @@ class ClientTransport(asyncio.Protocol):
         """Start the timeout for a client that does not read."""
         self._stalled = True
         self.deadline = time.monotonic() + self._shared.limits.write_timeout_s
+
+    def _hold_unread(self) -> None:
+        """Take the memory of the response that the client does not read; disconnect it if the budget has none."""
+        try:
+            self._unread.take(max(0, self._transport.get_write_buffer_size() - self._unread.held_bytes))
+        except Refusal:
+            self._transport.abort()
 
     def abort(self) -> None:
         """Close at once and discard unsent data."""
@@ -124,15 +146,17 @@ class ClientTransport(asyncio.Protocol):
         connection = "Connection: close\r\n"
         if keep:
             connection = "" if http_version == "1.1" else "Connection: keep-alive\r\n"
-        data = _head_bytes(response, date=self._shared.date, connection=connection)
+        data = head_bytes(response, date=self._shared.date, connection=connection)
         body = response.body
-        if not body or method == "HEAD" or response.status in _BODILESS:
+        if not body or method == "HEAD" or response.status in BODILESS:
             self._transport.write(data)
         elif len(body) <= _COPIED_BYTES:
             self._transport.write(data + body)
         else:
             self._transport.write(data)
             self._transport.write(body)
+        if self._stalled:
+            self._hold_unread()
 
     def _end(self, *, unread: bool = False) -> None:
         """Close after the client has read the last response.
@@ -152,29 +176,3 @@ class ClientTransport(asyncio.Protocol):
         if not self._secure:
             transport.write_eof()
         self._resume_reading()
-
-
-def date_line() -> str:
-    """Return the Date header line of the current second."""
-    return f"Date: {formatdate(usegmt=True)}\r\n"
-
-
-def error_response(status: int, message: str) -> Response:
-    """Return the response to a malformed request, or to one that does not fit in memory."""
-    headers = (("Content-Type", "application/json"), *((("Retry-After", "1"),) if status == 503 else ()))
-    return Response(status, json.dumps({"error": message}).encode(), headers)
-
-
-def _head_bytes(response: Response, *, date: str, connection: str) -> bytes:
-    """Return the status line and the headers in Latin-1, with line breaks in values replaced by spaces."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
-    if lines.count("\n") != len(response.headers) or lines.count("\r") != len(response.headers):
-        # A line break in a value would start another header or response.
-        lines = "".join([f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in response.headers])
-    length = "" if response.status in _BODILESS else f"Content-Length: {len(response.body)}\r\n"
-    first = _STATUS_LINES.get(response.status) or f"HTTP/1.1 {response.status} \r\n"
-    return f"{first}{date}{length}{connection}{lines}\r\n".encode("latin-1", "replace")
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\r", " ").replace("\n", " ")

@@ -1,7 +1,7 @@
 """Finds the bundles to serve and their names, without opening a bundle and so without NumPy.
 
 A model is one bundle, a folder of versions (bundles in numbered subfolders, of which the highest number is served), or
-a site of `edgecnn install`, of which the current bundle is served.
+a site of `edgecnn install`, of which the current bundle is served, under the number with which it is installed.
 
 In a folder of versions, bundles without a number, such as copies, are ignored. A folder that the user passes may also
 contain different bundles, of which some have a number as folder name. It counts as versions only if a numbered bundle
@@ -11,6 +11,7 @@ has the same name in its manifest as another bundle. Both decisions cause a warn
 import contextlib
 import functools
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +23,12 @@ from edgecnn.bundle.finding import (
     MANIFEST,
     VERSIONS,
     is_bundle,
+    is_site,
+    linked_version,
+    mending,
     no_bundles,
     signature_beside,
+    versions_in,
 )
 from edgecnn.bundle.names import is_name, is_version, replace_invalid
 from edgecnn.errors import UsageError
@@ -32,7 +37,7 @@ DEFAULT = Path("exported")
 """The folder that is served by default."""
 
 ONLY_VERSION = 1
-"""The version of a bundle whose path has no number."""
+"""The version of a bundle that is neither in a folder of versions nor the current one of a site."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,9 @@ def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
         UsageError: no model was found, or two have the same name.
     """
     hint = "" if paths else f"; pass a BUNDLE or FOLDER, since the default is ./{DEFAULT}"
-    found = {source.path.resolve(): source for path in paths or [DEFAULT] for source in _sources(path, hint)}
+    found = {
+        Path(os.path.realpath(source.path)): source for path in paths or [DEFAULT] for source in _sources(path, hint)
+    }
     named: dict[str, Source] = {}
     for source in found.values():
         if named.setdefault(source.name, source) is not source:
@@ -87,8 +94,13 @@ def find_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
 def candidates(source: Source, *, signed: bool = False) -> list[StoredVersion]:
     """Return the versions of a model on the disk now, the highest number first."""
     if not source.has_versions:
-        # Resolved first: `current` may change while the bundle is being opened.
-        bundle = source.path.resolve()
+        if source.path.name == CURRENT and is_site(source.path.parent):
+            # `current` is read once, since it may change while the bundle is being opened. It is also tried if it leads
+            # to nothing: the error names the damage.
+            number = linked_version(source.path)
+            path = source.path if number is None else source.path.parent / VERSIONS / str(number)
+            return [StoredVersion(number or ONLY_VERSION, Path(os.path.realpath(path)), signed)]
+        bundle = Path(os.path.realpath(source.path))  # `resolve` raises on a link to itself
         return [StoredVersion(ONLY_VERSION, bundle, signed)] if _stands(bundle) else []
     numbered = sorted(((int(path.name), path) for path in _versions(source.path)), reverse=True)
     return [StoredVersion(number, path, signed) for number, path in numbered]
@@ -143,9 +155,8 @@ def _stands(bundle: Path, *, unreadable: bool = False) -> bool:
 def _source(path: Path, *, is_named: bool = False) -> Source | None:
     if _stands(path):
         return Source(served_name(path), path)
-    current = path / CURRENT
-    if current.is_symlink() and (path / VERSIONS).is_dir():
-        return Source(name_of(current) or _nameable(path), current)
+    if is_site(path):
+        return _site(path)
     bundles = [child for child in _children(path) if _stands(child)]
     numbered = [child for child in bundles if is_version(child.name)]
     others = [child for child in bundles if child not in numbered]
@@ -154,6 +165,16 @@ def _source(path: Path, *, is_named: bool = False) -> Source | None:
     left_out = ", ".join(child.name for child in others)
     warning = f"{path} is a folder of versions: {left_out} is ignored: its name is not a number" if others else ""
     return Source(_nameable(path), path, has_versions=True, warning=warning)
+
+
+def _site(path: Path) -> Source:
+    """Return the model of a site, also if `current` is damaged: the server then must not choose a version itself."""
+    current = path / CURRENT
+    installed = (path / VERSIONS / str(number) for number in reversed(versions_in(path)))
+    name = next((name for bundle in (current, *installed) if (name := name_of(bundle))), None)
+    is_copy = _stands(current) and not current.is_symlink()
+    warning = f"{current} is a copy and not a link{mending(current)}" if is_copy else ""
+    return Source(name or _nameable(path), current, warning=warning)
 
 
 def _are_versions(numbered: Sequence[Path], bundles: Sequence[Path]) -> bool:

@@ -51,6 +51,11 @@ class Model:
         return self._version
 
     @property
+    def current(self) -> Version | None:
+        """The current version; None without one."""
+        return self._version
+
+    @property
     def number(self) -> int | None:
         """The number of the current version; None without one."""
         return self._version.number if self._version else None

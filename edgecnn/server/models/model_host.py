@@ -29,6 +29,7 @@ def models_of(names: Iterable[str], options: ServeOptions, metrics: Metrics) -> 
         max_delay_s=options.max_delay_us / 1e6,
         max_pixels=options.max_pixels,
         formats=options.image_formats,
+        max_request_pixels=options.max_request_pixels,
     )
     return {name: Model(name, bounds, metrics.of(name)) for name in names}
 

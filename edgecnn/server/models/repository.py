@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from edgecnn.bundle.manifest import GraphTensor, Manifest
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
-from edgecnn.server.models.catalogue import Handoff, Source, StoredVersion, candidates, find_sources
+from edgecnn.server.models.catalogue import ONLY_VERSION, Handoff, Source, StoredVersion, candidates, find_sources
 from edgecnn.server.models.load_queue import LoadOrder, LoadQueue
 from edgecnn.server.models.loading import Loaded, public_reason
 from edgecnn.server.models.model_host import FAILED, ModelHost
@@ -36,6 +37,14 @@ class _Place:
     seen: tuple[str, ...] = ()  # signature of the best candidate at the last check
 
 
+class OpenBundle(Protocol):
+    """Opens and tests a bundle, or raises EdgecnnError."""
+
+    def __call__(self, path: Path, *, in_background: bool) -> Loaded:
+        """With `in_background`, other models are served meanwhile."""
+        ...
+
+
 class Repository:
     """The models of a server."""
 
@@ -46,7 +55,7 @@ class Repository:
         host: ModelHost,
         load_queue: LoadQueue,
         *,
-        open_bundle: Callable[[Path], Loaded],
+        open_bundle: "OpenBundle",
         handoffs: Sequence[Handoff],
         remember: Callable[[Handoff], object],
         watch_s: float,
@@ -54,7 +63,7 @@ class Repository:
     ) -> None:
         """Create a repository of the sources; later, models may also be found in the roots.
 
-        `open_bundle` opens and tests a bundle, or raises EdgecnnError. `handoffs` are the states of models from the
+        `open_bundle` opens and tests a bundle, see `OpenBundle`. `handoffs` are the states of models from the
         previous worker, and `remember` saves a state for the next one. `watch_s` is the time between checks for new
         versions; 0 disables them. With `signed`, a version also counts as new after its signature was added or changed.
         """
@@ -67,6 +76,7 @@ class Repository:
         self._watch_s = watch_s
         self._signed = signed
         self._load_queue = load_queue
+        self._has_started = False  # all models of the start have been tried
 
     def run(self) -> None:
         """Load all models, then load changes and run orders, forever."""
@@ -76,6 +86,7 @@ class Repository:
         for name in self._places:
             self._begin(name)
         self._host.loaded()
+        self._has_started = True
         next_look = time.monotonic() + self._watch_s
         while True:
             order = self._load_queue.take(max(0.0, next_look - time.monotonic()) if self._watch_s else None)
@@ -169,6 +180,9 @@ class Repository:
             logger.warning("%s", found.warning, extra={"model": name})
         return place
 
+    def _is_serving(self) -> bool:
+        return any(place.serving is not None for place in self._places.values())
+
     def _place(self, source: Source) -> _Place:
         return _Place(source, self._handoffs.get(source.name, Handoff(source.name)))
 
@@ -192,9 +206,10 @@ class Repository:
     def _try(self, place: _Place, candidate: StoredVersion) -> str | None:
         """Open a bundle and serve it; return an error without paths if that fails."""
         name, start = place.source.name, time.monotonic()
-        what = f"version {candidate.number}" if place.source.has_versions else "the bundle"
+        is_numbered = place.source.has_versions or candidate.number != ONLY_VERSION
+        what = f"version {candidate.number}" if is_numbered else "the bundle"
         try:
-            loaded = self._open(candidate.path)
+            loaded = self._open(candidate.path, in_background=self._has_started and self._is_serving())
         except EdgecnnError as error:
             logger.error("%s%s", error, _meanwhile(place), extra={"model": name})
             return _refused(what, public_reason(error), place)

@@ -11,16 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.bundle.formats import SERVED
+from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.protocol.datatypes import TensorSpec
 from edgecnn.runtime.engines.engine import Session, check_logits
 from edgecnn.server.metrics import ModelMetrics
 from edgecnn.server.models.batching import Batcher
 from edgecnn.server.models.instances import InlineRunner, ThreadRunner, is_short
 from edgecnn.server.models.loading import Loaded
+from edgecnn.server.models.prediction_counts import PredictionCounts
 from edgecnn.server.models.statistics import Statistics
 
 _JSON_BYTES, _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES = 5 << 20, 16, 16 << 20
 """Limits of JSON; larger requests must use binary data, since parsed JSON can take 30 times its size."""
+
+_JSON_LISTS = 10_000
+"""Limit of lists besides those of the batch. A list takes 30 times as long to parse as a number."""
 
 _RETIRING_S = 0.05
 """Interval in seconds at which a replaced version checks whether it can close."""
@@ -37,6 +42,7 @@ class Bounds:
     max_delay_s: float  # how long a batch that is not full waits for more jobs
     max_pixels: int  # of an encoded image
     formats: tuple[str, ...] = SERVED  # of an encoded image
+    max_request_pixels: int = 4 * MAX_PIXELS  # of all encoded images of a request
 
 
 class Version:
@@ -45,6 +51,7 @@ class Version:
     Attributes:
         number: as in its URL.
         bundle: the opened bundle.
+        label: version and first digits of the digest, for the access log.
         proof: the bundle's `proof.json`.
         self_test: the result of its self-test on this machine.
         info: engine, device and precision in use.
@@ -53,7 +60,9 @@ class Version:
         accepted: forms of each input: pixels, or encoded image files, which the server decodes.
         outputs: the tensors of a response.
         statistics: of its requests.
+        predictions: counts of its predicted classes.
         max_json_bytes: limit of a request's JSON: the largest batch as numbers, and some more.
+        max_json_lists: limit of the lists in it: those of the largest batch, and some more.
         batcher: the queue of its engine.
     """
 
@@ -70,12 +79,14 @@ class Version:
         """Start the engine's instances; `died` is called when the engine fails on each image."""
         self.number = number
         self.bundle = loaded.bundle
+        self.label = (str(number), loaded.bundle.digest[:12])
         self.proof = loaded.proof
         self.self_test = loaded.self_test
         self.info = loaded.session.info
         self.instances = loaded.session.instances
         self.bounds = bounds
         self.statistics = Statistics()
+        self.predictions = PredictionCounts(loaded.bundle.manifest.labels, loaded.bundle.manifest.scores)
         self._metrics = metrics
         self._session: Session | None = loaded.session
         self._loop = loop
@@ -86,7 +97,8 @@ class Version:
         self.outputs = {manifest.output.name: TensorSpec(manifest.output.name, "FP32", (-1, loaded.bundle.classes))}
         elements = bounds.max_batch * math.prod(manifest.image_shape)
         self.max_json_bytes = min(_JSON_BYTES + elements * _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES)
-        engine = _Runs(loaded, lambda: loop.call_soon_threadsafe(died, self))
+        self.max_json_lists = _JSON_LISTS + 2 * elements // manifest.image_shape[-1]
+        engine = _Runs(loaded, self.predictions, lambda: loop.call_soon_threadsafe(died, self))
         inline = self.instances == 1 and is_short(loaded.run_ms, bounds.max_batch)
         self.batcher = Batcher(
             loop,
@@ -135,7 +147,8 @@ class _Runs:
     that also fails on an image of the self-test has died.
     """
 
-    def __init__(self, loaded: Loaded, died: Callable[[], object]) -> None:
+    def __init__(self, loaded: Loaded, predictions: PredictionCounts, died: Callable[[], object]) -> None:
+        self._predictions = predictions
         self._session = loaded.session
         self._classes = loaded.bundle.classes
         self._known = loaded.known
@@ -144,10 +157,12 @@ class _Runs:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the logits of images; called by several threads at once."""
         try:
-            return check_logits(self._session.run(images), len(images), self._classes)
+            logits = check_logits(self._session.run(images), len(images), self._classes)
         except Exception:
             try:
                 check_logits(self._session.run(self._known), len(self._known), self._classes)
             except Exception:  # an engine may raise anything
                 self._died()
             raise
+        self._predictions.add(logits)
+        return logits

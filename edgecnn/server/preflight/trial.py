@@ -6,10 +6,8 @@ A graph can make an engine crash, hang or use all memory. In a child process, th
 import contextlib
 import os
 import signal
-import statistics
 import sys
 import time
-import timeit
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +27,14 @@ from edgecnn.host.resources import memory_limit
 from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions, device_kind
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.replay import SelfTestResult, check_proof
+from edgecnn.server.preflight.paced_session import PacedSession
 
 TIMEOUT_S = 120.0
-_RUNS = 3
+BACKGROUND_PATIENCE = 5
+"""How many times as long a trial in the background may take."""
+_NICENESS = 10
+"""Priority of a trial in the background. On busy cores it gets about a tenth of the time of another process; with the
+lowest priority, 19, it gets a sixtieth, and a server under full load would never finish a trial."""
 _EXPECTED_ERRORS = (BundleError, EngineError, UsageError, ProofFailed)
 
 
@@ -43,7 +46,6 @@ class Preflight:
     session: SessionInfo
     instances: int  # maximum parallel runs of the session
     seconds: float  # time to open and verify the bundle, without the process start
-    run_ms: float  # time of one image
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,12 @@ def try_bundle(
     cache: bool = False,
     max_batch: int = 1,
     timeout_s: float = TIMEOUT_S,
+    in_background: bool = False,
 ) -> Preflight:
     """Open a bundle in a child process, replay its self-test, and run its largest batch; see also `open_session`.
 
-    The child ends with the calling thread. With `digest`, a bundle with another digest is refused.
+    The child ends with the calling thread. With `digest`, a bundle with another digest is refused. With
+    `in_background`, other processes compute first, and the time limit is `BACKGROUND_PATIENCE` times as long.
 
     Raises:
         BundleError: the bundle is not intact.
@@ -92,7 +96,9 @@ def try_bundle(
     """
     options = options or SessionOptions()
     question = _TrialRequest(path, digest, engine, options, strict, cache, max_batch, timeout_s, os.getpid())
-    ended = ask_child("edgecnn.server.preflight.trial", question, timeout_s)
+    timeout_s *= BACKGROUND_PATIENCE if in_background else 1
+    niceness = _NICENESS if in_background else 0
+    ended = ask_child("edgecnn.server.preflight.trial", question, timeout_s, niceness=niceness)
     if ended is None:
         raise EngineCrashed(f"timeout: the engine did not open and verify {path} within {timeout_s:g} s")
     if ended.code:
@@ -111,9 +117,17 @@ def try_bundle(
 
 
 def open_proven(
-    bundle: Bundle, *, engine: str, options: SessionOptions, strict: bool, cache: bool
+    bundle: Bundle,
+    *,
+    engine: str,
+    options: SessionOptions,
+    strict: bool,
+    cache: bool,
+    in_background: bool = False,
 ) -> tuple[Session, SelfTest, SelfTestResult]:
     """Open a bundle for throughput and replay its self-test; see `open_session` for the arguments.
+
+    With `in_background`, the self-test runs image by image, with pauses.
 
     Returns:
         The session, which the caller closes; the self-test; and its result.
@@ -124,7 +138,7 @@ def open_proven(
     """
     session = open_session(bundle, engine=engine, options=options, purpose="throughput", strict=strict, cache=cache)
     try:
-        self_test, result = check_proof(bundle, session)
+        self_test, result = check_proof(bundle, PacedSession(session) if in_background else session)
     except BaseException:
         session.close()
         raise
@@ -145,15 +159,7 @@ def _tried(question: _TrialRequest) -> Preflight:
         )
     with contextlib.closing(session):
         session.run(np.zeros((question.max_batch, *bundle.manifest.image_shape), np.uint8))
-        seconds = time.perf_counter() - start
-        return Preflight(self_test, session.info, session.instances, seconds, _run_ms(bundle, session))
-
-
-def _run_ms(bundle: Bundle, session: Session) -> float:
-    """Return the median time of one image in milliseconds, after a warm-up run."""
-    image = np.zeros((1, *bundle.manifest.image_shape), np.uint8)
-    session.run(image)
-    return 1000 * statistics.median(timeit.repeat(lambda: session.run(image), repeat=_RUNS, number=1))
+        return Preflight(self_test, session.info, session.instances, time.perf_counter() - start)
 
 
 def _answered(question: _TrialRequest) -> _TrialResult:

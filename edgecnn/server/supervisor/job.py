@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import sys
 import threading
 from dataclasses import dataclass
@@ -21,6 +22,15 @@ BROKEN = 71
 CANNOT_SERVE = frozenset({1, 2, 3})
 """Exit codes of a worker that cannot serve and logged the reason; it is not restarted."""
 
+BEAT_S = 1.0
+"""Time between two beats of the worker's event loop."""
+
+BEAT = b"\0"
+"""The only content of the pipe of beats, except for the stack that the worker writes after `STACK_SIGNAL`."""
+
+STACK_SIGNAL = getattr(signal, "SIGUSR1", None)
+"""Makes an accepting worker write the stack of its main thread to the pipe of beats; None on Windows."""
+
 _WRITING = threading.Lock()
 """Several threads write lines, and a long line needs several writes."""
 
@@ -32,6 +42,7 @@ class Notice:
     handoff: Handoff | None = None  # the state of one model for the next worker; such a notice has no other field
     served: tuple[str, ...] | None = None  # names, after all models have been tried
     refused: tuple[str, ...] = ()  # names of the models that could not be served
+    reloaded: bool = False  # the files of certificate and keys were read again; such a notice has no other field
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,12 @@ class WorkerJob:
     grpc_address: str | None  # with its port; None without gRPC
     supervisor_pid: int
     ready_fd: int = -1  # for `say`
+    beat_fd: int = -1  # for beats, from the time at which the worker accepts requests
+    saved_tls_fd: int | None = None  # for `Credentials`
+    saved_key_fd: int | None = None
+    record_fd: int | None = None  # of the `DecodingRecord`
+    suspected: tuple[str, ...] = ()  # digests of images that were being decoded when a worker crashed
+    refused: tuple[str, ...] = ()  # digests of images that ended the worker twice
     handoffs: tuple[Handoff, ...] = ()  # what earlier workers have reported
 
 
@@ -54,7 +71,7 @@ def read_job() -> WorkerJob:
 
 
 def say(job: WorkerJob, notice: Notice) -> None:
-    """Send a notice to the supervisor; callable from any thread."""
+    """Send a notice to the supervisor; callable from any thread but the event loop's, because it may wait."""
     content = json.dumps(schema.plain(notice)).encode() + b"\n"
     with _WRITING, contextlib.suppress(BrokenPipeError):  # the supervisor has ended, and this process ends soon
         while content:

@@ -15,6 +15,8 @@ OWN_VARIABLES = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
 """Not passed to child processes, which must not notify the service manager."""
 
 _AGAIN_S = 0.2
+_UNWELL_S = 0.5
+"""Pause before the next attempt at the watchdog's message while the server is not well."""
 _LONGEST_STATUS = 500
 _NEVER = float("inf")
 
@@ -37,9 +39,13 @@ class Notifier:
         if name[0] not in "/@":
             log.warning("NOTIFY_SOCKET must be a path or an abstract name: the service manager is not notified")
             return
-        self._address = "\0" + name[1:] if name[0] == "@" else name
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        except OSError as error:
+            log.warning("the service manager is not notified: %s", error.strerror)
+            return
         self._socket.setblocking(False)
+        self._address = "\0" + name[1:] if name[0] == "@" else name
         self.watchdog_s = _watchdog_s(environment)
         if self.watchdog_s is not None:
             self._alive_at = time.monotonic()
@@ -47,6 +53,10 @@ class Notifier:
     def ready(self) -> None:
         """Report that the models are served."""
         self._say("READY", "1")
+
+    def reloading(self) -> None:
+        """Report that certificate and keys are read again; `ready` must follow."""
+        self._say("RELOADING", f"1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         """Report that the server ends."""
@@ -63,7 +73,7 @@ class Notifier:
         if self._again_at <= now:
             self._send_unsent()
         if self._alive_at <= now and self.watchdog_s is not None:
-            self._alive_at = now + self.watchdog_s / 2
+            self._alive_at = now + (self.watchdog_s / 2 if is_well else min(_UNWELL_S, self.watchdog_s / 2))
             if is_well:
                 self._send("WATCHDOG=1")
 
@@ -80,7 +90,8 @@ class Notifier:
 
     def _say(self, variable: str, value: str) -> None:
         if self._socket is not None:
-            self._unsent[variable] = value
+            self._unsent.pop(variable, None)
+            self._unsent[variable] = value  # the last one: after RELOADING=1, READY=1 must follow
             self._send_unsent()
 
     def _send_unsent(self) -> None:
@@ -108,7 +119,7 @@ def _watchdog_s(environment: Mapping[str, str]) -> float | None:
     pid = environment.get("WATCHDOG_PID", "")
     if pid and pid != str(os.getpid()):
         return None
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OverflowError):
         microseconds = int(environment.get("WATCHDOG_USEC", ""))
         if microseconds > 0:
             return microseconds / 1e6

@@ -1,5 +1,6 @@
-"""Delivers signals through a file descriptor, for a selector."""
+"""Delivers signals through a file descriptor, for a selector; and the state of the controlling terminal."""
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -51,6 +52,15 @@ class Signals:
         signal.set_wakeup_fd(self._wakeup_before)
         os.close(self._read)
         os.close(self._write)
+
+
+def has_terminal() -> bool:
+    """Return whether this process has a controlling terminal. It loses the terminal when that is closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # unknown
+    return True
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:

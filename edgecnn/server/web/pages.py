@@ -12,7 +12,7 @@ from importlib.resources import files
 from edgecnn.bundle.formats import SERVED, listed, media_type
 from edgecnn.server.http.message import Exchange, Response
 
-INDEX, ICON = "index.html", "icon.svg"
+INDEX, DOCS, ICON = "index.html", "docs.html", "icon.svg"
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -62,4 +62,5 @@ def read_pages(formats: Sequence[str] = SERVED) -> dict[str, Page]:
             for name, value in values.items():
                 content = content.replace(name, value.encode())
             pages[f"/web/{file.name}"] = Page(content, content_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-    return pages | {"/": pages[f"/web/{INDEX}"], "/favicon.ico": pages[f"/web/{ICON}"]}
+    named = {"/": INDEX, "/docs": DOCS, "/favicon.ico": ICON}
+    return pages | {path: pages[f"/web/{name}"] for path, name in named.items()}

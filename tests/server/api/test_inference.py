@@ -1,10 +1,10 @@
 """Tests of internal errors: the request is answered, counted, and released."""
 
 import asyncio
+import contextlib
 import gc
 import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +14,7 @@ from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.api import http_call, inference
 from edgecnn.server.api.http_call import HttpCall
 from edgecnn.server.api.inference import InferenceTask
+from edgecnn.server.api.step_pool import StepPool
 from edgecnn.server.http.message import Head, Response
 from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.metrics import Metrics
@@ -49,6 +50,8 @@ def fails(error: Exception) -> Callable[..., Any]:
 class Entered:
     """A version that receives no request."""
 
+    label = ("1", "0123456789ab")
+
     def __init__(self, kept: None) -> None:
         self.statistics = Statistics()
 
@@ -68,7 +71,7 @@ def infer(model: Model, headers: dict[str, str]) -> "weakref.ref[Asked]":
 
     async def run() -> "weakref.ref[Asked]":
         asked = Asked(headers)
-        with ThreadPoolExecutor(1) as pool:
+        with contextlib.closing(StepPool(1)) as pool:
             call = HttpCall(asked, Asked.respond, max_body_bytes=1 << 20)
             InferenceTask(model, call, pool).begin()
             del call

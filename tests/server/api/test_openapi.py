@@ -73,9 +73,7 @@ def test_is_valid_openapi(ready: tuple[str, ...], loading: tuple[str, ...], key:
 def test_has_exactly_the_served_paths(loaded: Loaded):
     async def tables() -> tuple[dict[str, Any], dict[str, Any]]:
         served = service(loaded, ready=("a", "b"))
-        application = HttpApplication(
-            served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False, pages={}
-        )
+        application = HttpApplication(served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), pages={})
         return application._routes.table, document(served, max_body_bytes=1 << 20, small_body_bytes=1 << 10)
 
     routes, found = asyncio.run(tables())
@@ -108,9 +106,7 @@ def test_is_rebuilt_after_a_model_is_added(loaded: Loaded):
 
     async def before_and_after() -> tuple[list[str], list[str]]:
         served = service(loaded, ready=("a",))
-        application = HttpApplication(
-            served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), access_log=False, pages={}
-        )
+        application = HttpApplication(served, Metrics(), max_body_bytes=1 << 20, trusted_hosts=(), pages={})
         before = asked(application)
         served.models = {**served.models, **service(loaded, ready=("b",)).models}
         application.lay_out()

@@ -7,84 +7,32 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc_asking import SERVICE
 from grpc_frames import call, exchange
+from grpc_site import PATIENCE_S, after, grpc_site
 from http_site import LOOPS
 from server_process import wait_for
 
 from edgecnn.errors import UsageError
 from edgecnn.server.api.service import Service
+from edgecnn.server.api.step_pool import StepPool
+from edgecnn.server.credentials import Credentials
 from edgecnn.server.grpc.listening import options_of
 from edgecnn.server.grpc.server import GrpcServer
 from edgecnn.server.http.limits import Limits
 from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.metrics import Metrics
-from edgecnn.server.supervisor.listening import reserve
 
-PATIENCE_S = 30.0
 TRUE = b"\x08\x01"
-
-
-@dataclass
-class Site:
-    """A gRPC server in a separate event loop, with its parts."""
-
-    server: GrpcServer
-    service: Service
-    metrics: Metrics
-    address: str
-    loop: asyncio.AbstractEventLoop
-
-    def ask(self, call: str, message: bytes = b"") -> bytes:
-        with grpc.insecure_channel(self.address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-            content = channel.unary_unary(SERVICE + call)(message, timeout=PATIENCE_S)
-        assert isinstance(content, bytes)
-        return content
-
-    def stop(self, grace_s: float) -> bool:
-        return asyncio.run_coroutine_threadsafe(self.server.stop(grace_s), self.loop).result(PATIENCE_S)
-
-
-def after(event: threading.Event) -> Iterator[bytes]:
-    """Yield an empty message after an event."""
-    event.wait(PATIENCE_S)
-    yield b""
-
-
-@contextlib.contextmanager
-def serving(kind: str, host: str = "127.0.0.1") -> Iterator[Site]:
-    loop = LOOPS[kind]()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    service, metrics = Service({}, budget=MemoryBudget(1 << 30), api_key=None), Metrics()
-
-    async def start(address: str) -> GrpcServer:
-        server = GrpcServer(service, metrics, Limits(max_connections=4), address=address, tls=None, access_log=False)
-        await server.start()
-        return server
-
-    try:
-        with contextlib.closing(reserve(host, 0)) as reserved:
-            server = asyncio.run_coroutine_threadsafe(start(reserved.address), loop).result(PATIENCE_S)
-            site = Site(server, service, metrics, reserved.address, loop)
-            yield site
-            site.stop(0)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE_S)
-        loop.close()
 
 
 @pytest.mark.parametrize("kind", LOOPS)
 def test_answers_calls(kind: str):
-    with serving(kind) as site:
+    with grpc_site(kind) as site:
         assert site.ask("ServerLive") == TRUE
         assert site.ask("ServerReady") == b""
         assert site.ask("RepositoryIndex") == b""
@@ -99,7 +47,7 @@ def test_answers_calls(kind: str):
 
 @pytest.mark.parametrize("path", ["ServerMetadata", "/ServerMetadata", "ServerLive", "", "/"])
 def test_rejects_a_call_without_the_service_name(path: str):
-    with serving("uvloop") as site, grpc.insecure_channel(site.address) as channel:
+    with grpc_site("uvloop") as site, grpc.insecure_channel(site.address) as channel:
         with pytest.raises(grpc.RpcError) as caught:
             channel.unary_unary(path)(b"", timeout=PATIENCE_S)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -108,7 +56,7 @@ def test_rejects_a_call_without_the_service_name(path: str):
 
 @pytest.mark.parametrize("kind", LOOPS)
 def test_rejects_calls_above_the_limit(kind: str):
-    with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
+    with grpc_site(kind) as site, grpc.insecure_channel(site.address) as channel:
         goes_on = threading.Event()
         calls = [channel.stream_unary(SERVICE + "RepositoryIndex").future(after(goes_on)) for _ in range(4)]
         wait_for(lambda: site.server.busy == 4)
@@ -124,7 +72,7 @@ def test_rejects_calls_above_the_limit(kind: str):
 
 @pytest.mark.parametrize("kind", LOOPS)
 def test_answers_health_without_the_message(kind: str):
-    with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
+    with grpc_site(kind) as site, grpc.insecure_channel(site.address) as channel:
         goes_on = threading.Event()
         ask = channel.stream_unary(SERVICE + "ServerLive")
         assert [ask(after(goes_on), timeout=PATIENCE_S) for _ in range(20)] == [TRUE] * 20
@@ -137,7 +85,7 @@ def test_answers_health_without_the_message(kind: str):
 
 @pytest.mark.parametrize("kind", LOOPS)
 def test_stop_answers_pending_calls(kind: str):
-    with serving(kind) as site, grpc.insecure_channel(site.address) as channel:
+    with grpc_site(kind) as site, grpc.insecure_channel(site.address) as channel:
         goes_on = threading.Event()
         call = channel.stream_unary(SERVICE + "RepositoryIndex").future(after(goes_on))
         wait_for(lambda: site.server.busy == 1)
@@ -155,7 +103,7 @@ def test_releases_a_refused_message():
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     message = b"\x3a\x80\x80\x80\x02" + bytes(4 << 20)  # one raw tensor, without a model name
-    with serving("uvloop") as site, ThreadPoolExecutor(1) as pool:
+    with grpc_site("uvloop") as site, contextlib.closing(StepPool(1)) as pool:
         site.service.start(pool)
         gc.disable()  # reference cycles would stay in memory
         try:
@@ -173,7 +121,7 @@ def test_listens_on_every_kind_of_address():
     with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
         hosts += ["::1", "::"]
     for host in hosts:
-        with serving("asyncio", host) as site:
+        with grpc_site("asyncio", host) as site:
             site.address = site.address.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
             assert site.ask("ServerLive") == TRUE
 
@@ -184,8 +132,8 @@ def test_reports_an_address_in_use():
 
         async def start() -> None:
             service = Service({}, budget=MemoryBudget(1 << 30), api_key=None)
-            server = GrpcServer(service, Metrics(), Limits(), address=address, tls=None, access_log=False)
-            await server.start()
+            credentials = Credentials(None, None)
+            GrpcServer(service, Metrics(), Limits(), address=address, credentials=credentials, access_log=None).start()
 
         with pytest.raises(UsageError, match=f"cannot listen for gRPC on {address}"):
             asyncio.run(start())
@@ -200,15 +148,8 @@ def test_uses_the_http_limits():
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_survives_a_call_name_that_is_not_utf_8(kind: str):
-    with serving(kind) as site:
-        for _ in range(3):
-            exchange(site.address, call(b"/\xff"))
-            wait_for(lambda: _answers(site))
-
-
-def _answers(site: Site) -> bool:
-    try:
-        return site.ask("ServerLive") == TRUE
-    except grpc.RpcError:
-        return False
+def test_refuses_a_call_name_that_is_not_utf_8(kind: str):
+    with grpc_site(kind) as site:
+        exchange(site.address, call(b"/\xff"))
+        assert site.ask("ServerLive") == TRUE
+        assert b'edgecnn_grpc_refused_total{code="UNIMPLEMENTED"} 1.0' in site.metrics.page()

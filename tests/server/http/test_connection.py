@@ -122,6 +122,7 @@ def test_answers_pipelined_requests_in_order(site: Site):
         assert until(lambda: len(site.desk.handled) == 3)
         assert site.listener.busy == 1
     assert until(lambda: site.desk.gone == ["/held"])
+    assert site.desk.unanswered == ["/held"]
 
 
 def test_limits_the_pipelined_input(site: Site):

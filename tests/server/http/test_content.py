@@ -1,5 +1,6 @@
 """Tests of compressed bodies: valid, malformed and malicious."""
 
+import functools
 import gzip
 import random
 import tracemalloc
@@ -9,8 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.server.http.content import decode, encode
+from edgecnn.server.http import content
+from edgecnn.server.http.content import encode
 
+decode = functools.partial(content.decode, reserve=lambda size: None)
 TEXT = b"an image, or so " * 1000
 LIMIT = 1 << 20
 
@@ -96,6 +99,22 @@ def test_rejects_a_body_of_empty_members(monkeypatch: pytest.MonkeyPatch):
     assert reason(gzip.compress(b"") * 500_000, "gzip").reason == "invalid"
     assert len(fed) <= 10_000  # members
     assert max(fed) <= 16 << 10  # zlib copies the input after the end of a member
+
+
+@pytest.mark.parametrize("size", [1, 255 << 10, 256 << 10, (256 << 10) + 1, (1 << 20) - 1, 1 << 20, 5_000_000])
+def test_reserves_memory_before_it_is_allocated(size: int):
+    body, reserved = bytes(size), []
+    assert content.decode(gzip.compress(body), "gzip", limit=5_000_000, reserve=reserved.append) == body
+    assert 2 * size <= sum(reserved) <= 2 * size + (512 << 10)
+    assert max(reserved) <= max(size, 256 << 10)
+
+
+def test_stops_when_there_is_no_memory():
+    def refuse(size: int) -> None:
+        raise Refusal("busy", f"no memory for {size} bytes")
+
+    with pytest.raises(Refusal, match="no memory"):
+        content.decode(gzip.compress(TEXT), "gzip", limit=LIMIT, reserve=refuse)
 
 
 def test_decodes_nested_gzip_once():

@@ -80,24 +80,6 @@ def test_waits_for_a_close_at_the_limit(loop_kind: str):
             sock.close()
 
 
-def test_closes_the_longest_idle_at_the_limit(loop_kind: str):
-    with serving(loop_kind, Limits(max_connections=3)) as site, ExitStack() as stack:
-        held, first, second = [stack.enter_context(site.client()) for _ in range(3)]
-        held.sendall(get("/held"))
-        assert until(lambda: len(site.desk.handled) == 1)
-        for sock in (first, second, first):
-            sock.sendall(GET)
-            assert read_answer(sock).status == 200
-        late = stack.enter_context(site.client())
-        late.sendall(GET)
-        assert read_answer(late).status == 200
-        assert is_closed(second)
-        first.sendall(GET)
-        assert read_answer(first).status == 200
-        site.on_loop(lambda: site.desk.handled[0].respond(Response(200, b"at last")))
-        assert read_answer(held).body == b"at last"
-
-
 def test_accepts_after_one_becomes_idle(loop_kind: str):
     with serving(loop_kind, Limits(max_connections=2)) as site, ExitStack() as stack:
         busy = [stack.enter_context(site.client()) for _ in range(2)]

@@ -2,20 +2,16 @@
 
 import socket
 import ssl
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from http_site import GET, LOOPS, get, is_closed, post, read_answer, serving, until
+from signing_keys import openssl
 
 from edgecnn.errors import UsageError
 from edgecnn.server.http.limits import Limits
-from edgecnn.server.http.tls import server_context
-
-
-def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+from edgecnn.server.tls import server_context
 
 
 @pytest.fixture(scope="module")

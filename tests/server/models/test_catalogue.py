@@ -173,8 +173,8 @@ def test_a_site_serves_its_current_bundle(make: Callable[..., Path], tmp_path: P
     (candidate,) = candidates(source)
     assert candidate.path == installed / "versions" / "1"
     (installed / "versions" / "1" / "manifest.json").unlink()  # damaged; another version must not replace it
-    assert find_sources([installed]) == (Source("mine", installed / "current"),)
-    assert candidates(source) == []
+    assert find_sources([installed]) == (source,)
+    assert [each.path for each in candidates(source)] == [installed / "versions" / "1"]
 
 
 def test_rejects_two_models_of_one_name(make: Callable[..., Path], tmp_path: Path):

@@ -3,7 +3,6 @@
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from engines import Fragile, loaded
@@ -19,7 +18,7 @@ from edgecnn.server.models.catalogue import Handoff, Source
 from edgecnn.server.models.load_queue import LoadOrder, LoadQueue
 from edgecnn.server.models.loading import Loaded
 from edgecnn.server.models.model_host import FAILED, ModelHost, models_of
-from edgecnn.server.models.repository import Repository
+from edgecnn.server.models.repository import OpenBundle, Repository
 from edgecnn.server.options import ServeOptions
 
 PATIENCE_S = 30.0
@@ -49,7 +48,7 @@ class RecordingHost:
         self.calls.put(("end", order.name, str(refusal)))
 
 
-def begin(host: RecordingHost, names: tuple[str, ...], open_bundle: Callable[[Path], Loaded]) -> LoadQueue:
+def begin(host: RecordingHost, names: tuple[str, ...], open_bundle: OpenBundle) -> LoadQueue:
     queue = LoadQueue()
     repository = Repository(
         [Source(name, COMMITTED) for name in names],
@@ -67,7 +66,7 @@ def begin(host: RecordingHost, names: tuple[str, ...], open_bundle: Callable[[Pa
 
 def test_a_bug_affects_only_its_model(committed: Bundle):
     host = RecordingHost()
-    begin(host, ("a", "broken", "asleep", "b"), lambda path: loaded(committed, Fragile()))
+    begin(host, ("a", "broken", "asleep", "b"), lambda path, **options: loaded(committed, Fragile()))
     assert [host.calls.get(timeout=PATIENCE_S) for _ in range(5)] == [
         ("serve", "a", 1),
         ("refuse", "broken", FAILED),
@@ -75,6 +74,22 @@ def test_a_bug_affects_only_its_model(committed: Bundle):
         ("serve", "b", 1),
         ("loaded",),
     ]
+
+
+def test_opens_in_the_background_only_while_models_are_served(committed: Bundle):
+    host, seen = RecordingHost(), []
+
+    def open_bundle(path: Path, *, in_background: bool) -> Loaded:
+        seen.append(in_background)
+        return loaded(committed, Fragile())
+
+    orders = begin(host, ("a", "asleep", "b"), open_bundle)
+    while host.calls.get(timeout=PATIENCE_S) != ("loaded",):
+        pass
+    orders.put("load", "asleep", lambda refusal: None)
+    while host.calls.get(timeout=PATIENCE_S)[0] != "end":
+        pass
+    assert seen == [False, False, True]
 
 
 class Unusable(Fragile):
@@ -90,7 +105,7 @@ def test_a_bug_keeps_the_current_version(committed: Bundle):
         metrics, options = Metrics(), ServeOptions()
         models = models_of(("a", "b"), options, metrics)
         service = Service(models, budget=MemoryBudget(1 << 30), api_key=None)
-        application = HttpApplication(service, metrics, max_body_bytes=1, trusted_hosts=(), access_log=False, pages={})
+        application = HttpApplication(service, metrics, max_body_bytes=1, trusted_hosts=(), pages={})
         done = asyncio.Event()
         host = ModelHost(
             asyncio.get_running_loop(),

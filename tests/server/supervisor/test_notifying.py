@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fake_workers import CRASHING, DEAF, LOADING, NOTING_ENVIRONMENT, SERVING
+from fake_workers import CRASHING, DEAF, LOADING, NOTING_ENVIRONMENT, SERVING, SILENT_AT_FIRST
 from repository import COMMITTED
 from server_process import start
 from supervised import PATIENCE_S, Server
@@ -129,6 +130,21 @@ def test_sends_two_messages_per_watchdog_timeout(tmp_path: Path, monkeypatch: py
     assert len(manager.watchdog_times()) == 5
 
 
+def test_repeats_soon_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("edgecnn.server.supervisor.notifying.time", clock)
+    with managing(str(tmp_path / "notify")) as manager:
+        now = 1000.0
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "30000000"})
+        notifier.do_what_is_due(is_well=False)
+        assert notifier.due_at() <= now + 1
+        now += 1
+        notifier.do_what_is_due(is_well=True)
+        assert notifier.due_at() == now + 15
+        notifier.close()
+        manager.wait_for(lambda: len(manager.watchdog_times()) == 1)
+
+
 @pytest.mark.slow
 def test_a_stopped_supervisor_is_silent(manager: Manager, serve: Callable[..., Server]):
     server = serve(SERVING)
@@ -148,6 +164,29 @@ def test_is_silent_if_a_worker_never_serves(manager: Manager, serve: Callable[..
     manager.wait_for_silence()
     assert "READY=1" not in manager.messages()
     assert server.process.poll() is None
+
+
+@pytest.mark.slow
+def test_is_silent_while_a_worker_does_not_answer(manager: Manager, serve: Callable[..., Server]):
+    server = serve(SILENT_AT_FIRST, restarts="Restarts(unwell_s=2.0, killed_s=6.0)")
+    manager.wait_for(lambda: len(manager.watchdog_times()) > 2)
+    manager.wait_for_silence()
+    server.logged("the worker is ready again")
+    count = len(manager.watchdog_times())
+    manager.wait_for(lambda: len(manager.watchdog_times()) > count)
+    assert server.end() == 0
+
+
+def test_reports_a_reload(manager: Manager, serve: Callable[..., Server]):
+    server = serve(SERVING)
+    manager.wait_until_received("STATUS=serves lenet")
+    before = len(manager.messages())
+    server.process.send_signal(signal.SIGHUP)
+    manager.wait_for(lambda: manager.messages()[-1] == "READY=1")
+    reloading, ready = manager.messages()[before:]
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+    assert ready == "READY=1"
+    assert server.end() == 0
 
 
 def test_reports_a_restarted_worker(manager: Manager, serve: Callable[..., Server]):

@@ -51,7 +51,7 @@ def test_logs_json(serve: Callable[..., Server]):
     assert lines[0]["message"].startswith("edgecnn listens on http://127.0.0.1:")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_drains_after_a_signal(serve: Callable[..., Server], number: signal.Signals):
     server = serve(SERVING)
     server.logged("edgecnn serves")

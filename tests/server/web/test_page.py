@@ -12,10 +12,13 @@ from asking import encoded
 from browser import Visit, expect
 from handwriting import DIGITS, smaller
 from label_tables import images_of
+from model_versions import put
 from PIL import Image
+from reloading import QUICK
 from repository import COMMITTED
 from server_process import Server, serving
 
+from edgecnn.archive.installing import install
 from edgecnn.bundle.store import Bundle
 
 Visiting = Callable[..., Visit]
@@ -200,3 +203,17 @@ def test_a_hidden_page_sends_no_requests(server: Server, visiting: Visiting):
     assert asked == []
     with visit.page.expect_request("**/metrics"):
         visit.page.evaluate("window.isAway = false; document.dispatchEvent(new Event('visibilitychange'))")
+
+
+@pytest.mark.slow
+def test_shows_the_version_that_is_installed(tmp_path: Path, visiting: Visiting):
+    (tmp_path / "made").mkdir()
+    for number in (1, 2):
+        put(tmp_path / "made", number)
+    install(tmp_path / "made" / "1", tmp_path / "site")
+    with serving(*QUICK, bundles=[tmp_path / "site" / "current"]) as server:
+        visit = visiting(server)
+        version = visit.page.locator("#card .facts div").filter(has_text="Version").locator("dd")
+        expect(version).to_have_text("1")
+        install(tmp_path / "made" / "2", tmp_path / "site")
+        expect(version).to_have_text("2")

@@ -4,22 +4,13 @@ from collections.abc import Callable
 
 import pytest
 from asking import encoded
-from browser import Visit, expect
+from browser import Visit, expect, violations
 from handwriting import DIGITS
 from PIL import Image
 from server_process import Server
 
 Visiting = Callable[..., Visit]
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
-
-
-def violations(visit: Visit) -> list[str]:
-    """Return the violations that axe-core finds: WCAG 2.2 A and AA, and best practices."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    # The debugger evaluates it, so the page's security policy need not change.
-    found = Axe().run(visit.page).response["violations"]
-    return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
 
 
 def tab_to(visit: Visit, selector: str) -> None:

@@ -73,15 +73,18 @@ def test_returns_the_file_for_another_tag(server: Server):
 
 def test_no_page_disables_the_page():
     with serving("--no-page") as server:
-        assert [server.get(path).status for path in ("/", "/web/app.js", "/favicon.ico")] == [404] * 3
+        assert [server.get(path).status for path in ("/", "/docs", "/web/app.js", "/favicon.ico")] == [404] * 4
 
 
 def test_references_exactly_the_served_files():
-    named = set(re.findall(r'(?:href|src)="(web/[^"]+)"', PAGES["/"].content.decode()))
+    text = (PAGES["/"].content + PAGES["/docs"].content).decode()
+    named = set(re.findall(r'(?:href|src)="(web/[^"]+)"', text))
     for path, page in PAGES.items():
         if path.endswith(".js"):
             named |= {f"web/{name}" for name in re.findall(r'from "\./([^"]+)"', page.content.decode())}
-    assert {f"/{name}" for name in named} | {"/", "/favicon.ico", "/web/index.html"} == set(PAGES)
+    assert {f"/{name}" for name in named} | {"/", "/docs", "/favicon.ico", "/web/index.html", "/web/docs.html"} == set(
+        PAGES
+    )
 
 
 def test_pages_follow_the_security_policy():

@@ -15,6 +15,7 @@ export function renderCard(card) {
     make(
       "dl",
       { class: "facts" },
+      ...fact("Version", card.version),
       ...fact("Architecture", card.architecture),
       ...fact("Input", `${height} × ${width}, ${channels === 1 ? "grey" : "colour"}`),
       ...fact("Classes", String(card.labels.length)),
