@@ -32,9 +32,9 @@ It is called once per input, in the order of the request.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestedOutput:
-    """An output that the client requests.
+    """An output that the client requests. Treat it as immutable: to create a frozen one takes a microsecond longer.
 
     Attributes:
         name: of the model's output.

@@ -36,6 +36,7 @@ class MemoryBudget:
     Attributes:
         total_bytes: the budget.
         held_bytes: the sum of all claims.
+        large_bytes: the part of the budget that steps above `SMALL_BYTES` may use.
         peak_bytes: the largest sum since `forget_peak`.
         refused: number of steps that did not get their memory.
     """
@@ -44,7 +45,7 @@ class MemoryBudget:
         self.total_bytes = total_bytes
         self.held_bytes = self.peak_bytes = 0
         self.refused = 0
-        self._large_bytes = int(total_bytes * _LARGE_SHARE)
+        self.large_bytes = int(total_bytes * _LARGE_SHARE)
         self._lock = threading.Lock()
 
     def claim(self) -> "Claim":
@@ -57,7 +58,7 @@ class MemoryBudget:
 
     def _take(self, size: int, own_bytes: int) -> None:
         """Reserve bytes for a request that already holds `own_bytes`; the caller has the lock."""
-        most = self.total_bytes if size <= SMALL_BYTES else self._large_bytes
+        most = self.total_bytes if size <= SMALL_BYTES else self.large_bytes
         held = self.held_bytes + size
         if held <= most:
             self.held_bytes = held
@@ -95,12 +96,20 @@ class Claim:
             Refusal: "too_large" if the request can never get so much memory, "busy" if other requests hold it now,
                 "late" if the request ended while a step of it still runs.
         """
+        budget = self._budget
         with self._lock:
-            self._reserve(size)
+            held = budget.held_bytes + size
+            if held <= budget.large_bytes and not self._is_ended:  # nearly always; a call would take longer
+                budget.held_bytes = held
+                budget.peak_bytes = max(budget.peak_bytes, held)
+            else:
+                self._reserve(size)
             self.held_bytes += size
 
     def release(self, size: int | None = None) -> None:
         """Return some bytes, or all. While a step keeps the memory, all bytes are returned after the step."""
+        if not (self.held_bytes or self._is_kept):
+            return
         with self._lock:
             if size is None and self._is_kept:
                 self._is_ended = True

@@ -129,7 +129,7 @@ class HttpApplication:
 
     def _identified(self, exchange: Exchange, response: Response) -> Response:
         """Log a response, and return it with the request's id."""
-        request_id = self._request_id(exchange.head)
+        request_id = self._service.request_id(exchange.head.headers.get("x-request-id", ""))
         if self._access_log is not None:
             error = orjson.loads(response.body)["error"] if response.status >= _ERRORS else ""
             size = 0 if exchange.head.method == "HEAD" else len(response.body)

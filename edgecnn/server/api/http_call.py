@@ -1,6 +1,5 @@
 """Read an inference request over HTTP (JSON, binary tensors or an image file), and write its response."""
 
-import functools
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs
 
@@ -77,21 +76,11 @@ class HttpCall:
         json_length = head.headers.get(HEADER_LENGTH.lower())
         if json_length is None and (body.startswith(_NO_JSON) or identify(body[:SIGNATURE_BYTES])):
             raise Refusal("invalid", _instead_of_json(body, head, version.bounds.formats))
-        read = functools.partial(
-            parse,
-            body,
-            json_length,
-            accepted=version.accepted,
-            outputs=version.outputs,
-            max_batch=version.bounds.max_batch,
-            max_json_bytes=version.max_json_bytes,
-            probabilities=probabilities,
-        )
         if not self.takes_time and len(body) <= _LARGE_BODY:
-            return read()
+            return _parse(body, json_length, version, probabilities)
         with self.claim.holding(_parsing_bytes(body, json_length, version)):
             try:
-                return read()
+                return _parse(body, json_length, version, probabilities)
             except Refusal as refusal:
                 refusal.__traceback__ = refusal.__context__ = None  # they reference the parsed JSON
                 raise
@@ -126,6 +115,18 @@ class HttpCall:
     def refuse(self, refusal: Refusal) -> None:
         """See `Call`."""
         self._reply(self._exchange, refused(refusal))
+
+
+def _parse(body: bytes, json_length: str | None, version: Version, probabilities: bool) -> InferRequest:
+    return parse(
+        body,
+        json_length,
+        accepted=version.accepted,
+        outputs=version.outputs,
+        max_batch=version.bounds.max_batch,
+        max_json_bytes=version.max_json_bytes,
+        probabilities=probabilities,
+    )
 
 
 def _parsing_bytes(body: bytes, json_length: str | None, version: Version) -> int:

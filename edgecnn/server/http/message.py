@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from edgecnn.server.http.receiver import Receiver
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
-    """A request without its body.
+    """A request without its body. Treat it as immutable: to create a frozen one takes a microsecond longer.
 
     Attributes:
         method: the method in upper case.
@@ -28,9 +28,9 @@ class Head:
     headers: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
-    """A response. The connection adds the headers for length, date and connection."""
+    """A response; treat it as immutable. The connection adds the headers for length, date and connection."""
 
     status: int
     body: bytes

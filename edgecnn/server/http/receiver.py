@@ -83,7 +83,8 @@ class Receiver(ClientTransport):
         reader = self._reader
         self._is_advancing = True
         try:
-            while self._is_ready and reader.waiting():
+            is_ready = self._is_ready and reader.waiting() > 0
+            while is_ready:
                 in_body = reader.head is not None
                 if reader.step() and not in_body:
                     self._admit()
@@ -95,8 +96,7 @@ class Receiver(ClientTransport):
                     self.deadline = time.monotonic() + self._shared.limits.header_timeout_s
                 if reader.complete and not self._ending:
                     self._handle()
-                if reader.waiting() and time.monotonic() >= until:
-                    break
+                is_ready = reader.waiting() > 0 and self._is_ready and time.monotonic() < until
         except Refused as refused:
             self._refuse(refused.status, str(refused))
         except MemoryError:

@@ -18,7 +18,7 @@ _QUEUE_S = 0.002
 """Time of the queue per iteration of the event loop."""
 _QUEUE_TURNS = 16
 """Maximum number of pipelined connections that continue per iteration: after its turn, a connection may read again."""
-_AT_ONCE_S = 0.002
+_AT_ONCE_S = 0.005
 """Time for data that is handled at once, before the queue takes the rest."""
 
 

@@ -5,7 +5,7 @@ are enough of them and when a client reads the metrics.
 """
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,16 +35,16 @@ class PredictionCounts:
         self._buckets = np.zeros(len(CONFIDENCES), np.int64)
         self._sum = 0.0
         self._own: dict[int, None] = dict.fromkeys(range(len(labels) if len(labels) <= MOST_CLASSES else 0))
-        self._kept: list[np.ndarray] = []
+        self._kept: deque[np.ndarray] = deque()
         self._room = _KEPT_NUMBERS
         self._lock = threading.Lock()
 
     def add(self, logits: np.ndarray) -> None:
-        """Count the images of a run, float32 [N, K]. The array must not change afterwards."""
-        with self._lock:
-            self._kept.append(logits)
-            self._room -= logits.size
-            if self._room <= 0:
+        """Count the images of a run, float32 [N, K]."""
+        self._kept.append(logits.copy())  # an engine may allocate more slowly while its own array is kept
+        self._room -= logits.size  # without the lock: a wrong number only delays the count
+        if self._room <= 0:
+            with self._lock:
                 self._count()
 
     def classes(self) -> Counter[str]:
@@ -78,11 +78,11 @@ class PredictionCounts:
             return np.cumsum(self._buckets).tolist(), self._sum
 
     def _count(self) -> None:
-        if not self._kept:
-            return
-        logits = np.concatenate(self._kept)
-        self._kept.clear()
+        kept = [self._kept.popleft() for _ in range(len(self._kept))]  # other threads may add to it meanwhile
         self._room = _KEPT_NUMBERS
+        if not kept:
+            return
+        logits = np.concatenate(kept)
         logits = logits[np.isfinite(logits).all(axis=1)]
         if not len(logits):
             return
