@@ -79,11 +79,7 @@ class HttpCall:
         if not self.takes_time and len(body) <= _LARGE_BODY:
             return _parse(body, json_length, version, probabilities)
         with self.claim.holding(_parsing_bytes(body, json_length, version)):
-            try:
-                return _parse(body, json_length, version, probabilities)
-            except Refusal as refusal:
-                refusal.__traceback__ = refusal.__context__ = None  # they reference the parsed JSON
-                raise
+            return _parse(body, json_length, version, probabilities)
 
     def writing_takes_time(self, logits: np.ndarray) -> bool:
         """See `Call`."""
@@ -133,16 +129,19 @@ def _parsing_bytes(body: bytes, json_length: str | None, version: Version) -> in
     """Return the memory that parsing a body takes: objects of its JSON, and copies of the elements of BYTES tensors.
 
     Raises:
-        Refusal: the JSON has too many lists. orjson does not release Python's lock, so all other requests would wait.
+        Refusal: the JSON has too many elements or lists. orjson keeps Python's lock, so all other requests would wait.
     """
     text = body
     if json_length is not None and json_length.isascii() and json_length.isdecimal():
         text = body[: int(json_length[:20])]
     if len(text) > version.max_json_bytes:
         return 0  # it is refused
-    if (lists := text.count(b"[")) > version.max_json_lists:
-        most = version.max_json_lists
-        raise Refusal("too_large", f"expected at most {most} lists in JSON, found {lists}: send tensors as binary data")
+    for mark, most, what in (
+        (b",", version.max_json_elements, "elements"),
+        (b"]", version.max_json_lists, "lists"),
+    ):
+        if (count := text.count(mark)) > most:
+            raise Refusal("too_large", f"expected at most {most} {what} in JSON, found {count}: send binary data")
     is_copied = b'"BYTES"' in text
     return json_bytes(text) + (len(body) if is_copied else 0)
 

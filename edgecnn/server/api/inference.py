@@ -274,6 +274,7 @@ class InferenceTask:
         if error is None:
             self._attempt(lambda: then(done.result()))
         elif isinstance(error, Refusal):
+            error.__traceback__ = error.__context__ = None  # they reference the body and each other
             self._refuse(error)
         else:
             self._fail(error)

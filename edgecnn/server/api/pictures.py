@@ -43,7 +43,11 @@ class _NotAdmitted(ImageError):
 
     def __init__(self, error: Refusal | _LargeImage) -> None:
         super().__init__("not admitted")
-        self.error = error
+        self._errors = [error]
+
+    def take(self) -> Refusal | _LargeImage:
+        """Return the error, once. Two errors that reference each other would keep the file in memory."""
+        return self._errors.pop()
 
 
 class Pictures:
@@ -115,7 +119,7 @@ class Pictures:
                     admit=lambda need: self._admit(need, held, is_large=is_large),
                 )
         except _NotAdmitted as stop:
-            raise stop.error from None
+            raise stop.take() from None
         except ImageTooLarge as error:
             is_lower = bounds.max_pixels != MAX_PIXELS
             option = " (this server's --max-pixels is lower than the default)" if is_lower else ""

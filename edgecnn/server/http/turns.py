@@ -19,7 +19,8 @@ _QUEUE_S = 0.002
 _QUEUE_TURNS = 16
 """Maximum number of pipelined connections that continue per iteration: after its turn, a connection may read again."""
 _AT_ONCE_S = 0.005
-"""Time for data that is handled at once, before the queue takes the rest."""
+"""Time per iteration for data that is handled at once, before the queue takes the rest. Requests that are handled in
+one iteration join one batch."""
 
 
 class Waiting(Protocol):
@@ -54,6 +55,7 @@ class Turns:
 
     def arrive(self, connection: Waiting) -> None:
         """Let a connection without pending input handle the data that it received, at once or soon."""
+        self._schedule()  # the next iteration begins with `_run`
         is_first = connection.is_first
         if is_first or (self._at_once_s < _AT_ONCE_S and not self._arrived):
             start = time.monotonic()
@@ -62,7 +64,6 @@ class Turns:
         else:
             connection.join_queue()
             self._arrived.append(connection)
-            self._schedule()
 
     def wait(self, connection: Waiting) -> None:
         """Let a connection continue after all others that wait."""

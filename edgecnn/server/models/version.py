@@ -24,8 +24,8 @@ from edgecnn.server.models.statistics import Statistics
 _JSON_BYTES, _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES = 5 << 20, 16, 16 << 20
 """Limits of JSON; larger requests must use binary data, since parsed JSON can take 30 times its size."""
 
-_JSON_LISTS = 10_000
-"""Limit of lists besides those of the batch. A list takes 30 times as long to parse as a number."""
+_JSON_SPARE = 300_000
+"""Elements and lists of a request's JSON besides those of the batch."""
 
 _RETIRING_S = 0.05
 """Interval in seconds at which a replaced version checks whether it can close."""
@@ -62,7 +62,8 @@ class Version:
         statistics: of its requests.
         predictions: counts of its predicted classes.
         max_json_bytes: limit of a request's JSON: the largest batch as numbers, and some more.
-        max_json_lists: limit of the lists in it: those of the largest batch, and some more.
+        max_json_elements: limit of the elements in it: those of the largest batch, and some more.
+        max_json_lists: the same for its lists.
         batcher: the queue of its engine.
     """
 
@@ -97,7 +98,8 @@ class Version:
         self.outputs = {manifest.output.name: TensorSpec(manifest.output.name, "FP32", (-1, loaded.bundle.classes))}
         elements = bounds.max_batch * math.prod(manifest.image_shape)
         self.max_json_bytes = min(_JSON_BYTES + elements * _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES)
-        self.max_json_lists = _JSON_LISTS + 2 * elements // manifest.image_shape[-1]
+        self.max_json_elements = _JSON_SPARE + elements
+        self.max_json_lists = _JSON_SPARE + 2 * elements // manifest.image_shape[-1]
         engine = _Runs(loaded, self.predictions, lambda: loop.call_soon_threadsafe(died, self))
         inline = self.instances == 1 and is_short(loaded.run_ms, bounds.max_batch)
         self.batcher = Batcher(

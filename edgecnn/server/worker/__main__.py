@@ -13,9 +13,9 @@ from edgecnn.server.supervisor.job import BROKEN, read_job
 from edgecnn.server.worker.life import exit_now
 from edgecnn.server.worker.worker import Worker
 
-_COLLECTED_OBJECTS = 50_000
-"""New objects before Python's garbage collector runs. With its default, it takes most of the time to parse JSON of many
-lists, and blocks all threads meanwhile. Requests leave no reference cycles."""
+_COLLECTED_OBJECTS = 10_000
+"""New objects before Python's garbage collector runs. With its default, 700, it takes half of the time to parse JSON of
+many lists, and blocks all threads meanwhile."""
 
 logger = logging.getLogger("edgecnn.server.worker")
 
