@@ -173,10 +173,9 @@ def test_probes_are_answered_at_the_connection_limit(tmp_path: Path):
         pod("kubernetes", bundles(tmp_path), tmp_path, "--max-connections", 4) as server,
         contextlib.ExitStack() as kept,
     ):
-        for sock in [kept.enter_context(server.connect()) for _ in range(6)]:
-            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: edgecnn\r\n\r\n".encode())
-            assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
-        assert server.get(path).status == 200
+        for _ in range(6):
+            kept.enter_context(server.connect()).sendall(f"GET {path} HTTP/1.1\r\n".encode())
+            assert server.get(path).status == 200
 
 
 @pytest.mark.slow

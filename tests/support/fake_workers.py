@@ -3,7 +3,7 @@
 START = """
 import os, signal, socket, sys, threading, time
 from pathlib import Path
-from edgecnn.server.supervisor.job import BEAT, BEAT_S, Notice, read_job, say
+from edgecnn.server.supervisor.job import HEARTBEAT, HEARTBEAT_S, Notice, read_job, say
 from edgecnn.host.lifeline import die_with_parent
 job = read_job()
 die_with_parent(job.supervisor_pid)
@@ -13,12 +13,12 @@ with (folder / "pids").open("a") as file:
 listener = socket.socket(fileno=job.socket_fd)
 listener.setblocking(True)
 beating = threading.Event()
-def beat():
+def heartbeat():
     while beating.wait():
-        os.write(job.beat_fd, BEAT)
-        time.sleep(BEAT_S)
+        os.write(job.heartbeat_fd, HEARTBEAT)
+        time.sleep(HEARTBEAT_S)
 beating.set()
-threading.Thread(target=beat, daemon=True).start()
+threading.Thread(target=heartbeat, daemon=True).start()
 """
 
 SERVING = (
@@ -74,7 +74,7 @@ SILENT_AT_FIRST = SERVING.replace(
 if len((folder / "pids").read_text().split()) == 1:
     import faulthandler
     from edgecnn.server.supervisor.job import STACK_SIGNAL
-    faulthandler.register(STACK_SIGNAL, file=job.beat_fd, all_threads=False)
+    faulthandler.register(STACK_SIGNAL, file=job.heartbeat_fd, all_threads=False)
     beating.clear()
     time.sleep(600)
 stopping.wait()""",
@@ -84,7 +84,7 @@ BABBLING = (
     + """
 for line in __import__("json").loads(os.environ["GARBAGE"]):
     os.write(job.ready_fd, line.encode("latin-1"))
-os.write(job.beat_fd, b"not a beat" * 1000)
+os.write(job.heartbeat_fd, b"not a heartbeat" * 1000)
 def stop(number, frame):
     os._exit(0)
 signal.signal(signal.SIGTERM, stop)

@@ -27,6 +27,18 @@ _NO_DEADLINE_S = 1e9
 _NO_FLAGS = 0
 _OK = 0
 
+_NAMES = (
+    "CompletionQueue",
+    "CompletionType",
+    "ReceiveCloseOnServerOperation",
+    "ReceiveMessageOperation",
+    "SendInitialMetadataOperation",
+    "SendMessageOperation",
+    "SendStatusFromServerOperation",
+    "Server",
+)
+"""What this module uses of the library, besides its public interface."""
+
 Metadata = tuple[tuple[str, str], ...]
 
 logger = logging.getLogger(__name__)
@@ -97,7 +109,16 @@ class Library:
     """A server of the library on one address. Create and use it in the event loop's thread."""
 
     def __init__(self, options: list[tuple[str, int]], accept: Callable[[Rpc], object]) -> None:
-        """Create a server. `accept` is called with each call."""
+        """Create a server. `accept` is called with each call.
+
+        Raises:
+            UsageError: the installed version of the library lacks the completion queue.
+        """
+        if missing := [name for name in _NAMES if not hasattr(cygrpc, name)]:
+            raise UsageError(
+                f"grpcio {grpc.__version__} cannot be used: it has no {missing[0]}; "
+                f"install a supported version: pip install 'edgecnn[grpc]'"
+            )
         self._loop = asyncio.get_running_loop()
         self._accept = accept
         self._queue = cygrpc.CompletionQueue()

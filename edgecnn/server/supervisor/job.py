@@ -22,14 +22,14 @@ BROKEN = 71
 CANNOT_SERVE = frozenset({1, 2, 3})
 """Exit codes of a worker that cannot serve and logged the reason; it is not restarted."""
 
-BEAT_S = 1.0
-"""Time between two beats of the worker's event loop."""
+HEARTBEAT_S = 1.0
+"""Time between two heartbeats of the worker's event loop."""
 
-BEAT = b"\0"
-"""The only content of the pipe of beats, except for the stack that the worker writes after `STACK_SIGNAL`."""
+HEARTBEAT = b"\0"
+"""The only content of the pipe of heartbeats, except for the stack that the worker writes after `STACK_SIGNAL`."""
 
 STACK_SIGNAL = getattr(signal, "SIGUSR1", None)
-"""Makes an accepting worker write the stack of its main thread to the pipe of beats; None on Windows."""
+"""Makes an accepting worker write the stack of its main thread to the pipe of heartbeats; None on Windows."""
 
 _WRITING = threading.Lock()
 """Several threads write lines, and a long line needs several writes."""
@@ -56,7 +56,7 @@ class WorkerJob:
     grpc_address: str | None  # with its port; None without gRPC
     supervisor_pid: int
     ready_fd: int = -1  # for `say`
-    beat_fd: int = -1  # for beats, from the time at which the worker accepts requests
+    heartbeat_fd: int = -1  # for heartbeats, from the time at which the worker accepts requests
     saved_tls_fd: int | None = None  # for `Credentials`
     saved_key_fd: int | None = None
     record_fd: int | None = None  # of the `DecodingRecord`

@@ -5,7 +5,7 @@ passes it to each worker, so the port stays bound while the worker restarts.
 
 SIGTERM and SIGINT drain the server within the grace time. A second signal ends it at once. SIGHUP lets the worker read
 certificate and keys again; from a terminal that was closed, it drains the server. The service manager is notified when
-the server is ready and while it is well. A worker without beats of its event loop is killed and restarted. Python
+the server is ready and while it is well. A worker without heartbeats of its event loop is killed and restarted. Python
 exits with 1 after an uncaught error; a worker must exit with another code to be restarted.
 """
 

@@ -13,7 +13,7 @@ from edgecnn.files import schema
 from edgecnn.host.child import child_command, child_environment
 from edgecnn.server.decoding_record import DecodingRecord, create_record
 from edgecnn.server.models.catalogue import Handoff
-from edgecnn.server.supervisor.job import BEAT, BEAT_S, STACK_SIGNAL, Notice, WorkerJob
+from edgecnn.server.supervisor.job import HEARTBEAT, HEARTBEAT_S, STACK_SIGNAL, Notice, WorkerJob
 from edgecnn.server.supervisor.notifying import OWN_VARIABLES
 from edgecnn.server.supervisor.pipe import Pipe
 from edgecnn.server.supervisor.suspects import Suspects
@@ -34,16 +34,16 @@ class Restarts:
     the server. A worker that was ready is always restarted: requests may have caused its crash, and the next worker
     refuses an image that caused two.
 
-    The event loop of an accepting worker sends a beat every second. A worker without beats is not well, and then it is
-    killed. `WatchdogSec=` of the service must be longer than `killed_s`.
+    The event loop of an accepting worker sends a heartbeat every second. A worker without heartbeats is not well, and
+    then it is killed. `WatchdogSec=` of the service must be longer than `killed_s`.
 
     Attributes:
         first_s: delay after the first crash.
         longest_s: upper bound of a delay.
         stable_s: a worker that served for this long resets the count of crashes.
         limit: number of crashes in a row, each before the worker was ready, that ends the server.
-        unwell_s: time without a beat after which the worker is not well.
-        killed_s: time without a beat after which the worker is killed.
+        unwell_s: time without a heartbeat after which the worker is not well.
+        killed_s: time without a heartbeat after which the worker is killed.
     """
 
     first_s: float = 0.1
@@ -84,7 +84,7 @@ class WorkerProcess:
         self.crashes = 0
         self.restart_at: float | None = None
         self.has_reloaded = False
-        self._notices, self._beats = Pipe(selector), Pipe(selector)
+        self._notices, self._heartbeats = Pipe(selector), Pipe(selector)
         self._module, self._job, self._restarts = module, job, restarts
         self._environment = {k: v for k, v in child_environment().items() if k not in _NOT_INHERITED}
         self._loading_s = job.options.load_timeout_s * (len(job.sources) + 1)
@@ -113,17 +113,17 @@ class WorkerProcess:
         self._started_at = time.monotonic()
         with contextlib.ExitStack() as undo, contextlib.ExitStack() as written:
             undo.callback(self.close_pipes)
-            ready_fd, beat_fd = (_opened(pipe, written) for pipe in (self._notices, self._beats))
+            ready_fd, heartbeat_fd = (_opened(pipe, written) for pipe in (self._notices, self._heartbeats))
             job = replace(
                 self._job,
                 ready_fd=ready_fd,
-                beat_fd=beat_fd,
+                heartbeat_fd=heartbeat_fd,
                 record_fd=self._record_fd,
                 suspected=tuple(self._suspects.suspected),
                 refused=tuple(self._suspects.refused),
                 handoffs=tuple(self._handoffs.values()),
             )
-            fds = (job.socket_fd, ready_fd, beat_fd, job.saved_tls_fd, job.saved_key_fd, job.record_fd)
+            fds = (job.socket_fd, ready_fd, heartbeat_fd, job.saved_tls_fd, job.saved_key_fd, job.record_fd)
             self.process = subprocess.Popen(
                 child_command(self._module, json.dumps(schema.plain(job))),
                 env=self._environment,
@@ -134,12 +134,12 @@ class WorkerProcess:
             undo.pop_all()
 
     def read_notices(self) -> bool:
-        """Read the worker's notices and beats; return whether it has just become ready."""
+        """Read the worker's notices and heartbeats; return whether it has just become ready."""
         was_ready = self.is_ready
-        beats = self._beats.read()
-        if BEAT in beats:
+        heartbeats = self._heartbeats.read()
+        if HEARTBEAT in heartbeats:
             self._silent_s, self._stack, self._kill_at = 0.0, b"", None
-        self._stack = (self._stack + beats.replace(BEAT, b""))[:_LONGEST_STACK]
+        self._stack = (self._stack + heartbeats.replace(HEARTBEAT, b""))[:_LONGEST_STACK]
         *lines, self._received = (self._received + self._notices.read()).split(b"\n")
         for line in lines:
             with contextlib.suppress(schema.SchemaError):  # a malformed notice must not end the supervisor
@@ -169,18 +169,18 @@ class WorkerProcess:
         return time.monotonic() - self._started_at <= self._loading_s
 
     def count_silence(self, elapsed_s: float) -> str | None:
-        """Count time without a beat; kill a worker that has been silent for too long.
+        """Count time without a heartbeat; kill a worker that has been silent for too long.
 
         Args:
             elapsed_s: time since the last call. Only a part of a longer pause counts: this process was stopped, or the
-                machine was suspended, and the beats may have stopped for the same reason.
+                machine was suspended, and the heartbeats may have stopped for the same reason.
 
         Returns:
             The stack of the killed worker's main thread, one line per frame, when it is killed.
         """
         if self.process is None or not self.is_accepting:
             return None
-        self._silent_s += min(elapsed_s, 2 * BEAT_S)
+        self._silent_s += min(elapsed_s, 2 * HEARTBEAT_S)
         now = time.monotonic()
         if self._silent_s < self._restarts.killed_s:
             return None
@@ -197,7 +197,7 @@ class WorkerProcess:
     def close_pipes(self) -> None:
         """Close the pipes from the worker."""
         self._notices.close()
-        self._beats.close()
+        self._heartbeats.close()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal if there is a process."""

@@ -29,7 +29,7 @@ from edgecnn.server.models.model_metrics import VersionMetrics
 from edgecnn.server.models.repository import Repository
 from edgecnn.server.supervisor.job import BROKEN, STALLED, Notice, WorkerJob, say
 from edgecnn.server.web.pages import read_pages
-from edgecnn.server.worker.life import exit_now, send_beats
+from edgecnn.server.worker.life import exit_now, send_heartbeats
 from edgecnn.server.worker.limits import limits_of
 from edgecnn.server.worker.trimming import Trimmer
 
@@ -41,7 +41,7 @@ _POLL_S = 0.02
 _LINGER_S = 0.5
 """Time after the stop signal in which arriving requests get a 503."""
 _EXHAUSTED_S = 2.0
-"""Time without a descriptor for a connection after which the worker sends no beat."""
+"""Time without a descriptor for a connection after which the worker sends no heartbeat."""
 logger = logging.getLogger(__name__)
 
 
@@ -151,7 +151,9 @@ class Worker:
             # Before this, SIGTERM ends the process at once, because no request is pending.
             self._loop.add_signal_handler(signal.SIGTERM, self._end, 0)
             self._loop.add_signal_handler(signal.SIGHUP, self._credentials.ask)
-            send_beats(self._job.beat_fd, self._loop, can_answer=lambda: self._listener.exhausted_s() < _EXHAUSTED_S)
+            send_heartbeats(
+                self._job.heartbeat_fd, self._loop, can_answer=lambda: self._listener.exhausted_s() < _EXHAUSTED_S
+            )
             self._report(Notice())
 
     def _loaded(self) -> None:

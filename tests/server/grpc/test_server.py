@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc._cython import cygrpc
 from grpc_asking import SERVICE
 from grpc_frames import call, exchange
 from grpc_site import PATIENCE_S, after, grpc_site
@@ -21,6 +22,7 @@ from edgecnn.errors import UsageError
 from edgecnn.server.api.service import Service
 from edgecnn.server.api.step_pool import StepPool
 from edgecnn.server.credentials import Credentials
+from edgecnn.server.grpc.library import Library
 from edgecnn.server.grpc.listening import options_of
 from edgecnn.server.grpc.server import GrpcServer
 from edgecnn.server.http.limits import Limits
@@ -153,3 +155,13 @@ def test_refuses_a_call_name_that_is_not_utf_8(kind: str):
         exchange(site.address, call(b"/\xff"))
         assert site.ask("ServerLive") == TRUE
         assert b'edgecnn_grpc_refused_total{code="UNIMPLEMENTED"} 1.0' in site.metrics.page()
+
+
+def test_names_an_unsupported_version_of_the_library(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(cygrpc, "CompletionQueue")
+
+    async def create() -> None:
+        Library([], lambda rpc: None)
+
+    with pytest.raises(UsageError, match=r"grpcio \S+ cannot be used: it has no CompletionQueue; install a supported"):
+        asyncio.run(create())
