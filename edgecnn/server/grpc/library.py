@@ -2,7 +2,7 @@
 
 `grpc.aio` and `grpc.server` pass each call through several threads and tasks, which takes more time than an inference
 of a small model. This module uses the completion queue below `grpc.server` (`grpc._cython.cygrpc`), which is not a
-public interface. The tests of this package show whether a new version of the library still has it.
+public interface (docs/decisions/013). The tests of this package show whether a new version of the library still has it.
 """
 
 import asyncio
