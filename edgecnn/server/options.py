@@ -115,6 +115,9 @@ class ServeOptions:
             value, bounds = getattr(self, each.name), each.metadata["bounds"]
             if bounds and value is not None and not bounds[0] <= value <= bounds[1]:
                 option = "--" + each.name.replace("_", "-")
+                if each.metadata["is_size"]:
+                    least, found = int(bounds[0]) >> 20, value / (1 << 20)
+                    raise UsageError(f"{option} must be at least {least}M, found {found:.3g}M")
                 raise UsageError(f"{option} must be in {bounds[0]:g}..{bounds[1]:g}, found {value:g}")
         if 0 < self.watch_s < _SHORTEST_WATCH_S:
             raise UsageError(f"--watch-s must be 0 or at least {_SHORTEST_WATCH_S:g}, found {self.watch_s:g}")

@@ -62,8 +62,8 @@ def test_rejects_a_memory_budget_above_the_memory(monkeypatch: pytest.MonkeyPatc
 
 
 def test_rejects_budgets_and_pixels_below_the_minimum():
-    with pytest.raises(UsageError, match=r"--memory-budget must be in"):
-        ServeOptions(memory_budget=1)
+    with pytest.raises(UsageError, match=r"^--memory-budget must be at least 16M, found 0\.5M$"):
+        ServeOptions(memory_budget=1 << 19)
     with pytest.raises(UsageError, match=r"--max-request-pixels must be in"):
         ServeOptions(max_request_pixels=0)
 
