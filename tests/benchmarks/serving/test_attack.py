@@ -156,6 +156,7 @@ def test_crowd_replaces_closed_connections(closing_server):
     assert counts["closed by the server"] >= counts["connections"] - 1 >= 1
 
 
+@pytest.mark.slow
 def test_cheap_floods_hold_all_limits():
     chosen = [flood for flood in FLOODS if flood.name in {"slow-bodies", "log-unread"}]
     rows = run(chosen, seconds=0.5)["rows"]
