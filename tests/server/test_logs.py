@@ -241,7 +241,7 @@ def test_ignores_a_broken_log_descriptor():
 
 
 @pytest.mark.slow
-def test_a_server_whose_log_nobody_reads():
+def test_a_server_answers_and_ends_with_an_unread_log():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     read, write = os.pipe()

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import gc
-import os
 import socket
 import sys
 import threading
-from pathlib import Path
 
 import grpc
 import pytest
@@ -19,6 +17,7 @@ from http_site import LOOPS
 from server_process import wait_for
 
 from edgecnn.errors import UsageError
+from edgecnn.host.resources import resident_bytes
 from edgecnn.server.api.service import Service
 from edgecnn.server.api.step_pool import StepPool
 from edgecnn.server.credentials import Credentials
@@ -101,9 +100,6 @@ def test_stop_answers_pending_calls(kind: str):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_releases_a_refused_message():
-    def resident_bytes() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     message = b"\x3a\x80\x80\x80\x02" + bytes(4 << 20)  # one raw tensor, without a model name
     with grpc_site("uvloop") as site, contextlib.closing(StepPool(1)) as pool:
         site.service.start(pool)
