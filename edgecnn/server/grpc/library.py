@@ -17,6 +17,7 @@ import grpc
 from grpc._cython import cygrpc
 
 from edgecnn.errors import UsageError
+from edgecnn.hints import install_command
 from edgecnn.server.proxies import plain
 
 _AWAITED_CALLS = 8
@@ -117,7 +118,7 @@ class Library:
         if missing := [name for name in _NAMES if not hasattr(cygrpc, name)]:
             raise UsageError(
                 f"grpcio {grpc.__version__} cannot be used: it has no {missing[0]}; "
-                f"install a supported version: pip install 'edgecnn[grpc]'"
+                f"install a supported version: {install_command('grpc')}"
             )
         self._loop = asyncio.get_running_loop()
         self._accept = accept

@@ -1,6 +1,7 @@
 """The worker process: event loop, models and engines. The supervisor binds the port and restarts the worker."""
 
 import asyncio
+import contextlib
 import functools
 import logging
 import signal
@@ -199,7 +200,8 @@ class Worker:
         trimmer = Trimmer(self._budget)
         while True:
             time.sleep(_WATCH_S)
-            trimmer.check()
+            with contextlib.suppress(OSError):  # the process has no file descriptor left
+                trimmer.check()
             if self._pool.longest_s() > self._options.stall_timeout_s:
                 logger.critical("decoding hangs: an image exceeded the stall timeout")
                 exit_now(STALLED)
