@@ -1,4 +1,4 @@
-"""The system's Chromium for tests of the web page, and a tab that records requests and errors.
+"""The system's Chromium for tests of web pages, and a tab that records requests and errors.
 
 Without Chromium these tests are skipped. If the variable CI is set, they fail instead, so that CI runs them.
 """
@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,29 +62,66 @@ def _path() -> str | None:
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
-class Visit:
-    """A browser tab with the server's page. It records all requests and errors.
+class Tab:
+    """A browser tab that records all requests and errors.
 
     Attributes:
         page: the tab.
         bad: answers other than 2xx and 304, as (status, path). A test checks them.
     """
 
-    def __init__(self, browser: "Browser", server: Server, *, stands_still: bool = False, **settings: Any) -> None:
-        """Open a tab with Playwright's context settings; `stands_still` stops its clock."""
-        self._context = browser.new_context(base_url=f"http://127.0.0.1:{server.port}", **settings)
+    def __init__(self, browser: "Browser", home: str, **settings: Any) -> None:
+        """Open a tab with Playwright's context settings. Only requests to `home`, an address, are expected."""
+        self._context = browser.new_context(**settings)
         self._context.set_default_timeout(TIMEOUT_MS)
         self.page: Page = self._context.new_page()
-        if stands_still:
-            self.page.clock.install()
         self.bad: list[tuple[int, str]] = []
         self._hosts: set[str] = set()
-        self._home = f"http://127.0.0.1:{server.port}/"
+        self._home = home
         self._problems: list[str] = []
         self._context.on("request", self._requested)
         self.page.on("response", self._answered)
         self.page.on("console", lambda message: self._complained(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self._complained(f"uncaught: {error}"))
+
+    def end(self) -> None:
+        """Close the tab; check that it logged no errors and sent no requests to other hosts."""
+        self._context.close()
+        assert self._problems == []
+        assert self._hosts <= {self._home}, "the page sent requests to other hosts"
+
+    def _requested(self, request: "Request") -> None:
+        scheme, _, rest = request.url.partition("://")
+        if scheme not in {"blob", "data"} and not request.url.startswith(("blob:", "data:")):
+            self._hosts.add(f"{scheme}://{rest.split('/')[0]}/")
+
+    def _answered(self, response: "Response") -> None:
+        if not (response.ok or response.status == 304):
+            self.bad.append((response.status, response.url.removeprefix(self._home)))
+
+    def _complained(self, text: str) -> None:
+        # Chromium logs every error answer. `bad` records them with their path.
+        if not text.startswith("error: Failed to load resource: "):
+            self._problems.append(text)
+
+
+class FileTab(Tab):
+    """A tab with a page that is a file."""
+
+    def __init__(self, browser: "Browser", path: Path, **settings: Any) -> None:
+        super().__init__(browser, "file:///", **settings)
+        self.page.goto(path.as_uri())
+
+
+class Visit(Tab):
+    """A tab with the server's page."""
+
+    def __init__(self, browser: "Browser", server: Server, *, stands_still: bool = False, **settings: Any) -> None:
+        """Open a tab with Playwright's context settings; `stands_still` stops its clock."""
+        home = f"http://127.0.0.1:{server.port}"
+        super().__init__(browser, f"{home}/", base_url=home, **settings)
+        if stands_still:
+            self.page.clock.install()
 
     def open(self, *, wait: bool) -> "Visit":
         """Open the page; with `wait`, wait until it has found the server's models."""
@@ -124,28 +162,8 @@ class Visit:
         """Return the most probable label of each model that has answered."""
         return self.page.locator("#answer .first .label")
 
-    def end(self) -> None:
-        """Close the tab; check that it logged no errors and sent no requests to other hosts."""
-        self._context.close()
-        assert self._problems == []
-        assert self._hosts <= {self._home}, "the page sent requests to other hosts"
 
-    def _requested(self, request: "Request") -> None:
-        scheme, _, rest = request.url.partition("://")
-        if scheme not in {"blob", "data"} and not request.url.startswith(("blob:", "data:")):
-            self._hosts.add(f"{scheme}://{rest.split('/')[0]}/")
-
-    def _answered(self, response: "Response") -> None:
-        if not (response.ok or response.status == 304):
-            self.bad.append((response.status, response.url.removeprefix(self._home)))
-
-    def _complained(self, text: str) -> None:
-        # Chromium logs every error answer. `bad` records them with their path.
-        if not text.startswith("error: Failed to load resource: "):
-            self._problems.append(text)
-
-
-def violations(visit: Visit) -> list[str]:
+def violations(visit: Tab) -> list[str]:
     """Return the violations that axe-core finds: WCAG 2.2 A and AA, and best practices."""
     from axe_playwright_python.sync_playwright import Axe
 

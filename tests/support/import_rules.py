@@ -1,19 +1,23 @@
 """Which packages each package may import; the lint rules repeat the most important rules with a reason."""
 
-BASE = {"errors", "hints", "progress", "files", "host", "bundle"}
+BASE = {"errors", "hints", "html_table", "progress", "files", "host", "bundle"}
 DEVICE = BASE | {"prediction", "runtime"}
 OURS = {
     "errors": set(),
     "hints": set(),
+    "html_table": set(),
     "progress": set(),
     "files": {"errors", "files"},
     "host": {"errors", "files", "host"},
-    "bundle": {"errors", "hints", "files", "bundle"},
-    "prediction": {"errors", "bundle/manifest"},
+    "bundle": {"errors", "hints", "html_table", "files", "bundle"},
+    "prediction": {"errors", "hints", "html_table", "bundle/manifest"},
     "archive": {"errors", "files", "bundle", "archive"},
     "runtime/engines": {"errors", "hints", "files", "host", "bundle/manifest", "runtime/engines"},
     "runtime": DEVICE,
     "tuning": DEVICE | {"tuning"},
+    "pages": {"pages"},
+    "explaining": DEVICE | {"pages", "explaining"},
+    "learning": {"errors", "hints", "files", "pages", "learning"},
     "doctor": {"errors", "hints", "files", "host", "runtime/engines", "doctor"},
     "protocol": {"errors", "bundle/wire_format", "protocol"},
     "client": {
@@ -28,7 +32,7 @@ OURS = {
         "",
     },
     "server/http": {"errors", "protocol", "server/http", "server/memory", "server/proxies"},
-    "server/web": {"bundle/formats", "server/http", "server/web"},
+    "server/web": {"bundle/formats", "pages", "server/http", "server/web"},
     "server/preflight": DEVICE | {"archive", "server/preflight", ""},
     "server/models": DEVICE
     | {"protocol", "server/preflight", "server/models", "server/metrics", "server/memory", "server/options"},
@@ -129,7 +133,7 @@ OURS = {
     "pipeline/canonical": {"errors", "pipeline/canonical"},
     "pipeline/export": DEVICE | {"pipeline"},
     "pipeline/quantization": DEVICE | {"tuning", "pipeline"},
-    "pipeline/inspection": {"errors", "bundle", "pipeline/models", "pipeline/inspection"},
+    "pipeline/inspection": {"errors", "html_table", "bundle", "pipeline/models", "pipeline/inspection"},
     "pipeline/inspection/inspecting": {"errors", "bundle", "pipeline"},
     "pipeline/evaluation": DEVICE | {"tuning", "pipeline"},
     "pipeline": DEVICE | {"tuning", "pipeline"},
@@ -155,6 +159,7 @@ OURS = {
 THIRD_PARTY = {
     "errors": set(),
     "hints": set(),
+    "html_table": set(),
     "progress": set(),
     "files": set(),
     "host": set(),
@@ -169,6 +174,9 @@ THIRD_PARTY = {
     "runtime/engines/openvino_session": {"numpy", "openvino"},
     "runtime": {"numpy", "PIL"},
     "tuning": {"numpy"},
+    "pages": {"jinja2", "markupsafe"},
+    "explaining": {"numpy", "PIL"},
+    "learning": set(),
     "doctor": {"numpy"},
     "protocol": {"numpy", "orjson"},
     "protocol/grpc": {"numpy", "google"},
