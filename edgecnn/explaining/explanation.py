@@ -30,7 +30,7 @@ class Picture:
     Attributes:
         png: a PNG file in base64; 8 bits per channel. A value v is drawn as round(255 (v - low) / (high - low)).
         low: value of a pixel 0.
-        high: value of a pixel 255.
+        high: value of a pixel 255; above `low`, also if all values are equal.
     """
 
     png: str
@@ -44,8 +44,11 @@ class FeatureMap:
 
     Attributes:
         channel: its number, from 0.
-        strength: mean of its absolute values; maps are sorted by it.
-        picture: its values, [H, W].
+        strength: mean of its absolute values; maps are sorted by it. If one of two compared bundles is FP32, it is the
+            strength there.
+        picture: its values, [H, W]. A map with a side above a limit is reduced: a pixel is the mean over k × k values,
+            k = ceil(longer side / limit). The limit is 56 pixels, or less for a network with many layers, but at least
+            14. The layer's `shape` is not reduced.
         other: the same map in the compared bundle, with the same `low` and `high`; None without one.
     """
 
@@ -81,7 +84,7 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The weights of a convolution that are shown: those of the shown maps; exact for the first layer only.
+    """The weights of a convolution that are shown, for the shown maps. The first convolution has exact values.
 
     Attributes:
         channels: the output channels, in the order of the layer's maps.
@@ -99,24 +102,25 @@ class Kernels:
 
 @dataclass(frozen=True)
 class Layer:
-    """One operation of the graph, in the order of the data. Q/DQ pairs are not layers.
+    """One operation of the graph, in the order of the data. Q/DQ pairs are not layers: they belong to the layer before.
 
     Attributes:
         id: name of its output tensor, unique.
-        name: name of the PyTorch module, such as `layer1.0.conv1`; may be empty.
+        name: name of the PyTorch module, such as `layer1.0.conv1`; may be empty. A batch norm is usually folded into
+            the convolution before it, and dropout does nothing at inference: only checkpoints have rows for them.
         operation: what it does.
         kind: operator and window as text: `Conv 3×3, stride 2`.
         precision: precision of the computation.
         inputs: ids of the layers it reads; empty for the first one. Two or more are the ends of skips and branches.
-        shape: of its output, without the batch dimension: (C, H, W) or (K,).
+        shape: of its output, without the batch dimension: (C, H, W), (K,), or any other shape.
         parameters: number of learned values.
         window: of convolutions and pooling.
         field: of one unit; None if it is the whole image or unknown.
-        maps: the strongest maps, for outputs (C, H, W).
-        values: output values, for outputs (K,) of at most 4,096 values.
+        maps: the strongest maps, for outputs (C, H, W) of more than one pixel.
+        values: output values, for outputs (K,) or (K, 1, 1) of at most 4,096 values.
         kernels: of convolutions.
-        snr_db: signal-to-noise ratio of the compared bundle's output (all channels), in decibels; None without one,
-            infinite ones are 200.
+        snr_db: signal-to-noise ratio of the two bundles' outputs (all channels), in decibels: the signal is the FP32
+            output, the noise is the difference. None without a compared bundle; infinite ones are 200.
     """
 
     id: str
@@ -162,12 +166,23 @@ class Attention:
         method: `occlusion` or `grad-cam`.
         target: number of the class.
         picture: [H, W], stretched over the model's input; occlusion: drop of the class's probability where a gray
-            patch covers the image (Zeiler and Fergus, 2014); Grad-CAM: Selvaraju et al., 2017.
+            patch covers the image (Zeiler and Fergus, 2014), below 0 where it rises; Grad-CAM: Selvaraju et al., 2017,
+            at least 0.
     """
 
     method: Literal["occlusion", "grad-cam"]
     target: int
     picture: Picture
+
+
+Note = Literal[
+    "inner-rounding",  # INT8: values inside an integer operation are computed in float, up to one step of rounding off
+    "no-contributions",  # the logits do not come from one linear layer
+    "alpha-left-out",  # the image has an alpha channel, which the picture and the kernels leave out
+    "layers-differ",  # some layers exist in one of the two bundles only
+    "not-finite",  # some values were infinite or NaN; the pictures show the nearest finite value, or 0
+    "not-proven",  # the graph was exported from a checkpoint for this page; only this image was compared with PyTorch
+]
 
 
 @dataclass(frozen=True)
@@ -179,17 +194,18 @@ class Explanation:
         digest: its digest.
         engine: name and version of the engine that ran the graph.
         compared: name of the compared bundle (the FP32 or INT8 sibling); None without one.
-        image: the model's input as it goes into the graph, uint8 [H, W] or [H, W, 3]: low 0, high 255.
+        image: the model's input as it goes into the graph, uint8 [H, W] or [H, W, 3]: low 0, high 255. Alpha is left
+            out.
         mean: of the normalization, for each channel, in units of a pixel (0 to 255).
         deviation: of the normalization, likewise: the graph computes (pixel - mean) / deviation.
         labels: class names.
         logits: one for each class.
         probabilities: softmax of the logits (or sigmoid for multi-label models).
         order: class numbers, the most probable first, up to 20.
-        layers: in the order of the data, softmax last.
-        contributions: for the classes in `order`, up to 5; empty if the last layer is not linear.
-        attention: for the classes in `order`, up to 3.
-        notes: sentences about what cannot be shown.
+        layers: in the order of the data, softmax last (the activation `Sigmoid` for scores of sigmoid).
+        contributions: for the first 5 classes in `order`, and for chosen ones; empty if the last layer is not linear.
+        attention: for the first 3 classes in `order`, and for chosen ones: occlusion, then Grad-CAM.
+        notes: what the page must say about the content.
     """
 
     model: str
@@ -206,4 +222,28 @@ class Explanation:
     layers: tuple[Layer, ...]
     contributions: tuple[Contributions, ...] = ()
     attention: tuple[Attention, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    def __repr__(self) -> str:  # without the pictures, which can have megabytes
+        best = self.order[0]
+        answer = f"{self.labels[best]} {self.probabilities[best]:.1%}"
+        return f"<Explanation of {self.model}: {answer}, {len(self.layers)} layers>"
+
+    def _repr_html_(self) -> str:
+        """Return the layers as a table, for notebooks. The page that `explain` writes has the pictures."""
+        from edgecnn.html_table import table
+
+        rows = [
+            (
+                layer.name,
+                layer.kind,
+                "×".join(map(str, layer.shape)),
+                f"{layer.parameters:,}" if layer.parameters else "",
+                "" if layer.snr_db is None else f"{layer.snr_db:.1f} dB",
+            )
+            for layer in self.layers
+        ]
+        best = self.order[0]
+        header = ("layer", "kind", "output", "parameters", "signal to noise")
+        caption = f"{self.labels[best]} {self.probabilities[best]:.1%}: {self.model} on {self.engine}"
+        return table(caption, rows, header=header, right=(3, 4), last=10)

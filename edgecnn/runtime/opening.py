@@ -22,6 +22,7 @@ def open_session(
     purpose: Purpose = "latency",
     strict: bool = False,
     cache: bool = False,
+    model: bytes | None = None,
 ) -> Session:
     """Open a bundle's graph on an engine.
 
@@ -33,6 +34,8 @@ def open_session(
 
     With `cache` the compiled graph is kept in `$XDG_CACHE_HOME/edgecnn/engines` for the next start. If that fails, a
     `CacheWarning` is issued.
+
+    `model` replaces the bytes of the graph, for example by a copy with more outputs. It cannot be kept with `cache`.
 
     Raises:
         UsageError: the engine or device name is unknown, or threads or instances are below 1.
@@ -57,7 +60,7 @@ def open_session(
         options = _guarded(bundle, chosen, options, strict)
     if cache:
         options = dataclasses.replace(options, cache=_slot(bundle, chosen, options))
-    return chosen.open(bundle.model, options)
+    return chosen.open(bundle.model if model is None else model, options)
 
 
 def _as_tuned(bundle: Bundle, options: SessionOptions, purpose: Purpose) -> tuple[str, SessionOptions]:

@@ -5,7 +5,7 @@ them. Each engine translates its engine's errors into edgecnn's errors.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -97,6 +97,19 @@ class StreamingSession(Session, Protocol):
         ...
 
 
+@runtime_checkable
+class OutputsSession(Session, Protocol):
+    """A session that also returns other outputs of the graph than the logits."""
+
+    def outputs(self, names: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
+        """Return the named outputs of the graph for uint8 [N, H, W, C].
+
+        Raises:
+            EngineError: the engine failed, or the images have another shape or dtype.
+        """
+        ...
+
+
 class Engine(Protocol):
     """An engine.
 
@@ -124,8 +137,8 @@ class Engine(Protocol):
         """
         ...
 
-    def open(self, model: Path, options: SessionOptions) -> Session:
-        """Open a graph.
+    def open(self, model: Path | bytes, options: SessionOptions) -> Session:
+        """Open a graph from a file or from bytes.
 
         Raises:
             DeviceUnavailable: the device is not available, or the engine opened another one.

@@ -48,25 +48,29 @@ class OpenVinoEngine:
             raise EngineError(f"OpenVINO cannot load {model} for {device}: {reason(error)}") from None
         return _PRECISIONS.get(_precision_hint(compiled))
 
-    def open(self, model: Path, options: SessionOptions) -> "OpenVinoSession":
-        """Open a graph; see `Engine.open`."""
+    def open(self, model: Path | bytes, options: SessionOptions) -> "OpenVinoSession":
+        """Open a graph from a file or from bytes; see `Engine.open`."""
         kind = device_kind(options.device)
         self._check(kind, options)
         device = options.device
         try:
             if kind == "auto":  # find out which device AUTO chooses: AUTO does not report its precision
-                chosen = self._core.compile_model(self._core.read_model(str(model)), "AUTO", _AUTO)
+                chosen = self._core.compile_model(self._read(model), "AUTO", _AUTO)
                 device = _opened(chosen)[0]
             content, compiled = self._load_cached(device, options)
             compiled = compiled or self._compile(model, device, options)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot load {model} for {device}: {reason(error)}") from None
+            name = "the graph" if isinstance(model, bytes) else model
+            raise EngineError(f"OpenVINO cannot load {name} for {device}: {reason(error)}") from None
         info = _check_opened(compiled, device, options)
         return OpenVinoSession(compiled, info, options.instances, one_by_one=options.one_by_one, weights=content)
 
-    def _compile(self, model: Path, device: str, options: SessionOptions) -> Any:
+    def _read(self, model: Path | bytes) -> Any:
+        return self._core.read_model(model if isinstance(model, bytes) else str(model))
+
+    def _compile(self, model: Path | bytes, device: str, options: SessionOptions) -> Any:
         settings = _settings(device_kind(device), options)
-        graph = self._core.read_model(str(model))
+        graph = self._read(model)
         if options.one_by_one:  # fixed shapes need no lookup at each operator, which saves 3 to 35 % of a run
             shape = graph.input(0).partial_shape
             shape[0] = 1

@@ -5,8 +5,8 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from edgecnn.runtime.engines.openvino_module import openvino
 
 _CLOSED = "this session is closed: open the bundle again"
 _COPIED_BYTES = 1 << 18
+
+Result = TypeVar("Result")
 
 
 class OpenVinoSession:
@@ -43,6 +45,23 @@ class OpenVinoSession:
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """See `Session.run`."""
+
+        def logits(request: _Request) -> np.ndarray:
+            if self._one_by_one and len(images) > 1:
+                found = np.concatenate([request.infer(image[np.newaxis]).copy() for image in images])
+            else:
+                found = request.infer(images)
+            # The logits are in the request's memory, which its next run overwrites.
+            return found.copy() if out is None else deliver(found, out)
+
+        return self._on_request(images, logits)
+
+    def outputs(self, names: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
+        """See `OutputsSession.outputs`."""
+        return self._on_request(images, lambda request: request.outputs(names, images))
+
+    def _on_request(self, images: np.ndarray, use: "Callable[[_Request], Result]") -> "Result":
+        """Run images on a free request, and translate OpenVINO's errors."""
         requests = self._requests
         if requests is None:
             raise EngineError(_CLOSED)
@@ -50,12 +69,7 @@ class OpenVinoSession:
         _check_type(images)
         request = requests.get()
         try:
-            if self._one_by_one and len(images) > 1:
-                logits = np.concatenate([request.infer(image[np.newaxis]).copy() for image in images])
-            else:
-                logits = request.infer(images)
-            # The logits are in the request's memory, which its next run overwrites.
-            return logits.copy() if out is None else deliver(logits, out)
+            return use(request)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {reason(error)}") from None
         finally:
@@ -124,6 +138,11 @@ class _Request:
         self._request.infer(share_outputs=True)
         logits: np.ndarray = self._request.get_output_tensor(0).data
         return logits
+
+    def outputs(self, names: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
+        """Return copies of the named outputs."""
+        self.infer(images)
+        return [self._request.get_tensor(name).data.copy() for name in names]
 
 
 class _Job:
