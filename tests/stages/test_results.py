@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from html_text import rows
 
 import edgecnn
 from edgecnn.bundle.store import Bundle
@@ -54,5 +55,9 @@ def test_measures_folders_of_bundles(both_bundles: Path):
     found = edgecnn.benchmark(both_bundles, engines=["onnxruntime"], rounds=4, turn_s=0.02)
     assert {each.bundle for each in found.benchmark.results} == {"lenet-digits-fp32", "lenet-digits-int8"}
     assert repr(found).startswith("<Benchmarked lenet-digits-")
+    assert rows(found._repr_html_())[1] == ["bundle", "setting", "p50 ms", "images/s"]
     tuned = edgecnn.tune([both_bundles / "lenet-digits-fp32", both_bundles / "lenet-digits-int8"], budget_s=2)
     assert repr(tuned) == f"<Tuned: {tuned.profile.conclusion}>"
+    table = rows(tuned._repr_html_())
+    assert table[0][0].startswith(tuned.profile.conclusion[:70])
+    assert [row[-1] for row in table].count("chosen") == 1
