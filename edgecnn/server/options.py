@@ -92,6 +92,9 @@ class ServeOptions:
     require_signature: Path | None = _option(
         None, "PEM file with a public key; only bundles signed with its private key are served."
     )
+    explain: bool = _option(
+        False, "Show clients what a model computes for an image: feature maps and weights, in the page's tab Inside."
+    )
     model_control: bool = _option(False, "Let clients load and unload models; see --trusted-hosts.")
     trusted_hosts: str = _option(
         "", "Comma-separated host names by which clients reach this server, in addition to localhost and addresses."

@@ -195,6 +195,7 @@ def test_reports_files_at_the_start(tmp_path: Path):
         Credentials(None, tmp_path / "api-key")
 
 
+@pytest.mark.slow
 def test_a_server_takes_changed_files(pairs: tuple[Path, Path], tmp_path: Path):
     folder = Path(shutil.copytree(pairs[0], tmp_path / "current"))
     (folder / "api-key").write_text(KEYS[0])

@@ -44,5 +44,5 @@ def test_describes_the_chosen_formats(server: Server):
     assert [each for each in body["content"] if each.startswith("image/")] == ["image/webp", "image/tiff"]
     assert "**image files** (WebP or TIFF)" in body["description"]
     page = server.get("/").body.decode()
-    assert "WebP or TIFF." in page
+    assert "WebP, TIFF" in page
     assert 'accept="image/webp,image/tiff"' in page

@@ -70,6 +70,7 @@ def test_serves_new_versions_without_lost_requests(folder: Path):
         wait_for(lambda: server.footprint().threads <= server.base.threads + THREAD_SLACK)
 
 
+@pytest.mark.slow
 def test_finishes_a_run_on_its_version(folder: Path, tmp_path: Path):
     first = put(folder, 1)
     (tmp_path / "engine").mkdir()

@@ -1,14 +1,20 @@
 """Probabilities in place of logits, over HTTP and gRPC, equal to what `predict` returns."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from asking import encoded
+from manifest_edits import edit_manifest
 from PIL import Image
-from server_process import Server
+from repository import COMMITTED
+from server_process import Server, serving
 
+import edgecnn
 from edgecnn.prediction import prediction_of, softmax
 
 ONLY = {"probabilities": True}
@@ -108,3 +114,32 @@ def test_tritonclient_reads_them(module: str, server: Server, logits: np.ndarray
     assert np.array_equal(answer.as_numpy("probabilities"), expected)
     assert answer.as_numpy("logits").shape == (2, 1)
     client.close()
+
+
+@pytest.fixture(scope="module")
+def doubting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of a bundle that is unsure of every answer."""
+    path = Path(shutil.copytree(COMMITTED, tmp_path_factory.mktemp("doubting") / COMMITTED.name))
+    edit_manifest(path, lambda manifest: manifest["scores"].update(unsure_margin=1e6))
+    with serving("--grpc-port", 0, bundles=[path]) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("document", "unsure"),
+    [
+        ({}, None),
+        ({"parameters": ONLY}, "0,1"),
+        ({"outputs": [{"name": "logits", "parameters": {"classification": 1}}]}, "0,1"),
+    ],
+)
+def test_marks_unsure_answers(document: dict[str, Any], unsure: str | None, doubting: Server, server: Server):
+    pixels = {"name": "image", "datatype": "UINT8", "shape": [2, 32, 32, 1], "data": server.images[:2].ravel().tolist()}
+    for asked, expected in ((doubting, unsure), (server, None)):
+        assert asked.post({"inputs": [pixels]} | document).headers.get("x-unsure") == expected
+    assert doubting.get(f"/v2/models/{doubting.name}/card").json["scores"]["unsure_margin"] == 1e6
+
+
+def test_a_client_marks_unsure_answers(doubting: Server):
+    with edgecnn.Client(f"http://127.0.0.1:{doubting.port}") as client:
+        assert client.predict(doubting.images[0, :, :, 0]).unsure

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 
 import orjson
 
@@ -11,12 +12,11 @@ from edgecnn.server.access_log import AccessLog
 from edgecnn.server.api.control_requests import check_control, check_page
 from edgecnn.server.api.http_call import HttpCall, refused
 from edgecnn.server.api.openapi import document
-from edgecnn.server.api.routes import OPEN, InferenceRoute, Routes, json_response
+from edgecnn.server.api.routes import OPEN, ImageRoute, Routes, json_response
 from edgecnn.server.api.service import Service
-from edgecnn.server.http.message import Exchange, Head, Response
+from edgecnn.server.http.message import Exchange, Handler, Head, Response
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.load_queue import Action
-from edgecnn.server.web.pages import Page
 
 _SMALL_BODY = 64 << 10
 """Maximum body size of a request other than inference; some of these requests need no API key."""
@@ -33,7 +33,7 @@ class HttpApplication:
 
     `max_body_bytes` limits a decompressed body. With `checks_pages`, requests from web pages of other sites are
     refused, except health checks; see `check_page`. `trusted_hosts` are names of this server in lower case. The `pages`
-    of the web page, by path, need no API key. Without an `access_log`, requests are not logged.
+    of the web page, handlers by path, need no API key. Without an `access_log`, requests are not logged.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class HttpApplication:
         trusted_hosts: tuple[str, ...],
         checks_pages: bool = False,
         access_log: AccessLog | None = None,
-        pages: dict[str, Page],
+        pages: Mapping[str, Handler],
     ) -> None:
         self._service = service
         self._metrics = metrics
@@ -55,7 +55,13 @@ class HttpApplication:
         self._access_log = access_log
         self._description = b""
         self._routes = Routes(
-            service, metrics, pages, described=self._described, call=self._call, control=self._control
+            service,
+            metrics,
+            pages,
+            described=self._described,
+            infer=lambda model, exchange, version: service.infer(model, self._call(exchange), version=version),
+            explain=lambda model, exchange, version: service.explain(model, self._call(exchange), version=version),
+            control=self._control,
         )
 
     def lay_out(self) -> None:
@@ -70,7 +76,7 @@ class HttpApplication:
             if self._checks_pages and head.path not in OPEN:
                 check_page(head, trusted_hosts=self._trusted_hosts)
             handler = self._routes.handler(head)
-            if isinstance(handler, InferenceRoute):
+            if isinstance(handler, ImageRoute):
                 handler.admit(exchange)
             else:
                 _check_small(head)

@@ -58,7 +58,7 @@ def card(model: Model) -> dict[str, Any]:
         "architecture": manifest.network.architecture if manifest.network else None,
         "precision": manifest.precision,
         "labels": manifest.labels,
-        "scores": _chosen(manifest.scores, "activation", "multi_label", "threshold"),
+        "scores": _chosen(manifest.scores, "activation", "multi_label", "threshold", "unsure_margin"),
         "image": manifest.image_shape,
         "preprocessing": plain(manifest.preprocessing),
         "digest": version.bundle.digest,

@@ -1,20 +1,21 @@
 """Read an inference request over HTTP (JSON, binary tensors or an image file), and write its response."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import parse_qs
 
 import numpy as np
 import orjson
 
 from edgecnn.bundle.formats import SIGNATURE_BYTES, identify, listed, media_type
-from edgecnn.protocol.http_headers import HEADER_LENGTH
+from edgecnn.protocol.http_headers import BUNDLE_DIGEST, HEADER_LENGTH
 from edgecnn.protocol.matching import PROBABILITIES, RequestedOutput
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.request import InferRequest, parse
 from edgecnn.protocol.response import encode
 from edgecnn.protocol.wording import quoted
-from edgecnn.server.api.inference import Result
 from edgecnn.server.api.json_memory import json_bytes
+from edgecnn.server.api.result import Result
 from edgecnn.server.http import content
 from edgecnn.server.http.message import Exchange, Head, Response
 from edgecnn.server.models.version import Version
@@ -43,6 +44,7 @@ class HttpCall:
         self.claim = exchange.claim
         self._reply = reply
         self._max_body_bytes = max_body_bytes
+        self.query = exchange.head.query
         self.takes_time = _takes_time(exchange.head, exchange.body)
 
     @property
@@ -106,6 +108,15 @@ class HttpCall:
             headers.append(("Content-Encoding", coding))
         headers += result.headers()
         response = Response(200, body, tuple(headers))
+        return lambda: self._reply(self._exchange, response)
+
+    def write_document(self, document: Any, version: Version) -> Callable[[], object]:
+        """See `ExplanationCall`."""
+        body, coding = content.encode(orjson.dumps(document), self._exchange.head.headers.get("accept-encoding", ""))
+        self.claim.take(len(body))
+        coded = (("Content-Encoding", coding),) if coding is not None else ()
+        headers = (("Content-Type", "application/json"), (BUNDLE_DIGEST, version.bundle.digest), *coded)
+        response = Response(200, body, headers)
         return lambda: self._reply(self._exchange, response)
 
     def refuse(self, refusal: Refusal) -> None:

@@ -1,101 +1,23 @@
-"""Run one inference request of HTTP or gRPC, from its body to its response.
+"""Run one inference request of HTTP or gRPC, and write its response."""
 
-Short steps run in the event loop's thread, because passing them to another thread takes longer. Long steps (images,
-large JSON, compressed bodies) run in worker threads.
-"""
-
-import asyncio
-import functools
-import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
-from edgecnn.prediction import probabilities_of
-from edgecnn.protocol.http_headers import BUNDLE_DIGEST, SERVER_TIMING
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.protocol.request import InferRequest
-from edgecnn.server.api.pictures import Pictures
+from edgecnn.server.api.image_task import Call, ImageTask
+from edgecnn.server.api.result import Result
 from edgecnn.server.api.step_pool import StepPool
-from edgecnn.server.memory import Claim
 from edgecnn.server.models.batching import Job, Outcome
 from edgecnn.server.models.model import Model
+from edgecnn.server.models.statistics import Statistics
 from edgecnn.server.models.version import Version
 
-T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Result:
-    """The result of a request.
-
-    It is not frozen, because creating a frozen dataclass takes a microsecond longer.
-
-    Attributes:
-        request: the parsed request.
-        logits: float32 [N, K].
-        version: the version that computed the logits.
-        decode_s: time to parse the request, and to decode and resize its images.
-        queue_s: time from its submission to the start of its run.
-        inference_s: time of the engine's run of the whole batch.
-    """
-
-    request: InferRequest
-    logits: np.ndarray
-    version: Version
-    decode_s: float
-    queue_s: float
-    inference_s: float
-
-    def outputs(self) -> dict[str, np.ndarray]:
-        """Return the requested outputs by name: logits, or their probabilities as in `Prediction`, float32 [N, K]."""
-        return {
-            each.name: self._probabilities() if each.is_probability else self.logits for each in self.request.outputs
-        }
-
-    def _probabilities(self) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # logits that are not finite
-            return probabilities_of(self.logits, self.version.bundle.manifest.scores).astype(np.float32)
-
-    def headers(self) -> tuple[tuple[str, str], tuple[str, str]]:
-        """Return the headers with the times in milliseconds (W3C Server Timing) and the bundle's digest."""
-        decode, queue, inference = 1000 * self.decode_s, 1000 * self.queue_s, 1000 * self.inference_s
-        timing = f"decode;dur={decode:.3f}, queue;dur={queue:.3f}, inference;dur={inference:.3f}"
-        return (SERVER_TIMING, timing), (BUNDLE_DIGEST, self.version.bundle.digest)
-
-
-class Call(Protocol):
-    """An inference request of one protocol, which sends exactly one response.
-
-    Attributes:
-        claim: the memory of the request.
-        on_gone: called once, in the event loop's thread, if the client disconnects before the response.
-        takes_time: whether parsing the request takes longer than passing it to another thread.
-        remaining_s: the client's timeout; None if the protocol has none outside the request body.
-    """
-
-    claim: Claim
-    on_gone: Callable[[], None] | None
-    takes_time: bool
-    remaining_s: float | None
-
-    def is_gone(self) -> bool:
-        """Return whether the client has disconnected; checked just before the run."""
-        ...
-
-    def read(self, version: Version) -> InferRequest:
-        """Parse the request and release its bytes; called once, in any thread.
-
-        Raises:
-            Refusal: the request is malformed or does not match the model.
-        """
-        ...
+class InferenceCall(Call, Protocol):
+    """An inference request of one protocol."""
 
     def writing_takes_time(self, logits: np.ndarray) -> bool:
         """Return whether encoding the response takes longer than passing it to another thread."""
@@ -109,76 +31,21 @@ class Call(Protocol):
         """
         ...
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Respond with an error."""
-        ...
 
+class InferenceTask(ImageTask):
+    """One inference request."""
 
-class InferenceTask:
-    """One inference request. Every path calls `_end`; only the first call has an effect."""
+    _call: InferenceCall
 
-    def __init__(self, model: Model, call: Call, pool: StepPool, *, version: Version | None = None) -> None:
-        self._model = model
-        self._kept = version
-        self._call = call
-        self._pool = pool
-        self._begun = time.monotonic()
+    def __init__(self, model: Model, call: InferenceCall, pool: StepPool, *, version: Version | None = None) -> None:
+        super().__init__(model, call, pool, version=version)
         self._prepared = self._begun
-        self._deadline: float | None = None if call.remaining_s is None else self._begun + call.remaining_s
-        self._version: Version | None = None
         self._job: Job | None = None
-        self._future: Future[Any] | None = None
-        self._request: InferRequest | None = None
-        self._ended = False
 
     def begin(self) -> None:
         """Count the request and start it."""
         self._model.metrics.received()
-        self._model.pending += 1
-        self._call.on_gone = self._gone
-        self._attempt(self._start)
-
-    def _start(self) -> None:
-        kept, self._kept = self._kept, None
-        version = self._version = self._model.enter(kept)
-        if self._call.takes_time:
-            self._in_pool(lambda: self._call.read(version), self._decode)
-        else:
-            self._decode(self._call.read(version))
-
-    def _decode(self, request: InferRequest) -> None:
-        """Decode image files; submit pixels at once."""
-        (images,) = request.inputs.values()
-        request.inputs = {}  # releases the images after the run
-        self._request = request
-        if request.timeout_s is not None:
-            deadline = self._begun + request.timeout_s
-            self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
-        if not isinstance(images, tuple):
-            self._submit(images)
-            return
-        assert self._version is not None
-        claim, guard = self._call.claim, self._pool.guard
-        pictures = Pictures(images, self._version, claim=claim, guard=guard, begin_image=self._begin_image)
-        size = sum(map(len, images))
-        self._in_pool(lambda: pictures.decode(is_large=False), lambda found: self._decoded(found, pictures, size))
-
-    def _decoded(self, images: np.ndarray | None, pictures: Pictures, size: int) -> None:
-        """Submit the decoded images, or continue in a thread for large images; `size` is the sum of the files."""
-        if images is None:
-            then = functools.partial(self._decoded, pictures=pictures, size=size)
-            self._in_pool(lambda: pictures.decode(is_large=True), then, is_large=True)
-        else:
-            self._call.claim.release(size)
-            self._submit(images)
-
-    def _begin_image(self) -> None:
-        """Check before each image that its result is still needed; called in the pool's threads."""
-        if self._ended:
-            raise Refusal("late", "the client has disconnected")
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            raise Refusal("late", "the request's timeout expired before its images were decoded; it was not executed")
-        self._pool.begin_image()
+        super().begin()
 
     def _submit(self, images: np.ndarray) -> None:
         assert self._version is not None
@@ -209,87 +76,19 @@ class InferenceTask:
 
     def _succeed(self, result: Result, send: Callable[[], object]) -> None:
         if self._end():
+            self._job = None
             times = {"preprocess_s": result.decode_s, "queued_s": result.queue_s, "inference_s": result.inference_s}
             self._model.metrics.succeeded(**times)
             result.version.statistics.succeeded(len(result.logits), **times)
             send()
 
-    def _refuse(self, refusal: Refusal) -> None:
-        statistics = (self._version or self._model).statistics
-        if self._end():
-            if refusal.__cause__ is not None:
-                logger.error("a request failed", extra={"model": self._model.name}, exc_info=refusal.__cause__)
-            self._model.metrics.failed(refusal.reason)
-            statistics.failed(time.monotonic() - self._begun)
-            self._call.refuse(refusal)
-
-    def _gone(self) -> None:
-        """Cancel the request after the client disconnects."""
-        job, version = self._job, self._version
-        if self._end():
-            if job is not None and version is not None:
-                version.batcher.withdraw(job)
-            self._model.metrics.cancelled()
-
-    def _end(self) -> bool:
-        """Release all resources; return false if the request has already ended.
-
-        References to this object are cleared. In a reference cycle, a body of megabytes would stay in memory until
-        Python's garbage collector runs, which counts objects and not their sizes.
-        """
-        if self._ended:
-            return False
-        self._ended = True
-        self._model.pending -= 1
-        self._call.on_gone = None
+    def _failed(self, refusal: Refusal, statistics: Statistics) -> None:
         self._job = None
-        version, self._version = self._version, None
-        if version is not None:
-            version.leave()
-        future, self._future = self._future, None
-        if future is not None:
-            future.cancel()  # has no effect if it has started
-        return True
+        self._model.metrics.failed(refusal.reason)
+        statistics.failed(time.monotonic() - self._begun)
 
-    def _in_pool(self, work: Callable[[], T], then: Callable[[T], None], *, is_large: bool = False) -> None:
-        """Run a step in a worker thread, then continue with its result unless the request has ended.
-
-        The claim keeps its memory until the step ends, also if the client disconnects before.
-        """
-        loop, claim = asyncio.get_running_loop(), self._call.claim
-
-        def done(future: "Future[T]") -> None:
-            claim.let_go()
-            loop.call_soon_threadsafe(self._continue, future, then)
-
-        claim.keep()
-        self._future = self._pool.submit(work, is_large=is_large)
-        self._future.add_done_callback(done)
-
-    def _continue(self, done: "Future[T]", then: Callable[[T], None]) -> None:
-        if self._ended or done.cancelled():
-            return
-        self._future = None
-        error = done.exception()  # not raised: its traceback would reference this frame and therefore the future
-        if error is None:
-            self._attempt(lambda: then(done.result()))
-        elif isinstance(error, Refusal):
-            error.__traceback__ = error.__context__ = None  # they reference the body and each other
-            self._refuse(error)
-        else:
-            self._fail(error)
-
-    def _attempt(self, step: Callable[[], None]) -> None:
-        """Run a step; on any error, send an error response and count it."""
-        try:
-            step()
-        except Refusal as refusal:
-            self._refuse(refusal)
-        except Exception as error:
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        """Send an error response after a bug or a lack of memory; the server continues."""
-        failure = Refusal("engine", "the server failed on this request: see its log")
-        failure.__cause__ = error
-        self._refuse(failure)
+    def _left(self, version: Version | None) -> None:
+        job, self._job = self._job, None
+        if job is not None and version is not None:
+            version.batcher.withdraw(job)
+        self._model.metrics.cancelled()

@@ -61,6 +61,8 @@ def document(service: Service, *, max_body_bytes: int, small_body_bytes: int) ->
                 _complete(operation, needs_key=service.needs_key)
     if service.load_queue is None:
         _forbid_control(found["paths"])
+    if service.explainers is None:
+        _forbid_explaining(found["paths"])
     if not service.needs_key:
         del found["security"], found["components"]["securitySchemes"]
     return found
@@ -132,6 +134,16 @@ def _forbid_control(paths: Values) -> None:
         operation = paths[f"/v2/repository/models/{{model}}/{action}"]["post"]
         operation["summary"] = f"{action.capitalize()} a model; not allowed without --model-control."
         del operation["requestBody"], operation["responses"]["200"], operation["responses"]["404"]
+
+
+def _forbid_explaining(paths: Values) -> None:
+    """Describe the explanations of a server without --explain."""
+    for path, item in paths.items():
+        if path.endswith("/explain"):
+            operation = item["post"]
+            operation["summary"] = "Explain an image; not allowed without --explain."
+            operation["responses"]["403"] = {"$ref": "#/components/responses/403"}
+            del operation["requestBody"], operation["parameters"], operation["responses"]["200"]
 
 
 def _model_values(model: Model) -> Values:

@@ -16,7 +16,6 @@ from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
 from edgecnn.server.api.control_requests import object_in
 from edgecnn.server.api.descriptions import card, configuration, metadata
-from edgecnn.server.api.inference import Call
 from edgecnn.server.api.openapi import PATH
 from edgecnn.server.api.service import Service
 from edgecnn.server.http.message import Exchange, Handler, Head, Response
@@ -24,7 +23,6 @@ from edgecnn.server.metrics import CONTENT_TYPE, Metrics
 from edgecnn.server.models.load_queue import Action
 from edgecnn.server.models.model import Model
 from edgecnn.server.models.version import Version
-from edgecnn.server.web.pages import Page
 
 OPEN = ("/v2/health/live", "/v2/health/ready")
 """Paths without authentication, because orchestrators have no API key."""
@@ -35,15 +33,18 @@ _CONTROL = re.compile(r"/v2/repository/models/([^/]+)/(load|unload)")
 Route = dict[str, Handler]
 """The handlers of a path, by method."""
 
+Start = Callable[[Model, Exchange, Version | None], None]
+"""Starts a request to a version kept open for it, or to the model's current one."""
 
-class InferenceRoute:
-    """The handler of inference requests to a model, or to its version `number` if it is not empty."""
 
-    def __init__(self, service: Service, model: Model, number: str, call: Callable[[Exchange], Call]) -> None:
+class ImageRoute:
+    """The handler of requests with images to a model, or to its version `number` if it is not empty."""
+
+    def __init__(self, service: Service, model: Model, number: str, start: Start) -> None:
         self._service = service
         self._model = model
         self._number = number
-        self._call = call
+        self._start = start
 
     def admit(self, exchange: Exchange) -> None:
         """Set the handler of a request. If its path names the current version, keep this version open.
@@ -70,7 +71,7 @@ class InferenceRoute:
         if version is None and self._number:
             self._service.model(self._model.name, self._number)
         exchange.model = self._model.name
-        self._service.infer(self._model, self._call(exchange), version=version)
+        self._start(self._model, exchange, version)
 
 
 class Routes:
@@ -84,19 +85,20 @@ class Routes:
         self,
         service: Service,
         metrics: Metrics,
-        pages: dict[str, Page],
+        pages: Mapping[str, Handler],
         *,
         described: Callable[[], bytes],
-        call: Callable[[Exchange], Call],
+        infer: Start,
+        explain: Start,
         control: Callable[[str, Action, Exchange], None],
     ) -> None:
         self._service = service
-        self._call = call
+        self._infer, self._explain = infer, explain
         self._control = control
         self._open = {*OPEN, *pages}
         self._general = _general(service, metrics)
         self._general[PATH] = {"GET": lambda _: Response(200, described())}
-        self._general |= {path: {"GET": page.answer} for path, page in pages.items()}
+        self._general |= {path: {"GET": page} for path, page in pages.items()}
         self.lay_out()
 
     def lay_out(self) -> None:
@@ -136,7 +138,8 @@ class Routes:
             "/config": {"GET": lambda _: json_response(configuration(model))},
             "/card": {"GET": lambda _: json_response(card(model))},
             "/stats": {"GET": lambda _: json_response(service.statistics(model))},
-            "/infer": {"POST": InferenceRoute(service, model, number, self._call)},
+            "/infer": {"POST": ImageRoute(service, model, number, self._infer)},
+            "/explain": {"POST": ImageRoute(service, model, number, self._explain)},
         }
         base = f"/v2/models/{model.name}/versions/{number}" if number else f"/v2/models/{model.name}"
         return {f"{base}{path}": route for path, route in routes.items()}

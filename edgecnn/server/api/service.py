@@ -9,7 +9,8 @@ from typing import Any
 from edgecnn import __version__
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.wording import quoted
-from edgecnn.server.api.inference import Call, InferenceTask
+from edgecnn.server.api.explaining import Explainers, ExplanationCall, ExplanationTask, Wanted, compared_bundle
+from edgecnn.server.api.inference import InferenceCall, InferenceTask
 from edgecnn.server.api.step_pool import StepPool
 from edgecnn.server.memory import MemoryBudget
 from edgecnn.server.models.load_queue import LoadQueue
@@ -37,6 +38,7 @@ class Service:
         is_draining: whether the server is shutting down and refuses new requests.
         budget: the memory of all requests.
         api_key: the key that clients must send; it may be replaced. None without one.
+        explainers: the sessions that explain images; None without `--explain`.
         load_queue: the clients' orders to load and unload models; None without `--model-control`.
     """
 
@@ -45,6 +47,7 @@ class Service:
         self.budget = budget
         self.is_draining = False
         self.load_queue: LoadQueue | None = None
+        self.explainers: Explainers | None = None
         self.api_key = api_key
         self._pool: StepPool | None = None
         prefix = os.urandom(6).hex()  # unique to this process
@@ -142,7 +145,7 @@ class Service:
         _ = model.version
         self.check_serving()
 
-    def infer(self, model: Model, call: Call, *, version: Version | None = None) -> None:
+    def infer(self, model: Model, call: InferenceCall, *, version: Version | None = None) -> None:
         """Start an inference request to the version kept open for it, or to the current one.
 
         Raises:
@@ -151,6 +154,22 @@ class Service:
         self.check_serving()
         assert self._pool is not None
         InferenceTask(model, call, self._pool, version=version).begin()
+
+    def explain(self, model: Model, call: ExplanationCall, *, version: Version | None = None) -> None:
+        """Start a request for an explanation, as `infer` does.
+
+        Raises:
+            Refusal: explanations are off, the query is invalid, or the server is shutting down.
+        """
+        if self.explainers is None:
+            raise Refusal("forbidden", "images cannot be explained here: start the server with --explain")
+        self.check_serving()
+        assert self._pool is not None
+        wanted = Wanted.of(call.query)
+        compared = compared_bundle(self.models, wanted)
+        ExplanationTask(
+            model, call, self._pool, wanted=wanted, compared=compared, explainers=self.explainers, version=version
+        ).begin()
 
     def require_load_queue(self) -> LoadQueue:
         """Return the load queue.
@@ -173,7 +192,8 @@ class Service:
 
     def server(self) -> dict[str, Any]:
         """Return the protocol's server metadata."""
-        return {"name": "edgecnn", "version": __version__, "extensions": list(EXTENSIONS)}
+        extensions = [*EXTENSIONS, *(["explain"] if self.explainers is not None else [])]
+        return {"name": "edgecnn", "version": __version__, "extensions": extensions}
 
     def statistics(self, *models: Model) -> dict[str, Any]:
         """Return the statistics extension's response for some models; without arguments, for all."""

@@ -10,7 +10,7 @@ from edgecnn.protocol.grpc.request import Received, parse
 from edgecnn.protocol.grpc.response import encode
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.request import InferRequest
-from edgecnn.server.api.inference import Result
+from edgecnn.server.api.result import Result
 from edgecnn.server.memory import Claim
 from edgecnn.server.models.version import Version
 

@@ -15,12 +15,14 @@ from edgecnn.server import logs
 from edgecnn.server.access_log import AccessLog
 from edgecnn.server.api.application import HttpApplication
 from edgecnn.server.api.control_requests import is_loopback
+from edgecnn.server.api.explaining import Explainers
 from edgecnn.server.api.service import Service
 from edgecnn.server.api.step_pool import StepPool
 from edgecnn.server.api.suspects import DecodingGuard
 from edgecnn.server.credentials import Credentials
 from edgecnn.server.decoding_record import DecodingRecord
 from edgecnn.server.http.listener import Listener
+from edgecnn.server.http.message import Handler
 from edgecnn.server.memory import MemoryBudget, default_budget
 from edgecnn.server.metrics import Metrics
 from edgecnn.server.models.load_queue import LoadQueue
@@ -28,7 +30,9 @@ from edgecnn.server.models.loading import load
 from edgecnn.server.models.model_host import ModelHost, models_of
 from edgecnn.server.models.model_metrics import VersionMetrics
 from edgecnn.server.models.repository import Repository
+from edgecnn.server.options import ServeOptions
 from edgecnn.server.supervisor.job import BROKEN, STALLED, Notice, WorkerJob, say
+from edgecnn.server.web.learning import learning_pages
 from edgecnn.server.web.pages import read_pages
 from edgecnn.server.worker.life import exit_now, send_heartbeats
 from edgecnn.server.worker.limits import limits_of
@@ -70,6 +74,8 @@ class Worker:
         self._metrics.pull("gauge", "decoding_queue", "Steps that wait for a thread", lambda: self._pool.waiting)
         self._metrics.pull("gauge", "decoding_longest_seconds", "Longest current step", self._pool.longest_s)
         self._service = Service(models, budget=self._budget, api_key=self._credentials.api_key)
+        if options.explain:
+            self._service.explainers = Explainers(self._budget)
         self._socket = socket.socket(fileno=job.socket_fd)
         self._socket.setblocking(False)
         self._access_log = AccessLog(health=options.access_log_health) if options.access_log else None
@@ -80,7 +86,7 @@ class Worker:
             trusted_hosts=options.hosts(),
             checks_pages=not self._service.needs_key and is_loopback(self._socket),
             access_log=self._access_log,
-            pages={} if options.no_page else read_pages(options.image_formats),
+            pages={} if options.no_page else _pages(options),
         )
         self._is_accepting = False
         queue = LoadQueue()
@@ -202,6 +208,8 @@ class Worker:
             time.sleep(_WATCH_S)
             with contextlib.suppress(OSError):  # the process has no file descriptor left
                 trimmer.check()
+            if self._service.explainers is not None:
+                self._service.explainers.close_idle()
             if self._pool.longest_s() > self._options.stall_timeout_s:
                 logger.critical("decoding hangs: an image exceeded the stall timeout")
                 exit_now(STALLED)
@@ -245,6 +253,11 @@ class Worker:
         if not answered:
             logger.error("the grace period ended before all requests were answered")
         return 0 if answered else STALLED
+
+
+def _pages(options: ServeOptions) -> dict[str, Handler]:
+    """Return the handlers of the web page's files and of the pages of `edgecnn learn`, by path."""
+    return {path: page.answer for path, page in read_pages(options.image_formats).items()} | learning_pages()
 
 
 def _measure(metrics: Metrics, credentials: Credentials) -> None:

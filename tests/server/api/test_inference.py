@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.server.api import http_call, inference
+from edgecnn.server.api import http_call, image_task
 from edgecnn.server.api.http_call import HttpCall
 from edgecnn.server.api.inference import InferenceTask
 from edgecnn.server.api.step_pool import StepPool
@@ -100,7 +100,7 @@ def test_releases_a_failed_request(
     monkeypatch.setattr(
         model, "metrics", SimpleNamespace(received=lambda: None, failed=lambda *of: counted.append(of[0]))
     )
-    monkeypatch.setattr(inference.logger, "disabled", True)  # pytest keeps log records, which reference the error
+    monkeypatch.setattr(image_task.logger, "disabled", True)  # pytest keeps log records, which reference the error
     gc.disable()  # reference cycles would stay in memory
     try:
         left = infer(model, headers)

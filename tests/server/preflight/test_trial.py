@@ -52,6 +52,7 @@ def test_reports_a_faulty_graph(engine: str, fault: str, bundle_copy: Path):
     assert "Traceback" not in message
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("onnxruntime" not in installed(), reason="the endless loop needs onnxruntime")
 def test_times_out_an_endless_graph(bundle_copy: Path):
     reseal(bundle_copy, endless_loop())

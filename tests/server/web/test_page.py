@@ -44,6 +44,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.mark.slow
 def test_recognises_drawn_digits(server: Server, visiting: Visiting):
     visit = visiting(server)
     for digit, lines in DIGITS.items():
@@ -138,6 +139,7 @@ def test_shows_five_labels_and_the_times(server: Server, visiting: Visiting):
     assert sum(parts) == pytest.approx(total, rel=0.05, abs=0.1)
 
 
+@pytest.mark.slow
 def test_shows_the_labels_above_the_threshold(label_bundle: Bundle, label_table: Path, visiting: Visiting):
     seven, one = images_of(label_table, 7, 1)
     with serving(bundles=[label_bundle.path]) as server:

@@ -76,13 +76,14 @@ def test_follows_the_colour_scheme(server: Server, visiting: Visiting):
     expect(body).to_have_css("background-color", light)
     visit.page.emulate_media(color_scheme="dark")
     expect(body).to_have_css("background-color", dark)
-    button = visit.page.get_by_role("button", name="Dark")
-    expect(button).to_have_attribute("aria-pressed", "true")
-    button.click()
+    visit.page.get_by_role("button", name="Light").click()  # it names the theme that it leads to
     expect(body).to_have_css("background-color", light)
     visit.page.reload()
     expect(body).to_have_css("background-color", light)
-    expect(button).to_have_attribute("aria-pressed", "false")
+    visit.page.get_by_role("button", name="Dark").click()
+    expect(body).to_have_css("background-color", dark)
+    expect(visit.page.locator("#theme")).to_have_text("Light")
+    assert visit.page.locator("#theme").get_attribute("aria-pressed") is None
 
 
 @pytest.mark.parametrize("width", [320, 360, 768])
@@ -91,6 +92,12 @@ def test_fits_a_phone(width: int, server: Server, visiting: Visiting):
     visit.draw(DIGITS[2])
     visit.answers().wait_for()
     assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+    cut = "[...document.querySelectorAll('main *')].filter((each) => each.scrollWidth > each.clientWidth + 1 &&"
+    cut += " getComputedStyle(each).overflowX === 'auto').map((each) => each.className)"
+    assert visit.page.evaluate(cut) == []  # nothing needs to be scrolled sideways
+    visit.page.locator("#traffic td").nth(4).wait_for()  # the page replaces the rows every second
+    cells = "[...document.querySelectorAll('#traffic td')].slice(0, 5).map((each) => each.getBoundingClientRect().x)"
+    assert [place < width for place in visit.page.evaluate(cells)] == [True] * 5
     for name in ("#model", "#clear", "#tab-photo", "#pad"):
         box = visit.page.locator(name).bounding_box()
         assert box is not None

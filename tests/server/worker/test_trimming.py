@@ -53,6 +53,7 @@ def test_trims_after_a_burst_until_the_memory_is_returned(budget: MemoryBudget, 
     assert checked(trimmer, budget, MIB, times=1) == first + 3  # memory without a claim, such as that of TLS
 
 
+@pytest.mark.slow
 def test_accepts_memory_that_stays_in_use(budget: MemoryBudget, resident: list[int]):
     trimmer = Trimmer(budget)
     checked(trimmer, budget, MIB, times=100)
@@ -67,6 +68,7 @@ def test_does_not_trim_under_a_steady_load(budget: MemoryBudget, resident: list[
     assert checked(Trimmer(budget), budget, size, times=20) == 0
 
 
+@pytest.mark.slow
 def test_does_not_trim_for_small_requests(budget: MemoryBudget, resident: list[int]):
     trimmer = Trimmer(budget)
     trims = checked(trimmer, budget, MIB, times=100)

@@ -2,15 +2,11 @@
 
 import { bar, make } from "./elements.js";
 import { milliseconds, percent } from "./wording.js";
+import { t } from "./words.js";
 
 const TOP = 5;
 const LONG_LABEL = 12; // Longer labels, in characters, use a smaller font.
-const STAGES = [
-  ["decode", "Decode"],
-  ["queue", "Queue"],
-  ["inference", "Inference"],
-  ["network", "Network"],
-];
+const STAGES = ["decode", "queue", "inference", "network"];
 
 /** Return the probabilities of a model's labels, each from 0 to 1. */
 function probabilitiesOf(card, logits) {
@@ -31,20 +27,36 @@ function softmax(logits) {
 export function topLabels(card, logits) {
   const probabilities = probabilitiesOf(card, logits);
   const { multi_label: hasSeveral, threshold } = card.scores;
-  const least = Math.log(threshold / (1 - threshold));
   const ranked = logits
     .map((logit, index) => ({ label: card.labels[index], logit, probability: probabilities[index] }))
     .sort((one, other) => other.logit - one.logit)
-    .map(({ logit, ...rest }, rank) => ({ ...rest, isGiven: hasSeveral ? logit >= least : rank === 0 }));
+    .map(({ logit, ...rest }, rank) => ({ ...rest, isGiven: hasSeveral ? logit >= leastLogit(threshold) : rank === 0 }));
   return ranked.filter(({ isGiven }, rank) => isGiven || rank < TOP);
+}
+
+/**
+ * Return whether an answer is unsure: its margin is below the bundle's. The margin is the difference of the best and the
+ * second-best logit, or of several labels the smallest distance of a logit from the threshold.
+ */
+export function isUnsure(card, logits) {
+  const { multi_label: hasSeveral, threshold, unsure_margin: least } = card.scores;
+  if (least === null) return false;
+  if (hasSeveral) return Math.min(...logits.map((logit) => Math.abs(logit - leastLogit(threshold)))) < least;
+  const [first, second] = logits.toSorted((one, other) => other - one);
+  return first - second < least;
+}
+
+function leastLogit(threshold) {
+  return Math.log(threshold / (1 - threshold));
 }
 
 function givenLabels(top) {
   return top.filter(({ isGiven }) => isGiven).map(({ label }) => label);
 }
 
-function answerText(top) {
-  return givenLabels(top).join(", ") || "no label";
+/** Return the labels of an image as one text. */
+export function answerText(top) {
+  return givenLabels(top).join(", ") || t("page.no_label");
 }
 
 /** Return elements that show the answers of one or two models. Each answer is {card, logits, timing}. */
@@ -59,7 +71,8 @@ export function describeAnswers(answers) {
   const parts = answers.map(({ card, logits }) => {
     const top = topLabels(card, logits);
     const probability = card.scores.multi_label ? "" : `, ${percent(top[0].probability)}`;
-    return `${answers.length > 1 ? `${card.name}: ` : ""}${answerText(top)}${probability}`;
+    const doubt = isUnsure(card, logits) ? `, ${t("page.unsure")}` : "";
+    return `${answers.length > 1 ? `${card.name}: ` : ""}${answerText(top)}${probability}${doubt}`;
   });
   return `${parts.join("; ")}.`;
 }
@@ -79,12 +92,18 @@ function renderAnswer({ card, logits, timing }) {
       make(
         "span",
         { class: "probability" },
-        hasSeveral ? `threshold ${percent(threshold)}` : percent(top[0].probability),
+        hasSeveral ? t("page.threshold", { share: percent(threshold) }) : percent(top[0].probability),
       ),
+      ...(isUnsure(card, logits) ? [unsureMark()] : []),
     ),
-    make("ol", { class: "top-five", "aria-label": "Most probable labels" }, ...top.map(row)),
+    make("ol", { class: "top-five", "aria-label": t("page.top") }, ...top.map(row)),
     renderTimes(timing),
   );
+}
+
+/** Return a small box that says that an answer is unsure. */
+export function unsureMark() {
+  return make("span", { class: "unsure", title: t("page.unsure_hint") }, t("page.unsure"));
 }
 
 /** Return a small box with a precision. */
@@ -105,15 +124,15 @@ function row({ label, probability, isGiven }) {
 function renderTimes(timing) {
   const stack = make("div", { class: "stack", "aria-hidden": "true" });
   const list = make("dl", { class: "times" });
-  for (const [name, title] of STAGES) {
+  for (const name of STAGES) {
     const part = make("span", { class: name });
     part.style.flexGrow = timing[name] / timing.total;
     stack.append(part);
     list.append(
-      make("div", { class: name }, make("dt", {}, title), make("dd", {}, milliseconds(timing[name]))),
+      make("div", { class: name }, make("dt", {}, t(`page.${name}`)), make("dd", {}, milliseconds(timing[name]))),
     );
   }
-  const total = make("p", { class: "total" }, "Response time ", make("strong", {}, milliseconds(timing.total)));
+  const total = make("p", { class: "total" }, t("page.response_time"), make("strong", {}, milliseconds(timing.total)));
   return make("div", { class: "timing" }, total, stack, list);
 }
 
@@ -128,13 +147,12 @@ function agreement(answers) {
   const isSame = givenLabels(one.top).sort().join() === givenLabels(other.top).sort().join();
   const hasSamePrecision = one.card.precision === other.card.precision;
   const name = ({ card }) => (hasSamePrecision ? card.name : card.precision.toUpperCase());
-  const summary = isSame
-    ? `Both models predict ${oneAnswer}.`
-    : `The models differ: ${name(one)} predicts ${oneAnswer}, ${name(other)} predicts ${otherAnswer}.`;
+  const names = { one: name(one), first: oneAnswer, other: name(other), second: otherAnswer };
+  const summary = isSame ? t("page.agree", { label: oneAnswer }) : t("page.differ", names);
   return make(
     "p",
     { class: `agreement ${isSame ? "agree" : "differ"}` },
     make("strong", {}, summary),
-    ` Their probabilities differ by at most ${points < 0.05 ? "0.05" : points.toFixed(1)} percentage points.`,
+    t("page.differences", { points: points < 0.05 ? "0.05" : points.toFixed(1) }),
   );
 }

@@ -3,10 +3,9 @@
 // Browsers allow the camera only in secure contexts.
 
 import { byId } from "./elements.js";
+import { say } from "./words.js";
 
 const QUALITY = 0.92;
-const START = "Start the camera";
-const PRIVACY = "The page sends the photo to this server only.";
 
 /** Return whether the browser supports a camera on this page. */
 export function hasCamera() {
@@ -26,11 +25,11 @@ export function setUpCamera(onPhoto) {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       video.srcObject = stream;
       await video.play();
-      button.textContent = "Take a photo";
-      hint.textContent = PRIVACY;
+      say(button, "page.camera_take");
+      say(hint, "page.camera_privacy");
     } catch (error) {
       stop();
-      hint.textContent = REASONS[error.name] ?? "The camera does not start.";
+      say(hint, REASONS[error.name] ?? "page.camera_fails");
     }
     button.disabled = false;
   }
@@ -45,7 +44,7 @@ export function setUpCamera(onPhoto) {
   function stop() {
     for (const track of stream?.getTracks() ?? []) track.stop();
     stream = video.srcObject = null;
-    button.textContent = START;
+    say(button, "page.camera_start");
   }
 
   button.addEventListener("click", () => (stream === null ? start() : takePhoto()));
@@ -54,7 +53,7 @@ export function setUpCamera(onPhoto) {
 }
 
 const REASONS = {
-  NotAllowedError: "The browser blocks the camera. Allow it in the browser's settings.",
-  NotFoundError: "The browser found no camera.",
-  NotReadableError: "Another application uses the camera.",
+  NotAllowedError: "page.camera_blocked",
+  NotFoundError: "page.camera_missing",
+  NotReadableError: "page.camera_used",
 };

@@ -2,7 +2,9 @@
 
 import { chip } from "./answer.js";
 import { bar, make } from "./elements.js";
+import { stackingTable } from "./table.js";
 import { count, error, percent, size } from "./wording.js";
+import { currentLanguage, t } from "./words.js";
 
 const SHORT_DIGEST = 12; // characters
 
@@ -15,15 +17,16 @@ export function renderCard(card) {
     make(
       "dl",
       { class: "facts" },
-      ...fact("Version", card.version),
-      ...fact("Architecture", card.architecture),
-      ...fact("Input", `${height} × ${width}, ${channels === 1 ? "grey" : "colour"}`),
-      ...fact("Classes", String(card.labels.length)),
-      ...fact("Model size", size(card.size_bytes)),
-      ...fact("Multiply-adds", card.macs === null ? "not counted" : count(card.macs)),
-      ...fact("Engine", `${engine.name} ${shortVersion(engine.version)}`),
-      ...fact("Runs on", runsOn(engine)),
-      ...fact("Created", card.created.slice(0, 10)),
+      fact("version", card.version),
+      fact("architecture", card.architecture ?? t("card.unknown")),
+      fact("input", t(channels === 1 ? "card.grey" : "card.colour", { height, width })),
+      fact("classes", String(card.labels.length)),
+      fact("size", size(card.size_bytes)),
+      fact("macs", card.macs === null ? t("card.not_counted") : count(card.macs, currentLanguage())),
+      fact("engine", `${engine.name} ${shortVersion(engine.version)}`),
+      fact("runs_on", runsOn(engine)),
+      ...(card.scores.unsure_margin === null ? [] : [fact("unsure", String(card.scores.unsure_margin))]),
+      fact("created", card.created.slice(0, 10)),
     ),
     make("div", { class: "proofs" }, renderSelfTest(card.self_test), renderProof(card)),
     renderDigest(card.digest),
@@ -31,11 +34,12 @@ export function renderCard(card) {
 }
 
 function fact(name, value) {
-  return [make("div", {}, make("dt", {}, name), make("dd", {}, value))];
+  return make("div", {}, make("dt", {}, t(`card.${name}`)), make("dd", {}, value));
 }
 
 function runsOn({ device, threads, instances }) {
-  return `${device}, ${threads} thread${threads === 1 ? "" : "s"}${instances > 1 ? `, ${instances} instances` : ""}`;
+  const several = instances > 1 ? t("card.instances", { instances }) : "";
+  return `${t(threads === 1 ? "card.thread" : "card.threads", { device, threads })}${several}`;
 }
 
 function shortVersion(version) {
@@ -43,50 +47,35 @@ function shortVersion(version) {
 }
 
 function renderSelfTest(selfTest) {
-  const { encoded } = selfTest;
-  const files = encoded > 0 ? ` and decoded ${encoded} image file${encoded === 1 ? "" : "s"}` : "";
+  const { images, encoded: files } = selfTest;
   return make(
     "div",
     { class: `self-test ${selfTest.holds ? "passed" : "failed"}` },
-    make("h3", {}, `Self-test ${selfTest.holds ? "passed" : "failed"} on this machine`),
-    make("p", {}, `The server ran ${selfTest.images} images of the self-test${files} before the first request.`),
+    make("h3", {}, t(selfTest.holds ? "card.passed" : "card.failed")),
+    make("p", {}, t(files > 0 ? "card.ran_files" : "card.ran", { images, files })),
     bar(selfTest.tolerance > 0 ? selfTest.max_error / selfTest.tolerance : 0, "gauge"),
     make(
       "p",
       {},
-      "Largest error ",
+      t("card.largest"),
       make("strong", {}, error(selfTest.max_error)),
-      `, tolerance ${error(selfTest.tolerance)}`,
+      t("card.tolerance", { value: error(selfTest.tolerance) }),
     ),
   );
 }
 
 function renderProof({ proof, scores }) {
-  const head = ["Engine", "Reference", "Bundle", "Agreement"];
-  const rows = proof.engines.map((each) =>
-    make(
-      "tr",
-      {},
-      make("th", { scope: "row" }, `${each.name} ${shortVersion(each.version)}`),
-      ...[each.reference_top1, each.top1, each.agreement].map((value) => make("td", {}, percentOrDash(value))),
-    ),
-  );
-  const { source, split, images } = proof.data;
+  const head = ["engine", "reference", "bundle", "agreement"].map((name) => t(`card.${name}`));
+  const rows = proof.engines.map((each) => [
+    `${each.name} ${shortVersion(each.version)}`,
+    ...[each.reference_top1, each.top1, each.agreement].map(percentOrDash),
+  ]);
   return make(
     "div",
     { class: "proof" },
-    make("h3", { id: "proof-title" }, "Proof at build time"),
-    make("p", {}, `${scores.multi_label ? "Exact match" : "Top-1 accuracy"} on ${images} images: ${source}, ${split}.`),
-    make(
-      "div",
-      { class: "scroll", role: "region", "aria-labelledby": "proof-title", tabindex: "0" },
-      make(
-        "table",
-        {},
-        make("thead", {}, make("tr", {}, ...head.map((title) => make("th", { scope: "col" }, title)))),
-        make("tbody", {}, ...rows),
-      ),
-    ),
+    make("h3", {}, t("card.proof")),
+    make("p", {}, t(scores.multi_label ? "card.exact" : "card.accuracy", proof.data)),
+    stackingTable(t("card.proof"), head, rows),
   );
 }
 
@@ -96,18 +85,18 @@ function percentOrDash(fraction) {
 
 function renderDigest(digest) {
   const code = make("code", { title: digest }, `${digest.slice(0, SHORT_DIGEST)}…`);
-  const line = make("p", { class: "digest" }, make("span", { class: "hint" }, "Digest"), code);
+  const line = make("p", { class: "digest" }, make("span", { class: "hint" }, t("card.digest")), code);
   if (!navigator.clipboard) {
     code.textContent = digest; // Insecure contexts have no clipboard API. Users select and copy the text.
     return line;
   }
-  const button = make("button", { type: "button", class: "secondary" }, "Copy");
-  button.setAttribute("aria-label", "Copy the bundle's digest");
+  const button = make("button", { type: "button", class: "secondary" }, t("card.copy"));
+  button.setAttribute("aria-label", t("card.copy_digest"));
   const status = make("span", { class: "hint", role: "status" });
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(digest);
-      status.textContent = "Copied";
+      status.textContent = t("card.copied");
     } catch {
       status.textContent = digest;
     }

@@ -3,29 +3,37 @@
 import { byId, make } from "./elements.js";
 import { promptForKey } from "./key.js";
 import { requestJson, setKeyPrompt } from "./server.js";
-import { setUpTheme } from "./theme.js";
+import { onLanguageChange, t } from "./words.js";
 
 const MOST_NUMBERS = 8; // Numbers of a list in an example. The pixels of an image would fill the page.
 
 setKeyPrompt(promptForKey);
-setUpTheme(byId("theme"));
 addEventListener("hashchange", openTarget);
-show();
+start();
 
-async function show() {
+async function start() {
   try {
     const found = await requestJson("openapi.json");
-    byId("about").replaceChildren(
-      make("p", { class: "hint" }, `Version ${found.info.version}, OpenAPI ${found.openapi}`),
-      text(found.info.description),
-    );
-    byId("operations").replaceChildren(...operations(found));
-    byId("schemas").replaceChildren(...Object.entries(found.components.schemas).map(schema));
+    onLanguageChange(() => show(found));
+    show(found);
     openTarget();
   } catch (error) {
+    if (typeof error.show !== "function") throw error; // a bug in the page
     byId("about").replaceChildren();
-    byId("failure").replaceChildren(make("p", {}, error.message));
+    byId("failure").replaceChildren(error.show());
   }
+}
+
+/** Show the document, whose own texts are English. */
+function show(found) {
+  const opened = new Set([...document.querySelectorAll("details[open]")].map((part) => part.id));
+  byId("about").replaceChildren(
+    make("p", { class: "hint" }, t("api.version", { version: found.info.version, openapi: found.openapi })),
+    text(found.info.description),
+  );
+  byId("operations").replaceChildren(...operations(found));
+  byId("schemas").replaceChildren(...Object.entries(found.components.schemas).map(schema));
+  for (const part of document.querySelectorAll("details")) part.open = opened.has(part.id);
 }
 
 /** Open and show the part that the address names after `#`. */
@@ -57,14 +65,14 @@ function describe(found, path, method, operation, shared) {
       {},
       make("span", { class: `method ${method}` }, method.toUpperCase()),
       make("code", {}, path),
-      make("span", { class: "hint" }, operation.summary),
+      make("span", { class: "hint", lang: "en" }, operation.summary),
     ),
     make(
       "div",
       { class: "operation" },
-      table("Parameters", parameters.map((each) => [each.name, each.in, type(each.schema), text(each.description)])),
-      ...(body ? [make("div", {}, make("h3", {}, "Body"), ...content(body))] : []),
-      table("Responses", responses.map(([status, each]) => response(status, resolve(found, each)))),
+      table(t("api.parameters"), parameters.map((each) => [each.name, each.in, type(each.schema), text(each.description)])),
+      ...(body ? [make("div", {}, make("h3", {}, t("api.body")), ...content(body))] : []),
+      table(t("api.responses"), responses.map(([status, each]) => response(status, resolve(found, each)))),
     ),
   );
 }
@@ -80,7 +88,7 @@ function content(body) {
   for (const [media, { schema: each, examples }] of Object.entries(body.content ?? {})) {
     parts.push(make("p", {}, ...link(each, media)));
     for (const [name, example] of Object.entries(examples ?? {})) {
-      const label = `Example: ${name}`;
+      const label = t("api.example", { name });
       parts.push(make("p", { class: "hint" }, label), code(JSON.stringify(shortened(example.value)), label));
     }
   }
@@ -91,7 +99,7 @@ function content(body) {
 function shortened(value) {
   if (Array.isArray(value)) {
     const isLong = value.length > MOST_NUMBERS && typeof value[0] === "number";
-    return isLong ? [...value.slice(0, MOST_NUMBERS), `… ${value.length} numbers`] : value.map(shortened);
+    return isLong ? [...value.slice(0, MOST_NUMBERS), t("api.numbers", { count: value.length })] : value.map(shortened);
   }
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, shortened(each)]));
@@ -102,7 +110,7 @@ function schema([name, found]) {
     "details",
     { id: `schema-${name}` },
     make("summary", {}, make("code", {}, name)),
-    code(JSON.stringify(found, null, 2), `Schema ${name}`),
+    code(JSON.stringify(found, null, 2), t("api.schema", { name })),
   );
 }
 
@@ -142,5 +150,5 @@ function text(description = "") {
     if (part.startsWith("`")) return make("code", {}, part.slice(1, -1));
     return part.startsWith("**") ? make("strong", {}, part.slice(2, -2)) : part;
   });
-  return make("p", { class: "text" }, ...parts);
+  return make("p", { class: "text", lang: "en" }, ...parts);
 }

@@ -15,8 +15,10 @@ export class Pad {
     this.#onChange = onChange;
     canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     canvas.addEventListener("pointermove", (event) => this.#extend(event));
-    for (const type of ["pointerup", "pointercancel"]) canvas.addEventListener(type, () => this.#end());
+    // The browser also sends `lostpointercapture` if the canvas becomes hidden during a stroke.
+    for (const type of ["pointerup", "lostpointercapture"]) canvas.addEventListener(type, () => this.#end());
     new ResizeObserver(() => this.#paint()).observe(canvas);
+    onPixelRatioChange(() => this.#paint());
   }
 
   /** The strokes. Each is a list of points {x, y}, from 0 to 1. */
@@ -64,12 +66,24 @@ export class Pad {
   }
 
   #paint() {
-    const side = Math.round(this.#canvas.clientWidth * devicePixelRatio);
-    if (this.#canvas.width !== side) this.#canvas.width = this.#canvas.height = side;
-    const context = this.#canvas.getContext("2d");
-    context.clearRect(0, 0, side, side);
-    drawStrokes(context, this.#strokes, (point) => ({ x: point.x * side, y: point.y * side }), STROKE * side);
+    const canvas = this.#canvas;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((size) => Math.round(size * devicePixelRatio));
+    // A new canvas has 300 × 150 pixels: compare both. Assigning a size clears the canvas, even if it is the same size.
+    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, width, height);
+    drawStrokes(context, this.#strokes, ({ x, y }) => ({ x: x * width, y: y * height }), STROKE * width);
   }
+}
+
+/** Call a function after each change of the pixel ratio: another zoom, or another screen. */
+function onPixelRatioChange(notify) {
+  const current = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+  const changed = () => {
+    notify();
+    onPixelRatioChange(notify);
+  };
+  current.addEventListener("change", changed, { once: true });
 }
 
 /** Draw strokes in white. `place` converts a point of a stroke to a point of the canvas. */

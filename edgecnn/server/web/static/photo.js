@@ -1,16 +1,15 @@
-// Photos from a file, a drop anywhere on the page, or the clipboard. The page sends the file unchanged.
+// The photo tab: files, drops anywhere on the page, and the clipboard. The page sends the files unchanged.
 
 import { byId } from "./elements.js";
+import { say } from "./words.js";
 
-/** Set up the photo panel, drop and paste. Calls `onPhoto` with each file. */
-export function setUpPhotos(onPhoto) {
+/** Set up the photo panel, drop and paste. Calls `onPhotos` with each list of files. */
+export function setUpPhotos(onPhotos) {
   const file = byId("file");
   const drop = byId("drop");
 
   function use(files) {
-    if (files.length === 0) return;
-    showPreview(files[0]);
-    onPhoto(files[0]);
+    if (files.length > 0) onPhotos(files);
   }
 
   byId("choose").addEventListener("click", () => file.click());
@@ -33,14 +32,23 @@ export function setUpPhotos(onPhoto) {
   document.addEventListener("paste", (event) => use([...event.clipboardData.files]));
 }
 
-function showPreview(photo) {
+/** Show one photo in the drop area, or the number of several photos. */
+export function showPhotos(files) {
   const preview = byId("preview");
-  URL.revokeObjectURL(preview.src);
-  preview.src = URL.createObjectURL(photo);
-  preview.hidden = false;
-  byId("drop-hint").hidden = true;
-  preview.onerror = () => {
-    preview.hidden = true;
-    byId("drop-hint").hidden = false;
+  const showHint = (isShown) => {
+    preview.hidden = isShown;
+    byId("drop-hint").hidden = !isShown;
   };
+  URL.revokeObjectURL(preview.src);
+  preview.removeAttribute("src");
+  if (files.length > 1) {
+    say(byId("drop-hint").querySelector("strong"), "page.photos", { count: files.length });
+    return showHint(true);
+  }
+  preview.onerror = () => {
+    say(byId("drop-hint").querySelector("strong"), "page.drop_here");
+    showHint(true);
+  };
+  preview.src = URL.createObjectURL(files[0]);
+  showHint(false);
 }

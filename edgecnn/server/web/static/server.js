@@ -1,21 +1,42 @@
-// Requests to the server of this page. Every error has a message of one or two sentences for the user.
+// Requests to the server of this page. Every error shows the user a reason of one or two sentences.
 //
 // The page keeps the API key for this tab only, and never shows it.
 
+import { make } from "./elements.js";
 import { load, save } from "./memory.js";
+import { say, t } from "./words.js";
 
 const STORAGE_KEY = "edgecnn-api-key";
 
-/** The server returned an error status. The message contains the reason. */
-export class StatusError extends Error {
-  constructor(message, status) {
-    super(message);
+/** A request failed: a text of the page {key, values}, or the server's own text {text}, which is English. */
+class RequestError extends Error {
+  #reason;
+
+  constructor(reason) {
+    super(reason.text ?? t(reason.key, reason.values));
+    this.#reason = reason;
+  }
+
+  /** Return a new element with the reason. */
+  show(tag = "p") {
+    const { key, values, text } = this.#reason;
+    if (text !== undefined) return make(tag, { lang: "en" }, text);
+    const element = make(tag);
+    say(element, key, values);
+    return element;
+  }
+}
+
+/** The server returned an error status, or the browser cannot send the file. */
+export class StatusError extends RequestError {
+  constructor(reason, status) {
+    super(reason);
     this.status = status;
   }
 }
 
 /** The connection to the server failed. */
-export class ConnectionError extends Error {}
+export class ConnectionError extends RequestError {}
 
 let apiKey = load("sessionStorage", STORAGE_KEY) ?? "";
 let pendingPrompt = null;
@@ -32,7 +53,7 @@ export async function request(path, options = {}) {
     const usedKey = apiKey;
     const response = await send(path, options, usedKey);
     if (response.status !== 401) {
-      if (!response.ok) throw new StatusError(await errorMessage(response), response.status);
+      if (!response.ok) throw new StatusError(await reasonOf(response), response.status);
       return response;
     }
     if (usedKey === apiKey) await updateKey();
@@ -44,31 +65,50 @@ export async function requestJson(path, options = {}) {
   return parseJson(await request(path, options));
 }
 
-/** Return a model's answer for an image file: {logits, timing}, with times in milliseconds. */
-export async function infer(model, image) {
+/** Return a model's answer for an image file: {logits, timing}, with times in milliseconds. `signal` aborts. */
+export async function infer(model, image, { signal } = {}) {
   const start = performance.now();
-  const response = await upload(`v2/models/${encodeURIComponent(model)}/infer`, image);
+  const response = await upload(`v2/models/${encodeURIComponent(model)}/infer`, image, signal);
   const { outputs } = await parseJson(response);
   const total = performance.now() - start;
   return { logits: outputs[0].data, timing: parseTiming(response.headers.get("Server-Timing") ?? "", total) };
 }
 
-async function upload(path, image) {
+/** Return what the layers of a model do with an image file, or a part of it. `query` are parameters. */
+export async function explain(model, image, { query = {}, signal } = {}) {
+  const parameters = new URLSearchParams(query).toString();
+  const path = `v2/models/${encodeURIComponent(model)}/explain${parameters && `?${parameters}`}`;
+  return parseJson(await upload(path, image, signal));
+}
+
+async function upload(path, image, signal) {
   const headers = { "Content-Type": image.type.startsWith("image/") ? image.type : "image/jpeg" };
   try {
-    return await request(path, { method: "POST", headers, body: image });
+    return await request(path, { method: "POST", headers, body: image, signal });
   } catch (error) {
     if (!(error instanceof ConnectionError && (await isLive()))) throw error;
+    if (!(await isReadable(image))) throw new StatusError({ key: "error.unreadable" }, 400);
     const megabytes = (image.size / 1e6).toFixed(1);
-    throw new StatusError(`The server aborted the upload. The file may be too large (${megabytes} MB).`, 413);
+    throw new StatusError({ key: "error.upload", values: { megabytes } }, 413);
+  }
+}
+
+/** Return whether a file still exists and is not a folder. */
+async function isReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
   }
 }
 
 async function parseJson(response) {
   try {
     return await response.json();
-  } catch {
-    throw new ConnectionError("The connection to the server failed.");
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ConnectionError({ key: "error.connection" });
   }
 }
 
@@ -76,8 +116,9 @@ async function send(path, options, key) {
   const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
   try {
     return await fetch(path, { ...options, headers, cache: "no-store", credentials: "same-origin" });
-  } catch {
-    throw new ConnectionError("The server does not respond.");
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ConnectionError({ key: "error.no_response" });
   }
 }
 
@@ -89,14 +130,14 @@ async function isLive() {
   }
 }
 
-async function errorMessage(response) {
+async function reasonOf(response) {
   try {
     const { error } = await response.json();
-    if (typeof error === "string" && error) return toSentence(error);
+    if (typeof error === "string" && error) return { text: toSentence(error) };
   } catch {
     // The body is not JSON. A proxy may have sent this response.
   }
-  return `The server returned status ${response.status}.`;
+  return { key: "error.status", values: { status: response.status } };
 }
 
 function toSentence(text) {

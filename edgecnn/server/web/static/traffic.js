@@ -1,14 +1,16 @@
 // Live traffic from the server's metrics: requests per second, and average latencies over the last two minutes.
 
 import { make, makeSvg } from "./elements.js";
+import { stackingTable } from "./table.js";
 import { milliseconds } from "./wording.js";
+import { currentLanguage, t } from "./words.js";
 
 const MAX_SAMPLES = 61;
 const [WIDTH, HEIGHT] = [120, 28];
 const STAGES = [
-  ["preprocess", "Decode"],
-  ["queue", "Queue"],
-  ["inference", "Inference"],
+  ["preprocess", "page.decode"],
+  ["queue", "page.queue"],
+  ["inference", "page.inference"],
 ];
 const LINE = /^edgecnn_(\w+)\{model="([\w.-]+)"\} (\S+)$/gm;
 
@@ -40,28 +42,21 @@ export class Traffic {
 
   /** Return a table with one row for each of the named models. */
   renderTable(names) {
-    const head = ["Model", "Requests per second", ...STAGES.map(([, title]) => title), "Answered"];
-    const sampled = names.filter((name) => this.#samples.has(name));
-    return make(
-      "table",
-      { class: "live" },
-      make("thead", {}, make("tr", {}, ...head.map((title) => make("th", { scope: "col" }, title)))),
-      make("tbody", {}, ...sampled.map((name) => row(name, this.#samples.get(name)))),
-    );
+    const keys = ["traffic.model", "traffic.rate", ...STAGES.map(([, key]) => key), "traffic.answered"];
+    const rows = names.filter((name) => this.#samples.has(name)).map((name) => row(name, this.#samples.get(name)));
+    return stackingTable(t("traffic.table"), keys.map((key) => t(key)), rows);
   }
 }
 
 function row(name, samples) {
   const rates = samples.slice(1).map((sample, index) => rate(samples[index], sample));
   const [first, last] = [samples[0], samples.at(-1)];
-  return make(
-    "tr",
-    {},
-    make("th", { scope: "row" }, name),
-    make("td", {}, make("div", { class: "rate" }, sparkline(rates), make("span", {}, (rates.at(-1) ?? 0).toFixed(1)))),
-    ...STAGES.map(([stage]) => make("td", {}, meanLatency(first, last, `${stage}_seconds`))),
-    make("td", {}, last.requests_succeeded_total.toLocaleString("en")),
-  );
+  return [
+    name,
+    make("div", { class: "rate" }, sparkline(rates), make("span", {}, (rates.at(-1) ?? 0).toFixed(1))),
+    ...STAGES.map(([stage]) => meanLatency(first, last, `${stage}_seconds`)),
+    last.requests_succeeded_total.toLocaleString(currentLanguage()),
+  ];
 }
 
 function rate(before, after) {

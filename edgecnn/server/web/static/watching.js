@@ -1,26 +1,34 @@
 // Polls the server while the page is visible: the connection, the models and the metrics.
 
-import { byId } from "./elements.js";
+import { byId, make } from "./elements.js";
 import { ConnectionError, StatusError, request, requestJson } from "./server.js";
 import { Traffic } from "./traffic.js";
+import { onLanguageChange, say } from "./words.js";
 
 const INTERVAL_MS = 2000;
 
-/** Poll without end. Calls `onModelsChange` if the models changed, and `onConnected` after each successful poll. */
-export async function poll(models, { onModelsChange, onConnected }) {
+/**
+ * Poll without end. Calls `onServer` with the server's extensions after each new connection, `onModelsChange` if the
+ * models changed, and `onConnected` after each successful poll.
+ */
+export async function poll(models, { onServer, onModelsChange, onConnected }) {
   const traffic = new Traffic();
+  const showTraffic = () =>
+    byId("traffic").replaceChildren(traffic.renderTable(models.ready().map((entry) => entry.name)));
   let isConnected = false;
+  onLanguageChange(showTraffic);
   for (;;) {
     await untilVisible();
     try {
       if (!isConnected) {
-        showVersion(await requestJson("v2"));
+        const { name, version, extensions } = await requestJson("v2");
+        byId("server").textContent = `${name} ${version} · Open Inference Protocol v2`;
+        onServer(extensions);
         models.clear();
       }
       if (await models.refresh()) onModelsChange();
-      const metrics = await (await request("metrics")).text();
-      traffic.add(metrics, performance.now());
-      byId("traffic").replaceChildren(traffic.renderTable(models.ready().map((entry) => entry.name)));
+      traffic.add(await (await request("metrics")).text(), performance.now());
+      showTraffic();
       showConnected(models);
       isConnected = true;
       onConnected();
@@ -37,26 +45,24 @@ function untilVisible() {
   return new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
 }
 
-function showVersion({ name, version }) {
-  byId("server").textContent = `${name} ${version} · Open Inference Protocol v2`;
-}
-
 function showConnected(models) {
-  const ready = models.ready().length;
+  const isReady = models.ready().length > 0;
   byId("disconnected").hidden = true;
-  showState(ready > 0 ? "ready" : "waiting", ready > 0 ? "Ready" : "No model is ready");
+  showState(isReady ? "ready" : "waiting", isReady ? "page.ready" : "page.no_model");
 }
 
 function showDisconnected(error) {
   if (!(error instanceof ConnectionError || error instanceof StatusError)) throw error; // a bug in the page
-  showState("disconnected", "Not connected");
-  byId("disconnected").textContent = `${error.message} The page retries automatically.`;
+  showState("disconnected", "page.not_connected");
+  const retries = make("span");
+  say(retries, "page.retries");
+  byId("disconnected").replaceChildren(error.show("span"), " ", retries);
   byId("disconnected").hidden = false;
 }
 
-function showState(state, text) {
+function showState(state, key) {
   const connection = byId("connection");
-  if (connection.textContent === text) return;
+  if (connection.dataset.t === key) return;
   connection.dataset.state = state;
-  connection.textContent = text;
+  say(connection, key);
 }
