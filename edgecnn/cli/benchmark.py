@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import PATH, POSITIVE, PRECISION, file_option, json_option
+from edgecnn.cli.options import PATH, POSITIVE, PRECISION, file_option, json_option, plot_option
 from edgecnn.cli.output import columns, counted, emit, number, progress_bar, warn
 from edgecnn.runtime.engines.choices import ENGINES, PYTORCH, check_engine
 
@@ -54,7 +54,7 @@ def _known_engines(context: click.Context, option: click.Parameter, names: tuple
     "--compare", "earlier", type=PATH, metavar="OLD.json", help="Exit with code 3 if a bundle is slower than in OLD."
 )
 @file_option("--csv", "FILE.csv", help="Write the table as CSV.")
-@file_option("--plot", "FILE.png", help="Write a plot.")
+@plot_option("Write a plot of the times and the images per second.")
 @json_option
 def benchmark(bundles: tuple[Path, ...], csv: Path | None, plot: Path | None, as_json: bool, **options: Any) -> None:
     """Measure latency, throughput and memory of BUNDLEs. All combinations of repeated options are measured.
@@ -81,7 +81,7 @@ def benchmark(bundles: tuple[Path, ...], csv: Path | None, plot: Path | None, as
     if csv is not None:
         write_file(csv, _csv(found.benchmark).encode())
     if plot is not None and found.benchmark.results:
-        write_file(plot, draw(found.benchmark))
+        write_file(plot, draw(found.benchmark, plot.suffix))
     for each in found.warnings:
         warn(each)
     found.raise_for_failures()
@@ -94,9 +94,9 @@ def _table(benchmark: "Benchmark") -> str:
     rows = [
         (
             f"  {each.setting}",
-            _interval(each.speed.p50_ms),
-            _interval(each.speed.p90_ms),
-            _interval(each.speed.p99_ms),
+            str(each.speed.p50_ms),
+            str(each.speed.p90_ms),
+            str(each.speed.p99_ms),
             number(each.speed.images_per_s.value),
             _range(each.speed.images_per_s),
             f"{each.resident_bytes / 2**20:,.0f} MiB",
@@ -171,10 +171,6 @@ def _flat(each: "Measured") -> dict[str, object]:
         row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     row |= {"runs": each.speed.runs, "warm_up_runs": each.warm_up_runs, "steady": each.steady}
     return row | {"open_s": each.open_s, "resident_bytes": each.resident_bytes, "peak_share": each.peak_share}
-
-
-def _interval(estimate: "Estimate") -> str:
-    return f"{number(estimate.value)} {_range(estimate)}"
 
 
 def _range(estimate: "Estimate") -> str:

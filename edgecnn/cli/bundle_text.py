@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgecnn.cli.checks import checked_text
-from edgecnn.cli.output import columns, counted, number, percent, points, worst_class
+from edgecnn.cli.output import columns, counted, number, points, worst_class
 from edgecnn.hints import few
+from edgecnn.runtime.rates import percent
 
 if TYPE_CHECKING:
     from edgecnn.bundle.manifest import Scores
-    from edgecnn.bundle.proof import FloatTrade, GateRecord, LayerReport
+    from edgecnn.bundle.proof import FloatTrade, GateRecord, LayerReport, UnsureRecord
     from edgecnn.bundle.store import Bundle
     from edgecnn.pipeline.quantization.quantizing import Quantized
     from edgecnn.pipeline.quantization.speed_comparison import SpeedComparison
@@ -43,7 +44,22 @@ def bundle_text(bundle: "Bundle") -> str:
         if engine.per_class is not None and engine.per_class.worst is not None:
             lines.append(f"    {worst_class(engine.per_class, scores, has_targets=found.top1 is not None)}")
     lines += [f"  {line}" for line in checked_text(proof.preprocessing, proof.checked_images)]
+    if proof.unsure is not None:
+        lines.append(f"  {_unsure_text(proof.unsure, scores)}")
     return "\n".join(lines)
+
+
+def _unsure_text(found: "UnsureRecord", scores: "Scores") -> str:
+    """Return the margin below which an answer is unsure, where it comes from, and its effect."""
+    right = "" if found.right is None or not found.sure else f", {percent(found.right / found.sure)} of these right"
+    chosen = "as stated"
+    if found.chosen_on is not None:
+        images = found.chosen_on
+        chosen = f"chosen on {counted(images.images, 'image')} of {images.source}, {images.split}"
+    return (
+        f"unsure below a margin of {number(scores.unsure_margin)} ({chosen}): {percent(found.sure / found.images)} of "
+        f"{counted(found.images, 'image')} are sure{right}"
+    )
 
 
 def quantized_text(quantized: "Quantized", *, analyze: bool) -> str:

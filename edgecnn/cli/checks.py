@@ -1,4 +1,4 @@
-"""The options that check a stated preprocessing, which `export` and `import` share."""
+"""The options of the proof, which `export` and `import` share."""
 
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,13 @@ def checks_options(command: Command) -> Command:
         metavar="CSV|NPZ",
         help="Compare with your own answers to your own images: paths, and labels, logits or probabilities.",
     )(command)
+
+
+unsure_option = click.option(
+    "--unsure-margin",
+    type=click.FloatRange(min=0),
+    help="Margin in logits below which an answer is unsure; 0 for none. [default: chosen from labelled images]",
+)
 
 
 def checked_text(how: "PreprocessingCheck | None", images: int | None) -> list[str]:

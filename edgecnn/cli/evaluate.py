@@ -11,13 +11,15 @@ from edgecnn.cli.options import (
     file_option,
     json_option,
     labelled_data_option,
+    plot_option,
     session_arguments,
     session_options,
     strict_option,
 )
-from edgecnn.cli.output import columns, emit, percent, progress_bar, rate
+from edgecnn.cli.output import columns, emit, progress_bar
 from edgecnn.cli.subjects import check_checkpoint
 from edgecnn.cli.weights import architecture_option, take_weights_options, weights_options
+from edgecnn.runtime.rates import percent
 
 if TYPE_CHECKING:
     from edgecnn.pipeline.evaluation.evaluating import Evaluated
@@ -31,7 +33,7 @@ _MOST_CLASSES = 20
 @click.argument("subject", metavar="CHECKPOINT|BUNDLE|FILE", type=PATH)
 @labelled_data_option("Name of a data source, an image folder, or a CSV file of images with several labels.")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
-@file_option("--plot", "FILE.png", help="Write a plot of the confusion matrix, or of each label, and the calibration.")
+@plot_option("Write a plot of the confusion matrix, or of each label, and the calibration.")
 @file_option(
     "--save-logits",
     "FILE.npz",
@@ -75,9 +77,9 @@ def _text(found: "Evaluated") -> str:
 
 
 def _of_classes(metrics: "ClassificationMetrics") -> list[str]:
-    lines = [f"  top-1 {rate(metrics.top1)}"]
+    lines = [f"  top-1 {metrics.top1}"]
     if metrics.top5 is not None:
-        lines.append(f"  top-5 {rate(metrics.top5)}")
+        lines.append(f"  top-5 {metrics.top5}")
     lines.append(f"  loss {metrics.loss:.4f}, expected calibration error {percent(metrics.calibration_error)}")
     seen = {label: own for label, own in metrics.per_class.items() if own.value is not None}
     worst = sorted(seen.items(), key=lambda item: item[1].value or 0.0)
@@ -87,7 +89,7 @@ def _of_classes(metrics: "ClassificationMetrics") -> list[str]:
         row = metrics.confusion[labels.index(label)]
         wrong = max((count, other) for other, count in enumerate(row) if other != labels.index(label))
         taken = f"{wrong[0]} taken for {labels[wrong[1]]}" if wrong[0] else ""
-        rows.append((f"  {label}", rate(own), taken))
+        rows.append((f"  {label}", str(own), taken))
     if len(worst) > _MOST_CLASSES:
         lines.append(f"  the {_MOST_CLASSES} worst of {len(worst)} classes:")
     return [*lines, columns(rows)]
@@ -95,7 +97,7 @@ def _of_classes(metrics: "ClassificationMetrics") -> list[str]:
 
 def _of_labels(metrics: "MultiLabelMetrics") -> list[str]:
     lines = [
-        f"  exact match {rate(metrics.exact_match)}, macro F1 {percent(metrics.macro_f1)}",
+        f"  exact match {metrics.exact_match}, macro F1 {percent(metrics.macro_f1)}",
         f"  loss {metrics.loss:.4f}, expected calibration error {percent(metrics.calibration_error)}",
     ]
     worst = sorted(metrics.per_label.items(), key=lambda item: item[1].f1 if item[1].f1 is not None else 2.0)

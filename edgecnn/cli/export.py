@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from edgecnn.cli.bundle_text import bundle_summary, bundle_text
-from edgecnn.cli.checks import checks_options
+from edgecnn.cli.checks import checks_options, unsure_option
 from edgecnn.cli.completion import complete_architecture_or_path, complete_source
 from edgecnn.cli.options import command_line, force_option, json_option, out_option, strict_option
 from edgecnn.cli.output import emit, progress_bar
@@ -32,6 +32,7 @@ from edgecnn.cli.weights import take_weights_options, weights_options
 )
 @weights_options("--key", "--weights-key", prefix="With --weights")
 @checks_options
+@unsure_option
 @force_option
 @strict_option
 @json_option

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from edgecnn.cli.bundle_text import bundle_summary, bundle_text
-from edgecnn.cli.checks import checks_options
+from edgecnn.cli.checks import checks_options, unsure_option
 from edgecnn.cli.completion import complete_source
 from edgecnn.cli.onnx_options import onnx_options
 from edgecnn.cli.options import PATH, command_line, force_option, json_option, out_option, strict_option
@@ -28,6 +28,7 @@ from edgecnn.cli.weights import take_weights_options, weights_options
     defaults={"--image-size": "FILE's", "--scores": "FILE's; softmax without a softmax or sigmoid at the end"},
 )
 @checks_options
+@unsure_option
 @force_option
 @strict_option
 @json_option

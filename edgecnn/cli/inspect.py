@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgecnn.bundle.manifest import Stem
     from edgecnn.pipeline.importing.onnx_file.describing import Description
     from edgecnn.pipeline.inspection.inspecting import Inspected
-    from edgecnn.pipeline.inspection.layers import Inspection, Layer
+    from edgecnn.pipeline.inspection.layers import Inspection
 
 
 @click.command()
@@ -30,10 +30,12 @@ def inspect(subject: str, image_size: int | tuple[int, int] | None, stem: "Stem 
     ARCH may also be torchvision:NAME, timm:NAME, or a factory such as net.py:make.
 
     MACs are multiply-accumulates of convolutions and linear layers for one image. The receptive field is the height
-    and width in pixels that affect one unit; a dash means the whole image, a question mark that it is unknown. For a
-    bundle the layers belong to the graph: batch norms are folded, and `int8` marks integer layers. For an INT8 bundle a
-    second table shows the effect of quantization on each layer. For an ONNX file from another tool, the last line is
-    the command that imports it; words in capital letters must be filled in.
+    and width in pixels that affect one unit; a dash means the whole image, a question mark that it is unknown. `as
+    dense` is the number of parameters that a dense layer would need for the mapping of a convolution. Dropout does
+    nothing after training. The softmax turns logits into scores; it is not part of the network, `predict` computes it.
+    For a bundle the layers belong to the graph: batch norms are folded, and `int8` marks integer layers. For an INT8
+    bundle a second table shows the effect of quantization on each layer. For an ONNX file from another tool, the last
+    line is the command that imports it; words in capital letters must be filled in.
     """
     from edgecnn.files.schema import plain
     from edgecnn.pipeline.inspection.inspecting import inspect as run
@@ -109,25 +111,19 @@ def _onnx_text(path: Path, found: "Description") -> str:
 
 
 def _table(found: "Inspection") -> str:
-    height, width, channels = found.image_shape
-    header = ("module", "kind", "output", "parameters", "MACs", "field", "")
-    rows = [_row(layer) for layer in found.layers]
-    total = ("", "total", "", f"{found.parameters:,}", f"{found.macs:,}", "", "")
-    title = f"{found.subject}, image {height} × {width} × {channels}"
-    return f"{title}\n\n{columns([header, *rows, total], right=(3, 4, 5), optional=(5,))}"
+    from edgecnn.pipeline.inspection.layers import COLUMNS
+
+    rows = [layer.cells() for layer in found.layers]
+    total = ("", "total", "", f"{found.parameters:,}", f"{found.macs:,}", "", "", "")
+    table = columns([(*COLUMNS[:-1], ""), *rows, total], right=(3, 4, 5, 6), optional=(6, 5))
+    return f"{found.title}\n\n{table}{_sharing(found)}"
 
 
-def _field(layer: "Layer") -> str:
-    return "-" if layer.receptive_field is None else str(layer.receptive_field or "?")
+def _sharing(found: "Inspection") -> str:
+    """Return a line that compares the convolutions, which share their weights, with dense layers."""
+    from edgecnn.pipeline.inspection.layers import in_short
 
-
-def _row(layer: "Layer") -> tuple[str, ...]:
-    return (
-        layer.name,
-        layer.kind,
-        "" if layer.output_shape is None else "×".join(map(str, layer.output_shape)),
-        f"{layer.parameters:,}" if layer.parameters else "",
-        f"{layer.macs:,}" if layer.macs else "",
-        "" if layer.output_shape is None else _field(layer),
-        "int8" if layer.precision == "int8" else "",
-    )
+    if not found.convolution_parameters:
+        return ""
+    dense = in_short(found.dense_parameters)
+    return f"\ndense layers in place of convolutions: {dense} parameters instead of {found.convolution_parameters:,}"

@@ -11,17 +11,21 @@ import click
 from edgecnn import __version__
 from edgecnn.cli.benchmark import benchmark
 from edgecnn.cli.build import build
+from edgecnn.cli.compare_networks import compare_networks
 from edgecnn.cli.completion import completion
 from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
+from edgecnn.cli.explain import explain
 from edgecnn.cli.export import export
 from edgecnn.cli.import_ import import_
 from edgecnn.cli.inspect import inspect, models
 from edgecnn.cli.install import install, rollback
+from edgecnn.cli.learn import learn
 from edgecnn.cli.output import printable, warn
 from edgecnn.cli.pack import pack, unpack
 from edgecnn.cli.predict import predict
 from edgecnn.cli.quantize import quantize
+from edgecnn.cli.report import report
 from edgecnn.cli.serve import serve
 from edgecnn.cli.sign import sign
 from edgecnn.cli.train import train
@@ -38,7 +42,7 @@ _EXTRA_OF = (
     )
     | dict.fromkeys(("httptools", "orjson", "prometheus_client", "uvloop"), "serve")
     | dict.fromkeys(("model_signing", "cryptography", "OpenSSL"), "signing")
-    | {"tensorboard": "tensorboard", "urllib3": "client", "grpc": "grpc", "google": "grpc"}
+    | {"jinja2": "pages", "tensorboard": "tensorboard", "urllib3": "client", "grpc": "grpc", "google": "grpc"}
 )
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -48,6 +52,7 @@ _HELP = """Deploy a convolutional network from PyTorch to an edge device, with p
 \b
     train      images                     -> checkpoint
     evaluate   checkpoint or bundle       -> accuracy, confusion, calibration
+    compare-networks networks, images     -> page: accuracy, speed, curves
     build      network, images            -> bundles, profile, archive
     export     checkpoint                 -> FP32 bundle, proven
     import     ONNX file                  -> FP32 bundle, proven
@@ -55,6 +60,7 @@ _HELP = """Deploy a convolutional network from PyTorch to an edge device, with p
     verify     bundle                     -> comparison with the reference
     sign       bundle, key                -> signature file
     predict    bundle or server, image    -> label
+    report     bundles                    -> page: accuracy, layers, devices
     benchmark  bundles                    -> latency, throughput, memory
     tune       bundles of one reference   -> profile: the fastest setting
     serve      bundles                    -> Open Inference Protocol
@@ -64,6 +70,8 @@ _HELP = """Deploy a convolutional network from PyTorch to an edge device, with p
     rollback   installed versions         -> previous version
     models                                -> architectures, their cost
     inspect    network, or bundle         -> layers
+    explain    bundle, image              -> page: what each layer computes
+    learn                                 -> pages about convolutional networks
     doctor     this machine               -> hardware, engines, hazards
     completion shell                      -> script for its configuration
     help       command                    -> its options
@@ -97,7 +105,8 @@ def show_help(context: click.Context, command: str | None) -> None:
 
 for command in (
     *(models, train, evaluate, build, export, import_, quantize, verify, sign, predict, benchmark, tune, serve),
-    *(pack, unpack, install, rollback, inspect, doctor, completion, show_help),
+    *(report, compare_networks),
+    *(pack, unpack, install, rollback, inspect, explain, learn, doctor, completion, show_help),
 ):
     cli.add_command(command)
 

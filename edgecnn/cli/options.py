@@ -12,6 +12,9 @@ import click
 from edgecnn.bundle.finding import check_outside_bundles
 from edgecnn.cli.completion import complete_source
 from edgecnn.errors import UsageError
+from edgecnn.files.file import check_writable
+from edgecnn.pages.page import LANGUAGE_CHOICES
+from edgecnn.pipeline.plot_files import check_plot
 from edgecnn.runtime.engines.choices import check_device, check_engine
 from edgecnn.stages.recording import recorded
 
@@ -26,6 +29,14 @@ PRECISION = click.Choice(["fp32", "tf32", "bf16", "fp16"])
 json_option = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 force_option = click.option("--force", is_flag=True, help="Replace an existing output, atomically.")
 strict_option = click.option("--strict", is_flag=True, help="Treat every warning as an error.")
+language_option = click.option(
+    "--lang",
+    "language",
+    type=click.Choice(LANGUAGE_CHOICES),
+    default="auto",
+    show_default=True,
+    help="Language of the page; auto is that of the browser.",
+)
 public_key_option = click.option(
     "--key", type=PATH, help="PEM file with a public key: reject a bundle without a valid signature by this key."
 )
@@ -41,8 +52,8 @@ def labelled_data_option(text: str) -> Callable[[Command], Command]:
     return click.option("--data", "source", required=True, metavar="SOURCE", shell_complete=complete_source, help=text)
 
 
-def file_option(name: str, metavar: str, *, help: str) -> Callable[[Command], Command]:  # noqa: A002
-    """Return an option for an output file, which must be outside bundles and have the extension of its metavar."""
+def file_option(name: str, metavar: str, *, help: str, required: bool = False) -> Callable[[Command], Command]:  # noqa: A002
+    """Return an option for an output file. It must be writable, outside bundles, and have the suffix of its metavar."""
     suffix = Path(metavar).suffix
 
     def check(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
@@ -50,9 +61,21 @@ def file_option(name: str, metavar: str, *, help: str) -> Callable[[Command], Co
             raise UsageError(f"{name} {path}: expected a name that ends in {suffix}")
         if path is not None:
             check_outside_bundles(path)
+            check_writable(path)
         return path
 
-    return click.option(name, type=PATH, metavar=metavar, help=help, callback=check)
+    return click.option(name, type=PATH, metavar=metavar, help=help, required=required, callback=check)
+
+
+def plot_option(text: str) -> Callable[[Command], Command]:
+    """Return the option `--plot`, a file that Matplotlib can write."""
+
+    def check(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None:
+            check_plot(path)
+        return path
+
+    return click.option("--plot", type=PATH, metavar="FILE.png|.svg|.pdf", help=text, callback=check)
 
 
 def _checked(check: Callable[[str], None]) -> Callable[[click.Context, click.Parameter, str], str]:
@@ -63,6 +86,15 @@ def _checked(check: Callable[[str], None]) -> Callable[[click.Context, click.Par
         return value
 
     return callback
+
+
+engine_option = click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    callback=_checked(check_engine),
+    help="auto, onnxruntime or openvino.",
+)
 
 
 def session_options(command: Command) -> Command:
@@ -79,13 +111,7 @@ def session_options(command: Command) -> Command:
             callback=_checked(check_device),
             help="One of cpu, cuda[:N], tensorrt[:N], gpu[:N], npu, auto.",
         ),
-        click.option(
-            "--engine",
-            default="auto",
-            show_default=True,
-            callback=_checked(check_engine),
-            help="auto, onnxruntime or openvino.",
-        ),
+        engine_option,
     ):
         command = option(command)
     return command

@@ -17,12 +17,11 @@ import click
 
 from edgecnn.errors import EdgecnnError
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.rates import three_digits
+from edgecnn.runtime.rates import percent, three_digits
 
 if TYPE_CHECKING:
     from edgecnn.bundle.manifest import Scores
     from edgecnn.bundle.proof import PairedDrop, PerClass
-    from edgecnn.runtime.rates import Rate
 
 
 _CONTROLS = (*range(32), *range(127, 160))
@@ -73,16 +72,22 @@ def warn(message: str, *, strict: bool = False) -> None:
 
 @contextlib.contextmanager
 def progress_bar(*, hidden: bool = False) -> Iterator[Progress]:
-    """Draw progress bars on stderr while the block runs, unless `hidden` is set or stderr is not a terminal."""
+    """Draw progress bars on stderr while the block runs, unless `hidden` is set or stderr is not a terminal.
+
+    Lines that the block prints, by whatever means, appear above the bars and stay there.
+    """
     if hidden or not sys.stderr.isatty():
         yield silent
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bars:
+    from edgecnn.cli.live_lines import bar_columns, lines_above, terminal
+
+    console = terminal()
+    with (
+        Bars(*bar_columns(), console=console, redirect_stdout=False, redirect_stderr=False) as bars,
+        lines_above(console),
+    ):
         tasks: dict[str, Any] = {}
 
         def advance(stage: str, done: int, total: int, note: str = "", /) -> None:
@@ -91,16 +96,6 @@ def progress_bar(*, hidden: bool = False) -> Iterator[Progress]:
             bars.update(tasks[stage], completed=done, total=total, note=note)
 
         yield advance
-
-
-def percent(fraction: float | None) -> str:
-    """Format a fraction as a percentage."""
-    return "unknown" if fraction is None else f"{fraction:.2%}"
-
-
-def rate(found: "Rate") -> str:
-    """Format a rate with its interval."""
-    return f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}]"
 
 
 def points(drop: "PairedDrop | None") -> str:

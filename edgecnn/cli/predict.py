@@ -58,7 +58,7 @@ def predict(
     server is skipped. Use --model, --api-key-file, --ca and --timeout-s with --url; engine options are not allowed.
 
     For a network with several labels per image, the labels whose probability reaches the threshold come first, then the
-    most probable others.
+    most probable others. An answer is unsure if its margin is below the one that was sealed in the bundle at export.
 
     An image that cannot be read is reported on stderr. The other images are still classified, and the exit code is 1.
     """
@@ -159,8 +159,9 @@ def _answers(
             continue
         ranked = [{"label": label, "probability": probability} for label, probability in prediction.top]
         answer = {"image": str(image), "label": prediction.label, "index": prediction.index, "top": ranked}
-        answers.append(answer | {"labels": list(prediction.labels)} | source)
-        lines.append(printable(f"{image}: {_several(prediction) if scores.multi_label else _listed(prediction.top)}"))
+        answers.append(answer | {"labels": list(prediction.labels), "unsure": prediction.unsure} | source)
+        text = _several(prediction) if scores.multi_label else _listed(prediction.top)
+        lines.append(printable(f"{image}: {'unsure: ' if prediction.unsure else ''}{text}"))
     return answers, lines
 
 

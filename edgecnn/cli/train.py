@@ -15,11 +15,13 @@ from edgecnn.cli.options import (
     json_option,
     labelled_data_option,
     out_option,
+    plot_option,
     strict_option,
 )
-from edgecnn.cli.output import emit, percent, progress_bar, warn
+from edgecnn.cli.output import emit, progress_bar, warn
 from edgecnn.cli.subjects import known_architecture
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
+from edgecnn.runtime.rates import percent
 
 if TYPE_CHECKING:
     from edgecnn.pipeline.training.checkpoint import Epoch
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
 @click.option("--weights", metavar="FILE|NAME", help="Fine-tune a checkpoint, a state dict, or torchvision weights.")
 @click.option("--key", "weights_key", metavar="NAME", help="The entry of a --weights file, such as model_ema.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run with the same options.")
+@plot_option("Write a plot of loss, accuracy and learning rate.")
+@click.option(
+    "--watch",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Show the training on a live page, http://127.0.0.1:PORT/. 0 is any free port.",
+)
 @click.option("--tensorboard", type=PATH, metavar="DIR", help="Write scalars for TensorBoard.")
 @click.option(
     "--cache-mib",
@@ -71,7 +80,7 @@ def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool
             on_warning=partial(warn, strict=strict),
             on_note=(lambda note: None) if is_silent else partial(click.echo, err=True),
             progress=progress,
-            on_epoch=lambda number, epochs, epoch: click.echo(_line(number, epochs, epoch), err=True),
+            on_epoch=EpochTable().row,
             **options,
         )
     if trained.writes:
@@ -80,9 +89,25 @@ def train(architecture: str, source: str, out: Path, strict: bool, as_json: bool
         emit(vars(trained) | {"checkpoint": str(out)}, text, as_json=as_json)
 
 
-def _line(number: int, epochs: int, epoch: "Epoch") -> str:
-    """Format an epoch's figures for the log."""
-    text = f"epoch {number}/{epochs}: loss {epoch.loss:.4f}, accuracy {percent(epoch.accuracy)}"
-    if epoch.validation_top1 is not None:
-        text += f", validation {percent(epoch.validation_top1)}"
-    return f"{text}, {epoch.duration_s:.1f} s, of which {epoch.waited_s / epoch.duration_s:.1%} waiting for data"
+class EpochTable:
+    """Prints the figures of each epoch as a row of a table of less than 80 columns."""
+
+    _COLUMNS = (("loss", 8), ("accuracy", 8), ("validation", 10), ("time", 8), ("waiting for data", 16))
+
+    def __init__(self) -> None:
+        self._has_header = False
+
+    def row(self, number: int, epochs: int, epoch: "Epoch") -> None:
+        """Print a row, the first one below the header."""
+        width = len(f"epoch {epochs}/{epochs}")
+        if not self._has_header:
+            self._print(" " * width, [name for name, _ in self._COLUMNS])
+        self._has_header = True
+        validation = "-" if epoch.validation_top1 is None else percent(epoch.validation_top1)
+        waited = f"{epoch.waited_s / epoch.duration_s:.1%}"
+        figures = [f"{epoch.loss:.4f}", percent(epoch.accuracy), validation, f"{epoch.duration_s:.1f} s", waited]
+        self._print(f"epoch {number}/{epochs}".ljust(width), figures)
+
+    def _print(self, first: str, texts: list[str]) -> None:
+        cells = (text.rjust(width) for text, (_, width) in zip(texts, self._COLUMNS, strict=True))
+        click.echo("  ".join([first, *cells]), err=True)

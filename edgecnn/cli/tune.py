@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgecnn.cli.options import PATH, json_option, strict_option
-from edgecnn.cli.output import columns, emit, number, progress_bar, warn
+from edgecnn.cli.output import columns, emit, progress_bar, warn
 
 if TYPE_CHECKING:
     from edgecnn.tuning.conclusion import Tuned
-    from edgecnn.tuning.contest import Trial
 
 
 @click.command()
@@ -59,29 +58,7 @@ def tune(bundles: tuple[Path, ...], strict: bool, as_json: bool, **options: Any)
 
 
 def _text(found: "Tuned") -> str:
-    header = ("bundle", "setting", "p50 ms", "images/s", "runs", "")
-    trials = sorted(found.trials, key=_order)
-    table = columns([header, *(_row(trial, found) for trial in trials)], right=(2, 3, 4), optional=(4, 3))
-    reasons = [f"{each.bundle} on {each.setting}: {each.out}" for each in trials if each.out not in (None, "slower")]
+    table = columns(found.rows(), right=(2, 3, 4), optional=(4, 3))
+    failed = [each for each in found.ordered if each.out not in (None, "slower")]
+    reasons = [f"{each.bundle} on {each.setting}: {each.out}" for each in failed]
     return "\n".join([table, *reasons, "", found.profile.conclusion])
-
-
-def _row(trial: "Trial", found: "Tuned") -> tuple[str, ...]:
-    choice = found.profile.choice
-    is_choice = (trial.digest, trial.setting) == (choice.bundle, choice.setting)
-    end = "chosen" if is_choice else (trial.out or "slower").partition(":")[0].partition(" of ")[0]
-    if trial.speed is None:
-        return trial.bundle, str(trial.setting), "", "", "", end
-    speed = trial.speed
-    return (
-        trial.bundle,
-        str(trial.setting),
-        f"{number(speed.p50_ms.value)} [{number(speed.p50_ms.low)}, {number(speed.p50_ms.high)}]",
-        number(speed.images_per_s.value),
-        f"{speed.runs:,}",
-        end,
-    )
-
-
-def _order(trial: "Trial") -> tuple[bool, float]:
-    return trial.speed is None, trial.speed.p50_ms.value / trial.setting.batch if trial.speed else 0.0

@@ -9,7 +9,7 @@ from edgecnn.cli.checks import checked_text
 from edgecnn.cli.completion import complete_source
 from edgecnn.cli.onnx_options import onnx_options
 from edgecnn.cli.options import PATH, json_option, public_key_option, session_options, strict_option
-from edgecnn.cli.output import columns, emit, number, points, progress_bar, rate, warn, worst_class
+from edgecnn.cli.output import columns, emit, number, points, progress_bar, warn, worst_class
 from edgecnn.cli.weights import architecture_option, take_weights_options, weights_options
 from edgecnn.errors import UsageError
 
@@ -129,11 +129,11 @@ def _agreement(found: "Agreement", comparison: "Comparison", scores: "Scores") -
     lines = []
     if found.top1 and found.reference_top1 and found.drop and found.mcnemar_p is not None:
         lines += [
-            f"{scores.accuracy_name} {rate(found.top1)}, reference {rate(found.reference_top1)}",
+            f"{scores.accuracy_name} {found.top1}, reference {found.reference_top1}",
             f"drop {points(found.drop)}: {found.drop.lost} right answers lost, {found.drop.won} won; "
             f"McNemar's exact test p {_probability(found.mcnemar_p)}",
         ]
-    lines.append(f"agreement {rate(found.agreement)}")
+    lines.append(f"agreement {found.agreement}")
     if found.per_class is not None:
         lines.append(worst_class(found.per_class, scores, has_targets=found.top1 is not None))
     lines.append(_error(found, comparison))

@@ -42,7 +42,7 @@ def test_lists_the_worst_class_first(edgecnn: Callable, checkpoint_path: Path):
 def test_writes_a_plot(edgecnn: Callable, checkpoint_path: Path, tmp_path: Path):
     assert edgecnn("evaluate", checkpoint_path, "--data", "digits", "--plot", tmp_path / "p.png").code == 0
     pixels = np.asarray(Image.open(tmp_path / "p.png").convert("RGB"))
-    assert pixels.shape == (650, 1300, 3)
+    assert pixels.shape == (650, 1500, 3)
     assert (pixels < 128).any()
 
 
@@ -64,7 +64,8 @@ def test_saved_logits_replace_the_checkpoint(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--plot", "x.jpg"], 2, "ends in .png"),
+        (["--plot", "x.jpg"], 2, "ends in .png, .svg or .pdf"),
+        (["--plot", "/proc/x.png"], 1, "cannot write /proc/x.png"),
         (["--save-logits", "x.json"], 2, "ends in .npz"),
         (["--engine", "openvino"], 2, "a checkpoint runs in PyTorch"),
         (["--data", "nowhere"], 1, "unknown data source"),

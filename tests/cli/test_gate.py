@@ -35,6 +35,7 @@ def faulty(fp32_bundle: Bundle, tmp_path: Path) -> Bundle:
     )
 
 
+@pytest.mark.slow
 def test_warns_if_the_images_decide_nothing(quantized: Callable, tmp_path: Path):
     found = quantized("--rounding", "nearest")
     assert found.code == 0
@@ -66,6 +67,7 @@ def test_enough_images_pass_without_a_warning(quantized: Callable, tmp_path: Pat
     assert all(set(each["per_class"]) == {"worst", "classes"} for each in proof["engines"])
 
 
+@pytest.mark.slow
 def test_limits_the_images(quantized: Callable, tmp_path: Path):
     assert quantized("--rounding", "nearest", "--gate-count", "120").code == 0
     gate = open_bundle(tmp_path / "q").proof().gate

@@ -1,14 +1,16 @@
 """Tests of `edgecnn models` and `edgecnn inspect`."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from repository import COMMITTED
 
 from edgecnn.bundle.store import Bundle
 
 
-@pytest.mark.slow
 def test_lists_all_architectures_with_costs(edgecnn):
     lines = edgecnn("models").out.splitlines()
     assert len(lines) == 17
@@ -56,3 +58,26 @@ def test_shows_quantization_of_an_int8_bundle(edgecnn, int8_bundle: Bundle):
     assert ratios == sorted(ratios), "the worst layer is first"
     assert "only by quantize --analyze" in text
     assert found["float_tensors"]["fc3.weight"].startswith("last layer")
+
+
+def test_compares_convolutions_with_dense_layers(edgecnn):
+    text = edgecnn("inspect", "lenet").out
+    assert ["conv1", "Conv2d", "5×5", "6×28×28", "156", "117,600", "5", "4.82", "M"] in map(
+        str.split, text.splitlines()
+    )
+    assert text.endswith("\ndense layers in place of convolutions: 6.7 M parameters instead of 2,572\n")
+    found = json.loads(edgecnn("inspect", "lenet", "--json").out)
+    assert found["layers"][0]["dense_parameters"] == 4_821_600
+    assert found["dense_parameters"] == sum(layer["dense_parameters"] or 0 for layer in found["layers"])
+
+
+def test_answers_without_pytorch(tmp_path: Path):
+    commands = (["models"], ["inspect", "resnet50"], ["inspect", str(COMMITTED)], ["inspect", "lenet", "--json"])
+    code = (
+        "import sys\n"
+        "from edgecnn.cli.main import cli\n"
+        f"for words in {commands!r}:\n"
+        "    cli.main(words, prog_name='edgecnn', standalone_mode=False)\n"
+        "    assert not {'torch', 'torchvision', 'onnxruntime'} & set(sys.modules), words\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)

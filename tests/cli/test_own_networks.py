@@ -90,6 +90,7 @@ def test_one_sigmoid_and_several_labels(edgecnn: Callable, code: Path, tmp_path:
     assert open_bundle(tmp_path / "several").manifest.scores == Scores("sigmoid", multi_label=True, threshold=0.3)
 
 
+@pytest.mark.slow
 def test_rgba(edgecnn: Callable, code: Path, tmp_path: Path):
     weights = save_weights(f"{code}:Net", tmp_path / "w.pth", num_classes=5, in_channels=4)
     out = tmp_path / "rgba"

@@ -1,6 +1,7 @@
 """Tests of `edgecnn train`: log, options and errors."""
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,14 +27,17 @@ def pets(tmp_path: Path) -> Path:
 
 
 def test_logs_every_epoch(edgecnn: Callable, tmp_path: Path):
-    out, board = tmp_path / "lenet", tmp_path / "board"
-    options = ["--epochs", 3, "--tensorboard", board, "--json"]
+    out, board, plot = tmp_path / "lenet", tmp_path / "board", tmp_path / "plots" / "curves.PDF"
+    options = ["--epochs", 3, "--tensorboard", board, "--plot", plot, "--watch", 0, "--json"]
     result = edgecnn("train", "lenet", "--data", "digits", "--out", out, *options)
     assert result.code == 0, result.err
     assert json.loads(result.out)["checkpoint"] == str(out)
     lines = [line for line in result.err.splitlines() if line.startswith("epoch")]
-    assert [line.split(":")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
-    assert "waiting for data" in lines[0]
+    assert [line[:9] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert result.err.splitlines()[-4].split() == ["loss", "accuracy", "validation", "time", "waiting", "for", "data"]
+    assert max(map(len, result.err.splitlines()[-4:])) < 80
+    assert plot.read_bytes().startswith(b"%PDF")
+    assert "live page: http://127.0.0.1:" in result.err
     events = EventAccumulator(str(board)).Reload()
     history = read_checkpoint(out).record.history
     assert [event.step for event in events.Scalars("loss/training")] == [1, 2, 3]
@@ -66,6 +70,9 @@ def test_help_lists_options_and_their_defaults(edgecnn: Callable):
         (["--weights", "nowhere.pth"], 2, "nowhere.pth is neither a file nor"),
         (["--precision", "fp16"], 2, "use bf16 or fp32"),
         (["--optimizer", "lion"], 2, "is not one of 'adamw', 'sgd'"),
+        (["--plot", "curves.jpg"], 2, "expected a name that ends in .png, .svg or .pdf"),
+        (["--plot", "/proc/curves.png"], 1, "error: cannot write /proc/curves.png: "),
+        (["--watch", "65536"], 2, "65536 is not in the range"),
     ],
 )
 def test_rejects_invalid_options(
@@ -76,6 +83,15 @@ def test_rejects_invalid_options(
     assert said in result.err
     assert "Traceback" not in result.err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_used_port_is_reported_before_training(edgecnn: Callable, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = edgecnn("train", "lenet", "--data", "digits", "--out", tmp_path / "x", "--watch", port)
+    assert result.code == 2
+    assert result.error == f"error: --watch {port}: Address already in use; choose another port, or 0 for any"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rejects_a_class_with_one_image(edgecnn: Callable, pets: Path, tmp_path: Path):

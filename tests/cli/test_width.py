@@ -44,7 +44,8 @@ def narrow(edgecnn: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 def test_networks_fit_80_columns(narrow: Callable):
     lines = narrow("inspect", "resnet152")
     assert lines[2].split() == ["module", "kind", "output", "parameters", "MACs"]
-    assert lines[-1] == "(a wider terminal and --json also show field)"
+    assert lines[-2] == "(a wider terminal and --json also show field, as dense)"
+    assert lines[-1].startswith("dense layers in place of convolutions: ")
 
 
 def test_bundles_fit_80_columns(narrow: Callable, named: Path):
@@ -70,7 +71,6 @@ def test_measurements_fit_80_columns(narrow: Callable, named: Path):
     assert any(line.split()[-1] == "chosen" for line in narrow("tune", named, "--budget", "2"))
 
 
-@pytest.mark.slow
 def test_architectures_fit_80_columns(narrow: Callable):
     assert len(narrow("models")) == 17
 

@@ -12,13 +12,14 @@ from edgecnn.bundle.manifest import DataReference, Scores
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EdgecnnError, UsageError
-from edgecnn.files.file import write_file
+from edgecnn.files.file import check_writable, write_file
 from edgecnn.pipeline.data.matching import match_classes
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.evaluation.label_metrics import MultiLabelMetrics, measure_labels
 from edgecnn.pipeline.evaluation.metrics import ClassificationMetrics, measure
 from edgecnn.pipeline.importing.options import WeightsOptions
+from edgecnn.pipeline.plot_files import check_plot
 from edgecnn.pipeline.quantization.calibration_config import check_unseen
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions
@@ -62,7 +63,8 @@ def evaluate(
         split: `test` or `train`.
         engine: engine of a bundle: `auto`, `onnxruntime` or `openvino`.
         options: session options. A checkpoint accepts `threads` only.
-        plot: PNG file to write with the confusion matrix, or precision and recall of each label, and the calibration.
+        plot: PNG, SVG or PDF file to write with the confusion matrix, or precision and recall of each label, and the
+            calibration.
         save_logits: `.npz` file to write with a checkpoint's logits, float32 [N, K]; see `RecordedLogits`.
         architecture: the architecture of a weights file; for a checkpoint, the factory that built it.
         weights: properties that a weights file does not contain.
@@ -94,10 +96,11 @@ def evaluate(
         )
     if bundled and save_logits is not None:
         raise UsageError("--save-logits writes the PyTorch reference's logits: pass a checkpoint, not a bundle")
-    for place in (plot, save_logits):
-        if place is not None:
-            check_outside_bundles(place)
-    if plot is not None:  # import early, to report a missing Matplotlib before the evaluation
+    if save_logits is not None:
+        check_outside_bundles(save_logits)
+        check_writable(save_logits)
+    if plot is not None:
+        check_plot(plot)  # import Matplotlib early, to report that it is missing before the evaluation
         from edgecnn.pipeline.evaluation.plot import draw
     source = open_source(data, strict=strict)
     images = source.split(split)
@@ -121,7 +124,7 @@ def evaluate(
     if save_logits is not None:
         RecordedLogits(model.identity, model.digest, run.data.digest, logits).write(save_logits)
     if plot is not None:
-        write_file(plot, draw(metrics, f"{subject.name} on {run.data.source} {run.data.split}"))
+        write_file(plot, draw(metrics, f"{subject.name} on {run.data.source} {run.data.split}", plot.suffix))
     return found
 
 

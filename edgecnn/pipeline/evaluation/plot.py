@@ -1,6 +1,5 @@
 """Plot an evaluation: the confusion matrix, or precision and recall of each label, and the calibration."""
 
-import io
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ from matplotlib.figure import Figure
 
 from edgecnn.pipeline.evaluation.label_metrics import MultiLabelMetrics
 from edgecnn.pipeline.evaluation.metrics import ClassificationMetrics
+from edgecnn.pipeline.plotting import Texts, legend_beside, legible, rendered
 
 _MOST_NAMES = 40
 """Above this number of classes, their names would overlap."""
@@ -15,32 +15,34 @@ _MOST_NAMES = 40
 _MOST_NUMBERS = 12
 
 
-def draw(metrics: ClassificationMetrics | MultiLabelMetrics, subject: str) -> bytes:
-    """Return the plot as PNG. `subject` is the first part of its title."""
-    figure = Figure(figsize=(13, 6.5), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
-    if isinstance(metrics, MultiLabelMetrics):
-        name, accuracy = "exact match", metrics.exact_match
-        _labels(left, metrics)
-    else:
-        name, accuracy = "top-1", metrics.top1
-        _confusion(left, metrics)
-    figure.suptitle(f"{subject}: {name} {'unknown' if accuracy.value is None else f'{accuracy.value:.2%}'}")
-    _reliability(right, metrics)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
+def draw(metrics: ClassificationMetrics | MultiLabelMetrics, subject: str, suffix: str) -> bytes:
+    """Return the plot. `subject` is the first part of its title, `suffix` the format: `.png`, `.svg` or `.pdf`."""
+    names = metrics.per_label if isinstance(metrics, MultiLabelMetrics) else metrics.per_class
+    with legible([subject, *names]) as texts:
+        figure = Figure(figsize=(15, 6.5), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
+        if isinstance(metrics, MultiLabelMetrics):
+            name, accuracy = "exact match", metrics.exact_match
+            _labels(left, metrics, texts)
+        else:
+            name, accuracy = "top-1", metrics.top1
+            _confusion(left, metrics, texts)
+        title = f"{subject}: {name} {'unknown' if accuracy.value is None else f'{accuracy.value:.2%}'}"
+        figure.suptitle(texts.line(title))
+        _reliability(right, metrics)
+        return rendered(figure, suffix)
 
 
-def _confusion(axes: Any, metrics: ClassificationMetrics) -> None:
+def _confusion(axes: Any, metrics: ClassificationMetrics, texts: Texts) -> None:
     counts = np.asarray(metrics.confusion, dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     labels = list(metrics.per_class)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(title="Confusion, as shares of each class", xlabel="answer", ylabel="class")
     if len(labels) <= _MOST_NAMES:
-        axes.set_xticks(range(len(labels)), labels, rotation=90)
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylabel(texts.axis("class", labels))
+        axes.set_xticks(range(len(labels)), texts.names(labels), rotation=90)
+        axes.set_yticks(range(len(labels)), texts.names(labels))
     if len(labels) <= _MOST_NUMBERS:
         for (row, column), share in np.ndenumerate(shares):
             colour = "white" if share > 0.5 else "black"
@@ -48,7 +50,7 @@ def _confusion(axes: Any, metrics: ClassificationMetrics) -> None:
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
 
 
-def _labels(axes: Any, metrics: MultiLabelMetrics) -> None:
+def _labels(axes: Any, metrics: MultiLabelMetrics, texts: Texts) -> None:
     names, found = list(metrics.per_label), metrics.per_label.values()
     places = np.arange(len(names))
     precisions = [each.precision.value or 0.0 for each in found]
@@ -57,8 +59,12 @@ def _labels(axes: Any, metrics: MultiLabelMetrics) -> None:
     axes.barh(places + 0.2, recalls, height=0.4, color="#d98032", label="recall")
     axes.set(title="Precision and recall of each label", xlim=(0, 1), ylabel="label")
     axes.invert_yaxis()  # the first label on top
-    axes.set_yticks(places, names) if len(names) <= _MOST_NAMES else axes.set_yticks([])
-    axes.legend(loc="lower right")
+    if len(names) <= _MOST_NAMES:
+        axes.set_ylabel(texts.axis("label", names))
+        axes.set_yticks(places, texts.names(names))
+    else:
+        axes.set_yticks([])
+    legend_beside(axes)
 
 
 def _reliability(axes: Any, metrics: ClassificationMetrics | MultiLabelMetrics) -> None:
@@ -77,4 +83,4 @@ def _reliability(axes: Any, metrics: ClassificationMetrics | MultiLabelMetrics) 
         xlim=(0, 1),
         ylim=(0, 1.06),
     )
-    axes.legend(loc="upper left")
+    legend_beside(axes)

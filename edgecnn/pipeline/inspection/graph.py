@@ -10,13 +10,25 @@ import onnx
 from edgecnn.bundle.manifest import INPUT_NAME
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import BundleError
-from edgecnn.pipeline.inspection.layers import WHOLE, Field, Inspection, Layer, summed, widest, window
+from edgecnn.pipeline.canonical.shapes import inferred_graph
+from edgecnn.pipeline.inspection.layers import (
+    WHOLE,
+    Field,
+    Inspection,
+    Layer,
+    dense_parameters,
+    summed,
+    widest,
+    window,
+    with_scores,
+)
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _SLIDING = ("Conv", "MaxPool", "AveragePool")
 _GLOBAL = ("Gemm", "MatMul", "GlobalAveragePool", "ReduceMean")
-_MOVES_NUMBERS = ("Cast", "Transpose", "Reshape", "Flatten", "Identity")
+_RESHAPES = ("Reshape", "Flatten")
+_MOVES_NUMBERS = ("Cast", "Transpose", "Identity", *_RESHAPES)
 
 
 def inspect_bundle(bundle: Bundle) -> Inspection:
@@ -29,7 +41,9 @@ def inspect_bundle(bundle: Bundle) -> Inspection:
         layers = _layers(onnx.load(str(bundle.model)))
     except Exception as error:  # the exceptions of protobuf and onnx have no common base class
         raise BundleError(f"cannot read {bundle.model}: {' '.join(str(error).split())[:200]}") from None
-    return summed(bundle.manifest.name, bundle.manifest.image_shape, layers)
+    manifest = bundle.manifest
+    scored = with_scores(layers, bundle.classes, manifest.scores.activation)
+    return summed(manifest.name, manifest.image_shape, scored)
 
 
 def count_macs(model: onnx.ModelProto) -> int:
@@ -45,19 +59,18 @@ def count_macs(model: onnx.ModelProto) -> int:
 
 
 def _layers(model: onnx.ModelProto) -> list[Layer]:
-    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    walk = _GraphWalk(graph)
-    return [layer for node in graph.node if (layer := walk.node(node)) is not None]
+    walk = _GraphWalk(model.graph, inferred_graph(model))
+    return [layer for node in model.graph.node if (layer := walk.node(node)) is not None]
 
 
 class _GraphWalk:
     """Visits the nodes in order and tracks each tensor's receptive field, precision and shape."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, inferred: onnx.GraphProto) -> None:
         self._constants = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
         self._shapes = {  # without the batch dimension
             info.name: tuple(dimension.dim_value for dimension in info.type.tensor_type.shape.dim[1:])
-            for info in (*graph.value_info, *graph.output)
+            for info in (*inferred.value_info, *inferred.input, *inferred.output)
         }
         self._fields = {INPUT_NAME: Field()}
         self._dequantized: set[str] = set()
@@ -77,22 +90,24 @@ class _GraphWalk:
         self._fields[output] = field
         if node.op_type == _DEQUANTIZE:
             self._dequantized.add(output)
-        if node.op_type in (_QUANTIZE, _DEQUANTIZE, *_MOVES_NUMBERS):
+        shape = self._shapes.get(output, ())
+        flattens = node.op_type in _RESHAPES and len(shape) == 1 < len(self._shapes.get(node.input[0], ()))
+        if node.op_type in (_QUANTIZE, _DEQUANTIZE, *_MOVES_NUMBERS) and not flattens:
             return None
         fused = node.op_type == "Relu" and node.input[0] in self._integer
         read = [*data, *node.input[1:2]] if node.op_type in _WEIGHTED else data
         integer = fused or (bool(data) and self._dequantized.issuperset(read))
         if integer:
             self._integer.add(output)
-        shape = self._shapes.get(output, ())
         return Layer(
             name=node.name.rpartition("/")[0],
-            kind=_kind(node),
+            kind="Flatten" if flattens else _kind(node),
             output_shape=shape,
             parameters=self._parameters(node),
             macs=self._macs(node, shape),
             receptive_field=field.size,
             precision="int8" if integer else "float32",
+            dense_parameters=self._dense(node, shape),
         )
 
     def _behind(self, node: onnx.NodeProto, field: Field) -> Field:
@@ -114,6 +129,11 @@ class _GraphWalk:
             return 0
         weights = self._constants.get(node.input[1], ())
         return math.prod(shape) * math.prod(weights[1:]) if node.op_type == "Conv" else math.prod(weights)
+
+    def _dense(self, node: onnx.NodeProto, shape: tuple[int, ...]) -> int | None:
+        if node.op_type != "Conv":
+            return None
+        return dense_parameters(self._shapes.get(node.input[0], ()), shape)
 
 
 def _kind(node: onnx.NodeProto) -> str:

@@ -1,4 +1,7 @@
-"""Inspect an architecture, a checkpoint or a bundle. PyTorch is imported for the first two only."""
+"""Inspect an architecture, a checkpoint or a bundle.
+
+PyTorch is imported for checkpoints, and for architectures that the generated table does not contain.
+"""
 
 import math
 from dataclasses import dataclass
@@ -6,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecnn.bundle.finding import is_checkpoint, other_than_bundle
-from edgecnn.bundle.manifest import Stem
+from edgecnn.bundle.manifest import Network, Stem
 from edgecnn.bundle.proof import LayerReport, PreprocessingCheck
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import UsageError
 from edgecnn.pipeline.inspection.layers import Inspection
+from edgecnn.pipeline.inspection.tabled import tabled_inspection
 from edgecnn.pipeline.models.words import is_factory
 
 if TYPE_CHECKING:
@@ -40,6 +44,10 @@ class Inspected:
     quantization: QuantizedLayers | None = None
     preprocessing: PreprocessingCheck | None = None
     checked_images: int | None = None
+
+    def _repr_html_(self) -> str:
+        """Return the layers as a table, for notebooks."""
+        return self.inspection._repr_html_()
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,11 @@ def _architecture(word: str, image_size: int | tuple[int, int] | None, stem: Ste
     from edgecnn.pipeline.models.registry import check_network, get_architecture
 
     if not is_factory(word):  # check a name before PyTorch is imported
-        check_network(get_architecture(word).usual(image_size=image_size, stem=stem))
+        network = get_architecture(word).usual(image_size=image_size, stem=stem)
+        check_network(network)
+        tabled = tabled_inspection(network)
+        if tabled is not None:
+            return Inspected(tabled)
     from edgecnn.pipeline.importing.describing import run_once
     from edgecnn.pipeline.importing.options import WeightsOptions
     from edgecnn.pipeline.inspection.network import inspect_network
@@ -142,12 +154,11 @@ def _architecture(word: str, image_size: int | tuple[int, int] | None, stem: Ste
 
 def architecture_costs() -> tuple[ArchitectureCost, ...]:
     """Return all architectures at their default image size, in order of publication."""
-    from edgecnn.pipeline.inspection.network import inspect_network
     from edgecnn.pipeline.models.registry import architectures
 
     found = []
     for each in architectures():
-        inspected = inspect_network(each.usual())
+        inspected = tabled_inspection(each.usual()) or _inspected(each.usual())
         found.append(
             ArchitectureCost(
                 name=each.name,
@@ -162,6 +173,12 @@ def architecture_costs() -> tuple[ArchitectureCost, ...]:
             )
         )
     return tuple(found)
+
+
+def _inspected(network: Network) -> Inspection:
+    from edgecnn.pipeline.inspection.network import inspect_network  # imports PyTorch
+
+    return inspect_network(network)
 
 
 def _worst_first(layers: tuple[LayerReport, ...]) -> tuple[LayerReport, ...]:

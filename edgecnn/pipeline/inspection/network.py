@@ -13,11 +13,22 @@ import torch
 from torch import fx, nn
 
 from edgecnn.bundle.manifest import Network
-from edgecnn.pipeline.inspection.layers import WHOLE, Field, Inspection, Layer, summed, widest, window
+from edgecnn.pipeline.inspection.layers import (
+    WHOLE,
+    Field,
+    Inspection,
+    Layer,
+    dense_parameters,
+    summed,
+    widest,
+    window,
+    with_scores,
+)
 from edgecnn.pipeline.models.registry import build, get_architecture
 
 _SLIDING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 _GLOBAL = (nn.Linear, nn.AdaptiveAvgPool2d)
+_RESHAPES = ("flatten", "reshape", "view")
 
 
 def inspect_network(network: Network, subject: str | None = None) -> Inspection:
@@ -38,7 +49,8 @@ def inspect_network(network: Network, subject: str | None = None) -> Inspection:
             raise
         layers, seen = _watched(network)
     shape = (*network.image_size, network.in_channels)
-    return summed(subject or network.architecture, shape, [*layers, *_unused(module, seen)])
+    used = with_scores(layers, network.num_classes)
+    return summed(subject or network.architecture, shape, [*used, *_unused(module, seen)])
 
 
 def _traced(module: nn.Module, network: Network) -> fx.GraphModule:
@@ -68,11 +80,11 @@ def _watched(network: Network) -> tuple[list[Layer], set[str]]:
 
     def watch(name: str, part: nn.Module) -> None:
         def hook(part: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-            if not isinstance(output, torch.Tensor) or isinstance(part, nn.Identity | nn.Dropout):
+            if not isinstance(output, torch.Tensor) or _is_nothing(part):
                 return
-            parameters = 0 if name in seen else _count(part)
+            image = arguments[0] if arguments else None
             field = None if isinstance(part, _GLOBAL) else 0
-            layers.append(Layer(name, _kind(part), tuple(output.shape[1:]), parameters, _macs(part, output), field))
+            layers.append(_layer(name, part, image, output, field=field, seen=seen))
             seen.add(name)
 
         part.register_forward_hook(hook)
@@ -101,35 +113,63 @@ class _ModuleWalk(fx.Interpreter):
         result = super().run_node(n)
         field = widest(self._fields[source] for source in n.all_input_nodes)
         if n.op == "call_module":
-            field = self._module(str(n.target), result, field)
+            field = self._module(str(n.target), self._first(n), result, field)
         elif n.op in ("call_function", "call_method"):
             field = self._function(n, result, field)
         self._fields[n] = field
         return result
 
-    def _module(self, name: str, result: torch.Tensor, field: Field) -> Field:
+    def _module(self, name: str, image: Any, result: torch.Tensor, field: Field) -> Field:
         module = self._modules[name]
         self._scope = name
         field = _field_behind(module, field)
-        parameters = 0 if name in self.seen else _count(module)
+        if not _is_nothing(module):
+            self.layers.append(_layer(name, module, image, result, field=field.size, seen=self.seen))
         self.seen.add(name)
-        if not isinstance(module, nn.Identity | nn.Dropout):  # no computation in inference
-            shape = tuple(result.shape[1:])
-            self.layers.append(Layer(name, _kind(module), shape, parameters, _macs(module, result), field.size))
         return field
 
     def _function(self, n: fx.Node, result: torch.Tensor, field: Field) -> Field:
         name = n.target if isinstance(n.target, str) else getattr(n.target, "__name__", str(n.target))
         if name == "mean":
             name, field = "global average", WHOLE
-        if name != "flatten":  # no computation
-            self.layers.append(Layer(self._scope_of(n), name, tuple(result.shape[1:]), 0, 0, field.size))
+        elif name == "adaptive_avg_pool2d":
+            field = WHOLE
+        elif name in _RESHAPES and result.dim() == 2:
+            if self._first(n).dim() == 2:
+                return field
+            name = "Flatten"
+        self.layers.append(Layer(self._scope_of(n), name, tuple(result.shape[1:]), 0, 0, field.size))
         return field
+
+    def _first(self, n: fx.Node) -> Any:
+        """Return the first tensor that a node reads."""
+        return self.env[n.all_input_nodes[0]] if n.all_input_nodes else None
 
     def _scope_of(self, n: fx.Node) -> str:
         """Return the name of the module whose forward pass calls this function."""
         stack = n.meta.get("nn_module_stack") or {}
         return str(list(stack.values())[-1][0]) if stack else ""
+
+
+def _is_nothing(module: nn.Module) -> bool:
+    """Return whether a module does nothing, not even in training."""
+    return isinstance(module, nn.Identity) or (isinstance(module, nn.Dropout) and module.p == 0)
+
+
+def _layer(
+    name: str, module: nn.Module, image: Any, result: torch.Tensor, *, field: int | None, seen: set[str]
+) -> Layer:
+    """Return the layer of a module that reads `image`. Parameters of a module in `seen` are already counted."""
+    is_convolution = isinstance(module, nn.Conv2d) and isinstance(image, torch.Tensor)
+    return Layer(
+        name=name,
+        kind=_kind(module),
+        output_shape=tuple(result.shape[1:]),
+        parameters=0 if name in seen else _count(module),
+        macs=_macs(module, result),
+        receptive_field=field,
+        dense_parameters=dense_parameters(image.shape[1:], result.shape[1:]) if is_convolution else None,
+    )
 
 
 def _unused(module: nn.Module, seen: set[str]) -> Iterator[Layer]:
@@ -154,6 +194,8 @@ def _field_behind(module: nn.Module, field: Field) -> Field:
 
 def _kind(module: nn.Module) -> str:
     name = type(module).__name__
+    if isinstance(module, nn.Dropout):
+        return f"{name} {module.p:g}"
     return window(name, *_window(module)) if isinstance(module, _SLIDING) else name
 
 

@@ -20,6 +20,7 @@ from edgecnn.errors import CheckpointError
 from edgecnn.files import schema
 from edgecnn.files.digest import digest_bytes
 from edgecnn.files.folder import write_folder
+from edgecnn.pipeline.data.held_out import HeldOut
 from edgecnn.pipeline.torch_reference import TorchReference
 from edgecnn.pipeline.training.recipes import TrainingOptions
 from edgecnn.pipeline.user_network import named_architecture
@@ -110,7 +111,7 @@ class Checkpoint:
     @property
     def reference(self) -> TorchReference:
         """The PyTorch reference of this checkpoint."""
-        record = self.record
+        record, held_out = self.record, self.record.validation
         return TorchReference(
             network=record.network,
             state=self.state,
@@ -119,6 +120,7 @@ class Checkpoint:
             digest=self.digest,
             training=record.training,
             data=record.source,
+            held_out=None if held_out is None else HeldOut(record.options.validation, held_out),
         )
 
 

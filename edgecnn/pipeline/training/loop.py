@@ -4,15 +4,12 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from edgecnn.bundle.decoding import MODES
 from edgecnn.bundle.limits import MAX_BAD
 from edgecnn.bundle.manifest import FileEntry, utc_now
-from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.errors import CheckpointError, UsageError
 from edgecnn.files.folder import remove_folder
 from edgecnn.pipeline.data.source import DataSource
@@ -27,10 +24,12 @@ from edgecnn.pipeline.training.checkpoint import (
     write_checkpoint,
 )
 from edgecnn.pipeline.training.distributed import ProcessRank, join
-from edgecnn.pipeline.training.images import Batches, TrainingImages, plain_batches, with_statistics
+from edgecnn.pipeline.training.following import Following, following
+from edgecnn.pipeline.training.images import Batches, plain_batches
 from edgecnn.pipeline.training.optimization import choose_device
 from edgecnn.pipeline.training.planning import Plan, plan_training
 from edgecnn.pipeline.training.rank import local_rank, writes_results
+from edgecnn.pipeline.training.reading import Pictures, read_images
 from edgecnn.pipeline.training.recipes import CACHE_MIB, TrainingOptions
 from edgecnn.pipeline.training.run import Run, better
 from edgecnn.pipeline.training.scalars import scalars
@@ -85,6 +84,8 @@ def train(
     progress: Progress = silent,
     on_epoch: OnEpoch = lambda number, epoch: None,
     tensorboard: Path | None = None,
+    plot: Path | None = None,
+    watch: int | None = None,
 ) -> Trained:
     """Train a network and write its checkpoint folder.
 
@@ -109,75 +110,68 @@ def train(
         progress: called after each step.
         on_epoch: called after each epoch with its metrics.
         tensorboard: folder for TensorBoard scalars of each epoch.
+        plot: file for a plot of loss, accuracy and learning rate of all epochs; it ends in `.png`, `.svg` or `.pdf`.
+        watch: port of a live page on the loopback; 0 is any free port. `on_note` gets its address.
 
     Raises:
-        UsageError: the architecture is unknown or does not accept the images, `out` already exists, or `resume` is
-            given with other options.
+        UsageError: the architecture is unknown or does not accept the images, `out` already exists, `resume` is
+            given with other options, or the port of `watch` is in use.
         SourceError: images are missing or damaged.
         CheckpointError: `weights` or the unfinished run does not match the network.
         TrainingError: the loss is not finite, or another process has exited.
         ModuleNotFoundError: `tensorboard` is given, but TensorBoard is not installed.
     """
     device = choose_device(options, local_rank())
-    plan = plan_training(
-        named_architecture(architecture).name,
-        source,
-        out,
-        source_name,
-        options,
-        weights=weights,
-        weights_key=weights_key,
-        resume=resume,
-        force=force,
-        on_warning=on_warning,
-        on_note=on_note,
-    )
-    if plan.begun is not None and plan.begun.record.test_top1 is not None:
-        return replace(_trained(out, plan.begun.record, plan.begun.digest), writes=writes_results())
-    with join(device) as job, scalars(tensorboard if job.writes else None) as write:
-        if options.batch_size < job.world:
-            raise UsageError(f"--batch-size {options.batch_size} is smaller than the {job.world} processes: raise it")
-        images = _read_images(plan, cache_mib, max_bad, progress)
-        run = _run(plan, device=device, job=job)
-        best, record = _epochs(
-            run, plan, images, out=out, progress=progress, on_note=on_note, on_epoch=(write, on_epoch)
+    is_first = writes_results()
+    with following(plot if is_first else None, watch if is_first else None, on_note) as follow:
+        plan = plan_training(
+            named_architecture(architecture).name,
+            source,
+            out,
+            source_name,
+            options,
+            weights=weights,
+            weights_key=weights_key,
+            resume=resume,
+            force=force,
+            on_warning=on_warning,
+            on_note=on_note,
         )
-        run.network.load_state_dict(best)
-        _, top1 = run.measure(plain_batches(images.test, images.preprocessing))
-        record = replace(record, test_top1=top1, created=utc_now())
-        digest = ""
-        if job.writes:
-            digest = write_checkpoint(out, record, best, force=force)
-            remove_folder(unfinished(out), marker=RECORD)
-        job.wait()
-        return replace(_trained(out, record, digest), writes=job.writes)
+        if plan.begun is not None and plan.begun.record.test_top1 is not None:
+            follow.end(plan.begun.record)
+            return replace(_trained(out, plan.begun.record, plan.begun.digest), writes=is_first)
+        with join(device) as job, scalars(tensorboard if job.writes else None) as write:
+            if options.batch_size < job.world:
+                raise UsageError(
+                    f"--batch-size {options.batch_size} is smaller than the {job.world} processes: raise it"
+                )
+            shown = _Shown(follow.progress(progress), on_note, (write, on_epoch), follow)
+            images = read_images(plan, cache_mib, max_bad, shown.progress)
+            run = _run(plan, device=device, job=job)
+            best, record = _epochs(run, plan, images, out=out, shown=shown)
+            run.network.load_state_dict(best)
+            _, top1 = run.measure(plain_batches(images.test, images.preprocessing))
+            record = replace(record, test_top1=top1, created=utc_now())
+            digest = ""
+            if job.writes:
+                digest = write_checkpoint(out, record, best, force=force)
+                remove_folder(unfinished(out), marker=RECORD)
+                follow.end(record)
+            job.wait()
+            return replace(_trained(out, record, digest), writes=job.writes)
 
 
 @dataclass(frozen=True)
-class _Pictures:
-    """All images of a training, and their preprocessing."""
+class _Shown:
+    """Where a training reports what it does: callbacks, its plot and its live page."""
 
-    training: TrainingImages
-    validation: TrainingImages | None
-    test: TrainingImages
-    preprocessing: Preprocessing
-
-
-def _read_images(plan: Plan, cache_mib: int, max_bad: float, progress: Progress) -> _Pictures:
-    """Read all images. The normalisation comes from the initial weights, or else from the training images."""
-    channels = plan.network.in_channels
-    plain = Preprocessing(MODES[channels], Resize(plan.network.image_size), None, (0.0,) * channels, (1.0,) * channels)
-    read = partial(TrainingImages, preprocessing=plain, cache_mib=cache_mib, max_bad=max_bad, progress=progress)
-    training = read(plan.training, stage="reading training")
-    validation = read(plan.validation, stage="reading validation") if len(plan.validation) else None
-    test = read(plan.test, stage="reading test")
-    if plan.beginning is None:
-        return _Pictures(training, validation, test, with_statistics(plain, training))
-    theirs = plan.beginning.preprocessing
-    return _Pictures(training, validation, test, replace(plain, mean=theirs.mean, std=theirs.std))
+    progress: Progress
+    on_note: Callable[[str], None]
+    on_epoch: tuple[OnEpoch, ...]
+    follow: Following
 
 
-def _record(plan: Plan, images: _Pictures, run: Run) -> CheckpointRecord:
+def _record(plan: Plan, images: Pictures, run: Run) -> CheckpointRecord:
     return CheckpointRecord(
         format=FORMAT,
         network=plan.network,
@@ -201,14 +195,7 @@ def _record(plan: Plan, images: _Pictures, run: Run) -> CheckpointRecord:
 
 
 def _epochs(
-    run: Run,
-    plan: Plan,
-    images: _Pictures,
-    *,
-    out: Path,
-    progress: Progress,
-    on_note: Callable[[str], None],
-    on_epoch: tuple[OnEpoch, ...],
+    run: Run, plan: Plan, images: Pictures, *, out: Path, shown: _Shown
 ) -> tuple[dict[str, torch.Tensor], CheckpointRecord]:
     """Train until the last epoch. Return the best weights, and the record with its history."""
     record, options, job, held_out = _record(plan, images, run), plan.options, run.job, images.validation
@@ -219,16 +206,19 @@ def _epochs(
     if plan.begun is not None:
         run.restore(read_resume(unfinished(out)))
         history, best, best_epoch = list(plan.begun.record.history), plan.begun.state, plan.begun.record.best_epoch
+    record = replace(record, history=tuple(history), best_epoch=best_epoch)
     total = batches.steps * options.epochs
+    if job.writes:
+        shown.follow.epoch(record, run, images)
     if len(history) < options.epochs:
         with contextlib.closing(batches.epoch(len(history))) as first:
             step_s = run.step_s(next(first))
         if job.writes:
             left = batches.steps * (options.epochs - len(history))
-            on_note(f"{left} steps of about {step_s:.2g} s: about {_duration(left * step_s)} without validation")
+            shown.on_note(f"{left} steps of about {step_s:.2g} s: about {_duration(left * step_s)} without validation")
     for number in range(len(history), options.epochs):
         start, waited = time.perf_counter(), batches.waited_s
-        loss, accuracy = run.epoch(number, batches, lambda step, note: progress("training", step, total, note))
+        loss, accuracy = run.epoch(number, batches, lambda step, note: shown.progress("training", step, total, note))
         checked = (None, None) if held_out is None else run.measure(plain_batches(held_out, record.preprocessing))
         epoch = Epoch(
             loss=loss,
@@ -246,10 +236,11 @@ def _epochs(
         record = replace(record, history=tuple(history), best_epoch=best_epoch, created=utc_now())
         if job.writes:
             write_checkpoint(unfinished(out), record, best, resume=run.state(), force=True)
-        progress("training", (number + 1) * batches.steps, total)
-        for call in on_epoch if job.writes else ():
+            shown.follow.epoch(record, run, images)
+        shown.progress("training", (number + 1) * batches.steps, total)
+        for call in shown.on_epoch if job.writes else ():
             call(number + 1, epoch)
-    return best, replace(record, history=tuple(history), best_epoch=best_epoch)
+    return best, record
 
 
 def _duration(seconds: float) -> str:

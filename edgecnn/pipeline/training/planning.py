@@ -11,6 +11,7 @@ from edgecnn.bundle.manifest import DataReference, Network
 from edgecnn.errors import OutputExists, SourceError, UsageError
 from edgecnn.files.folder import check_output
 from edgecnn.pipeline.data.checks import dataset_warnings
+from edgecnn.pipeline.data.held_out import training_and_validation
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.importing.describing import run_once
 from edgecnn.pipeline.importing.options import WeightsOptions
@@ -73,20 +74,13 @@ def plan_training(
     if on_warning is not None:
         for warning in dataset_warnings(source, everything, test):
             on_warning(warning)
-    training, validation = _validation(source, everything, options.validation)
+    training, validation = training_and_validation(source, everything, options.validation)
     _check_classes(training, source.labels)
     on_note(_described(source, training, validation, test))
     plan = Plan(
         network, source.labels, source_name, options, everything, training, validation, test, beginning, begun=None
     )
     return replace(plan, begun=_begun(plan, out)) if resume else plan
-
-
-def _validation(source: DataSource, everything: Split, fraction: float) -> tuple[Split, Split]:
-    """Return the training images, and the images that select the best epoch: the source's own, or a part."""
-    own = getattr(source, "validation", None)
-    validation: Split | None = None if own is None else own()
-    return everything.parted(fraction) if validation is None else (everything, validation)
 
 
 def _described(source: DataSource, training: Split, validation: Split, test: Split) -> str:

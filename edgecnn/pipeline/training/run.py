@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -155,6 +156,13 @@ class Run:
             loss = float(nn.functional.cross_entropy(logits, batch.targets, reduction="sum"))
             sums.add(loss, logits, batch.targets)
         return sums.over(self.job)
+
+    @torch.inference_mode()
+    def probabilities(self, images: torch.Tensor) -> np.ndarray:
+        """Return the probabilities of normalised images [N, C, H, W], float32 [N, K]. Only this process computes."""
+        self.network.eval()
+        logits = self.network(images.to(self.device, memory_format=torch.channels_last)).cpu()
+        return logits.softmax(dim=1).numpy()  # type: ignore[no-any-return]
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return a copy of the network's weights."""

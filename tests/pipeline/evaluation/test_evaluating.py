@@ -26,10 +26,10 @@ def test_rejects_saving_logits_of_a_bundle(committed: Bundle, tmp_path: Path):
         evaluate(committed.path, "digits", save_logits=tmp_path / "r.npz")
 
 
-@pytest.mark.parametrize("name", ["plot", "save_logits"])
-def test_rejects_output_inside_a_bundle(committed: Bundle, checkpoint_path: Path, name: str):
+@pytest.mark.parametrize(("name", "file"), [("plot", "plot.png"), ("save_logits", "file")])
+def test_rejects_output_inside_a_bundle(committed: Bundle, checkpoint_path: Path, name: str, file: str):
     with pytest.raises(UsageError, match="sealed"):
-        evaluate(checkpoint_path, "digits", **{name: committed.path / "file"})  # type: ignore[arg-type]
+        evaluate(checkpoint_path, "digits", **{name: committed.path / file})  # type: ignore[arg-type]
 
 
 def test_a_checkpoint_accepts_threads_only(checkpoint_path: Path):

@@ -1,5 +1,6 @@
 """Inspection: published counts, receptive fields compared with gradients, and graphs compared with networks."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -11,9 +12,10 @@ from edgecnn.bundle.manifest import Network
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError
 from edgecnn.pipeline.inspection.graph import inspect_bundle
-from edgecnn.pipeline.inspection.layers import WHOLE, Field, widest
+from edgecnn.pipeline.inspection.layers import WHOLE, Field, in_short, widest
 from edgecnn.pipeline.inspection.network import inspect_network
-from edgecnn.pipeline.models.registry import architectures, build, get_architecture
+from edgecnn.pipeline.inspection.tabled import tabled_inspection
+from edgecnn.pipeline.models.registry import Architecture, architectures, build, get_architecture, register
 
 # 10⁹ multiply-accumulates of torchvision's networks at 224 × 224.
 GIGA_MACS = {
@@ -41,7 +43,9 @@ def test_counts_every_parameter_once(name: str):
     network = get_architecture(name).usual()
     with torch.device("meta"):
         expected = sum(parameter.numel() for parameter in build(network).parameters())
-    assert inspect_network(network).parameters == expected
+    found = inspect_network(network)
+    assert found.parameters == expected
+    assert tabled_inspection(network) == found, "run python -m scripts.networks"
 
 
 def test_lenet_layers_match_the_paper():
@@ -59,6 +63,71 @@ def test_training_heads_come_last_without_macs():
     assert layers[-len(training) :] == tuple(training)
     assert sum(layer.parameters for layer in training) == 13_004_888 - 6_624_904
     assert sum(layer.macs for layer in training) == 0
+
+
+def test_steps_between_the_layers_are_rows():
+    found = {layer.kind: layer for layer in inspect_network(get_architecture("alexnet").usual()).layers}
+    assert found["Flatten"].output_shape == (9216,)
+    assert (found["Dropout 0.5"].parameters, found["Dropout 0.5"].macs) == (0, 0)
+    assert list(found)[-1] == "Softmax"
+
+
+def test_a_network_that_is_already_flat_has_no_flatten():
+    layers = inspect_network(get_architecture("resnet18").usual()).layers
+    assert [layer.kind for layer in layers[-3:]] == ["global average", "Linear", "Softmax"]
+
+
+@pytest.mark.parametrize(
+    ("reshape", "kinds"),
+    [
+        (lambda x: x.flatten(1), ["Flatten", "Linear", "Softmax"]),
+        (lambda x: x.view(-1, 16), ["Flatten", "Linear", "Softmax"]),
+        (lambda x: x.flatten(1).flatten(1), ["Flatten", "Linear", "Softmax"]),
+    ],
+    ids=["flatten", "view", "flattened twice"],
+)
+def test_every_way_to_flatten_is_one_row(own_registry: None, reshape: Callable, kinds: list[str]):
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.off = nn.Linear(16, 2), nn.Dropout(0)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.off(reshape(x)))
+
+    register(Architecture("net", lambda network: Net(), 4, min_image_size=4, in_channels=1, num_classes=2))
+    found = inspect_network(Network("net", 2, 1, (4, 4)))
+    assert [layer.kind for layer in found.layers] == kinds
+
+
+def test_an_own_softmax_is_not_shown_twice(own_registry: None):
+    def make(network: Network) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, 2), nn.Softmax(1))
+
+    register(Architecture("net", make, 4, min_image_size=4, in_channels=1, num_classes=2))
+    kinds = [layer.kind for layer in inspect_network(Network("net", 2, 1, (4, 4))).layers]
+    assert kinds == ["Flatten", "Linear", "Softmax"]
+
+
+def test_counts_the_dense_layer_in_place_of_a_convolution(fp32_bundle: Bundle):
+    for found in (inspect_network(get_architecture("lenet").usual()), inspect_bundle(fp32_bundle)):
+        layers = {layer.name: layer for layer in found.layers}
+        with torch.device("meta"):
+            dense = nn.Linear(32 * 32, 6 * 28 * 28)
+        assert layers["conv1"].dense_parameters == sum(each.numel() for each in dense.parameters()) == 4_821_600
+        assert layers["fc1"].dense_parameters is None
+        assert found.dense_parameters == 4_821_600 + (6 * 14 * 14 + 1) * 16 * 10 * 10
+        assert (found.convolution_parameters, found.parameters) == (156 + 2_416, 61_706)
+
+
+@pytest.mark.slow
+def test_labels_are_scored_with_a_sigmoid(label_bundle: Bundle):
+    assert inspect_bundle(label_bundle).layers[-1].kind == "Sigmoid"
+
+
+def test_large_numbers_are_short():
+    found = [in_short(count) for count in (0, 999, 1000, 999_499, 999_500, 4_821_600, 29_113_000_000, 2 * 10**13)]
+    assert found == ["0", "999", "1 k", "999 k", "1 M", "4.82 M", "29.1 G", "20 T"]
 
 
 def test_macs_depend_on_size_and_stem():
@@ -130,6 +199,7 @@ def test_int8_graph_matches_its_parent(fp32_bundle: Bundle, int8_bundle: Bundle)
         "fc2",
         "relu",
         "fc3",
+        "",  # the softmax
     ]
     relus = [layer.precision for layer in integers.layers if layer.kind == "Relu"]
     assert set(relus[:2]) == {"int8"}

@@ -97,6 +97,16 @@ def test_two_processes_match_the_loss_curve(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_one_process_shows_the_training(tmp_path: Path):
+    options = ["--data", "digits", "--epochs", "1", "--watch", str(free_port()), "--plot", str(tmp_path / "c.png")]
+    command = torchrun("-m", "edgecnn", "train", "lenet", *options, "--out", str(tmp_path / "x"))
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("live page: ") == 1
+    assert (tmp_path / "c.png").exists()
+
+
+@pytest.mark.slow
 def test_a_killed_process_ends_the_job(tmp_path: Path):
     command = torchrun("-m", "edgecnn", "train", "lenet", "--data", "digits", "--out", str(tmp_path / "x"))
     process = subprocess.Popen(

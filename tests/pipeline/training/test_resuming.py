@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from edgecnn.errors import EdgecnnError, OutputExists, UsageError
 from edgecnn.pipeline.data.sources import open_source
+from edgecnn.pipeline.training import curves
 from edgecnn.pipeline.training.checkpoint import Epoch, read_checkpoint, unfinished
 from edgecnn.pipeline.training.loop import Trained, train
 from edgecnn.pipeline.training.recipes import TrainingOptions, recipe
@@ -25,7 +28,7 @@ class Stop(Exception):
     """Stops a run early."""
 
 
-def run(out: Path, *, stop_after: int | None = None, options: TrainingOptions = OPTIONS, **more: bool) -> Trained:
+def run(out: Path, *, stop_after: int | None = None, options: TrainingOptions = OPTIONS, **more: Any) -> Trained:
     def on_epoch(number: int, epoch: Epoch) -> None:
         if number == stop_after:
             raise Stop
@@ -44,6 +47,25 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def states_are_equal(first: Path, second: Path) -> bool:
     one, two = read_checkpoint(first).state, read_checkpoint(second).state
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.slow
+def test_showing_a_run_does_not_change_it(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn: list[Figure] = []
+    real = curves.rendered
+    monkeypatch.setattr(curves, "rendered", lambda figure, suffix: drawn.append(figure) or real(figure, suffix))
+    out, plot, notes = tmp_path / "lenet", tmp_path / "curves.svg", list[str]()
+    with pytest.raises(Stop):
+        run(out, stop_after=2, plot=plot, watch=0)
+    assert len(drawn[0].axes[0].get_lines()[0].get_xdata()) == 2
+    run(out, resume=True, plot=plot, watch=0, on_note=notes.append)
+    assert states_are_equal(out, whole)
+    assert list(drawn[1].axes[0].get_lines()[0].get_xdata()) == [1, 2, 3, 4], "a resumed run shows all epochs"
+    assert any(note.startswith("live page: http://127.0.0.1:") for note in notes)
+    plot.unlink()
+    run(out, resume=True, plot=plot)
+    assert plot.exists(), "a finished run too"
+    assert len(drawn) == 3
 
 
 @pytest.mark.parametrize("stop_after", [pytest.param(1, marks=pytest.mark.slow), 3])
