@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from edgecnn.client.client import Client
     from edgecnn.client.options import Retries
     from edgecnn.errors import EdgecnnError
+    from edgecnn.explaining.explanation import Explanation
     from edgecnn.prediction import Prediction
     from edgecnn.runtime.classifier import Classifier, load
     from edgecnn.stages.building import build
+    from edgecnn.stages.comparing import compare_networks
+    from edgecnn.stages.explaining import explain
     from edgecnn.stages.exporting import export, import_onnx
+    from edgecnn.stages.inspecting import inspect
     from edgecnn.stages.measuring import benchmark, tune
     from edgecnn.stages.quantizing import quantize
+    from edgecnn.stages.reporting import report
     from edgecnn.stages.training import train
     from edgecnn.stages.verifying import verify
 
@@ -32,6 +37,7 @@ __all__ = [
     "Classifier",
     "Client",
     "EdgecnnError",
+    "Explanation",
     "Prediction",
     "Preprocessing",
     "Resize",
@@ -39,12 +45,16 @@ __all__ = [
     "__version__",
     "benchmark",
     "build",
+    "compare_networks",
     "errors",
+    "explain",
     "export",
     "import_onnx",
+    "inspect",
     "load",
     "open_bundle",
     "quantize",
+    "report",
     "train",
     "tune",
     "verify",
@@ -55,17 +65,22 @@ _HOME = {
     "Classifier": "edgecnn.runtime.classifier",
     "Client": "edgecnn.client.client",
     "EdgecnnError": "edgecnn.errors",
+    "Explanation": "edgecnn.explaining.explanation",
     "Prediction": "edgecnn.prediction",
     "Preprocessing": "edgecnn.bundle.preprocessing",
     "Resize": "edgecnn.bundle.preprocessing",
     "Retries": "edgecnn.client.options",
     "benchmark": "edgecnn.stages.measuring",
     "build": "edgecnn.stages.building",
+    "compare_networks": "edgecnn.stages.comparing",
+    "explain": "edgecnn.stages.explaining",
     "export": "edgecnn.stages.exporting",
     "import_onnx": "edgecnn.stages.exporting",
+    "inspect": "edgecnn.stages.inspecting",
     "load": "edgecnn.runtime.classifier",
     "open_bundle": "edgecnn.bundle.store",
     "quantize": "edgecnn.stages.quantizing",
+    "report": "edgecnn.stages.reporting",
     "train": "edgecnn.stages.training",
     "tune": "edgecnn.stages.measuring",
     "verify": "edgecnn.stages.verifying",

@@ -24,6 +24,7 @@ class Prediction:
         top: the most probable labels with their probabilities, best first.
         labels: the labels of the image, best first: `label` alone, or for a network with several labels all whose
             probability is at least the threshold; empty if there are none.
+        unsure: whether the margin of the answer is below the bundle's `unsure_margin`; false if it has none.
     """
 
     label: str
@@ -31,6 +32,21 @@ class Prediction:
     probability: float
     top: tuple[tuple[str, float], ...]
     labels: tuple[str, ...]
+    unsure: bool = False
+
+    def _repr_html_(self) -> str:
+        """Return the most probable labels with their probabilities as a table with bars, for notebooks."""
+        from edgecnn.hints import few
+        from edgecnn.html_table import table
+
+        answer = few(self.labels) or "no label reaches the threshold"
+        return table(
+            f"{answer} (unsure)" if self.unsure else answer,
+            [(label, f"{probability:.1%}") for label, probability in self.top],
+            header=("label", "probability"),
+            right=(1,),
+            shares=[probability for _, probability in self.top],
+        )
 
 
 def prediction_of(logits: np.ndarray, labels: Sequence[str], *, top: int, scores: Scores = SOFTMAX) -> Prediction:
@@ -41,7 +57,41 @@ def prediction_of(logits: np.ndarray, labels: Sequence[str], *, top: int, scores
     ranked = tuple((labels[i], float(probabilities[i])) for i in order[:top])
     count = int((logits >= least_logit(scores)).sum()) if scores.multi_label else 1
     own = tuple(labels[i] for i in order[:count])
-    return Prediction(ranked[0][0], int(order[0]), ranked[0][1], ranked, own)
+    unsure = scores.unsure_margin is not None and not bool(are_sure(logits[None], scores)[0])
+    return Prediction(ranked[0][0], int(order[0]), ranked[0][1], ranked, own, unsure)
+
+
+def margins(logits: np.ndarray, scores: Scores = SOFTMAX) -> np.ndarray:
+    """Return how far each decision is from another one, in logits.
+
+    It is the difference of the best and second-best logit, [N], infinite for a single class; for several labels the
+    distance of each logit from the threshold, [N, K].
+    """
+    if scores.multi_label:
+        distances: np.ndarray = np.abs(logits - np.float32(least_logit(scores)))
+        return distances
+    if logits.shape[1] == 1:
+        return np.full(len(logits), np.inf)
+    ordered = np.partition(logits, -2, axis=1)
+    result: np.ndarray = ordered[:, -1] - ordered[:, -2]
+    return result
+
+
+def margin_per_image(logits: np.ndarray, scores: Scores = SOFTMAX) -> np.ndarray:
+    """Return the margin of each answer, [N]: of several labels, the smallest of their margins."""
+    found = margins(logits, scores)
+    smallest: np.ndarray = found.min(axis=1) if scores.multi_label else found
+    return smallest
+
+
+def are_sure(logits: np.ndarray, scores: Scores) -> np.ndarray:
+    """Return for logits [N, K] whether the margin of each answer is at least `scores.unsure_margin`, bool [N].
+
+    All are sure if the bundle has no such margin.
+    """
+    least = -np.inf if scores.unsure_margin is None else scores.unsure_margin
+    sure: np.ndarray = margin_per_image(logits, scores) >= least
+    return sure
 
 
 def least_logit(scores: Scores) -> float:

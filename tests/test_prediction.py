@@ -1,5 +1,7 @@
 """Predictions from logits, with each kind of scores."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,15 @@ def test_several_labels_reach_the_threshold():
     assert [label for label, _ in found.top] == ["dog"]
     stricter = prediction_of(LOGITS, LABELS, top=1, scores=Scores("sigmoid", multi_label=True, threshold=0.7))
     assert stricter.labels == ("dog",)
+
+
+@pytest.mark.parametrize(
+    ("scores", "margin"), [(Scores(), 1.5), (Scores("sigmoid"), 1.5), (Scores("sigmoid", multi_label=True), 0.5)]
+)
+def test_an_answer_is_unsure_below_the_margin(scores: Scores, margin: float):
+    for least, unsure in ((None, False), (0.0, False), (margin, False), (margin + 0.001, True)):
+        given = dataclasses.replace(scores, unsure_margin=least)
+        assert prediction_of(LOGITS, LABELS, top=1, scores=given).unsure == unsure
 
 
 def test_the_most_probable_label_may_be_below_the_threshold():

@@ -12,7 +12,8 @@ from benchmarks.common.random_networks import IMAGENET, random_graph
 from benchmarks.common.results import BUILD, COMMITTED
 from benchmarks.quantization.quantizers import ours
 from edgecnn.bundle.finding import MODEL
-from edgecnn.bundle.manifest import Graph, Manifest, tensor_specs
+from edgecnn.bundle.graph_entry import Graph
+from edgecnn.bundle.manifest import Manifest, tensor_specs
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
 from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
 from edgecnn.pipeline.data.photographs import photographs

@@ -1,13 +1,15 @@
 """`manifest.json`: input, output, labels, preprocessing, digests and provenance of a bundle."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from edgecnn.bundle.graph_entry import Graph, Quantization
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.files.schema import ADDED
 
-MAJOR, MINOR = 2, 3
+MAJOR, MINOR = 2, 4
 """Version of the format. A reader rejects other major versions, and later minor versions that it cannot parse."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
@@ -61,61 +63,6 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Quantization:
-    """How the numbers of an INT8 graph are stored.
-
-    Attributes:
-        activations: `uint8` is asymmetric, with a zero point; `int8` is symmetric (required by TensorRT).
-        weight_limit: largest magnitude of a quantized weight: 127 is the full range; 64 is the largest at which
-            two products with uint8 activations cannot overflow 16 bits: 2 · 255 · 64 = 32,640.
-        float_tensors: tensors that stay in float32, with the reason.
-    """
-
-    activations: Literal["uint8", "int8"]
-    weight_limit: int
-    float_tensors: dict[str, str]
-
-    @property
-    def symmetric(self) -> bool:
-        """Whether activations have no zero point."""
-        return self.activations == "int8"
-
-
-WeightType = Literal["fp32", "fp16", "int8", "int4"]
-"""Type of a weight tensor. int8 is symmetric with one scale per channel; int4 is packed, two numbers per byte."""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One ONNX graph of a bundle.
-
-    Attributes:
-        file: its name in the bundle.
-        precision: type of most of its weights.
-        macs: multiply-accumulates of convolutions and matrix products for one image; None if unknown.
-        weights: name to type of each weight tensor; empty if all are fp32.
-        quantization: quantization of an INT8 graph, else None.
-        float_tensors: weight tensors of an FP16 graph that stay in float32 because of their values, with the reason;
-            None if there are none.
-    """
-
-    file: str
-    precision: Literal["fp32", "fp16", "int8"]
-    macs: int | None = None
-    weights: dict[str, WeightType] = field(default_factory=dict)
-    quantization: Quantization | None = None
-    float_tensors: dict[str, str] | None = field(default=None, metadata=ADDED)
-
-    def __post_init__(self) -> None:
-        if (self.precision == "int8") != (self.quantization is not None):
-            raise ValueError(f"precision {self.precision} does not match quantization {self.quantization}")
-        if self.precision != "fp16" and self.float_tensors is not None:
-            raise ValueError(f"precision {self.precision} does not match float_tensors, which only fp16 has")
-        if self.macs is not None and self.macs < 0:
-            raise ValueError(f"macs must be at least 0, found {self.macs}")
-
-
-@dataclass(frozen=True)
 class ReferenceId:
     """The reference that a bundle was compared with when it was built.
 
@@ -143,13 +90,18 @@ class Scores:
         activation: `softmax` over all classes, or `sigmoid` of each. Scores of `sigmoid` do not sum to 1.
         multi_label: whether an image gets all labels whose score is at least `threshold`, or else the best label only.
         threshold: above 0 and below 1. Only for `multi_label`.
+        unsure_margin: an answer whose margin is below it is unsure; None in bundles without labelled images for its
+            choice, and of format 2.3 and earlier. See `edgecnn.prediction.margins`.
     """
 
     activation: Literal["softmax", "sigmoid"] = "softmax"
     multi_label: bool = False
     threshold: float = field(default=0.5, metadata=ADDED)
+    unsure_margin: float | None = field(default=None, metadata=ADDED)
 
     def __post_init__(self) -> None:
+        if self.unsure_margin is not None and not 0 <= self.unsure_margin < math.inf:
+            raise ValueError(f"unsure_margin must be a number of at least 0, found {self.unsure_margin}")
         if self.multi_label and self.activation != "sigmoid":
             raise ValueError(f"multi_label requires the activation sigmoid, found {self.activation}")
         if not 0 < self.threshold < 1:

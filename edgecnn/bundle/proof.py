@@ -38,6 +38,16 @@ class Comparison:
     rms_error: float | None
     spread: float
 
+    def summary(self, accuracy_name: str) -> str:
+        """Return accuracy and agreement in one line: `top-1 98.70% (reference 98.96%), agreement 99.74% on 385 images`.
+
+        Args:
+            accuracy_name: see `Scores.accuracy_name`. The accuracy is left out if the targets are unknown.
+        """
+        known = self.top1 is not None and self.reference_top1 is not None
+        accuracy = f"{accuracy_name} {self.top1:.2%} (reference {self.reference_top1:.2%}), " if known else ""
+        return f"{accuracy}agreement {self.agreement:.2%} on {self.images} images"
+
 
 @dataclass(frozen=True)
 class PairedDrop:
@@ -222,6 +232,23 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class UnsureRecord:
+    """The effect of the manifest's `unsure_margin` on the images of the proof.
+
+    Attributes:
+        chosen_on: the images from which the margin was chosen; None if the user set it.
+        images: number of images of the proof.
+        sure: number of answers whose margin is at least `unsure_margin`.
+        right: number of right answers among these; None if the targets are unknown.
+    """
+
+    chosen_on: DataReference | None
+    images: int
+    sure: int
+    right: int | None
+
+
+@dataclass(frozen=True)
 class Proof:
     """The content of `proof.json`.
 
@@ -235,6 +262,7 @@ class Proof:
         gate: the gate of a quantized bundle; None if it was not enabled.
         preprocessing: how the preprocessing was checked; None in bundles of format 2.2 and earlier.
         checked_images: number of the user's answers or image files that the check compared; None if it was not checked.
+        unsure: the effect of the manifest's `unsure_margin` on the first engine; None if it has none.
     """
 
     reference: str
@@ -245,6 +273,7 @@ class Proof:
     gate: GateRecord | None = None
     preprocessing: PreprocessingCheck | None = field(default=None, metadata=ADDED)
     checked_images: int | None = field(default=None, metadata=ADDED)
+    unsure: UnsureRecord | None = field(default=None, metadata=ADDED)
 
     def __post_init__(self) -> None:
         if not self.engines:

@@ -23,7 +23,8 @@ from edgecnn.bundle.finding import (
     mending,
     why_not_a_bundle,
 )
-from edgecnn.bundle.manifest import MINOR, FileEntry, Graph, Manifest
+from edgecnn.bundle.graph_entry import Graph
+from edgecnn.bundle.manifest import MINOR, FileEntry, Manifest
 from edgecnn.bundle.names import check_name
 from edgecnn.bundle.proof import Proof
 from edgecnn.bundle.reading import parse_manifest, too_new
@@ -58,6 +59,30 @@ class Bundle:
             f"<Bundle {self.path}: {self.manifest.precision}, {self.classes} classes, {height} × {width} × {channels}, "
             f"{self.size_bytes / 1024:,.0f} KiB, digest {self.digest[:12]}>"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the bundle and its proof as a table, for notebooks. Many classes are shortened."""
+        from edgecnn.hints import few
+        from edgecnn.html_table import table
+
+        height, width, channels = self.manifest.image_shape
+        rows = [
+            ("folder", str(self.path)),
+            ("precision", self.manifest.precision.upper()),
+            ("graph", f"{self.size_bytes / 1024:,.0f} KiB"),
+            ("image", f"{height} × {width} × {channels}"),
+            ("classes", f"{self.classes:,}: {few(self.manifest.labels, 10)}"),
+            ("reference", self.manifest.reference.name or self.manifest.reference.kind),
+            ("digest", self.digest[:12]),
+        ]
+        try:
+            proven = self.proof().engines
+        except (OSError, BundleError) as error:  # the folder was removed or replaced
+            rows.append(("proof", str(error)))
+        else:
+            name = self.manifest.scores.accuracy_name
+            rows += [(f"proof on {each.engine}", each.comparison.summary(name)) for each in proven]
+        return table(f"Bundle {self.manifest.name}", rows)
 
     @property
     def model(self) -> Path:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -24,11 +25,11 @@ def new_file(out: Path, *, force: bool = False) -> Iterator[Path]:
         UsageError: `out` is not a plain file.
         EdgecnnError: writing failed, for example because the disk is full; nothing has changed.
     """
-    _check(out, force=force)
+    check_new_file(out, force=force)
     with writing(out) as folder:
         yield folder / out.name
         with locked(out.parent):  # a hard link would need no lock, but file systems of memory cards have none
-            _check(out, force=force)
+            check_new_file(out, force=force)
             (folder / out.name).replace(out)
 
 
@@ -42,6 +43,22 @@ def write_file(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as new:
             write_new_file(new, (content,))
+    except OSError as error:
+        raise EdgecnnError(f"cannot write {path}: {error.strerror}; choose another file") from None
+
+
+def check_writable(path: Path) -> None:
+    """Check that `write_file` can write a file, before long work. Nothing is created.
+
+    Raises:
+        EdgecnnError: the file or its folder cannot be written.
+    """
+    if path.is_dir():
+        raise EdgecnnError(f"cannot write {path}: it is a folder; choose another file")
+    folder = next(each for each in path.resolve().parents if os.path.lexists(each))
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise EdgecnnError(f"cannot write {path}: {error.strerror}; choose another file") from None
 
@@ -79,7 +96,13 @@ def open_plain_file(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _check(out: Path, *, force: bool) -> None:
+def check_new_file(out: Path, *, force: bool) -> None:
+    """Check that an output file can be written. Call this before long work.
+
+    Raises:
+        OutputExists: `out` exists and `force` is false.
+        UsageError: `out` is not a plain file.
+    """
     if not out.name or out.name in (".", ".."):
         raise UsageError(f"{out} cannot be an output file: choose a new file name")
     if not os.path.lexists(out):

@@ -10,13 +10,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Literal
 
 from edgecnn.pages.linking import joined
-from edgecnn.pages.words import COMMON, LANGUAGES, Language, catalogue, filled
+from edgecnn.pages.words import COMMON, LANGUAGES, Language, catalogue, filled, sources
 
 LanguageChoice = Literal["auto", "en", "zh"]
 """`auto`: the browser's language. The reader can change the language of a page in any case."""
@@ -47,18 +47,20 @@ def render(
     language: LanguageChoice = "auto",
     data: object = None,
     charts: bool = False,
+    live: bool = False,
     **values: object,
 ) -> Page:
     """Render a template as a page of one file.
 
     Args:
-        package: the package with the folders `templates`, `static` and `words`.
+        package: the package with the folders `templates`, `static` and `words`; see `words.sources`.
         template: file name in `templates`; it extends `base.html`.
         scripts: file names of JavaScript modules in `static`; they run after the page is parsed.
         styles: file names of style sheets in `static`, after the shared ones.
         language: language of the page.
         data: JSON content for the scripts, which read it with `pageData()` of `page.js`.
         charts: whether the scripts draw charts (`charts.js`).
+        live: whether the scripts fetch from the server that sends the page.
         **values: variables of the template.
     """
     read = partial(_static, package)
@@ -67,6 +69,7 @@ def render(
     library = read(_CHARTS) if charts else ""
     hashes = " ".join(_hash(script) for script in (library, program) if script)
     policy = f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'"
+    policy += "; connect-src 'self'" if live else ""
     document = _rendered(
         package,
         template,
@@ -106,25 +109,17 @@ def _files(folder: Traversable) -> Iterator[Traversable]:
 
 
 def _static(package: str, name: str) -> str:
-    """Return a file in `static` of the package or of the common one."""
-    for file in static_files(package):
+    """Return a file in `static` of the package or of the packages around it."""
+    for file in static_files(*sources(package)[1:]):
         if file.name == name:
             return file.read_text(encoding="utf-8")
     raise FileNotFoundError(f"{package} has no static file {name}")
 
 
 def _rendered(package: str, template: str, choice: LanguageChoice, data: object, values: dict[str, Any]) -> str:
-    import jinja2
     from markupsafe import Markup
 
     language: Language = "en" if choice == "auto" else choice
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([_template_files(each) for each in (package, COMMON)]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     texts = {each: catalogue(package, each) for each in LANGUAGES}
 
     def text(key: str, /, **parts: object) -> Any:
@@ -136,8 +131,21 @@ def _rendered(package: str, template: str, choice: LanguageChoice, data: object,
         return span.format(key, given, text(key, **parts))
 
     blocks = {"words": _json(texts), "data": _json(data)}
-    return environment.get_template(template).render(
-        **values, **blocks, t=t, text=text, language=language, choice=choice
+    found = _environment(package).get_template(template)
+    return found.render(**values, **blocks, t=t, text=text, language=language, choice=choice)  # type: ignore[no-any-return]
+
+
+@cache
+def _environment(package: str) -> Any:
+    """Return the environment that compiles the templates of a package, each once."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([_template_files(each) for each in reversed(sources(package))]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 

@@ -2,6 +2,8 @@
 
 Each package with pages has catalogues `words/en.json` and `words/zh.json`: one object of keys and texts. A text may
 contain inline HTML and values in braces: `{count} layers`. Texts are written by edgecnn; values are escaped.
+
+A package with pages inside another one also has the other one's texts, templates, scripts and styles.
 """
 
 import html
@@ -24,10 +26,17 @@ _VALUE = re.compile(r"\{(\w+)\}")
 def catalogue(package: str, language: Language) -> Mapping[str, str]:
     """Return the texts of a package, and the common ones, by their keys."""
     found: dict[str, str] = {}
-    for each in dict.fromkeys((COMMON, package)):
+    for each in sources(package):
         file = files(each) / "words" / f"{language}.json"
         found |= json.loads(file.read_text(encoding="utf-8"))
     return found
+
+
+def sources(package: str) -> tuple[str, ...]:
+    """Return the packages whose files a package's pages use: the common one, those around the package, and itself."""
+    parts = package.split(".")
+    around = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+    return tuple(dict.fromkeys((COMMON, *(each for each in around if (files(each) / "words").is_dir()))))
 
 
 def filled(text: str, values: Mapping[str, object]) -> str:

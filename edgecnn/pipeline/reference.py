@@ -11,6 +11,7 @@ from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.manifest import DataReference, Network, Scores
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.files import schema
+from edgecnn.pipeline.data.held_out import HeldOut
 from edgecnn.runtime.engines.engine import Session
 
 
@@ -47,6 +48,7 @@ class Reference(Protocol):
         source_digest: digest of the code that builds the network; None if it is edgecnn's own, or unknown.
         training: the training images; None if unknown.
         data: the training data as the user named it; None if unknown.
+        held_out: the images of `data` that training held out; None if there are none, or if they are unknown.
     """
 
     @property
@@ -69,6 +71,8 @@ class Reference(Protocol):
     def training(self) -> DataReference | None: ...  # noqa: D102
     @property
     def data(self) -> str | None: ...  # noqa: D102
+    @property
+    def held_out(self) -> HeldOut | None: ...  # noqa: D102
 
     def open(self, *, threads: int | None = None) -> IndependentSession:
         """Open the reference on the CPU, in float.

@@ -11,6 +11,7 @@ from edgecnn.bundle.manifest import DataReference, Network, Scores
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import CheckpointError
 from edgecnn.hints import few, shown
+from edgecnn.pipeline.data.held_out import HeldOut
 from edgecnn.pipeline.models.outputs import two_logits
 from edgecnn.pipeline.models.registry import build, get_architecture
 from edgecnn.pipeline.torch_graph import to_onnx
@@ -29,6 +30,7 @@ class TorchReference:
     training: DataReference | None = None
     data: str | None = None
     scores: Scores = field(default_factory=Scores)
+    held_out: HeldOut | None = None
 
     @property
     def kind(self) -> Literal["network", "module"]:

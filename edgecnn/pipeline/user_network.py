@@ -180,6 +180,6 @@ def _source_of(defined: Callable[..., Any]) -> Path | None:
     """Return the file that defines a function or a class; None if it has none, as in an interactive session."""
     try:
         source = inspect.getsourcefile(defined)
-    except TypeError:  # a class without a file, or an object that is callable, such as a partial
+    except (TypeError, OSError):  # a class of a notebook, or without a file, or an object such as a partial
         return None
     return Path(source) if source is not None and Path(source).is_file() else None

@@ -6,5 +6,8 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 BUNDLE_DIGEST = "X-Bundle-Digest"
 """Digest of the bundle that computed a result."""
 
+UNSURE = "X-Unsure"
+"""Places of the images whose answers are unsure, from 0, such as `0,2`. Missing if there are none."""
+
 SERVER_TIMING = "Server-Timing"
 REQUEST_ID = "X-Request-ID"

@@ -37,6 +37,18 @@ class Classifier:
         self._image_shape = bundle.manifest.image_shape
         self._classes = bundle.classes
 
+    def _repr_html_(self) -> str:
+        """Return the session and the bundle as tables, for notebooks."""
+        from edgecnn.html_table import table
+
+        rows = [
+            ("engine", f"{self.info.engine} {self.info.version}"),
+            ("device", self.info.device),
+            ("float layers", self.info.precision),
+            ("threads", str(self.info.threads)),
+        ]
+        return table("Classifier", rows) + self.bundle._repr_html_()
+
     @property
     def info(self) -> SessionInfo:
         """Engine, device, precision and threads of the session, as the engine reports them."""

@@ -27,6 +27,9 @@ class Rate:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{percent(self.value)} [{percent(self.low)}, {percent(self.high)}]"
+
 
 def rate(right: int, images: int) -> Rate:
     """Return a rate with its 95 % interval."""
@@ -54,6 +57,14 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return f"{three_digits(self.value)} [{three_digits(self.low)}, {three_digits(self.high)}]"
+
+
+def percent(fraction: float | None) -> str:
+    """Format a fraction as a percentage with two decimals."""
+    return "unknown" if fraction is None else f"{fraction:.2%}"
 
 
 def three_digits(value: float) -> str:

@@ -211,12 +211,8 @@ def _first_stage(
 
 def _proven(bundle: Bundle) -> str:
     """Return size and accuracy of a new bundle in one line."""
-    found = bundle.proof().engines[0].comparison
-    top1 = "" if found.top1 is None else f", top-1 {found.top1:.2%} (reference {found.reference_top1:.2%})"
-    return (
-        f"{bundle.manifest.precision}, {bundle.size_bytes / 1024:,.0f} KiB{top1}, agreement {found.agreement:.2%} on "
-        f"{found.images} images"
-    )
+    proven = bundle.proof().engines[0].comparison.summary(bundle.manifest.scores.accuracy_name)
+    return f"{bundle.manifest.precision}, {bundle.size_bytes / 1024:,.0f} KiB, {proven}"
 
 
 def _verified(bundle: Bundle, *, strict: bool) -> "Verification":

@@ -33,6 +33,7 @@ def export(
     data: str | Path | None = None,
     expect: str | Path | None = None,
     preprocess: str | None = None,
+    unsure_margin: float | None = None,
     force: bool = False,
     strict: bool = False,
     command: str = "edgecnn.export",
@@ -50,6 +51,8 @@ def export(
         data: images for the proof. The default is the training source, or photographs.
         expect: your own answers to your own images (`.csv` or `.npz`), to check the preprocessing.
         preprocess: your own preprocessing, `package.module:function` or `file.py:function`, to compare with.
+        unsure_margin: the margin, in logits, below which an answer is unsure. The default is chosen from labelled
+            images: those that training held out, or the images of the proof. 0 means that no answer is unsure.
         force: replace an existing bundle.
         strict: turn warnings into errors.
         command: command line to record in the manifest.
@@ -86,7 +89,7 @@ def export(
             reference = open_reference(str(network), weights=state, options=given)
         else:
             reference = _in_memory(network, preprocessing, given)
-        return _proven(reference, out, data, checks, force=force, command=command, progress=progress)
+        return _proven(reference, out, data, checks, unsure_margin, force=force, command=command, progress=progress)
 
 
 def import_onnx(
@@ -96,6 +99,7 @@ def import_onnx(
     data: str | Path | None = None,
     expect: str | Path | None = None,
     preprocess: str | None = None,
+    unsure_margin: float | None = None,
     force: bool = False,
     strict: bool = False,
     command: str = "edgecnn.import_onnx",
@@ -112,6 +116,7 @@ def import_onnx(
         data: images for the proof. The default is photographs.
         expect: see `export`.
         preprocess: see `export`.
+        unsure_margin: see `export`.
         force: replace an existing bundle.
         strict: turn warnings into errors.
         command: command line to record in the manifest.
@@ -134,9 +139,8 @@ def import_onnx(
 
     checks = _checks(expect, preprocess)
     with warnings_as_errors(when=strict):
-        return _proven(
-            open_onnx(Path(file), described), out, data, checks, force=force, command=command, progress=progress
-        )
+        reference = open_onnx(Path(file), described)
+        return _proven(reference, out, data, checks, unsure_margin, force=force, command=command, progress=progress)
 
 
 def check_weights_given(network: str, weights: object, options: Mapping[str, Any]) -> None:
@@ -189,6 +193,7 @@ def _proven(
     out: str | Path,
     data: str | Path | None,
     checks: "PreprocessingChecks",
+    unsure_margin: float | None,
     *,
     force: bool,
     command: str,
@@ -197,4 +202,13 @@ def _proven(
     from edgecnn.pipeline.export.exporting import export as run
 
     source = None if data is None else str(data)
-    return run(reference, Path(out), data=source, checks=checks, command=command, force=force, progress=progress)
+    return run(
+        reference,
+        Path(out),
+        data=source,
+        checks=checks,
+        unsure_margin=unsure_margin,
+        command=command,
+        force=force,
+        progress=progress,
+    )

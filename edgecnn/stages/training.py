@@ -29,6 +29,8 @@ def train(
     cache_mib: int | None = None,
     max_bad: float = MAX_BAD,
     tensorboard: Path | None = None,
+    plot: Path | None = None,
+    watch: int | None = None,
     on_warning: Callable[[str], None] | None = None,
     on_note: Callable[[str], None] = lambda text: None,
     on_epoch: "Callable[[int, int, Epoch], None]" = lambda number, epochs, epoch: None,
@@ -49,6 +51,8 @@ def train(
         cache_mib: keep images in memory up to this size in MiB. The default is 2048.
         max_bad: largest share of damaged images that are skipped.
         tensorboard: folder for TensorBoard scalars.
+        plot: file for a plot of loss, accuracy and learning rate; it ends in `.png`, `.svg` or `.pdf`.
+        watch: port of a live page on the loopback; 0 is any free port. `on_note` gets its address.
         on_warning: called with each problem of the images. The default issues a `SourceWarning`.
         on_note: called with each decision before training: the splits, the image size, the estimated time.
         on_epoch: called after each epoch with its number from 1, the number of epochs, and its metrics.
@@ -59,7 +63,7 @@ def train(
         The checkpoint and its top-1 on the test split.
 
     Raises:
-        UsageError: an option is not valid, or `out` already exists.
+        UsageError: an option is not valid, `out` already exists, or the port of `watch` is in use.
         SourceError: images are missing or damaged.
         CheckpointError: `weights` do not match the network.
         TrainingError: the loss is not finite.
@@ -93,4 +97,6 @@ def train(
         on_epoch=lambda number, epoch: on_epoch(number, chosen.epochs, epoch),
         progress=progress,
         tensorboard=tensorboard,
+        plot=plot,
+        watch=watch,
     )

@@ -33,6 +33,26 @@ class Benchmarked:
         rows = [f"{each.bundle} on {each.setting}: {each.speed.p50_ms.value:.3g} ms" for each in ordered]
         return f"<Benchmarked {few(rows, separator='; ') or 'nothing'}>"
 
+    def _repr_html_(self) -> str:
+        """Return the results, the fastest first, and the comparison as tables, for notebooks."""
+        from edgecnn.html_table import table
+
+        site = self.benchmark.site
+        rows = [
+            (each.bundle, str(each.setting), str(each.speed.p50_ms), str(each.speed.images_per_s))
+            for each in sorted(self.benchmark.results, key=lambda each: each.speed.p50_ms.value)
+        ]
+        header = ("bundle", "setting", "p50 ms", "images/s")
+        html = table(f"Benchmark on {site.processor}, cores: {site.cores}", rows, header=header, right=(2, 3))
+        if self.comparison is None:
+            return html
+        changes = [
+            (each.bundle, str(each.setting), "" if each.ratio is None else as_fast(each.ratio), each.verdict)
+            for each in self.comparison.changes
+        ]
+        header = ("bundle", "setting", "speed", "verdict")
+        return html + table(f"Compared with {self.comparison.measured_at}", changes, header=header)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """The warnings of the sessions, the settings that did not run, and one if the machine is busy, each once."""

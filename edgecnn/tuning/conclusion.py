@@ -27,6 +27,31 @@ class Tuned:
     def __repr__(self) -> str:
         return f"<Tuned: {self.profile.conclusion}>"
 
+    def _repr_html_(self) -> str:
+        """Return the candidates and the conclusion as a table, for notebooks."""
+        from edgecnn.html_table import table
+
+        header, *rows = self.rows()
+        return table(self.profile.conclusion, rows, header=header, right=(2, 3, 4))
+
+    @property
+    def ordered(self) -> tuple[Trial, ...]:
+        """The candidates, the fastest first; those that did not run come last."""
+        return tuple(sorted(self.trials, key=_cost))
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the columns' names, and the texts of a row for each candidate, the fastest first."""
+        return [("bundle", "setting", "p50 ms", "images/s", "runs", "result"), *map(self._row, self.ordered)]
+
+    def _row(self, trial: Trial) -> tuple[str, ...]:
+        choice, speed = self.profile.choice, trial.speed
+        is_choice = (trial.digest, trial.setting) == (choice.bundle, choice.setting)
+        end = "chosen" if is_choice else (trial.out or "slower").partition(":")[0].partition(" of ")[0]
+        if speed is None:
+            return trial.bundle, str(trial.setting), "", "", "", end
+        figures = str(speed.p50_ms), three_digits(speed.images_per_s.value), f"{speed.runs:,}"
+        return trial.bundle, str(trial.setting), *figures, end
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """The warnings of the sessions, each once, and one if the machine is busy."""
@@ -40,6 +65,10 @@ class Tuned:
             EdgecnnError: the file cannot be written.
         """
         return write_profile(self.profile)
+
+
+def _cost(trial: Trial) -> tuple[bool, float]:
+    return trial.speed is None, trial.speed.p50_ms.value / trial.setting.batch if trial.speed else 0.0
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
         errors.ManifestError,
         "threshold",
     ),
+    "negative margin": (
+        lambda b: edit_manifest(b, lambda m: m["scores"].update(unsure_margin=-0.1)),
+        errors.ManifestError,
+        "unsure_margin",
+    ),
     "multi-label softmax": (
         lambda b: edit_manifest(b, lambda m: m["scores"].update(multi_label=True)),
         errors.ManifestError,

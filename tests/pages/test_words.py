@@ -12,7 +12,7 @@ from edgecnn.pages.words import LANGUAGES, catalogue, filled
 PACKAGES = sorted(path.parent for path in (REPOSITORY / "edgecnn").rglob("words") if path.is_dir())
 NAMES = [".".join(path.relative_to(REPOSITORY).parts) for path in PACKAGES]
 USED = (
-    r"""(?<![\w.])(?:t|text)\(\s*["']([a-z][\w.]+)["']""",
+    r"""(?<![\w.])(?:t|text)\(\s*["']([a-z][\w.]*\w)["']""",  # a key that ends in a dot is a prefix
     r"""data-t(?:-aria-label|-title|-placeholder|-alt)?=["']([a-z][\w.]+)["']""",
     r"""["']data-t(?:-aria-label|-title|-placeholder|-alt)?["']: ["']([a-z][\w.]+)["']""",
     r"title_key %\}([\w.]+)\{%",

@@ -10,7 +10,7 @@ from torch import nn
 from edgecnn.bundle.manifest import Network
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.pipeline.models.registry import build, get_architecture
-from edgecnn.pipeline.user_network import named_architecture
+from edgecnn.pipeline.user_network import module_architecture, named_architecture
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -54,6 +54,13 @@ def test_prints_go_to_stderr(code: Path, capsys: pytest.CaptureFixture[str]):
 
 def test_unwraps_compiled_and_parallel_modules(code: Path):
     assert type(built(f"{code}:compiled")).__name__ == "Net"
+
+
+def test_takes_a_module_of_a_notebook(monkeypatch: pytest.MonkeyPatch):
+    defined = type("SmallNet", (nn.Linear,), {"__module__": "__main__"})
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    known = module_architecture(defined(4, 2))
+    assert (known.name, known.source, known.source_digest) == ("SmallNet", None, None)
 
 
 def test_builds_without_memory(code: Path):

@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 from repository import COMMITTED
 
-from edgecnn.bundle.manifest import Graph
+from edgecnn.bundle.graph_entry import Graph
 from edgecnn.bundle.self_test import EncodedImage, SelfTest
 from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
 

@@ -20,7 +20,8 @@ const charts = new Set();
  *   x, y: {label, log?: boolean, min?: number, max?: number, format?: (number) => string};
  *   categories?: [string] - names in place of the numbers on the x axis; x values are then 0, 1, 2 …;
  *   series: [{label, kind: "line" | "points" | "bars", x: [number], y: [number | null], names?: [string],
- *             dashed?: boolean}] - `names` label the points.
+ *             dashed?: boolean, color?: number}] - `names` label the points; an empty one is not drawn. `color` is a
+ *             number of the palette, by default that of the series.
  */
 export function drawChart(figure, describe) {
   const chart = { figure, describe, plot: null };
@@ -52,7 +53,9 @@ function draw(chart) {
   const spec = typeof chart.describe === "function" ? chart.describe() : chart.describe;
   chart.plot?.destroy();
   const holder = make("div", { class: "plot", role: "img", "aria-label": spec.title });
+  const isOpen = chart.figure.querySelector("details")?.open ?? false;
   chart.figure.replaceChildren(make("figcaption", {}, spec.title), holder, valuesTable(spec));
+  chart.figure.querySelector("details").open = isOpen;
   const xs = [...new Set(spec.series.flatMap((series) => series.x))].sort((a, b) => a - b);
   const places = new Map(xs.map((x, place) => [x, place]));
   const columns = spec.series.map((series) => {
@@ -86,7 +89,7 @@ function options(chart, spec) {
     axes: [axis(spec.x, named), axis(spec.y, { size: 64 })],
     series: [
       { label: spec.x.label, ...(spec.categories && { value: (_, value) => spec.categories[value] ?? "" }) },
-      ...spec.series.map((series, index) => seriesOptions(series, colors[index % colors.length], spec)),
+      ...spec.series.map((series, index) => seriesOptions(series, colors[(series.color ?? index) % colors.length], spec)),
     ],
     hooks: { draw: [(plot) => drawNames(plot, spec, text, font)] },
     legend: { live: false },
@@ -158,7 +161,7 @@ function valuesTable(spec) {
   const rows = spec.series.flatMap((series) =>
     series.x.map((x, index) =>
       make(
-        "tr", {}, make("th", { scope: "row" }, series.names?.[index] ?? series.label),
+        "tr", {}, make("th", { scope: "row" }, series.names?.[index] || series.label),
         spec.categories ? make("td", {}, spec.categories[x]) : cell(spec.x, x), cell(spec.y, series.y[index]),
       ),
     ),

@@ -6,11 +6,13 @@ import { onLanguageChange, t } from "./words.js";
 const STORAGE_KEY = "edgecnn-theme";
 
 const system = matchMedia("(prefers-color-scheme: dark)");
+const print = matchMedia("print");
 const listeners = [];
 let choice = load("localStorage", STORAGE_KEY);
 
-/** Return whether the page is dark. */
+/** Return whether the page is dark. Paper is light. */
 export function isDark() {
+  if (print.matches) return false;
   return choice === null ? system.matches : choice === "dark";
 }
 
@@ -34,6 +36,7 @@ export function setUpTheme(button) {
     apply();
   });
   system.addEventListener("change", apply);
+  print.addEventListener("change", apply);
   onLanguageChange(apply);
   apply();
 }

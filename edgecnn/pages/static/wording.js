@@ -18,12 +18,9 @@ export function size(bytes) {
   return bytes < 1 << 20 ? `${(bytes / 1024).toFixed(0)} KiB` : `${(bytes / (1 << 20)).toFixed(1)} MiB`;
 }
 
-/** Format a count in thousands, millions or billions, with three significant digits. */
-export function count(value) {
-  for (const [unit, name] of [[1e9, "billion"], [1e6, "million"], [1e3, "thousand"]]) {
-    if (value >= unit) return `${(value / unit).toPrecision(3)} ${name}`;
-  }
-  return String(value);
+/** Format a count with three significant digits and the units of a language: `417 thousand`, `41.7万`. */
+export function count(value, language = "en") {
+  return value.toLocaleString(language, { notation: "compact", compactDisplay: "long", maximumSignificantDigits: 3 });
 }
 
 /** Format a small error with two significant digits. */

@@ -12,13 +12,29 @@ let language = initialLanguage();
 
 function initialLanguage() {
   const choice = document.documentElement.dataset.language;
-  const wanted = choice === "auto" ? [load("localStorage", STORAGE_KEY), ...navigator.languages] : [choice];
+  // If the page was made in one language, the reader's choice counts in this tab only.
+  const wanted =
+    choice === "auto"
+      ? [load("localStorage", STORAGE_KEY), ...navigator.languages]
+      : [load("sessionStorage", STORAGE_KEY), choice];
   return wanted.map((tag) => tag?.slice(0, 2)).find((tag) => tag in TAGS) ?? "en";
 }
 
 /** Return a text in the page's language as plain text, with its values in place of `{name}`. */
 export function t(key, values = {}) {
   return texts[language][key].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+}
+
+/** Show a text in an element. The element follows the language. */
+export function say(element, key, values = {}) {
+  element.dataset.t = key;
+  element.dataset.values = JSON.stringify(values);
+  element.textContent = t(key, values);
+}
+
+/** Add the texts of another package, {en: {key: text}, zh: {key: text}}. */
+export function addTexts(more) {
+  for (const name of Object.keys(TAGS)) Object.assign(texts[name], more[name]);
 }
 
 /** Return the language: `en` or `zh`. */
@@ -68,7 +84,7 @@ export function setUpWords(button) {
 
   button.addEventListener("click", () => {
     language = other();
-    save("localStorage", STORAGE_KEY, language);
+    for (const storage of ["localStorage", "sessionStorage"]) save(storage, STORAGE_KEY, language);
     apply();
   });
   apply();

@@ -1,6 +1,5 @@
 """Reading and editing a graph: its constants, its shapes and its readers."""
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -9,12 +8,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgecnn.pipeline.canonical.nodes import makers_of, numbered, readers_of
+from edgecnn.pipeline.canonical.shapes import inferred_graph
 
 Shape = tuple[int | None, ...]
 """Sizes of a tensor. None for a size that is not known before the graph runs."""
-
-_SHAPE_ELEMENTS = 64
-"""Constants with at most this number of elements can be shapes. Shape inference reads their values."""
 
 
 class GraphEditor:
@@ -32,11 +29,11 @@ class GraphEditor:
     def write_types(self) -> None:
         """Write the type and the shape of each tensor into the graph."""
         del self.graph.value_info[:]
-        self.graph.value_info.extend(self._inferred().value_info)
+        self.graph.value_info.extend(inferred_graph(self._model).value_info)
 
     @cached_property
     def _shapes(self) -> dict[str, Shape]:
-        inferred = self._inferred()
+        inferred = inferred_graph(self._model)
         return {
             info.name: tuple(
                 size.dim_value if size.HasField("dim_value") else None for size in info.type.tensor_type.shape.dim
@@ -44,23 +41,6 @@ class GraphEditor:
             for info in (*inferred.value_info, *inferred.input, *inferred.output)
             if info.type.tensor_type.HasField("shape")
         }
-
-    def _inferred(self) -> onnx.GraphProto:
-        return onnx.shape_inference.infer_shapes(self._without_weights(), strict_mode=True, data_prop=True).graph
-
-    def _without_weights(self) -> onnx.ModelProto:
-        """Return the model with large constants as inputs, because the inference copies the model several times."""
-        result = onnx.ModelProto(ir_version=self._model.ir_version, opset_import=self._model.opset_import)
-        result.graph.name = "shapes"
-        result.graph.node.extend(self.graph.node)
-        result.graph.input.extend(self.graph.input)
-        result.graph.output.extend(self.graph.output)
-        for each in self.graph.initializer:
-            if math.prod(each.dims) <= _SHAPE_ELEMENTS:
-                result.graph.initializer.append(each)
-            else:
-                result.graph.input.append(helper.make_tensor_value_info(each.name, each.data_type, each.dims))
-        return result
 
     def constant(self, name: str) -> np.ndarray | None:
         """Return the values of an initializer; None if the tensor is not constant."""

@@ -7,8 +7,8 @@ import numpy as np
 from edgecnn.bundle.manifest import Scores
 from edgecnn.bundle.self_test import spread
 from edgecnn.pipeline.checking.answers import Kind
-from edgecnn.prediction import least_logit, probabilities_of
-from edgecnn.runtime.verification.answers import answers_of, margins, same
+from edgecnn.prediction import least_logit, margins, probabilities_of
+from edgecnn.runtime.verification.answers import answers_of, same
 
 MAX_DIFFERENCE = 0.1
 """Largest allowed RMS difference of logits or probabilities, as a fraction of their spread between images.

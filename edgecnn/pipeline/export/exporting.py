@@ -9,11 +9,11 @@ from pathlib import Path
 import onnx
 
 from edgecnn.bundle.finding import MODEL, check_new_bundle, is_checkpoint
+from edgecnn.bundle.graph_entry import Graph
 from edgecnn.bundle.manifest import (
     MAJOR,
     MINOR,
     Format,
-    Graph,
     Manifest,
     Provenance,
     ReferenceId,
@@ -51,6 +51,7 @@ from edgecnn.pipeline.proving import (
 )
 from edgecnn.pipeline.reference import IndependentSession, Reference, identity_of
 from edgecnn.pipeline.training.checkpoint import open_checkpoint, read_checkpoint
+from edgecnn.pipeline.unsure import check_unsure_margin, sealed_margin
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.engines.engine import Session
@@ -66,6 +67,7 @@ def export(
     *,
     data: str | None = None,
     checks: PreprocessingChecks = NOT_CHECKED,
+    unsure_margin: float | None = None,
     command: str = "edgecnn.pipeline.export",
     force: bool = False,
     progress: Progress = silent,
@@ -78,6 +80,8 @@ def export(
         data: source of the self-test images and the test split. The default is the training data, or crops of the
             photographs in scikit-learn if the training data is unknown.
         checks: how to check the preprocessing.
+        unsure_margin: the margin below which an answer is unsure. The default is chosen from labelled images; see
+            `edgecnn.pipeline.unsure`.
         command: command line to record in the manifest.
         force: replace an existing bundle.
         progress: called at each stage.
@@ -87,7 +91,7 @@ def export(
         PreprocessingWarning: its top-1 is clearly higher with another preprocessing than the stated one.
 
     Raises:
-        UsageError: `out` already exists or is not a valid bundle name.
+        UsageError: `out` already exists or is not a valid bundle name, or `unsure_margin` is negative.
         SourceError: the images are missing, or have other classes.
         ProofFailed: the graph's logits differ from the reference's, or a check of the preprocessing failed. No bundle
             is written.
@@ -95,6 +99,7 @@ def export(
     """
     check_name(out.name)
     check_new_bundle(out, force=force)
+    check_unsure_margin(unsure_margin)
     test = _test_split(reference.data if data is None else data, reference)
     progress("exporting", 0, 1)
     graph = reference.to_onnx()
@@ -119,9 +124,14 @@ def export(
         name = f"{independent.info.engine} {independent.info.version}"
         expected = evaluation.logits[_REFERENCE]
         proof = make_proof(name, evaluation, expected, sessions, labels=reference.labels, scores=reference.scores)
-    proof = replace(proof, preprocessing=checked.how, checked_images=checked.images)
+        first, session = next(iter(sessions.items()))
+        margin, unsure = sealed_margin(
+            reference, session, evaluation, evaluation.logits[first], given=unsure_margin, progress=progress
+        )
+    proof = replace(proof, preprocessing=checked.how, checked_images=checked.images, unsure=unsure)
     _warn_of_accuracy(proof, len(reference.labels), reference.scores, better=checked.better)
-    manifest = _manifest(reference, out.name, graph, shape=(height, width, channels), command=command)
+    manifest = manifest_of(reference, out.name, graph, shape=(height, width, channels), command=command)
+    manifest = replace(manifest, scores=replace(manifest.scores, unsure_margin=margin))
     return create_bundle(out, manifest=manifest, model=model, self_test=self_test, proof=proof, force=force)
 
 
@@ -217,9 +227,10 @@ def _test_split(data: str | None, reference: Reference) -> Split:
     return match_classes(split, source.labels, reference.labels, "the network", multi_label=multi_label)
 
 
-def _manifest(
+def manifest_of(
     reference: Reference, name: str, graph: onnx.ModelProto, *, shape: tuple[int, int, int], command: str
 ) -> Manifest:
+    """Return the manifest of a reference's graph, without `files`. `shape` is [H, W, C] of its images."""
     image, logits = tensor_specs(shape, len(reference.labels))
     return Manifest(
         format=Format(MAJOR, MINOR),

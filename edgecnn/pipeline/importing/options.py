@@ -194,8 +194,8 @@ def _normalisation(
     and scales to [-1, 1]: (x · std + mean - 0.5) / 0.5. With the normalisation before it, this is one normalisation.
     """
     channels = network.in_channels
-    if options.pixel_range is not None or channels != 3:
-        entry = None  # it is of colour images in [0, 1]
+    if entry is not None and (options.pixel_range is not None or entry.channels != channels):
+        entry = None  # it is of pixels in [0, 1], or of other channels
     scale = 255 if options.pixel_range == "0-255" else 1
     usual = _usual(channels, scale) if entry is None else (entry.mean, entry.std)
     for option, given, default in (("mean", options.mean, usual[0]), ("std", options.std, usual[1])):

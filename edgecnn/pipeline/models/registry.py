@@ -211,3 +211,10 @@ register(  # the stem and the poolings halve the map five times: 32 becomes 1
 # The keys of `resnet.TABLE`. The stem and three stages halve the map five times: 32 becomes 1.
 for _name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
     register(Architecture(_name, _build_resnet, 224, min_image_size=32, stems=("standard", "small"), heads=("fc",)))
+
+_BUILT_IN = dict(_REGISTRY)
+
+
+def is_built_in(architecture: Architecture) -> bool:
+    """Return whether an architecture is edgecnn's own, unchanged."""
+    return _BUILT_IN.get(architecture.name) is architecture

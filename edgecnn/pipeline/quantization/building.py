@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from edgecnn.bundle.manifest import WeightType
+from edgecnn.bundle.graph_entry import WeightType
 from edgecnn.bundle.proof import LayerReport
 from edgecnn.errors import BundleError, UnsupportedOperator, UsageError
 from edgecnn.pipeline.canonical.canonicalising import canonicalise

@@ -15,8 +15,8 @@ from edgecnn.pipeline.canonical.naming import make_names_unique
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.quantization.simulation import PAIRING, SimulatedSession
 from edgecnn.pipeline.quantization.trial import trial_logits
+from edgecnn.prediction import margins
 from edgecnn.runtime.engines.engine import Session
-from edgecnn.runtime.verification.answers import margins
 from edgecnn.runtime.verification.paired import say_needed
 from edgecnn.runtime.verification.replay import replay
 

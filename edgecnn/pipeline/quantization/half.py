@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgecnn.bundle.manifest import WeightType
+from edgecnn.bundle.graph_entry import WeightType
 from edgecnn.bundle.self_test import spread
 from edgecnn.errors import UsageError
 from edgecnn.pipeline.canonical.nodes import attribute

@@ -7,18 +7,17 @@ from pathlib import Path
 import onnx
 
 from edgecnn.bundle.finding import MODEL, check_new_bundle
+from edgecnn.bundle.graph_entry import Graph, Quantization
 from edgecnn.bundle.manifest import (
     MAJOR,
     MINOR,
     CalibrationRecord,
     Format,
-    Graph,
     Manifest,
-    Quantization,
     utc_now,
 )
 from edgecnn.bundle.names import check_name
-from edgecnn.bundle.proof import LayerReport, Proof
+from edgecnn.bundle.proof import LayerReport, Proof, UnsureRecord
 from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, UsageError
@@ -39,6 +38,7 @@ from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.speed_comparison import SpeedComparison, compare_bundles
 from edgecnn.pipeline.quantization.splits import NO_GATE, gate_record, open_gate, proof_split
 from edgecnn.pipeline.quantization.spread import SeedResult, spread_over_seeds
+from edgecnn.pipeline.unsure import unsure_record
 from edgecnn.pipeline.versions import versions
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.verification.evaluation import Evaluation, evaluate
@@ -57,6 +57,13 @@ class Quantized:
 
     def __repr__(self) -> str:
         return f"<Quantized {self.bundle}: {self.speed_comparison.conclusion}>"
+
+    def _repr_html_(self) -> str:
+        """Return the bundle, its comparison with FP32 and the warnings as tables, for notebooks."""
+        from edgecnn.html_table import table
+
+        warnings = table("Warnings", [(each,) for each in self.warnings]) if self.warnings else ""
+        return self.bundle._repr_html_() + self.speed_comparison._repr_html_() + warnings
 
 
 def quantize(
@@ -124,6 +131,7 @@ def quantize(
         layers=made.layers,
         preprocessing=of_parent.preprocessing,
         checked_images=of_parent.checked_images,
+        unsure=_unsure(parent, proven),
         calibration_images=() if calibrated is None else short_digests(calibrated.chosen),
         gate=None
         if gate is None or made.gate is None
@@ -218,6 +226,16 @@ def _prove(
             *(saturation_warnings(made.model, self_test, manifest=manifest) if full_range else ()),
         )
     return _Proven(proof, self_test, evaluation, warnings)
+
+
+def _unsure(parent: Bundle, proven: _Proven) -> UnsureRecord | None:
+    """Return what the parent's margin does on the answers of the new graph; None if the parent has no margin."""
+    scores, known = parent.manifest.scores, parent.proof().unsure
+    if scores.unsure_margin is None:
+        return None
+    logits = proven.evaluation.logits[proven.proof.engines[0].engine]
+    images = None if known is None else known.chosen_on
+    return unsure_record(scores.unsure_margin, logits, proven.evaluation, scores, images)
 
 
 def _calibration_record(

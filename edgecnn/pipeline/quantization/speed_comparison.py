@@ -11,7 +11,7 @@ from edgecnn.bundle.proof import PairedDrop
 from edgecnn.bundle.store import Bundle
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.rates import Estimate
+from edgecnn.runtime.rates import Estimate, percent
 from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.verification.answers import answers_of, same
 from edgecnn.runtime.verification.evaluation import Evaluation
@@ -72,6 +72,23 @@ class SpeedComparison:
     ratio: Estimate | None
     is_busy: bool
     conclusion: str
+
+    def _repr_html_(self) -> str:
+        """Return the costs and gains on each engine as a table, for notebooks."""
+        from edgecnn.html_table import table
+
+        header = ("engine", "drop", "agreement", "FP32 ms", f"{self.precision.upper()} ms", "speed")
+        rows = [
+            (
+                each.engine,
+                "unknown" if each.drop is None else str(each.drop),
+                percent(each.agreement),
+                *("unknown" if value is None else str(value) for value in (each.fp32_ms, each.quantized_ms)),
+                (each.failure or "unknown") if each.ratio is None else as_fast(each.ratio),
+            )
+            for each in self.engines
+        ]
+        return table(self.conclusion, rows, header=header, right=(1, 2, 3, 4))
 
 
 def compare_bundles(

@@ -11,9 +11,9 @@ import numpy as np
 
 from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.bundle.proof import PairedDrop, PerClass
-from edgecnn.prediction import log_sigmoid, log_softmax
+from edgecnn.prediction import log_sigmoid, log_softmax, margins
 from edgecnn.runtime.rates import Rate, rate
-from edgecnn.runtime.verification.answers import answers_of, margins, named, same
+from edgecnn.runtime.verification.answers import answers_of, named, same
 from edgecnn.runtime.verification.paired import mcnemar, paired_drop
 from edgecnn.runtime.verification.per_class import per_class
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgecnn.bundle.manifest import SOFTMAX, Scores
-from edgecnn.prediction import least_logit
+from edgecnn.prediction import least_logit, margins
 
 NO_LABEL = "none"
 """The text of an answer without labels."""
@@ -19,22 +19,6 @@ def answers_of(logits: np.ndarray, scores: Scores = SOFTMAX) -> np.ndarray:
     """Return the answers for logits [N, K]: the label's index, int64 [N], or for several labels bool [N, K]."""
     answers: np.ndarray = logits >= least_logit(scores) if scores.multi_label else logits.argmax(axis=1)
     return answers
-
-
-def margins(logits: np.ndarray, scores: Scores = SOFTMAX) -> np.ndarray:
-    """Return how far each decision is from another one, in logits, in the shape of the answers.
-
-    It is the difference of the best and second-best logit, [N], infinite for a single class; for several labels the
-    distance of each logit from the threshold, [N, K].
-    """
-    if scores.multi_label:
-        distances: np.ndarray = np.abs(logits - np.float32(least_logit(scores)))
-        return distances
-    if logits.shape[1] == 1:
-        return np.full(len(logits), np.inf)
-    ordered = np.partition(logits, -2, axis=1)
-    result: np.ndarray = ordered[:, -1] - ordered[:, -2]
-    return result
 
 
 def changed(expected: np.ndarray, logits: np.ndarray, tolerance: float, scores: Scores = SOFTMAX) -> np.ndarray:

@@ -10,9 +10,10 @@ from edgecnn.bundle.proof import Comparison
 from edgecnn.bundle.self_test import PIXEL_TOLERANCE, EncodedImage, SelfTest, spread
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import ImageError, ProofFailed
+from edgecnn.prediction import margins
 from edgecnn.runtime.classifier import run_batches
 from edgecnn.runtime.engines.engine import Session
-from edgecnn.runtime.verification.answers import answers_of, changed, every, margins, named, same
+from edgecnn.runtime.verification.answers import answers_of, changed, every, named, same
 
 _AGREEMENT_SLACK = 0.005
 

@@ -15,6 +15,7 @@ from edgecnn.runtime.engines.engine import Session, SessionOptions
 from edgecnn.runtime.engines.registry import get_engine
 from edgecnn.runtime.engines.saturation import without_saturation
 from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.rates import three_digits
 from edgecnn.runtime.verification.comparing import ReferenceSession, compare_batch_mates, compare_with_reference
 from edgecnn.runtime.verification.evaluation import EvaluationImages
 from edgecnn.runtime.verification.record import VerificationRecord, default_path, read_record, write_record
@@ -47,6 +48,30 @@ class Verification:
     def __repr__(self) -> str:
         result = f"does not hold: {self.failures[0]}" if self.failures else "holds"
         return f"<Verification of {self.bundle.path} on {self.where}: the proof {result}>"
+
+    def _repr_html_(self) -> str:
+        """Return the measurements and the failures as a table, for notebooks."""
+        from edgecnn.html_table import table
+
+        test, found = self.record.self_test, self.record.agreement
+        error = "not finite" if test.max_error is None else three_digits(test.max_error)
+        rows = [
+            ("bundle", str(self.bundle.path)),
+            ("session", f"{self.record.session.engine} {self.record.session.version}, {self.record.session.device}"),
+            ("self-test", f"{test.images} images and {test.encoded} image files"),
+            ("largest logit error", f"{error} (allowed {three_digits(test.tolerance)})"),
+        ]
+        if found is not None:
+            name = self.bundle.manifest.scores.accuracy_name
+            rows += [
+                (f"{name} of the bundle", str(found.top1 or "unknown")),
+                (f"{name} of the reference", str(found.reference_top1 or "unknown")),
+                ("drop", str(found.drop or "unknown")),
+                ("agreement", str(found.agreement)),
+                ("answers that differ", f"{found.flipped} of {found.agreement.images}"),
+            ]
+        rows += [("failure", each) for each in self.failures]
+        return table(f"Verification: the proof {'does not hold' if self.failures else 'holds'}", rows)
 
     def raise_for_failures(self) -> None:
         """Raise an error if the verification failed.

@@ -60,6 +60,17 @@ def test_options_give_the_preprocessing(options: dict[str, Any], resize: Resize,
     assert (found.resize, found.crop) == (resize, crop)
 
 
+def test_a_stated_preprocessing_of_grey_images_is_kept():
+    stated = Preprocessing("L", Resize((8, 8)), None, (0.5,), (1.0,))
+    assert resolved(channels=1, entry=stated) == (stated, [])
+
+
+def test_a_stated_normalisation_of_other_channels_is_replaced():
+    stated = Preprocessing("RGB", Resize((8, 8)), None, MEAN, STD)
+    found, assumed = resolved(channels=1, entry=stated)
+    assert (len(found.mean), assumed) == (1, ["mean 0.449", "std 0.226"])
+
+
 def test_images_have_the_networks_size():
     picture = load_sample_images().images[0]
     for options in (

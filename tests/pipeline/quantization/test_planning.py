@@ -73,6 +73,7 @@ def test_rounds_grouped_convolutions():
         assert all((found[name] != nearest[name]).any() for name in found)
 
 
+@pytest.mark.slow
 def test_more_passes_give_the_same_weights(monkeypatch: pytest.MonkeyPatch):
     model = exported(separable())
     at_once = integers(int8_graph(model), ".weight")

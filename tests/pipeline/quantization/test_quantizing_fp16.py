@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgecnn.bundle.manifest import Graph
+from edgecnn.bundle.graph_entry import Graph
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import GateFailed, ProofFailed, UsageError
 from edgecnn.files import schema
@@ -84,6 +84,7 @@ def test_only_fp16_has_float_tensors_of_its_own():
         Graph("model.onnx", "fp32", float_tensors={})
 
 
+@pytest.mark.slow
 def test_gate_needs_only_training_images(fp32_bundle: Bundle, tmp_path: Path):
     gate = {"gate_data": open_source("digits")}
     found = quantize(fp32_bundle, None, tmp_path / "a", options=options(max_drop=2), **gate)
@@ -120,6 +121,7 @@ def test_proof_fails_without_a_gate(fragile: Bundle, tmp_path: Path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_uses_photographs_if_the_parent_did(fp32_bundle: Bundle, tmp_path: Path):
     parent = changed(fp32_bundle, tmp_path / "parent", source=PHOTOGRAPHS)
     proof = made(parent, tmp_path / "a").bundle.proof()

@@ -113,6 +113,7 @@ def test_returns_the_regained_drop():
     assert referee.regained(network(TRIED), base.answers).drop == 0
 
 
+@pytest.mark.slow
 def test_repeated_looks_rarely_decide_wrongly():
     """If the true drop equals the limit, either decision is an error. Each has a probability of at most 2.75 %."""
     random, verdicts = np.random.default_rng(0), []

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edgecnn.bundle.manifest import SOFTMAX, Scores
-from edgecnn.prediction import sigmoid
-from edgecnn.runtime.verification.answers import answers_of, changed, every, margins, named, same
+from edgecnn.prediction import margins, sigmoid
+from edgecnn.runtime.verification.answers import answers_of, changed, every, named, same
 
 SEVERAL = Scores("sigmoid", multi_label=True)
 STRICTER = Scores("sigmoid", multi_label=True, threshold=0.9)

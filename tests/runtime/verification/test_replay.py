@@ -8,10 +8,10 @@ import pytest
 from edgecnn.bundle.manifest import SOFTMAX, Scores
 from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.store import Bundle
+from edgecnn.prediction import margins
 from edgecnn.runtime.engines.engine import SessionInfo
 from edgecnn.runtime.engines.registry import installed
 from edgecnn.runtime.opening import open_session
-from edgecnn.runtime.verification.answers import margins
 from edgecnn.runtime.verification.replay import SelfTestResult, compare, data_failures, replay
 
 

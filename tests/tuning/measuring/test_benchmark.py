@@ -57,6 +57,7 @@ def test_reports_a_setting_that_does_not_run(committed: Bundle):
     assert "bf16" in found.failed[0].reason
 
 
+@pytest.mark.slow
 def test_continues_after_an_engine_crash(committed: Bundle, fake_openvino: Callable[[str], None]):
     fake_openvino("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
     found = quick(committed, candidates=settings(["openvino", "onnxruntime"], threads=[usable_cores()]))

@@ -23,6 +23,7 @@ class OnnxReference:
     source_digest: ClassVar[None] = None
     training: ClassVar[None] = None
     data: ClassVar[None] = None
+    held_out: ClassVar[None] = None
     name: str
     classifier: Classifier
     labels: tuple[str, ...]
