@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import BundleError
 from edgecnn.explaining.constants import Constants
@@ -31,7 +33,8 @@ def explaining_bytes(bundle: Bundle) -> int:
         BundleError: the graph cannot be read.
     """
     try:
-        graph = read_graph(bundle.model.read_bytes())
+        # Mapped, because the memory for a copy of the file is not claimed yet.
+        graph = read_graph(np.memmap(bundle.model, np.uint8, "r").data)
     except (OSError, ValueError) as error:
         raise BundleError(f"cannot read {bundle.model}: {error}") from None
     constants = Constants(graph)

@@ -81,6 +81,8 @@ def test_compares_with_another_model(explaining: Server):
     [
         ("?layer=nothing", 400, "nothing"),
         ("?class=10", 400, "class"),
+        ("?class=00000000000009999999", 400, "class in the query: expected a number up to 1000000"),
+        (f"?class={'9' * 5000}", 400, "class in the query: expected a number up to 1000000"),
         ("?class=x", 400, "class in the query: expected a number up to 1000000"),
         ("?layer=a&count=65", 400, "count in the query: expected a number up to 64"),
         ("?layer=a&first=-1", 400, "first in the query: expected a number"),

@@ -71,9 +71,10 @@ class Wanted:
 
 def _number(given: dict[str, str], name: str, default: int, most: int) -> int:
     text = given.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and int(text[:8]) <= most):
+    digits = text.lstrip("0")[:8] or "0"  # the longest number has seven digits
+    if not (text.isascii() and text.isdecimal() and int(digits) <= most):
         raise Refusal("invalid", f"{name} in the query: expected a number up to {most}")
-    return int(text)
+    return int(digits)
 
 
 class ExplanationCall(Call, Protocol):
@@ -112,8 +113,7 @@ class Explainers:
         if not self._lock.acquire(blocking=False):
             raise Refusal("busy", "another image is being explained: try again later")
         try:
-            explainer = self._open(bundle, compared)
-            yield explainer
+            yield self._open(bundle, compared)
         finally:
             self._used = time.monotonic()
             self._lock.release()
@@ -176,14 +176,11 @@ class ExplanationTask(ImageTask):
         bundle, wanted = version.bundle, self._wanted
         try:
             with self._explainers.opened(bundle, self._compared) as explainer:
-                document = _document(explainer, image, wanted, self._progress())
+                # The callback stops the work if the client has left or its timeout has expired.
+                document = _document(explainer, image, wanted, lambda *_: self._begin_image())
         except UsageError as error:  # the bundles cannot be compared, or the graph has no such layer or class
             raise Refusal("invalid", str(error)) from None
         return self._call.write_document(document, version)
-
-    def _progress(self) -> Progress:
-        """Return a callback that stops the work if the client has left or its timeout has expired."""
-        return lambda *_: self._begin_image()
 
     def _succeed(self, send: Callable[[], object]) -> None:
         if self._end():
