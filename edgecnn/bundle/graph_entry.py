@@ -59,3 +59,10 @@ class Graph:
             raise ValueError(f"precision {self.precision} does not match float_tensors, which only fp16 has")
         if self.macs is not None and self.macs < 0:
             raise ValueError(f"macs must be at least 0, found {self.macs}")
+        if self.four_bits and self.quantization is None:
+            raise ValueError(f"precision {self.precision} does not match int4 weights, which only int8 has")
+
+    @property
+    def four_bits(self) -> tuple[str, ...]:
+        """Names of the weights that are stored in 4 bits."""
+        return tuple(name for name, kind in self.weights.items() if kind == "int4")

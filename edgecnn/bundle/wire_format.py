@@ -52,6 +52,21 @@ def read_fields(message: bytes | memoryview) -> Iterator[tuple[int, int, int, in
         yield number, wire, value, position
 
 
+def read_integers(message: memoryview, most: int) -> list[int]:
+    """Return the unsigned integers of a packed field, at most `most`.
+
+    Raises:
+        WireFormatError: the bytes are not integers, or there are more.
+    """
+    position, values = 0, list[int]()
+    while position < len(message):
+        if len(values) == most:
+            raise WireFormatError(f"expected at most {most} integers")
+        value, position = _read_varint(message, position, _LONGEST_VARINT)
+        values.append(value)
+    return values
+
+
 def _read_varint(message: bytes | memoryview, position: int, longest: int) -> tuple[int, int]:
     """Read an integer of at most `longest` bytes. Return it and the offset of its end."""
     value = 0

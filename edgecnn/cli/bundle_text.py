@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgecnn.cli.cascade_text import cascade_lines
 from edgecnn.cli.checks import checked_text
 from edgecnn.cli.output import columns, counted, number, points, worst_class
 from edgecnn.hints import few
 from edgecnn.runtime.rates import percent
 
 if TYPE_CHECKING:
+    from edgecnn.bundle.layer_report import FloatTrade, LayerReport, LowRankLayer
     from edgecnn.bundle.manifest import Scores
-    from edgecnn.bundle.proof import FloatTrade, GateRecord, LayerReport, UnsureRecord
+    from edgecnn.bundle.proof import GateRecord, UnsureRecord
     from edgecnn.bundle.store import Bundle
     from edgecnn.pipeline.quantization.quantizing import Quantized
     from edgecnn.pipeline.quantization.speed_comparison import SpeedComparison
@@ -46,6 +48,8 @@ def bundle_text(bundle: "Bundle") -> str:
     lines += [f"  {line}" for line in checked_text(proof.preprocessing, proof.checked_images)]
     if proof.unsure is not None:
         lines.append(f"  {_unsure_text(proof.unsure, scores)}")
+    if proof.cascade is not None:
+        lines += [f"  {line}" for line in cascade_lines(proof.cascade, proof.engines)]
     return "\n".join(lines)
 
 
@@ -75,7 +79,9 @@ def quantized_text(quantized: "Quantized", *, analyze: bool) -> str:
         lines += ["", layers_text(proof.layers, left), ""]
     if proof.gate is not None:
         gated = [name.removesuffix(".weight") for name, reason in left.items() if reason.startswith("gate")]
-        lines += [*_gate_lines(proof.gate, gated, scores), *([] if analyze else _trades(proof.layers))]
+        packed = [layer.layer for layer in proof.layers if layer.four_bits is not None and not layer.four_bits.reason]
+        lines += [*_gate_lines(proof.gate, gated, packed, scores), *([] if analyze else _trades(proof.layers))]
+    lines += [*four_bits_text(proof.layers), *low_rank_lines(proof.low_rank)]
     if quantized.seeds:
         lines.append(_seeds_text(quantized.seeds, scores))
     return "\n".join([*lines, _comparison_text(quantized.speed_comparison, scores)])
@@ -99,6 +105,24 @@ def layers_text(layers: "Sequence[LayerReport]", left_in_float: dict[str, str]) 
     return "\n".join([columns([header, *rows], right=(1, 2, 3, 4, 5), optional=(3,)), *_trades(layers)])
 
 
+def low_rank_lines(layers: "Sequence[LowRankLayer]") -> list[str]:
+    """Return a title and a table with the linear layers that smaller ones replace; empty if there are none."""
+    if not layers:
+        return []
+    header = ("layer", "outputs × inputs", "rank", "of its weights", "kept variance")
+    rows = [
+        (
+            each.layer,
+            f"{each.outputs} × {each.inputs}",
+            str(each.rank),
+            percent(each.share),
+            percent(each.kept_variance),
+        )
+        for each in layers
+    ]
+    return ["low-rank linear layers:", columns([header, *rows], right=(1, 2, 3, 4))]
+
+
 def _trades(layers: "Sequence[LayerReport]") -> list[str]:
     """Return a title and a table with the measured trades; empty if there are none."""
     rows = [
@@ -115,6 +139,27 @@ def _trades(layers: "Sequence[LayerReport]") -> list[str]:
         return []
     title = "trade of each layer alone in float (points regained, ms and MB added):"
     return [title, columns([("layer", "points", "ms", "MB"), *rows], right=(1, 2, 3))]
+
+
+def four_bits_text(layers: "Sequence[LayerReport]") -> list[str]:
+    """Return a title and a table with the linear layers that were tried in 4 bits; empty if there are none."""
+    tried = [(layer.layer, trial) for layer in layers if (trial := layer.four_bits) is not None]
+    rows = [
+        (
+            layer,
+            "8" if trial.reason else "4",
+            "" if trial.drop is None else points(trial.drop).replace(" points", ""),
+            "" if trial.agreement is None else percent(trial.agreement),
+            "" if trial.needed is None else percent(trial.needed),
+            f"{trial.saved_bytes / 1e6:.3g}",
+        )
+        for layer, trial in sorted(tried, key=lambda each: -each[1].saved_bytes)
+    ]
+    if not rows:
+        return []
+    title = "linear layers tried in 4 bits, in turn (drop in points, MB saved):"
+    header = ("layer", "bits", "drop", "agreement", "needed", "MB")
+    return [title, columns([header, *rows], right=(1, 2, 3, 4, 5), optional=(2, 3, 4))]
 
 
 def _milliseconds(trade: "FloatTrade") -> str:
@@ -144,13 +189,19 @@ def _comparison_text(comparison: "SpeedComparison", scores: "Scores") -> str:
     return "\n".join([*lines, comparison.conclusion])
 
 
-def _gate_lines(gate: "GateRecord", left: Sequence[str], scores: "Scores") -> list[str]:
-    """Return the drop that the gate measured, its decision, the layers that it left in float, and the worst class."""
+def _gate_lines(gate: "GateRecord", left: Sequence[str], packed: Sequence[str], scores: "Scores") -> list[str]:
+    """Return the drop that the gate measured, its decision and the worst class.
+
+    `left` are the layers that it left in float, and `packed` those in 4 bits.
+    """
     from edgecnn.runtime.verification.paired import say_needed
 
     text = f"gate: drop {points(gate.before)} on {gate.before.images} held-out images, {gate.max_drop * 100:g} allowed"
-    if left:
-        text += f"; {points(gate.after)} on {gate.after.images} with {', '.join(left)} in float"
+    changed = [f"{', '.join(names)} in {how}" for names, how in ((left, "float"), (packed, "4 bits")) if names]
+    if changed:
+        text += f"; {points(gate.after)} on {gate.after.images} with {' and '.join(changed)}"
+    if gate.agreement is not None and gate.min_agreement is not None:
+        text += f"; agreement {percent(gate.agreement)}, {gate.min_agreement * 100:g}% needed"
     if gate.is_undecided:
         text += f"; undecided: {say_needed(gate.images_needed)} needed"
     elif gate.decision is not None:

@@ -111,6 +111,6 @@ def _check_given(calibration: str | None, gate_data: str | None) -> None:
     unused = [text for name, text in given.items() if name in INT8_ONLY | {"count", "seed", "analyze", "seeds"}]
     if unused:
         raise UsageError(only_int8(unused))
-    gate = [text for name, text in given.items() if name in ("max_drop", "certify", "gate_count")]
+    gate = [text for name, text in given.items() if name in ("max_drop", "min_agreement", "certify", "gate_count")]
     if gate and calibration is None and gate_data is None:
         raise UsageError(f"{gate[0]} needs training images: add --gate-data SOURCE")

@@ -79,19 +79,14 @@ def _matrix(layer: GraphLayer, constants: Constants) -> np.ndarray | None:
     if layer.operation == "conv":
         is_linear = layer.window is not None and layer.window.kernel == (1, 1) and layer.window.groups == 1
         return weights.reshape(len(weights), -1) if is_linear else None
-    if layer.node.operator == "MatMul":
-        return weights.T
     if layer.node.number("transA", 0):
         return None
-    return _factor(layer, "alpha") * (weights if layer.node.number("transB", 0) else weights.T)
+    return _factor(layer, "alpha") * (weights.T if layer.output_axis else weights)
 
 
 def _bias(layer: GraphLayer, constants: Constants) -> np.ndarray | None:
     if not layer.bias:
-        outputs = constants.shape(layer.weights)[
-            0 if layer.operation == "conv" or layer.node.number("transB", 0) else 1
-        ]
-        return np.zeros(outputs)
+        return np.zeros(constants.shape(layer.weights)[layer.output_axis])
     stored = constants.values(layer.bias)
     factor = _factor(layer, "beta") if layer.node.operator == "Gemm" else 1.0
     return None if stored is None else factor * stored.reshape(-1).astype(np.float64)

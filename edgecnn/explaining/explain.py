@@ -61,7 +61,7 @@ class Explainer:
             threads: threads of one run; None for the usable cores.
 
         Raises:
-            UsageError: the bundles come from different references.
+            UsageError: the bundles come from different references, or one is a cascade.
             BundleError: a graph cannot be read.
             EngineError: the engine is not installed, or rejected a graph.
         """

@@ -110,7 +110,7 @@ class Layer:
             the convolution before it, and dropout does nothing at inference: only checkpoints have rows for them.
         operation: what it does.
         kind: operator and window as text: `Conv 3×3, stride 2`.
-        precision: precision of the computation.
+        precision: precision of the computation; int4 of a linear layer with weights in 4 bits.
         inputs: ids of the layers it reads; empty for the first one. Two or more are the ends of skips and branches.
         shape: of its output, without the batch dimension: (C, H, W), (K,), or any other shape.
         parameters: number of learned values.
@@ -127,7 +127,7 @@ class Layer:
     name: str
     operation: Operation
     kind: str
-    precision: Literal["float32", "int8"]
+    precision: Literal["float32", "int8", "int4"]
     inputs: tuple[str, ...]
     shape: tuple[int, ...]
     parameters: int

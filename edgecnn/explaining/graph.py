@@ -5,10 +5,13 @@ Field numbers are from onnx.proto. Only the outermost graph is read. `open_bundl
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from edgecnn.bundle.store import Bundle
 from edgecnn.bundle.wire_format import FIXED32, LENGTH, VARINT, read_fields
+from edgecnn.errors import UsageError
 
 _GRAPH = 7  # field of ModelProto
 _NODE, _INITIALIZER, _OUTPUT = 1, 5, 12  # fields of GraphProto
@@ -17,6 +20,20 @@ _MOST_NUMBERS = 1000
 
 _RAW_TYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 10: "<f2", 11: "<f8"}
 """NumPy's name of each element type of TensorProto that is read."""
+
+
+def explained_graph(bundle: Bundle) -> Path:
+    """Return the path of the graph of a bundle with one graph.
+
+    Raises:
+        UsageError: the bundle is a cascade.
+    """
+    if bundle.manifest.cascade is not None:
+        raise UsageError(
+            f"{bundle.manifest.name} is a cascade of two graphs, and an explanation needs a bundle with one graph: "
+            f"explain the bundles that it was made of"
+        )
+    return bundle.model
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from edgecnn.bundle.four_bits import OPERATOR
 from edgecnn.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from edgecnn.explaining.constants import Constants
 from edgecnn.explaining.explanation import Operation, ReceptiveField, Window
@@ -39,6 +40,10 @@ _ACTIVATIONS = (
     *("Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "LeakyRelu", "PRelu", "Elu", "Celu", "Selu", "Gelu"),
     *("Swish", "Mish", "Softplus", "Softsign", "ThresholdedRelu"),
 )
+_LEARNED = ("Conv", "Gemm", "MatMul", OPERATOR)
+_PRODUCTS = ("MatMul", OPERATOR)
+"""Linear layers without a bias: an Add may follow."""
+
 _NEEDS_TWO: tuple[Operation, ...] = ("add", "multiply", "concat")
 """Operations that join branches. With one branch and a constant they are `other`."""
 
@@ -72,7 +77,7 @@ class GraphLayer:
         node: its node; of a matrix product and a sum with a bias, the product.
         operation: what it does; a Reshape is `other` here, because its shape is not known yet.
         kind: operator and window as text.
-        precision: precision of the computation.
+        precision: precision of the computation; int4 of a linear layer with weights in 4 bits.
         inputs: ids of the layers that it reads.
         parameters: number of learned values.
         window: of convolutions and pooling.
@@ -87,7 +92,7 @@ class GraphLayer:
     node: Node
     operation: Operation
     kind: str
-    precision: Literal["float32", "int8"]
+    precision: Literal["float32", "int8", "int4"]
     inputs: tuple[str, ...]
     parameters: int
     window: Window | None
@@ -100,6 +105,12 @@ class GraphLayer:
     def weights(self) -> str:
         """Name of the weights of a convolution or a linear layer; empty for other layers."""
         return self.node.inputs[1] if self.operation in ("conv", "linear") else ""
+
+    @property
+    def output_axis(self) -> int:
+        """Axis of the outputs in the weights of a convolution or a linear layer."""
+        is_first = self.operation == "conv" or self.node.operator == OPERATOR or self.node.number("transB", 0)
+        return 0 if is_first else 1
 
 
 def layers_of(graph: Graph, constants: Constants) -> tuple[GraphLayer, ...]:
@@ -150,13 +161,14 @@ class _Walk:
         window = window_of(node, shape) if operation in ("conv", "max_pool", "average_pool") else None
         if operation == "conv" and len(shape) != 4:
             operation = "other"
-        has_bias = operation in ("conv", "linear") and len(node.inputs) > 2 and node.inputs[2] in self._constants
+        may_have_bias = operation in ("conv", "linear") and node.operator not in _PRODUCTS
+        has_bias = may_have_bias and len(node.inputs) > 2 and node.inputs[2] in self._constants
         return GraphLayer(
             id=node.outputs[0],
             node=node,
             operation=operation,
             kind=self._kind(node, operation, window),
-            precision="int8" if self._is_integer(node, data, operation) else "float32",
+            precision=self._precision(node, data, operation),
             inputs=inputs,
             parameters=self._parameters(node),
             window=window,
@@ -167,7 +179,7 @@ class _Walk:
 
     def _operation(self, node: Node, data: list[str]) -> Operation:
         found = "activation" if node.operator in _ACTIVATIONS else _OPERATIONS.get(node.operator, "other")
-        if node.operator in ("Conv", "Gemm", "MatMul"):
+        if node.operator in _LEARNED:
             is_learned = len(node.inputs) > 1 and node.inputs[1] in self._constants and node.inputs[0] in data
             is_matrix = (
                 node.operator == "Conv" or len(self._constants.shape(node.inputs[1])) == 2 if is_learned else False
@@ -199,7 +211,12 @@ class _Walk:
             if len(limits) == 2 and all(each is not None and each.size == 1 for each in limits):
                 low, high = (float(each.reshape(-1)[0]) for each in limits if each is not None)
                 return f"Clip {low:g} to {high:g}"
-        return "Relu" if operation == "relu" else node.operator
+        return "Relu" if operation == "relu" else "Gemm" if node.operator == OPERATOR else node.operator
+
+    def _precision(self, node: Node, data: list[str], operation: Operation) -> Literal["float32", "int8", "int4"]:
+        if node.operator == OPERATOR:
+            return "int4"
+        return "int8" if self._is_integer(node, data, operation) else "float32"
 
     def _is_integer(self, node: Node, data: list[str], operation: Operation) -> bool:
         weights = node.inputs[1:2] if operation in ("conv", "linear") else ()
@@ -211,9 +228,10 @@ class _Walk:
 
     def _parameters(self, node: Node) -> int:
         """Return the number of weights and biases, each counted once."""
-        if node.operator not in ("Conv", "Gemm", "MatMul"):
+        if node.operator not in _LEARNED:
             return 0
-        fresh = [name for name in node.inputs[1:] if name in self._constants and not self._counted[name]]
+        learned = node.inputs[1:2] if node.operator == OPERATOR else node.inputs[1:]  # without scales, zero points
+        fresh = [name for name in learned if name in self._constants and not self._counted[name]]
         self._counted.update(fresh)
         return sum(map(self._constants.size, fresh))
 
@@ -236,7 +254,7 @@ class _Walk:
             return False
         others = [name for name in node.inputs if name != data[0]]
         is_vector = all(name in self._constants and len(self._constants.shape(name)) == 1 for name in others)
-        is_product = before.operation == "linear" and before.node.operator == "MatMul" and not before.bias
+        is_product = before.operation == "linear" and before.node.operator in _PRODUCTS and not before.bias
         return is_product and is_vector and len(others) == 1 and len(self._readers[data[0]]) == 1
 
     def _with_bias(self, node: Node, product: str) -> str:

@@ -9,7 +9,7 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.errors import BundleError
 from edgecnn.explaining.constants import Constants
 from edgecnn.explaining.explanation import Window
-from edgecnn.explaining.graph import read_graph
+from edgecnn.explaining.graph import explained_graph, read_graph
 from edgecnn.explaining.layers import GraphLayer, layers_of
 
 _FLOAT_BYTES = 4
@@ -30,13 +30,15 @@ def explaining_bytes(bundle: Bundle) -> int:
     """Return the memory that an `Explainer` of a bundle and one explanation take, in bytes. It is an estimate.
 
     Raises:
+        UsageError: the bundle is a cascade.
         BundleError: the graph cannot be read.
     """
+    path = explained_graph(bundle)
     try:
         # Mapped, because the memory for a copy of the file is not claimed yet.
-        graph = read_graph(np.memmap(bundle.model, np.uint8, "r").data)
+        graph = read_graph(np.memmap(path, np.uint8, "r").data)
     except (OSError, ValueError) as error:
-        raise BundleError(f"cannot read {bundle.model}: {error}") from None
+        raise BundleError(f"cannot read {path}: {error}") from None
     constants = Constants(graph)
     layers = layers_of(graph, constants)
     values = _FLOAT_BYTES * elements_of(layers, bundle.manifest.image_shape, constants)
@@ -65,7 +67,7 @@ def _shape(
 ) -> tuple[int, ...]:
     if layer.operation == "linear":
         stored = constants.shape(layer.weights)
-        return (*largest[:-1], stored[0 if layer.node.number("transB", 0) else -1]) if len(largest) < 3 else stored[:1]
+        return (*largest[:-1], stored[layer.output_axis]) if len(largest) < 3 else stored[:1]
     if len(largest) != 3:
         return largest
     if layer.operation == "global_average_pool":

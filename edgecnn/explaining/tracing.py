@@ -16,7 +16,7 @@ from edgecnn.bundle.store import Bundle
 from edgecnn.errors import BundleError, EngineError
 from edgecnn.explaining.constants import Constants
 from edgecnn.explaining.contributions import head_of
-from edgecnn.explaining.graph import read_graph, with_outputs
+from edgecnn.explaining.graph import explained_graph, read_graph, with_outputs
 from edgecnn.explaining.layers import GraphLayer, has_tensor, layers_of
 from edgecnn.runtime.engines.engine import OutputsSession, Session, SessionInfo, SessionOptions, check_logits
 from edgecnn.runtime.opening import open_session
@@ -36,6 +36,7 @@ class TracedGraph:
         """Open the graph on the CPU.
 
         Raises:
+            UsageError: the bundle is a cascade.
             BundleError: the graph cannot be read.
             EngineError: the engine is not installed, or rejected the graph.
         """
@@ -111,10 +112,11 @@ def layer_of(traced: TracedGraph, id_: str) -> GraphLayer | None:
 
 
 def _content(bundle: Bundle) -> bytes:
+    path = explained_graph(bundle)
     try:
-        return bundle.model.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise BundleError(f"cannot read {bundle.model}: {error.strerror}") from None
+        raise BundleError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _opened(bundle: Bundle, model: bytes, engine: str, threads: int | None) -> OutputsSession:

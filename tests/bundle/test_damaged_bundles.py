@@ -97,13 +97,13 @@ FAULTS: dict[str, tuple[Callable[[Path], object], type[errors.BundleError], str]
     ),
     "cascade": (
         lambda b: edit_manifest(b, lambda m: m["graphs"].append(m["graphs"][0])),
-        errors.UnsupportedFormat,
-        "two graphs (a cascade)",
+        errors.ManifestError,
+        "a cascade requires two graphs and the key cascade",
     ),
     "4-bit weights": (
         lambda b: edit_manifest(b, lambda m: m["graphs"][0]["weights"].update({"fc1.weight": "int4"})),
-        errors.UnsupportedFormat,
-        "4-bit weights",
+        errors.ManifestError,
+        "the graph has the 4-bit weights none, manifest.json names fc1.weight",
     ),
     "threshold above 1": (
         lambda b: edit_manifest(b, lambda m: m["scores"].update(activation="sigmoid", multi_label=True, threshold=1.5)),

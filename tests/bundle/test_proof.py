@@ -7,17 +7,10 @@ from pathlib import Path
 import pytest
 from manifest_edits import edit_manifest
 
+from edgecnn.bundle.layer_report import FloatTrade, LayerReport
 from edgecnn.bundle.manifest import DataReference
-from edgecnn.bundle.proof import (
-    ClassCounts,
-    FloatTrade,
-    GateRecord,
-    LayerReport,
-    PairedDrop,
-    PerClass,
-    Proof,
-    WorstClass,
-)
+from edgecnn.bundle.paired_drop import PairedDrop
+from edgecnn.bundle.proof import ClassCounts, GateRecord, PerClass, Proof, WorstClass
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import BundleError, UnsupportedFormat
 from edgecnn.files import schema

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecnn.bundle.wire_format import FIXED32, FIXED64, LENGTH, VARINT, WireFormatError, read_fields
+from edgecnn.bundle.wire_format import FIXED32, FIXED64, LENGTH, VARINT, WireFormatError, read_fields, read_integers
 
 
 def test_finds_fields_of_every_wire_type():
@@ -33,3 +33,15 @@ def test_accepts_an_empty_message():
 def test_rejects_malformed_messages(message: bytes, error: str):
     with pytest.raises(WireFormatError, match=error):
         list(read_fields(message))
+
+
+def test_reads_packed_integers():
+    assert read_integers(memoryview(b""), 0) == []
+    assert read_integers(memoryview(b"\x04\xac\x02\x00"), 3) == [4, 300, 0]
+
+
+def test_rejects_damaged_or_too_many_packed_integers():
+    with pytest.raises(WireFormatError, match="expected an integer"):
+        read_integers(memoryview(b"\x04\xac"), 3)
+    with pytest.raises(WireFormatError, match="expected at most 2 integers"):
+        read_integers(memoryview(b"\x01\x02\x03"), 2)

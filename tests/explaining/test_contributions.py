@@ -17,7 +17,12 @@ from edgecnn.explaining.contributions import Head, head_of
 from edgecnn.explaining.explanation import Contributions
 from edgecnn.explaining.graph import read_graph, with_outputs
 from edgecnn.explaining.layers import layers_of
+from edgecnn.explaining.memory import elements_of
 from edgecnn.explaining.tracing import TracedGraph
+from edgecnn.pipeline.quantization.block_weights import block_steps, block_weights
+from edgecnn.pipeline.quantization.placement import place
+from edgecnn.pipeline.quantization.plan import QuantizationPlan
+from edgecnn.pipeline.quantization.rewriting import rewrite
 from edgecnn.runtime.engines.engine import SessionOptions
 from edgecnn.runtime.engines.registry import get_engine
 
@@ -65,6 +70,30 @@ def test_every_form_of_a_linear_layer_sums_to_the_logit(name: str):
     session = get_engine("onnxruntime").open(with_outputs(model, [head.tensor]), SessionOptions(threads=1))
     logits, inputs = session.outputs(["logits", head.tensor], images(1))
     assert all(close(head.contributions(inputs[0], target), float(logits[0, target])) for target in range(5))
+
+
+@pytest.mark.parametrize("bias", ["b", ""])
+def test_a_layer_in_4_bits_sums_to_the_logit(bias: str):
+    matrix = weights(100, 432)
+    steps = block_steps(matrix)
+    packed = block_weights(steps, steps.nearest(matrix))
+    inputs = ["f", "w", bias] if bias else ["f", "w"]
+    nodes = [node("Flatten", ["x"], ["f"]), node("Gemm", inputs, ["logits"], "fc/Gemm", transB=1)]
+    model = image_model(nodes, {"w": matrix, "b": weights(100)}, classes=100)
+    plan = QuantizationPlan({}, {}, {}, four_bits={"w": packed})
+    content = rewrite(model, place(model.graph, four_bits=["w"]), plan).SerializeToString()
+    graph = read_graph(content)
+    known = Constants(graph)
+    layers = layers_of(graph, known)
+    head = head_of(layers, known, 100)
+    assert head is not None
+    shape = (12, 12, 3)
+    assert elements_of(layers, shape, known) - elements_of(layers[:-1], shape, known) == 100
+    session = get_engine("openvino").open(with_outputs(content, [head.tensor]), SessionOptions(threads=1))
+    logits, values = session.outputs(["logits", head.tensor], images(1))
+    spread = float(logits.std())
+    for target in range(100):  # engines may round the inputs to 8 bits
+        assert total(head.contributions(values[0], target)) == pytest.approx(logits[0, target], abs=0.02 * spread)
 
 
 def test_a_binary_classifier_has_contributions_to_its_second_logit():

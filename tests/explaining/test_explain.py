@@ -139,6 +139,14 @@ def test_refuses_bundles_of_other_networks(fp32_bundle: Bundle, committed: Bundl
         Explainer(fp32_bundle, committed)
 
 
+def test_refuses_a_cascade(cascade_bundle: Bundle, committed: Bundle):
+    for bundles in ((cascade_bundle,), (committed, cascade_bundle)):
+        with pytest.raises(UsageError, match="is a cascade of two graphs"):
+            Explainer(*bundles)
+    with pytest.raises(UsageError, match="is a cascade of two graphs"):
+        explaining_bytes(cascade_bundle)
+
+
 @pytest.mark.slow
 def test_several_labels_end_with_a_sigmoid(label_bundle: Bundle):
     found = explain(label_bundle, label_bundle.self_test().images[0], options=QUICK)

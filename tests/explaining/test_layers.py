@@ -41,6 +41,21 @@ def test_lenet_in_fp32_and_int8_has_the_same_layers(fp32_bundle: Bundle, committ
     assert both[0][1].node.name.rpartition("/")[0] == "conv1"
 
 
+def test_lenet_in_4_bits_has_the_same_layers(fp32_bundle: Bundle, int4_bundle: Bundle):
+    both = [layers(each.model.read_bytes()) for each in (fp32_bundle, int4_bundle)]
+    for own, other in zip(*both, strict=True):
+        assert (own.id, own.operation, own.kind, own.inputs) == (other.id, other.operation, other.kind, other.inputs)
+        assert (own.parameters, own.output_axis) == (other.parameters, other.output_axis)
+    (packed,) = [each for each in both[1] if each.precision == "int4"]
+    assert (packed.node.name, packed.bias) == ("fc1/MatMulNBits", "fc1.bias")
+    graphs = [read_graph(each.model.read_bytes()) for each in (fp32_bundle, int4_bundle)]
+    original, rounded = (Constants(graphs[i]).values(name) for i, name in ((0, "fc1.weight"), (1, packed.weights)))
+    assert original is not None
+    assert rounded is not None
+    assert rounded.shape == original.shape == Constants(graphs[1]).shape(packed.weights)
+    assert np.sqrt(np.mean((rounded - original) ** 2)) < 0.3 * original.std()
+
+
 def test_a_max_with_zero_is_a_relu_and_others_are_not():
     nodes = [
         node("Conv", ["x", "w"], ["c"], **CONV),

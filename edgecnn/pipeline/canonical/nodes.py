@@ -6,6 +6,8 @@ from typing import Any
 import onnx
 from onnx import helper
 
+from edgecnn.bundle.four_bits import OPERATOR
+
 _LAYERS = frozenset({"Conv", "Gemm"})
 
 
@@ -52,6 +54,17 @@ def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
 def makers_of(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
     """Return a map from each tensor to the node that produces it."""
     return {output: node for node in graph.node for output in node.output}
+
+
+def bias_sums(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
+    """Return a map from each product with weights in 4 bits to the node that adds the layer's bias."""
+    constants = {initializer.name for initializer in graph.initializer}
+    products = {node.output[0] for node in graph.node if node.op_type == OPERATOR}
+    return {
+        node.input[0]: node
+        for node in graph.node
+        if node.op_type == "Add" and node.input[0] in products and node.input[1] in constants
+    }
 
 
 def is_silu(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> bool:

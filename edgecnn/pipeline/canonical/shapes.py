@@ -9,13 +9,18 @@ _SHAPE_ELEMENTS = 64
 """Constants with at most this number of elements can be shapes. Shape inference reads their values."""
 
 
-def inferred_graph(model: onnx.ModelProto) -> onnx.GraphProto:
+def inferred_graph(model: onnx.ModelProto, *, batch: int | None = None) -> onnx.GraphProto:
     """Return the graph with the type and shape of each tensor in `value_info`. Weights are inputs of this graph.
+
+    `batch` sets the number of images.
 
     Raises:
         onnx.shape_inference.InferenceError: the shapes contradict each other.
     """
-    return onnx.shape_inference.infer_shapes(_without_weights(model), strict_mode=True, data_prop=True).graph
+    bare = _without_weights(model)
+    if batch is not None:
+        bare.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    return onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True).graph
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -25,6 +30,9 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     result.graph.node.extend(model.graph.node)
     result.graph.input.extend(model.graph.input)
     result.graph.output.extend(model.graph.output)
+    # The shapes of custom operators are not inferred.
+    custom = {name for node in model.graph.node if node.domain for name in node.output}
+    result.graph.value_info.extend(each for each in model.graph.value_info if each.name in custom)
     for each in model.graph.initializer:
         if math.prod(each.dims) <= _SHAPE_ELEMENTS:
             result.graph.initializer.append(each)

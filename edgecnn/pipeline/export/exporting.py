@@ -250,5 +250,6 @@ def manifest_of(
             weights=reference.digest,
             training=reference.training,
             opset=next(each.version for each in graph.opset_import if not each.domain),
+            reserved=reference.reserved,
         ),
     )

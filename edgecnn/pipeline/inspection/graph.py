@@ -7,9 +7,11 @@ import math
 
 import onnx
 
+from edgecnn.bundle.four_bits import OPERATOR
 from edgecnn.bundle.manifest import INPUT_NAME
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import BundleError
+from edgecnn.pipeline.canonical.nodes import attribute, bias_sums
 from edgecnn.pipeline.canonical.shapes import inferred_graph
 from edgecnn.pipeline.inspection.layers import (
     WHOLE,
@@ -22,28 +24,30 @@ from edgecnn.pipeline.inspection.layers import (
     window,
     with_scores,
 )
+from edgecnn.prediction import Stage
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
-_WEIGHTED = ("Conv", "Gemm", "MatMul")
+_WEIGHTED = ("Conv", "Gemm", "MatMul", OPERATOR)
 _SLIDING = ("Conv", "MaxPool", "AveragePool")
-_GLOBAL = ("Gemm", "MatMul", "GlobalAveragePool", "ReduceMean")
+_GLOBAL = ("Gemm", "MatMul", OPERATOR, "GlobalAveragePool", "ReduceMean")
 _RESHAPES = ("Reshape", "Flatten")
 _MOVES_NUMBERS = ("Cast", "Transpose", "Identity", *_RESHAPES)
 
 
-def inspect_bundle(bundle: Bundle) -> Inspection:
-    """Inspect a bundle's graph.
+def inspect_bundle(bundle: Bundle, *, stage: Stage = "fast") -> Inspection:
+    """Inspect a bundle's graph, or one graph of a cascade.
 
     Raises:
         BundleError: the graph cannot be read.
     """
+    path, manifest = bundle.models[0 if stage == "fast" else 1], bundle.manifest
     try:
-        layers = _layers(onnx.load(str(bundle.model)))
+        layers = _layers(onnx.load(str(path)))
     except Exception as error:  # the exceptions of protobuf and onnx have no common base class
-        raise BundleError(f"cannot read {bundle.model}: {' '.join(str(error).split())[:200]}") from None
-    manifest = bundle.manifest
+        raise BundleError(f"cannot read {path}: {' '.join(str(error).split())[:200]}") from None
     scored = with_scores(layers, bundle.classes, manifest.scores.activation)
-    return summed(manifest.name, manifest.image_shape, scored)
+    name = manifest.name if manifest.cascade is None else f"{manifest.name}, {stage} graph"
+    return summed(name, manifest.image_shape, scored)
 
 
 def count_macs(model: onnx.ModelProto) -> int:
@@ -68,6 +72,10 @@ class _GraphWalk:
 
     def __init__(self, graph: onnx.GraphProto, inferred: onnx.GraphProto) -> None:
         self._constants = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
+        for node in graph.node:
+            if node.op_type == OPERATOR:
+                self._constants[node.input[1]] = (attribute(node, "N", 0), attribute(node, "K", 0))
+        self._bias_of = {product: node.input[1] for product, node in bias_sums(graph).items()}
         self._shapes = {  # without the batch dimension
             info.name: tuple(dimension.dim_value for dimension in info.type.tensor_type.shape.dim[1:])
             for info in (*inferred.value_info, *inferred.input, *inferred.output)
@@ -84,6 +92,9 @@ class _GraphWalk:
             self._constants[output] = self._constants[node.input[0]]  # weights, stored as integers or in float16
             if node.op_type == _DEQUANTIZE:
                 self._dequantized.add(output)
+            return None
+        if node.op_type == "Add" and node.input[0] in self._bias_of:  # part of the linear layer before it
+            self._fields[output] = self._fields[node.input[0]]
             return None
         data = [name for name in node.input if name in self._fields]
         field = self._behind(node, widest(self._fields[name] for name in data))
@@ -106,7 +117,7 @@ class _GraphWalk:
             parameters=self._parameters(node),
             macs=self._macs(node, shape),
             receptive_field=field.size,
-            precision="int8" if integer else "float32",
+            precision="int4" if node.op_type == OPERATOR else "int8" if integer else "float32",
             dense_parameters=self._dense(node, shape),
         )
 
@@ -120,7 +131,10 @@ class _GraphWalk:
         """Return the number of weights and biases, each counted once, without shapes and normalisation constants."""
         if node.op_type not in _WEIGHTED:
             return 0
-        fresh = {name for name in node.input[1:] if name in self._constants} - self._counted
+        learned = node.input[1:]
+        if node.op_type == OPERATOR:  # the others are scales and zero points
+            learned = [node.input[1], self._bias_of.get(node.output[0], "")]
+        fresh = {name for name in learned if name in self._constants} - self._counted
         self._counted |= fresh
         return sum(math.prod(self._constants[name]) for name in fresh)
 
@@ -139,6 +153,8 @@ class _GraphWalk:
 def _kind(node: onnx.NodeProto) -> str:
     if node.op_type == "Max":  # quantization writes a ReLU as Max where an engine would fuse it into a float operator
         return "Relu"
+    if node.op_type == OPERATOR:
+        return "Gemm"
     return window(node.op_type, *_window(node)) if node.op_type in _SLIDING else node.op_type
 
 

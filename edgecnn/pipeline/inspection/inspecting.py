@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecnn.bundle.finding import is_checkpoint, other_than_bundle
+from edgecnn.bundle.layer_report import LayerReport, LowRankLayer
 from edgecnn.bundle.manifest import Network, Stem
-from edgecnn.bundle.proof import LayerReport, PreprocessingCheck
+from edgecnn.bundle.proof import PreprocessingCheck
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import UsageError
 from edgecnn.pipeline.inspection.layers import Inspection
@@ -23,10 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class QuantizedLayers:
-    """The layers of an INT8 bundle, worst first, and the float tensors of an INT8 or FP16 bundle, with the reason."""
+    """The layers of a quantized bundle.
+
+    Attributes:
+        layers: the layers of an INT8 bundle, worst first.
+        float_tensors: the float tensors of an INT8 or FP16 bundle, with the reason.
+        low_rank: the linear layers that smaller ones replace.
+    """
 
     layers: tuple[LayerReport, ...]
     float_tensors: dict[str, str]
+    low_rank: tuple[LowRankLayer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,16 +42,18 @@ class Inspected:
     """The result of an inspection.
 
     Attributes:
-        inspection: the layers.
+        inspection: the layers; of a cascade, those of its fast graph.
         quantization: of INT8 bundles, and of FP16 bundles with float tensors.
         preprocessing: how the preprocessing of a bundle was checked; see `Proof`.
         checked_images: number of answers or image files that the check compared; see `Proof`.
+        accurate: the layers of the accurate graph of a cascade, else None.
     """
 
     inspection: Inspection
     quantization: QuantizedLayers | None = None
     preprocessing: PreprocessingCheck | None = None
     checked_images: int | None = None
+    accurate: Inspection | None = None
 
     def _repr_html_(self) -> str:
         """Return the layers as a table, for notebooks."""
@@ -98,10 +108,12 @@ def inspect(subject: str, *, image_size: int | tuple[int, int] | None = None, st
     from edgecnn.pipeline.inspection.graph import inspect_bundle
 
     bundle = open_bundle(path)
+    if bundle.manifest.cascade is not None:
+        return Inspected(inspect_bundle(bundle), accurate=inspect_bundle(bundle, stage="accurate"))
     graph = bundle.manifest.graph
     left = graph.float_tensors if graph.quantization is None else graph.quantization.float_tensors
     proof = bundle.proof()
-    quantized = None if left is None else QuantizedLayers(_worst_first(proof.layers), left)
+    quantized = None if left is None else QuantizedLayers(_worst_first(proof.layers), left, proof.low_rank)
     return Inspected(inspect_bundle(bundle), quantized, proof.preprocessing, proof.checked_images)
 
 

@@ -17,7 +17,7 @@ class Layer:
         parameters: number of learned values.
         macs: multiply-accumulates of convolutions and linear layers for one image, without biases and activations.
         receptive_field: height and width in pixels, including padding; None for the whole image; 0 if unknown.
-        precision: precision of the computation.
+        precision: precision of the computation. int4: weights in 4 bits; engines round the inputs to 8 bits or not.
         dense_parameters: for a convolution, the number of parameters that a dense layer between the same maps would
             need; see `dense_parameters`.
     """
@@ -28,7 +28,7 @@ class Layer:
     parameters: int
     macs: int
     receptive_field: int | None
-    precision: Literal["float32", "int8"] = "float32"
+    precision: Literal["float32", "int8", "int4"] = "float32"
     dense_parameters: int | None = None
 
     def cells(self) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ class Layer:
             f"{self.macs:,}" if self.macs else "",
             "" if self.output_shape is None else field,
             "" if self.dense_parameters is None else in_short(self.dense_parameters),
-            "int8" if self.precision == "int8" else "",
+            "" if self.precision == "float32" else self.precision,
         )
 
 

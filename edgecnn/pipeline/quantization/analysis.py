@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 
-from edgecnn.bundle.proof import LayerReport
+from edgecnn.bundle.layer_report import LayerReport
 from edgecnn.pipeline.canonical.nodes import module_of
 from edgecnn.pipeline.quantization.histogram import Histogram
 from edgecnn.pipeline.quantization.placement import Placement, place
@@ -32,8 +32,8 @@ def report_layers(
         reports.append(
             LayerReport(
                 layer=module_of(node),
-                weight_snr_db=_decibels(weights, plan.weights[node.input[1]].rounded() - weights),
-                input_snr_db=_decibels(centers * repeated, (quantization.rounded(centers) - centers) * repeated),
+                weight_snr_db=decibels(weights, plan.weights[node.input[1]].rounded() - weights),
+                input_snr_db=decibels(centers * repeated, (quantization.rounded(centers) - centers) * repeated),
                 input_low=histogram.low,
                 input_high=histogram.high,
                 clipped=_clipped(histogram, quantization),
@@ -72,7 +72,11 @@ def leave_in_float(
     model: onnx.ModelProto, placement: Placement, plan: QuantizationPlan, layers: Mapping[str, str]
 ) -> tuple[Placement, QuantizationPlan]:
     """Return placement and plan with the given layers (module name to reason) left in float."""
-    fewer = place(model.graph, layers)
+    return restricted(placement, plan, place(model.graph, layers))
+
+
+def restricted(placement: Placement, plan: QuantizationPlan, fewer: Placement) -> tuple[Placement, QuantizationPlan]:
+    """Return another placement, with fewer quantized tensors, and the plan of a placement for these tensors."""
     # A tensor next to a float layer may share the scale of a tensor that now stays in float.
     fewer = dataclasses.replace(fewer, activations={name: placement.activations[name] for name in fewer.activations})
     return fewer, dataclasses.replace(
@@ -92,7 +96,7 @@ def _clipped(histogram: Histogram, quantization: ActivationQuantization) -> floa
     return float(histogram.counts[beyond].sum() / histogram.counts.sum())
 
 
-def _decibels(signal: np.ndarray, noise: np.ndarray) -> float | None:
+def decibels(signal: np.ndarray, noise: np.ndarray) -> float | None:
     """Return a signal-to-noise ratio in dB; None without signal or without noise."""
     power, lost = (float(np.sum(values.astype(np.float64) ** 2)) for values in (signal, noise))
     return 10 * math.log10(power / lost) if power > 0 and lost > 0 else None

@@ -13,6 +13,7 @@ import numpy as np
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError, OverlapWarning, SourceError, TestSplitRefused, UsageError
 from edgecnn.files import schema
+from edgecnn.pipeline.data.held_out import unreserved
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.data.sources import open_source
 
@@ -50,11 +51,12 @@ class CalibrationImages:
 
 
 def open_calibration(
-    text: str, *, count: int | None = None, seed: int | None = None, strict: bool = False
+    text: str, *, count: int | None = None, seed: int | None = None, reserved: float = 0.0, strict: bool = False
 ) -> CalibrationImages:
     """Open the argument of `--calibration`: a calibration config (JSON), or a data source, with classes or without.
 
-    `count` and `seed` override the values of the config. `strict` turns warnings into errors.
+    `count` and `seed` override the values of the config. Images that the training of the bundle reserved are left out;
+    `reserved` is their share. `strict` turns warnings into errors.
 
     Raises:
         TestSplitRefused: the config names another split than `train`.
@@ -76,7 +78,7 @@ def open_calibration(
     except ValueError as error:
         raise UsageError(f"calibration options are not valid: {error}") from None
     source = open_source(config.source, relative_to=folder, needs_classes=False, strict=strict)
-    chosen = choose(source.split("train"), config.count, config.seed)
+    chosen = choose(unreserved(source.split("train"), reserved), config.count, config.seed)
     if config.digest is not None and not overridden and chosen.digest != config.digest:
         raise SourceError(
             f"the images of {config.source} do not match {path.name} (digest {chosen.digest[:12]}…, expected "

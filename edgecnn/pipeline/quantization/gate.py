@@ -11,8 +11,10 @@ from typing import Literal
 import numpy as np
 import onnx
 
+from edgecnn.bundle.layer_report import LayerReport
 from edgecnn.bundle.manifest import SOFTMAX, Scores
-from edgecnn.bundle.proof import Decision, LayerReport, PairedDrop
+from edgecnn.bundle.paired_drop import PairedDrop
+from edgecnn.bundle.proof import Decision
 from edgecnn.errors import GateFailed, UsageError
 from edgecnn.pipeline.quantization.analysis import leave_in_float, with_wins
 from edgecnn.pipeline.quantization.placement import Placement
@@ -22,6 +24,7 @@ from edgecnn.pipeline.quantization.rewriting import rewrite
 from edgecnn.pipeline.quantization.trade import with_trades
 from edgecnn.pipeline.quantization.trial import Pixels
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.verification.answers import same
 from edgecnn.runtime.verification.paired import certifiable, drop_of, images_needed, say_needed
 
 _ANALYSED = 64  # images for ranking the layers
@@ -39,6 +42,7 @@ class Gate:
         on_undecided: what to do if the interval contains the limit with all images: `keep` every layer in INT8, or
             leave layers in `float` until the drop itself is within the limit.
         scores: how logits become answers.
+        min_agreement: smallest allowed agreement with the FP32 graph, as a fraction; None for no limit.
     """
 
     images: Pixels
@@ -47,6 +51,36 @@ class Gate:
     certify: bool
     on_undecided: Literal["keep", "float"] = "keep"
     scores: Scores = SOFTMAX
+    min_agreement: float | None = None
+
+    def referee(self, reference: onnx.ModelProto) -> Referee:
+        """Return the referee that compares graphs with an FP32 graph on these images.
+
+        Raises:
+            EngineError: ONNX Runtime cannot load the graph.
+        """
+        return Referee(
+            reference,
+            self.images,
+            self.targets,
+            limit=self.max_drop,
+            min_agreement=self.min_agreement,
+            scores=self.scores,
+        )
+
+    def allows(self, found: Judged) -> bool:
+        """Return whether the agreement of a graph is large enough."""
+        return self.min_agreement is None or found.agreement >= self.min_agreement
+
+    def describe(self, found: Judged) -> str:
+        """Return the drop and the agreement of a graph, each with its limit."""
+        text = (
+            f"{found.drop} of {self.scores.accuracy_name} on {found.drop.images} held-out images, "
+            f"{self.max_drop * 100:g} are allowed"
+        )
+        if self.min_agreement is None:
+            return text
+        return f"{text}, and agrees with FP32 on {found.agreement:.2%}, {self.min_agreement * 100:g}% are needed"
 
     def check(self) -> None:
         """Check that there are enough images to certify the drop.
@@ -74,6 +108,7 @@ class GateResult:
         after: the drop with the layers in float that the gate chose.
         answers: answers with these layers in float to the images of `after`; see `answers_of`.
         expected: answers of the FP32 graph to these images.
+        min_agreement: smallest allowed agreement, as a fraction; None for no limit.
     """
 
     decision: Decision
@@ -81,6 +116,12 @@ class GateResult:
     after: PairedDrop
     answers: np.ndarray
     expected: np.ndarray
+    min_agreement: float | None
+
+    @property
+    def agreement(self) -> float:
+        """Fraction of the images of `after` for which the answer equals the FP32 graph's."""
+        return float(same(self.answers, self.expected).mean())
 
 
 @dataclass(frozen=True)
@@ -105,17 +146,18 @@ def judge_fp16(gate: Gate, model: onnx.ModelProto, made: onnx.ModelProto) -> Gat
         GateFailed: the drop is larger than allowed, or with `certify` not certainly below the limit.
         EngineError: ONNX Runtime failed.
     """
-    referee = Referee(model, gate.images, gate.targets, limit=gate.max_drop, scores=gate.scores)
+    referee = gate.referee(model)
     found = referee.judge(made)
-    if _needs_repair(found, gate):
+    if needs_repair(found, gate):
         raise GateFailed(
-            f"FP16 costs {found.drop} of {gate.scores.accuracy_name} on {found.drop.images} held-out images, "
-            f"{gate.max_drop * 100:g} are allowed; no bundle was written; keep FP32",
+            f"FP16 costs {gate.describe(found)}; no bundle was written; keep FP32",
             layers=(),
             drop=found.drop,
         )
     decision: Decision = "passed" if found.verdict == "passes" else "undecided"
-    return GateResult(decision, found.drop, found.drop, found.answers, referee.expected(found.drop.images))
+    return GateResult(
+        decision, found.drop, found.drop, found.answers, referee.expected(found.drop.images), gate.min_agreement
+    )
 
 
 def pass_gate(
@@ -124,7 +166,9 @@ def pass_gate(
     placement: Placement,
     plan: QuantizationPlan,
     *,
+    referee: Referee,
     layers: tuple[LayerReport, ...],
+    may_repair: bool = True,
     analyze: bool = False,
     progress: Progress = silent,
 ) -> Gated:
@@ -133,12 +177,11 @@ def pass_gate(
     The evidence is an interval of the drop above the limit. With `certify` or `on_undecided="float"`, an interval that
     contains the limit is enough. The layers are chosen on the images of the gate, so the drop afterwards is slightly
     optimistic; the proof measures it on the test split. The trade is measured for each layer that is left in float, or
-    with `analyze` for every layer.
+    with `analyze` for every layer. `referee` has the FP32 graph of the bundle; `model` may be a rewritten form of it.
 
     Raises:
-        GateFailed: the gate fails even with only one quantized layer.
+        GateFailed: the gate fails even with only one quantized layer, or without `may_repair` with all of them.
     """
-    referee = Referee(model, gate.images, gate.targets, limit=gate.max_drop, scores=gate.scores)
     before = after = referee.judge(rewrite(model, placement, plan))
 
     def with_float(count: int) -> tuple[Placement, QuantizationPlan]:
@@ -148,13 +191,14 @@ def pass_gate(
         return referee.judge(rewrite(model, *with_float(count)))
 
     count = 0
-    if _needs_repair(before, gate):
+    if needs_repair(before, gate):
+        if not may_repair:
+            raise GateFailed(f"INT8 costs {gate.describe(before)}", layers=layers, drop=before.drop)
         layers = with_wins(layers, model, placement, plan, images=gate.images[:_ANALYSED], progress=progress)
-        fewest = _fewest(lambda tried: _is_acceptable(judge(tried), gate), len(layers) - 1)
+        fewest = _fewest(lambda tried: is_acceptable(judge(tried), gate), len(layers) - 1)
         if fewest is None:
             raise GateFailed(
-                f"INT8 costs {before.drop} of {gate.scores.accuracy_name} on {before.drop.images} held-out images, "
-                f"{gate.max_drop * 100:g} are allowed, and leaving layers in float does not help "
+                f"INT8 costs {gate.describe(before)}, and leaving layers in float does not help "
                 f"(worst: {layers[0].layer}); no bundle was written",
                 layers=layers,
                 drop=before.drop,
@@ -172,22 +216,24 @@ def pass_gate(
         progress=progress,
     )
     layers = (*traded, *layers[len(traded) :])
-    expected = referee.expected(after.drop.images)
-    return Gated(decision, before.drop, after.drop, after.answers, expected, *with_float(count), layers)
+    found = (before.drop, after.drop, after.answers, referee.expected(after.drop.images), gate.min_agreement)
+    return Gated(decision, *found, *with_float(count), layers)
 
 
-def _is_acceptable(found: Judged, gate: Gate) -> bool:
+def is_acceptable(found: Judged, gate: Gate) -> bool:
     """Whether a graph may be written. Without `certify`, the drop itself decides if its interval does not."""
+    if not gate.allows(found):
+        return False
     if gate.certify or found.verdict != "undecided":
         return found.verdict == "passes"
     return found.drop.drop <= gate.max_drop
 
 
-def _needs_repair(found: Judged, gate: Gate) -> bool:
-    """Whether to search for layers to leave in float."""
+def needs_repair(found: Judged, gate: Gate) -> bool:
+    """Whether a graph fails the gate, so that layers must return to float."""
     if found.verdict == "undecided" and not gate.certify and gate.on_undecided == "keep":
-        return False
-    return not _is_acceptable(found, gate)
+        return not gate.allows(found)
+    return not is_acceptable(found, gate)
 
 
 def _fewest(passes: Callable[[int], bool], most: int) -> int | None:
@@ -207,7 +253,7 @@ def _fewest(passes: Callable[[int], bool], most: int) -> int | None:
 
 def _reasons(layers: tuple[LayerReport, ...], gate: Gate, before: Judged) -> dict[str, str]:
     return {
-        report.layer: f"gate: with every layer in INT8 the drop is {before.drop}, {gate.max_drop * 100:g} allowed; "
+        report.layer: f"gate: INT8 in every layer costs {gate.describe(before)}; "
         f"in float this layer reduces the logit error by {report.float_wins or 0.0:.3g}"
         for report in layers
     }

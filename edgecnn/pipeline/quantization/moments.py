@@ -21,10 +21,12 @@ class Moments:
     """Observes the input of a convolution or linear layer. Each of its G groups reads K inputs.
 
     A layer's error for an input x is (W - Ŵ)x, so its mean square depends only on the mean of x xᵀ. Here x is the
-    quantized input; `shift` is the effect of its quantization on the mean.
+    quantized input, or the float input if `quantization` is None; `shift` is the effect of quantization on the mean.
     """
 
-    def __init__(self, node: onnx.NodeProto, weights: tuple[int, ...], quantization: ActivationQuantization) -> None:
+    def __init__(
+        self, node: onnx.NodeProto, weights: tuple[int, ...], quantization: ActivationQuantization | None
+    ) -> None:
         self._input = node.input[0]
         self._quantization = quantization
         self._window = _Window(node, weights[2:]) if node.op_type == "Conv" else None
@@ -71,7 +73,7 @@ class Moments:
         exact = np.concatenate(self._waiting)
         exact = exact.reshape(len(exact), *self._shift.shape)  # [N, G, K]
         self._waiting.clear()
-        inputs = self._quantization.rounded(exact)
+        inputs = exact if self._quantization is None else self._quantization.rounded(exact)
         self._shift += (exact - inputs).sum(axis=0, dtype=np.float64)
         self._count += len(inputs)
         start = 0

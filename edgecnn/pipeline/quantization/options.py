@@ -30,6 +30,9 @@ class QuantizationOptions:
     full_range: bool = _option(
         False, "Weights up to ±127: sums saturate on x86 CPUs without VNNI, unless exact INT8 is enabled."
     )
+    linear_weights: Literal["int8", "int4"] = _option(
+        "int8", "int4: weights of linear layers in 4 bits where the gate allows it."
+    )
     rounding: Literal["nearest", "gptq"] = _option(
         "gptq", "gptq: a layer's weights compensate each other's errors, and its bias the remaining error."
     )
@@ -37,6 +40,15 @@ class QuantizationOptions:
         0.1,
         "Largest drop on held-out images, in points; layers return to float if it is exceeded. 100: no limit.",
         int8_only=False,
+    )
+    min_agreement: float | None = _option(
+        None,
+        "Smallest agreement with FP32 on held-out images, in percent; layers return to float below it. "
+        "[default: no limit]",
+        int8_only=False,
+    )
+    low_rank: bool = _option(
+        False, "Replace each large linear layer by two smaller ones, with a rank that the gate chooses."
     )
     on_undecided: Literal["keep", "float"] = _option(
         "keep", "If the images are too few to decide: keep INT8 with a warning, or leave layers in float."
@@ -56,6 +68,8 @@ class QuantizationOptions:
             raise ValueError(f"batch_size must be at least 1, found {self.batch_size}")
         if not 0 <= self.max_drop <= 100:
             raise ValueError(f"max_drop must be in 0..100 points, found {self.max_drop}")
+        if self.min_agreement is not None and not 0 <= self.min_agreement <= 100:
+            raise ValueError(f"min_agreement must be in 0..100 percent, found {self.min_agreement}")
         if self.gate_count < 1:
             raise ValueError(f"gate_count must be at least 1, found {self.gate_count}")
         if not 50 < self.percentile <= 100:
@@ -68,7 +82,8 @@ class QuantizationOptions:
         """Check that the other arguments of `quantize` match the precision.
 
         Raises:
-            UsageError: INT8 has no calibration images, or FP16 has an argument that applies to INT8 only.
+            UsageError: INT8 has no calibration images, FP16 has an argument that applies to INT8 only, or `seeds` is
+                given with `low_rank`.
         """
         if self.precision == "int8" and not calibrated:
             raise UsageError(
@@ -76,6 +91,8 @@ class QuantizationOptions:
             )
         if self.precision == "fp16" and (analyze or seeds is not None):
             raise UsageError(only_int8(["analyze"] if analyze else ["seeds"]))
+        if self.low_rank and seeds is not None:
+            raise UsageError("--seeds builds without a gate, which chooses the ranks of --low-rank: remove one of both")
 
     @property
     def symmetric(self) -> bool:

@@ -4,14 +4,16 @@ An engine fuses an operator into an INT8 kernel if all its inputs come from a De
 QuantizeLinear. A ReLU or ReLU6 after a convolution is fused into it: the QuantizeLinear after it limits the range in
 the same way. An operator that only moves or selects values keeps its input's scale. The logits stay in float:
 quantizing them costs agreement and gains nothing. The outputs of a linear layer or a sum stay in float if only float
-operators read them: engines multiply integers there and return floats. Other activations (HardSwish, SiLU) are float
+operators read them: engines multiply integers there and return floats. A linear layer with weights in 4 bits is a float
+operator: its engine kernel rounds the input itself. Other activations (HardSwish, SiLU) are float
 operators between integers: without the QuantizeLinear before them, ONNX Runtime would run the convolution in float. No
 tensor is quantized only for a layer that stays in float.
 """
 
+import dataclasses
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import onnx
@@ -40,6 +42,8 @@ class Placement:
         float_tensors: tensor in float32 to the reason.
         exact: outputs of the operators that read float tensors even if these are also quantized for other operators.
         float_relus: outputs of ReLUs after INT8 linear layers whose sums stay in float.
+        four_bits: initializers of linear layers with weights in 4 bits.
+        asked_float: modules of layers that were asked to stay in float, to the reasons.
     """
 
     activations: dict[str, str]
@@ -48,20 +52,30 @@ class Placement:
     float_tensors: dict[str, str]
     exact: frozenset[str]
     float_relus: frozenset[str]
+    four_bits: tuple[str, ...] = ()
+    asked_float: Mapping[str, str] = field(default_factory=dict)
 
 
-def place(graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None) -> Placement:
-    """Return the placement of Q/DQ pairs in a canonical FP32 graph. `float_layers` maps float modules to reasons."""
-    placer = _Placer(graph, float_layers or {})
+def place(
+    graph: onnx.GraphProto, float_layers: Mapping[str, str] | None = None, four_bits: Collection[str] = ()
+) -> Placement:
+    """Return the placement of Q/DQ pairs in a canonical FP32 graph.
+
+    Args:
+        graph: the graph.
+        float_layers: modules of layers that stay in float, to the reasons.
+        four_bits: initializers of linear layers with weights in 4 bits.
+    """
+    placer = _Placer(graph, float_layers or {}, four_bits)
     for node in graph.node:
         placer.add(node)
-    return placer.result()
+    return dataclasses.replace(placer.result(), asked_float=dict(float_layers or {}))
 
 
 class _Placer:
     """Places the Q/DQ pairs of a graph, node by node in the graph's order."""
 
-    def __init__(self, graph: onnx.GraphProto, float_layers: Mapping[str, str]) -> None:
+    def __init__(self, graph: onnx.GraphProto, float_layers: Mapping[str, str], four_bits: Collection[str]) -> None:
         constants = {initializer.name: initializer for initializer in graph.initializer}
         self._graph = graph
         self._float_layers = {**mobile_layers(graph), **float_layers}
@@ -73,7 +87,9 @@ class _Placer:
             sorted(self._outputs), "logits: quantizing them changes labels and gains no speed"
         )
         self._activations: dict[str, str] = {}
+        self._asked_four_bits = four_bits
         self._weights: list[str] = []
+        self._four_bits: list[str] = []
         self._biases: dict[str, tuple[str, str]] = {}
         self._linear_relus: set[str] = set()
         self._small: list[onnx.NodeProto] = []
@@ -116,14 +132,18 @@ class _Placer:
             self._reasons | _without_int8(self._graph, self._kinds, activations),
             frozenset(node.output[0] for node in self._graph.node if self._demand.spares(node)),
             frozenset(self._linear_relus - activations.keys()),
+            tuple(self._four_bits),
         )
 
     def _stays_in_float(self, node: onnx.NodeProto) -> bool:
-        """Return whether a layer stays in float, and record the reason."""
+        """Return whether a layer stays in float or has weights in 4 bits, and record the reason."""
         asked = self._float_layers.get(module_of(node))
         reason = asked or self._kinds.too_small(node, self._outputs)
         if reason is None:
-            return False
+            if node.input[1] not in self._asked_four_bits:
+                return False
+            self._four_bits.append(node.input[1])
+            return True
         self._reasons[node.input[1]] = reason
         if asked:
             self._demand.spare(node)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgecnn.pipeline.quantization.block_weights import BlockWeights
+from edgecnn.pipeline.quantization.steps import symmetric
+
 _BIAS_LIMIT = 2**30
 """Half of int32's range. The other half is for the sum of the products."""
 
@@ -76,6 +79,7 @@ class QuantizationPlan:
     Attributes:
         activations: tensor name to quantization.
         weights: initializer name to quantization.
+        four_bits: initializer name to its weights in 4 bits.
         biases: initializer name to its new float values.
         float_tensors: tensor in float32 to the reason.
     """
@@ -84,6 +88,7 @@ class QuantizationPlan:
     weights: dict[str, WeightQuantization]
     float_tensors: dict[str, str]
     biases: dict[str, np.ndarray] = field(default_factory=dict)
+    four_bits: dict[str, BlockWeights] = field(default_factory=dict)
 
 
 def activation_quantization(values: Range, *, symmetric: bool = False) -> ActivationQuantization:
@@ -114,5 +119,4 @@ def weight_scales(
 
 def nearest(weights: np.ndarray, scales: np.ndarray, limit: int) -> WeightQuantization:
     """Round every weight to the nearest integer step of its channel."""
-    column = scales.reshape(-1, *[1] * (weights.ndim - 1)).astype(np.float64)
-    return WeightQuantization(scales, np.clip(np.rint(weights / column), -limit, limit).astype(np.int8))
+    return WeightQuantization(scales, symmetric(scales, limit).nearest(weights))

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -12,8 +14,16 @@ from edgecnn.pipeline.quantization.histogram import Histogram
 from edgecnn.pipeline.quantization.moments import BLOCK, Moments
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.placement import Placement
-from edgecnn.pipeline.quantization.plan import QuantizationPlan, activation_quantization, nearest, weight_scales
+from edgecnn.pipeline.quantization.plan import (
+    ActivationQuantization,
+    QuantizationPlan,
+    WeightQuantization,
+    activation_quantization,
+    nearest,
+    weight_scales,
+)
 from edgecnn.pipeline.quantization.rounding import gptq
+from edgecnn.pipeline.quantization.steps import Steps, symmetric
 from edgecnn.pipeline.quantization.thresholds import threshold
 
 _MOMENTS_MIB = 48
@@ -54,38 +64,77 @@ def round_weights(
     calibration: Calibration,
     options: QuantizationOptions,
 ) -> QuantizationPlan:
-    """Round the weights of each layer together, and correct the remaining mean error with its bias."""
-    constants = {initializer.name: initializer for initializer in model.graph.initializer}
+    """Round the weights of each INT8 layer together, and correct the remaining mean error with its bias."""
     bias_of = {weight: bias for bias, (_, weight) in placement.biases.items()}
+    steps = {name: symmetric(each.scales, options.weight_limit) for name, each in plan.weights.items()}
     weights, biases = dict(plan.weights), dict(plan.biases)
-    for layers in _passes(model.graph, plan):
+    for name, found in round_together(model, steps, plan.activations, calibration).items():
+        weights[name] = WeightQuantization(plan.weights[name].scales, found.integers)
+        if name in bias_of:
+            biases[bias_of[name]] = found.bias
+    return dataclasses.replace(plan, weights=weights, biases=biases)
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """The weights of a layer after rounding.
+
+    Attributes:
+        integers: int8, of the shape of the weights.
+        bias: the corrected bias, float32 [O]. If the layer has none, the correction.
+    """
+
+    integers: np.ndarray
+    bias: np.ndarray
+
+
+def round_together(
+    model: onnx.ModelProto,
+    steps: Mapping[str, Steps],
+    activations: Mapping[str, ActivationQuantization],
+    calibration: Calibration,
+) -> dict[str, Rounded]:
+    """Round the weights of each layer with the second moments of its inputs on the calibration images.
+
+    Args:
+        model: the FP32 graph.
+        steps: initializer of weights to the values that they can take.
+        activations: quantized tensor to its quantization. The other tensors are float.
+        calibration: the images.
+
+    Raises:
+        EngineError: see `Calibration.observe` and `Moments.means`.
+    """
+    constants = {initializer.name: initializer for initializer in model.graph.initializer}
+    found = {}
+    for layers in _passes(model.graph, steps):
         moments = {
-            node.input[1]: Moments(node, tuple(constants[node.input[1]].dims), plan.activations[node.input[0]])
+            node.input[1]: Moments(node, tuple(constants[node.input[1]].dims), activations.get(node.input[0]))
             for node in layers
         }
         observers: dict[str, list[Moments]] = {}
         for node in layers:
             observers.setdefault(node.input[0], []).append(moments[node.input[1]])
         calibration.observe(observers, "rounding")
-        for name, seen in moments.items():
+        for node in layers:
+            name, seen = node.input[1], moments[node.input[1]]
             values = onnx.numpy_helper.to_array(constants[name])
-            weights[name], correction = gptq(values, plan.weights[name].scales, options.weight_limit, seen.means())
-            if name in bias_of:
-                bias = onnx.numpy_helper.to_array(constants[bias_of[name]])
-                shift = seen.shift()
-                columns = values.reshape(len(shift), -1, shift.shape[1]).astype(np.float64)  # [G, O / G, K]
-                moved = (columns @ shift[:, :, None]).reshape(-1)
-                biases[bias_of[name]] = (bias + correction + moved).astype(np.float32)
-    return dataclasses.replace(plan, weights=weights, biases=biases)
+            integers, correction = gptq(values, steps[name], seen.means())
+            shift = seen.shift()
+            columns = values.reshape(len(shift), -1, shift.shape[1]).astype(np.float64)  # [G, O / G, K]
+            moved = (columns @ shift[:, :, None]).reshape(-1)
+            bias = onnx.numpy_helper.to_array(constants[node.input[2]]) if "".join(node.input[2:]) else 0.0
+            found[name] = Rounded(integers, (bias + correction + moved).astype(np.float32))
+    return found
 
 
-def _passes(graph: onnx.GraphProto, plan: QuantizationPlan) -> list[list[onnx.NodeProto]]:
-    """Return the layers of each pass. The moments of a pass fit in memory together."""
+def _passes(graph: onnx.GraphProto, names: Collection[str]) -> list[list[onnx.NodeProto]]:
+    """Return the layers of each pass, those with weights in `names`. The moments of a pass fit in memory together."""
     sizes = {initializer.name: tuple(initializer.dims) for initializer in graph.initializer}
     passes: list[list[onnx.NodeProto]] = []
     room = 0
     for node in graph.node:
-        if len(node.input) < 2 or node.input[1] not in plan.weights:
+        if len(node.input) < 2 or node.input[1] not in names:
             continue
         width = math.prod(sizes[node.input[1]][1:])
         needed = 4 * attribute(node, "group", 1) * width * min(width, BLOCK)  # bytes

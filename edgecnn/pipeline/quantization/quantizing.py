@@ -8,6 +8,7 @@ import onnx
 
 from edgecnn.bundle.finding import MODEL, check_new_bundle
 from edgecnn.bundle.graph_entry import Graph, Quantization
+from edgecnn.bundle.layer_report import LayerReport, LowRankLayer
 from edgecnn.bundle.manifest import (
     MAJOR,
     MINOR,
@@ -17,11 +18,12 @@ from edgecnn.bundle.manifest import (
     utc_now,
 )
 from edgecnn.bundle.names import check_name
-from edgecnn.bundle.proof import LayerReport, Proof, UnsureRecord
+from edgecnn.bundle.proof import Proof, UnsureRecord
 from edgecnn.bundle.self_test import SelfTest
 from edgecnn.bundle.store import Bundle, create_bundle
 from edgecnn.errors import ProofFailed, UsageError
 from edgecnn.pipeline.data.source import DataSource, LazyPixels, Split
+from edgecnn.pipeline.inspection.graph import count_macs
 from edgecnn.pipeline.proving import engine_sessions, make_proof, make_self_test, temporary_graph
 from edgecnn.pipeline.quantization.building import build
 from edgecnn.pipeline.quantization.calibration_config import CalibrationImages, short_digests
@@ -44,6 +46,10 @@ from edgecnn.progress import Progress, silent
 from edgecnn.runtime.verification.evaluation import Evaluation, evaluate
 
 _UNGATED = "calibration uses all training images, so no images remain for the gate: lower --count, or pass --gate-data"
+_NOT_FACTORED = (
+    "--low-rank has no effect: the gate fails with each of the ranks; use more calibration images, a larger --max-drop "
+    "or a smaller --min-agreement"
+)
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,7 @@ def quantize(
     proof = dataclasses.replace(
         proven.proof,
         layers=made.layers,
+        low_rank=made.low_rank,
         preprocessing=of_parent.preprocessing,
         checked_images=of_parent.checked_images,
         unsure=_unsure(parent, proven),
@@ -137,7 +144,8 @@ def quantize(
         if gate is None or made.gate is None
         else gate_record(made.gate, *gate, labels=parent.manifest.labels),
     )
-    warnings = (*proven.warnings, *gate_warnings(proof.gate), *overlap, *((_UNGATED,) if is_ungated else ()))
+    whole = (_NOT_FACTORED,) if options.low_rank and not made.low_rank else ()
+    warnings = (*proven.warnings, *gate_warnings(proof.gate), *overlap, *((_UNGATED,) if is_ungated else ()), *whole)
     if strict and warnings:
         raise ProofFailed(f"{warnings[0]}; no bundle was written (--strict)")
     record = None if calibrated is None else _calibration_record(parent, calibrated, options)
@@ -152,7 +160,8 @@ def quantize(
 
 
 def _check_parent(parent: Bundle) -> None:
-    """Check that a bundle is FP32."""
+    """Check that a bundle has one graph, in FP32."""
+    parent.check_one_graph("quantize")
     if parent.manifest.precision != "fp32":
         raise UsageError(f"{parent.path} is already {parent.manifest.precision}: quantize its FP32 parent")
 
@@ -165,6 +174,7 @@ class _Made:
     entry: Graph
     gate: GateResult | None
     layers: tuple[LayerReport, ...] = ()
+    low_rank: tuple[LowRankLayer, ...] = ()
 
 
 def _int8(
@@ -181,8 +191,9 @@ def _int8(
     pixels = LazyPixels(calibration.chosen, manifest.preprocessing)
     built = build(model, pixels, options=options, gate=gate, analyze=analyze, progress=progress)
     stored = Quantization("int8" if options.symmetric else "uint8", options.weight_limit, built.placement.float_tensors)
-    # Quantization does not change the MACs.
-    return _Made(built.model, Graph(MODEL, "int8", manifest.macs, built.weights, stored), built.gated, built.layers)
+    macs = count_macs(built.model) if built.low_rank else manifest.macs  # rounding does not change them
+    entry = Graph(MODEL, "int8", macs, built.weights, stored)
+    return _Made(built.model, entry, built.gated, built.layers, built.low_rank)
 
 
 def _fp16(parent: Bundle, model: onnx.ModelProto, gate: Gate | None) -> _Made:

@@ -8,8 +8,12 @@ and only the look at all images uses the interval of 95 % (Haybittle, Repeated a
 of cancer treatment, 1971; Peto et al., Design and analysis of randomized clinical trials, 1976). Each early look adds
 at most 0.05 % to the nominal 2.5 % of wrong decisions in either direction: with 5000 images, five early looks add at
 most 0.25 %.
+
+With a smallest agreement, an early look also needs an interval of the agreement (Wilson) that does not contain it.
+After all images, the agreement itself is compared.
 """
 
+import copy
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -17,9 +21,9 @@ import numpy as np
 import onnx
 
 from edgecnn.bundle.manifest import SOFTMAX, Scores
-from edgecnn.bundle.proof import PairedDrop, Verdict
+from edgecnn.bundle.paired_drop import PairedDrop, Verdict
 from edgecnn.pipeline.quantization.trial import Answers, Pixels
-from edgecnn.runtime.rates import Z_95
+from edgecnn.runtime.rates import Z_95, wilson
 from edgecnn.runtime.verification.answers import same
 from edgecnn.runtime.verification.paired import paired_drop
 
@@ -37,11 +41,13 @@ class Judged:
         drop: the drop with its 95 % interval, on the images that were used.
         verdict: whether the drop is within the limit.
         answers: answers of the graph to these images, int64 [N], or for several labels bool [N, K].
+        agreement: fraction of these images for which the answer equals the FP32 graph's.
     """
 
     drop: PairedDrop
     verdict: Verdict
     answers: np.ndarray
+    agreement: float
 
 
 class Referee:
@@ -54,6 +60,7 @@ class Referee:
         targets: np.ndarray | None,
         *,
         limit: float,
+        min_agreement: float | None = None,
         scores: Scores = SOFTMAX,
     ) -> None:
         """Open the FP32 graph.
@@ -63,6 +70,7 @@ class Referee:
             images: at least one image.
             targets: int64 [N], or for several labels int64 [N, K] of 0 and 1; None to use the FP32 graph's answers.
             limit: largest allowed drop, as a fraction.
+            min_agreement: smallest allowed agreement, as a fraction; None for no limit.
             scores: how logits become answers.
 
         Raises:
@@ -71,12 +79,31 @@ class Referee:
         self._images = images
         self._targets = targets
         self._limit = limit
+        self._min_agreement = min_agreement
         self._scores = scores
         self._reference = Answers(model, images, scores)
 
     def expected(self, count: int) -> np.ndarray:
         """Return the FP32 graph's answers to the first `count` images; see `Answers.first`."""
         return self._reference.first(count)
+
+    def asking(self, min_agreement: float | None) -> "Referee":
+        """Return a referee with another smallest agreement, which shares the FP32 graph's answers with this one."""
+        made = copy.copy(self)
+        made._min_agreement = min_agreement
+        return made
+
+    def least_agreement(self, graph: onnx.ModelProto) -> float:
+        """Return the lower end of the 95 % interval of the agreement of `graph` on all images, as a fraction.
+
+        An agreement below it is evidence that another graph agrees less often.
+
+        Raises:
+            EngineError: ONNX Runtime failed.
+        """
+        total = len(self._images)
+        agreed = same(self.expected(total), Answers(graph, self._images, self._scores).first(total))
+        return wilson(int(agreed.sum()), total)[0]
 
     def judge(self, graph: onnx.ModelProto) -> Judged:
         """Decide whether the drop from the FP32 graph to `graph` is within the limit.
@@ -89,12 +116,23 @@ class Referee:
         while count < total:
             found = answers.first(count)
             verdict = self._drop(self.expected(count), found, _EARLY_Z).against(self._limit)
-            if verdict != "undecided":
-                return Judged(self._drop(self.expected(count), found), verdict, found)
+            if verdict != "undecided" and self._decides_agreement(found):
+                return self._judged(found, verdict)
             count *= 2
         found = answers.first(total)
-        drop = self._drop(self.expected(total), found)
-        return Judged(drop, drop.against(self._limit), found)
+        return self._judged(found, self._drop(self.expected(total), found).against(self._limit))
+
+    def _judged(self, found: np.ndarray, verdict: Verdict) -> Judged:
+        expected = self.expected(len(found))
+        return Judged(self._drop(expected, found), verdict, found, float(same(expected, found).mean()))
+
+    def _decides_agreement(self, found: np.ndarray) -> bool:
+        """Return whether the agreement of these answers is clearly above or below the smallest allowed one."""
+        if self._min_agreement is None:
+            return True
+        agreed = same(self.expected(len(found)), found)
+        low, high = wilson(int(agreed.sum()), len(agreed), _EARLY_Z)
+        return low >= self._min_agreement or high < self._min_agreement
 
     def regained(self, graph: onnx.ModelProto, answers: np.ndarray) -> PairedDrop:
         """Return the drop from `graph` to another graph, given the other graph's answers to the first images."""

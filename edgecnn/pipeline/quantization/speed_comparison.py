@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from edgecnn.bundle.manifest import Scores
-from edgecnn.bundle.proof import PairedDrop
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.bundle.store import Bundle
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent

@@ -5,6 +5,7 @@ from pathlib import Path
 from edgecnn.bundle.proof import GateRecord
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import SourceError, UsageError
+from edgecnn.pipeline.data.held_out import unreserved
 from edgecnn.pipeline.data.matching import match_classes, match_or_drop_classes
 from edgecnn.pipeline.data.photographs import PHOTOGRAPHS, photographs
 from edgecnn.pipeline.data.source import DataSource, LazyPixels, Split
@@ -64,14 +65,22 @@ def open_gate(
         SourceError: the source has no training split.
     """
     source = data or (None if calibration is None else calibration.source)
-    if source is None or options.max_drop >= NO_GATE:
+    needs = "--low-rank" if options.low_rank else None if options.min_agreement is None else "--min-agreement"
+    if source is None and needs:
+        raise UsageError(f"{needs} needs training images: add --gate-data SOURCE")
+    if source is None or (options.max_drop >= NO_GATE and not needs):
         return None
-    split = source.split("train")
+    split = unreserved(source.split("train"), parent.manifest.provenance.reserved)
     if options.precision == "int8" and calibration is not None:
         split = held_out(split, calibration.chosen, options.gate_count, calibration.seed)
     else:
         split = choose(split, options.gate_count, 0)
     if not len(split):
+        if needs:
+            raise UsageError(
+                f"calibration uses all training images, so no images remain for the gate, which {needs} needs: "
+                f"lower --count, or pass --gate-data"
+            )
         return None
     split = match_or_drop_classes(
         split,
@@ -81,8 +90,15 @@ def open_gate(
         multi_label=parent.manifest.scores.multi_label,
         consequence="the gate compares labels with the FP32 bundle's instead",
     )
-    pixels, limit = LazyPixels(split, parent.manifest.preprocessing), options.max_drop / 100
-    gate = Gate(pixels, split.targets, limit, options.certify, options.on_undecided, parent.manifest.scores)
+    gate = Gate(
+        LazyPixels(split, parent.manifest.preprocessing),
+        split.targets,
+        options.max_drop / 100,
+        options.certify,
+        options.on_undecided,
+        parent.manifest.scores,
+        None if options.min_agreement is None else options.min_agreement / 100,
+    )
     gate.check()
     return gate, split
 
@@ -100,4 +116,6 @@ def gate_record(result: GateResult, gate: Gate, split: Split, *, labels: tuple[s
         decision=result.decision,
         images_needed=images_needed(after, gate.max_drop) if after.against(gate.max_drop) == "undecided" else None,
         per_class=per_class(result.expected, result.answers, targets=used.targets, labels=labels).differing(),
+        min_agreement=result.min_agreement,
+        agreement=result.agreement,
     )

@@ -8,7 +8,8 @@ from statistics import median
 import numpy as np
 import onnx
 
-from edgecnn.bundle.proof import FloatTrade, LayerReport, PairedDrop
+from edgecnn.bundle.layer_report import FloatTrade, LayerReport
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.pipeline.quantization.analysis import leave_in_float
 from edgecnn.pipeline.quantization.placement import Placement
 from edgecnn.pipeline.quantization.plan import QuantizationPlan

@@ -26,7 +26,9 @@ class Subject:
 
     @cached_property
     def inspection(self) -> Inspection | None:
-        """The layers of the graph; None if it cannot be inspected."""
+        """The layers of the graph; None if it cannot be inspected, and for a cascade."""
+        if self.bundle.manifest.cascade is not None:
+            return None
         try:
             return inspect_bundle(self.bundle)
         except BundleError:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from edgecnn.bundle.four_bits import OPERATOR
 from edgecnn.errors import EdgecnnError
-from edgecnn.pipeline.canonical.nodes import module_of
+from edgecnn.pipeline.canonical.nodes import bias_sums, module_of
 from edgecnn.pipeline.quantization.calibration import Calibration
 from edgecnn.pipeline.quantization.histogram import Histogram
 from edgecnn.pipeline.reporting.families import Family, Subject
@@ -14,7 +15,7 @@ from edgecnn.progress import Progress, silent
 
 BINS = 48
 _MOST_LAYERS = 300
-_WEIGHTED = ("Conv", "Gemm", "MatMul")
+_WEIGHTED = ("Conv", "Gemm", "MatMul", OPERATOR)
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ def values_of(family: Family, *, progress: Progress = silent) -> FamilyValues:
     left_out = 0
     for subject in family.subjects:
         try:
+            subject.bundle.check_one_graph("the ranges of layers")
             model = onnx.load(str(subject.bundle.model))
-            nodes = {node.output[0]: node for node in model.graph.node if node.op_type in _WEIGHTED}
+            nodes = _layers(model.graph)
             left_out = max(left_out, len(nodes) - _MOST_LAYERS)
             nodes = dict(list(nodes.items())[:_MOST_LAYERS])
             found[subject.name] = _observed(model, images, nodes, subject, progress)
@@ -90,6 +92,16 @@ def values_of(family: Family, *, progress: Progress = silent) -> FamilyValues:
         for name, node in operators.items()
     )
     return FamilyValues(len(images), layers, max(0, left_out), failures)
+
+
+def _layers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
+    """Return the layers with weights by their outputs, which include the bias."""
+    sums = bias_sums(graph)
+    return {
+        sums[node.output[0]].output[0] if node.output[0] in sums else node.output[0]: node
+        for node in graph.node
+        if node.op_type in _WEIGHTED
+    }
 
 
 def _observed(
@@ -110,4 +122,5 @@ def _layer(node: onnx.NodeProto, histograms: dict[str, Histogram]) -> LayerValue
         places = np.clip((each.centers - low) / width, 0, BINS - 1).astype(int)
         counts = np.bincount(places, weights=each.counts, minlength=BINS)
         bundles[name] = Values(each.low, each.high, tuple(int(count) for count in counts))
-    return LayerValues(module_of(node) or node.name or node.output[0], node.op_type, low, width, bundles)
+    operator = "Gemm" if node.op_type == OPERATOR else node.op_type
+    return LayerValues(module_of(node) or node.name or node.output[0], operator, low, width, bundles)

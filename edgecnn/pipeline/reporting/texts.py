@@ -1,7 +1,7 @@
 """Texts and figures of pages: preprocessing in steps, sizes, and the content of charts."""
 
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.bundle.preprocessing import Preprocessing, Resize
-from edgecnn.bundle.proof import PairedDrop
 from edgecnn.pipeline.reporting.answers import Metrics
 
 Step = tuple[str, dict[str, str]]

@@ -205,6 +205,17 @@ def test_int8_graph_matches_its_parent(fp32_bundle: Bundle, int8_bundle: Bundle)
     assert set(relus[:2]) == {"int8"}
 
 
+@pytest.mark.slow
+def test_a_layer_in_4_bits_is_one_row(fp32_bundle: Bundle, int4_bundle: Bundle):
+    floats, packed = inspect_bundle(fp32_bundle), inspect_bundle(int4_bundle)
+    assert (packed.parameters, packed.macs) == (floats.parameters, floats.macs)
+    for own, other in zip(packed.layers, floats.layers, strict=True):
+        assert (own.name, own.kind, own.output_shape) == (other.name, other.kind, other.output_shape)
+        assert (own.parameters, own.macs, own.receptive_field) == (other.parameters, other.macs, other.receptive_field)
+    assert [layer.name for layer in packed.layers if layer.precision == "int4"] == ["fc1"]
+    assert [layer.cells()[-1] for layer in packed.layers if layer.name == "fc1"] == ["int4"]
+
+
 def test_rejects_an_unreadable_graph(fp32_bundle: Bundle, tmp_path: Path):
     from edgecnn.bundle.store import create_bundle
 

@@ -1,5 +1,6 @@
 """Tests of the images that quantization calibrates with: how they are chosen, and which are rejected."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import SourceError, TestSplitRefused, UsageError
 from edgecnn.pipeline.data.folder import ImageFolder
+from edgecnn.pipeline.data.held_out import reserved
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
 from edgecnn.pipeline.quantization.calibration_config import (
@@ -20,6 +22,7 @@ from edgecnn.pipeline.quantization.calibration_config import (
 )
 from edgecnn.pipeline.quantization.options import QuantizationOptions
 from edgecnn.pipeline.quantization.quantizing import quantize
+from edgecnn.pipeline.quantization.splits import open_gate
 
 CALIBRATION = Path(__file__).parents[3] / "calibration"
 
@@ -30,6 +33,18 @@ def test_gate_excludes_calibration_images():
     fresh = held_out(train, calibration.chosen, 500, 0)
     assert len(fresh) == 500
     assert not set(short_digests(fresh)) & set(short_digests(calibration.chosen))
+
+
+def test_reserved_images_serve_neither_calibration_nor_gate(committed: Bundle):
+    source = open_source("digits")
+    known = short_digests(reserved(source.split("train"), 0.5))
+    calibration = open_calibration("digits", count=2000, reserved=0.5)
+    assert not set(known) & set(short_digests(calibration.chosen))
+    provenance = dataclasses.replace(committed.manifest.provenance, reserved=0.5)
+    parent = dataclasses.replace(committed, manifest=dataclasses.replace(committed.manifest, provenance=provenance))
+    gate = open_gate(parent, None, source, QuantizationOptions(precision="fp16"))
+    assert gate is not None
+    assert not set(known) & set(short_digests(gate[1]))
 
 
 def test_calibration_balances_the_classes():

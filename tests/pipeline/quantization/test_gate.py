@@ -97,6 +97,16 @@ def test_enough_images_decide(fp32_bundle: Bundle):
     assert len(found.gated.answers) == len(found.gated.expected) == found.gated.after.images
 
 
+def test_leaves_layers_in_float_until_the_agreement_is_reached(planted: onnx.ModelProto, fp32_bundle: Bundle):
+    asked = dataclasses.replace(gate(fp32_bundle, max_drop=1.0), min_agreement=0.99)
+    found = build(planted, calibration_images(fp32_bundle), options=QuantizationOptions(), gate=asked)
+    assert found.gated is not None
+    assert found.gated.decision == "repaired"
+    assert found.gated.agreement >= 0.99
+    assert left_by_the_gate(found) == {"conv2.weight"}
+    assert "99% are needed" in found.placement.float_tensors["conv2.weight"]
+
+
 @pytest.fixture(scope="module")
 def doubtful(planted: onnx.ModelProto, fp32_bundle: Bundle) -> Gate:
     """A gate that the planted network exceeds, but whose images do not prove it."""
@@ -147,7 +157,7 @@ def test_records_a_fault_of_one_class(fp32_bundle: Bundle):
     answers = np.where(expected == 7, 1, expected)
     drop = paired_drop(np.full(500, True), answers == expected)
     record = gate_record(
-        GateResult("undecided", drop, drop, answers, expected), asked, train, labels=fp32_bundle.manifest.labels
+        GateResult("undecided", drop, drop, answers, expected, None), asked, train, labels=fp32_bundle.manifest.labels
     )
     assert record.data == train.subset(range(500)).reference()
     assert record.per_class is not None

@@ -51,6 +51,30 @@ def test_weights_stay_in_the_portable_range(int8_bundle: Bundle):
     assert int8_bundle.manifest.quantization.weight_limit == PORTABLE_RANGE
 
 
+def test_the_manifest_and_the_proof_name_layers_in_4_bits(int4_bundle: Bundle, int8_bundle: Bundle):
+    graph = int4_bundle.manifest.graph
+    assert graph.weights == int8_bundle.manifest.graph.weights | {"fc1.weight": "int4"}
+    assert graph.macs == int8_bundle.manifest.graph.macs
+    assert graph.quantization is not None
+    assert "fc1.weight" not in graph.quantization.float_tensors
+    trials = {layer.layer: layer.four_bits for layer in int4_bundle.proof().layers}
+    assert trials["conv1"] is trials["conv2"] is None
+    assert trials["fc1"] is not None
+    assert trials["fc1"].reason is None
+    assert trials["fc1"].saved_bytes == pytest.approx(int8_bundle.size_bytes - int4_bundle.size_bytes, abs=200)
+
+
+@pytest.mark.parametrize("engine", installed())
+def test_every_engine_passes_the_self_test_in_4_bits(engine: str, int4_bundle: Bundle):
+    manifest = int4_bundle.manifest
+    session = open_session(int4_bundle, engine=engine)
+    result = replay(int4_bundle.self_test(), session, manifest.preprocessing, manifest.scores)
+    session.close()
+    assert result.holds, result.failures
+    proven = {each.engine: each.comparison.agreement for each in int4_bundle.proof().engines}
+    assert proven[engine] >= 0.98
+
+
 def test_logits_stay_in_float_with_a_reason(int8_bundle: Bundle):
     graph = onnx.load(str(int8_bundle.model)).graph
     (maker,) = [node for node in graph.node if "logits" in node.output]

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.bundle.manifest import Scores
-from edgecnn.bundle.proof import PairedDrop
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.pipeline.quantization.referee import Judged, Referee
 
 TRIED = 2
@@ -56,8 +56,8 @@ def images(count: int, *, lost: tuple[int, ...] = (), won: tuple[int, ...] = ())
     return Images(reference, tried)
 
 
-def judged(given: Images, *, limit: float) -> Judged:
-    referee = Referee(network(0), given, np.zeros(len(given), np.int64), limit=limit)
+def judged(given: Images, *, limit: float, min_agreement: float | None = None) -> Judged:
+    referee = Referee(network(0), given, np.zeros(len(given), np.int64), limit=limit, min_agreement=min_agreement)
     return referee.judge(network(TRIED))
 
 
@@ -95,6 +95,17 @@ def test_takes_more_images_until_it_is_decided():
 def test_a_failure_at_the_end_is_found():
     found = judged(images(1000, lost=tuple(range(700, 760))), limit=0.001)
     assert (found.verdict, found.drop.images, found.drop.lost) == ("fails", 1000, 60)
+
+
+def test_agreement_counts_every_changed_answer():
+    assert judged(images(200, lost=(1, 2), won=(3, 4)), limit=0.5).agreement == pytest.approx(0.98)
+
+
+def test_looks_further_until_the_agreement_is_decided():
+    given = images(4000, lost=tuple(range(0, 4000, 100)), won=tuple(range(50, 4000, 100)))
+    assert judged(given, limit=0.5).drop.images == 250
+    assert judged(given, limit=0.5, min_agreement=0.9).drop.images == 250
+    assert judged(given, limit=0.5, min_agreement=0.98).drop.images == 4000  # the true agreement is never decided
 
 
 def test_compares_with_the_reference_without_targets():

@@ -10,8 +10,14 @@ from benchmarks.common.random_networks import photographs
 from edgecnn.errors import EngineError
 from edgecnn.pipeline.quantization import rounding
 from edgecnn.pipeline.quantization.moments import BLOCK, Moments
-from edgecnn.pipeline.quantization.plan import Range, activation_quantization, nearest, weight_scales
-from edgecnn.pipeline.quantization.rounding import gptq
+from edgecnn.pipeline.quantization.plan import (
+    Range,
+    WeightQuantization,
+    activation_quantization,
+    nearest,
+    weight_scales,
+)
+from edgecnn.pipeline.quantization.steps import symmetric
 
 FINE = activation_quantization(Range(-8.0, 8.0))
 
@@ -21,6 +27,13 @@ def correlated(count: int, width: int) -> np.ndarray:
     random = np.random.default_rng(0)
     mixed = random.normal(size=(count, width // 4)) @ random.normal(size=(width // 4, width)) / np.sqrt(width)
     return np.clip(mixed + 0.5 + 0.05 * random.normal(size=(count, width)), -8, 8).astype(np.float32)
+
+
+def gptq(
+    weights: np.ndarray, scales: np.ndarray, limit: int, moments: list[np.ndarray]
+) -> tuple[WeightQuantization, np.ndarray]:
+    integers, correction = rounding.gptq(weights, symmetric(scales, limit), moments)
+    return WeightQuantization(scales, integers), correction
 
 
 def moments_of(inputs: np.ndarray) -> Moments:

@@ -39,6 +39,17 @@ def test_bundles_of_a_family_share_their_bins(fp32_bundle: Bundle, int8_bundle: 
         assert layer.start == min(first.low, second.low)
 
 
+def test_values_of_a_layer_in_4_bits_include_its_bias(fp32_bundle: Bundle, int4_bundle: Bundle):
+    found = values_of(families([fp32_bundle, int4_bundle])[0])
+    layer = next(each for each in found.layers if each.layer == "fc1")
+    assert layer.operator == "Gemm"
+    first, second = layer.bundles.values()
+    spread = first.high - first.low
+    assert (second.low, second.high) == pytest.approx((first.low, first.high), abs=0.1 * spread)
+    (alone,) = [each for each in values_of(families([int4_bundle])[0]).layers if each.layer == "fc1"]
+    assert alone.operator == "Gemm"
+
+
 def test_names_the_bundle_whose_values_are_not_finite(committed: Bundle, tmp_path: Path):
     model = onnx.load(str(committed.model))
     for tensor in model.graph.initializer:

@@ -64,6 +64,54 @@ def test_writes_logits_to_out(session: Session, committed: Bundle):
     np.testing.assert_array_equal(out, session.run(images))
 
 
+def test_threads_share_a_session_for_single_images(session: Session, committed: Bundle):
+    images = committed.self_test().images[:16]
+    expected = [session.run(images[i : i + 1]) for i in range(len(images))]
+    found: dict[int, list[np.ndarray]] = {}
+
+    def run(thread: int) -> None:
+        found[thread] = [session.run(images[i : i + 1]) for _ in range(10) for i in range(len(images))]
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for answers in found.values():
+        np.testing.assert_allclose(answers, expected * 10, atol=1e-5)
+    assert len(found) == 4
+
+
+def test_a_rejected_image_leaves_later_answers_unchanged(session: Session, committed: Bundle):
+    image = committed.self_test().images[:1]
+    expected = [session.run(image) for _ in range(3)]
+    for wrong in (np.zeros((1, 3, 3, 1), np.uint8), image.astype(np.int8), image[:, :, :, :0]):
+        with pytest.raises(EngineError):
+            session.run(wrong)
+        np.testing.assert_array_equal(session.run(image), expected[-1])
+    np.testing.assert_array_equal(expected[0], expected[-1])
+
+
+@ENGINES
+def test_sessions_can_be_opened_and_closed_again(engine: str, committed: Bundle):
+    images = committed.self_test().images[:4]
+    answers = []
+    for _ in range(10):
+        session = open_session(committed, engine=engine, options=SessionOptions(threads=1))
+        answers.append(np.concatenate([session.run(image[np.newaxis]) for image in images]))
+        session.close()  # frees the memory of single images
+    np.testing.assert_array_equal(answers, [answers[0]] * 10)
+
+
+def test_a_closed_session_rejects_single_images(session: Session, committed: Bundle):
+    image = committed.self_test().images[:1]
+    session.run(image)
+    session.run(image)
+    session.close()
+    with pytest.raises(EngineError, match="closed"):
+        session.run(image)
+
+
 def test_accepts_strided_images(session: Session, committed: Bundle):
     images = committed.self_test().images
     np.testing.assert_array_equal(session.run(images[::2]), session.run(images[::2].copy()))

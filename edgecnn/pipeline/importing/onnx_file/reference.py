@@ -24,6 +24,7 @@ class OnnxReference:
     training: ClassVar[None] = None
     data: ClassVar[None] = None
     held_out: ClassVar[None] = None
+    reserved: ClassVar[float] = 0.0
     name: str
     classifier: Classifier
     labels: tuple[str, ...]
