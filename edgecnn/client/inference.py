@@ -15,9 +15,10 @@ from edgecnn.client.failover import Failover
 from edgecnn.client.images import Picture
 from edgecnn.client.responses import OneServersError, ServerResponse
 from edgecnn.errors import ImageError, ServerError, ServerUnavailable
-from edgecnn.prediction import Prediction, prediction_of
+from edgecnn.prediction import Prediction, Stage, prediction_of
 from edgecnn.protocol.client_codec import decode_logits, encode_request
-from edgecnn.protocol.http_headers import BUNDLE_DIGEST, HEADER_LENGTH
+from edgecnn.protocol.http_headers import BUNDLE_DIGEST, HEADER_LENGTH, STAGE
+from edgecnn.protocol.stages import parse_stages
 
 _MAX_TRIES = 5
 """Maximum attempts for a result, if the bundle or the server disappears before its card is read."""
@@ -97,7 +98,10 @@ class Inference:
                 failure = error
                 continue
             if card is not None:
-                predictions = (prediction_of(row, card.labels, top=top, scores=card.scores) for row in logits)
+                predictions = (
+                    prediction_of(row, card.labels, top=top, scores=card.scores, stage=stage)
+                    for row, stage in zip(logits, _stages(response, len(logits)), strict=True)
+                )
                 return [ImageResult(each, response.url, digest, card.scores) for each in predictions]
         raise failure or response.error(f"replaced its bundle {_MAX_TRIES} times before the labels could be read")
 
@@ -153,3 +157,14 @@ class Inference:
             self._cards = {}
         self._cards[card.digest] = card
         return card if card.digest == digest else None
+
+
+def _stages(response: ServerResponse, count: int) -> tuple[Stage | None, ...]:
+    """Return which graph of a cascade answered each image; None for a bundle with one graph."""
+    text = response.headers.get(STAGE.lower())
+    if text is None:
+        return (None,) * count
+    try:
+        return parse_stages(text, count)
+    except ValueError as error:
+        raise response.protocol_error(f"{STAGE}: {error}") from None

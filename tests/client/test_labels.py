@@ -114,6 +114,22 @@ def test_requires_the_digest_of_the_bundle():
         assert client.logits(images(1)).argmax() == 1
 
 
+@pytest.mark.parametrize(("header", "stages"), [(b"fast", "fast"), (b"accurate", "accurate"), (b"slow", None)])
+def test_reads_the_stages_of_a_cascade(header: bytes, stages: str | None):
+    model = Model()
+
+    def answer(asked: Asked) -> Said:
+        said = model(asked)
+        return Said(said.content.replace(b"X-Bundle-Digest", b"X-Stage: " + header + b"\r\nX-Bundle-Digest"))
+
+    with site(answer) as found, Client(found.url) as client:
+        if stages is None:
+            with pytest.raises(ServerError, match="X-Stage: expected fast or accurate for each of 1 images"):
+                client.predict(images(1)[0])
+        else:
+            assert client.predict(images(1)[0]).stage == stages
+
+
 @pytest.mark.parametrize("change", [{"image": [8, 8, 1]}, {"preprocessing": None}])
 def test_describes_a_changed_model_again(change: dict):
     class Changed(Model):

@@ -64,6 +64,7 @@ def test_keeps_the_old_version_if_the_new_is_bad(folder: Path, fault: str):  # 7
             wait_for_reason(server, f"version 2 was refused: {reason}")
         assert entry(server)["state"] == "READY"
         assert entry(server)["version"] == "1"
+        wait_for(lambda: any("ERROR" in line for line in server.lines))
         lines = [line for line in server.lines if "ERROR" in line]
         assert len(lines) == 1, lines
         assert f"{folder / '2'}" in lines[0]

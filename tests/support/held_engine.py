@@ -2,10 +2,11 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from repository import COMMITTED
 from server_process import Reply, Server, serving, wait_for
 
 from edgecnn.host.child import child_environment
@@ -74,15 +75,21 @@ class Held:
 
 
 @contextlib.contextmanager
-def holding(folder: Path, *options: object, environment: dict[str, str] | None = None) -> Iterator[Held]:
+def holding(
+    folder: Path,
+    *options: object,
+    bundles: Sequence[Path] = (COMMITTED,),
+    environment: dict[str, str] | None = None,
+) -> Iterator[Held]:
     """Start a server with a controllable engine."""
     engine = Engine(folder)
     variables = engine.environment | (environment or {})
     with (
         ThreadPoolExecutor(64) as clients,
-        serving("--engine", "openvino", *options, environment=variables) as server,
+        serving("--engine", "openvino", *options, bundles=bundles, environment=variables) as server,
     ):
         try:
             yield Held(server, engine, clients)
         finally:
-            engine.clear("hold")  # otherwise neither the server nor the clients would end
+            for hold in folder.glob("hold*"):
+                engine.clear(hold.name)  # otherwise neither the server nor the clients would end

@@ -9,6 +9,7 @@ from edgecnn.bundle.proof import EngineProof
 from edgecnn.files.schema import plain
 from edgecnn.protocol.datatypes import TensorSpec
 from edgecnn.server.models.model import Model
+from edgecnn.server.models.version import Version
 
 
 def metadata(model: Model) -> dict[str, Any]:
@@ -40,7 +41,8 @@ def configuration(model: Model) -> dict[str, Any]:
             "precision": {"string_value": version.bundle.manifest.precision},
             "digest": {"string_value": version.bundle.digest},
             "threads": {"string_value": str(version.info.threads)},
-        },
+        }
+        | _cascade_parameters(version),
     }
 
 
@@ -66,6 +68,7 @@ def card(model: Model) -> dict[str, Any]:
         "created": manifest.provenance.created,
         "size_bytes": version.bundle.size_bytes,
         "macs": manifest.macs,
+        "cascade": _cascade(version),
         "engine": {"name": info.engine, **_chosen(info, "version", "device", "precision", "threads")}
         | {"instances": version.instances},
         "proof": {
@@ -75,6 +78,19 @@ def card(model: Model) -> dict[str, Any]:
         },
         "self_test": _chosen(version.self_test, "holds", "images", "encoded", "decided", "max_error", "tolerance"),
     }
+
+
+def _cascade(version: Version) -> dict[str, Any] | None:
+    """Return the threshold of a cascade, its bundles, and the share of images that ran again when it was made."""
+    cascade = version.bundle.manifest.cascade
+    if cascade is None:
+        return None
+    return {**_chosen(cascade, "threshold", "fast", "accurate"), "share": version.sealed_share}
+
+
+def _cascade_parameters(version: Version) -> dict[str, Any]:
+    cascade = version.bundle.manifest.cascade
+    return {} if cascade is None else {"cascade_threshold": {"string_value": str(cascade.threshold)}}
 
 
 def _chosen(value: object, *names: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class InferenceTask(ImageTask):
         assert self._version is not None
         assert job is not None
         decode_s = self._prepared - self._begun
-        result = Result(self._request, logits, self._version, decode_s, job.queued_s, job.inference_s)
+        result = Result(self._request, logits, self._version, decode_s, job.queued_s, job.inference_s, job.runs_again)
         if self._call.writing_takes_time(logits):
             name = self._model.name
             self._in_pool(lambda: self._call.write(name, result), lambda send: self._succeed(result, send))

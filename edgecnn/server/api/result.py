@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.prediction import are_sure, probabilities_of
-from edgecnn.protocol.http_headers import BUNDLE_DIGEST, SERVER_TIMING, UNSURE
+from edgecnn.protocol.http_headers import BUNDLE_DIGEST, SERVER_TIMING, STAGE, UNSURE
 from edgecnn.protocol.request import InferRequest
+from edgecnn.protocol.stages import stages_text
 from edgecnn.server.models.version import Version
 
 
@@ -22,7 +23,8 @@ class Result:
         version: the version that computed the logits.
         decode_s: time to parse the request, and to decode and resize its images.
         queue_s: time from its submission to the start of its run.
-        inference_s: time of the engine's run of the whole batch.
+        inference_s: time of the engine's run of the whole batch; of a cascade, the sum of both runs.
+        runs_again: which images the accurate graph of a cascade answered, bool [N]; None for one graph.
     """
 
     request: InferRequest
@@ -31,6 +33,7 @@ class Result:
     decode_s: float
     queue_s: float
     inference_s: float
+    runs_again: np.ndarray | None = None
 
     def outputs(self) -> dict[str, np.ndarray]:
         """Return the requested outputs by name: logits, or their probabilities as in `Prediction`, float32 [N, K]."""
@@ -43,13 +46,15 @@ class Result:
             return probabilities_of(self.logits, self.version.bundle.manifest.scores).astype(np.float32)
 
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """Return the headers: times in milliseconds (W3C Server Timing), the bundle's digest, and unsure answers.
+        """Return the headers: times in milliseconds (W3C Server Timing), the bundle's digest, stages, unsure answers.
 
         Unsure answers are marked with best classes or probabilities only: to find them takes microseconds.
         """
         decode, queue, inference = 1000 * self.decode_s, 1000 * self.queue_s, 1000 * self.inference_s
         timing = f"decode;dur={decode:.3f}, queue;dur={queue:.3f}, inference;dur={inference:.3f}"
-        found = (SERVER_TIMING, timing), (BUNDLE_DIGEST, self.version.bundle.digest)
+        found: tuple[tuple[str, str], ...] = (SERVER_TIMING, timing), (BUNDLE_DIGEST, self.version.bundle.digest)
+        if self.runs_again is not None:
+            found = (*found, (STAGE, stages_text(self.runs_again.tolist())))
         unsure = self._unsure()
         return (*found, (UNSURE, unsure)) if unsure else found
 

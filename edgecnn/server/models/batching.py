@@ -2,7 +2,7 @@
 
 As in Crankshaw et al., Clipper: A Low-Latency Online Prediction Serving System, 2017 (section 4.3), a batch forms while
 the engine computes the previous one; a delay is added only if it is configured. The queue is used in the event loop's
-thread only, so it needs no lock; `instances` runs the engines.
+thread only, so it needs no lock; `instances` runs the engines. `cascade_batching` joins two queues.
 
 All times are `time.monotonic()`. The event loop's own `time()` is too coarse: libuv's changes once per wake-up, in
 whole milliseconds.
@@ -14,12 +14,12 @@ import functools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from edgecnn.protocol.refusal import Refusal
-from edgecnn.server.models.instances import Instance
+from edgecnn.server.models.instances import Engine, Instance, Instances
 
 logger = logging.getLogger(__name__)
 
@@ -31,20 +31,24 @@ Outcome = np.ndarray | Refusal | None
 class Job:
     """The images of one request, from the queue to their logits.
 
-    The images can be large, so they are released as soon as possible.
+    A job of a cascade may be queued a second time, with the images that its accurate graph runs too.
 
     Attributes:
+        images: uint8 [N, H, W, C]; None after the end, since they can be large.
         count: number of images.
         deadline: by the monotonic clock; a job that has not started by then is not run.
-        submitted: when it was queued, by the monotonic clock.
-        queued_s: from its submission to the start of its run.
-        inference_s: how long the engine ran its batch.
+        submitted: when it was queued last, by the monotonic clock.
+        queued_s: from its submission to the start of its run; the sum if it was queued twice.
+        inference_s: how long the engine ran its batch; the sum of both runs.
         expiry: the timer of its deadline.
-        is_gone: returns whether the client has disconnected; called just before the run.
+        is_gone: returns whether the client has disconnected; called just before a run.
+        logits: those of the fast graph of a cascade, float32 [N, K], while the accurate graph runs some images again.
+        runs_again: which images the accurate graph of a cascade answers, bool [N]; None before, and without a cascade.
     """
 
     __slots__ = (
-        "_finish", "_images", "count", "deadline", "expiry", "inference_s", "is_gone", "queued_s", "submitted",
+        "_finish", "count", "deadline", "expiry", "images", "inference_s", "is_gone", "logits", "queued_s",
+        "runs_again", "submitted",
     )  # fmt: skip
 
     def __init__(
@@ -59,26 +63,28 @@ class Job:
 
         `finish` takes the outcome, once, in the event loop's thread; it is not called for a job that is withdrawn.
         """
-        self._images: np.ndarray | None = images
+        self.images: np.ndarray | None = images
         self._finish: Callable[[Outcome], None] | None = finish
         self.count = len(images)
         self.is_gone = is_gone
         self.deadline = deadline
         self.submitted = self.queued_s = self.inference_s = 0.0
         self.expiry: asyncio.TimerHandle | None = None
+        self.logits: np.ndarray | None = None
+        self.runs_again: np.ndarray | None = None
 
     def begin(self) -> np.ndarray:
         """Return the images for the run and cancel the deadline."""
-        images, self._images = self._images, None
-        assert images is not None
-        self._release()
-        return images
+        assert self.images is not None
+        self._cancel_expiry()
+        return self.images
 
     def end(self, outcome: Outcome) -> None:
         """Deliver the outcome, unless the job has already ended."""
         finish, self._finish = self._finish, None
-        self._images = None
-        self._release()
+        self.images = self.logits = None
+        self.is_gone = _never
+        self._cancel_expiry()
         if finish is not None:
             finish(outcome)
 
@@ -87,8 +93,7 @@ class Job:
         self._finish = None
         self.end(None)
 
-    def _release(self) -> None:
-        self.is_gone = _never
+    def _cancel_expiry(self) -> None:
         if self.expiry is not None:
             self.expiry.cancel()
             self.expiry = None
@@ -98,36 +103,51 @@ def _never() -> bool:
     return False
 
 
+Deliver = Callable[[Job, np.ndarray | Refusal], object]
+"""Takes a job that has run, and its logits or an error."""
+
+
 class Batcher:
     """The queue of one engine. Everything except the runs happens in the event loop's thread."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        instances: Sequence[Instance],
+        instances: Instances,
+        engine: Engine,
         *,
         max_batch: int,
         max_delay_s: float,
         on_run: Callable[[int, float], object],
+        deliver: Deliver = Job.end,
+        leaves_turn: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Create an empty queue for the instances of an engine.
+        """Create an empty queue for an engine. Queues that share instances share the cores.
 
         A batch that is not full waits for more jobs until `max_delay_s` after the submission of its first job. `on_run`
-        is called after every run with its number of images and its seconds.
+        is called after every run with its number of images and its seconds, and then `deliver` for each job of it.
+        `leaves_turn` returns whether queues that share the instances come first although it is the turn of this one.
         """
         self._loop = loop
+        self._engine = engine
+        self._deliver = deliver
+        self._leaves_turn = leaves_turn
         self._max_batch = max_batch
         self._max_delay_s = max_delay_s
         self._on_run = on_run
         self._waiting: deque[Job] = deque()
-        self._instances = tuple(instances)
-        self._idle = list(instances)
+        self._instances = instances
+        self._idle = instances.idle
+        instances.add_queue(self._take_turn)
         self._due: asyncio.Handle | None = None
         self._is_delayed = False  # `_due` waits for more jobs
         self._closed = False
 
     def submit(self, job: Job) -> None:
         """Queue a job. The run starts after the event loop has read other requests, which may join the batch."""
+        if self._closed:
+            job.end(_unloaded())
+            return
         job.submitted = time.monotonic()
         if job.deadline is not None:
             job.expiry = self._loop.call_at(job.deadline, self._expire, job)
@@ -143,14 +163,17 @@ class Batcher:
         self._remove(job)
         job.withdraw()
 
+    def waiting_images(self) -> int:
+        """Return the number of images in the queue."""
+        return sum([job.count for job in self._waiting])
+
     def longest_run_s(self) -> float:
         """Return how long the oldest current run has taken so far, or 0. May be called from any thread."""
-        starts = [instance.started for instance in self._instances]
-        return max((time.monotonic() - start for start in starts if start is not None), default=0.0)
+        return self._instances.longest_run_s()
 
     def is_idle(self) -> bool:
         """Return whether no job waits or runs."""
-        return not self._waiting and len(self._idle) == len(self._instances)
+        return not self._waiting and self._instances.are_idle()
 
     def close(self) -> None:
         """Refuse the waiting jobs, and end the instances after their current runs."""
@@ -158,9 +181,15 @@ class Batcher:
         if self._due is not None:
             self._due.cancel()
         while self._waiting:
-            self._waiting.popleft().end(Refusal("unready", "the model is being unloaded"))
-        for instance in self._instances:
-            instance.end()
+            self._waiting.popleft().end(_unloaded())
+        self._instances.end()
+
+    def _take_turn(self, may_leave: bool) -> None:
+        """Start runs after a run of any queue, without waiting for the scheduled dispatch."""
+        if not self._closed and not (may_leave and self._leaves_turn()):
+            if self._due is not None:
+                self._due.cancel()
+            self._dispatch()
 
     def _dispatch(self) -> None:
         """Start runs while an instance is idle and a job waits."""
@@ -174,7 +203,8 @@ class Batcher:
             jobs = self._batch()
             if jobs:
                 instance = self._idle.pop()
-                instance.start([job.begin() for job in jobs], functools.partial(self._finished, instance, jobs))
+                finished = functools.partial(self._finished, instance, jobs)
+                instance.start(self._engine, [job.begin() for job in jobs], finished)
 
     def _batch(self) -> list[Job]:
         """Take jobs from the queue, in order, up to the largest batch; drop jobs of disconnected clients."""
@@ -183,7 +213,7 @@ class Batcher:
         while self._waiting and (not jobs or self._waiting[0].count <= room):
             job = self._waiting.popleft()
             if job.deadline is not None and job.deadline <= now:
-                job.end(_late())
+                job.end(_late(job))
             elif job.is_gone():
                 job.end(None)
             else:
@@ -195,12 +225,11 @@ class Batcher:
         """Return the most images for the next run: the queue is divided among the idle instances."""
         if len(self._idle) == 1:
             return self._max_batch
-        waiting = sum(job.count for job in self._waiting)
-        return min(self._max_batch, -(-waiting // len(self._idle)))
+        return min(self._max_batch, -(-self.waiting_images() // len(self._idle)))
 
     def _wait_s(self) -> float:
         """Return how long a batch that is not full should wait for more jobs; never past the deadline of a job."""
-        if not self._max_delay_s or sum(job.count for job in self._waiting) >= self._max_batch:
+        if not self._max_delay_s or self.waiting_images() >= self._max_batch:
             return 0.0
         due = self._waiting[0].submitted + self._max_delay_s
         if any(job.deadline is not None and job.deadline <= due for job in self._waiting):
@@ -209,7 +238,7 @@ class Batcher:
 
     def _expire(self, job: Job) -> None:
         self._remove(job)
-        job.end(_late())
+        job.end(_late(job))
 
     def _remove(self, job: Job) -> None:
         with contextlib.suppress(ValueError):  # it has already started
@@ -219,19 +248,23 @@ class Batcher:
         self, instance: Instance, jobs: list[Job], started: float, seconds: float, results: list[np.ndarray | Refusal]
     ) -> None:
         """Start the next run, and deliver the outcomes of this one."""
-        self._idle.append(instance)
-        if not self._closed:
-            if self._due is not None:
-                self._due.cancel()
-            self._dispatch()  # first, so that the engine does not wait for responses to be written
+        # First, so that the cores do not wait for responses to be written.
+        self._instances.give_back(instance, self._take_turn)
         self._on_run(sum([job.count for job in jobs]), seconds)
         for job, result in zip(jobs, results, strict=True):
-            job.queued_s, job.inference_s = started - job.submitted, seconds
+            job.queued_s += started - job.submitted
+            job.inference_s += seconds
             try:
-                job.end(result)
+                self._deliver(job, result)
             except Exception:
                 logger.exception("a bug: an outcome was not delivered")  # continue with the other jobs
 
 
-def _late() -> Refusal:
+def _unloaded() -> Refusal:
+    return Refusal("unready", "the model is being unloaded")
+
+
+def _late(job: Job) -> Refusal:
+    if job.runs_again is not None:
+        return Refusal("late", "the request's timeout passed while it was queued for the accurate graph")
     return Refusal("late", "the request's timeout passed while it was queued; it was not executed")

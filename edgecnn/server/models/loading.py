@@ -23,6 +23,7 @@ from edgecnn.errors import (
     SignatureInvalid,
     SignatureMissing,
 )
+from edgecnn.runtime.cascade import sessions_of
 from edgecnn.runtime.engines.engine import Session, SessionOptions
 from edgecnn.runtime.profile import tuned_setting
 from edgecnn.runtime.verification.replay import SelfTestResult
@@ -48,14 +49,27 @@ _REASONS: tuple[tuple[type[EdgecnnError], str], ...] = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """A bundle that has passed its self-test here."""
+    """A bundle that has passed its self-test here.
+
+    Attributes:
+        known: an image of the self-test, uint8 [1, H, W, C].
+        run_ms: time of one image; of a cascade, with its fast graph.
+        accurate_ms: time of one image with the accurate graph of a cascade; None for one graph.
+    """
 
     bundle: Bundle
     session: Session
     proof: Proof
     self_test: SelfTestResult
-    known: np.ndarray  # an image of the self-test, uint8 [1, H, W, C]
-    run_ms: float  # of one image
+    known: np.ndarray
+    run_ms: float
+    accurate_ms: float | None = None
+
+    def accurate_batch(self, max_batch: int) -> int:
+        """Return how many images the accurate graph runs in about the time of a full batch of the fast graph."""
+        if not self.accurate_ms:
+            return max_batch
+        return max(1, min(max_batch, int(max_batch * self.run_ms / self.accurate_ms)))
 
 
 def load(path: Path, options: ServeOptions, cores: int, *, in_background: bool = False) -> Loaded:
@@ -94,7 +108,7 @@ def load(path: Path, options: ServeOptions, cores: int, *, in_background: bool =
         in_background=in_background,
     )
     known = self_test.images[:1].copy()
-    return Loaded(bundle, session, proof, shown, known, _run_ms(session, known))
+    return Loaded(bundle, session, proof, shown, known, *(_run_ms(each, known) for each in sessions_of(session)))
 
 
 def _run_ms(session: Session, image: np.ndarray) -> float:

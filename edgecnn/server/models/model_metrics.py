@@ -1,4 +1,4 @@
-"""Metrics of the served versions: which bundle each model serves, and what it predicts (see `prediction_counts`).
+"""Metrics of the served versions: their bundles, predictions (see `prediction_counts`) and stages of a cascade.
 
 Only the current version of a model has values. When another one is served, the counts begin again, as Prometheus
 expects from counters.
@@ -26,7 +26,7 @@ class VersionMetrics(Collector):
         self._models = models
 
     def collect(self) -> Iterator[Metric]:
-        """Yield `edgecnn_build_info`, `_model_info`, `_predictions_total` and `_confidence`."""
+        """Yield `edgecnn_build_info`, `_model_info`, `_predictions_total`, `_confidence` and `_cascade_*`."""
         build = {"version": __version__, "python": platform.python_version(), "machine": platform.machine()}
         yield _info("edgecnn_build_info", "This software", build)
         served = {name: model.current for name, model in self._models.items() if model.current is not None}
@@ -40,6 +40,21 @@ class VersionMetrics(Collector):
             confidence.add_metric([name], list(zip(_BOUNDS, counts, strict=True)), total)
         yield predictions
         yield confidence
+        yield from _cascades(served)
+
+
+def _cascades(served: Mapping[str, Version]) -> Iterator[Metric]:
+    text = "Images by the graph of a cascade that answers them: fast or accurate"
+    images = CounterMetricFamily("edgecnn_cascade_images", text, labels=["model", "stage"])
+    text = "Share of images that ran again on the accurate graph when the cascade was made"
+    sealed = GaugeMetricFamily("edgecnn_cascade_sealed_share", text, labels=["model"])
+    for name, version in served.items():
+        for stage, count in version.stage_images.items():
+            images.add_metric([name, stage], count)
+        if version.sealed_share is not None:
+            sealed.add_metric([name], version.sealed_share)
+    yield images
+    yield sealed
 
 
 def _described(name: str, version: Version) -> dict[str, str]:

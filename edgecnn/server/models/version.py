@@ -12,11 +12,14 @@ import numpy as np
 
 from edgecnn.bundle.formats import SERVED
 from edgecnn.bundle.limits import MAX_PIXELS
+from edgecnn.prediction import Stage
 from edgecnn.protocol.datatypes import TensorSpec
+from edgecnn.runtime.cascade import CascadeSession
 from edgecnn.runtime.engines.engine import Session, check_logits
 from edgecnn.server.metrics import ModelMetrics
 from edgecnn.server.models.batching import Batcher
-from edgecnn.server.models.instances import InlineRunner, ThreadRunner, is_short
+from edgecnn.server.models.cascade_batching import CascadeBatcher, StageEngine
+from edgecnn.server.models.instances import InlineRunner, Instances, ThreadRunner, is_short
 from edgecnn.server.models.loading import Loaded
 from edgecnn.server.models.prediction_counts import PredictionCounts
 from edgecnn.server.models.statistics import Statistics
@@ -26,6 +29,10 @@ _JSON_BYTES, _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES = 5 << 20, 16, 16 << 20
 
 _JSON_SPARE = 300_000
 """Elements and lists of a request's JSON besides those of the batch."""
+
+_ACCURATE_SHARE = 0.5
+"""Images that may wait for the accurate graph of a cascade, as a part of `max_pending`. The other part is for
+requests that the fast graph answers alone, however many images need the accurate one."""
 
 _RETIRING_S = 0.05
 """Interval in seconds at which a replaced version checks whether it can close."""
@@ -64,7 +71,7 @@ class Version:
         max_json_bytes: limit of a request's JSON: the largest batch as numbers, and some more.
         max_json_elements: limit of the elements in it: those of the largest batch, and some more.
         max_json_lists: the same for its lists.
-        batcher: the queue of its engine.
+        batcher: the queue of its engine, or both queues of a cascade.
     """
 
     def __init__(
@@ -100,15 +107,50 @@ class Version:
         self.max_json_bytes = min(_JSON_BYTES + elements * _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES)
         self.max_json_elements = _JSON_SPARE + elements
         self.max_json_lists = _JSON_SPARE + 2 * elements // manifest.image_shape[-1]
-        engine = _Runs(loaded, self.predictions, lambda: loop.call_soon_threadsafe(died, self))
-        inline = self.instances == 1 and is_short(loaded.run_ms, bounds.max_batch)
-        self.batcher = Batcher(
+        self.batcher = self._batcher(loaded, lambda: loop.call_soon_threadsafe(died, self))
+
+    def _batcher(self, loaded: Loaded, died: Callable[[], object]) -> Batcher | CascadeBatcher:
+        session, bounds, loop = loaded.session, self.bounds, self._loop
+        slowest_ms = max(loaded.run_ms, loaded.accurate_ms or 0.0)
+        inline = self.instances == 1 and is_short(slowest_ms, bounds.max_batch)
+        runners = [InlineRunner(loop)] if inline else [ThreadRunner(loop) for _ in range(self.instances)]
+        instances = Instances(runners)
+        if not isinstance(session, CascadeSession):
+            return Batcher(
+                loop,
+                instances,
+                _Runs(session, loaded, died, answered=self.predictions.add),
+                max_batch=bounds.max_batch,
+                max_delay_s=bounds.max_delay_s,
+                on_run=self._ran,
+            )
+        rule = session.rule
+
+        def count_kept(logits: np.ndarray) -> None:
+            self.predictions.add(logits[~rule.runs_again(logits)])
+
+        fast = _Runs(session.fast, loaded, died, answered=count_kept)
+        accurate = _Runs(session.accurate, loaded, died, answered=self.predictions.add)
+        return CascadeBatcher(
             loop,
-            [InlineRunner(engine, loop)] if inline else [ThreadRunner(engine, loop) for _ in range(self.instances)],
-            max_batch=bounds.max_batch,
+            instances,
+            StageEngine(fast, bounds.max_batch),
+            StageEngine(accurate, loaded.accurate_batch(bounds.max_batch)),
+            rule=rule,
+            max_waiting=max(1, int(_ACCURATE_SHARE * bounds.max_pending)),
             max_delay_s=bounds.max_delay_s,
             on_run=self._ran,
         )
+
+    @property
+    def stage_images(self) -> dict[Stage, int]:
+        """Number of images by the stage of a cascade that answers them; empty for one graph."""
+        return self.batcher.images if isinstance(self.batcher, CascadeBatcher) else {}
+
+    @property
+    def sealed_share(self) -> float | None:
+        """Share of images that ran again when the cascade was made; None if unknown, and for one graph."""
+        return None if self.proof.cascade is None else self.proof.cascade.share
 
     def enter(self) -> None:
         """Keep the version open for a request, until `leave`."""
@@ -149,9 +191,17 @@ class _Runs:
     that also fails on an image of the self-test has died.
     """
 
-    def __init__(self, loaded: Loaded, predictions: PredictionCounts, died: Callable[[], object]) -> None:
-        self._predictions = predictions
-        self._session = loaded.session
+    def __init__(
+        self,
+        session: Session,
+        loaded: Loaded,
+        died: Callable[[], object],
+        *,
+        answered: Callable[[np.ndarray], object],
+    ) -> None:
+        """Run a session of a loaded bundle; `answered` takes the logits of each run."""
+        self._answered = answered
+        self._session = session
         self._classes = loaded.bundle.classes
         self._known = loaded.known
         self._died = died
@@ -166,5 +216,5 @@ class _Runs:
             except Exception:  # an engine may raise anything
                 self._died()
             raise
-        self._predictions.add(logits)
+        self._answered(logits)
         return logits

@@ -24,6 +24,7 @@ from edgecnn.host.child_call import ask_child, told_error
 from edgecnn.host.confinement import confine
 from edgecnn.host.lifeline import die_with_parent
 from edgecnn.host.resources import memory_limit
+from edgecnn.runtime.cascade import sessions_of
 from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions, device_kind
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.verification.replay import SelfTestResult, check_proof
@@ -82,7 +83,7 @@ def try_bundle(
     timeout_s: float = TIMEOUT_S,
     in_background: bool = False,
 ) -> Preflight:
-    """Open a bundle in a child process, replay its self-test, and run its largest batch; see also `open_session`.
+    """Open a bundle in a child process, replay its self-test, and run the largest batch; see also `open_session`.
 
     The child ends with the calling thread. With `digest`, a bundle with another digest is refused. With
     `in_background`, other processes compute first, and the time limit is `BACKGROUND_PATIENCE` times as long.
@@ -158,7 +159,9 @@ def _tried(question: _TrialRequest) -> Preflight:
             cache=question.cache,
         )
     with contextlib.closing(session):
-        session.run(np.zeros((question.max_batch, *bundle.manifest.image_shape), np.uint8))
+        largest = np.zeros((question.max_batch, *bundle.manifest.image_shape), np.uint8)
+        for each in sessions_of(session):  # all images of a batch may need the accurate graph of a cascade
+            each.run(largest)
         return Preflight(self_test, session.info, session.instances, time.perf_counter() - start)
 
 

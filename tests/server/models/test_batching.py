@@ -8,7 +8,7 @@ from batching_bench import Bench, in_a_loop, logits
 
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.server.models.batching import Batcher
-from edgecnn.server.models.instances import InlineRunner
+from edgecnn.server.models.instances import InlineRunner, Instances
 
 
 @in_a_loop
@@ -154,11 +154,26 @@ async def test_close_refuses_waiting_jobs():
 
 
 @in_a_loop
+async def test_refuses_jobs_after_close():
+    bench = Bench()
+    bench.batcher.close()
+    bench.submit(1)
+    refusal = bench.outcomes[1]
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == 503
+
+
+@in_a_loop
 async def test_short_runs_use_no_thread():
     bench = Bench()
     threads = threading.active_count()
     bench.batcher = Batcher(
-        bench.loop, [InlineRunner(bench.engine.run, bench.loop)], max_batch=2, max_delay_s=0.0, on_run=bench.ran
+        bench.loop,
+        Instances([InlineRunner(bench.loop)]),
+        bench.engine.run,
+        max_batch=2,
+        max_delay_s=0.0,
+        on_run=bench.ran,
     )
     for value in (1, 255, 3):
         bench.submit(value)
@@ -198,7 +213,7 @@ async def test_releases_images_when_a_job_ends():
     await bench.block()
     left = bench.submit(1)
     late = bench.submit(2, timeout_s=0.01)
-    images = [weakref.ref(job._images) for job in (left, late)]
+    images = [weakref.ref(job.images) for job in (left, late)]
     bench.batcher.withdraw(left)
     await bench.outcome(2)
     assert [image() for image in images] == [None, None]

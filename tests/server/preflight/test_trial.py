@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from broken_models import MODELS, NO_GRAPHS, endless_loop, reseal
 from onnx import helper
 
+from edgecnn.bundle.store import Bundle
 from edgecnn.errors import (
     BundleError,
     BundleNotFound,
@@ -25,8 +27,11 @@ from edgecnn.errors import (
     UsageError,
 )
 from edgecnn.host.child import child_environment
-from edgecnn.runtime.engines.engine import SessionOptions
+from edgecnn.runtime.cascade import CascadeRule, CascadeSession
+from edgecnn.runtime.engines.engine import SessionInfo, SessionOptions
 from edgecnn.runtime.engines.registry import installed
+from edgecnn.runtime.verification.replay import SelfTestResult
+from edgecnn.server.preflight import trial
 from edgecnn.server.preflight.trial import try_bundle
 
 ENGINES = pytest.mark.parametrize("engine", installed())
@@ -38,6 +43,33 @@ def test_reports_engine_and_speed(engine: str, bundle_copy: Path):
     assert (trial.session.engine, trial.session.threads, trial.instances) == (engine, 1, 1)
     assert (trial.self_test.images, trial.self_test.failures) == (32, ())
     assert trial.seconds > 0
+
+
+def test_runs_the_largest_batch_on_both_graphs_of_a_cascade(
+    committed: Bundle, cascade_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+):
+    sizes: list[int] = []
+
+    class Counting:
+        info, instances = SessionInfo("counting", "1", "cpu", "fp32", 1), 1
+
+        def run(self, images: np.ndarray) -> np.ndarray:
+            sizes.append(len(images))
+            return np.zeros((len(images), 10), np.float32)
+
+        def close(self) -> None:
+            pass
+
+    def opened(bundle: Bundle, **_: object) -> tuple[object, None, SelfTestResult]:
+        cascade = bundle.manifest.cascade
+        rule = CascadeRule(0.0, bundle.manifest.scores)  # the fast graph answers every image
+        session = Counting() if cascade is None else CascadeSession(Counting(), Counting(), rule)  # type: ignore[arg-type]
+        return session, None, SelfTestResult(1, 1, 0.0, 1.0, 0, ())
+
+    monkeypatch.setattr(trial, "open_proven", opened)
+    for bundle in (committed, cascade_bundle):
+        trial._tried(trial._TrialRequest(bundle.path, None, "auto", SessionOptions(), False, False, 7, 1.0, 0))
+    assert sizes == [7, 7, 7]
 
 
 @pytest.mark.parametrize("fault", MODELS)

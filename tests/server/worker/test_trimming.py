@@ -40,6 +40,7 @@ def checked(trimmer: Trimmer, budget: MemoryBudget, size: int, times: int = 10) 
     return trimmer.trims
 
 
+@pytest.mark.slow
 def test_trims_after_a_burst_until_the_memory_is_returned(budget: MemoryBudget, resident: list[int]):
     trimmer = Trimmer(budget)
     first = checked(trimmer, budget, MIB, times=100)  # what loading has left

@@ -59,7 +59,7 @@ export function answerText(top) {
   return givenLabels(top).join(", ") || t("page.no_label");
 }
 
-/** Return elements that show the answers of one or two models. Each answer is {card, logits, timing}. */
+/** Return elements that show the answers of one or two models. Each answer is {card, logits, stage, timing}. */
 export function renderAnswers(answers) {
   const columns = make("div", { class: answers.length > 1 ? "pair" : "single" });
   columns.append(...answers.map(renderAnswer));
@@ -68,16 +68,17 @@ export function renderAnswers(answers) {
 
 /** Return one sentence with the answers, for screen readers. */
 export function describeAnswers(answers) {
-  const parts = answers.map(({ card, logits }) => {
+  const parts = answers.map(({ card, logits, stage }) => {
     const top = topLabels(card, logits);
     const probability = card.scores.multi_label ? "" : `, ${percent(top[0].probability)}`;
     const doubt = isUnsure(card, logits) ? `, ${t("page.unsure")}` : "";
-    return `${answers.length > 1 ? `${card.name}: ` : ""}${answerText(top)}${probability}${doubt}`;
+    const graph = stage === null ? "" : `, ${t(`page.${stage}`)}`;
+    return `${answers.length > 1 ? `${card.name}: ` : ""}${answerText(top)}${probability}${doubt}${graph}`;
   });
   return `${parts.join("; ")}.`;
 }
 
-function renderAnswer({ card, logits, timing }) {
+function renderAnswer({ card, logits, stage, timing }) {
   const top = topLabels(card, logits);
   const answer = answerText(top);
   const { multi_label: hasSeveral, threshold } = card.scores;
@@ -95,6 +96,7 @@ function renderAnswer({ card, logits, timing }) {
         hasSeveral ? t("page.threshold", { share: percent(threshold) }) : percent(top[0].probability),
       ),
       ...(isUnsure(card, logits) ? [unsureMark()] : []),
+      ...(stage === null ? [] : [stageMark(stage)]),
     ),
     make("ol", { class: "top-five", "aria-label": t("page.top") }, ...top.map(row)),
     renderTimes(timing),
@@ -104,6 +106,11 @@ function renderAnswer({ card, logits, timing }) {
 /** Return a small box that says that an answer is unsure. */
 export function unsureMark() {
   return make("span", { class: "unsure", title: t("page.unsure_hint") }, t("page.unsure"));
+}
+
+/** Return a small box that says which graph of a cascade answered. */
+export function stageMark(stage) {
+  return make("span", { class: `chip ${stage}`, title: t(`page.${stage}_hint`) }, t(`page.${stage}`));
 }
 
 /** Return a small box with a precision. */

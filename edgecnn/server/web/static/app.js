@@ -183,7 +183,8 @@ function subject() {
   const card = models.card(selected);
   if (card === null || input === null || input.kind === "batch") return null;
   const source = input;
-  const other = models.withSibling(selected).find(({ name }) => name !== selected)?.name ?? null;
+  const isOther = ({ name, cascade }) => name !== selected && cascade === null; // A cascade cannot be explained.
+  const other = models.withSibling(selected).find(isOther)?.name ?? null;
   return { model: selected, other, image: () => imageFor(source, card) };
 }
 

@@ -1,6 +1,6 @@
 // Several photos: classifies them, two at a time, and shows a grid with a picture and the answer of each.
 
-import { answerText, isUnsure, topLabels, unsureMark } from "./answer.js";
+import { answerText, isUnsure, stageMark, topLabels, unsureMark } from "./answer.js";
 import { make } from "./elements.js";
 import { ConnectionError, infer } from "./server.js";
 import { percent } from "./wording.js";
@@ -90,8 +90,7 @@ export class Batch {
       if (tile.answer !== null || tile.error !== null) continue;
       if (tile.element === null) await this.#addTile(tile);
       try {
-        const { logits } = await infer(this.#card.name, tile.file, { signal });
-        tile.answer = this.#answerOf(logits);
+        tile.answer = this.#answerOf(await infer(this.#card.name, tile.file, { signal }));
       } catch (error) {
         if (signal.aborted || error instanceof ConnectionError) throw error;
         tile.error = error;
@@ -102,9 +101,9 @@ export class Batch {
     }
   }
 
-  #answerOf(logits) {
+  #answerOf({ logits, stage }) {
     const top = topLabels(this.#card, logits);
-    return { top, hasSeveral: this.#card.scores.multi_label, isUnsure: isUnsure(this.#card, logits) };
+    return { top, stage, hasSeveral: this.#card.scores.multi_label, isUnsure: isUnsure(this.#card, logits) };
   }
 
   async #addTile(tile) {
@@ -130,7 +129,8 @@ export class Batch {
     if (answer === null) return [make("span", { class: "label" }, "…")];
     const probability = answer.hasSeveral ? [] : [make("span", { class: "value" }, percent(answer.top[0].probability))];
     const label = make("span", { class: "label" }, answerText(answer.top));
-    return [label, ...probability, ...(answer.isUnsure ? [unsureMark()] : [])];
+    const marks = [...(answer.isUnsure ? [unsureMark()] : []), ...(answer.stage === null ? [] : [stageMark(answer.stage)])];
+    return [label, ...probability, ...marks];
   }
 
   #showProgress() {

@@ -26,11 +26,17 @@ export function renderCard(card) {
       fact("engine", `${engine.name} ${shortVersion(engine.version)}`),
       fact("runs_on", runsOn(engine)),
       ...(card.scores.unsure_margin === null ? [] : [fact("unsure", String(card.scores.unsure_margin))]),
+      ...(card.cascade === null ? [] : cascadeFacts(card.cascade)),
       fact("created", card.created.slice(0, 10)),
     ),
     make("div", { class: "proofs" }, renderSelfTest(card.self_test), renderProof(card)),
     renderDigest(card.digest),
   ];
+}
+
+function cascadeFacts({ threshold, share }) {
+  const sealed = share === null ? [] : [fact("runs_again_share", percent(share, 2))];
+  return [fact("runs_again", String(Number(threshold.toPrecision(4)))), ...sealed];
 }
 
 function fact(name, value) {

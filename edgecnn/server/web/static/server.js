@@ -65,13 +65,17 @@ export async function requestJson(path, options = {}) {
   return parseJson(await request(path, options));
 }
 
-/** Return a model's answer for an image file: {logits, timing}, with times in milliseconds. `signal` aborts. */
+/**
+ * Return a model's answer for an image file: {logits, stage, timing}, with times in milliseconds. `stage` is the graph of
+ * a cascade that answered, "fast" or "accurate", or null. `signal` aborts.
+ */
 export async function infer(model, image, { signal } = {}) {
   const start = performance.now();
   const response = await upload(`v2/models/${encodeURIComponent(model)}/infer`, image, signal);
   const { outputs } = await parseJson(response);
   const total = performance.now() - start;
-  return { logits: outputs[0].data, timing: parseTiming(response.headers.get("Server-Timing") ?? "", total) };
+  const timing = parseTiming(response.headers.get("Server-Timing") ?? "", total);
+  return { logits: outputs[0].data, stage: response.headers.get("X-Stage"), timing };
 }
 
 /** Return what the layers of a model do with an image file, or a part of it. `query` are parameters. */

@@ -1,8 +1,9 @@
 """A controllable engine that computes with ONNX Runtime and shadows the package `openvino`.
 
 Files in the folder `HELD_ENGINE` control it: `hold` (runs wait until it is deleted), `hold-NAME` (the same for one
-bundle), `pace` (minimum seconds per run), `crash` (the next run ends the process with this signal), `crash-NAME`
-(loading that bundle does), `memory` (bytes that each run allocates). It appends the images of each run to `runs`.
+bundle, or for graphs in files of that name), `pace` (minimum seconds per run), `crash` (the next run ends the process
+with this signal), `crash-NAME` (loading that bundle does), `memory` (bytes that each run allocates). It appends the
+images of each run to `runs`.
 """
 
 import contextlib
@@ -29,12 +30,17 @@ class Tensor:
 
 
 class _Request:
-    def __init__(self, session: onnxruntime.InferenceSession, name: str) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, path: Path) -> None:
         self._session = session
-        self._holds = (_FOLDER / "hold", _FOLDER / f"hold-{name}")
+        self._holds = tuple(_FOLDER / name for name in ("hold", f"hold-{path.parent.name}", f"hold-{path.name}"))
+
+        self._bound: Tensor | None = None
 
     def set_input_tensor(self, tensor: Tensor) -> None:
         self._input = tensor
+
+    def set_output_tensor(self, tensor: Tensor) -> None:
+        self._bound = tensor
 
     def infer(self, *, share_outputs: bool) -> None:
         images = self._input.data
@@ -49,7 +55,8 @@ class _Request:
             os.kill(os.getpid(), signal.Signals[crash])
         _more = bytearray(int(_told("memory") or 0))
         (logits,) = self._session.run(None, {self._session.get_inputs()[0].name: images})
-        self._output = Tensor(logits, shared_memory=share_outputs)
+        self._output = self._bound or Tensor(logits, shared_memory=share_outputs)
+        np.copyto(self._output.data, logits)
 
     def get_output_tensor(self, _index: int) -> Tensor:
         return self._output
@@ -60,14 +67,14 @@ class _Compiled:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._name = Path(path).parent.name
+        self._path = Path(path)
         self._properties = _PROPERTIES | {"INFERENCE_NUM_THREADS": threads}
 
     def get_property(self, name: str) -> Any:
         return self._properties[name]
 
     def create_infer_request(self) -> _Request:
-        return _Request(self._session, self._name)
+        return _Request(self._session, self._path)
 
 
 class Core:
