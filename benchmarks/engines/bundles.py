@@ -6,6 +6,7 @@ These are built once in `build/`. Their weights are random, because speed does n
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from benchmarks.common.random_networks import IMAGENET, random_graph
@@ -39,6 +40,11 @@ def _made(folder: Path, network: str, precision: str) -> Bundle:
     model, pixels = random_graph(network)
     if precision == "int8":
         model = ours(model, pixels[:8], rounding="nearest")
+    return sealed(folder, network, model, pixels)
+
+
+def sealed(folder: Path, network: str, model: onnx.ModelProto, pixels: np.ndarray) -> Bundle:
+    """Write a graph with random weights to a bundle. `pixels` is uint8 [N, 224, 224, 3]."""
     content, images = model.SerializeToString(), pixels[:_SELF_TEST]
     with temporary_graph(content) as path, engine_sessions(path) as sessions:
         found = {name: session.run(images) for name, session in sessions.items()}

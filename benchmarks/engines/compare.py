@@ -1,26 +1,43 @@
 """Compare the latency of seven networks in PyTorch, ONNX Runtime, OpenVINO, and edgecnn with its tuned setting.
 
 All candidates are measured in one run, in turns, each in its own process: PyTorch eager and compiled; ONNX Runtime and
-OpenVINO on PyTorch's ONNX export, and on INT8 models from their own quantizers, each with its defaults; edgecnn with
-the choice of `tune` from its FP32 and INT8 bundles. Batch 1, random weights, because latency does not depend on them.
-Writes the data and `results/engines.md` after each network, and replaces only that network's rows.
+OpenVINO on PyTorch's ONNX export, and on INT8 models from their own quantizers, with linear layers in INT8 and in 4
+bits; INT8 models of LiteRT and ExecuTorch; each with its defaults; edgecnn with the choice of `tune` from its FP32 and
+INT8 bundles, and from one with linear layers in 4 bits. Batch 1, random weights, because latency does not depend on
+them; `levers.py` measures trained networks. Writes the data and `results/engines.md` after each network, and replaces
+only that network's rows. PEERS is the virtual environment of `mobile_peers.py`; without it, its peers are left out.
 
     pip install nncf
-    python -m benchmarks.engines.compare build [NETWORK…]    # into build/engines; existing files are kept
-    python -m benchmarks.engines.compare [NETWORK…]          # on an idle machine
+    python -m benchmarks.engines.compare build [NETWORK…] --peers-python PEERS/bin/python    # existing files are kept
+    python -m benchmarks.engines.compare [NETWORK…] --peers-python PEERS/bin/python          # on an idle machine
 """
 
 import contextlib
 import os
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
 from benchmarks.common.results import BUILD, Output, command_line, output
+from benchmarks.engines.mobile_peers import EXECUTORCH, LITERT, add_peers_python, use_peers_python
 from benchmarks.engines.page import EAGER, NORMALIZING, OURS, Result, Results, Way, page, summary
-from benchmarks.engines.peers import COMPILED, FP32, KINDS, MODULE, NNCF_IR, NNCF_ONNX, ORT_INT8, bundle_path
+from benchmarks.engines.peers import (
+    COMPILED,
+    FP32,
+    KINDS,
+    MODULE,
+    NNCF_INT4,
+    NNCF_IR,
+    NNCF_ONNX,
+    ORT_INT4,
+    ORT_INT8,
+    bundle_path,
+)
 from edgecnn.bundle.manifest import utc_now
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import EngineError
@@ -29,13 +46,16 @@ from edgecnn.host.resources import memory_limit, usable_cores
 from edgecnn.pipeline.versions import versions
 from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.site import this_site
-from edgecnn.tuning.measuring.estimates import ratio, speed
+from edgecnn.tuning.measuring.estimates import medians_ms, ratio, speed
 from edgecnn.tuning.measuring.peak import machine_peak
 from edgecnn.tuning.measuring.process import MeasuringProcess
 from edgecnn.tuning.measuring.steady import WarmUp
 from edgecnn.tuning.measuring.turn import Turn, interleave
+from edgecnn.tuning.measuring.worker import Opened
 
 MODELS = BUILD / "engines"
+BUNDLES = ("fp32", "int8", "int4")
+"""edgecnn's bundles, from which `tune` chooses; see `models.py`."""
 NETWORKS = ("lenet", "alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "resnet152")
 PEERS = {
     EAGER: ("torch-eager", None),
@@ -45,13 +65,18 @@ PEERS = {
     "OpenVINO f32": ("openvino-f32", FP32),
     "`quantize_static` on ONNX Runtime": ("onnxruntime", ORT_INT8),
     "`quantize_static` on OpenVINO": ("openvino", ORT_INT8),
+    "`quantize_static`, 4 bits on ONNX Runtime": ("onnxruntime", ORT_INT4),
     "NNCF on OpenVINO": ("openvino", NNCF_IR),
     "NNCF on ONNX Runtime": ("onnxruntime", NNCF_ONNX),
+    "NNCF, 4 bits on OpenVINO": ("openvino", NNCF_INT4),
+    "LiteRT": ("litert", LITERT),
+    "ExecuTorch, XNNPACK": ("executorch", EXECUTORCH),
     NORMALIZING: ("normalizing", None),
 }
 """Name in tables -> the opener in `peers.py` and the file; None for the network of edgecnn's FP32 bundle."""
 
-ROUNDS, TURN_S = 15, 0.3
+PROCESSES, ROUNDS, TURN_S = 7, 4, 0.3
+"""Fresh processes of each way, and the rounds in which they take turns."""
 TUNING_S = 60.0
 _PEAKS = 3
 _TIMEOUT_S = 900.0  # torch.compile may have to compile everything
@@ -60,8 +85,9 @@ _MEMORY_SHARE = 0.85
 TITLE = """# Engine comparison
 
 Written by `python -m benchmarks.engines.compare`. One image per run, LeNet 32 × 32, the other networks 224 × 224;
-random weights. All candidates run in turns, each in its own process, warmed up until the times show no trend. The
-tables give the median, ratios from the same rounds, and 95 % intervals from resampled rounds. The peers receive a
+random weights. All candidates run in turns, each in its own process, warmed up until the times show no trend; all
+processes are started anew several times. The weights of all are on huge pages, if the system gives them. The tables
+give the median, ratios of processes that took turns, and 95 % intervals from resampled processes. The peers receive a
 normalised float32 NCHW image. edgecnn receives pixels and normalises them within the measured time. "From pixels" adds
 the time that torchvision takes to prepare the peers' image, measured in the same turns. The peers run with their
 defaults, except `f32`. If float operators compute in less than FP32, the precision is in brackets. The INT8 peak is the
@@ -72,7 +98,9 @@ def main() -> None:
     """Build or measure the selected networks, or all."""
     parser = command_line(__doc__)
     parser.add_argument("names", nargs="*", metavar="NETWORK", choices=("build", *NETWORKS), help="build, and networks")
+    add_peers_python(parser)
     options = parser.parse_args()
+    use_peers_python(options)
     is_build = options.names[:1] == ["build"]
     for name in options.names[is_build:] or NETWORKS:
         if is_build:
@@ -93,28 +121,56 @@ def build(folder: Path) -> None:
 
 
 def measure(folder: Path) -> Result:
-    """Measure one network in every way."""
-    bundle, setting, conclusion = tuned([open_bundle(bundle_path(folder, each)) for each in ("fp32", "int8")])
+    """Measure one network in every way, in several fresh processes of each."""
+    paths = [bundle_path(folder, each) for each in BUNDLES]
+    bundle, setting, conclusion = tuned([open_bundle(path) for path in paths if path.exists()])
     print(f"{folder.name}: {conclusion}", flush=True)
     failed: dict[str, str] = {}
+    peaks = _peaks()
+    started = [_started(folder, bundle, setting, failed, seed=number) for number in range(PROCESSES)]
+    ways = [_way(name, [each[name] for each in started]) for name in (OURS, *PEERS) if name not in failed]
+    peak = max(*peaks, *_peaks())
+    return _result(folder.name, bundle, setting, conclusion=conclusion, ways=ways, failed=failed, peak=peak)
+
+
+@dataclass(frozen=True)
+class _Started:
+    """What one process of a way measured."""
+
+    opened: Opened
+    warmed: WarmUp
+    resident_bytes: int
+    turns: Sequence[Turn]
+
+
+def _started(
+    folder: Path, bundle: Bundle, setting: Setting, failed: dict[str, str], *, seed: int
+) -> dict[str, _Started]:
+    """Start a process for each way in a random order, and run all of them in turns. Add those that fail to `failed`.
+
+    The place of the weights in memory, and with it the time, differs from process to process.
+    """
+    names = [OURS, *(name for name in PEERS if name not in failed)]
+    random.Random(seed).shuffle(names)  # noqa: S311  # not for security
     with contextlib.ExitStack() as stack:
-        workers = {OURS: stack.enter_context(MeasuringProcess(bundle.path, setting))}
-        for name in PEERS:
+        workers = {}
+        for name in names:
             try:
-                workers[name] = stack.enter_context(_open(folder, name))
+                worker = MeasuringProcess(bundle.path, setting) if name == OURS else _open(folder, name)
             except EngineError as error:
+                if name == OURS:
+                    raise
                 failed[name] = str(error)
+            else:
+                workers[name] = stack.enter_context(worker)
         warmed = [worker.warm_up() for worker in workers.values()]
-        memory = [worker.resident_bytes() for worker in workers.values()]
+        memory = [worker.memory().resident_bytes for worker in workers.values()]
         _check_memory(memory)
-        peaks = _peaks()
-        turns = interleave(list(workers.values()), rounds=ROUNDS, seconds=TURN_S)
-        peaks += _peaks()
-        ways = [
-            _way(name, worker, warmed=warm, resident=bytes_, turns=taken)
+        turns = interleave(list(workers.values()), rounds=ROUNDS, seconds=TURN_S, seed=seed)
+        return {
+            name: _Started(worker.opened, warm, bytes_, taken)
             for (name, worker), warm, bytes_, taken in zip(workers.items(), warmed, memory, turns, strict=True)
-        ]
-    return _result(folder.name, bundle, setting, conclusion=conclusion, ways=ways, failed=failed, peak=max(peaks))
+        }
 
 
 def tuned(bundles: Sequence[Bundle]) -> tuple[Bundle, Setting, str]:
@@ -153,18 +209,18 @@ def _peaks() -> list[float]:
     return [machine_peak("int8", usable_cores()).ops_per_s for _ in range(_PEAKS)]
 
 
-def _way(name: str, worker: MeasuringProcess, *, warmed: WarmUp, resident: int, turns: Sequence[Turn]) -> Way:
-    found, opened = speed(turns), worker.opened
+def _way(name: str, started: Sequence[_Started]) -> Way:
+    found, first = speed([turn for each in started for turn in each.turns]), started[0]
     return Way(
         name=name,
-        precision=opened.session.precision,
-        threads=opened.session.threads,
+        precision=first.opened.session.precision,
+        threads=first.opened.session.threads,
         p50_ms=found.p50_ms,
         p99_ms=found.p99_ms,
-        turns_ms=found.turns_ms,
-        steady=warmed.steady,
-        open_s=opened.seconds,
-        resident_mb=resident / 1e6,
+        turns_ms=tuple(median(medians_ms(each.turns)) for each in started),
+        steady=all(each.warmed.steady for each in started),
+        open_s=median(each.opened.seconds for each in started),
+        resident_mb=median(each.resident_bytes for each in started) / 1e6,
     )
 
 

@@ -26,7 +26,7 @@ class Way:
         threads: of a run; 0 if the tool does not report its default.
         p50_ms: median time of one image.
         p99_ms: 99th percentile.
-        turns_ms: median of each round.
+        turns_ms: median of each process.
         steady: whether the times showed no trend at the end of warm-up.
         open_s: time for opening; for torch.compile with code from an earlier process.
         resident_mb: memory of the process.
@@ -88,18 +88,18 @@ class Result:
         return next((way for way in self.ways if way.name == name), None)
 
     def turns_ms(self, name: str) -> np.ndarray:
-        """Return the median time of a candidate in each round."""
+        """Return the median time of each process of a candidate."""
         way = self.way(name)
         assert way is not None
         return np.array(way.turns_ms)
 
     def quotients(self, slow: str, fast: str) -> np.ndarray:
-        """Return the ratio of two candidates' times in each round."""
+        """Return the ratio of two candidates' times in processes that took turns."""
         found: np.ndarray = self.turns_ms(slow) / self.turns_ms(fast)
         return found
 
     def quotients_from_pixels(self) -> np.ndarray:
-        """Return the ratio of the best peer's time with normalisation to edgecnn's in each round."""
+        """Return the ratio of the best peer's time with normalisation to edgecnn's."""
         found: np.ndarray = (self.turns_ms(self.best_peer) + self.turns_ms(NORMALIZING)) / self.turns_ms(OURS)
         return found
 

@@ -2,20 +2,23 @@
 
 It times the call that a user writes, on one prepared image: float32 [1, C, H, W], normalised. edgecnn's graphs receive
 pixels and normalise them within the measured time, which favours the peers; the peers' preparation is timed separately.
-Threads and other options are each tool's defaults.
+Threads and other options are each tool's defaults. A kind with the suffix `SET_THREADS` has the setting's threads.
+Like edgecnn's, the weights of all peers are on huge pages, unless `EDGECNN_HUGE_PAGES=0`.
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.engines.mobile_peers import MOBILE, PEERS_PYTHON, Opener, Peer, torch_info, without_gradients
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EngineError
-from edgecnn.runtime.engines.engine import SessionInfo, deliver
+from edgecnn.files import schema
+from edgecnn.host.huge_pages import new_memory_on_huge_pages
+from edgecnn.runtime.engines.engine import SessionInfo
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.measuring.worker import Subject, serve
 
@@ -25,7 +28,11 @@ INPUT = "input.npy"
 """The image, in the folder of the models."""
 
 FP32, ORT_INT8, NNCF_ONNX, NNCF_IR = "fp32-user.onnx", "onnxruntime-int8.onnx", "nncf-int8.onnx", "nncf-int8.xml"
-"""The files that `models.py` writes for the peers; edgecnn's FP32 bundle describes PyTorch's network."""
+ORT_INT4, NNCF_INT4 = "onnxruntime-int4.onnx", "nncf-int4.xml"
+"""The files that `peer_models.py` writes; edgecnn's FP32 bundle describes PyTorch's network. INT4: linear layers have
+4-bit weights, convolutions are INT8."""
+
+SET_THREADS = "-set-threads"
 
 
 def bundle_path(folder: Path, precision: str) -> Path:
@@ -39,70 +46,51 @@ COMPILED = "inductor"
 OPENVINO_PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
 
 
-@dataclass
-class Peer:
-    """A user's call behind the session protocol.
-
-    Attributes:
-        info: the tool and its reported settings; 0 threads if it does not report them.
-        call: takes an image in the tool's form and returns the tool's result.
-    """
-
-    info: SessionInfo
-    call: Callable[[Any], Any]
-    instances: int = 1
-
-    def run(self, images: Any, *, out: np.ndarray | None = None) -> Any:
-        """See `Session.run`; the result has the tool's type and is not read."""
-        answer = self.call(images)
-        return answer if out is None else deliver(np.asarray(answer), out)
-
-    def close(self) -> None:
-        """See `Session.close`; the process exits soon."""
-
-
 def peer_of(path: Path, setting: Setting) -> Subject:
     """Open a path with the peer that `setting.engine` names.
 
     Raises:
         EngineError: the peer rejected it.
     """
-    image = np.load(path.parent / INPUT)
     try:
-        peer, images = _OPENERS[setting.engine](path, image)
-        peer.run(images)  # some peers compile until the first run
+        with new_memory_on_huge_pages():
+            peer = open_peer(path, setting)
+            images = peer.prepare(np.load(path.parent / INPUT))
+            peer.run(images)  # some peers compile, or pack their weights, until the first run
     except Exception as error:  # the page shows the error text of any tool
         raise EngineError(f"{setting.engine}: {' '.join(str(error).split())[:300]}") from error
     return Subject(peer, images)
 
 
-Opener = Callable[[Path, np.ndarray], tuple[Peer, Any]]
+def open_peer(path: Path, setting: Setting) -> Peer:
+    """Open a path with the peer that `setting.engine` names. Any error of the tool can occur."""
+    kind = setting.engine.removesuffix(SET_THREADS)
+    return _OPENERS[kind](path, None if kind == setting.engine else setting.threads)
 
 
-def _eager(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
-    import torch
+def enter_peers_python(module: str, kind: str) -> None:
+    """Start this process again with the Python of the mobile peers, if the kind needs it.
 
-    network = _network(path)
+    The new process replaces this one, with the same pipes. Only this repository is on its import path.
+    """
+    python = os.environ.get(PEERS_PYTHON)
+    if python is None or kind.removesuffix(SET_THREADS) not in MOBILE or sys.executable == python:
+        return
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    os.execve(python, [python, "-P", "-m", module, *sys.argv[1:]], os.environ | path)  # noqa: S606  # no shell
 
-    def call(images: Any) -> Any:
-        with torch.inference_mode():
-            return network(images)
 
-    return Peer(_torch_info(), call), torch.from_numpy(image)
+def _eager(path: Path, threads: int | None) -> Peer:
+    return Peer(torch_info(threads), without_gradients(_network(path)), _tensor)
 
 
-def _compiled(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
+def _compiled(path: Path, threads: int | None) -> Peer:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(path.parent / COMPILED)
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no helper processes, which would use processor time
     import torch
 
-    network: Any = torch.compile(_network(path))
-
-    def call(images: Any) -> Any:
-        with torch.inference_mode():
-            return network(images)
-
-    return Peer(_torch_info(), call), torch.from_numpy(image)
+    info = torch_info(threads)
+    return Peer(info, without_gradients(torch.compile(_network(path))), _tensor)
 
 
 def _network(path: Path) -> Any:
@@ -114,35 +102,40 @@ def _network(path: Path) -> Any:
     return build(network).eval()
 
 
-def _torch_info() -> SessionInfo:
+def _tensor(images: np.ndarray) -> Any:
     import torch
 
-    return SessionInfo("pytorch", torch.__version__, "cpu", "fp32", torch.get_num_threads())
+    return torch.from_numpy(images)
 
 
-def _onnxruntime(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
+def _onnxruntime(path: Path, threads: int | None) -> Peer:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    session = onnxruntime.InferenceSession(path, options)
     name = session.get_inputs()[0].name
-    info = SessionInfo("onnxruntime", onnxruntime.__version__, "cpu", "fp32", 0)
-    return Peer(info, lambda images: session.run(None, {name: images})), image
+    info = SessionInfo("onnxruntime", onnxruntime.__version__, "cpu", "fp32", threads or 0)
+    return Peer(info, lambda images: session.run(None, {name: images})[0])
 
 
-def _openvino(path: Path, image: np.ndarray, **config: str) -> tuple[Peer, Any]:
+def _openvino(path: Path, threads: int | None, **config: str) -> Peer:
     import openvino
 
+    if threads is not None:
+        config["INFERENCE_NUM_THREADS"] = str(threads)
     compiled = openvino.Core().compile_model(path, "CPU", config)
     precision: Any = OPENVINO_PRECISIONS[compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()]
-    threads = compiled.get_property("INFERENCE_NUM_THREADS")
-    return Peer(SessionInfo("openvino", openvino.__version__, "cpu", precision, threads), compiled), image
+    found = compiled.get_property("INFERENCE_NUM_THREADS")
+    info = SessionInfo("openvino", openvino.__version__, "cpu", precision, found)
+    return Peer(info, lambda images: compiled(images)[0])
 
 
-def _openvino_f32(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
-    return _openvino(path, image, INFERENCE_PRECISION_HINT="f32")
+def _openvino_f32(path: Path, threads: int | None) -> Peer:
+    return _openvino(path, threads, INFERENCE_PRECISION_HINT="f32")
 
 
-def _normalizing(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
+def _normalizing(path: Path, threads: int | None) -> Peer:
     """Prepare the peers' input from pixels, as torchvision's users do before every run."""
     import torch
     from torchvision.transforms.v2 import functional
@@ -156,8 +149,7 @@ def _normalizing(path: Path, image: np.ndarray) -> tuple[Peer, Any]:
         return normalised
 
     pixels = open_bundle(path).self_test().images[0]
-    assert call(pixels).shape == image.shape
-    return Peer(_torch_info(), call), pixels
+    return Peer(torch_info(threads), call, lambda _: pixels)
 
 
 _OPENERS: dict[str, Opener] = {
@@ -167,11 +159,13 @@ _OPENERS: dict[str, Opener] = {
     "openvino": _openvino,
     "openvino-f32": _openvino_f32,
     "normalizing": _normalizing,
+    **MOBILE,
 }
 """Name in the place of the engine -> its opener."""
 
-KINDS = tuple(_OPENERS)
+KINDS = tuple(kind + suffix for kind in _OPENERS for suffix in ("", SET_THREADS))
 
 
 if __name__ == "__main__":
+    enter_peers_python(MODULE, schema.parse(Setting, sys.argv[2]).engine)
     serve(peer_of)

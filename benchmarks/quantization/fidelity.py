@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.devices.findings import rms_error
 from benchmarks.quantization.networks import ENGINES, Network, logits_on
 from benchmarks.quantization.quantizers import QUANTIZERS, Quantizer
-from edgecnn.bundle.proof import PairedDrop
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.files.schema import plain
 from edgecnn.runtime.verification.paired import mcnemar, paired_drop
 

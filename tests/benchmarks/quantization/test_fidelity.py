@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from benchmarks.quantization.fidelity import Fidelity, add_p_values, compared, fidelity, holm, verdict
 from benchmarks.quantization.networks import ENGINES, Network
 from benchmarks.quantization.page import page
-from edgecnn.bundle.proof import PairedDrop
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.bundle.store import Bundle
 from edgecnn.files.schema import plain
 from edgecnn.pipeline.data.sources import open_source
