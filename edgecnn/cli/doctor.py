@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecnn.cli.options import json_option
-from edgecnn.cli.output import columns, emit
+from edgecnn.cli.output import columns, emit, number
 
 if TYPE_CHECKING:
     from edgecnn.doctor.diagnosis import Diagnosis
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def doctor(as_json: bool) -> None:
     """Report the hardware, the engines and known hazards of this machine.
 
-    Lists the usable processor, cores and memory. For each engine and device it runs a small graph and reports the
-    actual precision and whether INT8 saturates. Exits with code 1 if no engine runs.
+    Lists the usable processor, cores and memory. For each engine and device it runs small graphs and reports the
+    actual precision, whether INT8 saturates, and whether linear layers with 4-bit weights run. Exits with code 1 if no
+    engine runs.
     """
     from edgecnn.doctor.diagnosis import diagnose, require_engine
 
@@ -29,7 +30,7 @@ def doctor(as_json: bool) -> None:
 
 
 def _text(diagnosis: "Diagnosis") -> str:
-    lines = [columns(_facts(diagnosis.machine))]
+    lines = [columns([*_facts(diagnosis.machine), *_bandwidth(diagnosis.read_bytes_per_s)])]
     for engine in diagnosis.engines:
         lines += ["", _engine(engine)]
     lines += ["", "hazards" if diagnosis.hazards else "no known hazards"]
@@ -48,8 +49,23 @@ def _facts(machine: "Machine") -> list[tuple[str, str]]:
         *emulated,
         ("cores", cores),
         ("memory", f"{_memory(machine.memory_bytes)} of {_memory(machine.physical_memory_bytes)} may be used"),
+        ("huge pages", _huge_pages(machine)),
         ("system", f"{machine.system}, Python {machine.python}"),
     ]
+
+
+def _huge_pages(machine: "Machine") -> str:
+    """Return the size of huge pages, and whether weights are moved to them."""
+    size = f"{machine.huge_page_bytes / 2**20:g} MiB, " if machine.huge_page_bytes else ""
+    use = f"not used: {machine.no_huge_pages}" if machine.no_huge_pages else "used for the weights of large networks"
+    return f"{size}{use}"
+
+
+def _bandwidth(read_bytes_per_s: float | None) -> list[tuple[str, str]]:
+    """Return the row of the read bandwidth; none if it is unknown."""
+    if read_bytes_per_s is None:
+        return []
+    return [("read bandwidth", f"{number(read_bytes_per_s / 1e9)} GB/s, all usable cores together")]
 
 
 def _memory(count: int | None) -> str:
@@ -80,7 +96,17 @@ def _engine(engine: "Examination") -> str:
         f"  {device.name} does not run: {device.trials[0].refusal}" for device in engine.devices if not device.runs
     ]
     table = columns(rows, optional=(len(rows[0]) - 1, len(rows[0]) - 2))
-    return "\n".join([title, table, *reasons, f"  {_int8(engine)}"])
+    return "\n".join([title, table, *reasons, f"  {_int8(engine)}", *_four_bits(engine)])
+
+
+def _four_bits(engine: "Examination") -> list[str]:
+    """Return a line about 4-bit linear layers, and the reason for each device that runs others only."""
+    known = [device for device in engine.devices if device.four_bits is not None]
+    if not known:
+        return []
+    places = ", ".join(device.name for device in known if device.four_bits)
+    refusals = [f"    {device.name}: {device.four_bits_refusal}" for device in known if not device.four_bits]
+    return [f"  4-bit linear layers: {f'run on {places}' if places else 'not supported'}", *refusals]
 
 
 def _runs_as(trial: "PrecisionTrial", device: str) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecnn.cli.options import PATH, json_option, strict_option
+from edgecnn.cli.options import PATH, json_option, measured_images_options, strict_option
 from edgecnn.cli.output import columns, emit, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("bundles", metavar="FOLDER|BUNDLE...", nargs=-1, required=True, type=PATH)
+@measured_images_options
 @click.option(
     "--for",
     "purpose",
@@ -46,6 +47,9 @@ def tune(bundles: tuple[Path, ...], strict: bool, as_json: bool, **options: Any)
     a folder. It is valid for this processor, these cores and these engine versions. After a change it is stale and is
     not used. If other work on this machine disturbs the measurement, a warning says so; with --strict no profile is
     saved then.
+
+    The cost of a cascade depends on the images: without --data, a cascade in FOLDER is not measured. With --data it is
+    compared by its mean time, and other bundles by their median time.
     """
     from edgecnn.stages.measuring import tune as run
 

@@ -16,6 +16,7 @@ from edgecnn.errors import EngineError
 from edgecnn.files.schema import SchemaError, dump, parse
 from edgecnn.host.child import child_command, child_environment, last_line, signal_name
 from edgecnn.runtime.engines.engine import PRECISIONS, Device, Engine, Precision, SessionInfo, SessionOptions
+from edgecnn.runtime.engines.four_bits import refusal_of_four_bits
 from edgecnn.runtime.engines.registry import get_engine
 from edgecnn.runtime.engines.saturation import GRAPH, SHAPE, saturating
 
@@ -33,15 +34,24 @@ class PrecisionTrial:
 
 @dataclass(frozen=True)
 class ExaminedDevice:
-    """A device, named as in `--device`, with one trial for each precision.
+    """A device, with one trial for each precision.
 
-    `default_precision` is the engine's default precision on the device, or None if the engine does not report it.
+    Attributes:
+        name: as in `--device`.
+        description: what the engine calls it.
+        default_precision: the engine's default precision, or None if the engine does not report it.
+        trials: one for each precision.
+        four_bits: whether linear layers with 4-bit weights run in the first precision that the device supports; None
+            if it supports none.
+        four_bits_refusal: why they do not run.
     """
 
     name: str
     description: str
     default_precision: Precision | None
     trials: tuple[PrecisionTrial, ...]
+    four_bits: bool | None = None
+    four_bits_refusal: str | None = None
 
     @property
     def runs(self) -> bool:
@@ -118,7 +128,17 @@ def _examined(engine: Engine, device: Device) -> ExaminedDevice:
         default = engine.default_precision(GRAPH, device.name)
     except EngineError:  # the trials contain the reason
         default = None
-    return ExaminedDevice(device.name, device.description, default, trials)
+    runs, refusal = _four_bits(engine, device.name, trials)
+    return ExaminedDevice(device.name, device.description, default, trials, runs, refusal)
+
+
+def _four_bits(engine: Engine, device: str, trials: tuple[PrecisionTrial, ...]) -> tuple[bool | None, str | None]:
+    """Return whether 4-bit linear layers run on a device, and why they do not; None if no graph runs."""
+    precision = next((trial.precision for trial in trials if trial.session), None)
+    if precision is None:
+        return None, None
+    refusal = refusal_of_four_bits(engine, SessionOptions(device=device, precision=precision))
+    return refusal is None, refusal
 
 
 def _trial(engine: Engine, device: str, precision: Precision) -> PrecisionTrial:

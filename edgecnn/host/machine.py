@@ -4,6 +4,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.host.huge_pages import huge_page_bytes, why_no_huge_pages
 from edgecnn.host.processor import Processor, emulator, processor
 from edgecnn.host.resources import affinity, cgroup_quota, host_cores, memory_limit, physical_memory, usable_cores
 
@@ -23,6 +24,8 @@ class Machine:
         usable_cores: number of cores that edgecnn uses.
         memory_bytes: memory that this process may use; None if the system does not report it.
         physical_memory_bytes: memory of the machine; None if the system does not report it.
+        huge_page_bytes: size of a huge page; None if the system has none.
+        no_huge_pages: why weights are not moved to huge pages; None if they are.
     """
 
     processor: Processor
@@ -35,6 +38,8 @@ class Machine:
     usable_cores: int
     memory_bytes: int | None
     physical_memory_bytes: int | None
+    huge_page_bytes: int | None = None
+    no_huge_pages: str | None = None
 
 
 def machine(root: Path = Path("/")) -> Machine:
@@ -50,4 +55,6 @@ def machine(root: Path = Path("/")) -> Machine:
         usable_cores=usable_cores(root),
         memory_bytes=memory_limit(root),
         physical_memory_bytes=physical_memory(root),
+        huge_page_bytes=huge_page_bytes(root),
+        no_huge_pages=why_no_huge_pages(root),
     )

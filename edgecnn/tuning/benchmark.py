@@ -7,6 +7,7 @@ from pathlib import Path
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError, SlowerThanBefore, UsageError
 from edgecnn.hints import few, install_command
+from edgecnn.host.bandwidth import read_bandwidth_apart
 from edgecnn.host.resources import usable_cores
 from edgecnn.progress import Progress, silent
 from edgecnn.runtime.engines.choices import ENGINES, PYTORCH, check_engine
@@ -17,6 +18,7 @@ from edgecnn.tuning.measuring.benchmark import ROUNDS, TURN_S, Benchmark, settin
 from edgecnn.tuning.measuring.benchmark import benchmark as measure
 from edgecnn.tuning.measuring.comparison import BenchmarkComparison, compare, read_benchmark
 from edgecnn.tuning.measuring.estimates import as_fast
+from edgecnn.tuning.measuring.given_images import GivenImages, check_given
 from edgecnn.tuning.measuring.peak import peak_apart
 
 
@@ -29,8 +31,8 @@ class Benchmarked:
     earlier: Path | None = None
 
     def __repr__(self) -> str:
-        ordered = sorted(self.benchmark.results, key=lambda each: each.speed.p50_ms.value)
-        rows = [f"{each.bundle} on {each.setting}: {each.speed.p50_ms.value:.3g} ms" for each in ordered]
+        ordered = sorted(self.benchmark.results, key=lambda each: each.speed.cost_ms.value)
+        rows = [f"{each.bundle} on {each.setting}: {each.speed.cost_ms.value:.3g} ms" for each in ordered]
         return f"<Benchmarked {few(rows, separator='; ') or 'nothing'}>"
 
     def _repr_html_(self) -> str:
@@ -38,11 +40,12 @@ class Benchmarked:
         from edgecnn.html_table import table
 
         site = self.benchmark.site
+        ordered = sorted(self.benchmark.results, key=lambda each: each.speed.cost_ms.value)
         rows = [
-            (each.bundle, str(each.setting), str(each.speed.p50_ms), str(each.speed.images_per_s))
-            for each in sorted(self.benchmark.results, key=lambda each: each.speed.p50_ms.value)
+            (each.bundle, str(each.setting), str(each.speed.cost_ms), str(each.speed.images_per_s)) for each in ordered
         ]
-        header = ("bundle", "setting", "p50 ms", "images/s")
+        has_cascade = any(each.speed.run_again is not None for each in ordered)
+        header = ("bundle", "setting", "p50 or mean ms" if has_cascade else "p50 ms", "images/s")
         html = table(f"Benchmark on {site.processor}, cores: {site.cores}", rows, header=header, right=(2, 3))
         if self.comparison is None:
             return html
@@ -95,6 +98,7 @@ class Benchmarked:
 def benchmark(
     bundles: Sequence[Bundle],
     *,
+    images: GivenImages | None = None,
     engines: Sequence[str] = (),
     precisions: Iterable[Precision] = ("fp32",),
     threads: Iterable[int] = (),
@@ -112,6 +116,7 @@ def benchmark(
 
     Args:
         bundles: bundles to measure.
+        images: images of the runs, which a cascade requires; None for those of the self-test.
         engines: engines, or `pytorch` if `modules` contains it; empty for all that are installed.
         precisions: precisions of float operators.
         threads: threads of one run; empty for the usable cores.
@@ -124,10 +129,13 @@ def benchmark(
         progress: called after each step.
 
     Raises:
-        UsageError: a engine is unknown or not installed.
+        UsageError: an engine is unknown or not installed, a cascade has no images, or its earlier ones were others.
         EdgecnnError: no engine is installed, or the earlier file is not a benchmark.
     """
+    check_given(bundles, images)
     before = None if earlier is None else read_benchmark(earlier)
+    if before is not None:
+        _check_same_images(bundles, before, images, earlier)
     names = _engines(engines, modules or {})
     counts = tuple(threads) or (usable_cores(),)
     engines = [name for name in names if name != PYTORCH]
@@ -137,18 +145,52 @@ def benchmark(
     if PYTORCH in names:  # PyTorch runs without instances, and only in FP32
         candidates += settings([PYTORCH], threads=counts, batches=batches)
     found = measure(
-        bundles, candidates, rounds=rounds, turn_s=turn_s, modules=modules, peak=peak_apart, progress=progress
+        bundles,
+        candidates,
+        images=images,
+        rounds=rounds,
+        turn_s=turn_s,
+        modules=modules,
+        peak=peak_apart,
+        bandwidth=read_bandwidth_apart,
+        progress=progress,
     )
     return Benchmarked(found, None if before is None else compare(before, found), earlier)
 
 
 def _engines(named: Sequence[str], modules: Mapping[str, str]) -> Sequence[str]:
     """Return the engines to measure, after checking the named ones."""
-    available = (*installed(), *modules)
     for name in named:
-        check_engine(name, names=(*ENGINES, PYTORCH))
-        if name not in available:
-            raise UsageError(f"{name} is not installed: {install_command('pipeline' if name == PYTORCH else name)}")
+        check_installed(name, modules)
+    available = (*installed(), *modules)
     if not named and not available:
         raise EdgecnnError(none_installed())
     return named or available
+
+
+def check_installed(engine: str, modules: Mapping[str, str]) -> None:
+    """Check that an engine is installed, or that `modules` contains it.
+
+    Raises:
+        UsageError: it is unknown or not installed.
+    """
+    check_engine(engine, names=(*ENGINES, PYTORCH))
+    if engine not in (*installed(), *modules):
+        raise UsageError(f"{engine} is not installed: {install_command('pipeline' if engine == PYTORCH else engine)}")
+
+
+def _check_same_images(
+    bundles: Sequence[Bundle], before: Benchmark, images: GivenImages | None, earlier: Path | None
+) -> None:
+    """Check that cascades run on the images of the earlier benchmark.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if all(bundle.manifest.cascade is None for bundle in bundles) or images is None or images.data == before.data:
+        return
+    found = "those of the self-tests" if before.data is None else f"{before.data.images} images of {before.data.source}"
+    raise UsageError(
+        f"{earlier} was measured on other images ({found}), and the cost of a cascade depends on them: give the same "
+        f"--data, --images and --seed"
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.runtime.profile import Profile, write_profile
-from edgecnn.runtime.rates import Estimate, three_digits
+from edgecnn.runtime.rates import Estimate, percent, three_digits
 from edgecnn.tuning.contest import Contestant, Trial, most_accurate
 from edgecnn.tuning.measuring.estimates import as_fast, ratio, why_uncertain
 from edgecnn.tuning.measuring.turn import Settled
@@ -41,16 +41,24 @@ class Tuned:
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the columns' names, and the texts of a row for each candidate, the fastest first."""
-        return [("bundle", "setting", "p50 ms", "images/s", "runs", "result"), *map(self._row, self.ordered)]
+        header: tuple[str, ...] = ("bundle", "setting", "p50 ms", "images/s", "runs", "result")
+        if self._has_cascade:
+            header = ("bundle", "setting", "p50 or mean ms", "images/s", "runs", "run again", "result")
+        return [header, *map(self._row, self.ordered)]
+
+    @property
+    def _has_cascade(self) -> bool:
+        return any(trial.speed is not None and trial.speed.run_again is not None for trial in self.trials)
 
     def _row(self, trial: Trial) -> tuple[str, ...]:
         choice, speed = self.profile.choice, trial.speed
         is_choice = (trial.digest, trial.setting) == (choice.bundle, choice.setting)
         end = "chosen" if is_choice else (trial.out or "slower").partition(":")[0].partition(" of ")[0]
+        again = ("" if speed is None or speed.run_again is None else percent(speed.run_again),) * self._has_cascade
         if speed is None:
-            return trial.bundle, str(trial.setting), "", "", "", end
-        figures = str(speed.p50_ms), three_digits(speed.images_per_s.value), f"{speed.runs:,}"
-        return trial.bundle, str(trial.setting), *figures, end
+            return trial.bundle, str(trial.setting), "", "", "", *again, end
+        figures = str(speed.cost_ms), three_digits(speed.images_per_s.value), f"{speed.runs:,}"
+        return trial.bundle, str(trial.setting), *figures, *again, end
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -68,7 +76,7 @@ class Tuned:
 
 
 def _cost(trial: Trial) -> tuple[bool, float]:
-    return trial.speed is None, trial.speed.p50_ms.value / trial.setting.batch if trial.speed else 0.0
+    return trial.speed is None, trial.speed.cost_ms.value / trial.setting.batch if trial.speed else 0.0
 
 
 @dataclass(frozen=True)

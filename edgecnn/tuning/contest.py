@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from edgecnn.runtime.profile import Chosen, Purpose
 from edgecnn.runtime.setting import Setting
 from edgecnn.tuning.measuring.candidate import Candidate
-from edgecnn.tuning.measuring.estimates import Speed, speed
+from edgecnn.tuning.measuring.estimates import Speed, cost_ms, costs_ms, speed
 from edgecnn.tuning.measuring.turn import Turn
 
-_MOST_ACCURATE_FIRST = ("fp32", "fp16", "int8")
+_RANK = {"fp32": 0, "fp16": 1, "int8": 3}
+_CASCADE_RANK = 2  # between its graphs
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Contestant:
 
     @property
     def precision(self) -> str:
-        """The precision of the bundle: `fp32`, `fp16` or `int8`."""
+        """The precision of the bundle: `fp32`, `fp16` or `int8`; of a cascade both, such as `int8+fp32`."""
         return self.candidate.bundle.manifest.precision
 
     @property
@@ -102,13 +102,13 @@ class Contestant:
         """Return the value to minimize: milliseconds of a run, or seconds per image."""
         turns = self.turns or self._earlier
         if self.purpose == "latency":
-            return median(time for turn in turns for time in turn.times_ms)
+            return cost_ms(turns)
         return sum(turn.seconds for turn in turns) / sum(turn.images for turn in turns)
 
     def costs(self) -> list[float]:
         """Return the value to minimize, for each interleaved round."""
         if self.purpose == "latency":
-            return [median(turn.times_ms) for turn in self.turns]
+            return list(costs_ms(self.turns))
         return [turn.seconds / turn.images for turn in self.turns]
 
     def speed(self) -> Speed:
@@ -124,7 +124,7 @@ class Contestant:
     def chosen(self) -> Chosen:
         """Return the candidate in the format of a profile."""
         found = self.speed()
-        figure = found.p50_ms if self.purpose == "latency" else found.images_per_s
+        figure = found.cost_ms if self.purpose == "latency" else found.images_per_s
         return Chosen(self.candidate.bundle.digest, self.candidate.setting, figure)
 
     def trial(self) -> Trial:
@@ -137,4 +137,4 @@ class Contestant:
 
 def most_accurate(contestants: Sequence[Contestant]) -> Contestant:
     """Return the first candidate of the most accurate precision, among at least one."""
-    return min(contestants, key=lambda contestant: _MOST_ACCURATE_FIRST.index(contestant.precision))
+    return min(contestants, key=lambda contestant: _RANK.get(contestant.precision, _CASCADE_RANK))

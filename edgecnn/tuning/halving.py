@@ -131,7 +131,7 @@ class Halving:
                 continue
             candidate = stack.enter_context(contestant.candidate)
             if candidate.open(warm_up_s=FIRST_WARM_UP_S) and contestant.prove():
-                room -= candidate.resident_bytes() or 0
+                room -= candidate.memory().resident_bytes
                 contestant.restart()
                 running.append(contestant)
             else:

@@ -19,6 +19,7 @@ from edgecnn.tuning.conclusion import Tuned, decide, say
 from edgecnn.tuning.contest import Contestant
 from edgecnn.tuning.halving import FIRST_WARM_UP_S, Halving
 from edgecnn.tuning.measuring.candidate import Candidate
+from edgecnn.tuning.measuring.given_images import GivenImages, ImageFiles, check_given
 
 MAX_DROP = 0.1
 BUDGET_S = 60.0
@@ -32,6 +33,7 @@ _FIRST_SHARE = 0.5
 def tune(
     bundles: Sequence[Bundle],
     *,
+    images: GivenImages | None = None,
     purpose: Purpose = "latency",
     max_drop: float = MAX_DROP,
     budget_s: float = BUDGET_S,
@@ -43,6 +45,7 @@ def tune(
 
     Args:
         bundles: bundles of one reference.
+        images: images of the runs; None for those of the self-tests. Cascades take part only if they are given.
         purpose: `latency` of one image, or `throughput` of many.
         max_drop: largest allowed drop by a bundle's proof, in percentage points of top-1.
         budget_s: approximate time limit in seconds.
@@ -51,13 +54,16 @@ def tune(
         clock: returns monotonic seconds.
 
     Raises:
-        UsageError: no bundle is given, or the bundles come from several references.
+        UsageError: no bundle is given, the bundles come from several references, or all are cascades and there are no
+            images.
         EngineMissing: no engine is installed.
         EngineError: no setting runs here with the required accuracy.
     """
     if not bundles:
         raise UsageError("no bundle given: name a bundle, or a folder of bundles")
     check_one_reference(bundles)
+    if all(bundle.manifest.cascade is not None for bundle in bundles):
+        check_given(bundles, images)
     engines = installed()
     if not engines:
         raise EngineMissing(none_installed())
@@ -65,13 +71,20 @@ def tune(
     end = clock() + budget_s
     space = search_space(bundles, engines, cores=usable_cores(), purpose=purpose)
     patience_s = max(_PATIENCE_S, budget_s)
-    field = [Contestant(Candidate(bundle, setting, timeout_s=patience_s), purpose) for bundle, setting in space]
-    for contestant in field:
-        contestant.judge(drop_points(contestant.candidate.bundle, contestant.candidate.setting.engine), max_drop)
-    search = Halving(field, clock, progress)
-    search.try_each(end - (1 - _FIRST_SHARE) * budget_s)
     with contextlib.ExitStack() as stack:
-        baseline = _baseline(bundles[0], purpose, modules, stack)
+        files = stack.enter_context(ImageFiles(images))
+        field = [
+            Contestant(Candidate(bundle, setting, images=files.of(bundle), timeout_s=patience_s), purpose)
+            for bundle, setting in space
+        ]
+        for contestant in field:
+            bundle = contestant.candidate.bundle
+            contestant.judge(drop_points(bundle, contestant.candidate.setting.engine), max_drop)
+            if bundle.manifest.cascade is not None and images is None:
+                contestant.out = "not measured: the cost of a cascade depends on the images; name some with --data"
+        search = Halving(field, clock, progress)
+        search.try_each(end - (1 - _FIRST_SHARE) * budget_s)
+        baseline = _baseline(bundles[0], files, purpose, modules, stack)
         finalists = search.compare(baseline, end, stack)
     decision = decide(finalists, baseline, search.rounds)
     kept = profile_of(decision.winner, field, bundles, max_drop=max_drop, conclusion=say(decision, field))
@@ -126,12 +139,17 @@ def drop_points(bundle: Bundle, engine: str) -> float:
 
 
 def _baseline(
-    bundle: Bundle, purpose: Purpose, modules: Mapping[str, str] | None, stack: contextlib.ExitStack
+    bundle: Bundle,
+    files: ImageFiles,
+    purpose: Purpose,
+    modules: Mapping[str, str] | None,
+    stack: contextlib.ExitStack,
 ) -> Contestant | None:
     """Open the PyTorch reference if it is installed."""
     if PYTORCH not in (modules or {}):
         return None
-    candidate = stack.enter_context(Candidate(bundle, Setting(PYTORCH, threads=usable_cores()), modules=modules))
+    setting = Setting(PYTORCH, threads=usable_cores())
+    candidate = stack.enter_context(Candidate(bundle, setting, images=files.of(bundle), modules=modules))
     return Contestant(candidate, purpose) if candidate.open(warm_up_s=FIRST_WARM_UP_S) else None
 
 

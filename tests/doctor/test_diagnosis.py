@@ -70,6 +70,16 @@ def test_reports_facts_and_hazards_of_the_machine(tmp_path: Path):
     assert names >= {"no-int8-dot-product", "quota-below-one-core", "one-core", "little-memory"}
 
 
+def test_reports_pages_and_bandwidth_of_the_machine(tmp_path: Path):
+    folder = tmp_path / "sys/kernel/mm/transparent_hugepage"
+    folder.mkdir(parents=True)
+    (folder / "enabled").write_text("always madvise [never]\n")
+    (folder / "hpage_pmd_size").write_text("2097152\n")
+    found = diagnose(root=tmp_path, examine=Examination, read_bandwidth=lambda reads: 1e9 * reads.threads)
+    assert (found.machine.huge_page_bytes, found.machine.no_huge_pages) == (2**21, "the system's setting is never")
+    assert found.read_bytes_per_s == 1e9 * found.machine.usable_cores
+
+
 def test_warns_if_telemetry_is_on(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
     found = diagnose(examine=lambda engine: Examination(engine, version="1.32.0"))

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from edgecnn.doctor import examination
 from edgecnn.doctor.examination import examine, examine_apart
-from edgecnn.runtime.engines.engine import PRECISIONS
+from edgecnn.errors import OperatorMissing
+from edgecnn.runtime.engines import four_bits
+from edgecnn.runtime.engines.engine import PRECISIONS, SessionOptions
+from edgecnn.runtime.engines.onnxruntime import OnnxRuntimeEngine, OnnxRuntimeSession
 from edgecnn.runtime.engines.registry import get_engine, installed
 
 ENGINES = pytest.mark.parametrize("engine", installed())
@@ -27,6 +31,25 @@ def test_examines_each_device(engine: str):
         for trial in device.trials:
             assert (trial.session is None) != (trial.refusal is None)
             assert trial.session is None or trial.session.precision == trial.precision
+
+
+@ENGINES
+def test_4_bit_layers_run_on_each_device(engine: str):
+    for device in examine(engine).devices:
+        assert (device.four_bits, device.four_bits_refusal) == (True if device.runs else None, None)
+
+
+def test_reports_an_engine_without_4_bit_layers(monkeypatch: pytest.MonkeyPatch):
+    class Earlier(OnnxRuntimeEngine):
+        def open(self, model: Path | bytes, options: SessionOptions) -> OnnxRuntimeSession:
+            if model == four_bits.GRAPH:
+                raise OperatorMissing("ONNX Runtime 1.16.3 lacks the operator")
+            return super().open(model, options)
+
+    monkeypatch.setattr(examination, "get_engine", lambda name: Earlier())
+    (cpu,) = (device for device in examine("onnxruntime").devices if device.name == "cpu")
+    assert cpu.runs
+    assert (cpu.four_bits, cpu.four_bits_refusal) == (False, "ONNX Runtime 1.16.3 lacks the operator")
 
 
 @ENGINES

@@ -38,6 +38,8 @@ class SessionOptions:
         instances: number of threads that call `run` at the same time.
         exact_int8: sum 8-bit products exactly, even if the processor's fastest instructions would saturate.
         one_by_one: optimize for runs of one image; larger batches then run image by image on some engines.
+        takes_turns: another session runs on the same cores in turns with this one. Some engines let their threads wait
+            actively after a run, for the next one, which slows down the other session.
         cache: where to keep the compiled graph, or None; some engines ignore it.
     """
 
@@ -47,6 +49,7 @@ class SessionOptions:
     instances: int = 1
     exact_int8: bool = False
     one_by_one: bool = False
+    takes_turns: bool = False
     cache: CacheSlot | None = None
 
 
@@ -118,12 +121,14 @@ class Engine(Protocol):
         version: version of the installed package.
         symmetric_int8_only: kinds of device that support INT8 only without zero points.
         has_exact_int8: whether exact INT8 is available on every CPU; if not, `open` ignores `exact_int8`.
+        packs_in_first_run: whether weights get their final place in memory in the first run, not in `open`.
     """
 
     name: str
     version: str
     symmetric_int8_only: frozenset[str]
     has_exact_int8: bool
+    packs_in_first_run: bool
 
     def devices(self) -> tuple[Device, ...]:
         """Return the devices of this machine that the engine can open."""
@@ -143,6 +148,7 @@ class Engine(Protocol):
         Raises:
             DeviceUnavailable: the device is not available, or the engine opened another one.
             PrecisionUnavailable: the device does not support the precision.
+            OperatorMissing: the engine's version lacks the operator of 4-bit linear layers.
             EngineError: the engine rejected the graph.
         """
         ...

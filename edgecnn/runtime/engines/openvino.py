@@ -10,10 +10,12 @@ from edgecnn.host.resources import usable_cores
 from edgecnn.runtime.engines.engine import Device, Precision, SessionInfo, SessionOptions, device_kind
 from edgecnn.runtime.engines.openvino_module import openvino
 from edgecnn.runtime.engines.openvino_session import OpenVinoSession, reason
+from edgecnn.runtime.engines.refusal import load_error
 
 _KINDS = ("cpu", "gpu", "npu", "auto")
 _AUTO = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_STARTUP_FALLBACK": False}
 """With the fallback, AUTO runs on the CPU while it compiles for another device, and reports the CPU as its device."""
+_FOUR_BITS_SINCE = "2025.3"
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _COMPILED = "model.blob"
 _PRECISIONS: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
@@ -26,6 +28,7 @@ class OpenVinoEngine:
     version = openvino.__version__
     symmetric_int8_only: frozenset[str] = frozenset()
     has_exact_int8 = False
+    packs_in_first_run = True
 
     def __init__(self) -> None:
         self._core = openvino.Core()
@@ -61,7 +64,14 @@ class OpenVinoEngine:
             compiled = compiled or self._compile(model, device, options)
         except RuntimeError as error:
             name = "the graph" if isinstance(model, bytes) else model
-            raise EngineError(f"OpenVINO cannot load {name} for {device}: {reason(error)}") from None
+            raise load_error(
+                error,
+                engine="OpenVINO",
+                version=self.version,
+                what=f"{name} for {device}",
+                reason=reason(error),
+                four_bits_since=_FOUR_BITS_SINCE,
+            ) from None
         info = _check_opened(compiled, device, options)
         return OpenVinoSession(compiled, info, options.instances, one_by_one=options.one_by_one, weights=content)
 

@@ -5,8 +5,8 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from edgecnn.runtime.engines.openvino_module import openvino
 
 _CLOSED = "this session is closed: open the bundle again"
 _COPIED_BYTES = 1 << 18
-
-Result = TypeVar("Result")
+_UINT8 = np.dtype(np.uint8)
 
 
 class OpenVinoSession:
@@ -41,39 +40,45 @@ class OpenVinoSession:
         self._compiled = compiled
         self._requests: queue.SimpleQueue[_Request] | None = queue.SimpleQueue()
         for _ in range(instances):
-            self._requests.put(_Request(compiled.create_infer_request(), weights))
+            self._requests.put(_Request(compiled, weights))
 
     def run(self, images: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
         """See `Session.run`."""
-
-        def logits(request: _Request) -> np.ndarray:
-            if self._one_by_one and len(images) > 1:
+        requests = self._ready(images)
+        request = requests.get()
+        try:
+            if len(images) == 1 and images.nbytes <= _COPIED_BYTES:
+                found = request.infer_one(images)
+            elif self._one_by_one and len(images) > 1:
                 found = np.concatenate([request.infer(image[np.newaxis]).copy() for image in images])
             else:
                 found = request.infer(images)
             # The logits are in the request's memory, which its next run overwrites.
             return found.copy() if out is None else deliver(found, out)
-
-        return self._on_request(images, logits)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed: {reason(error)}") from None
+        finally:
+            requests.put(request)
 
     def outputs(self, names: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
         """See `OutputsSession.outputs`."""
-        return self._on_request(images, lambda request: request.outputs(names, images))
+        requests = self._ready(images)
+        request = requests.get()
+        try:
+            return request.outputs(names, images)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed: {reason(error)}") from None
+        finally:
+            requests.put(request)
 
-    def _on_request(self, images: np.ndarray, use: "Callable[[_Request], Result]") -> "Result":
-        """Run images on a free request, and translate OpenVINO's errors."""
+    def _ready(self, images: np.ndarray) -> "queue.SimpleQueue[_Request]":
+        """Return the free requests, after checking that the session is open and takes images of this type."""
         requests = self._requests
         if requests is None:
             raise EngineError(_CLOSED)
         check_process(self._process)
         _check_type(images)
-        request = requests.get()
-        try:
-            return use(request)
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed: {reason(error)}") from None
-        finally:
-            requests.put(request)
+        return requests
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """See `StreamingSession.stream`. Uses OpenVINO's asynchronous queue.
@@ -113,16 +118,39 @@ class OpenVinoSession:
 
 
 class _Request:
-    """An infer request and its input buffer.
+    """An infer request and its input buffer, and a second request for single images.
 
     Binding new memory to a request is slower than copying an image into bound memory: it takes 10 of LeNet's 50 µs, and
-    40 µs at 224 × 224, where the copy takes 10 µs. Larger batches are bound without a copy.
+    40 µs at 224 × 224, where the copy takes 10 µs. Larger batches are bound without a copy. A single image has its
+    logits in bound memory too, which saves another 1 µs.
     """
 
-    def __init__(self, request: Any, weights: np.ndarray | None) -> None:
-        self._request = request
+    def __init__(self, compiled: Any, weights: np.ndarray | None) -> None:
+        self._request = compiled.create_infer_request()
+        self._single = compiled.create_infer_request()
         self._weights = weights  # a run in progress still reads them when the session is closed
         self._bound: np.ndarray | None = None
+        self._image: np.ndarray | None = None
+        self._logits = np.empty(0, np.float32)
+
+    def infer_one(self, image: np.ndarray) -> np.ndarray:
+        """Return the logits of uint8 [1, H, W, C] in the request's memory."""
+        if self._image is None or self._image.shape != image.shape:
+            return self._bind_single(image)
+        np.copyto(self._image, image)
+        self._single.infer(share_outputs=True)
+        return self._logits
+
+    def _bind_single(self, image: np.ndarray) -> np.ndarray:
+        """Run an image, and bind memory for images and logits of the same shapes."""
+        self._image = None  # until this succeeds
+        bound = image.copy()
+        self._single.set_input_tensor(_tensor(bound))
+        self._single.infer(share_outputs=True)
+        self._logits = self._single.get_output_tensor(0).data.copy()
+        self._single.set_output_tensor(openvino.Tensor(self._logits, shared_memory=True))
+        self._image = bound
+        return self._logits
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         """Return the logits in the request's memory."""
@@ -180,7 +208,7 @@ def _tensor(images: np.ndarray) -> Any:
 
 
 def _check_type(images: np.ndarray) -> None:
-    if images.dtype != np.uint8:  # OpenVINO would reinterpret the bytes of other dtypes
+    if images.dtype != _UINT8:  # OpenVINO would reinterpret the bytes of other dtypes
         raise EngineError(f"OpenVINO failed: images must be uint8, found {images.dtype}")
 
 

@@ -4,24 +4,25 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgecnn.bundle.manifest import utc_now
+from edgecnn.bundle.manifest import DataReference, utc_now
 from edgecnn.bundle.store import Bundle
-from edgecnn.host.resources import memory_limit, usable_cores
+from edgecnn.files.schema import ADDED
+from edgecnn.host.resources import memory_limit
 from edgecnn.progress import Progress, silent
-from edgecnn.runtime.engines.choices import PYTORCH
-from edgecnn.runtime.engines.engine import device_kind
 from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.site import Site, this_site
 from edgecnn.tuning.measuring.candidate import Candidate
 from edgecnn.tuning.measuring.contention import held_up_s, processor_times
 from edgecnn.tuning.measuring.estimates import Speed, medians_ms, speed
-from edgecnn.tuning.measuring.peak import PeakPrecision
+from edgecnn.tuning.measuring.given_images import GivenImages, ImageFiles
+from edgecnn.tuning.measuring.limits import BandwidthOf, Limits, PeakOf
 from edgecnn.tuning.measuring.turn import Turn, interleave, settle
+from edgecnn.tuning.measuring.worker import Memory
 
 ROUNDS = 12
 TURN_S = 0.25
@@ -38,7 +39,7 @@ class Measured:
     Attributes:
         bundle: name of the bundle.
         digest: digest of the bundle.
-        model_precision: precision of the bundle, `fp32`, `fp16` or `int8`.
+        model_precision: precision of the bundle, see `Manifest.precision`.
         setting: the setting.
         version: version of the engine.
         warm_up_runs: number of warm-up runs.
@@ -49,6 +50,10 @@ class Measured:
         peak_share: operations per second, as a fraction of this machine's measured peak in that precision; None if
             either is unknown.
         notes: warnings of the session.
+        memory_share: bytes of weights read per second, as a fraction of this machine's measured read bandwidth; None if
+            either is unknown, or if the weights stay in a core's caches.
+        huge_page_bytes: the part of the memory on huge pages; None if the system does not report it.
+        proven_again: share of the images that ran again when the proof of a cascade was made; None without one.
     """
 
     bundle: str
@@ -63,6 +68,9 @@ class Measured:
     speed: Speed
     peak_share: float | None
     notes: tuple[str, ...]
+    memory_share: float | None = field(default=None, metadata=ADDED)
+    huge_page_bytes: int | None = field(default=None, metadata=ADDED)
+    proven_again: float | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,8 @@ class Benchmark:
         results: results in the order of the candidates.
         failed: settings that did not run.
         is_busy: whether other work disturbed too many rounds. All rounds count then, else only the undisturbed ones.
+        data: the images of the runs; None for those of the self-tests.
+        bandwidths: measured read bandwidths in bytes per second, by size of the weights and number of threads.
     """
 
     site: Site
@@ -96,6 +106,8 @@ class Benchmark:
     results: tuple[Measured, ...]
     failed: tuple[Failed, ...]
     is_busy: bool = False
+    data: DataReference | None = field(default=None, metadata=ADDED)
+    bandwidths: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rounds = [self.yardstick_ms, *(each.speed.turns_ms for each in self.results)]
@@ -127,10 +139,6 @@ class _Yardstick:
         return Turn(tuple(times), len(times), elapsed, after.own_s - before.own_s, held_up_s(before, after))
 
 
-_PeakKey = tuple[PeakPrecision, int]
-PeakOf = Callable[[PeakPrecision, int], float | None]
-
-
 def settings(
     engines: Iterable[str],
     *,
@@ -151,42 +159,48 @@ def benchmark(
     bundles: Sequence[Bundle],
     candidates: Sequence[Setting],
     *,
+    images: GivenImages | None = None,
     rounds: int = ROUNDS,
     turn_s: float = TURN_S,
     modules: Mapping[str, str] | None = None,
     peak: PeakOf | None = None,
+    bandwidth: BandwidthOf | None = None,
     progress: Progress = silent,
 ) -> Benchmark:
     """Measure every bundle under every setting in a separate process, in turns of `turn_s` seconds.
 
-    Rounds that other work disturbs are measured again, at most three times as many as wanted. `modules` maps an engine
-    that is not an engine to the module that runs it. `peak` returns this machine's peak for a precision and a number of
-    threads.
+    Rounds that other work disturbs are measured again, at most three times as many as wanted. Batches of `images` run
+    in turns; without them, the images of the self-test. `modules` maps an engine that is not an engine to the module
+    that runs it. `peak` returns this machine's peak for a precision and a number of threads, `bandwidth` its read
+    bandwidth.
     """
-    entered = [
-        Candidate(bundle, setting, modules=modules) for bundle, setting in itertools.product(bundles, candidates)
-    ]
-    before = _peaks(entered, peak)  # measured again at the end; the higher value counts, as disturbances lower it
     with contextlib.ExitStack() as stack:
+        files = stack.enter_context(ImageFiles(images))
+        entered = [
+            Candidate(bundle, setting, images=files.of(bundle), modules=modules)
+            for bundle, setting in itertools.product(bundles, candidates)
+        ]
+        limits = Limits(peak, bandwidth)
+        limits.measure(entered)
         room = _MEMORY_SHARE * (memory_limit() or math.inf)
         for number, candidate in enumerate(entered):
             progress("opening", number, len(entered), str(candidate))
             if room <= 0:
                 candidate.failure = "not measured: not enough memory; name fewer bundles or settings"
             elif stack.enter_context(candidate).open():
-                room -= candidate.resident_bytes() or 0
+                room -= candidate.memory().resident_bytes
         progress("opening", len(entered), len(entered))
         running = [candidate for candidate in entered if candidate.failure is None]
         taken = interleave(
             [*running, _Yardstick()], rounds=rounds, most=_TRIES * rounds, seconds=turn_s, progress=progress
         )
-        memory = [candidate.resident_bytes() for candidate in running]
+        memory = [candidate.memory() for candidate in running]
     settled = settle(taken, rounds)
     *turns, yardstick = settled.turns
-    reached = {key: max(value, before.get(key, 0.0)) for key, value in _peaks(running, peak).items()}
+    limits.measure(running)
     results = tuple(
-        _measured(candidate, took, resident or 0, reached)
-        for candidate, took, resident in zip(running, turns, memory, strict=True)
+        _measured(candidate, took, held, limits)
+        for candidate, took, held in zip(running, turns, memory, strict=True)
         if candidate.failure is None
     )
     failed = tuple(Failed(c.bundle.manifest.name, c.setting, c.failure) for c in entered if c.failure is not None)
@@ -194,42 +208,22 @@ def benchmark(
         site=this_site(),
         measured_at=utc_now(),
         yardstick_ms=medians_ms(yardstick),
-        peaks={_peak_name(*key): value for key, value in reached.items()},
+        peaks=limits.peaks,
         results=results,
         failed=failed,
         is_busy=settled.is_busy,
+        data=None if images is None else images.data,
+        bandwidths=limits.bandwidths,
     )
 
 
-def _peaks(candidates: Iterable[Candidate], peak: PeakOf | None) -> dict[_PeakKey, float]:
-    """Return the measured peaks for each precision and number of threads that the candidates use."""
-    if peak is None:
-        return {}
-    keys = dict.fromkeys(key for candidate in candidates if (key := _peak_key(candidate)) is not None)
-    return {key: value for key in keys if (value := peak(*key)) is not None}
-
-
-def _peak_key(candidate: Candidate) -> _PeakKey | None:
-    """Return the precision and threads of the peak to compare a candidate with; None if none applies."""
-    setting, manifest = candidate.setting, candidate.bundle.manifest
-    if manifest.macs is None or device_kind(setting.device) != "cpu":
-        return None
-    threads = min(setting.threads * setting.instances, usable_cores())
-    if manifest.precision == "int8" and setting.engine != PYTORCH:
-        return "int8", threads
-    return ("bf16" if setting.precision == "bf16" else "fp32"), threads
-
-
-def _peak_name(precision: PeakPrecision, threads: int) -> str:
-    return f"{precision}, {threads} thread{'' if threads == 1 else 's'}"
-
-
-def _measured(candidate: Candidate, turns: Sequence[Turn], resident: int, peaks: dict[_PeakKey, float]) -> Measured:
+def _measured(candidate: Candidate, turns: Sequence[Turn], held: Memory, limits: Limits) -> Measured:
     manifest, info, warmed = candidate.bundle.manifest, candidate.session, candidate.warmed
     assert info is not None
     assert warmed is not None
-    key = _peak_key(candidate)
-    found, peak = speed(turns), None if key is None else peaks.get(key)
+    found = speed(turns)
+    proof = None if found.run_again is None else candidate.bundle.proof().cascade
+    images_per_s = found.images_per_s.value
     return Measured(
         bundle=manifest.name,
         digest=candidate.bundle.digest,
@@ -239,8 +233,11 @@ def _measured(candidate: Candidate, turns: Sequence[Turn], resident: int, peaks:
         warm_up_runs=warmed.runs,
         steady=warmed.steady,
         open_s=candidate.open_s,
-        resident_bytes=resident,
+        resident_bytes=held.resident_bytes,
         speed=found,
-        peak_share=2 * manifest.macs * found.images_per_s.value / peak if manifest.macs and peak else None,
+        peak_share=limits.peak_share(candidate, images_per_s),
         notes=candidate.notes,
+        memory_share=limits.memory_share(candidate, images_per_s),
+        huge_page_bytes=held.huge_page_bytes,
+        proven_again=None if proof is None else proof.share,
     )

@@ -1,6 +1,7 @@
 """A bundle under one setting, in its own process. Its failures do not affect other candidates."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from edgecnn.runtime.verification.replay import SelfTestResult
 from edgecnn.tuning.measuring.process import TIMEOUT_S, MeasuringProcess
 from edgecnn.tuning.measuring.steady import LIMIT_S, WarmUp
 from edgecnn.tuning.measuring.turn import Turn
+from edgecnn.tuning.measuring.worker import Memory
 
 Answer = TypeVar("Answer")
 
@@ -31,10 +33,11 @@ class Candidate:
         bundle: Bundle,
         setting: Setting,
         *,
+        images: Path | None = None,
         modules: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        """Args: `modules` and `timeout_s` are as in `MeasuringProcess`."""
+        """Args: `images`, `modules` and `timeout_s` are as in `MeasuringProcess`."""
         self.bundle = bundle
         self.setting = setting
         self.failure: str | None = None
@@ -43,6 +46,7 @@ class Candidate:
         self.warmed: WarmUp | None = None
         self.open_s = 0.0
         self.notes: tuple[str, ...] = ()
+        self._images = images
         self._modules = modules
         self._timeout_s = timeout_s
         self._worker: MeasuringProcess | None = None
@@ -57,7 +61,11 @@ class Candidate:
         if self._worker is None:
             try:
                 self._worker = MeasuringProcess(
-                    self.bundle.path, self.setting, modules=self._modules, timeout_s=self._timeout_s
+                    self.bundle.path,
+                    self.setting,
+                    images=self._images,
+                    modules=self._modules,
+                    timeout_s=self._timeout_s,
                 )
                 opened = self._worker.opened
                 self.session, self.open_s, self.notes = opened.session, opened.seconds, opened.notes
@@ -75,9 +83,9 @@ class Candidate:
         """Run the bundle's self-test. Return None if the engine fails."""
         return self._ask(MeasuringProcess.replay)
 
-    def resident_bytes(self) -> int | None:
-        """Return the memory of the process, or None if it does not run."""
-        return self._ask(MeasuringProcess.resident_bytes)
+    def memory(self) -> Memory:
+        """Return the memory of the process; none if it does not run."""
+        return self._ask(MeasuringProcess.memory) or Memory(0)
 
     def close(self) -> None:
         """End the process. It can be opened again."""

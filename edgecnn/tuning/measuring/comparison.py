@@ -20,7 +20,7 @@ class Change:
         bundle: name of the bundle.
         setting: the setting.
         same_bundle: whether the digests are equal; otherwise only the names are.
-        before_ms: median time of one run in the earlier benchmark.
+        before_ms: median time of one run in the earlier benchmark; of a cascade the mean.
         after_ms: the same in the later one.
         ratio: the bundle is this many times as fast as before; None if the machine was busy.
         verdict: `slower` or `faster` if the interval excludes 1, else `the same`; `unknown` if the machine was busy.
@@ -116,8 +116,8 @@ def _change(before: Benchmark, old: Measured, after: Benchmark, new: Measured) -
         bundle=new.bundle,
         setting=new.setting,
         same_bundle=old.digest == new.digest,
-        before_ms=old.speed.p50_ms.value,
-        after_ms=new.speed.p50_ms.value,
+        before_ms=old.speed.cost_ms.value,
+        after_ms=new.speed.cost_ms.value,
         ratio=found,
         verdict=_verdict(found),
     )

@@ -5,10 +5,11 @@ that are far too narrow (Efron and Tibshirani, An Introduction to the Bootstrap,
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgecnn.files.schema import ADDED
 from edgecnn.runtime.rates import Estimate
 from edgecnn.tuning.measuring.turn import Settled, Turn
 
@@ -28,7 +29,9 @@ class Speed:
         p99_ms: 99th percentile.
         images_per_s: throughput.
         runs: number of timed runs.
-        turns_ms: median of each turn, in order.
+        turns_ms: median of each turn, in order; for a cascade the mean, see `costs_ms`.
+        mean_ms: mean time of one run of a cascade; None without a cascade.
+        run_again: share of the images that the accurate graph of a cascade ran too; None without a cascade.
     """
 
     p50_ms: Estimate
@@ -37,6 +40,13 @@ class Speed:
     images_per_s: Estimate
     runs: int
     turns_ms: tuple[float, ...]
+    mean_ms: Estimate | None = field(default=None, metadata=ADDED)
+    run_again: float | None = field(default=None, metadata=ADDED)
+
+    @property
+    def cost_ms(self) -> Estimate:
+        """The time of one run to compare: the median, or for a cascade the mean; see `costs_ms`."""
+        return self.p50_ms if self.mean_ms is None else self.mean_ms
 
 
 def speed(turns: Sequence[Turn]) -> Speed:
@@ -46,13 +56,16 @@ def speed(turns: Sequence[Turn]) -> Speed:
     def throughput(chosen: np.ndarray) -> float:
         return float(images[chosen].sum() / seconds[chosen].sum())
 
+    again = _again(turns)
     return Speed(
         p50_ms=percentile_ms(turns, 50),
         p90_ms=percentile_ms(turns, 90),
         p99_ms=percentile_ms(turns, 99),
         images_per_s=_estimate(throughput, _choices(len(turns))),
         runs=sum(len(turn.times_ms) for turn in turns),
-        turns_ms=medians_ms(turns),
+        turns_ms=costs_ms(turns),
+        mean_ms=None if again is None else _mean_ms(turns),
+        run_again=None if again is None else again / int(images.sum()),
     )
 
 
@@ -63,6 +76,31 @@ def percentile_ms(turns: Sequence[Turn], q: float) -> Estimate:
         lambda chosen: float(np.percentile(np.concatenate([times[number] for number in chosen]), q)),
         _choices(len(turns)),
     )
+
+
+def costs_ms(turns: Sequence[Turn]) -> tuple[float, ...]:
+    """Return the time of a run in each turn: the median, or for a cascade the mean.
+
+    The median of a cascade would be the time of its fast graph alone.
+    """
+    return tuple(cost_ms([turn]) for turn in turns)
+
+
+def cost_ms(turns: Sequence[Turn]) -> float:
+    """Return the time of a run in all turns: the median, or for a cascade the mean; see `costs_ms`."""
+    times = np.concatenate([turn.times_ms for turn in turns])
+    return float(np.median(times) if _again(turns) is None else times.mean())
+
+
+def _again(turns: Sequence[Turn]) -> int | None:
+    """Return the number of images that the accurate graph of a cascade ran too; None without a cascade."""
+    counts = [turn.again for turn in turns if turn.again is not None]
+    return sum(counts) if counts else None
+
+
+def _mean_ms(turns: Sequence[Turn]) -> Estimate:
+    totals, runs = np.array([sum(turn.times_ms) for turn in turns]), np.array([len(turn.times_ms) for turn in turns])
+    return _estimate(lambda chosen: float(totals[chosen].sum() / runs[chosen].sum()), _choices(len(turns)))
 
 
 def medians_ms(turns: Sequence[Turn]) -> tuple[float, ...]:

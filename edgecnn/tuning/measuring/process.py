@@ -18,7 +18,7 @@ from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.verification.replay import SelfTestResult
 from edgecnn.tuning.measuring.steady import LIMIT_S, WarmUp
 from edgecnn.tuning.measuring.turn import Turn
-from edgecnn.tuning.measuring.worker import Opened
+from edgecnn.tuning.measuring.worker import Memory, Opened
 
 WORKER = "edgecnn.tuning.measuring.worker"
 TIMEOUT_S = 120.0
@@ -37,12 +37,14 @@ class MeasuringProcess:
         path: Path,
         setting: Setting,
         *,
+        images: Path | None = None,
         modules: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Start the process, which opens the path: a bundle, or the input of the engine's module in `modules`.
 
-        An answer may take `timeout_s` longer than the requested duration.
+        It runs the images of the file `images`, uint8 [N, H, W, C] as `np.save` writes them, or of the self-test. An
+        answer may take `timeout_s` longer than the requested duration.
 
         Raises:
             EngineCrashed: the process crashed, or did not answer in time.
@@ -51,7 +53,7 @@ class MeasuringProcess:
         self.setting = setting
         self._timeout_s = timeout_s
         module = (modules or {}).get(setting.engine, WORKER)
-        arguments = [str(path), json.dumps(schema.plain(setting))]
+        arguments = [str(path), json.dumps(schema.plain(setting)), *([] if images is None else [str(images)])]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # until `close`
         self._process = subprocess.Popen(
             child_command(module, *arguments),
@@ -82,9 +84,9 @@ class MeasuringProcess:
         """Run the bundle's self-test."""
         return self._ask({"replay": 0}, SelfTestResult, 0)
 
-    def resident_bytes(self) -> int:
+    def memory(self) -> Memory:
         """Return the current memory of the process."""
-        return self._ask({"memory": 0}, dict[str, int], 0)["resident_bytes"]
+        return self._ask({"memory": 0}, Memory, 0)
 
     def close(self) -> None:
         """End the process."""

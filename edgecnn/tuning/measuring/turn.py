@@ -1,5 +1,6 @@
 """One turn of a candidate: its session runs for a short time while all other candidates wait."""
 
+import itertools
 import random
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.cascade import StageCounts, counts_of
 from edgecnn.runtime.engines.engine import Session, device_kind
 from edgecnn.runtime.streaming import stream
 from edgecnn.tuning.measuring.contention import ProcessorTimes, held_up_s, processor_times
@@ -39,6 +41,7 @@ class Turn:
         seconds: duration.
         cpu_s: processor time of the process; None for a device that is not the CPU.
         held_up_s: how long other work held up the process, at most; None if the system does not count it.
+        again: number of images that the accurate graph of a cascade ran too; None without a cascade.
     """
 
     times_ms: tuple[float, ...]
@@ -46,6 +49,7 @@ class Turn:
     seconds: float
     cpu_s: float | None = None
     held_up_s: float | None = None
+    again: int | None = None
 
 
 class Runner(Protocol):
@@ -64,18 +68,28 @@ class InProcess:
         session: Session,
         images: np.ndarray,
         *,
+        batch: int | None = None,
         clock: Clock = time.perf_counter,
         counters: Counters = processor_times,
     ) -> None:
-        """Args: `images` is one batch, uint8 [N, H, W, C]; `clock` returns seconds."""
+        """Prepare the batches, which run in turns.
+
+        Args:
+            session: the session to time.
+            images: uint8 [N, H, W, C].
+            batch: number of images of a batch; None for one batch of all images.
+            clock: returns seconds.
+            counters: returns the times of the processor.
+        """
         self._session = session
-        self._images = images
+        self._batch = len(images) if batch is None else batch
+        self._next = itertools.cycle([images] if batch is None else _batches(images, batch)).__next__
         self._clock = clock
         self._counters = counters
 
     def run(self) -> None:
-        """Run the batch once."""
-        self._session.run(self._images)
+        """Run the next batch."""
+        self._session.run(self._next())
 
     def turn(self, seconds: float) -> Turn:
         """See `Runner`."""
@@ -87,18 +101,19 @@ class InProcess:
         return self._one_by_one(seconds) if self._session.instances == 1 else self._streamed(seconds)
 
     def _one_by_one(self, seconds: float) -> Turn:
-        clock, session, images = self._clock, self._session, self._images
+        clock, session, counted = self._clock, self._session, counts_of(self._session)
         times: list[float] = []
         before, begin = self._counters(), clock()
         while len(times) < _LEAST_RUNS or clock() - begin < seconds:
+            images = self._next()
             start = clock()
             session.run(images)
             times.append(clock() - start)
         elapsed = clock() - begin
-        return self._turn(times, elapsed, before, self._counters())
+        return self._turn(times, elapsed, before, self._counters(), counted)
 
     def _streamed(self, seconds: float) -> Turn:
-        clock = self._clock
+        clock, counted = self._clock, counts_of(self._session)
         least = _LEAST_RUNS * self._session.instances
         started: deque[float] = deque()
         begun, is_fed = 0, False
@@ -108,7 +123,7 @@ class InProcess:
             while begun < least or clock() - begin < seconds:
                 begun += 1
                 started.append(clock())
-                yield self._images
+                yield self._next()
             is_fed = True
 
         times: list[float] = []
@@ -118,16 +133,34 @@ class InProcess:
             times.append(clock() - started.popleft())
             if is_fed and not started:
                 after = self._counters()  # now, because the threads of `stream` end with the loop
-        return self._turn(times, clock() - begin, before, after)
+        return self._turn(times, clock() - begin, before, after, counted)
 
-    def _turn(self, times: Sequence[float], elapsed: float, before: ProcessorTimes, after: ProcessorTimes) -> Turn:
+    def _turn(
+        self,
+        times: Sequence[float],
+        elapsed: float,
+        before: ProcessorTimes,
+        after: ProcessorTimes,
+        counted: StageCounts | None,
+    ) -> Turn:
+        counts = counts_of(self._session)
         return Turn(
             times_ms=tuple(time * 1e3 for time in times),
-            images=len(times) * len(self._images),
+            images=len(times) * self._batch,
             seconds=elapsed,
             cpu_s=after.own_s - before.own_s if device_kind(self._session.info.device) == "cpu" else None,
             held_up_s=held_up_s(before, after),
+            again=None if counts is None or counted is None else counts.since(counted).again,
         )
+
+
+def _batches(images: np.ndarray, batch: int) -> list[np.ndarray]:
+    """Split images, uint8 [N, H, W, C], into batches. The last one continues with the first images."""
+    starts = range(0, len(images), batch)
+    whole = [images[start : start + batch] for start in starts if start + batch <= len(images)]
+    if len(whole) < len(starts):
+        whole.append(images.take(range(starts[-1], starts[-1] + batch), axis=0, mode="wrap"))
+    return whole
 
 
 def interleave(

@@ -20,6 +20,7 @@ import numpy as np
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.errors import EdgecnnError
 from edgecnn.files import schema
+from edgecnn.host.huge_pages import on_huge_pages_bytes
 from edgecnn.runtime.engines.engine import Session, SessionInfo
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.setting import Setting
@@ -46,6 +47,19 @@ class Subject:
     bundle: Bundle | None = None
 
 
+@dataclass(frozen=True)
+class Memory:
+    """The memory of a process.
+
+    Attributes:
+        resident_bytes: memory of the whole process.
+        huge_page_bytes: the part of it on huge pages; None if the system does not report it.
+    """
+
+    resident_bytes: int
+    huge_page_bytes: int | None = None
+
+
 Opener = Callable[[Path, Setting], Subject]
 
 
@@ -55,11 +69,13 @@ def serve(opener: Opener) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # engines print to stdout; keep it free for answers
     path, setting = Path(sys.argv[1]), schema.parse(Setting, sys.argv[2])
+    given = _read_images(Path(sys.argv[3])) if len(sys.argv) > 3 else None
     try:
         subject, opened = _open(path, setting, opener)
+        measured = _Measured(subject, given, setting.batch)
         _say(answers, opened)
         for command in sys.stdin:
-            _say(answers, _do(json.loads(command), subject))
+            _say(answers, measured.do(json.loads(command)))
     except EdgecnnError as error:
         _say(answers, {"error": str(error)})
 
@@ -67,6 +83,13 @@ def serve(opener: Opener) -> None:
 def self_test_batch(bundle: Bundle, batch: int) -> np.ndarray:
     """Return one batch of the bundle's self-test images, uint8 [batch, H, W, C]."""
     return np.resize(bundle.self_test().images, (batch, *bundle.manifest.image_shape))
+
+
+def _read_images(path: Path) -> np.ndarray:
+    """Map the file, which all processes share. Writable, because some engines reject other arrays; nothing writes."""
+    images = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+    images.max()  # reads every page, so that no run waits for the disk and all pages count as resident
+    return images
 
 
 def _open(path: Path, setting: Setting, opener: Opener) -> tuple[Subject, Opened]:
@@ -78,17 +101,29 @@ def _open(path: Path, setting: Setting, opener: Opener) -> tuple[Subject, Opened
     return subject, Opened(subject.session.info, time.perf_counter() - start, notes)
 
 
-def _do(command: dict[str, Any], subject: Subject) -> Any:
-    runner = InProcess(subject.session, subject.images)
-    name, limit = next(iter(command.items()))
-    if name == "warm_up":
-        return warm_up(runner.run, limit_s=limit)
-    if name == "turn":
-        return runner.turn(limit)
-    if name == "replay" and subject.bundle is not None:
-        manifest = subject.bundle.manifest
-        return replay(subject.bundle.self_test(), subject.session, manifest.preprocessing, manifest.scores)
-    return {"resident_bytes": _resident_bytes()}
+class _Measured:
+    """An opened candidate that answers commands. The user's images, uint8 [N, H, W, C], replace the subject's."""
+
+    def __init__(self, subject: Subject, given: np.ndarray | None, batch: int) -> None:
+        self._subject = subject
+        self._given_bytes = 0 if given is None else given.nbytes
+        self._runner = (
+            InProcess(subject.session, subject.images)
+            if given is None
+            else InProcess(subject.session, given, batch=batch)
+        )
+
+    def do(self, command: dict[str, Any]) -> Any:
+        subject, runner = self._subject, self._runner
+        name, limit = next(iter(command.items()))
+        if name == "warm_up":
+            return warm_up(runner.run, limit_s=limit)
+        if name == "turn":
+            return runner.turn(limit)
+        if name == "replay" and subject.bundle is not None:
+            manifest = subject.bundle.manifest
+            return replay(subject.bundle.self_test(), subject.session, manifest.preprocessing, manifest.scores)
+        return Memory(max(0, _resident_bytes() - self._given_bytes), on_huge_pages_bytes())
 
 
 def _resident_bytes() -> int:

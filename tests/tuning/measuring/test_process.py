@@ -31,7 +31,7 @@ def test_worker_runs_the_setting(engine: str):
         turn = worker.turn(0.05)
         assert turn.images == 3 * len(turn.times_ms)
         assert worker.replay().holds
-        assert 10e6 < worker.resident_bytes() < 2e9
+        assert 10e6 < worker.memory().resident_bytes < 2e9
 
 
 @pytest.mark.slow
