@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgecnn.prediction import Prediction
     from edgecnn.runtime.classifier import Classifier, load
     from edgecnn.stages.building import build
+    from edgecnn.stages.cascading import cascade
     from edgecnn.stages.comparing import compare_networks
     from edgecnn.stages.explaining import explain
     from edgecnn.stages.exporting import export, import_onnx
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "benchmark",
     "build",
+    "cascade",
     "compare_networks",
     "errors",
     "explain",
@@ -72,6 +74,7 @@ _HOME = {
     "Retries": "edgecnn.client.options",
     "benchmark": "edgecnn.stages.measuring",
     "build": "edgecnn.stages.building",
+    "cascade": "edgecnn.stages.cascading",
     "compare_networks": "edgecnn.stages.comparing",
     "explain": "edgecnn.stages.explaining",
     "export": "edgecnn.stages.exporting",

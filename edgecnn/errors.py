@@ -145,6 +145,10 @@ class WeightBeyondRange(BundleError):
     """An INT8 weight is larger than the manifest claims, so that 16-bit sums may overflow."""
 
 
+class ForeignOperator(BundleError):
+    """A graph has an operator that is not ONNX's own, or defines operators: its code is not checked."""
+
+
 class UnsupportedOperator(EdgecnnError):
     """A graph has an operator, a type or a structure that cannot be quantized."""
 
@@ -159,6 +163,10 @@ class EngineMissing(EngineError):
 
 class EngineCrashed(EngineError):
     """An engine crashed its process, or stopped answering."""
+
+
+class OperatorMissing(EngineError):
+    """This version of the engine lacks an operator of the graph."""
 
 
 class DeviceUnavailable(EngineError):

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -86,6 +87,13 @@ def fp16_bundle(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -
     return open_bundle(build_once(tmp_path_factory, "lenet-digits-fp16", build))
 
 
+@pytest.fixture(scope="session")
+def int4_bundle(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Return the INT8 bundle with its large linear layer in 4 bits."""
+    options = {"linear_weights": "int4", "max_drop": 100.0}
+    return _quantized(fp32_bundle, "lenet-digits-int4", tmp_path_factory, "digits", **options)
+
+
 @pytest.fixture
 def both_bundles(fp32_bundle: Bundle, int8_bundle: Bundle, tmp_path: Path) -> Path:
     """Return a folder with both bundles of one reference, and a folder that is not a bundle."""
@@ -103,14 +111,14 @@ def full_range(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def _quantized(
-    parent: Bundle, name: str, factory: pytest.TempPathFactory, calibration: str | Path, *, full_range: bool = False
+    parent: Bundle, name: str, factory: pytest.TempPathFactory, calibration: str | Path, **options: Any
 ) -> Bundle:
     from edgecnn.pipeline.quantization.calibration_config import open_calibration
     from edgecnn.pipeline.quantization.options import QuantizationOptions
     from edgecnn.pipeline.quantization.quantizing import quantize
 
     def build(out: Path) -> None:
-        quantize(parent, open_calibration(str(calibration)), out, options=QuantizationOptions(full_range=full_range))
+        quantize(parent, open_calibration(str(calibration)), out, options=QuantizationOptions(**options))
 
     return open_bundle(build_once(factory, name, build))
 
@@ -160,6 +168,36 @@ def idle_machine() -> Iterator[None]:
 @pytest.fixture
 def committed() -> Bundle:
     return open_bundle(COMMITTED)
+
+
+@pytest.fixture(scope="session")
+def cascade_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Return a cascade of the committed LeNet and the same graph with doubled logits; a quarter runs again."""
+    from cascades import make_cascade
+
+    def build(out: Path) -> None:
+        make_cascade(open_bundle(COMMITTED), out)
+
+    return open_bundle(build_once(tmp_path_factory, "lenet-digits-cascade", build))
+
+
+@pytest.fixture(scope="session")
+def weak_bundle(fp32_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Return a network with the FP32 bundle's labels that is right less often."""
+    from cascades import weakened
+
+    def build(out: Path) -> None:
+        weakened(fp32_bundle, out, noise=0.85)
+
+    return open_bundle(build_once(tmp_path_factory, "lenet-digits-weak", build))
+
+
+@pytest.fixture
+def fixed_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the times of the graphs of a new cascade, instead of measuring them."""
+    from cascades import COST
+
+    monkeypatch.setattr("edgecnn.pipeline.cascades.cascading.measure_cost", lambda *_, **__: COST)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from html_text import rows
 
 import edgecnn
 from edgecnn.bundle.manifest import Scores
-from edgecnn.bundle.proof import PairedDrop
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.bundle.store import Bundle, open_bundle
 from edgecnn.pipeline.inspection.layers import Layer, summed
 from edgecnn.pipeline.quantization.quantizing import Quantized

@@ -12,7 +12,8 @@ from edgecnn.files.folder import check_output
 from edgecnn.hints import did_you_mean
 
 MANIFEST, MODEL, SELF_TEST, PROOF = "manifest.json", "model.onnx", "self_test.npz", "proof.json"
-"""Files of a bundle. A folder with a manifest is a bundle."""
+ACCURATE = "accurate.onnx"
+"""Files of a bundle. A folder with a manifest is a bundle; `ACCURATE` is the second graph of a cascade."""
 
 CURRENT, VERSIONS, PREVIOUS = "current", "versions", "previous"
 """The link to the current version of a site, the folder of its versions, and that of its history; see `layout`."""

@@ -9,7 +9,7 @@ from edgecnn.bundle.graph_entry import Graph, Quantization
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.files.schema import ADDED
 
-MAJOR, MINOR = 2, 4
+MAJOR, MINOR = 2, 5
 """Version of the format. A reader rejects other major versions, and later minor versions that it cannot parse."""
 
 INPUT_NAME, OUTPUT_NAME = "image", "logits"
@@ -159,6 +159,8 @@ class Provenance:
         training: the training images; None if unknown.
         opset: opset of the ONNX default domain.
         calibration: calibration of an INT8 bundle, else None.
+        reserved: share of the training split that neither training nor quantization used, chosen by the content of
+            each image; 0 in bundles of format 2.4 and earlier.
     """
 
     created: str
@@ -168,6 +170,31 @@ class Provenance:
     training: DataReference | None
     opset: int
     calibration: CalibrationRecord | None = None
+    reserved: float = field(default=0.0, metadata=ADDED)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.reserved < 1:
+            raise ValueError(f"reserved must be in [0, 1), found {self.reserved}")
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """How a cascade chooses the images that its accurate graph runs too.
+
+    Attributes:
+        threshold: an image runs again if the margin of the fast graph's logits is below it; see
+            `edgecnn.prediction.margin_per_image`.
+        fast: digest of the bundle with the fast graph.
+        accurate: digest of the bundle with the accurate graph.
+    """
+
+    threshold: float
+    fast: str
+    accurate: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold < math.inf:
+            raise ValueError(f"threshold must be a number of at least 0, found {self.threshold}")
 
 
 @dataclass(frozen=True)
@@ -178,6 +205,7 @@ class Manifest:
         reference: the reference that the bundle was compared with.
         network: how to build the network again; None if its architecture is not registered.
         graphs: one graph; two for a cascade, the fast one first.
+        cascade: how a cascade chooses between its graphs; None for one graph.
         labels: class names in the order of the logits.
         scores: how logits become scores, and which labels an image gets.
         files: every other file of the bundle.
@@ -195,6 +223,7 @@ class Manifest:
     preprocessing: Preprocessing
     provenance: Provenance
     scores: Scores = field(default_factory=Scores)
+    cascade: Cascade | None = field(default=None, metadata=ADDED)
     files: dict[str, FileEntry] = field(default_factory=dict)
     annotations: dict[str, Any] = field(default_factory=dict)
 
@@ -208,6 +237,8 @@ class Manifest:
             raise ValueError(f"scores without multi_label require at least two labels, found {len(self.labels)}")
         if len(self.graphs) not in (1, 2):
             raise ValueError(f"graphs must contain one graph, or two for a cascade, found {len(self.graphs)}")
+        if (len(self.graphs) == 2) != (self.cascade is not None):
+            raise ValueError("a cascade requires two graphs and the key cascade, found only one of them")
         if self.reference.kind == "network" and self.network is None:
             raise ValueError("the reference kind network requires network, which is missing")
 
@@ -219,18 +250,19 @@ class Manifest:
 
     @property
     def precision(self) -> str:
-        """Type of most of the graph's weights: `fp32`, `fp16` or `int8`."""
-        return self.graph.precision
+        """Type of most of the graph's weights: `fp32`, `fp16` or `int8`; of a cascade both, such as `int8+fp32`."""
+        return "+".join(graph.precision for graph in self.graphs)
 
     @property
     def quantization(self) -> Quantization | None:
-        """Quantization of an INT8 graph, else None."""
-        return self.graph.quantization
+        """Quantization of an INT8 graph, else None; of a cascade, of the INT8 graph with the largest weights."""
+        found = [graph.quantization for graph in self.graphs if graph.quantization is not None]
+        return max(found, key=lambda each: each.weight_limit, default=None)
 
     @property
     def macs(self) -> int | None:
-        """Multiply-accumulates of the graph for one image; None if unknown."""
-        return self.graph.macs
+        """Multiply-accumulates of the graph for one image; None if unknown, or for a cascade: they depend on it."""
+        return None if self.cascade is not None else self.graph.macs
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

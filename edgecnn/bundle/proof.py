@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from edgecnn.bundle.cascade_record import CascadeRecord
+from edgecnn.bundle.layer_report import LayerReport, LowRankLayer
 from edgecnn.bundle.manifest import DataReference
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.files.schema import ADDED
 
-Verdict = Literal["passes", "fails", "undecided"]
 Decision = Literal["passed", "repaired", "undecided"]
 PreprocessingCheck = Literal["trained", "stated", "answers", "function"]
 """How the preprocessing was checked. `trained`: edgecnn trained the network with it. `stated`: it was not checked.
@@ -47,36 +49,6 @@ class Comparison:
         known = self.top1 is not None and self.reference_top1 is not None
         accuracy = f"{accuracy_name} {self.top1:.2%} (reference {self.reference_top1:.2%}), " if known else ""
         return f"{accuracy}agreement {self.agreement:.2%} on {self.images} images"
-
-
-@dataclass(frozen=True)
-class PairedDrop:
-    """Drop of top-1 from a first to a second classifier, on the same images.
-
-    Attributes:
-        images: number of images.
-        lost: number of images that only the first classifies correctly.
-        won: number of images that only the second classifies correctly.
-        drop: (lost - won) / images; negative if the second is better.
-        low: lower end of the paired 95 % interval, as a fraction.
-        high: upper end of the interval.
-    """
-
-    images: int
-    lost: int
-    won: int
-    drop: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.drop * 100:+.2f} points [{self.low * 100:+.2f}, {self.high * 100:+.2f}]"
-
-    def against(self, limit: float) -> Verdict:
-        """Compare the interval with the largest allowed drop. It is undecided if the interval contains the limit."""
-        if self.high <= limit:
-            return "passes"
-        return "fails" if self.low > limit else "undecided"
 
 
 @dataclass(frozen=True)
@@ -167,6 +139,9 @@ class GateRecord:
         images_needed: about how many images would decide whether `after` is below the limit, at the same rates of lost
             and won answers; None if it is decided, or if more than 1,000,000 images would be needed.
         per_class: the answers of `after` per class; None in bundles of format 2.1 and earlier.
+        min_agreement: smallest allowed agreement with the FP32 bundle, as a fraction; None for no limit.
+        agreement: fraction of the images of `after` with the FP32 bundle's answer; None in bundles of format 2.4 and
+            earlier.
     """
 
     data: DataReference
@@ -177,58 +152,13 @@ class GateRecord:
     decision: Decision | None = field(default=None, metadata=ADDED)
     images_needed: int | None = field(default=None, metadata=ADDED)
     per_class: PerClass | None = field(default=None, metadata=ADDED)
+    min_agreement: float | None = field(default=None, metadata=ADDED)
+    agreement: float | None = field(default=None, metadata=ADDED)
 
     @property
     def is_undecided(self) -> bool:
         """Whether the interval of `after` contains the limit; false if the gate compared the drop without it."""
         return self.decision is not None and self.after.against(self.max_drop) == "undecided"
-
-
-@dataclass(frozen=True)
-class FloatTrade:
-    """Gain and cost of one layer in float, compared with the graph that has every layer in INT8.
-
-    Attributes:
-        regained: paired drop of top-1 from the graph with this layer in float to the INT8 graph, on images of the
-            gate; None without a gate.
-        added_ms: additional time of one image in milliseconds, in ONNX Runtime on the CPU of the machine that built the
-            bundle: median of the differences between turns of one round. None if the machine was busy.
-        added_ms_low: lower end of its 95 % interval; None likewise.
-        added_ms_high: upper end; None likewise.
-        added_bytes: additional size of the graph in bytes.
-    """
-
-    regained: PairedDrop | None
-    added_ms: float | None
-    added_ms_low: float | None
-    added_ms_high: float | None
-    added_bytes: int
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """Effect of quantization on one layer.
-
-    Attributes:
-        layer: name of the PyTorch module.
-        weight_snr_db: signal-to-noise ratio of its weights; None without noise or without signal.
-        input_snr_db: signal-to-noise ratio of its input on the calibration images; None likewise.
-        input_low: smallest value of its input.
-        input_high: largest value of its input.
-        clipped: fraction of input values outside the quantized range.
-        float_wins: decrease of the logits' root mean square error if only this layer is left in float; negative if
-            the error increases, None if not measured.
-        trade: gain and cost of leaving only this layer in float; None if not measured.
-    """
-
-    layer: str
-    weight_snr_db: float | None
-    input_snr_db: float | None
-    input_low: float
-    input_high: float
-    clipped: float
-    float_wins: float | None = None
-    trade: FloatTrade | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -263,6 +193,8 @@ class Proof:
         preprocessing: how the preprocessing was checked; None in bundles of format 2.2 and earlier.
         checked_images: number of the user's answers or image files that the check compared; None if it was not checked.
         unsure: the effect of the manifest's `unsure_margin` on the first engine; None if it has none.
+        cascade: how the threshold of a cascade was chosen; None for a bundle with one graph.
+        low_rank: the linear layers that smaller ones replace.
     """
 
     reference: str
@@ -274,6 +206,8 @@ class Proof:
     preprocessing: PreprocessingCheck | None = field(default=None, metadata=ADDED)
     checked_images: int | None = field(default=None, metadata=ADDED)
     unsure: UnsureRecord | None = field(default=None, metadata=ADDED)
+    cascade: CascadeRecord | None = field(default=None, metadata=ADDED)
+    low_rank: tuple[LowRankLayer, ...] = field(default=(), metadata=ADDED)
 
     def __post_init__(self) -> None:
         if not self.engines:

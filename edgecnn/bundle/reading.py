@@ -28,7 +28,6 @@ def parse_manifest(content: bytes) -> Manifest:
     for name in (*manifest.files, *(graph.file for graph in manifest.graphs)):
         if not is_name(name):
             raise UnsafePath(f"manifest.json names the file {name!r}, which is not a plain name inside the bundle")
-    _check_supported(manifest)
     return manifest
 
 
@@ -38,17 +37,6 @@ def too_new(minor: int, error: schema.SchemaError) -> UnsupportedFormat:
         f"this bundle has format {MAJOR}.{minor}, this edgecnn reads {MAJOR}.{MINOR} ({error}): "
         f"upgrade edgecnn on this machine"
     )
-
-
-def _check_supported(manifest: Manifest) -> None:
-    """Check that this version supports the manifest's features."""
-    needs = None
-    if len(manifest.graphs) > 1:
-        needs = "two graphs (a cascade)"
-    elif "int4" in manifest.graph.weights.values():
-        needs = "4-bit weights"
-    if needs is not None:
-        raise UnsupportedFormat(f"this bundle needs {needs}, which this version does not support: upgrade edgecnn")
 
 
 def _check_major(content: bytes) -> int:

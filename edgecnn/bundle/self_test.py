@@ -37,6 +37,21 @@ class EncodedImage:
 
 
 @dataclass(frozen=True)
+class SelfTestStages:
+    """The graph of a cascade that answers each self-test image.
+
+    Attributes:
+        runs_again: whether the accurate graph answers, bool [N].
+        fast_tolerance: largest allowed difference of a logit of the fast graph.
+        accurate_tolerance: the same for the accurate graph.
+    """
+
+    runs_again: np.ndarray
+    fast_tolerance: float
+    accurate_tolerance: float
+
+
+@dataclass(frozen=True)
 class SelfTest:
     """Real images with the PyTorch reference's logits.
 
@@ -45,7 +60,8 @@ class SelfTest:
         logits: float32 [N, K], from PyTorch with torchvision's transforms.
         engine_logits: engine name to float32 [N, K], at build time.
         encoded: some images as encoded files.
-        tolerance: largest allowed difference of a logit.
+        tolerance: largest allowed difference of a logit; of a cascade, the larger one of its graphs.
+        stages: the graph of a cascade that answers each image; None for one graph.
     """
 
     images: np.ndarray
@@ -53,6 +69,14 @@ class SelfTest:
     engine_logits: dict[str, np.ndarray]
     encoded: tuple[EncodedImage, ...]
     tolerance: float
+    stages: SelfTestStages | None = None
+
+    @property
+    def tolerances(self) -> np.ndarray:
+        """Largest allowed difference of a logit of each image, float64 [N]."""
+        if self.stages is None:
+            return np.full(len(self.images), self.tolerance)
+        return np.where(self.stages.runs_again, self.stages.accurate_tolerance, self.stages.fast_tolerance)
 
     def to_bytes(self) -> bytes:
         """Return the self-test as `.npz`, reproducibly."""
@@ -72,6 +96,9 @@ class SelfTest:
             arrays[f"{image.format}.{index}.content"] = np.frombuffer(image.content, dtype=np.uint8)
             arrays[f"{image.format}.{index}.pixels"] = image.pixels
             arrays[f"{image.format}.{index}.logits"] = image.logits
+        if self.stages is not None:
+            arrays["runs_again"] = self.stages.runs_again
+            arrays["stage_tolerances"] = np.array([self.stages.fast_tolerance, self.stages.accurate_tolerance])
         return arrays
 
     @classmethod
@@ -93,6 +120,7 @@ class SelfTest:
                 engine_logits={n.removeprefix("engine."): a for n, a in arrays.items() if n.startswith("engine.")},
                 encoded=_read_encoded(arrays),
                 tolerance=float(arrays["tolerance"]),
+                stages=_read_stages(arrays),
             )
         except KeyError as error:
             raise ValueError(f"the array {error} is missing") from None
@@ -118,6 +146,10 @@ class SelfTest:
             raise ValueError("the reference's logits must be finite")
         if not (np.isfinite(self.tolerance) and self.tolerance > 0):
             raise ValueError(f"tolerance must be positive, found {self.tolerance}")
+        if self.stages is not None:
+            _check_array("runs_again", self.stages.runs_again, np.bool_, self.images.shape[:1])
+            if not (np.isfinite(self.tolerances).all() and (self.tolerances > 0).all()):
+                raise ValueError(f"stage_tolerances must be positive, found {self.tolerances.min()}")
 
 
 def tolerance_from(logits: np.ndarray, engine_logits: dict[str, np.ndarray]) -> float:
@@ -147,6 +179,14 @@ def _check_array(name: str, array: np.ndarray, dtype: type[np.generic], shape: t
     if array.dtype != dtype or not fits:
         wanted = ", ".join("?" if size is None else str(size) for size in shape)
         raise ValueError(f"{name} must be {np.dtype(dtype)} [{wanted}], found {array.dtype} {list(array.shape)}")
+
+
+def _read_stages(arrays: dict[str, np.ndarray]) -> SelfTestStages | None:
+    if "runs_again" not in arrays:
+        return None
+    tolerances = arrays["stage_tolerances"]
+    _check_array("stage_tolerances", tolerances, np.float64, (2,))
+    return SelfTestStages(arrays["runs_again"], *tolerances.tolist())
 
 
 def _read_encoded(arrays: dict[str, np.ndarray]) -> tuple[EncodedImage, ...]:

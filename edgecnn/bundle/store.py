@@ -1,7 +1,7 @@
 """Create and open bundles: sealed folders whose digest is the SHA-256 of their manifest.
 
 Digests show only that nothing has changed. So each time a bundle is opened, the graph is checked for external data and
-the weights of an INT8 bundle are checked against the manifest.
+foreign operators, and the weights of an INT8 bundle are checked against the manifest.
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ from edgecnn.bundle.finding import (
 from edgecnn.bundle.graph_entry import Graph
 from edgecnn.bundle.manifest import MINOR, FileEntry, Manifest
 from edgecnn.bundle.names import check_name
+from edgecnn.bundle.operators import check_operators
 from edgecnn.bundle.proof import Proof
 from edgecnn.bundle.reading import parse_manifest, too_new
 from edgecnn.bundle.self_test import SelfTest
@@ -39,6 +40,7 @@ from edgecnn.errors import (
     UnexpectedFile,
     UnsafePath,
     UnsupportedFormat,
+    UsageError,
 )
 from edgecnn.files import schema
 from edgecnn.files.digest import digest_bytes, digest_file
@@ -86,8 +88,25 @@ class Bundle:
 
     @property
     def model(self) -> Path:
-        """Path of the ONNX graph."""
+        """Path of the ONNX graph of a bundle with one graph."""
         return self.path / self.manifest.graph.file
+
+    @property
+    def models(self) -> tuple[Path, ...]:
+        """Paths of the ONNX graphs: one, or the fast and the accurate one of a cascade."""
+        return tuple(self.path / graph.file for graph in self.manifest.graphs)
+
+    def check_one_graph(self, command: str) -> None:
+        """Check that a command for bundles with one graph can take this one.
+
+        Raises:
+            UsageError: this bundle is a cascade.
+        """
+        if self.manifest.cascade is not None:
+            raise UsageError(
+                f"{command}: expected a bundle with one graph, {self.path} is a cascade: use its fast or its accurate "
+                f"bundle"
+            )
 
     @property
     def classes(self) -> int:
@@ -96,8 +115,8 @@ class Bundle:
 
     @property
     def size_bytes(self) -> int:
-        """Size of the ONNX graph in bytes."""
-        return self.manifest.files[self.manifest.graph.file].size_bytes
+        """Size of the ONNX graph in bytes; of both graphs of a cascade."""
+        return sum(self.manifest.files[graph.file].size_bytes for graph in self.manifest.graphs)
 
     def self_test(self) -> SelfTest:
         """Read the self-test: real images and the reference's logits."""
@@ -168,21 +187,33 @@ def _open(path: Path, digest: str | None) -> Bundle:
 
 
 def create_bundle(
-    out: Path, *, manifest: Manifest, model: bytes, self_test: SelfTest, proof: Proof, force: bool = False
+    out: Path,
+    *,
+    manifest: Manifest,
+    model: bytes | tuple[bytes, bytes],
+    self_test: SelfTest,
+    proof: Proof,
+    force: bool = False,
 ) -> Bundle:
     """Write a new bundle to `out`, atomically. The manifest's `files` are set here.
+
+    `model` is the ONNX graph, or for a cascade the fast and the accurate one.
 
     Raises:
         OutputExists: `out` exists and `force` is false.
         ExternalData: the graph refers to another file.
+        ForeignOperator: the graph has an operator that is not ONNX's own, other than that of 4-bit weights.
         WeightBeyondRange: a weight is larger than the manifest claims.
+        ManifestError: the manifest names other 4-bit weights than the graph has.
         EdgecnnError: writing failed, for example because the disk is full; nothing has changed.
     """
     check_name(manifest.name)
     check_outside_bundles(out)
-    name = manifest.graph.file
-    _check_graph(np.frombuffer(model, np.uint8), manifest.graph, out / name)
-    files: Mapping[str, bytes] = {name: model, SELF_TEST: self_test.to_bytes(), PROOF: schema.dump(proof).encode()}
+    models = (model,) if isinstance(model, bytes) else model
+    graphs = {graph.file: content for graph, content in zip(manifest.graphs, models, strict=True)}
+    for graph in manifest.graphs:
+        _check_graph(np.frombuffer(graphs[graph.file], np.uint8), graph, out / graph.file)
+    files: Mapping[str, bytes] = {**graphs, SELF_TEST: self_test.to_bytes(), PROOF: schema.dump(proof).encode()}
     entries = {name: FileEntry(digest_bytes(content), len(content)) for name, content in files.items()}
     sealed = dataclasses.replace(manifest, files=entries)
     content = schema.dump(sealed).encode()
@@ -235,10 +266,11 @@ def _check_file(path: Path, entry: FileEntry) -> None:
 
 
 def _check_graph(model: np.ndarray, graph: Graph, path: Path) -> None:
-    """Check a graph for external data and too large weights; `model` is the content of the file at `path`."""
+    """Check data, operators and weights of a graph; `model` is the content of the file at `path`."""
     check_no_external_data(model, path=path)
+    check_operators(model, has_four_bits=graph.quantization is not None, path=path)
     if graph.quantization is not None:
-        check_weights(model, graph.quantization.weight_limit, path=path)
+        check_weights(model, graph.quantization.weight_limit, four_bits=graph.four_bits, path=path)
 
 
 def _mapped(path: Path) -> np.ndarray:

@@ -51,7 +51,8 @@ def evaluate(subject: Path, source: str, as_json: bool, **options: Any) -> None:
 
     Top-1, top-5 and the accuracy of each class have 95 % intervals (Wilson). The expected calibration error has 15
     bins. With several labels per image, an image is an exact match if all of its labels are right, and each label has
-    its accuracy, precision, recall and F1.
+    its accuracy, precision, recall and F1. For a cascade, the share of images that its accurate graph also runs is
+    shown.
     """
     described = take_weights_options(options)
     if options["architecture"] is None and not (is_bundle(subject) or subject.is_file()):
@@ -72,7 +73,8 @@ def _text(found: "Evaluated") -> str:
         f"{found.subject} on {found.data.source} {found.data.split}, {found.data.images} images; "
         f"{session.engine} {session.version}, {session.device}, {session.precision}"
     )
-    lines = _of_labels(metrics) if isinstance(metrics, MultiLabelMetrics) else _of_classes(metrics)
+    again = [] if found.run_again is None else [f"  run again by the accurate graph: {found.run_again} of the images"]
+    lines = again + (_of_labels(metrics) if isinstance(metrics, MultiLabelMetrics) else _of_classes(metrics))
     return "\n".join([subject, *lines])
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgecnn.bundle.finding import is_bundle, is_onnx
-from edgecnn.cli.bundle_text import layers_text
+from edgecnn.cli.bundle_text import layers_text, low_rank_lines
 from edgecnn.cli.checks import checked_text
 from edgecnn.cli.completion import complete_architecture_or_path
 from edgecnn.cli.options import SidesType, json_option
@@ -33,8 +33,9 @@ def inspect(subject: str, image_size: int | tuple[int, int] | None, stem: "Stem 
     and width in pixels that affect one unit; a dash means the whole image, a question mark that it is unknown. `as
     dense` is the number of parameters that a dense layer would need for the mapping of a convolution. Dropout does
     nothing after training. The softmax turns logits into scores; it is not part of the network, `predict` computes it.
-    For a bundle the layers belong to the graph: batch norms are folded, and `int8` marks integer layers. For an INT8
-    bundle a second table shows the effect of quantization on each layer. For an ONNX file from another tool, the last
+    For a bundle the layers belong to the graph: batch norms are folded, `int8` marks integer layers, and `int4` linear
+    layers with weights in 4 bits. For an INT8 bundle a second table shows the effect of quantization on each layer, and
+    a third one its low-rank layers. A cascade has a table for each graph. For an ONNX file from another tool, the last
     line is the command that imports it; words in capital letters must be filled in.
     """
     from edgecnn.files.schema import plain
@@ -52,6 +53,7 @@ def inspect(subject: str, image_size: int | tuple[int, int] | None, stem: "Stem 
         "quantization": plain(found.quantization),
         "preprocessing": found.preprocessing,
         "checked_images": found.checked_images,
+        "accurate": plain(found.accurate),
     }
     emit(result, _text(found), as_json=as_json)
 
@@ -84,6 +86,8 @@ def models(as_json: bool) -> None:
 def _text(found: "Inspected") -> str:
     text = "\n".join([_table(found.inspection), *checked_text(found.preprocessing, found.checked_images)])
     quantized = found.quantization
+    if found.accurate is not None:
+        return f"{text}\n\n{_table(found.accurate)}"
     if quantized is None:
         return text
     if not quantized.layers:
@@ -93,7 +97,8 @@ def _text(found: "Inspected") -> str:
     if all(layer.float_wins is None for layer in quantized.layers):
         wins += ", measured only by quantize --analyze"
     title = f"effect of quantization on each layer, worst first (signal to noise; {wins}):"
-    return f"{text}\n\n{title}\n{layers_text(quantized.layers, quantized.float_tensors)}"
+    table = layers_text(quantized.layers, quantized.float_tensors)
+    return "\n".join([text, "", title, table, *low_rank_lines(quantized.low_rank)])
 
 
 def _onnx_text(path: Path, found: "Description") -> str:

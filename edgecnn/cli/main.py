@@ -11,6 +11,7 @@ import click
 from edgecnn import __version__
 from edgecnn.cli.benchmark import benchmark
 from edgecnn.cli.build import build
+from edgecnn.cli.cascade import cascade
 from edgecnn.cli.compare_networks import compare_networks
 from edgecnn.cli.completion import completion
 from edgecnn.cli.doctor import doctor
@@ -57,6 +58,7 @@ _HELP = """Deploy a convolutional network from PyTorch to an edge device, with p
     export     checkpoint                 -> FP32 bundle, proven
     import     ONNX file                  -> FP32 bundle, proven
     quantize   FP32 bundle                -> INT8 or FP16 bundle
+    cascade    fast and accurate bundle   -> bundle with both, proven
     verify     bundle                     -> comparison with the reference
     sign       bundle, key                -> signature file
     predict    bundle or server, image    -> label
@@ -104,8 +106,8 @@ def show_help(context: click.Context, command: str | None) -> None:
 
 
 for command in (
-    *(models, train, evaluate, build, export, import_, quantize, verify, sign, predict, benchmark, tune, serve),
-    *(report, compare_networks),
+    *(models, train, evaluate, build, export, import_, quantize, cascade, verify, sign, predict, benchmark, tune),
+    *(serve, report, compare_networks),
     *(pack, unpack, install, rollback, inspect, explain, learn, doctor, completion, show_help),
 ):
     cli.add_command(command)

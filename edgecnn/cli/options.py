@@ -52,6 +52,23 @@ def labelled_data_option(text: str) -> Callable[[Command], Command]:
     return click.option("--data", "source", required=True, metavar="SOURCE", shell_complete=complete_source, help=text)
 
 
+def measured_images_options(command: Command) -> Command:
+    """Add the options that choose the images of a measurement."""
+    for option in (
+        click.option("--seed", type=click.IntRange(min=0), help="Seed that chooses the images. [default: 0]"),
+        click.option("--images", type=POSITIVE, help="Number of images of --data. [default: 500]"),
+        click.option(
+            "--data",
+            metavar="SOURCE",
+            shell_complete=complete_source,
+            help="Run these images: a data source's name, or a folder, list, archive or pattern of images. Required "
+            "for a cascade. [default: the self-test's]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def file_option(name: str, metavar: str, *, help: str, required: bool = False) -> Callable[[Command], Command]:  # noqa: A002
     """Return an option for an output file. It must be writable, outside bundles, and have the suffix of its metavar."""
     suffix = Path(metavar).suffix

@@ -21,7 +21,8 @@ from edgecnn.runtime.rates import percent, three_digits
 
 if TYPE_CHECKING:
     from edgecnn.bundle.manifest import Scores
-    from edgecnn.bundle.proof import PairedDrop, PerClass
+    from edgecnn.bundle.paired_drop import PairedDrop
+    from edgecnn.bundle.proof import PerClass
 
 
 _CONTROLS = (*range(32), *range(127, 160))

@@ -1,5 +1,6 @@
 """`edgecnn predict`: classify images with a bundle or a server."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from edgecnn.cli.options import PATH, POSITIVE, json_option, session_options, st
 from edgecnn.cli.output import emit, printable
 from edgecnn.client.options import TIMEOUT_S
 from edgecnn.errors import EdgecnnError, ImageError, UsageError
+from edgecnn.runtime.rates import percent
 
 if TYPE_CHECKING:
     from edgecnn.bundle.manifest import Scores
@@ -60,6 +62,9 @@ def predict(
     For a network with several labels per image, the labels whose probability reaches the threshold come first, then the
     most probable others. An answer is unsure if its margin is below the one that was sealed in the bundle at export.
 
+    With a cascade, each line ends with the graph that gave the answer, and the last line is the share of the images
+    that its accurate graph ran too.
+
     An image that cannot be read is reported on stderr. The other images are still classified, and the exit code is 1.
     """
     _check_options(context, asks_a_server=bool(urls))
@@ -69,7 +74,7 @@ def predict(
     else:
         result, lines = _computed(paths, top, strict=strict, **session)
     if lines or as_json:
-        emit(result, "\n".join(lines), as_json=as_json)
+        emit(result, "\n".join([*lines, *_share_again(result["predictions"])]), as_json=as_json)
     images = len(paths) if urls else len(paths) - 1
     if len(lines) < images:
         raise EdgecnnError(f"cannot read {images - len(lines)} of {images} images: see the errors above")
@@ -159,10 +164,21 @@ def _answers(
             continue
         ranked = [{"label": label, "probability": probability} for label, probability in prediction.top]
         answer = {"image": str(image), "label": prediction.label, "index": prediction.index, "top": ranked}
-        answers.append(answer | {"labels": list(prediction.labels), "unsure": prediction.unsure} | source)
+        stage = {} if prediction.stage is None else {"stage": prediction.stage}
+        answers.append(answer | {"labels": list(prediction.labels), "unsure": prediction.unsure} | stage | source)
         text = _several(prediction) if scores.multi_label else _listed(prediction.top)
-        lines.append(printable(f"{image}: {'unsure: ' if prediction.unsure else ''}{text}"))
+        end = "" if prediction.stage is None else f" ({prediction.stage})"
+        lines.append(printable(f"{image}: {'unsure: ' if prediction.unsure else ''}{text}{end}"))
     return answers, lines
+
+
+def _share_again(answers: list[dict[str, Any]]) -> list[str]:
+    """Return a line with the share of several images that the accurate graph of a cascade ran too, if there is one."""
+    stages = Counter(answer["stage"] for answer in answers if "stage" in answer)
+    if stages.total() < 2:
+        return []
+    share = percent(stages["accurate"] / stages.total())
+    return [f"run again by the accurate graph: {stages['accurate']} of {stages.total()} images ({share})"]
 
 
 def _listed(ranked: Sequence[tuple[str, float]]) -> str:

@@ -49,6 +49,7 @@ class Reference(Protocol):
         training: the training images; None if unknown.
         data: the training data as the user named it; None if unknown.
         held_out: the images of `data` that training held out; None if there are none, or if they are unknown.
+        reserved: share of the training split of `data` that training used for nothing; see `data.held_out.reserved`.
     """
 
     @property
@@ -73,6 +74,8 @@ class Reference(Protocol):
     def data(self) -> str | None: ...  # noqa: D102
     @property
     def held_out(self) -> HeldOut | None: ...  # noqa: D102
+    @property
+    def reserved(self) -> float: ...  # noqa: D102
 
     def open(self, *, threads: int | None = None) -> IndependentSession:
         """Open the reference on the CPU, in float.

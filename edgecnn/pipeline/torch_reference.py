@@ -31,6 +31,7 @@ class TorchReference:
     data: str | None = None
     scores: Scores = field(default_factory=Scores)
     held_out: HeldOut | None = None
+    reserved: float = 0.0
 
     @property
     def kind(self) -> Literal["network", "module"]:

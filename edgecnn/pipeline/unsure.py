@@ -13,7 +13,7 @@ import numpy as np
 from edgecnn.bundle.manifest import DataReference, Scores
 from edgecnn.bundle.proof import UnsureRecord
 from edgecnn.errors import SourceError, SourceWarning, UsageError
-from edgecnn.pipeline.data.held_out import training_and_validation
+from edgecnn.pipeline.data.held_out import training_and_validation, unreserved
 from edgecnn.pipeline.data.matching import match_classes
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
@@ -129,7 +129,9 @@ def _held_out(reference: Reference) -> Split | None:
         warnings.simplefilter("ignore", SourceWarning)  # the proof has reported them
         try:
             source = open_source(reference.data)
-            _, found = training_and_validation(source, source.split("train"), record.share)
+            _, found = training_and_validation(
+                source, unreserved(source.split("train"), reference.reserved), record.share
+            )
         except SourceError:
             return None
         if found.digest != record.images.digest:

@@ -15,6 +15,8 @@ import numpy as np
 from edgecnn.bundle.decoding import ImageLike
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.errors import ImageError
+from edgecnn.prediction import Stage
+from edgecnn.runtime.cascade import run_stages
 from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.streaming import in_order
 
@@ -24,9 +26,16 @@ CHUNK = 8
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Logits, float32 [M, K], of the decoded images; and for each image its error, or None."""
+    """The answers to a few images.
+
+    Attributes:
+        logits: float32 [M, K], of the decoded images.
+        stages: for each decoded image the graph of a cascade that answered it; None without a cascade.
+        errors: for each image its error, or None.
+    """
 
     logits: np.ndarray
+    stages: tuple[Stage | None, ...]
     errors: tuple[ImageError | None, ...]
 
 
@@ -45,9 +54,9 @@ def run_images(
     def answer(chunk: list[ImageLike]) -> BatchResult:
         pixels, errors = _decode(chunk, preprocessing)
         if not len(pixels):
-            return BatchResult(np.empty((0, 0), np.float32), errors)
+            return BatchResult(np.empty((0, 0), np.float32), (), errors)
         with room:
-            return BatchResult(session.run(pixels), errors)
+            return BatchResult(*run_stages(session, pixels), errors)
 
     return in_order(answer, _chunks(images, workers), threads=workers, ahead=2 * workers)
 

@@ -2,16 +2,20 @@
 
 import dataclasses
 import warnings
+from dataclasses import dataclass
 
+from edgecnn.bundle.graph_entry import Graph
 from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import CacheWarning, EdgecnnError, EngineError, SaturationWarning, UsageError
 from edgecnn.host.resources import usable_cores
+from edgecnn.runtime.cascade import CascadeRule, CascadeSession
 from edgecnn.runtime.engines.cache import CacheSlot, cache_key
 from edgecnn.runtime.engines.engine import Engine, Session, SessionOptions, device_kind
 from edgecnn.runtime.engines.registry import choose_engine
 from edgecnn.runtime.engines.saturation import saturating, without_saturation
 from edgecnn.runtime.profile import Purpose, tuned_setting
+from edgecnn.runtime.weight_pages import open_on_huge_pages
 
 
 def open_session(
@@ -24,7 +28,7 @@ def open_session(
     cache: bool = False,
     model: bytes | None = None,
 ) -> Session:
-    """Open a bundle's graph on an engine.
+    """Open a bundle's graph on an engine, or both graphs of a cascade with the same setting.
 
     If engine, device, precision and instances have their defaults, this machine's profile for the purpose sets the
     engine, its threads and the instances. A stale profile is ignored with a `ProfileWarning`.
@@ -35,7 +39,8 @@ def open_session(
     With `cache` the compiled graph is kept in `$XDG_CACHE_HOME/edgecnn/engines` for the next start. If that fails, a
     `CacheWarning` is issued.
 
-    `model` replaces the bytes of the graph, for example by a copy with more outputs. It cannot be kept with `cache`.
+    `model` replaces the bytes of the only graph, for example by a copy with more outputs. It cannot be kept with
+    `cache`.
 
     Raises:
         UsageError: the engine or device name is unknown, or threads or instances are below 1.
@@ -50,17 +55,46 @@ def open_session(
     if engine == "auto" and (options.device, options.precision, options.instances) == ("cpu", "fp32", 1):
         engine, options = _as_tuned(bundle, options, purpose)
     chosen = choose_engine(engine, options.device)
-    quantization = bundle.manifest.quantization
-    if quantization and not quantization.symmetric and device_kind(options.device) in chosen.symmetric_int8_only:
-        raise EngineError(
-            f"{options.device} supports only symmetric INT8, and {bundle.path} has asymmetric activations: "
-            f"run its FP32 bundle on this device"
-        )
-    if quantization and quantization.weight_limit > PORTABLE_RANGE:
-        options = _guarded(bundle, chosen, options, strict)
-    if cache:
-        options = dataclasses.replace(options, cache=_slot(bundle, chosen, options))
-    return chosen.open(bundle.model if model is None else model, options)
+    cascade, graphs = bundle.manifest.cascade, bundle.manifest.graphs
+    options = dataclasses.replace(options, takes_turns=cascade is not None)
+    opener = _Opener(bundle, chosen, options, strict=strict, cache=cache)
+    if cascade is None:
+        return opener.open(graphs[0], model)
+    fast = opener.open(graphs[0])
+    try:
+        accurate = opener.open(graphs[1])
+    except EngineError:
+        fast.close()
+        raise
+    return CascadeSession(fast, accurate, CascadeRule(cascade.threshold, bundle.manifest.scores))
+
+
+@dataclass(frozen=True)
+class _Opener:
+    """Opens the graphs of a bundle on one engine."""
+
+    bundle: Bundle
+    engine: Engine
+    options: SessionOptions
+    strict: bool
+    cache: bool
+
+    def open(self, graph: Graph, model: bytes | None = None) -> Session:
+        """Open a graph, with the bytes of its file or those given; see `open_session`."""
+        bundle, options, quantization = self.bundle, self.options, graph.quantization
+        only_symmetric = device_kind(options.device) in self.engine.symmetric_int8_only
+        if quantization and not quantization.symmetric and only_symmetric:
+            raise EngineError(
+                f"{options.device} supports only symmetric INT8, and {bundle.path} has asymmetric activations: "
+                f"run its FP32 bundle on this device"
+            )
+        if quantization and quantization.weight_limit > PORTABLE_RANGE:
+            options = _guarded(bundle, self.engine, options, self.strict)
+        if self.cache:
+            options = dataclasses.replace(options, cache=_slot(bundle, graph, self.engine, options))
+        source = bundle.path / graph.file if model is None else model
+        size, shape = bundle.manifest.files[graph.file].size_bytes, bundle.manifest.image_shape
+        return open_on_huge_pages(self.engine, source, options, size_bytes=size, image_shape=shape)
 
 
 def _as_tuned(bundle: Bundle, options: SessionOptions, purpose: Purpose) -> tuple[str, SessionOptions]:
@@ -71,17 +105,15 @@ def _as_tuned(bundle: Bundle, options: SessionOptions, purpose: Purpose) -> tupl
     return setting.engine, dataclasses.replace(setting.options, threads=options.threads or setting.threads)
 
 
-def _slot(bundle: Bundle, engine: Engine, options: SessionOptions) -> CacheSlot | None:
+def _slot(bundle: Bundle, graph: Graph, engine: Engine, options: SessionOptions) -> CacheSlot | None:
     """Return the cache slot of a graph on this engine with these options; None without a cache folder."""
     threads = options.threads or usable_cores()
     text = f"{options.device} {options.precision} {threads} × {options.instances} exact={options.exact_int8} "
     text += f"one={options.one_by_one}"
     try:
-        return CacheSlot(
-            cache_key(bundle.manifest.files[bundle.manifest.graph.file].sha256, engine.name, engine.version, text)
-        )
+        return CacheSlot(cache_key(bundle.manifest.files[graph.file].sha256, engine.name, engine.version, text))
     except EdgecnnError as error:
-        warnings.warn(f"cannot keep the compiled graph for the next start: {error}", CacheWarning, stacklevel=3)
+        warnings.warn(f"cannot keep the compiled graph for the next start: {error}", CacheWarning, stacklevel=4)
         return None
 
 
@@ -96,5 +128,5 @@ def _guarded(bundle: Bundle, engine: Engine, options: SessionOptions, strict: bo
         )
         if strict:
             raise EngineError(message)
-        warnings.warn(message, SaturationWarning, stacklevel=3)
+        warnings.warn(message, SaturationWarning, stacklevel=4)
     return exact

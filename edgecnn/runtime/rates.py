@@ -37,16 +37,16 @@ def rate(right: int, images: int) -> Rate:
     return Rate(right, images, right / images if images else None, low, high)
 
 
-def wilson(right: int, images: int) -> tuple[float, float]:
-    """Return Wilson's 95 % score interval of a rate. Unlike the normal interval, it is valid near 0 and 1.
+def wilson(right: int, images: int, z: float = Z_95) -> tuple[float, float]:
+    """Return Wilson's score interval of a rate, of 95 % if `z` is not given. It is valid near 0 and 1.
 
     Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
     """
     if not images:
         return 0.0, 1.0
-    share, squared = right / images, Z_95**2 / images
+    share, squared = right / images, z**2 / images
     centre = share + squared / 2
-    half = Z_95 * math.sqrt(share * (1 - share) / images + squared / (4 * images))
+    half = z * math.sqrt(share * (1 - share) / images + squared / (4 * images))
     return max(0.0, (centre - half) / (1 + squared)), min(1.0, (centre + half) / (1 + squared))
 
 

@@ -73,9 +73,13 @@ def quantize(
     def opened(source: str | Path | None) -> DataSource | None:
         return None if source is None else open_source(str(source), needs_classes=False, strict=strict)
 
+    parent = open_one(bundle)
+    reserved = parent.manifest.provenance.reserved
     return run(
-        open_one(bundle),
-        None if calibration is None else open_calibration(str(calibration), count=count, seed=seed, strict=strict),
+        parent,
+        None
+        if calibration is None
+        else open_calibration(str(calibration), count=count, seed=seed, reserved=reserved, strict=strict),
         Path(out),
         data=opened(data),
         gate_data=opened(gate_data),

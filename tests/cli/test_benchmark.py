@@ -101,6 +101,11 @@ MISTAKES = {
     "unknown engine": (("--engine", "tflite"), 2, "unknown engine 'tflite'"),
     "plot not PNG": (("--plot", "b.jpg"), 2, "expected a name that ends in .png"),
     "table not CSV": (("--csv", "b.xls"), 2, "expected a name that ends in .csv"),
+    "sustained for no time": (("--sustained", "0"), 2, "invalid value for '--sustained'"),
+    "sustained on two engines": (("--sustained", "1"), 2, "choose --engine onnxruntime or --engine openvino"),
+    "sustained with two settings": (("--sustained", "1", *ORT, "--batch", "1", "--batch", "2"), 2, "2 × --batch"),
+    "sustained with a table": (("--sustained", "1", *ORT, "--csv", "b.csv"), 2, "omit --compare, --csv and --plot"),
+    "sustained on two bundles": ((COMMITTED, "--sustained", "1", *ORT), 2, "--sustained runs one bundle, found 2"),
     "file inside the bundle": (("--csv", COMMITTED / "b.csv"), 2, "is sealed"),
 }
 
@@ -110,6 +115,28 @@ def test_rejects_invalid_options(edgecnn: Callable, options: tuple, code: int, m
     result = edgecnn("benchmark", COMMITTED, *options)
     assert result.code == code
     assert message in result.error
+
+
+@pytest.mark.slow
+def test_runs_for_minutes(edgecnn: Callable):
+    result = edgecnn("benchmark", COMMITTED, "--sustained", "0.1", *ORT, "--threads", "1", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["is_complete"]
+    assert found["setting"] == {**found["setting"], "engine": "onnxruntime", "threads": 1}
+    assert all(second["run_ms"] > 0 for second in found["seconds"])
+    assert found["first_ms"] == found["seconds"][0]["run_ms"]
+
+
+def test_an_interrupted_sustained_run_prints_its_result(edgecnn: Callable, monkeypatch: pytest.MonkeyPatch):
+    def interrupt(second: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgecnn.tuning.sustained._note", interrupt)
+    result = edgecnn("benchmark", COMMITTED, "--sustained", "5", *ORT)
+    assert result.code == 0, result.err
+    assert "first second" in result.out
+    assert "of 300 s" in result.out
 
 
 @pytest.mark.slow

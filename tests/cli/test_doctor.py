@@ -1,10 +1,12 @@
 """Tests of `edgecnn doctor`."""
 
+import dataclasses
 import json
 import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,26 +15,52 @@ from marks import emulated
 from benchmarks.devices.emulation import HASWELL
 from edgecnn.doctor import diagnosis
 from edgecnn.doctor.diagnosis import Diagnosis, diagnose
+from edgecnn.doctor.examination import Examination, ExaminedDevice, PrecisionTrial
 from edgecnn.files.schema import read
 from edgecnn.hints import install_command
 from edgecnn.host.processor import processor
 from edgecnn.host.resources import host_cores, usable_cores
+from edgecnn.runtime.engines.engine import SessionInfo
 
 
 def test_reports_processor_engines_and_hazards(edgecnn):
     result = edgecnn("doctor")
     assert (result.code, result.err) == (0, "")
     assert processor().name in result.out
-    for word in ("instruction sets", f"{usable_cores()} of", "GiB", "onnxruntime 1.", "openvino 20", "full-range INT8"):
+    for word in (
+        "instruction sets",
+        f"{usable_cores()} of",
+        "GiB",
+        "huge pages",
+        "GB/s",
+        "onnxruntime 1.",
+        "openvino 20",
+        "full-range INT8",
+    ):
         assert word in result.out
+    assert "  4-bit linear layers: run on cpu\n" in result.out
     assert "emulated by" not in result.out
+
+
+def test_names_an_engine_without_4_bit_layers(edgecnn, monkeypatch: pytest.MonkeyPatch):
+    def earlier(engine: str) -> Examination:
+        session = SessionInfo(engine, "1.16.3", "cpu", "fp32", 1)
+        trials = (PrecisionTrial("fp32", session),)
+        cpu = ExaminedDevice("cpu", "a CPU", "fp32", trials, four_bits=False, four_bits_refusal="it lacks the operator")
+        return Examination(engine, version="1.16.3", devices=(cpu,), saturates=(), saturates_anyway=())
+
+    monkeypatch.setattr(diagnosis, "diagnose", partial(diagnose, examine=earlier))
+    result = edgecnn("doctor")
+    assert "  4-bit linear layers: not supported\n    cpu: it lacks the operator\n" in result.out
 
 
 @pytest.mark.slow
 def test_json_contains_the_diagnosis(edgecnn):
     result = edgecnn("doctor", "--json")
     assert result.code == 0
-    assert read(Diagnosis, json.loads(result.out)) == diagnose()
+    found = read(Diagnosis, json.loads(result.out))
+    assert found.read_bytes_per_s is not None
+    assert dataclasses.replace(found, read_bytes_per_s=None) == diagnose(read_bandwidth=lambda reads: None)
 
 
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="needs taskset")

@@ -25,7 +25,7 @@ def test_checkpoint_and_bundle_have_equal_accuracy(
     assert reference["metrics"]["confusion"] == bundle["metrics"]["confusion"]
     top1 = reference["metrics"]["top1"]
     assert top1["images"] == 385
-    assert top1["low"] < top1["value"] < top1["high"]
+    assert top1["low"] < top1["value"] <= top1["high"]  # all 385 may be right
     assert sum(map(sum, reference["metrics"]["confusion"])) == 385
     assert list(reference["metrics"]["per_class"]) == list("0123456789")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from networks import with_large_channel
 
-from edgecnn.bundle.proof import FloatTrade, LayerReport
+from edgecnn.bundle.layer_report import FloatTrade, FourBits, LayerReport
 from edgecnn.bundle.store import Bundle, create_bundle, open_bundle
-from edgecnn.cli.bundle_text import layers_text
+from edgecnn.cli.bundle_text import four_bits_text, layers_text
 from edgecnn.runtime.verification.paired import drop_of
 
 
@@ -97,6 +97,38 @@ def test_shows_the_trade_of_a_layer_left_in_float(
     assert trades["conv2"].regained is not None
     assert trades["conv2"].regained.low > 0.5
     assert trades["conv1"] is trades["fc1"] is None
+
+
+@pytest.mark.slow
+def test_shows_linear_layers_that_were_tried_in_4_bits(quantized: Callable, tmp_path: Path):
+    found = quantized("--linear-weights", "int4", "--rounding", "nearest", "--max-drop", "2", "--min-agreement", "90")
+    assert found.code == 0, found.err
+    assert "with fc1 in 4 bits" in " ".join(found.out.split())
+    lines = found.out.splitlines()
+    start = lines.index("linear layers tried in 4 bits, in turn (drop in points, MB saved):")
+    assert lines[start + 1].split() == ["layer", "bits", "drop", "agreement", "needed", "MB"]
+    assert lines[start + 2].split()[:2] == ["fc1", "4"]
+    assert "90.00%" in lines[start + 2]
+    bundle = open_bundle(tmp_path / "q")
+    assert bundle.manifest.graph.weights["fc1.weight"] == "int4"
+    assert bundle.proof().gate is not None
+    assert bundle.proof().gate.agreement >= 0.9
+
+
+def test_tables_of_4_bits_fit_80_columns(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    trials = [
+        FourBits(18_874_368, drop_of(5000, 0, 5000), 0.98765, 0.99123, "gate: 4 bits cost too much"),
+        FourBits(500),
+    ]
+    layers = [
+        LayerReport("features.denseblock4.denselayer16.classifier", 30.1, 40.2, 0, 1, 0, four_bits=each)
+        for each in trials
+    ]
+    lines = four_bits_text(layers)
+    assert max(len(line) for text in lines for line in text.splitlines()) <= 80
+    assert " 8 " in lines[1].splitlines()[1]
+    assert "98.77%" in lines[1].splitlines()[1]
 
 
 @pytest.mark.parametrize("slower_ms", [0.0123, 1.5, 123.4])

@@ -11,7 +11,7 @@ import pytest
 
 from edgecnn.errors import EngineError
 from edgecnn.server.models.batching import Batcher, Job, Outcome
-from edgecnn.server.models.instances import ThreadRunner
+from edgecnn.server.models.instances import Instances, ThreadRunner
 
 
 class Engine:
@@ -41,8 +41,8 @@ class Bench:
         self.runs: list[int] = []
         self.loop = asyncio.get_running_loop()
         defaults: dict[str, Any] = {"max_batch": 8, "max_delay_s": 0.0}
-        threads = [ThreadRunner(self.engine.run, self.loop) for _ in range(instances)]
-        self.batcher = Batcher(self.loop, threads, on_run=self.ran, **defaults | settings)
+        threads = Instances([ThreadRunner(self.loop) for _ in range(instances)])
+        self.batcher = Batcher(self.loop, threads, self.engine.run, on_run=self.ran, **defaults | settings)
 
     def ran(self, images: int, seconds: float) -> None:
         self.runs.append(images)

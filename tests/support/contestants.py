@@ -9,6 +9,7 @@ from edgecnn.runtime.setting import Setting
 from edgecnn.runtime.verification.replay import SelfTestResult
 from edgecnn.tuning.contest import Contestant
 from edgecnn.tuning.measuring.turn import Turn
+from edgecnn.tuning.measuring.worker import Memory
 
 
 def times(ms: float, count: int) -> list[Turn]:
@@ -54,8 +55,8 @@ class FakeCandidate:
         failures = () if self._answers else ("another answer",)
         return SelfTestResult(images=32, decided=32, max_error=0.0, tolerance=1.0, encoded=4, failures=failures)
 
-    def resident_bytes(self) -> int:
-        return 1
+    def memory(self) -> Memory:
+        return Memory(1)
 
     def close(self) -> None:
         """Release nothing."""

@@ -50,3 +50,25 @@ def with_large_channel(lenet: Path, factor: float = 1000.0) -> onnx.ModelProto:
             continue
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     return model
+
+
+def with_wide_layer(lenet: Path) -> onnx.ModelProto:
+    """Return LeNet with a layer `wide` of 400 inputs and 1024 outputs before `fc1`, which reads the inverse.
+
+    The logits stay the same. The outputs of `wide` depend on 120 numbers only.
+    """
+    model = onnx.load(lenet)
+    first = next(node for node in model.graph.node if node.op_type == "Gemm")
+    matrix = next(tensor for tensor in model.graph.initializer if tensor.name == first.input[1])
+    values = numpy_helper.to_array(matrix).astype(np.float64)  # [120, 400]
+    turned, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((1024, len(values))))
+    matrix.CopyFrom(numpy_helper.from_array(turned.T.astype(np.float32), matrix.name))
+    wide = {"wide.weight": (turned @ values).astype(np.float32), "wide.bias": np.full(1024, 0.5, np.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(each, name) for name, each in wide.items())
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == first.input[2])
+    shifted = numpy_helper.to_array(bias) - 0.5 * turned.sum(axis=0)
+    bias.CopyFrom(numpy_helper.from_array(shifted.astype(np.float32), bias.name))
+    node = onnx.helper.make_node("Gemm", [first.input[0], *wide], ["wide_0"], "wide/Gemm", transB=1)
+    first.input[0] = "wide_0"
+    model.graph.node.insert(list(model.graph.node).index(first), node)
+    return model

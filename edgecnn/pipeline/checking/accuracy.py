@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.bundle.proof import PairedDrop
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.pipeline.checking.statements import Statement, interpolations, ranges, reversals, without_crop
 from edgecnn.pipeline.checking.subject import Subject
 from edgecnn.pipeline.data.source import Split

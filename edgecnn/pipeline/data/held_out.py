@@ -1,4 +1,4 @@
-"""The images that training holds out to select the best epoch."""
+"""The images that training does not train with: held out to select the best epoch, or reserved for later."""
 
 from dataclasses import dataclass
 
@@ -17,6 +17,30 @@ class HeldOut:
 
     share: float
     images: DataReference
+
+
+def reserved(split: Split, share: float) -> Split:
+    """Return about this share of the images, which training with `reserve` uses for nothing.
+
+    The choice depends on the content of each image only: a reserved image is reserved in every source, and those of a
+    smaller share are among those of a larger one.
+    """
+    return split.subset([index for index in range(len(split)) if is_reserved(split.images.digest(index), share)])
+
+
+def unreserved(split: Split, share: float) -> Split:
+    """Return the images that are not `reserved`."""
+    if not share:
+        return split
+    return split.subset([index for index in range(len(split)) if not is_reserved(split.images.digest(index), share)])
+
+
+def is_reserved(digest: bytes, share: float) -> bool:
+    """Return whether the image with this digest is reserved.
+
+    It uses bytes of the digest that neither `is_test` nor `Split.parted` uses.
+    """
+    return int.from_bytes(digest[16:24], "big") < share * 2**64
 
 
 def training_and_validation(source: DataSource, everything: Split, fraction: float) -> tuple[Split, Split]:

@@ -32,9 +32,12 @@ class Pictures:
     def split(self, name: str) -> Split:
         """See `DataSource.split`. The targets are unknown."""
         check_split(self.name, name)
-        everything = Split(self.name, name, self._images, None, self._root, strict=self._strict)
         remedy = "add more, or pass other images for the proof with --data"
-        return split_by_content(everything, name, place=self.name, remedy=remedy)
+        return split_by_content(self.everything(name), name, place=self.name, remedy=remedy)
+
+    def everything(self, name: str = "all") -> Split:
+        """Return all images as one split of this name."""
+        return Split(self.name, name, self._images, None, self._root, strict=self._strict)
 
 
 def open_pictures(text: str, folder: Path, *, strict: bool = False) -> Pictures:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.store import open_bundle
 from edgecnn.errors import EdgecnnError, UsageError
 from edgecnn.files.file import check_writable, write_file
+from edgecnn.files.schema import ADDED
 from edgecnn.pipeline.data.matching import match_classes
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
@@ -22,20 +23,31 @@ from edgecnn.pipeline.importing.options import WeightsOptions
 from edgecnn.pipeline.plot_files import check_plot
 from edgecnn.pipeline.quantization.calibration_config import check_unseen
 from edgecnn.progress import Progress, silent
+from edgecnn.runtime.cascade import counts_of
 from edgecnn.runtime.engines.engine import Session, SessionInfo, SessionOptions
 from edgecnn.runtime.opening import open_session
+from edgecnn.runtime.rates import Rate, rate
 from edgecnn.runtime.verification.evaluation import evaluate as run_images
 from edgecnn.runtime.verification.recorded import RecordedLogits
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The result of an evaluation. `subject` is the checkpoint or bundle as the user named it."""
+    """The result of an evaluation.
+
+    Attributes:
+        subject: the checkpoint or bundle as the user named it.
+        data: the images.
+        session: what ran them.
+        metrics: accuracy, confusion and calibration.
+        run_again: share of the images that the accurate graph of a cascade ran too; None without a cascade.
+    """
 
     subject: str
     data: DataReference
     session: SessionInfo
     metrics: ClassificationMetrics | MultiLabelMetrics
+    run_again: Rate | None = field(default=None, metadata=ADDED)
 
 
 def evaluate(
@@ -120,7 +132,9 @@ def evaluate(
         raise EdgecnnError(f"{subject} returns logits that are not finite: train or quantize it again")
     assert run.targets is not None  # a folder has classes
     metrics = (measure_labels if multi_label else measure)(logits, run.targets, model.labels, model.scores)
-    found = Evaluated(str(subject), run.data, model.session.info, metrics)
+    counts = counts_of(model.session)
+    again = None if counts is None else rate(counts.again, counts.images)
+    found = Evaluated(str(subject), run.data, model.session.info, metrics, again)
     if save_logits is not None:
         RecordedLogits(model.identity, model.digest, run.data.digest, logits).write(save_logits)
     if plot is not None:

@@ -110,6 +110,7 @@ def verify(
 def _simulation(bundle: Bundle, engine: str, options: SessionOptions | None) -> Session:
     if engine != "auto" or options not in (None, SessionOptions()):
         raise UsageError("--simulate does not use an engine: remove the engine options")
+    bundle.check_one_graph("--simulate")
     if bundle.manifest.quantization is None:
         precision = bundle.manifest.precision.upper()
         raise UsageError(f"{bundle.path} is {precision}: --simulate predicts how INT8 sums saturate")

@@ -63,7 +63,7 @@ class CheckpointRecord:
 
     Attributes:
         source: the data source as the user named it.
-        training: the training split, including the validation images.
+        training: the training split, including the validation images, without reserved ones.
         validation: the images that selected the best epoch; None if the last epoch was used.
         test: the images of `test_top1`.
         test_top1: top-1 of the best epoch on the test split; None during training.
@@ -121,6 +121,7 @@ class Checkpoint:
             training=record.training,
             data=record.source,
             held_out=None if held_out is None else HeldOut(record.options.validation, held_out),
+            reserved=record.options.reserve,
         )
 
 

@@ -11,7 +11,7 @@ from edgecnn.bundle.manifest import DataReference, Network
 from edgecnn.errors import OutputExists, SourceError, UsageError
 from edgecnn.files.folder import check_output
 from edgecnn.pipeline.data.checks import dataset_warnings
-from edgecnn.pipeline.data.held_out import training_and_validation
+from edgecnn.pipeline.data.held_out import training_and_validation, unreserved
 from edgecnn.pipeline.data.source import DataSource, Split
 from edgecnn.pipeline.importing.describing import run_once
 from edgecnn.pipeline.importing.options import WeightsOptions
@@ -27,8 +27,8 @@ from edgecnn.pipeline.training.transfer import open_beginning
 class Plan:
     """The network to train and its images.
 
-    `everything` is the training split: `training` and `validation`, which may be empty. `beginning` is the reference
-    with the initial weights. `begun` is the run to resume.
+    `everything` is the training split without reserved images: `training` and `validation`, which may be empty.
+    `beginning` is the reference with the initial weights. `begun` is the run to resume.
     """
 
     network: Network
@@ -70,20 +70,21 @@ def plan_training(
     _check_place(out, resume=resume, force=force)
     if len(source.labels) < 2:
         raise SourceError(f"{source_name} has {len(source.labels)} class: expected at least two")
-    everything, test = source.split("train"), source.split("test")
+    whole, test = source.split("train"), source.split("test")
+    everything = unreserved(whole, options.reserve)
     if on_warning is not None:
         for warning in dataset_warnings(source, everything, test):
             on_warning(warning)
     training, validation = training_and_validation(source, everything, options.validation)
     _check_classes(training, source.labels)
-    on_note(_described(source, training, validation, test))
+    on_note(_described(source, training, validation, test, reserved=len(whole) - len(everything)))
     plan = Plan(
         network, source.labels, source_name, options, everything, training, validation, test, beginning, begun=None
     )
     return replace(plan, begun=_begun(plan, out)) if resume else plan
 
 
-def _described(source: DataSource, training: Split, validation: Split, test: Split) -> str:
+def _described(source: DataSource, training: Split, validation: Split, test: Split, *, reserved: int) -> str:
     """Return a line with the number of images of each split, and where they come from."""
     folders: dict[str, str] = getattr(source, "folders", {})
     places = {name: f" ({folder}/)" if folder != "." else "" for name, folder in folders.items()}
@@ -91,7 +92,7 @@ def _described(source: DataSource, training: Split, validation: Split, test: Spl
     return (
         f"images of {source.name}: {len(training)} to train{places.get('train', '')}, "
         f"{len(validation)}{taken} to choose the epoch{places.get('validation', '')}, "
-        f"{len(test)} to test{places.get('test', '')}"
+        f"{len(test)} to test{places.get('test', '')}{f', {reserved} reserved' if reserved else ''}"
     )
 
 

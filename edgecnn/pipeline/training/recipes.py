@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from edgecnn.errors import UsageError
+from edgecnn.files.schema import ADDED
 
 CACHE_MIB = 2048
 """Images are kept in memory up to this size. Not part of a recipe, because it does not change the result."""
@@ -42,6 +43,10 @@ class TrainingOptions:
     rotation: float = _option(0.0, "Largest random rotation, in degrees.")
     zoom: float = _option(0.0, "Largest random scaling; 0.1 scales by 0.9 to 1.1.")
     validation: float = _option(0.1, "Share of the training images used to select the best epoch.")
+    reserve: float = field(
+        default=0.0,
+        metadata={"help": "Share of the training images that training uses for nothing, for `cascade`."} | ADDED,
+    )
     image_size: int | tuple[int, int] | None = _option(
         None, "Height and width to resize images to. [default: the architecture's, or less for small images]"
     )
@@ -62,7 +67,7 @@ class TrainingOptions:
         for name in ("weight_decay", "shift", "rotation", "zoom"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
-        for name in ("zoom", "label_smoothing", "warmup", "validation"):
+        for name in ("zoom", "label_smoothing", "warmup", "validation", "reserve"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), found {getattr(self, name)}")
         if not 0 <= self.seed < 2**63:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.bundle.manifest import SOFTMAX, Scores
-from edgecnn.bundle.proof import PairedDrop, PerClass
+from edgecnn.bundle.paired_drop import PairedDrop
+from edgecnn.bundle.proof import PerClass
 from edgecnn.prediction import log_sigmoid, log_softmax, margins
 from edgecnn.runtime.rates import Rate, rate
 from edgecnn.runtime.verification.answers import answers_of, named, same

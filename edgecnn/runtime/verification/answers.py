@@ -21,10 +21,21 @@ def answers_of(logits: np.ndarray, scores: Scores = SOFTMAX) -> np.ndarray:
     return answers
 
 
-def changed(expected: np.ndarray, logits: np.ndarray, tolerance: float, scores: Scores = SOFTMAX) -> np.ndarray:
+def decided(logits: np.ndarray, tolerance: float | np.ndarray, scores: Scores = SOFTMAX) -> np.ndarray:
+    """Return which decisions have a margin above the tolerance, bool [N], or for several labels bool [N, K].
+
+    `tolerance` is one number, or one for each image, [N].
+    """
+    certain: np.ndarray = np.greater(margins(logits, scores).T, tolerance).T
+    return certain
+
+
+def changed(
+    expected: np.ndarray, logits: np.ndarray, tolerance: float | np.ndarray, scores: Scores = SOFTMAX
+) -> np.ndarray:
     """Return for each image whether a decision differs whose margin in `expected` is above the tolerance; bool [N]."""
     differs = answers_of(logits, scores) != answers_of(expected, scores)
-    decisions: np.ndarray = differs & (margins(expected, scores) > tolerance)
+    decisions: np.ndarray = differs & decided(expected, tolerance, scores)
     return np.asarray(decisions.any(axis=_of_one_image(decisions)))
 
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from edgecnn.bundle.proof import PairedDrop
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.runtime.rates import Z_95
 
 MOST_NEEDED = 1_000_000

@@ -10,10 +10,10 @@ from edgecnn.bundle.proof import Comparison
 from edgecnn.bundle.self_test import PIXEL_TOLERANCE, EncodedImage, SelfTest, spread
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import ImageError, ProofFailed
-from edgecnn.prediction import margins
-from edgecnn.runtime.classifier import run_batches
+from edgecnn.runtime.cascade import run_stages
+from edgecnn.runtime.classifier import MAX_BATCH, run_batches
 from edgecnn.runtime.engines.engine import Session
-from edgecnn.runtime.verification.answers import answers_of, changed, every, named, same
+from edgecnn.runtime.verification.answers import answers_of, changed, decided, every, named, same
 
 _AGREEMENT_SLACK = 0.005
 
@@ -54,9 +54,11 @@ def replay(
         EngineError: the engine failed, or the graph's shapes differ from the self-test's.
     """
     logits = run_batches(session, self_test.images, classes=self_test.logits.shape[1])
-    failures = _failures("self-test image", logits, self_test.logits, self_test.tolerance, scores)
-    decided = margins(self_test.logits, scores) > self_test.tolerance
-    if not decided.any():
+    failures = _failures("self-test image", logits, self_test.logits, self_test.tolerances, scores)
+    if self_test.stages is not None:
+        failures += _stage_failures(self_test.images, self_test.stages.runs_again, session)
+    certain = decided(self_test.logits, self_test.tolerances, scores)
+    if not certain.any():
         failures.append(
             f"no self-test image has a margin above the tolerance of {self_test.tolerance:.3g}: "
             f"the self-test proves nothing"
@@ -66,7 +68,7 @@ def replay(
         failures += _replay_encoded(what, encoded, self_test, session, preprocessing, scores=scores)
     return SelfTestResult(
         images=len(self_test.images),
-        decided=int(every(decided).sum()),
+        decided=int(every(certain).sum()),
         max_error=_largest(logits - self_test.logits),
         tolerance=self_test.tolerance,
         encoded=len(self_test.encoded),
@@ -137,20 +139,33 @@ def _largest(error: np.ndarray) -> float | None:
     return float(np.abs(error).max()) if np.isfinite(error).all() else None
 
 
-def _failures(what: str, logits: np.ndarray, expected: np.ndarray, tolerance: float, scores: Scores) -> list[str]:
-    """Return one line for each image with another decided answer, or with logits beyond the tolerance."""
+def _stage_failures(images: np.ndarray, runs_again: np.ndarray, session: Session) -> list[str]:
+    """Return one line for each image that another graph of the cascade answers than expected, bool [N]."""
+    starts = range(0, len(images), MAX_BATCH)
+    found = [stage for start in starts for stage in run_stages(session, images[start : start + MAX_BATCH])[1]]
+    expected = ["accurate" if again else "fast" for again in runs_again]
+    return [
+        f"self-test image {i}: the {stage} graph answers, expected the {right} graph"
+        for i, (stage, right) in enumerate(zip(found, expected, strict=True))
+        if stage not in (right, None)
+    ]
+
+
+def _failures(what: str, logits: np.ndarray, expected: np.ndarray, tolerances: np.ndarray, scores: Scores) -> list[str]:
+    """Return one line for each image with another decided answer, or with logits beyond its tolerance."""
     failures = []
     if not np.isfinite(logits).all():
         return [f"{what}: the logits are not finite"]
     errors = np.abs(logits - expected).max(axis=1)
-    worst = int(errors.argmax())
-    if errors[worst] > tolerance:
-        failures.append(f"{what} {worst}: a logit is off by {errors[worst]:.3g}, at most {tolerance:.3g} is allowed")
+    worst = int((errors / tolerances).argmax())
+    if errors[worst] > tolerances[worst]:
+        allowed = f"at most {tolerances[worst]:.3g} is allowed"
+        failures.append(f"{what} {worst}: a logit is off by {errors[worst]:.3g}, {allowed}")
     answers, right = answers_of(logits, scores), answers_of(expected, scores)
     numbers = [str(index) for index in range(expected.shape[1])]
     failures += [
         f"{what} {i}: the answer is class {named(answers[i], numbers)}, the reference's is {named(right[i], numbers)}"
-        for i in np.flatnonzero(changed(expected, logits, tolerance, scores))
+        for i in np.flatnonzero(changed(expected, logits, tolerances, scores))
     ]
     return failures
 
@@ -176,4 +191,4 @@ def _replay_encoded(
         return [f"{what}: a pixel is off by {levels} levels, at most {allowed} are allowed"]
     # Run the reference's pixels: the decoder's deviation was checked above, with its own tolerance.
     logits = session.run(encoded.pixels[None])
-    return _failures(what, logits, encoded.logits[None], self_test.tolerance, scores)
+    return _failures(what, logits, encoded.logits[None], np.array([self_test.tolerance]), scores)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgecnn.errors import OutputExists, SourceError, SourceWarning, TrainingError
 from edgecnn.pipeline.data.folder import ImageFolder
+from edgecnn.pipeline.data.held_out import unreserved
 from edgecnn.pipeline.data.images import ArrayImages
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.data.sources import open_source
@@ -120,6 +121,16 @@ def test_validation_is_part_of_training():
     first, second = ({part.images.digest(i) for i in range(len(part))} for part in (kept, cut))
     assert not first & second
     assert kept.name == cut.name == "train"
+
+
+def test_training_leaves_reserved_images_out(tmp_path: Path):
+    notes: list[str] = []
+    options = dataclasses.replace(SHORT, reserve=0.5)
+    train("lenet", Tiny(), tmp_path / "ck", source_name="tiny", options=options, on_note=notes.append)
+    checkpoint, left = read_checkpoint(tmp_path / "ck"), unreserved(Tiny().split("train"), 0.5)
+    assert checkpoint.record.training == left.reference()
+    assert checkpoint.reference.reserved == 0.5
+    assert any(note.endswith(f"{64 - len(left)} reserved") for note in notes)
 
 
 def test_stops_if_the_loss_diverges(tmp_path: Path):

@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from edgecnn.bundle.proof import PairedDrop
+from edgecnn.bundle.paired_drop import PairedDrop
 from edgecnn.runtime.verification.paired import (
     certifiable,
     drop_of,
