@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.files.schema import ADDED
 
 
@@ -25,6 +26,11 @@ class Quantization:
     def symmetric(self) -> bool:
         """Whether activations have no zero point."""
         return self.activations == "int8"
+
+    @property
+    def is_full_range(self) -> bool:
+        """Whether weights are so large that sums can saturate on some processors."""
+        return self.weight_limit > PORTABLE_RANGE
 
 
 WeightType = Literal["fp32", "fp16", "int8", "int4"]

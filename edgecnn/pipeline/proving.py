@@ -14,7 +14,7 @@ import numpy as np
 
 from edgecnn.bundle.decoding import decode
 from edgecnn.bundle.finding import MODEL
-from edgecnn.bundle.manifest import SOFTMAX, Scores
+from edgecnn.bundle.manifest import SOFTMAX, Manifest, Scores
 from edgecnn.bundle.preprocessing import Preprocessing
 from edgecnn.bundle.proof import EngineProof, Proof
 from edgecnn.bundle.self_test import IMAGES, EncodedImage, SelfTest, spread, tolerance_from
@@ -27,7 +27,7 @@ from edgecnn.runtime.engines.saturation import without_saturation
 from edgecnn.runtime.verification.answers import answers_of, changed
 from edgecnn.runtime.verification.evaluation import Evaluation
 from edgecnn.runtime.verification.per_class import per_class
-from edgecnn.runtime.verification.replay import compare
+from edgecnn.runtime.verification.replay import compare, replay
 
 PARITY_BATCHES = (1, 3, 8)
 PARITY_TOLERANCE = 1e-4
@@ -186,6 +186,18 @@ def make_self_test(
     """Run the self-test's images on every engine and return the self-test with its tolerance."""
     found = {name: run_batches(session, images, classes=logits.shape[1]) for name, session in sessions.items()}
     return SelfTest(images, logits, found, tuple(encoded), tolerance_from(logits, found))
+
+
+def self_test_warnings(self_test: SelfTest, sessions: Mapping[str, Session], manifest: Manifest) -> tuple[str, ...]:
+    """Return a warning for each engine that fails a new self-test on this processor."""
+    results = {
+        name: replay(self_test, session, manifest.preprocessing, manifest.scores) for name, session in sessions.items()
+    }
+    return tuple(
+        f"the self-test fails on {name} with this processor: {result.failures[0]}"
+        for name, result in results.items()
+        if not result.holds
+    )
 
 
 def make_proof(

@@ -5,7 +5,6 @@ import warnings
 from dataclasses import dataclass
 
 from edgecnn.bundle.graph_entry import Graph
-from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import CacheWarning, EdgecnnError, EngineError, SaturationWarning, UsageError
 from edgecnn.host.resources import usable_cores
@@ -88,7 +87,7 @@ class _Opener:
                 f"{options.device} supports only symmetric INT8, and {bundle.path} has asymmetric activations: "
                 f"run its FP32 bundle on this device"
             )
-        if quantization and quantization.weight_limit > PORTABLE_RANGE:
+        if quantization and quantization.is_full_range:
             options = _guarded(bundle, self.engine, options, self.strict)
         if self.cache:
             options = dataclasses.replace(options, cache=_slot(bundle, graph, self.engine, options))

@@ -1,12 +1,16 @@
 """Engines for tests, without a process or a graph."""
 
+import asyncio
+
 import numpy as np
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EngineError
 from edgecnn.runtime.engines.engine import SessionInfo
 from edgecnn.runtime.verification.replay import SelfTestResult
+from edgecnn.server.models.batching import Job, Outcome
 from edgecnn.server.models.loading import Loaded
+from edgecnn.server.models.model import Model
 
 KNOWN = np.zeros((1, 32, 32, 1), np.uint8)
 
@@ -33,3 +37,12 @@ class Fragile:
 def loaded(bundle: Bundle, engine: Fragile, *, run_ms: float = 10.0) -> Loaded:
     shown = SelfTestResult(images=1, decided=1, max_error=0.0, tolerance=1.0, encoded=0, failures=())
     return Loaded(bundle, engine, bundle.proof(), shown, KNOWN, run_ms)
+
+
+async def infer(model: Model, count: int) -> Outcome:
+    """Return the outcome of a job with `count` images."""
+    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    model.version.batcher.submit(Job(np.zeros((count, 32, 32, 1), np.uint8), done.set_result, is_gone=lambda: False))
+    outcome = await asyncio.wait_for(done, 10)
+    await asyncio.sleep(0)  # handle other callbacks of the engine's thread first
+    return outcome

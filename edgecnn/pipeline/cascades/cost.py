@@ -52,12 +52,7 @@ def measure_cost(
         )
         failures = [each.failure for each in candidates if each.failure is not None]
     rounds = settle(turns, _ROUNDS)
-    complete = max(map(len, rounds.turns))
-    pairs = {
-        engine: pair
-        for engine, pair in zip(shares, zip(rounds.turns[::2], rounds.turns[1::2], strict=True), strict=True)
-        if len(pair[0]) == len(pair[1]) == complete > 0
-    }
+    pairs = rounds.pairs(shares)
     if not pairs:
         return Measured(None, f"no engine ran both graphs: {failures[0]}")
     doubt = why_uncertain(rounds, [ratio(medians_ms(slow), medians_ms(quick)) for quick, slow in pairs.values()])

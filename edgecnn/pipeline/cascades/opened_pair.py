@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.bundle.store import Bundle
 from edgecnn.pipeline.data.source import Split
 from edgecnn.pipeline.proving import engine_sessions
@@ -56,8 +55,8 @@ def open_pair(fast: Bundle, accurate: Bundle, reference: Bundle) -> Iterator[Ope
 
         def sessions(bundle: Bundle) -> dict[str, Session]:
             stored = bundle.manifest.quantization
-            is_full = stored is not None and stored.weight_limit > PORTABLE_RANGE
-            return stack.enter_context(engine_sessions(bundle.model, full_range=is_full))
+            full_range = stored is not None and stored.is_full_range
+            return stack.enter_context(engine_sessions(bundle.model, full_range=full_range))
 
         first, second = sessions(fast), sessions(accurate)
         first = {name: session for name, session in first.items() if name in second}

@@ -8,11 +8,10 @@ from edgecnn.pipeline.cascades.bounding import Chosen
 from edgecnn.pipeline.cascades.opened_pair import OpenedPair
 from edgecnn.pipeline.cascades.self_test import make_self_test
 from edgecnn.pipeline.data.source import Split
-from edgecnn.pipeline.proving import make_proof
+from edgecnn.pipeline.proving import make_proof, self_test_warnings
 from edgecnn.pipeline.unsure import choose_margin, unsure_record
 from edgecnn.progress import Progress
 from edgecnn.runtime.verification.evaluation import Evaluation
-from edgecnn.runtime.verification.replay import replay
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,7 @@ def prove(opened: OpenedPair, chosen: Chosen, test: Split, progress: Progress) -
         sessions=opened.fast_sessions,
         cascades=cascades,
     )
-    results = {
-        name: replay(self_test, each, manifest.preprocessing, manifest.scores) for name, each in cascades.items()
-    }
-    warnings = tuple(
-        f"the self-test fails on {name} with this processor: {result.failures[0]}"
-        for name, result in results.items()
-        if not result.holds
-    )
-    return Proven(proof, self_test, evaluation, again, warnings)
+    return Proven(proof, self_test, evaluation, again, self_test_warnings(self_test, cascades, manifest))
 
 
 def sealed_unsure(opened: OpenedPair, chosen: Chosen, proven: Proven) -> tuple[float | None, UnsureRecord | None]:

@@ -140,8 +140,8 @@ class _Builder:
     ) -> Built:
         """Return an INT8 graph with linear layers in 4 bits where the gate allows it."""
         passed = None
-        if self.gate is not None and self.referee is not None:
-            passed = self.gate, self.referee
+        if self.gate is not None and self.referee is not None and gated is not None:
+            passed = self.gate, self.referee, gated
         found = compress(
             model,
             placement,
@@ -171,7 +171,7 @@ class _Builder:
         assert whole.gated is not None
         least = self.gate.min_agreement
         if least is None:
-            least = self.referee.least_agreement(whole.model)
+            least = self.referee.least_agreement(whole.model, whole.gated.answers)
         gate = dataclasses.replace(self.gate, min_agreement=least)
         referee = self.referee.asking(gate.min_agreement)
         builder = dataclasses.replace(self, gate=gate, referee=referee)

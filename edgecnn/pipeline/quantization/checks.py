@@ -13,6 +13,7 @@ from edgecnn.bundle.self_test import SelfTest
 from edgecnn.errors import ProofFailed, TestSplitRefused, UnsupportedOperator, UsageError
 from edgecnn.pipeline.canonical.naming import make_names_unique
 from edgecnn.pipeline.data.source import Split
+from edgecnn.pipeline.proving import self_test_warnings
 from edgecnn.pipeline.quantization.simulation import PAIRING, SimulatedSession
 from edgecnn.pipeline.quantization.trial import trial_logits
 from edgecnn.prediction import margins
@@ -83,15 +84,8 @@ def machine_warnings(
             f"the error of the {precision.upper()} logits is {self_test.tolerance / 2:.3g}, more than half of every "
             f"image's margin: the self-test would prove nothing, so no bundle was written; {_REMEDIES[precision]}"
         )
-    results = {
-        name: replay(self_test, session, manifest.preprocessing, manifest.scores) for name, session in sessions.items()
-    }
     reason = f"; weights beyond ±{PORTABLE_RANGE} saturate on some processors" if full_range else ""
-    return tuple(
-        f"the self-test fails on {name} with this processor: {result.failures[0]}{reason}"
-        for name, result in results.items()
-        if not result.holds
-    )
+    return tuple(f"{each}{reason}" for each in self_test_warnings(self_test, sessions, manifest))
 
 
 def saturation_warnings(model: onnx.ModelProto, self_test: SelfTest, *, manifest: Manifest) -> tuple[str, ...]:

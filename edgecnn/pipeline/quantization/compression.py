@@ -21,7 +21,7 @@ from edgecnn.pipeline.canonical.shapes import inferred_graph
 from edgecnn.pipeline.quantization.analysis import decibels, restricted
 from edgecnn.pipeline.quantization.block_weights import BlockWeights, block_steps, block_weights
 from edgecnn.pipeline.quantization.calibration import Calibration
-from edgecnn.pipeline.quantization.gate import Gate, is_acceptable
+from edgecnn.pipeline.quantization.gate import Gate, Gated, is_acceptable
 from edgecnn.pipeline.quantization.placement import Placement, place
 from edgecnn.pipeline.quantization.plan import QuantizationPlan
 from edgecnn.pipeline.quantization.planning import round_together
@@ -62,7 +62,7 @@ def compress(
     layers: tuple[LayerReport, ...],
     *,
     calibration: Calibration | None,
-    gate: tuple[Gate, Referee] | None,
+    gate: tuple[Gate, Referee, Gated] | None,
     progress: Progress = silent,
 ) -> Compressed:
     """Change the INT8 linear layers that run once per image to 4 bits.
@@ -76,7 +76,7 @@ def compress(
         plan: the plan without layers in 4 bits.
         layers: the layer reports.
         calibration: images for rounding the weights of a layer together; None to round each to the nearest step.
-        gate: the gate and its referee; None to accept every layer.
+        gate: the gate, its referee, and the INT8 graph that passed; None to accept every layer.
         progress: called before each layer.
 
     Raises:
@@ -148,9 +148,9 @@ def with_four_bits(
     )
 
 
-def _asked(gate: Gate, referee: Referee, graph: onnx.ModelProto) -> tuple[Gate, Referee]:
+def _asked(gate: Gate, referee: Referee, gated: Gated, graph: onnx.ModelProto) -> tuple[Gate, Referee]:
     """Return gate and referee for 4 bits. Without `min_agreement`, the INT8 graph sets the smallest agreement."""
-    least = referee.least_agreement(graph) if gate.min_agreement is None else gate.min_agreement
+    least = referee.least_agreement(graph, gated.answers) if gate.min_agreement is None else gate.min_agreement
     return dataclasses.replace(gate, min_agreement=least), referee.asking(least)
 
 

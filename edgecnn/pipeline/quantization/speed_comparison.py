@@ -152,12 +152,7 @@ def compare_speeds(
         runners, rounds=_ROUNDS, most=_MOST_ROUNDS, seconds=_TURN_S, stage="comparing speeds", progress=progress
     )
     rounds = settle(turns, _ROUNDS)
-    complete = max(map(len, rounds.turns))
-    timed = {
-        each.engine: (fp32, quantized)
-        for each, fp32, quantized in zip(engines, rounds.turns[::2], rounds.turns[1::2], strict=True)
-        if len(fp32) == len(quantized) == complete > 0
-    }
+    timed = rounds.pairs(each.engine for each in engines)
     size = f"{precision.upper()} is {sizes[1] / sizes[0]:.2f} × as large as FP32"
     untimed = SpeedComparison(precision, tuple(engines), threads, *sizes, ratio=None, is_busy=False, conclusion="")
     if not timed:

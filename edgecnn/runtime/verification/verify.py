@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from edgecnn.bundle.finding import check_outside_bundles
-from edgecnn.bundle.limits import PORTABLE_RANGE
 from edgecnn.bundle.manifest import utc_now
 from edgecnn.bundle.store import Bundle
 from edgecnn.errors import EdgecnnError, UsageError
@@ -209,7 +208,7 @@ def _measure(
 def _needs_exact_sums(bundle: Bundle, engine: str, options: SessionOptions) -> bool:
     """Return whether the weights saturate on this engine without exact INT8."""
     quantization = bundle.manifest.quantization
-    if quantization is None or quantization.weight_limit <= PORTABLE_RANGE:
+    if quantization is None or not quantization.is_full_range:
         return False
     return without_saturation(get_engine(engine), options).exact_int8
 

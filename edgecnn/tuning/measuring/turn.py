@@ -4,7 +4,7 @@ import itertools
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -221,6 +221,15 @@ class Settled:
     rounds: int
     disturbed: int
     is_busy: bool
+
+    def pairs(self, names: Iterable[str]) -> dict[str, tuple[list[Turn], list[Turn]]]:
+        """Return the turns of two neighbouring candidates for each name, without the pairs of which one failed."""
+        complete = max(map(len, self.turns))
+        return {
+            name: (first, second)
+            for name, first, second in zip(names, self.turns[::2], self.turns[1::2], strict=True)
+            if len(first) == len(second) == complete > 0
+        }
 
     def __str__(self) -> str:
         return f"other work disturbed {self.disturbed} of {self.rounds} rounds"

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from engines import KNOWN, Fragile, loaded
+from engines import KNOWN, Fragile, infer, loaded
 
 from edgecnn.bundle.cascade_record import CascadeCounts, CascadeRecord
 from edgecnn.bundle.manifest import SOFTMAX
@@ -37,14 +37,6 @@ class Two:
 
 def model() -> Model:
     return Model("lenet", BOUNDS, Metrics().of("lenet"))
-
-
-async def infer(model: Model, count: int) -> Outcome:
-    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    model.version.batcher.submit(Job(np.zeros((count, 32, 32, 1), np.uint8), done.set_result, is_gone=lambda: False))
-    outcome = await asyncio.wait_for(done, 10)
-    await asyncio.sleep(0)  # handle other callbacks of the engine's thread first
-    return outcome
 
 
 @pytest.mark.parametrize("run_ms", [0.01, 10.0], ids=["inline", "thread"])

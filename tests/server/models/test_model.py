@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines import KNOWN, Fragile, loaded
+from engines import KNOWN, Fragile, infer, loaded
 
 from edgecnn.bundle.store import Bundle
 from edgecnn.protocol.refusal import Refusal
@@ -20,14 +20,6 @@ BOUNDS = Bounds(max_batch=8, max_pending=2, max_delay_s=0.0, max_pixels=1000)
 
 def model() -> Model:
     return Model("lenet", BOUNDS, Metrics().of("lenet"))
-
-
-async def infer(model: Model, count: int) -> Outcome:
-    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    model.version.batcher.submit(Job(np.zeros((count, 32, 32, 1), np.uint8), done.set_result, is_gone=lambda: False))
-    outcome = await asyncio.wait_for(done, 10)
-    await asyncio.sleep(0)  # handle other callbacks of the engine's thread first
-    return outcome
 
 
 async def until(condition: Any) -> None:
