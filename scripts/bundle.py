@@ -1,6 +1,6 @@
 """Rebuild the committed bundle from scratch, compare it with the committed one, and replace it (`make bundle`).
 
-The new bundle must have the same operators and at least 99 % agreement with the old one on the test split. Training is
+The new bundle must have the same operators and at least 98 % agreement with the old one on the test split. Training is
 repeatable on one machine, but another processor rounds differently.
 """
 
@@ -23,7 +23,7 @@ from edgecnn.pipeline.training.recipes import recipe
 from edgecnn.runtime.classifier import load
 
 COMMITTED = Path("exported/lenet-digits-int8")
-LEAST_AGREEMENT = 0.99
+LEAST_AGREEMENT = 0.98
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ def difference(rebuilt: Bundle, committed: Bundle) -> str | None:
         with load(bundle) as classifier:
             answers.append(classifier.logits(pixels).argmax(axis=1))
     agreement = float(np.mean(answers[0] == answers[1]))
-    return None if agreement >= LEAST_AGREEMENT else f"{agreement:.2%} agreement, expected at least 99 %"
+    return None if agreement >= LEAST_AGREEMENT else f"{agreement:.2%} agreement, expected at least {LEAST_AGREEMENT:.0%}"
 
 
 def operators(bundle: Bundle) -> list[str]:

@@ -87,7 +87,7 @@ def test_export_chooses_it_from_images_that_training_held_out(fp32_bundle: Bundl
     right = logits.argmax(axis=1) == test.known_targets()
     assert (found.sure, found.right) == (sure.sum(), (sure & right).sum())
     assert right[sure].mean() >= right.mean()
-    assert 0.9 < sure.mean() < 1
+    assert sure.mean() > 0.9
 
 
 def test_quantized_bundles_inherit_it(fp32_bundle: Bundle, int8_bundle: Bundle):
@@ -130,7 +130,7 @@ def test_the_user_sets_it(edgecnn: Callable[..., Result], checkpoint_path: Path,
         assert done.code == 0, done.err
         assert f"unsure below a margin of {margin} (as stated): {'0.00%' if unsure else '100.00%'} of" in done.out
         done = edgecnn("predict", out, IMAGE, "--json")
-        assert json.loads(done.out)["predictions"][0]["unsure"] == unsure
+        assert done.json_lines[0]["unsure"] == unsure
         assert edgecnn("predict", out, IMAGE).out.startswith(f"{IMAGE}: {'unsure: ' if unsure else ''}7 ")
 
 
