@@ -11,8 +11,9 @@ import numpy as np
 
 from edgecnn.bundle.decoding import ImageHeader, Mode
 from edgecnn.errors import SourceError
+from edgecnn.files.listing import files_in
 from edgecnn.pipeline.data.images import FileImages
-from edgecnn.pipeline.data.layout import class_folders, files_in, find_layout
+from edgecnn.pipeline.data.layout import class_folders, find_layout
 from edgecnn.pipeline.data.matching import listed
 from edgecnn.pipeline.data.scanning import Scan, colour_mode, report_others, report_unused, scan
 from edgecnn.pipeline.data.source import Split, check_split, split_by_content
@@ -47,7 +48,7 @@ class ImageFolder:
             (self._layout.unused, "is not a split"),
         ):
             for folder in folders:
-                report_unused(list(files_in(folder)), root, f"{folder.name}/ {reason}", strict=strict)
+                report_unused(files_in(folder), root, f"{folder.name}/ {reason}", strict=strict)
 
     @cached_property
     def mode(self) -> Mode:

@@ -2,11 +2,11 @@
 
 import os
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.errors import SourceError
+from edgecnn.files.listing import subfolders
 
 SPLITS = {
     "train": ("train", "training"),
@@ -16,7 +16,6 @@ SPLITS = {
 """Names of the folders of each split, in any case."""
 
 _SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names}
-_CLUTTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 _EXPECTED = "expected one subfolder per class, under train/ and test/ or at the top level"
 
 
@@ -90,34 +89,6 @@ def class_folders(folder: Path) -> dict[str, list[Path]]:
             ) from None
         found.setdefault(unicodedata.normalize("NFC", child.name), []).append(child)
     return dict(sorted(found.items()))
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """Return the visible subfolders, sorted."""
-    return sorted(child for child in _visible(folder) if child.is_dir())
-
-
-def files_in(folder: Path) -> Iterator[Path]:
-    """Yield all visible files in a folder and its subfolders, in a fixed order."""
-    for child in sorted(_visible(folder)):
-        if child.is_dir():
-            is_loop = child.is_symlink() and folder.resolve().is_relative_to(child.resolve())
-            yield from () if is_loop else files_in(child)
-        else:
-            yield child
-
-
-def _visible(folder: Path) -> Iterator[Path]:
-    """Yield the entries of a folder without hidden files and the files that file managers create.
-
-    Raises:
-        SourceError: the folder cannot be read.
-    """
-    try:
-        children = list(folder.iterdir())
-    except OSError as error:
-        raise SourceError(f"cannot read the folder {folder}: {error.strerror}") from None
-    return (child for child in children if not child.name.startswith(".") and child.name.casefold() not in _CLUTTER)
 
 
 def _check_depth(root: Path, children: list[Path]) -> None:

@@ -1,6 +1,5 @@
 """Images without classes: a flat folder, a list of files, a glob pattern, or a tar archive."""
 
-import glob
 import hashlib
 import lzma
 import os
@@ -12,9 +11,9 @@ from pathlib import Path
 
 from edgecnn.bundle.decoding import ImageLike, Mode, read_header
 from edgecnn.errors import ImageError, SourceError, UnknownFormat
+from edgecnn.files.listing import files_in, is_pattern, listed_in, matching
 from edgecnn.hints import few
 from edgecnn.pipeline.data.images import FileImages, Images
-from edgecnn.pipeline.data.layout import files_in
 from edgecnn.pipeline.data.scanning import counted, report_others, scan
 from edgecnn.pipeline.data.source import Split, check_split, report, split_by_content
 
@@ -57,21 +56,14 @@ def open_pictures(text: str, folder: Path, *, strict: bool = False) -> Pictures:
     """
     path = folder / text
     if path.is_dir():
-        return _of_files(path, list(files_in(path)), path, strict=strict)
+        return _of_files(path, files_in(path), path, strict=strict)
     if path.is_file():
         if tarfile.is_tarfile(path):
             return Pictures(path.name, _TarImages(path, strict=strict), strict=strict)
         return _of_files(path, _listed(path), path.parent, strict=strict)
     if is_pattern(text):
-        names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
-        files = [Path(name) for name in names if Path(name).is_file()]
-        return _of_files(path, files, folder, strict=strict)
+        return _of_files(path, matching(text, folder), folder, strict=strict)
     raise SourceError(f"{text!r} does not exist: expected a folder, a list of files, a tar archive or a glob pattern")
-
-
-def is_pattern(text: str) -> bool:
-    """Return whether a text is a glob pattern."""
-    return any(character in text for character in "*?[")
 
 
 def _of_files(path: Path, files: list[Path], root: Path, *, strict: bool) -> Pictures:
@@ -89,21 +81,11 @@ def _listed(path: Path) -> list[Path]:
     Raises:
         SourceError: the file is not text, or a path does not exist.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise SourceError(
-            f"{path} is not a list of images: expected a folder, a text file with one path per line, or a tar archive"
-        ) from None
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from None
     files = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            file = path.parent / line.strip()
-            if "\0" in line or not file.is_file():
-                raise SourceError(f"{path}, line {number}: {str(file)!r} is not a file")
-            files.append(file)
+    for number, file in listed_in(path):
+        if not file.is_file():
+            raise SourceError(f"{path}, line {number}: {str(file)!r} is not a file")
+        files.append(file)
     return files
 
 

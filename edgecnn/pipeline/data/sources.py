@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgecnn.errors import SourceError, UsageError
+from edgecnn.files.listing import is_pattern, subfolders
 from edgecnn.hints import did_you_mean
 from edgecnn.pipeline.data.cifar import Cifar10
 from edgecnn.pipeline.data.digits import Digits
 from edgecnn.pipeline.data.folder import ImageFolder
-from edgecnn.pipeline.data.layout import subfolders
 from edgecnn.pipeline.data.mnist import FashionMnist, Mnist
-from edgecnn.pipeline.data.pictures import is_pattern, open_pictures
+from edgecnn.pipeline.data.pictures import open_pictures
 from edgecnn.pipeline.data.source import DataSource
 from edgecnn.pipeline.data.table import SUFFIX, LabelTable
 
