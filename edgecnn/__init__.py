@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgecnn.explaining.explanation import Explanation
     from edgecnn.prediction import Prediction
     from edgecnn.runtime.classifier import Classifier, load
+    from edgecnn.stages.batching import batch_predict
     from edgecnn.stages.building import build
     from edgecnn.stages.cascading import cascade
     from edgecnn.stages.comparing import compare_networks
@@ -44,6 +45,7 @@ __all__ = [
     "Resize",
     "Retries",
     "__version__",
+    "batch_predict",
     "benchmark",
     "build",
     "cascade",
@@ -72,6 +74,7 @@ _HOME = {
     "Preprocessing": "edgecnn.bundle.preprocessing",
     "Resize": "edgecnn.bundle.preprocessing",
     "Retries": "edgecnn.client.options",
+    "batch_predict": "edgecnn.stages.batching",
     "benchmark": "edgecnn.stages.measuring",
     "build": "edgecnn.stages.building",
     "cascade": "edgecnn.stages.cascading",

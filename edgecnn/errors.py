@@ -53,6 +53,10 @@ class PreprocessingWarning(EdgecnnWarning):
     """The reference of a new bundle has a clearly better top-1 with another preprocessing than the stated one."""
 
 
+class NodeWarning(EdgecnnWarning):
+    """A node of a cluster is left out, or differs from the environment of a job."""
+
+
 class UsageError(EdgecnnError):
     """The request is invalid on every machine."""
 

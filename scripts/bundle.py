@@ -66,7 +66,9 @@ def difference(rebuilt: Bundle, committed: Bundle) -> str | None:
         with load(bundle) as classifier:
             answers.append(classifier.logits(pixels).argmax(axis=1))
     agreement = float(np.mean(answers[0] == answers[1]))
-    return None if agreement >= LEAST_AGREEMENT else f"{agreement:.2%} agreement, expected at least {LEAST_AGREEMENT:.0%}"
+    return (
+        None if agreement >= LEAST_AGREEMENT else f"{agreement:.2%} agreement, expected at least {LEAST_AGREEMENT:.0%}"
+    )
 
 
 def operators(bundle: Bundle) -> list[str]:

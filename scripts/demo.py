@@ -45,7 +45,7 @@ def main() -> None:
         for engine in installed()
     }
     truth = write_digit()
-    answer = edgecnn(f"predict {INT8} {DIGIT} --json")["predictions"][0]
+    answer = edgecnn(f"predict {INT8} {DIGIT} --json")
     print(f"{DIGIT} is a {truth}, predicted {answer['label']} ({answer['top'][0]['probability']:.1%})")
     print_table(records, latencies())
     print(f"{time.monotonic() - start:.0f} s; all files are in {HERE}/")

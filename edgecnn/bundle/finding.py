@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgecnn.bundle.formats import SUFFIXES
 from edgecnn.bundle.names import is_version
 from edgecnn.errors import BundleNotFound, UsageError
 from edgecnn.files.folder import check_output
@@ -25,7 +26,6 @@ LARGEST_MANIFEST = 64 << 20
 """Largest size of a manifest in bytes, far above any list of labels."""
 
 _WEIGHTS = (".pth", ".pt", ".pth.tar", ".ckpt", ".safetensors", ".bin")
-_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".heic", ".avif")
 _LOOKED_AT = 100  # folders that are searched for images
 _LONGEST_LINK = 64  # bytes of a link to a version
 _COMPARED = 1000  # names in a folder that are compared with a misspelled one
@@ -162,7 +162,7 @@ def other_than_bundle(path: Path) -> str | None:
         )
     if name.endswith(".tar"):
         return f"is an archive: unpack it first: edgecnn unpack {shown} --out {shlex.quote(str(path.with_suffix('')))}"
-    if name.endswith(_IMAGES):
+    if name.endswith(SUFFIXES):
         return f"is an image: classify it with a bundle: edgecnn predict BUNDLE {shown}"
     return None
 
@@ -194,7 +194,7 @@ def _why_not(folder: Path) -> str:
     if inside:
         return f"it contains no {MANIFEST}; it contains the bundles {', '.join(inside)}: choose one"
     visited = itertools.islice(os.walk(folder), _LOOKED_AT)
-    if any(name.lower().endswith(_IMAGES) for _, _, files in visited for name in files):
+    if any(name.lower().endswith(SUFFIXES) for _, _, files in visited for name in files):
         return f"it is a folder of images: train on them with edgecnn train ARCH --data {shlex.quote(str(folder))}"
     return f"it contains no {MANIFEST}"
 

@@ -8,6 +8,12 @@ from edgecnn.hints import install_command
 FORMATS = ("JPEG", "PNG", "BMP", "WebP", "TIFF", "GIF", "AVIF", "HEIF")
 """Formats of data folders, calibration, `predict` and the classifiers of Python. An animation is its first frame."""
 
+SUFFIXES = tuple(
+    f".{kind}"
+    for kind in ["jpg", "jpeg", "jpe", "jfif", "png", "bmp", "webp", "gif", "tif", "tiff", "avif", "heic", "heif"]
+)
+"""Suffixes of image files in lower case. Files are read by their signatures; a suffix shows what was meant."""
+
 SERVED = FORMATS[:3]
 """Formats that `serve` accepts by default, to reduce what an untrusted file can reach."""
 

@@ -9,6 +9,7 @@ from typing import NoReturn, TextIO
 import click
 
 from edgecnn import __version__
+from edgecnn.cli.batch import batch
 from edgecnn.cli.benchmark import benchmark
 from edgecnn.cli.build import build
 from edgecnn.cli.cascade import cascade
@@ -43,7 +44,15 @@ _EXTRA_OF = (
     )
     | dict.fromkeys(("httptools", "orjson", "prometheus_client", "uvloop"), "serve")
     | dict.fromkeys(("model_signing", "cryptography", "OpenSSL"), "signing")
-    | {"jinja2": "pages", "tensorboard": "tensorboard", "urllib3": "client", "grpc": "grpc", "google": "grpc"}
+    | {
+        "jinja2": "pages",
+        "tensorboard": "tensorboard",
+        "urllib3": "client",
+        "grpc": "grpc",
+        "google": "grpc",
+        "pyarrow": "batch",
+        "ray": "ray",
+    }
 )
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -61,7 +70,8 @@ _HELP = """Deploy a convolutional network from PyTorch to an edge device, with p
     cascade    fast and accurate bundle   -> bundle with both, proven
     verify     bundle                     -> comparison with the reference
     sign       bundle, key                -> signature file
-    predict    bundle or server, image    -> label
+    predict    bundle or server, images   -> labels
+    batch      bundle, many images        -> Parquet or JSON Lines, resumable
     report     bundles                    -> page: accuracy, layers, devices
     benchmark  bundles                    -> latency, throughput, memory
     tune       bundles of one reference   -> profile: the fastest setting
@@ -106,7 +116,22 @@ def show_help(context: click.Context, command: str | None) -> None:
 
 
 for command in (
-    *(models, train, evaluate, build, export, import_, quantize, cascade, verify, sign, predict, benchmark, tune),
+    *(
+        models,
+        train,
+        evaluate,
+        build,
+        export,
+        import_,
+        quantize,
+        cascade,
+        verify,
+        sign,
+        predict,
+        batch,
+        benchmark,
+        tune,
+    ),
     *(serve, report, compare_networks),
     *(pack, unpack, install, rollback, inspect, explain, learn, doctor, completion, show_help),
 ):

@@ -35,14 +35,22 @@ _WRAPPED = 24  # least columns of a text that continues on the next line
 def emit(result: Any, text: str, *, as_json: bool) -> None:
     """Print a result as JSON or as text. Sentences that are wider than the terminal continue on the next line."""
     if as_json:
-        from edgecnn.files.schema import plain
-
-        text = json.dumps(plain(result), indent=2, ensure_ascii=False, allow_nan=False)
-        click.echo(text.translate(_ESCAPED))
+        click.echo(_json(result, indent=2))
         return
     room = text_width()
     lines = text.split("\n")
     click.echo("\n".join(printable(line) if room is None else _wrapped(printable(line), room) for line in lines))
+
+
+def emit_json_line(result: Any) -> None:
+    """Print a result as one line of JSON Lines."""
+    click.echo(_json(result, indent=None))
+
+
+def _json(result: Any, indent: int | None) -> str:
+    from edgecnn.files.schema import plain
+
+    return json.dumps(plain(result), indent=indent, ensure_ascii=False, allow_nan=False).translate(_ESCAPED)
 
 
 def printable(text: str) -> str:

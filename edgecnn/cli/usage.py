@@ -19,6 +19,7 @@ _SYNONYMS = {
     "quantize": ("compress", "int8", "fp16"),
     "verify": ("check", "compare"),
     "predict": ("infer", "inference", "classify", "run"),
+    "batch": ("transform", "job", "bulk"),
     "benchmark": ("speed", "time", "measure"),
     "tune": ("optimize", "optimise"),
     "install": ("deploy",),

@@ -3,7 +3,7 @@
 A request is a mapping with the protocol's field names here, for JSON and for protobuf. Both get the same errors.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,6 +30,16 @@ Reader = Callable[[str, Mapping[str, Any], str, tuple[int, ...]], Tensor]
 
 It is called once per input, in the order of the request.
 """
+
+
+def pixels_or_files(name: str, image_shape: Sequence[int]) -> Accepted:
+    """Return the forms of a bundle's input: uint8 [N, H, W, C], or [N] encoded image files."""
+    return {name: (TensorSpec(name, "UINT8", (-1, *image_shape)), TensorSpec(name, "BYTES", (-1,)))}
+
+
+def logits_of(name: str, classes: int) -> Mapping[str, TensorSpec]:
+    """Return a bundle's output: FP32 [N, classes]."""
+    return {name: TensorSpec(name, "FP32", (-1, classes))}
 
 
 @dataclass(slots=True)

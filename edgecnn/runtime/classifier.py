@@ -17,7 +17,7 @@ from edgecnn.prediction import Prediction, Stage, answered, check_several, check
 from edgecnn.runtime.cascade import run_stages
 from edgecnn.runtime.choosing import choose
 from edgecnn.runtime.engines.engine import Precision, Session, SessionInfo, SessionOptions, check_logits, deliver
-from edgecnn.runtime.images import run_images
+from edgecnn.runtime.images import BatchResult, Item, answer_batches, batches_of
 from edgecnn.runtime.opening import open_session
 from edgecnn.runtime.profile import Purpose
 from edgecnn.runtime.streaming import stream
@@ -109,6 +109,26 @@ class Classifier:
         check_several(images)
         return self._predictions(images, top)
 
+    def answers(self, batches: Iterable[Sequence[Item]], *, workers: int | None = None) -> Iterator[BatchResult]:
+        """Compute logits of a stream of batches: threads decode the next images while the engine runs.
+
+        Args:
+            batches: images as in `predict`, or the errors of images that could not be read; the images of one batch run
+                together. Batches are read in the caller's thread, a few ahead.
+            workers: threads that decode images; None for the usable cores.
+
+        Yields:
+            For each batch, in order, its logits and its errors.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        preprocessing = self.bundle.manifest.preprocessing
+        for batch in answer_batches(self._session, batches, preprocessing, workers=workers or self._workers):
+            if len(batch.logits):
+                self._check(batch.logits, batch.errors.count(None))
+            yield batch
+
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Compute logits of preprocessed images.
 
@@ -147,14 +167,15 @@ class Classifier:
         self.close()
 
     def _predictions(self, images: Iterable[ImageLike], top: int) -> Iterator[Prediction | ImageError]:
-        workers = max(usable_cores(), self._session.instances)
-        preprocessing = self.bundle.manifest.preprocessing
-        for chunk in run_images(self._session, images, preprocessing, workers=workers):
-            if len(chunk.logits):
-                self._check(chunk.logits, chunk.errors.count(None))
-            rows = zip(chunk.logits, chunk.stages, strict=True)
-            for error in chunk.errors:
+        for batch in self.answers(batches_of(images, self._workers)):
+            rows = zip(batch.logits, batch.stages, strict=True)
+            for error in batch.errors:
                 yield error or self._prediction(*next(rows), top=top)
+
+    @property
+    def _workers(self) -> int:
+        """Number of threads that decode images."""
+        return max(usable_cores(), self._session.instances)
 
     def _prediction(self, logits: np.ndarray, stage: Stage | None, top: int) -> Prediction:
         return prediction_of(logits, self.labels, top=top, scores=self.bundle.manifest.scores, stage=stage)
@@ -200,14 +221,14 @@ def load(
         UsageError: no profile chooses a bundle of the folder.
         EngineError: the engine, device or precision is not available, or the engine rejected the graph.
     """
-    opened = _resolve(bundle, purpose)
+    opened = resolve(bundle, purpose)
     options = SessionOptions(device=device, precision=precision, threads=threads)
     session = open_session(opened, engine=engine, options=options, purpose=purpose, strict=strict, cache=cache)
     return Classifier(opened, session)
 
 
-def _resolve(bundle: str | Path | Bundle, purpose: Purpose) -> Bundle:
-    """Return the given bundle, or the one at a path; for a folder of bundles, the chosen one."""
+def resolve(bundle: str | Path | Bundle, purpose: Purpose) -> Bundle:
+    """Return the given bundle, or the one at a path; for a folder of bundles, the one that `edgecnn tune` chose."""
     if isinstance(bundle, Bundle):
         return bundle
     path = Path(bundle)

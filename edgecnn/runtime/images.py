@@ -20,8 +20,11 @@ from edgecnn.runtime.cascade import run_stages
 from edgecnn.runtime.engines.engine import Session
 from edgecnn.runtime.streaming import in_order
 
-CHUNK = 8
+BATCH = 8
 """Images of one batch. Larger batches are not faster on a CPU, and delay the first answer."""
+
+Item = ImageLike | ImageError
+"""An image, or why it could not be read."""
 
 
 @dataclass(frozen=True)
@@ -39,34 +42,36 @@ class BatchResult:
     errors: tuple[ImageError | None, ...]
 
 
-def run_images(
-    session: Session, images: Iterable[ImageLike], preprocessing: Preprocessing, *, workers: int
+def answer_batches(
+    session: Session, batches: Iterable[Sequence[Item]], preprocessing: Preprocessing, *, workers: int
 ) -> Iterator[BatchResult]:
-    """Decode, preprocess and run images. Yield the answers in order, a few images at a time.
+    """Decode, preprocess and run batches of images. Yield the answers to each batch in order.
 
-    Images are read in the caller's thread, a few batches ahead; `workers` threads decode them.
+    Batches are read in the caller's thread, `2 * workers` of them ahead; `workers` threads decode them.
 
     Raises:
         EngineError: the engine failed.
     """
     room = threading.Semaphore(session.instances)
 
-    def answer(chunk: list[ImageLike]) -> BatchResult:
-        pixels, errors = _decode(chunk, preprocessing)
+    def answer(batch: Sequence[Item]) -> BatchResult:
+        pixels, errors = _decode(batch, preprocessing)
         if not len(pixels):
             return BatchResult(np.empty((0, 0), np.float32), (), errors)
         with room:
             return BatchResult(*run_stages(session, pixels), errors)
 
-    return in_order(answer, _chunks(images, workers), threads=workers, ahead=2 * workers)
+    return in_order(answer, batches, threads=workers, ahead=2 * workers)
 
 
-def _decode(images: list[ImageLike], preprocessing: Preprocessing) -> tuple[np.ndarray, tuple[ImageError | None, ...]]:
+def _decode(images: Sequence[Item], preprocessing: Preprocessing) -> tuple[np.ndarray, tuple[ImageError | None, ...]]:
     """Return the pixels of the decoded images, uint8 [M, H, W, C], and for each image its error or None."""
     pixels = np.empty((0, 0, 0, 0), np.uint8)
     errors: list[ImageError | None] = []
     for image in images:
         try:
+            if isinstance(image, ImageError):
+                raise image
             found = preprocessing.image(image)
         except ImageError as error:
             errors.append(error)
@@ -78,7 +83,7 @@ def _decode(images: list[ImageLike], preprocessing: Preprocessing) -> tuple[np.n
     return pixels[: errors.count(None)], tuple(errors)
 
 
-def _chunks(images: Iterable[ImageLike], workers: int) -> Iterator[list[ImageLike]]:
+def batches_of(images: Iterable[Item], workers: int) -> Iterator[list[Item]]:
     """Split images into batches, smaller ones near the end if the number is known, to balance the threads' work.
 
     See Polychronopoulos and Kuck, Guided Self-Scheduling, 1987.
@@ -86,9 +91,9 @@ def _chunks(images: Iterable[ImageLike], workers: int) -> Iterator[list[ImageLik
     left = len(images) if isinstance(images, Sequence) else None
     rest = iter(images)
     while True:
-        share = CHUNK if left is None else -(-left // workers)
-        chunk = list(itertools.islice(rest, max(1, min(CHUNK, share))))
-        if not chunk:
+        share = BATCH if left is None else -(-left // workers)
+        batch = list(itertools.islice(rest, max(1, min(BATCH, share))))
+        if not batch:
             return
-        yield chunk
-        left = None if left is None else left - len(chunk)
+        yield batch
+        left = None if left is None else left - len(batch)

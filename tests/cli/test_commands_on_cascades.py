@@ -19,6 +19,7 @@ WORKS = {
     "verify": (),
     "evaluate": ("--data", "digits"),
     "predict": ("{image}",),
+    "batch": ("{image}", "--out", "{out}"),
     "pack": ("--out", "{out}.tar"),
     "install": ("--to", "{out}"),
 }
@@ -90,7 +91,7 @@ def test_predict_names_the_graph_and_the_share(run: Callable, tmp_path: Path):
     assert sum(line.endswith("(accurate)") for line in lines) == 8
     assert sum(line.endswith("(fast)") for line in lines) == 24
     assert lines[-1] == "run again by the accurate graph: 8 of 32 images (25.00%)"
-    found = json.loads(run("predict", *images, "--json").out)["predictions"]
+    found = run("predict", *images, "--json").json_lines
     assert [each["stage"] for each in found].count("accurate") == 8
     assert "run again" not in run("predict", images[0]).out
 

@@ -1,6 +1,5 @@
 """Tests of `edgecnn predict` with a bundle."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +24,10 @@ def test_classifies_a_digit(edgecnn, committed: Bundle, digit: Path):
 
 
 def test_json_contains_the_session(edgecnn, committed: Bundle, digit: Path):
-    found = json.loads(edgecnn("predict", committed.path, digit, digit, "--engine", "openvino", "--json").out)
-    assert found["session"]["engine"] == "openvino"
-    assert found["session"]["precision"] == "fp32"
-    assert len(found["predictions"]) == 2
+    options = ("--engine", "openvino", "--threads", 1, "--json")
+    found = edgecnn("predict", committed.path, digit, digit, *options).json_lines
+    assert [(each["engine"], each["threads"]) for each in found] == [("openvino", 1)] * 2
+    assert {each["bundle"] for each in found} == {str(committed.path)}
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0 half a jpeg", b"GIF89a"])

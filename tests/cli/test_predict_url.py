@@ -1,6 +1,5 @@
 """Tests of `edgecnn predict --url`: the output and exit codes are the same as with a local bundle."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,11 +37,9 @@ def test_prints_what_a_bundle_prints(edgecnn, asked: list[object]):
 
 
 def test_json_names_server_and_bundle(edgecnn, server: Server, asked: list[object]):
-    here = json.loads(edgecnn("predict", COMMITTED, *SAMPLES, "--json").out)
-    found = json.loads(edgecnn("predict", *asked, "--model", server.name, *SAMPLES, "--json").out)
-    assert found["model"] == server.name
-    assert found["urls"] == [asked[1]]
-    for one, other in zip(found["predictions"], here["predictions"], strict=True):
+    here = edgecnn("predict", COMMITTED, *SAMPLES, "--json").json_lines
+    found = edgecnn("predict", *asked, "--model", server.name, *SAMPLES, "--json").json_lines
+    for one, other in zip(found, here, strict=True):
         assert (one.pop("url"), one.pop("digest")) == (asked[1], server.bundle.digest)
         assert (one["image"], one["label"], one["index"]) == (other["image"], other["label"], other["index"])
         for there, local in zip(one["top"], other["top"], strict=True):
@@ -134,7 +131,7 @@ def test_rejects_a_url_as_bundle(edgecnn):
 def test_rejects_a_bundle_with_url(edgecnn):
     result = edgecnn("predict", "--url", unused_url(), COMMITTED, SAMPLES[0])
     assert result.code == 2
-    assert "expected image files with --url, found the folder" in result.error
+    assert "expected images with --url, found the bundle" in result.error
 
 
 def test_rejects_a_malformed_key_file(edgecnn, tmp_path: Path):

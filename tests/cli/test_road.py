@@ -34,7 +34,7 @@ def test_runs_all_steps(edgecnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     Image.fromarray(open_bundle("int8").self_test().images[0, :, :, 0]).save("digit.png")
     predicted = edgecnn("predict", "int8", "digit.png", "--json")
-    answer = json.loads(predicted.out)["predictions"][0]
+    answer = predicted.json_lines[0]
     assert answer["label"] == str(open_bundle("int8").self_test().logits[0].argmax())
     assert sum(entry["probability"] for entry in answer["top"]) <= 1 + 1e-9
 

@@ -106,7 +106,7 @@ def test_predicts_the_labels_above_the_threshold(label_bundle: Bundle, label_tab
         "above 4",
         "prime",
     }
-    found = json.loads(edgecnn("predict", label_bundle.path, *images, "--json", "--top", 1).out)["predictions"]
+    found = edgecnn("predict", label_bundle.path, *images, "--json", "--top", 1).json_lines
     assert [set(each["labels"]) for each in found] == [set(), {"above 4", "prime"}, {"even", "prime"}]
     assert all(each["label"] == each["top"][0]["label"] for each in found)
     short = edgecnn("predict", label_bundle.path, images[1], "--top", 1).out

@@ -25,11 +25,11 @@ def test_predict_uses_the_tuned_bundle(edgecnn: Callable, both_bundles: Path):
     assert "saved in " in tuned.err
     after = edgecnn("predict", both_bundles, "calibration/digits-sample/train/7/1.png", "--json")
     assert after.code == 0, after.err
-    answer = json.loads(after.out)
-    assert answer["predictions"][0]["label"] == "7"
+    (answer,) = after.json_lines
+    assert answer["label"] == "7"
     with api.load(both_bundles) as classifier:
         assert str(classifier.bundle.path) == answer["bundle"]
-        assert classifier.info.engine == answer["session"]["engine"]
+        assert classifier.info.engine == answer["engine"]
 
 
 @pytest.mark.slow

@@ -199,7 +199,7 @@ def test_non_square_images_reach_every_engine(edgecnn: Callable, pictures: Path,
         result = edgecnn(*verify, "--engine", engine)
         assert result.code == 0, result.err
         assert "agreement 100.00%" in result.out
-        answers = json.loads(edgecnn(*predict, "--engine", engine).out)["predictions"]
+        answers = edgecnn(*predict, "--engine", engine).json_lines
         predictions.append([answer["label"] for answer in answers])
     assert len(predictions[0]) == 5
     assert all(each == predictions[0] for each in predictions)

@@ -1,7 +1,6 @@
 """The margin below which an answer is unsure: its choice, and where bundles and commands show it."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 

@@ -18,7 +18,7 @@ from edgecnn.prediction import Prediction, softmax
 from edgecnn.runtime.classifier import Classifier
 from edgecnn.runtime.engines.engine import SessionInfo, SessionOptions
 from edgecnn.runtime.engines.registry import installed
-from edgecnn.runtime.images import CHUNK
+from edgecnn.runtime.images import BATCH
 from edgecnn.runtime.opening import open_session
 
 BUNDLE = Path(__file__).parents[2] / "exported" / "lenet-digits-int8"
@@ -117,7 +117,7 @@ def test_reads_an_endless_stream_lazily(classifier: Classifier, seven: np.ndarra
 
     for _, _answer in zip(range(20), classifier.predictions(camera()), strict=False):
         pass
-    assert drawn <= 20 + 8 * CHUNK * usable_cores()
+    assert drawn <= 20 + 8 * BATCH * usable_cores()
 
 
 def test_several_threads_share_a_classifier(classifier: Classifier):

@@ -1,6 +1,8 @@
 """The result of one run of the command line."""
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -10,6 +12,11 @@ class Result:
     code: int
     out: str
     err: str
+
+    @property
+    def json_lines(self) -> list[dict[str, Any]]:
+        """Return the objects of JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
 
     @property
     def error(self) -> str:

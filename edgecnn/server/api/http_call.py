@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import parse_qs
 
 import numpy as np
 import orjson
 
 from edgecnn.bundle.formats import SIGNATURE_BYTES, identify, listed, media_type
 from edgecnn.protocol.http_headers import BUNDLE_DIGEST, HEADER_LENGTH
-from edgecnn.protocol.matching import PROBABILITIES, RequestedOutput
+from edgecnn.protocol.image_body import Wanted, of_an_image, wanted_by
 from edgecnn.protocol.refusal import Refusal
 from edgecnn.protocol.request import InferRequest, parse
 from edgecnn.protocol.response import encode
@@ -19,9 +18,6 @@ from edgecnn.server.api.result import Result
 from edgecnn.server.http import content
 from edgecnn.server.http.message import Exchange, Head, Response
 from edgecnn.server.models.version import Version
-
-_WITHOUT_BREAKS = b"\x89PNG\x1a"
-"""First bytes of a PNG file whose line breaks `curl -d` removed."""
 
 _FORM = b"--"
 _NO_JSON = (b"\x89PNG", b"\xff\xd8\xff", b"BM", _FORM)
@@ -72,16 +68,16 @@ class HttpCall:
             self.claim.release(self.claim.held_bytes - len(body))
         if not body:
             raise Refusal("invalid", "request body is empty")
-        classes, probabilities = _wanted(head.query) if head.query else (0, False)
+        wanted = wanted_by(head.query) if head.query else Wanted()
         if _is_image(head):
-            return _of_an_image(body, version, classes=classes, probabilities=probabilities)
+            return of_an_image(body, accepted=version.accepted, outputs=version.outputs, wanted=wanted)
         json_length = head.headers.get(HEADER_LENGTH.lower())
         if json_length is None and (body.startswith(_NO_JSON) or identify(body[:SIGNATURE_BYTES])):
             raise Refusal("invalid", _instead_of_json(body, head, version.bounds.formats))
         if not self.takes_time and len(body) <= _LARGE_BODY:
-            return _parse(body, json_length, version, probabilities)
+            return _parse(body, json_length, version, wanted.probabilities)
         with self.claim.holding(_parsing_bytes(body, json_length, version)):
-            return _parse(body, json_length, version, probabilities)
+            return _parse(body, json_length, version, wanted.probabilities)
 
     def writing_takes_time(self, logits: np.ndarray) -> bool:
         """See `Call`."""
@@ -200,32 +196,3 @@ def _instead_of_json(body: bytes, head: Head, formats: Sequence[str]) -> str:
     found = f"as {quoted(kind)}" if kind else "without a Content-Type"
     expected = listed([media_type(name) for name in formats])
     return f"found an image sent {found}: send it with Content-Type: {expected} (curl -H)"
-
-
-def _wanted(query: str) -> tuple[int, bool]:
-    """Return how many classes a query requests, 0 without the parameter, and whether it requests probabilities.
-
-    Raises:
-        Refusal: the first value is not a number, or the second one not `true` or `false`.
-    """
-    given = parse_qs(query, keep_blank_values=True)
-    classes = given.get("classification", ["0"])[-1]
-    if not (classes.isascii() and classes.isdecimal()):
-        raise Refusal("invalid", "classification in the query: expected a number of classes")
-    probabilities = given.get(PROBABILITIES, ["false"])[-1]
-    if probabilities not in {"true", "false"}:
-        raise Refusal("invalid", f"{PROBABILITIES} in the query: expected true or false")
-    return int(classes.lstrip("0")[:9] or "0"), probabilities == "true"
-
-
-def _of_an_image(body: bytes, version: Version, *, classes: int, probabilities: bool) -> InferRequest:
-    """Return the request for an image file, for the logits or probabilities, or for the best classes.
-
-    Raises:
-        Refusal: curl removed the line breaks of the file.
-    """
-    if body.startswith(_WITHOUT_BREAKS):
-        raise Refusal("invalid", "cannot decode: the PNG file lost its line breaks: use curl --data-binary, not -d")
-    (name,), (output,) = version.accepted, version.outputs
-    wanted = RequestedOutput(PROBABILITIES if probabilities else output, False, classes, probabilities)
-    return InferRequest(id=None, inputs={name: (body,)}, outputs=(wanted,), timeout_s=None)

@@ -13,7 +13,7 @@ import numpy as np
 from edgecnn.bundle.formats import SERVED
 from edgecnn.bundle.limits import MAX_PIXELS
 from edgecnn.prediction import Stage
-from edgecnn.protocol.datatypes import TensorSpec
+from edgecnn.protocol.matching import logits_of, pixels_or_files
 from edgecnn.runtime.cascade import CascadeSession
 from edgecnn.runtime.engines.engine import Session, check_logits
 from edgecnn.server.metrics import ModelMetrics
@@ -100,9 +100,8 @@ class Version:
         self._loop = loop
         self._users = 0
         manifest = loaded.bundle.manifest
-        pixels = TensorSpec(manifest.input.name, "UINT8", (-1, *manifest.image_shape))
-        self.accepted = {manifest.input.name: (pixels, TensorSpec(manifest.input.name, "BYTES", (-1,)))}
-        self.outputs = {manifest.output.name: TensorSpec(manifest.output.name, "FP32", (-1, loaded.bundle.classes))}
+        self.accepted = pixels_or_files(manifest.input.name, manifest.image_shape)
+        self.outputs = logits_of(manifest.output.name, loaded.bundle.classes)
         elements = bounds.max_batch * math.prod(manifest.image_shape)
         self.max_json_bytes = min(_JSON_BYTES + elements * _BYTES_OF_A_NUMBER, _MOST_JSON_BYTES)
         self.max_json_elements = _JSON_SPARE + elements
