@@ -143,7 +143,7 @@ def looked_at(device: Processor, subject: Subject) -> Device:
         problems={name: each["problem"] for name, each in engines.items() if each["problem"]},
         saturates={name: each["saturates"] or [] for name, each in engines.items()},
         incurable=[name for name, each in engines.items() if each["saturates_anyway"]],
-        predicted=predicted.result["predictions"][0]["label"] if predicted.code == 0 else str(predicted.problem),
+        predicted=predicted.result["label"] if predicted.code == 0 else str(predicted.problem),
         served=served.label,
         ready_s=served.ready_s,
         served_mb=served.resident_mb,

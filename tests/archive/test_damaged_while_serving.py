@@ -31,6 +31,9 @@ def reason(server: Server) -> str:
     return str(server.index()[NAME]["reason"])
 
 
+STAYS = "the current version stays"
+
+
 @pytest.mark.slow
 def test_the_running_version_stays(site: Path, tmp_path: Path):
     with serving("--watch-s", 0.2, bundles=(site,), name=NAME) as server:
@@ -39,7 +42,8 @@ def test_the_running_version_stays(site: Path, tmp_path: Path):
             logged = len(server.lines)
             DAMAGES[damage][0](site)
             wait_for(lambda: reason(server))
-            (line,) = [line for line in server.lines[logged:] if "the current version stays" in line]
+            wait_for(lambda start=logged: [line for line in server.lines[start:] if STAYS in line])
+            (line,) = [line for line in server.lines[logged:] if STAYS in line]
             assert "choose a version: edgecnn install " in line
             assert server.infer(server.images[:1]).headers["x-bundle-digest"] == digest
             install(tmp_path / "2", site)
