@@ -27,9 +27,9 @@ def measure_memory() -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory(dir=RUNTIME) as place:
             folder = Path(place) / "images"
             _link_digits(folder, count)
-            command = [sys.executable, "-m", "edgecnn", "batch", str(COMMITTED), str(folder)]
-            command = [sys.executable, "-c", _LAUNCHER, *command, "--out", str(Path(place) / "out")]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            job = [sys.executable, "-m", "edgecnn", "batch", str(COMMITTED), str(folder), "--out", f"{place}/out"]
+            launched = [sys.executable, "-c", _LAUNCHER, *job]
+            done = subprocess.run(launched, check=True, stdout=subprocess.PIPE, text=True)
         row = {"images": count, "peak_mib": int(done.stdout.splitlines()[-1]) / 1024}
         rows.append(row)
         print(row, done.stdout, flush=True)

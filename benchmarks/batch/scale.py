@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.batch.throughput import photograph_files
+from benchmarks.batch.throughput import list_of, photograph_files
 from benchmarks.engines.bundles import RUNTIME, prepared
 from edgecnn.host.resources import usable_cores
 
@@ -45,7 +45,6 @@ class Run:
 
 FITTED = (Run(128, 32, 1), Run(512, 32, 1), Run(512, 128, 1), Run(512, 32, 2), Run(1024, 128, 2))
 HELD_OUT = (Run(768, 64, 1), Run(900, 50, 1), Run(640, 80, 2), Run(1536, 64, 2), Run(1100, 100, 2))
-_REPEATS = 1
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def _beside(run: Run, slowest: float) -> float:
 def measure_scale() -> dict[str, Any]:
     """Return the runs, the model, and its error on each run."""
     taken: list[tuple[Run, float]] = []
-    for run in (*FITTED, *HELD_OUT) * _REPEATS:
+    for run in (*FITTED, *HELD_OUT):
         with cluster(run.actors) as address:
             taken.append((run, _seconds(run, address)))
         print(run, f"{taken[-1][1]:.1f} s", flush=True)
@@ -116,8 +115,6 @@ def _seconds(run: Run, address: str) -> float:
     """Return the duration of `edgecnn batch --ray`, with the start of its process."""
     files = photograph_files(run.images)
     with tempfile.TemporaryDirectory(dir=RUNTIME) as place:
-        listed = Path(place) / "images.txt"
-        listed.write_text("".join(f"{file.absolute()}\n" for file in files))
         options = {
             "out": Path(place) / "out",
             "shard-images": run.shard_images,
@@ -126,7 +123,8 @@ def _seconds(run: Run, address: str) -> float:
             "min-actors": run.actors,
             "max-actors": run.actors,
         }
-        command = [sys.executable, "-m", "edgecnn", "batch", str(prepared(NETWORK, "int8").path), str(listed)]
+        command = [sys.executable, "-m", "edgecnn", "batch", str(prepared(NETWORK, "int8").path)]
+        command.append(str(list_of(files, Path(place))))
         start = time.perf_counter()
         subprocess.run(
             [*command, *(f"--{name}={value}" for name, value in options.items())], check=True, stdout=subprocess.DEVNULL

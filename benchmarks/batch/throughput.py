@@ -90,11 +90,9 @@ def _ways(bundle: Bundle, engine: str, images: int) -> dict[str, Callable[[], fl
 def _job(bundle: Bundle, files: list[Path], engine: str, compute: Compute = compute_here) -> float:
     """Run a job and return the seconds that its shards took."""
     with tempfile.TemporaryDirectory(dir=RUNTIME) as folder:
-        listed = Path(folder) / "images.txt"
-        listed.write_text("".join(f"{file.absolute()}\n" for file in files))
         report = run_job(
             bundle,
-            [str(listed)],
+            [str(list_of(files, Path(folder)))],
             Path(folder) / "out",
             options=BatchOptions(batch=_BATCH),
             engine=engine,
@@ -103,6 +101,13 @@ def _job(bundle: Bundle, files: list[Path], engine: str, compute: Compute = comp
         )
     assert report.errors == 0
     return report.seconds
+
+
+def list_of(files: Sequence[Path], folder: Path) -> Path:
+    """Write a list of images to a folder, and return its path."""
+    path = folder / "images.txt"
+    path.write_text("".join(f"{file.absolute()}\n" for file in files))
+    return path
 
 
 def _files(bundle: Bundle, images: int) -> list[Path]:

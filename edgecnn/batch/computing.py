@@ -79,7 +79,7 @@ def compute_shards(
         SourceError: the source has vanished.
         EngineError: the engine failed.
     """
-    encode = encoder(job.format)
+    encode, scores = encoder(job.format), classifier.bundle.manifest.scores
     running: deque[tuple[int, list[Entry], bool]] = deque()  # shard, images of a batch, whether the batch is its last
 
     def batches() -> Iterator[list[Item]]:
@@ -94,7 +94,6 @@ def compute_shards(
     read: Entry | None = None
     for found in classifier.answers(batches(), workers=workers):
         number, entries, is_last = running.popleft()
-        scores = classifier.bundle.manifest.scores
         rows += rows_of(entries, found, classifier.labels, scores, top=job.top, path_of=source.path)
         for entry, error in zip(entries, found.errors, strict=True):
             if error is None:

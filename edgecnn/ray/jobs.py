@@ -45,20 +45,20 @@ class ShardActor:
         context = ray.get_runtime_context()
         self._node = {"node": context.get_node_id(), "address": ray.util.get_node_ip_address()}
         self._task = task
-        self._refusal, self._is_proof = "", False
+        self._refusal: EdgecnnError | None = None
         try:
             bundle = received(task.job.digest, ray.get(files[0]))
             self._classifier = proven_classifier(bundle, task.job.setting)
             self._source = open_images(task.sources, column=task.column)
         except EdgecnnError as error:
-            self._refusal, self._is_proof = str(error), isinstance(error, ProofFailed)
+            self._refusal = error
         else:
             self._environment = environment_of(self._classifier.info, task.job.format)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Compute one shard, or say why this node cannot."""
-        if self._refusal:
-            return self._answer(row, refusal=self._refusal)
+        if self._refusal is not None:
+            return self._answer(row)
         entries = [Entry(*each) for each in json.loads(row["entries"])]
         planned = [(int(row["shard"]), entries)]
         try:
@@ -70,9 +70,7 @@ class ShardActor:
             return self._answer(row, failure=str(error))
         return self._answer(row, shard=shard)
 
-    def _answer(
-        self, row: dict[str, Any], *, shard: Shard | None = None, refusal: str = "", failure: str = ""
-    ) -> dict[str, Any]:
+    def _answer(self, row: dict[str, Any], *, shard: Shard | None = None, failure: str = "") -> dict[str, Any]:
         """Return a row of one schema."""
         return {
             "shard": int(row["shard"]),
@@ -81,8 +79,8 @@ class ShardActor:
             "errors": 0 if shard is None else shard.errors,
             "first_errors": json.dumps([] if shard is None else shard.first_errors),
             "environment": "" if shard is None else schema.dump(shard.environment),
-            "refusal": refusal,
-            "is_proof": self._is_proof,
+            "refusal": "" if self._refusal is None else str(self._refusal),
+            "is_proof": isinstance(self._refusal, ProofFailed),
             "failure": failure,
             **self._node,
         }

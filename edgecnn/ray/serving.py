@@ -91,6 +91,13 @@ class Replica:
         self._manifest = self._classifier.bundle.manifest
         self._accepted = pixels_or_files(self._manifest.input.name, self._manifest.image_shape)
         self._outputs = logits_of(self._manifest.output.name, len(self._manifest.labels))
+        self._documents: dict[str, Any] = {
+            "": {"name": "edgecnn", "version": __version__, "extensions": ["binary_tensor_data", "classification"]},
+            "/health/live": {"live": True},
+            "/health/ready": {"ready": True},
+            f"/models/{name}/ready": {"name": name, "ready": True},
+            f"/models/{name}": self._metadata(),
+        }
         run: Any = self._run
         run.set_max_batch_size(batching["max_batch_size"])
         run.set_batch_wait_timeout_s(batching["batch_wait_timeout_s"])
@@ -111,21 +118,13 @@ class Replica:
 
     async def _answered(self, request: Request) -> Response:
         _, found, path = request.url.path.partition("/v2")
-        model = f"/models/{self._name}"
-        if request.method == "POST" and path == f"{model}/infer":
+        if request.method == "POST" and path == f"/models/{self._name}/infer":
             return await self._inferred(request)
-        documents: dict[str, Any] = {
-            "": {"name": "edgecnn", "version": __version__, "extensions": ["binary_tensor_data", "classification"]},
-            "/health/live": {"live": True},
-            "/health/ready": {"ready": True},
-            f"{model}/ready": {"name": self._name, "ready": True},
-            model: self._metadata(),
-        }
-        if not found or path not in documents:
+        if not found or path not in self._documents:
             raise Refusal("not_found", f"no such path: {request.url.path}; the model is {self._name}")
         if request.method != "GET":
             raise Refusal("method", f"expected GET, found {request.method}", headers=(("Allow", "GET"),))
-        return JSONResponse(documents[path])
+        return JSONResponse(self._documents[path])
 
     async def _inferred(self, request: Request) -> Response:
         body = await request.body()
@@ -135,10 +134,9 @@ class Replica:
         (given,) = understood.inputs.values()
         images = given if isinstance(given, np.ndarray) else await asyncio.to_thread(self._decoded, given)
         logits = await self._run(images)
-        probabilities = probabilities_of(logits, self._manifest.scores).astype(np.float32)
         content, length = encode(
             understood,
-            {each.name: probabilities if each.is_probability else logits for each in understood.outputs},
+            {each.name: self._probabilities(logits) if each.is_probability else logits for each in understood.outputs},
             model_name=self._name,
             model_version="1",
             labels=self._manifest.labels,
@@ -149,6 +147,9 @@ class Replica:
             return Response(content, media_type="application/json", headers=headers)
         headers[HEADER_LENGTH] = str(length)
         return Response(content, media_type="application/octet-stream", headers=headers)
+
+    def _probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return probabilities_of(logits, self._manifest.scores).astype(np.float32)
 
     def _parsed(self, body: bytes, request: Request) -> InferRequest:
         wanted = wanted_by(request.url.query) if request.url.query else Wanted()
